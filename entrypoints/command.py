@@ -1,0 +1,101 @@
+"""What all entry points share: a command line made from the stages' dataclasses, errors in one line, progress with an ETA."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import errno
+import os
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+
+from tqdm import tqdm
+
+from project.config import Stage, written
+from project.errors import AssayError
+
+STOPPED = "Stopped. Everything finished is kept; the same command goes on where this one stopped."
+
+
+class Progress:
+    """A progress bar with an ETA: redrawn in a terminal, a new line every 20 s in a log. Call it with what was done."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        """``total`` steps of ``unit``."""
+        self._terminal = sys.stderr.isatty()
+        sink = sys.stderr if self._terminal else open(os.devnull, "w")  # noqa: SIM115  (closed with the bar)
+        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", file=sink, mininterval=0.5 if self._terminal else 20, dynamic_ncols=self._terminal)
+        self._sink = sink
+        self._printed = self._bar.start_t
+
+    def __call__(self, n: int) -> None:
+        """``n`` more steps are done."""
+        self._bar.update(n)
+        done = self._bar.n >= self._bar.total
+        if not self._terminal and (done or self._bar._time() - self._printed > 20):  # noqa: SLF001
+            self._printed = self._bar._time()  # noqa: SLF001
+            print(str(self._bar), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the bar."""
+        self._bar.close()
+        if not self._terminal:
+            self._sink.close()
+
+
+def say(message: str) -> None:
+    """One line to the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def parser(name: str, description: str, stages: Sequence[type[Stage]]) -> argparse.ArgumentParser:
+    """A parser with one option for every field of ``stages``; values stay text until the stages parse and check them."""
+    made = argparse.ArgumentParser(prog=f"python -m entrypoints.{name}", description=description, allow_abbrev=False)
+    for stage in stages:
+        group = made.add_argument_group(stage.__name__.removesuffix("Config").lower(), (stage.__doc__ or "").splitlines()[0])
+        for item, kind in fields(stage):
+            default = written(item.default)
+            text = f"{item.metadata['help']} [{kind}; default: {default or 'empty'}]".replace("%", "%%")
+            group.add_argument(f"--{item.name}", default=default, help=text, metavar=kind.split()[0].upper())
+    return made
+
+
+def fields(stage: type[Stage]) -> list[tuple[dataclasses.Field[object], str]]:
+    """Every field of ``stage`` with its type in words."""
+    words = {str: "text", int: "int", float: "float"}
+    hints = typing.get_type_hints(stage)
+    result = []
+    for item in dataclasses.fields(stage):
+        hint, kinds = hints[item.name], typing.get_args(hints[item.name])
+        if typing.get_origin(hint) is tuple:
+            kind = f"{words[kinds[0]]} list"
+        else:
+            kind = f"{words[kinds[0]]} or auto" if kinds else words[hint]
+        result.append((item, kind))
+    return result
+
+
+def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callable[[Mapping[str, str]], None]) -> None:
+    """Parse the command line and call ``run`` with its texts; end with one line and an exit code on anything a person must settle.
+
+    Exit codes: 2 for input that cannot be used, 1 for work left incomplete, 130 when stopped.
+    """
+    params = vars(parser(name, description, stages).parse_args())
+    try:
+        run(params)
+    except AssayError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    except (KeyboardInterrupt, SystemExit):
+        say(f"\n{STOPPED}")
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+            raise
+        say(f"error: {error.strerror}: {error.filename or 'the workspace or the tracking store'}. Everything finished is kept; mend it and run again.")
+        sys.exit(1)

@@ -1,0 +1,56 @@
+"""Fine-tune an encoder on gold labels, or on labels from a file, with several seeds; ends with their scores and agreement.
+
+    mlflow run . -e finetune -P task=imdb -P encoder=roberta-base -P labels=my_labels.csv
+    python -m entrypoints.finetune --max_train 64 --seeds 2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.arms import publish
+from entrypoints.command import main
+from entrypoints.steps import finetune_arms, log_setup
+from project.config import AnnotateConfig, ExperimentConfig, FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, parse
+from project.errors import AssayError
+from project.finetune import Encoder
+from project.label import Arm, given, label
+from project.task import Task, load_task, read_file
+from project.tracking import read_uri, root_run
+
+STAGES = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig)
+
+
+def finetune(params: Mapping[str, str]) -> None:
+    """One arm, ``gold`` or ``given``, and its seeds."""
+    nobody = AnnotateConfig(annotator="none", annotator_model="none")
+    config = ExperimentConfig(
+        task=parse(TaskConfig, params), annotate=nobody, finetune=parse(FinetuneConfig, params), host=parse(HostConfig, params)
+    )
+    task = load_task(config.task)
+    config = config.resolved(task.defaults)
+    if config.finetune.validation_labels == "arm":
+        raise AssayError("validation_labels must be gold here; got 'arm'. The file has labels for the training split alone.")
+    encoder = Encoder.find(config.finetune)
+    arm, labels = _labels(parse(LabelsConfig, params).labels, task)
+
+    with root_run("experiment", params) as tracker:
+        log_setup(tracker, task, config)
+        validation = task.split("validation").rename(columns={"gold_label": "label"})
+        finetune_arms(tracker, encoder, task, {arm: labels}, {arm: validation}, config)
+        publish(tracker.run_id, config.host.workspace)
+
+
+def _labels(source: str, task: Task) -> tuple[Arm, pd.DataFrame]:
+    train = task.split("train")
+    if source == "gold":
+        return Arm("gold"), label(Arm("gold"), train, [], task.label_set, tie_seed=0)
+    table = read_uri(source) if source.startswith("runs:/") else read_file(Path(source).expanduser())
+    return Arm("given"), given(table, train, task.label_set)
+
+
+if __name__ == "__main__":
+    main("finetune", "Fine-tune an encoder on gold labels, or on labels from a file, with several seeds.", STAGES, finetune)

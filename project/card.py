@@ -1,0 +1,102 @@
+"""A task card: a YAML file that says what a task is. See ``project/tasks/`` for examples.
+
+Keys: ``name``, ``title``, ``source`` (``file`` beside the card; or ``hub`` with ``revision``, ``config`` and ``splits``; or
+``download``, where a person fetches ``file``), ``columns`` (``text``, ``label``, ``id``, ``split``), ``description`` (the task
+description of the prompt), ``labels`` (ordered), ``values`` (label in the data -> label), ``split`` (most examples in each
+split), ``defaults`` (for parameters left at ``auto``), ``licence``, ``citation``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from project.errors import AssayError, suggest
+from project.tables import SPLITS
+
+CARDS = Path(__file__).parent / "tasks"
+DEFAULTS = ("label_style", "calibration", "learning_rate")
+SIZES = {"demonstration": 100, "train": 5000, "validation": 500, "test": 2000}  # train and test: the paper, Appendix A
+_REQUIRED = ("name", "source", "columns", "description", "labels")
+_OPTIONAL = ("title", "values", "split", "defaults", "licence", "citation")
+_SOURCE = ("file", "hub", "revision", "config", "splits", "download", "header")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A checked task card. ``sizes``: most examples in each split."""
+
+    path: Path
+    name: str
+    source: dict[str, Any]
+    columns: dict[str, str]
+    description: str
+    labels: tuple[str, ...]
+    values: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=lambda: dict(SIZES))
+    defaults: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+    licence: str = ""
+    citation: str = ""
+
+
+def load_card(task: str) -> Card:
+    """The card of a task known by name, or at a path ending in ``.yaml``."""
+    known = sorted(path.stem for path in CARDS.glob("*.yaml"))
+    path = Path(task).expanduser() if task.endswith((".yaml", ".yml")) else CARDS / f"{task}.yaml"
+    if not path.is_file():
+        if task not in known and not task.endswith((".yaml", ".yml")):
+            raise suggest("task", task, known, "Or give the path of your own card, ending in .yaml.")
+        raise AssayError(f"task card {path} does not exist. Give the path of a card, or one of {', '.join(known)}.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AssayError(f"task card {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise AssayError(f"task card {path} must be a mapping with the keys {', '.join(_REQUIRED)}.")
+    return _checked(path, content)
+
+
+def _checked(path: Path, content: dict[str, Any]) -> Card:
+    def bad(message: str) -> AssayError:
+        return AssayError(f"task card {path.name}: {message}")
+
+    for key in _REQUIRED:
+        if not content.get(key):
+            raise bad(f"the key {key!r} is missing or empty. Required: {', '.join(_REQUIRED)}.")
+    _only_known(bad, "", content, _REQUIRED + _OPTIONAL)
+    for key, known in (("source", _SOURCE), ("columns", ("text", "label", "id", "split")), ("split", SPLITS), ("defaults", DEFAULTS)):
+        value = content.get(key, {})
+        if not isinstance(value, dict):
+            raise bad(f"{key!r} must be a mapping; got {value!r}.")
+        _only_known(bad, f"{key}.", value, known)
+    source, columns, labels = content["source"], content["columns"], content["labels"]
+    if not any(key in source for key in ("file", "hub", "download")):
+        raise bad("'source' must have one of file, hub, download.")
+    if not {"text", "label"} <= columns.keys():
+        raise bad("'columns' must name the columns of text and label.")
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+        raise bad(f"'labels' must be a list of strings; got {labels!r}. Quote words such as yes, no, on, off and numbers.")
+    if len(set(labels)) < len(labels) or len(labels) < 2:
+        raise bad(f"'labels' must be at least two different names; got {labels!r}.")
+    values = {str(key): str(value) for key, value in (content.get("values") or {}).items()}
+    for value in values.values():
+        if value not in labels:
+            raise bad(f"'values' maps to {value!r}, which is not in 'labels'.")
+    sizes = {**SIZES, **content.get("split", {})}
+    if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
+        raise bad(f"'split' must give positive whole numbers; got {content['split']!r}.")
+    return Card(
+        path, str(content["name"]), source, {key: str(value) for key, value in columns.items()},
+        " ".join(str(content["description"]).split()), tuple(labels), values, sizes, dict(content.get("defaults", {})),
+        str(content.get("title", "")), str(content.get("licence", "")), str(content.get("citation", "")),
+    )  # fmt: skip
+
+
+def _only_known(bad: Any, where: str, mapping: dict[str, Any], known: tuple[str, ...]) -> None:
+    for key in mapping:
+        if key not in known:
+            raise bad(str(suggest("a key", f"{where}{key}", [where + name for name in known])))

@@ -1,0 +1,126 @@
+"""The tables between stages: their columns, one check for each, and how they are written and hashed.
+
+A stage boundary is a pandas frame with a fixed set of columns. One log probability per class stands in
+columns ``log_probability.<label>``, in the order of the task's label set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from project.errors import AssayError
+
+LOG_PROBABILITY = "log_probability."
+RAW_LOG_PROBABILITY = "raw_log_probability."
+PROBABILITY = "probability."
+SPLITS = ("demonstration", "train", "validation", "test")
+SOURCES = ("gold", "llm", "human")
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+_COLUMNS = {
+    "examples": ("example_id", "text", "gold_label", "split"),
+    "annotations": ("example_id", "draw", "label", "label_mass", "truncated", "error"),
+    "labels": ("example_id", "label", "weight", "source", "reason"),
+    "predictions": ("example_id", "label"),
+}
+_KEYS = {
+    "examples": ["example_id"],
+    "annotations": ["example_id", "draw"],
+    "labels": ["example_id"],
+    "predictions": ["example_id"],
+}
+_DISTRIBUTION = {"annotations": LOG_PROBABILITY, "predictions": LOG_PROBABILITY}
+
+
+def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
+    """Return ``table`` if it is a valid ``name`` table (see module docstring), else raise AssayError.
+
+    Checked: columns present, key unique and not null, labels inside ``label_set``, splits and sources known,
+    rows of every class distribution summing to one within 1e-4.
+    """
+    missing = [column for column in _COLUMNS[name] if column not in table.columns]
+    if missing:
+        raise AssayError(f"table {name} must have the columns {', '.join(_COLUMNS[name])}; missing: {', '.join(missing)}.")
+    key = _KEYS[name]
+    if table[key].isna().any(axis=None) or table.duplicated(key).any():
+        raise AssayError(f"table {name} must have one row for each {' and '.join(key)}, without nulls.")
+    column = "gold_label" if name == "examples" else "label"
+    unknown = set(table[column].dropna()) - set(label_set)
+    if unknown:
+        raise AssayError(f"table {name}: {column} must be one of {', '.join(label_set)}; got {sorted(unknown)[0]!r}.")
+    for column, known in (("split", SPLITS), ("source", SOURCES)):
+        if column in table.columns and not set(table[column]) <= set(known):
+            raise AssayError(f"table {name}: {column} must be one of {', '.join(known)}.")
+    if name in _DISTRIBUTION:
+        answered = table[table["label"].notna()]
+        total = np.exp(class_columns(answered, label_set, _DISTRIBUTION[name])).sum(axis=1)
+        if not np.allclose(total, 1.0, atol=1e-4):
+            raise AssayError(f"table {name}: the class probabilities of every row must sum to 1.")
+    return table
+
+
+def class_columns(table: pd.DataFrame, label_set: Sequence[str], prefix: str = LOG_PROBABILITY) -> Floats:
+    """The ``(n_rows, n_classes)`` matrix in the columns ``prefix + label``, classes in the order of ``label_set``."""
+    columns = [prefix + label for label in label_set]
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise AssayError(f"the table has no column {missing[0]!r}; its label set differs from the task's.")
+    return table[columns].to_numpy(dtype=np.float64)
+
+
+def with_class_columns(
+    table: pd.DataFrame, values: Floats, label_set: Sequence[str], prefix: str = LOG_PROBABILITY
+) -> pd.DataFrame:
+    """``table`` with one more column for each class, from ``values`` ``(n_rows, n_classes)``."""
+    columns = pd.DataFrame(values, columns=[prefix + label for label in label_set], index=table.index)
+    return pd.concat([table, columns], axis=1)
+
+
+def codes(labels: pd.Series, label_set: Sequence[str]) -> Codes:
+    """Class index of every label in the order of ``label_set``; -1 where the label is null."""
+    return np.asarray(pd.Categorical(labels, categories=list(label_set)).codes, dtype=np.int64)
+
+
+def content_hash(table: pd.DataFrame) -> str:
+    """SHA-256 of column names and values (floats to 15 digits), independent of the file format."""
+    return hashlib.sha256(table.reset_index(drop=True).to_json(orient="split", double_precision=15).encode()).hexdigest()
+
+
+def digest(value: object) -> str:
+    """The first 16 hex digits of the SHA-256 of ``value`` as canonical JSON: the identity of what it configures."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` through a temporary file and a rename, so that no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write ``table`` as Parquet, atomically."""
+    write_atomically(path, table.to_parquet(index=False))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet table."""
+    return pd.read_parquet(path)

@@ -1,0 +1,193 @@
+"""A task card and its data -> the examples table: ids, texts, gold labels, splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from project.card import Card, load_card
+from project.config import TaskConfig
+from project.errors import AssayError, suggest
+from project.split import assign_splits
+from project.tables import check, content_hash
+
+
+@dataclass(frozen=True)
+class Task:
+    """Examples with splits and what is needed to label them. ``counts``: rows read, dropped, of each split."""
+
+    name: str
+    label_set: tuple[str, ...]
+    description: str
+    examples: pd.DataFrame
+    defaults: Mapping[str, Any]
+    source: str
+    content_hash: str
+    counts: Mapping[str, int]
+    licence: str
+    citation: str
+
+    def split(self, name: str) -> pd.DataFrame:
+        """The rows of one split, index 0..n-1."""
+        return self.examples[self.examples["split"] == name].reset_index(drop=True)
+
+
+def load_task(config: TaskConfig) -> Task:
+    """Read the card and its data, check every row, split.
+
+    Raises AssayError for anything a person must settle: a missing column, an unknown or null label, an empty text,
+    one class only, duplicate ids, too few examples, a file that is not UTF-8.
+    """
+    card = load_card(config.task)
+    table, source = _read(card, config)
+    table = _where(table, config.where)
+    rows, counts = _rows(table, card, config)
+    sizes = {**card.sizes, **{k: v for k, v in _sizes(config).items() if v is not None}}
+    splits, dropped = assign_splits(rows, card.labels, sizes, config.split_seed)
+    examples = rows.assign(split=splits)
+    counts["straddling_dropped"] = dropped
+    examples = examples[examples["split"] != ""].drop(columns="given").sort_values("example_id", ignore_index=True)
+    for split, n in examples["split"].value_counts().items():
+        counts[str(split)] = int(n)
+    check("examples", examples, card.labels)
+    return Task(
+        card.name, card.labels, card.description, examples, card.defaults, source,
+        content_hash(examples), counts, card.licence, card.citation,
+    )  # fmt: skip
+
+
+def _sizes(config: TaskConfig) -> dict[str, int | None]:
+    return {"train": config.max_train, "validation": config.max_validation, "test": config.max_test}
+
+
+def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
+    """The raw table and a word on where it came from."""
+    if config.data:
+        return read_file(Path(config.data).expanduser()), f"file {Path(config.data).name}"
+    if "hub" in card.source:
+        return _read_hub(card)
+    if "download" in card.source:
+        raise AssayError(
+            f"task {card.name} cannot be fetched automatically: download {card.source.get('file', 'its file')} from "
+            f"{card.source['download']} and run again with -P data=PATH."
+        )
+    path = (card.path.parent / str(card.source["file"])).resolve()
+    if not path.is_relative_to(card.path.parent.resolve()):
+        raise AssayError(f"task card {card.path.name}: source.file must lie beside the card; got {card.source['file']!r}. Use -P data=PATH.")
+    return read_file(path, card.source.get("header")), f"file {path.name}"
+
+
+def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
+    """A .csv, .jsonl or .parquet file as it stands; only truly empty CSV cells are null, ``header`` names a CSV's columns."""
+    if not path.is_file():
+        raise AssayError(f"data file {path} does not exist. Give a path from the project's folder, or an absolute one.")
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], names=header, header=None if header else 0)
+        if path.suffix in (".jsonl", ".ndjson"):
+            return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+    except UnicodeDecodeError as error:
+        raise AssayError(f"data file {path.name} must be UTF-8; byte {error.start} is not. Save it as UTF-8 and run again.") from None
+    except (ValueError, OSError) as error:
+        raise AssayError(f"data file {path.name} cannot be read: {' '.join(str(error).split())}") from None
+    raise AssayError(f"data file must end in .csv, .jsonl or .parquet; got {path.name!r}.")
+
+
+def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
+    """Every wanted split of a hub data set in one table with a ``split`` column."""
+    import datasets
+    import huggingface_hub
+
+    hub, revision = str(card.source["hub"]), str(card.source.get("revision", "main"))
+    wanted = card.source.get("splits")
+    try:
+        if not huggingface_hub.constants.HF_HUB_OFFLINE:  # asked first because it fails at once where there is no network
+            revision = huggingface_hub.HfApi().dataset_info(hub, revision=revision, timeout=10).sha or revision
+        loaded = datasets.load_dataset(hub, card.source.get("config"), revision=revision)
+    except Exception as error:  # the hub's client raises a dozen unrelated types when it cannot be reached
+        raise AssayError(
+            f"data set {hub} could not be read from the hub ({type(error).__name__}). Run where the hub can be reached, set "
+            "HF_HUB_OFFLINE=1 to use a copy fetched before, or give a file with -P data=PATH."
+        ) from error
+    parts = [
+        part.to_pandas().assign(split=(wanted or {}).get(name, "train")) for name, part in loaded.items() if not wanted or name in wanted
+    ]
+    return pd.concat(parts, ignore_index=True), f"hub {hub}@{revision}"
+
+
+def _where(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    if not where:
+        return table
+    column, equals, value = where.partition("=")
+    if not equals or column not in table.columns:
+        raise suggest("where's column", column, map(str, table.columns), "Write -P where=COLUMN=VALUE.")
+    kept = table[table[column].astype(str) == value]
+    if kept.empty:
+        raise AssayError(f"where: no row has {column} = {value!r}; values there: {', '.join(sorted(map(str, table[column].unique()))[:5])}, ...")
+    return kept.reset_index(drop=True)
+
+
+def _rows(table: pd.DataFrame, card: Card, config: TaskConfig) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Columns ``example_id, text, gold_label, given`` of the rows that can be used, and what was dropped."""
+    columns = {
+        "text": config.text_column or card.columns["text"],
+        "label": config.label_column or card.columns["label"],
+        "id": config.id_column or ("" if config.data and card.columns.get("id") not in table.columns else card.columns.get("id", "")),
+    }
+    for role, column in columns.items():
+        if column and column not in table.columns:
+            raise suggest(f"{role}_column", column, map(str, table.columns), f"Name the column with -P {role}_column=...")
+    text = table[columns["text"]]
+    label = table[columns["label"]].map(lambda value: _label(value, card), na_action="ignore")
+    empty = text.isna() | (text.astype(str).str.strip() == "")
+    null = label.isna()
+    counts = {"read": len(table), "empty_text_dropped": int(empty.sum()), "null_label_dropped": int((null & ~empty).sum())}
+    if config.bad_rows == "error" and (empty | null).any():
+        first = int((empty | null).to_numpy().argmax())
+        raise AssayError(
+            f"{int(empty.sum())} rows have an empty text and {int(null.sum())} a null label, the first in row {first + 1}. "
+            "Mend them, or leave them out with -P bad_rows=drop."
+        )
+    keep = ~(empty | null)
+    given = table["split"].astype(str) if "split" in table.columns else pd.Series("", index=table.index)
+    given = given.where(given.isin(["train", "validation", "test"]), "")
+    rows = pd.DataFrame({"text": text[keep].astype(str), "gold_label": label[keep], "given": given[keep]})
+    if rows["gold_label"].nunique() < 2:
+        found = ", ".join(map(repr, rows["gold_label"].unique())) or "none"
+        raise AssayError(f"{columns['label']} must hold at least two classes; found {found} in {len(rows)} rows.")
+    rows.insert(0, "example_id", _ids(table.loc[keep, columns["id"]] if columns["id"] else None, rows["text"]))
+    return rows.reset_index(drop=True), counts
+
+
+def _label(value: Any, card: Card) -> str:
+    """The task's label for a value of the data: a name in any case, a mapped value, or an index into the label set."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    names = {label.casefold(): label for label in card.labels}
+    names.update({key.casefold(): label for key, label in card.values.items()})
+    if text.casefold() in names:
+        return names[text.casefold()]
+    if text.isdecimal() and int(text) < len(card.labels):
+        return card.labels[int(text)]
+    raise suggest("label in the data", text, card.labels, "Map it to a label under 'values' in a task card of your own.")
+
+
+def _ids(given: pd.Series | None, text: pd.Series) -> list[str]:
+    """Given ids, which must be unique; else a hash of the text, with a running number where a text comes again."""
+    if given is not None:
+        ids = given.astype(str)
+        if given.isna().any() or ids.duplicated().any():
+            twice = "a null" if given.isna().any() else repr(ids[ids.duplicated()].iloc[0])
+            raise AssayError(f"id_column {given.name!r} must be unique; it holds {twice} more than once or nothing. Use another column, or none.")
+        return list(ids)
+    ids = text.map(lambda value: hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16])
+    again = ids.groupby(ids).cumcount()
+    return [f"{one}-{n}" if n else one for one, n in zip(ids, again, strict=True)]

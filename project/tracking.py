@@ -1,0 +1,255 @@
+"""The tracking store: opens runs, logs results, reads them back. The only file of ``project/`` that imports mlflow.
+
+A root run is one experiment; annotation runs and seed runs are its children. Children are created when their result is
+complete, so that a killed experiment leaves no child half written. Nothing here computes a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Both are read when mlflow is imported. Its progress bars and migration notes say nothing to a user of Assay.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+for _name in ("alembic", "mlflow.store.db.utils"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+import mlflow  # noqa: E402
+import pandas as pd  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
+from mlflow.tracking import MlflowClient  # noqa: E402
+
+from project.errors import AssayError  # noqa: E402
+
+SCHEMA_VERSION = "1"
+EXPERIMENT = "assay"
+KIND, SCHEMA, DIGEST, ROOT = "assay.kind", "assay.schema_version", "assay.digest", "assay.root"
+_PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class Child:
+    """A finished result, ready to be logged as a nested run.
+
+    ``history``: metrics by step, each ``(step, {name: value})``. ``files``: artifact path -> local file. ``sample``: a small table
+    for the UI. ``inputs``: (name, content hash, context) of the data it used.
+    """
+
+    name: str
+    kind: str
+    digest: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    files: Mapping[str, Path]
+    description: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    history: Sequence[tuple[int, Mapping[str, float]]] = ()
+    inputs: Sequence[tuple[str, str, str]] = ()
+    sample: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as it stands in the store; values of ``params`` are the stored strings."""
+
+    run_id: str
+    name: str
+    status: str
+    started: int
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+class Tracker:
+    """Logs into one root run, running or ended, and below it."""
+
+    def __init__(self, run_id: str) -> None:
+        """``run_id``: the root run."""
+        self.run_id = run_id
+        self._client = MlflowClient()
+        self._experiment_id = str(self._client.get_run(run_id).info.experiment_id)
+
+    def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
+        """Set the root run's description (Markdown) and tags."""
+        self._client.log_batch(self.run_id, tags=_tags({_NOTE: description, **(tags or {})}))
+
+    def log_files(self, files: Mapping[str, Path]) -> None:
+        """Log local files to the root run under their artifact paths."""
+        self._artifacts(self.run_id, files)
+
+    def log_json(self, path: str, value: object) -> None:
+        """Log ``value`` to the root run as a JSON artifact."""
+        self._client.log_dict(self.run_id, json.loads(json.dumps(value)), path)
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log ``metrics`` to the root run in one request."""
+        self._client.log_batch(self.run_id, metrics=_metrics(metrics, 0))
+
+    def open_command(self) -> str:
+        """The command, or the address, that opens the MLflow UI on the root run."""
+        uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._experiment_id}/runs/{self.run_id}"
+        if uri.startswith("http"):
+            return f"{uri.rstrip('/')}/{place}"
+        return f"mlflow ui --backend-store-uri {uri}    then open http://127.0.0.1:5000/{place}"
+
+    def log_child(self, child: Child) -> str:
+        """Log ``child`` as a finished nested run; returns its id."""
+        tags = {
+            _PARENT: self.run_id, ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION,
+            _NOTE: child.description, **child.tags,
+        }  # fmt: skip
+        run_id = str(self._client.create_run(self._experiment_id, tags=tags, run_name=child.name).info.run_id)
+        metrics = [one for step, values in child.history for one in _metrics(values, step)] + _metrics(child.metrics, 0)
+        self._client.log_batch(run_id, metrics=metrics, params=[Param(key, str(value)) for key, value in child.params.items()])
+        inputs = [
+            DatasetInput(Dataset(name, digest[:36], "local", json.dumps({"sha256": digest})), [InputTag("mlflow.data.context", context)])
+            for name, digest, context in child.inputs
+        ]
+        if inputs:
+            self._client.log_inputs(run_id, inputs)
+        if child.sample is not None:
+            self._client.log_table(run_id, child.sample, "sample.json")
+        self._artifacts(run_id, child.files)
+        self._client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def _artifacts(self, run_id: str, files: Mapping[str, Path]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for path, source in files.items():
+                target = Path(folder, path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read_bytes())
+            self._client.log_artifacts(run_id, folder)
+
+
+@contextlib.contextmanager
+def root_run(kind: str, params: Mapping[str, str]) -> Iterator[Tracker]:
+    """Open the root run: the one ``mlflow run`` has made, else a new one in ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``.
+
+    It ends FINISHED, FAILED on an error, KILLED on Ctrl-C and SIGTERM. ``mlflow run`` has logged the parameters already;
+    they are write-once, so they are logged here only where it has not.
+    """
+    if os.environ.get("MLFLOW_RUN_ID"):
+        run = mlflow.start_run()
+    else:
+        run = mlflow.start_run(experiment_id=_experiment_id())
+        mlflow.log_params(dict(params))
+    status = "FINISHED"
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _open_on_runs(run.info.experiment_id)
+        mlflow.set_tags({KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: run.info.run_id})
+        yield Tracker(str(run.info.run_id))
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    except BaseException:
+        status = "FAILED"
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        mlflow.end_run(status)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _experiment_id() -> str:
+    client = MlflowClient()
+    if os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return os.environ["MLFLOW_EXPERIMENT_ID"]
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))
+
+
+def _open_on_runs(experiment_id: str) -> None:
+    """Make the UI open this experiment on its runs and charts rather than on traces, unless somebody has chosen already."""
+    client = MlflowClient()
+    if "mlflow.experimentKind" not in client.get_experiment(experiment_id).tags:
+        with contextlib.suppress(mlflow.MlflowException):  # a reader of a shared experiment may not set its tags
+            client.set_experiment_tag(experiment_id, "mlflow.experimentKind", "custom_model_development")
+
+
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(key, float(value), now, step) for key, value in values.items()]
+
+
+def _tags(values: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(key, str(value)) for key, value in values.items()]
+
+
+def read_run(run_id: str) -> Record:
+    """The run with this id."""
+    try:
+        return _record(MlflowClient().get_run(run_id))
+    except mlflow.MlflowException as error:
+        raise AssayError(f"run {run_id} cannot be read from {mlflow.get_tracking_uri()}: {' '.join(str(error).split())}") from error
+
+
+def latest_root(kind: str = "experiment") -> Record:
+    """The newest finished root run of ``kind`` in any experiment of the store."""
+    client = MlflowClient()
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    filter_string = f"tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"
+    found = client.search_runs(ids, filter_string, max_results=1, order_by=["attributes.start_time DESC"])
+    if not found:
+        raise AssayError(f"the tracking store {mlflow.get_tracking_uri()} holds no finished {kind}. Run one, name one with -P run_id=..., or set MLFLOW_TRACKING_URI.")
+    return _record(found[0])
+
+
+def children(root: Record, kind: str) -> list[Record]:
+    """All finished children of ``root`` of one kind, oldest first."""
+    client = MlflowClient()
+    experiment_id = client.get_run(root.run_id).info.experiment_id
+    filter_string = f"tags.`{_PARENT}` = '{root.run_id}' AND tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"
+    records, token = [], None
+    while True:
+        page = client.search_runs([experiment_id], filter_string, max_results=500, order_by=["attributes.start_time ASC"], page_token=token)
+        records += [_record(run) for run in page]
+        token = page.token
+        if not token:
+            return records
+
+
+def read_table(run_id: str, path: str) -> pd.DataFrame:
+    """A Parquet artifact of a run."""
+    with _downloaded(run_id, path) as file:
+        return pd.read_parquet(file)
+
+
+def read_json(run_id: str, path: str) -> Any:
+    """A JSON artifact of a run."""
+    with _downloaded(run_id, path) as file:
+        return json.loads(file.read_text(encoding="utf-8"))
+
+
+def read_uri(uri: str) -> pd.DataFrame:
+    """A Parquet artifact at a ``runs:/`` address."""
+    run_id, _, path = uri.removeprefix("runs:/").partition("/")
+    return read_table(run_id, path)
+
+
+@contextlib.contextmanager
+def _downloaded(run_id: str, path: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=folder))
+        except (mlflow.MlflowException, OSError) as error:
+            raise AssayError(f"run {run_id} has no readable artifact {path}: {' '.join(str(error).split())}") from error
+
+
+def _record(run: Run) -> Record:
+    return Record(run.info.run_id, run.info.run_name or "", run.info.status, run.info.start_time, run.data.params, run.data.metrics, run.data.tags)
