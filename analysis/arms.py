@@ -1,6 +1,6 @@
 """What did each source of labels cost? Tables 1 and 2 of the paper for one experiment, rebuilt from the tracking store alone.
 
-    python -m analysis.arms --run_id RUN        terminal table, and CSV, PNG and HTML in outputs/reports/RUN
+python -m analysis.arms --run_id RUN        terminal table, and CSV, PNG and HTML in outputs/reports/RUN
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def load_experiment(run_id: str = "") -> Experiment:
     for run in seeds:
         by_arm.setdefault(run.params["arm"], []).append(run)
     if not by_arm:
-        raise AssayError(f"run {root.run_id} holds no finished seed. It is no experiment, or it was stopped early; run the same command again to go on.")
+        raise AssayError(
+            f"run {root.run_id} holds no finished seed. It is no experiment, or it was stopped early; run the same command again to go on."
+        )
     wanted = int(config["finetune"]["seeds"])
     incomplete = []
     rows = []

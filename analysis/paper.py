@@ -26,7 +26,7 @@ class PaperRow(NamedTuple):
 def paper_row(task: str, arm_kind: str, annotator_model: str) -> PaperRow | None:
     """The paper's numbers for a task and arm kind: with the same annotator where the paper has it, else with its 7B one."""
     with Path(__file__).with_name("paper.csv").open(encoding="utf-8", newline="") as file:
-        rows = [PaperRow(*row[:3], *map(float, row[3:])) for row in list(csv.reader(file))[1:]]
+        rows = [PaperRow(row[0], row[1], row[2], *map(float, row[3:])) for row in list(csv.reader(file))[1:]]
     found = [row for row in rows if (row.task, row.arm_kind) == (task, arm_kind)]
     same = [row for row in found if row.annotator and annotator_model.endswith(row.annotator)]
-    return (same or found[-1:] or [None])[0]
+    return next(iter(same or found[-1:]), None)

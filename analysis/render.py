@@ -48,7 +48,8 @@ def _cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 def _title(config: Mapping[str, Any]) -> str:
     task, stages = config["task"], config["config"]
-    return f"{task['name']}: {stages['finetune']['encoder']} encoder, {stages['annotate']['annotator_model']} annotator, {stages['finetune']['seeds']} seeds"
+    encoder, seeds = stages["finetune"]["encoder"], stages["finetune"]["seeds"]
+    return f"{task['name']}: {encoder} encoder, {stages['annotate']['annotator_model']} annotator, {seeds} seeds"
 
 
 def _footnote(config: Mapping[str, Any], incomplete: Sequence[str]) -> str:
@@ -132,11 +133,14 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
     recalls = [column for column in shown.columns if column.startswith("recall.")]
     ours = shown[shown["kind"] != "paper"]
     recall_rows = [[str(row["labels"]), *(_number(row[column]) for column in recalls)] for row in ours.to_dict("records")]
-    warning = f'<p class="bad"><b>Incomplete:</b> {html.escape(", ".join(incomplete))}. Run the same command again to finish.</p>' if incomplete else ""
+    warning = (
+        f'<p class="bad"><b>Incomplete:</b> {html.escape(", ".join(incomplete))}. Run the same command again to finish.</p>' if incomplete else ""
+    )
     paper = f"<p class='note'>Rows in italics: {html.escape(CITATION)}; RoBERTa-base.</p>" if (shown["kind"] == "paper").any() else ""
-    facts = {"run": root.run_id, "source": config["task"]["source"], "examples": ", ".join(f"{k} {v}" for k, v in config["task"]["counts"].items()),
-             "content (sha256)": config["task"]["examples_sha256"], "licence": config["task"]["licence"], "citation": config["task"]["citation"]}  # fmt: skip
-    for stage, values in config["config"].items():
+    task = config["task"]
+    facts = {"run": root.run_id, "source": task["source"], "examples": ", ".join(f"{key} {n}" for key, n in task["counts"].items())}
+    facts |= {"content (sha256)": task["examples_sha256"], "licence": task["licence"], "citation": task["citation"]}
+    for stage, values in ((stage, values) for stage, values in config["config"].items() if stage != "host"):
         facts[stage] = ", ".join(f"{key}={value}" for key, value in values.items() if value not in ("", None))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">

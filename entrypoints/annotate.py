@@ -1,7 +1,7 @@
 """Annotate a task with an LLM and log every draw; no fine-tuning.
 
-    mlflow run . -e annotate -P task=imdb -P annotator_model=Qwen/Qwen2.5-7B-Instruct -P splits=train,test
-    python -m entrypoints.annotate --max_train 32 --ensemble_size 1
+mlflow run . -e annotate -P task=imdb -P annotator_model=Qwen/Qwen2.5-7B-Instruct -P splits=train,test
+python -m entrypoints.annotate --max_train 32 --ensemble_size 1
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from entrypoints.command import main, say
 from entrypoints.steps import annotate_split, log_setup, prompts
 from project.annotators import open_annotator
-from project.config import AnnotateConfig, ExperimentConfig, HostConfig, PromptConfig, SplitsConfig, TaskConfig, parse
+from project.config import AnnotateConfig, HostConfig, PromptConfig, SplitsConfig, TaskConfig, experiment_config, parse
 from project.task import load_task
 from project.tracking import root_run
 
@@ -20,9 +20,7 @@ STAGES = (TaskConfig, PromptConfig, AnnotateConfig, SplitsConfig, HostConfig)
 
 def annotate(params: Mapping[str, str]) -> None:
     """``ensemble_size`` draws over every split asked for."""
-    config = ExperimentConfig(
-        task=parse(TaskConfig, params), prompt=parse(PromptConfig, params), annotate=parse(AnnotateConfig, params), host=parse(HostConfig, params)
-    )
+    config = experiment_config(params)
     splits = parse(SplitsConfig, params).splits
     task = load_task(config.task)
     config = config.resolved(task.defaults)

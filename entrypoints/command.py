@@ -7,8 +7,11 @@ import dataclasses
 import errno
 import os
 import sys
+import time
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -24,17 +27,18 @@ class Progress:
     def __init__(self, title: str, total: int, unit: str) -> None:
         """``total`` steps of ``unit``."""
         self._terminal = sys.stderr.isatty()
-        sink = sys.stderr if self._terminal else open(os.devnull, "w")  # noqa: SIM115  (closed with the bar)
-        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", file=sink, mininterval=0.5 if self._terminal else 20, dynamic_ncols=self._terminal)
+        sink = sys.stderr if self._terminal else Path(os.devnull).open("w")  # noqa: SIM115  (closed with the bar)
+        self._bar: Any = tqdm(
+            total=total, desc=title, unit=f" {unit}", file=sink, mininterval=0.5 if self._terminal else 20, dynamic_ncols=self._terminal
+        )
         self._sink = sink
-        self._printed = self._bar.start_t
+        self._printed, self._total = time.monotonic(), total
 
     def __call__(self, n: int) -> None:
         """``n`` more steps are done."""
         self._bar.update(n)
-        done = self._bar.n >= self._bar.total
-        if not self._terminal and (done or self._bar._time() - self._printed > 20):  # noqa: SLF001
-            self._printed = self._bar._time()  # noqa: SLF001
+        if not self._terminal and (self._bar.n >= self._total or time.monotonic() - self._printed > 20):
+            self._printed = time.monotonic()
             print(str(self._bar), file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
@@ -97,5 +101,7 @@ def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callab
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
             raise
-        say(f"error: {error.strerror}: {error.filename or 'the workspace or the tracking store'}. Everything finished is kept; mend it and run again.")
+        say(
+            f"error: {error.strerror}: {error.filename or 'the workspace or the tracking store'}. Everything finished is kept; mend it and run again."
+        )
         sys.exit(1)

@@ -1,7 +1,7 @@
 """Fine-tune an encoder on gold labels, or on labels from a file, with several seeds; ends with their scores and agreement.
 
-    mlflow run . -e finetune -P task=imdb -P encoder=roberta-base -P labels=my_labels.csv
-    python -m entrypoints.finetune --max_train 64 --seeds 2
+mlflow run . -e finetune -P task=imdb -P encoder=roberta-base -P labels=my_labels.csv
+python -m entrypoints.finetune --max_train 64 --seeds 2
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.arms import publish
 from entrypoints.command import main
 from entrypoints.steps import finetune_arms, log_setup
-from project.config import AnnotateConfig, ExperimentConfig, FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, parse
+from project.config import FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, experiment_config, parse
 from project.errors import AssayError
 from project.finetune import Encoder
 from project.label import Arm, given, label
@@ -26,10 +26,7 @@ STAGES = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig)
 
 def finetune(params: Mapping[str, str]) -> None:
     """One arm, ``gold`` or ``given``, and its seeds."""
-    nobody = AnnotateConfig(annotator="none", annotator_model="none")
-    config = ExperimentConfig(
-        task=parse(TaskConfig, params), annotate=nobody, finetune=parse(FinetuneConfig, params), host=parse(HostConfig, params)
-    )
+    config = experiment_config({**params, "annotator": "none", "annotator_model": "none"})
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     if config.finetune.validation_labels == "arm":

@@ -1,8 +1,8 @@
 """The experiment: annotate with an LLM, fine-tune on gold and on LLM labels, show the damage.
 
-    mlflow run . --env-manager local                                    the embedded task on a laptop
-    mlflow run . -P task=imdb -P annotator_model=Qwen/Qwen2.5-7B-Instruct -P encoder=roberta-base
-    python -m entrypoints.main --max_train 48 --max_test 48 --seeds 2 --ensemble_size 2      a minute, to see it run
+mlflow run . --env-manager local                                    the embedded task on a laptop
+mlflow run . -P task=imdb -P annotator_model=Qwen/Qwen2.5-7B-Instruct -P encoder=roberta-base
+python -m entrypoints.main --max_train 48 --max_test 48 --seeds 2 --ensemble_size 2      a minute, to see it run
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from analysis.arms import publish
 from entrypoints.command import main
 from entrypoints.steps import annotate_split, finetune_arms, log_setup, prompts
 from project.annotators import open_annotator
-from project.config import AnnotateConfig, ExperimentConfig, FinetuneConfig, HostConfig, LabelConfig, PromptConfig, TaskConfig, parse
+from project.config import AnnotateConfig, FinetuneConfig, HostConfig, LabelConfig, PromptConfig, TaskConfig, experiment_config
 from project.finetune import Encoder
 from project.label import arms, label
 from project.task import load_task
@@ -24,7 +24,7 @@ STAGES = (TaskConfig, PromptConfig, AnnotateConfig, LabelConfig, FinetuneConfig,
 
 def experiment(params: Mapping[str, str]) -> None:
     """One task, one annotator, several arms, several seeds; ends with the report."""
-    config = ExperimentConfig(*(parse(stage, params) for stage in STAGES))
+    config = experiment_config(params)
     compared = arms(config.label, config.prompt.ensemble_size)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
@@ -46,9 +46,7 @@ def experiment(params: Mapping[str, str]) -> None:
 
         seed = config.label.tie_seed
         labels = {arm: label(arm, task.split("train"), annotations, task.label_set, tie_seed=seed) for arm in compared}
-        validation = {
-            arm: label(arm, task.split("validation"), validated, task.label_set, tie_seed=seed) if validated else gold for arm in compared
-        }
+        validation = {arm: label(arm, task.split("validation"), validated, task.label_set, tie_seed=seed) if validated else gold for arm in compared}
         finetune_arms(tracker, encoder, task, labels, validation, config)
         publish(tracker.run_id, config.host.workspace)
 

@@ -1,6 +1,6 @@
 """Write ``MLproject`` from the stages' dataclasses, so that its parameters and defaults are theirs.
 
-    python -m entrypoints.mlproject > MLproject
+python -m entrypoints.mlproject > MLproject
 """
 
 from __future__ import annotations

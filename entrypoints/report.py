@@ -1,7 +1,7 @@
 """Rebuild the report of an experiment from the tracking store alone.
 
-    mlflow run . -e report -P run_id=RUN
-    python -m entrypoints.report
+mlflow run . -e report -P run_id=RUN
+python -m entrypoints.report
 """
 
 from __future__ import annotations

@@ -80,7 +80,11 @@ def _log_annotations(tracker: Tracker, annotator: Annotator, task: Task, split: 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "prompt.txt").write_text(rendered, encoding="utf-8")
-        facts = {"answers": list(done.prompt.answers), "demonstration_ids": list(done.prompt.demonstration_ids), "annotator": dict(annotator.identity)}
+        facts = {
+            "answers": list(done.prompt.answers),
+            "demonstration_ids": list(done.prompt.demonstration_ids),
+            "annotator": dict(annotator.identity),
+        }
         (folder / "prompt.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
         shown = task.examples.set_index("example_id").loc[list(done.prompt.demonstration_ids)].reset_index()
         write_table(folder / "demonstrations.parquet", shown)
@@ -114,7 +118,12 @@ def _shared_params(task: Task, config: ExperimentConfig) -> dict[str, object]:
 
 
 def finetune_arms(
-    tracker: Tracker, encoder: Encoder, task: Task, labels: Mapping[Arm, pd.DataFrame], validation: Mapping[Arm, pd.DataFrame], config: ExperimentConfig
+    tracker: Tracker,
+    encoder: Encoder,
+    task: Task,
+    labels: Mapping[Arm, pd.DataFrame],
+    validation: Mapping[Arm, pd.DataFrame],
+    config: ExperimentConfig,
 ) -> None:
     """Every arm x seed, several at once; each is logged as a run when it is done. ``validation``: labels that pick the epoch."""
     tokens = {}
@@ -166,7 +175,11 @@ def _log_seed(
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         write_table(Path(name, "labels.parquet"), labels)
-        files = {"labels.parquet": Path(name, "labels.parquet"), "predictions.parquet": result.folder / PREDICTIONS, "history.json": result.folder / "result.json"}
+        files = {
+            "labels.parquet": Path(name, "labels.parquet"),
+            "predictions.parquet": result.folder / PREDICTIONS,
+            "history.json": result.folder / "result.json",
+        }
         tracker.log_child(
             Child(
                 f"{arm.name} seed {job.seed:02d}", "seed", job.digest, params, metrics, files,

@@ -68,20 +68,13 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
         if not content.get(key):
             raise bad(f"the key {key!r} is missing or empty. Required: {', '.join(_REQUIRED)}.")
     _only_known(bad, "", content, _REQUIRED + _OPTIONAL)
-    for key, known in (("source", _SOURCE), ("columns", ("text", "label", "id", "split")), ("split", SPLITS), ("defaults", DEFAULTS)):
-        value = content.get(key, {})
-        if not isinstance(value, dict):
-            raise bad(f"{key!r} must be a mapping; got {value!r}.")
-        _only_known(bad, f"{key}.", value, known)
+    _check_mappings(bad, content)
     source, columns, labels = content["source"], content["columns"], content["labels"]
     if not any(key in source for key in ("file", "hub", "download")):
         raise bad("'source' must have one of file, hub, download.")
     if not {"text", "label"} <= columns.keys():
         raise bad("'columns' must name the columns of text and label.")
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise bad(f"'labels' must be a list of strings; got {labels!r}. Quote words such as yes, no, on, off and numbers.")
-    if len(set(labels)) < len(labels) or len(labels) < 2:
-        raise bad(f"'labels' must be at least two different names; got {labels!r}.")
+    _check_labels(bad, labels)
     values = {str(key): str(value) for key, value in (content.get("values") or {}).items()}
     for value in values.values():
         if value not in labels:
@@ -94,6 +87,21 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
         " ".join(str(content["description"]).split()), tuple(labels), values, sizes, dict(content.get("defaults", {})),
         str(content.get("title", "")), str(content.get("licence", "")), str(content.get("citation", "")),
     )  # fmt: skip
+
+
+def _check_mappings(bad: Any, content: dict[str, Any]) -> None:
+    for key, known in (("source", _SOURCE), ("columns", ("text", "label", "id", "split")), ("split", SPLITS), ("defaults", DEFAULTS)):
+        value = content.get(key, {})
+        if not isinstance(value, dict):
+            raise bad(f"{key!r} must be a mapping; got {value!r}.")
+        _only_known(bad, f"{key}.", value, known)
+
+
+def _check_labels(bad: Any, labels: Any) -> None:
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+        raise bad(f"'labels' must be a list of strings; got {labels!r}. Quote words such as yes, no, on, off and numbers.")
+    if len(set(labels)) < len(labels) or len(labels) < 2:
+        raise bad(f"'labels' must be at least two different names; got {labels!r}.")
 
 
 def _only_known(bad: Any, where: str, mapping: dict[str, Any], known: tuple[str, ...]) -> None:

@@ -128,7 +128,9 @@ class LabelConfig(Stage):
 class FinetuneConfig(Stage):
     """The recipe of Lu and Smith (2025), Appendix B."""
 
-    encoder: str = parameter("bundled", "encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; the paper has roberta-base")
+    encoder: str = parameter(
+        "bundled", "encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; the paper has roberta-base"
+    )
     encoder_revision: str = parameter("main", "hub revision of the encoder")
     seeds: int = parameter(5, "fine-tuning seeds for each arm (0, 1, ...); the paper has 5", at_least=1, at_most=1000)
     epochs: int = parameter(3, "passes over the training split", at_least=1)
@@ -160,14 +162,18 @@ class HostConfig(Stage):
 class SplitsConfig(Stage):
     """Which splits the entry point ``annotate`` annotates."""
 
-    splits: tuple[str, ...] = parameter(("train",), "splits to annotate, comma-separated: train, validation, test", choices=("train", "validation", "test"))
+    splits: tuple[str, ...] = parameter(
+        ("train",), "splits to annotate, comma-separated: train, validation, test", choices=("train", "validation", "test")
+    )
 
 
 @dataclass(frozen=True)
 class LabelsConfig(Stage):
     """Which labels the entry point ``finetune`` trains on."""
 
-    labels: str = parameter("gold", "gold, or a .csv or .parquet file (or runs:/RUN/labels.parquet) with example_id and label for every training example")
+    labels: str = parameter(
+        "gold", "gold, or a .csv or .parquet file (or runs:/RUN/labels.parquet) with example_id and label for every training example"
+    )
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,14 @@ def parse(stage: type[S], texts: Mapping[str, str]) -> S:
     hints = typing.get_type_hints(stage)
     names = [item.name for item in dataclasses.fields(stage)]
     return stage(**{name: _value(name, hints[name], texts[name]) for name in names if name in texts})
+
+
+def experiment_config(texts: Mapping[str, str]) -> ExperimentConfig:
+    """An experiment's configuration from the texts of a command line; what they do not name keeps its default."""
+    return ExperimentConfig(
+        parse(TaskConfig, texts), parse(PromptConfig, texts), parse(AnnotateConfig, texts),
+        parse(LabelConfig, texts), parse(FinetuneConfig, texts), parse(HostConfig, texts),
+    )  # fmt: skip
 
 
 def _value(name: str, hint: Any, text: str) -> Any:

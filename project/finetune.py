@@ -220,7 +220,7 @@ def _optimizer(model: Any, config: FinetuneConfig) -> torch.optim.Optimizer:
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     rest = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=float(config.learning_rate or 0), fused=True)
 
 
 def _linear(warmup_ratio: float, steps: int) -> Callable[[int], float]:

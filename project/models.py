@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -57,8 +58,7 @@ def _version(package: str, flag: str) -> str:
 
 def _package_folder(module: str) -> Path:
     spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None  # noqa: S101  (its metadata was found just before)
-    return Path(spec.origin).parent
+    return Path(str(spec.origin if spec else module)).parent
 
 
 def _named(parameter: str, name: str, revision: str) -> ModelSource:
@@ -67,13 +67,9 @@ def _named(parameter: str, name: str, revision: str) -> ModelSource:
         if not (folder / "config.json").is_file():
             raise AssayError(f"{parameter}: the folder {name} holds no config.json. Give a folder written by save_pretrained.")
         return ModelSource(folder.name, str(folder), None, f"folder {_folder_hash(folder)}")
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    with contextlib.suppress(HFValidationError):
-        validate_repo_id(name)
-        if name.count("/") <= 1 and not name.startswith((".", "~", "/")):
-            return ModelSource(name, name, revision, f"hub {name}@{_commit(parameter, name, revision)}")
+    if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+        commit = _commit(parameter, name, revision)
+        return ModelSource(name, name, commit, f"hub {name}@{commit}")
     raise AssayError(f"{parameter} must be bundled, an existing folder or a hub id such as owner/name; got {name!r}.")
 
 
@@ -97,15 +93,14 @@ def _folder_hash(folder: Path) -> str:
     for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
         sha.update(path.name.encode())
         with path.open("rb") as file:
-            for block in iter(lambda file=file: file.read(1 << 22), b""):
-                sha.update(block)
+            sha.update(hashlib.file_digest(file, "sha256").digest())
     return sha.hexdigest()[:16]
 
 
 def cache_folder() -> Path:
     """Where converted models are kept: ``$ASSAY_CACHE``, else ``assay`` in the user's cache folder."""
-    base = os.environ.get("ASSAY_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "assay")
-    return Path(base)
+    own, users = os.environ.get("ASSAY_CACHE"), os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(own or f"{users}/assay").expanduser()
 
 
 def _dequantised(version: str) -> Path:
@@ -140,7 +135,7 @@ def quiet_transformers() -> Iterator[None]:
     """Load models without transformers' progress bars and load reports, which say nothing to a user of Assay."""
     import transformers
 
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -66,9 +66,7 @@ def build_prompt(label_set: Sequence[str], description: str, shown: pd.DataFrame
         label_description = "\n".join(label_set)
     else:
         label_description = json.dumps({code: label for label, code in words.items()}, ensure_ascii=False)
-    texts = [
-        _DEMONSTRATION.format(text=text, label=words[label]) for text, label in zip(shown["text"], shown["gold_label"], strict=True)
-    ]
+    texts = [_DEMONSTRATION.format(text=text, label=words[label]) for text, label in zip(shown["text"], shown["gold_label"], strict=True)]
     before, after = TEMPLATE.split(" {input_text}")
     filled = before.format(task_description=description, label_description=label_description, demonstrations="\n".join(texts))
     return Prompt(draw, filled, after, tuple(f" {word}" for word in words.values()), tuple(shown["example_id"]))

@@ -121,7 +121,8 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Cal
             for future in done:
                 job, error = running.pop(future), future.exception()
                 if isinstance(error, concurrent.futures.process.BrokenProcessPool):
-                    raise Incomplete(f"a worker process died near arm {job.arm}, seed {job.seed}, often for lack of memory. Run again with -P workers={workers - 1}.")
+                    where = f"arm {job.arm}, seed {job.seed}"
+                    raise Incomplete(f"a worker process died near {where}, often for lack of memory. Run again with -P workers={workers - 1}.")
                 if error is not None and not isinstance(error, AssayError):
                     raise error
                 yield job, error
@@ -141,7 +142,9 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
     temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".{job.digest}-"))
     began = time.perf_counter()
     try:
-        model, history = train(job.encoder, job.config, job.training, seed=job.seed, checkpoint=temporary / "best.safetensors", after_epoch=after_epoch)
+        model, history = train(
+            job.encoder, job.config, job.training, seed=job.seed, checkpoint=temporary / "best.safetensors", after_epoch=after_epoch
+        )
         answers = predict(model, job.test_tokens, job.encoder.precision, job.config.eval_batch_size)
         (temporary / "best.safetensors").unlink()
         write_table(temporary / PREDICTIONS, predictions_table(job.test_ids, answers, job.label_set))

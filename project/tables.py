@@ -79,9 +79,7 @@ def class_columns(table: pd.DataFrame, label_set: Sequence[str], prefix: str = L
     return table[columns].to_numpy(dtype=np.float64)
 
 
-def with_class_columns(
-    table: pd.DataFrame, values: Floats, label_set: Sequence[str], prefix: str = LOG_PROBABILITY
-) -> pd.DataFrame:
+def with_class_columns(table: pd.DataFrame, values: Floats, label_set: Sequence[str], prefix: str = LOG_PROBABILITY) -> pd.DataFrame:
     """``table`` with one more column for each class, from ``values`` ``(n_rows, n_classes)``."""
     columns = pd.DataFrame(values, columns=[prefix + label for label in label_set], index=table.index)
     return pd.concat([table, columns], axis=1)
@@ -110,7 +108,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -90,14 +90,23 @@ def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
         if path.suffix == ".csv":
             return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], names=header, header=None if header else 0)
         if path.suffix in (".jsonl", ".ndjson"):
-            return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+            return pd.read_json(path, lines=True, dtype=False)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-    except UnicodeDecodeError as error:
-        raise AssayError(f"data file {path.name} must be UTF-8; byte {error.start} is not. Save it as UTF-8 and run again.") from None
+    except UnicodeDecodeError:
+        raise AssayError(f"data file {path.name} must be UTF-8; byte {_first_bad_byte(path)} is not. Save it as UTF-8 and run again.") from None
     except (ValueError, OSError) as error:
         raise AssayError(f"data file {path.name} cannot be read: {' '.join(str(error).split())}") from None
     raise AssayError(f"data file must end in .csv, .jsonl or .parquet; got {path.name!r}.")
+
+
+def _first_bad_byte(path: Path) -> int:
+    """Offset of the first byte that is not UTF-8; the reader's own error counts from the start of a cell."""
+    try:
+        path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return -1
 
 
 def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
@@ -116,9 +125,7 @@ def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
             f"data set {hub} could not be read from the hub ({type(error).__name__}). Run where the hub can be reached, set "
             "HF_HUB_OFFLINE=1 to use a copy fetched before, or give a file with -P data=PATH."
         ) from error
-    parts = [
-        part.to_pandas().assign(split=(wanted or {}).get(name, "train")) for name, part in loaded.items() if not wanted or name in wanted
-    ]
+    parts = [part.to_pandas().assign(split=(wanted or {}).get(name, "train")) for name, part in loaded.items() if not wanted or name in wanted]
     return pd.concat(parts, ignore_index=True), f"hub {hub}@{revision}"
 
 

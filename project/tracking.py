@@ -206,7 +206,10 @@ def latest_root(kind: str = "experiment") -> Record:
     filter_string = f"tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"
     found = client.search_runs(ids, filter_string, max_results=1, order_by=["attributes.start_time DESC"])
     if not found:
-        raise AssayError(f"the tracking store {mlflow.get_tracking_uri()} holds no finished {kind}. Run one, name one with -P run_id=..., or set MLFLOW_TRACKING_URI.")
+        raise AssayError(
+            f"the tracking store {mlflow.get_tracking_uri()} holds no finished {kind}. "
+            "Run one, name one with -P run_id=..., or set MLFLOW_TRACKING_URI."
+        )
     return _record(found[0])
 
 

@@ -70,7 +70,9 @@ def label_codes(prompt_ids: Sequence[int], full_ids: Sequence[Sequence[int]], an
     tails = [tuple(ids[n:]) for ids in full_ids]
     for ids, tail, answer in zip(full_ids, tails, answers, strict=True):
         if list(ids[:n]) != list(prompt_ids) or not tail:
-            raise AssayError(f"label {answer.strip()!r} melts into the end of the prompt in this model's tokenizer. Use another label_style or other label names.")
+            raise AssayError(
+                f"label {answer.strip()!r} melts into the end of the prompt in this model's tokenizer. Use another label_style or other label names."
+            )
     depth = 0
     while all(len(tail) > depth + 1 for tail in tails) and len({tail[depth] for tail in tails}) == 1:
         depth += 1

@@ -40,7 +40,9 @@ class TransformersAnnotator:
         dtype = config.annotator_dtype if config.annotator_dtype != AUTO else ("bfloat16" if device == "cuda" else "float32")
         try:
             with quiet_transformers():
-                model = AutoModelForCausalLM.from_pretrained(source.location, revision=source.revision, dtype=getattr(torch, dtype), use_safetensors=True)
+                model: Any = AutoModelForCausalLM.from_pretrained(
+                    source.location, revision=source.revision, dtype=getattr(torch, dtype), use_safetensors=True
+                )
                 tokenizer = AutoTokenizer.from_pretrained(source.location, revision=source.revision)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
@@ -75,7 +77,9 @@ class TransformersAnnotator:
         cut = len(ids) > room
         while len(ids) > room:
             if not text:
-                raise AssayError(f"the prompt without its text has {len(ids)} tokens, more than the {room} that {self.name} can read. Lower n_demonstrations.")
+                raise AssayError(
+                    f"the prompt without its text has {len(ids)} tokens, more than the {room} that {self.name} can read. Lower n_demonstrations."
+                )
             text = text[: int(len(text) * min(0.98, room / len(ids)))]
             ids = self._encode(prompt.render(text))
         return ids, cut
@@ -94,7 +98,7 @@ class TransformersAnnotator:
         positions = torch.arange(start, start + width, device=device).expand(len(rows), -1)
         # one place for each shared token and one for the label, counted from the end of every text
         places = lengths[:, None] - 1 + torch.arange(-len(codes.shared), 1, device=device)
-        kept, index = places.unique(return_inverse=True)
+        kept, index = torch.unique(places, return_inverse=True)
         output = self._model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=_expanded(past, self._model.config, len(rows)),
             use_cache=past is not None, logits_to_keep=kept,
@@ -111,7 +115,9 @@ class TransformersAnnotator:
         if self._prefix[0] != tuple(prefix):
             cache = DynamicCache(config=self._model.config)
             if prefix and all(type(layer) is DynamicLayer for layer in cache.layers):
-                self._model(input_ids=torch.tensor([list(prefix)], device=self._model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+                self._model(
+                    input_ids=torch.tensor([list(prefix)], device=self._model.device), past_key_values=cache, use_cache=True, logits_to_keep=1
+                )
                 self._prefix = (tuple(prefix), cache)
             else:
                 self._prefix = (tuple(prefix), None)
@@ -123,7 +129,8 @@ def _expanded(past: DynamicCache | None, config: Any, n: int) -> DynamicCache | 
     if past is None:
         return None
     cache = DynamicCache(config=config)
-    for index, layer in enumerate(past.layers):
+    layers: Any = past.layers
+    for index, layer in enumerate(layers):
         cache.update(layer.keys.expand(n, -1, -1, -1), layer.values.expand(n, -1, -1, -1), index)
     return cache
 

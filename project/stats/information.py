@@ -20,7 +20,7 @@ def conditional_entropy_bits(log_probabilities: Floats) -> Floats:
     Lu and Smith (2025), section 4, "Entropy-Ranking Filtering". Their base is not stated; ranking does not depend on it.
     """
     probabilities = np.exp(log_probabilities)
-    terms = np.where(probabilities > 0, probabilities * log_probabilities, 0.0)
+    terms = np.multiply(probabilities, log_probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
     return -terms.sum(axis=1) / np.log(2.0)
 
 

@@ -1,0 +1,134 @@
+"""What tests share: an empty tracking store, models built in memory, a scripted annotator. No network."""
+
+import os
+import shutil
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(name, None)
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from project.annotators import Answers  # noqa: E402
+from project.card import CARDS  # noqa: E402
+from project.config import TaskConfig  # noqa: E402
+from project.stats.information import log_normalise  # noqa: E402
+from project.task import load_task  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory):
+    """A SQLite tracking store, migrated once: the migrations take seconds."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("store")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")).engine.dispose()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def store(migrated_store, tmp_path, monkeypatch):
+    """An empty tracking store of its own for one test; the test runs in its temporary folder."""
+    import mlflow
+
+    shutil.copy(migrated_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    yield tmp_path
+    mlflow.set_tracking_uri("")
+
+
+@pytest.fixture(scope="session")
+def small_task():
+    """The embedded task, cut small."""
+    return load_task(TaskConfig(max_train=32, max_validation=16, max_test=24))
+
+
+@pytest.fixture(scope="session")
+def words():
+    """The words of the embedded task, for tokenizers built in memory."""
+    return (CARDS / "catalogue.csv").read_text(encoding="utf-8").lower().split()[:3000]
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory, words):
+    """A folder with a BERT of two layers, random weights, and a word tokenizer: it loads in a moment and learns a little."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-encoder")
+    vocabulary = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(set(words))])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]").save_pretrained(
+        folder
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        settings = BertConfig(
+            vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64,
+            pad_token_id=0,
+        )  # fmt: skip
+        BertModel(settings).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory, words):
+    """A folder with a Llama of two layers, random weights, a byte-level BPE tokenizer and a context of 1024 tokens."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-llm")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    labels = " books books clothing electronics household" * 50
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator([" ".join(words), labels], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        settings = LlamaConfig(
+            vocab_size=600, hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=1024, tie_word_embeddings=True, initializer_range=0.5,
+        )  # fmt: skip
+        LlamaForCausalLM(settings).save_pretrained(folder)
+    return folder
+
+
+class ScriptedAnnotator:
+    """Answers from a fixed random table, one row a text; counts what it was asked and stops after ``limit`` texts.
+
+    It fails loudly when it is asked for more than it may answer: a test that pays twice sees it.
+    """
+
+    name = "scripted"
+
+    def __init__(self, n_classes, *, limit=10**9, seed=0, broken=False):
+        self.identity = {"engine": "scripted", "seed": str(seed)}
+        self.asked: list[str] = []
+        self._n_classes, self._limit, self._seed, self._broken = n_classes, limit, seed, broken
+
+    def read(self, prompt, texts):
+        if len(self.asked) + len(texts) > self._limit:
+            raise RuntimeError(f"the script ends after {self._limit} texts")
+        self.asked += texts
+        rows = [np.random.default_rng([self._seed, prompt.draw, *text.encode()[:40]]).normal(size=self._n_classes) for text in texts]
+        n, logs = len(texts), log_normalise(np.array(rows))
+        if self._broken:
+            logs[0, 0] = np.nan
+        return Answers(logs, np.full(n, 0.5), np.zeros(n, bool), np.full(n, 100))
+
+
+@pytest.fixture
+def scripted():
+    return ScriptedAnnotator

@@ -1,0 +1,99 @@
+"""Statistics against golden values with their origin, and against independent implementations."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+from project.stats.agreement import krippendorff_alpha, label_counts, unchanged
+from project.stats.information import conditional_entropy_bits, divide_by_prior, log_mean, log_normalise
+from project.stats.scores import confusion, scores, spread
+
+# Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C: 4 observers, 12 units, nominal alpha 0.743.
+KRIPPENDORFF_2011 = np.array(
+    [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, -1, -1, -1],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, -1, 3],
+        [-1, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, -1],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, -1],
+    ]
+)
+
+
+def alpha_by_definition(codes, n_classes):
+    """1 - D_o / D_e from pairs of values, written out naively (nominal level, no missing values)."""
+    n_raters, n_units = codes.shape
+    observed = [codes[i, u] != codes[j, u] for u in range(n_units) for i in range(n_raters) for j in range(n_raters) if i != j]
+    values = codes.ravel()
+    expected = [a != b for i, a in enumerate(values) for j, b in enumerate(values) if i != j]
+    return 1 - np.mean(observed) / np.mean(expected)
+
+
+def test_alpha_of_krippendorffs_own_example():
+    codes = np.where(KRIPPENDORFF_2011 > 0, KRIPPENDORFF_2011 - 1, -1)
+
+    assert krippendorff_alpha(label_counts(codes, 5)) == pytest.approx(0.743, abs=5e-4)
+
+
+def test_alpha_follows_its_definition():
+    codes = np.random.default_rng(0).integers(0, 3, size=(5, 40))
+
+    assert krippendorff_alpha(label_counts(codes, 3)) == pytest.approx(alpha_by_definition(codes, 3), abs=1e-12)
+
+
+@pytest.mark.parametrize("codes", [np.zeros((5, 10), int), np.array([[0, 1, 2]]), np.full((2, 3), -1)])
+def test_alpha_is_not_a_number_where_it_is_undefined(codes):
+    assert math.isnan(krippendorff_alpha(label_counts(codes, 3)))
+
+
+def test_unchanged_is_the_share_that_all_raters_label_alike():
+    assert unchanged(np.array([[0, 1, 2, 0], [0, 1, 1, 0], [0, 1, 2, 1]])) == 0.5
+    assert math.isnan(unchanged(np.array([[0, 1, 2]])))
+
+
+def test_scores_agree_with_scikit_learn_also_for_a_class_that_is_never_given_or_absent():
+    rng = np.random.default_rng(1)
+    for gold, given in ((rng.integers(0, 4, 200), rng.integers(0, 4, 200)), (rng.integers(0, 2, 50), rng.integers(1, 3, 50))):
+        score = scores(confusion(gold, given, 4))
+        labels = list(range(4))
+
+        assert (confusion(gold, given, 4) == confusion_matrix(gold, given, labels=labels)).all()
+        assert score.accuracy == pytest.approx(accuracy_score(gold, given))
+        assert score.macro_f1 == pytest.approx(f1_score(gold, given, labels=labels, average="macro", zero_division=0))
+        assert score.recall == pytest.approx(recall_score(gold, given, labels=labels, average=None, zero_division=0))
+
+
+def test_confusion_has_gold_in_rows_and_refuses_codes_outside_the_label_set():
+    assert confusion(np.array([0, 0, 1]), np.array([1, 1, 1]), 2).tolist() == [[0, 2], [0, 1]]
+    with pytest.raises(ValueError, match="codes must be in 0..1"):
+        confusion(np.array([0, 2]), np.array([0, 1]), 2)
+
+
+def test_spread_is_the_sample_deviation_and_not_a_number_for_one_value():
+    # sample variance of 1, 2, 3, 4 is 5/3
+    assert spread([1, 2, 3, 4]) == pytest.approx((2.5, math.sqrt(5 / 3), 4))
+    assert math.isnan(spread([0.5]).sd)
+
+
+def test_entropy_is_in_bits():
+    rows = np.log(np.array([[0.25] * 4, [0.5, 0.25, 0.125, 0.125]]))
+
+    assert conditional_entropy_bits(rows) == pytest.approx([2.0, 1.75])
+    assert conditional_entropy_bits(np.array([[0.0, -np.inf]])) == pytest.approx([0.0])
+
+
+def test_dividing_by_the_mean_of_the_batch_makes_constant_answers_uniform():
+    rows = np.log(np.tile([0.7, 0.2, 0.1], (5, 1)))
+
+    assert np.exp(divide_by_prior(rows, log_mean(rows))) == pytest.approx(1 / 3)
+
+
+def test_dividing_by_a_prior_follows_the_formula():
+    p, prior = np.array([[0.6, 0.4]]), np.array([0.75, 0.25])
+    # 0.6/0.75 : 0.4/0.25 = 0.8 : 1.6 = 1/3 : 2/3
+    assert np.exp(divide_by_prior(np.log(p), np.log(prior))) == pytest.approx(np.array([[1 / 3, 2 / 3]]))
+
+
+def test_normalising_is_stable_for_large_logits():
+    assert np.exp(log_normalise(np.array([[1000.0, 1000.0]]))) == pytest.approx(0.5)
