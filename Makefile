@@ -10,10 +10,10 @@ QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensem
 .PHONY: demo demo-quick test lint install ui clean MLproject
 
 demo: install
-	$(RUN) mlflow run . --env-manager local --experiment-name assay
+	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue
 
 demo-quick: install
-	$(RUN) mlflow run . --env-manager local --experiment-name assay $(QUICK)
+	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue-quick $(QUICK)
 
 test: install
 	$(RUN) python -m pytest

@@ -48,8 +48,26 @@ def _cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 def _title(config: Mapping[str, Any]) -> str:
     task, stages = config["task"], config["config"]
-    encoder, seeds = stages["finetune"]["encoder"], stages["finetune"]["seeds"]
-    return f"{task['name']}: {encoder} encoder, {stages['annotate']['annotator_model']} annotator, {seeds} seeds"
+    models = config["models"]
+    who = f"labels by {models['annotator']}, " if models["annotator"] else ""
+    return f"{task['name']}: {who}classifier {models['encoder']}, {stages['finetune']['seeds']} seeds"
+
+
+def summary(shown: pd.DataFrame) -> str:
+    """One sentence on what the LLM's labels cost, from the table's own numbers; empty where an arm is missing."""
+    ours = shown[shown["kind"] == "arm"].set_index("labels")
+    if not {"gold", "llm"} <= set(ours.index):
+        return ""
+    gold, llm = ours.loc["gold"], ours.loc["llm"]
+    parts = [f"{_change(gold[name], llm[name])} {words}" for name, words in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))]
+    return (
+        f"Against gold labels, training on the LLM's labels changes the mean by {' and '.join(parts)} points, "
+        f"and the share of test examples that all seeds label alike from {_number(gold['unchanged'])} to {_number(llm['unchanged'])} %."
+    )
+
+
+def _change(before: float, after: float) -> str:
+    return f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _footnote(config: Mapping[str, Any], incomplete: Sequence[str]) -> str:
@@ -72,7 +90,8 @@ def terminal_table(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: S
         return "  ".join([first, *rest]).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([_title(config), rule, line(head), rule, *map(line, rows), rule, _wrap(_CAPTION + _footnote(config, incomplete), len(rule))])
+    notes = [_wrap(text, len(rule)) for text in (summary(shown), _CAPTION + _footnote(config, incomplete)) if text]
+    return "\n".join([_title(config), rule, line(head), rule, *map(line, rows), rule, *notes])
 
 
 def _wrap(text: str, width: int) -> str:
@@ -83,7 +102,7 @@ def describe(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequenc
     """The run description, Markdown."""
     head, rows = _cells(shown)
     body = "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
-    return f"**{_title(config)}**\n\n{body}\n\n{_CAPTION}{_footnote(config, incomplete)}"
+    return f"**{_title(config)}**\n\n{summary(shown)}\n\n{body}\n\n{_CAPTION}{_footnote(config, incomplete)}"
 
 
 def png_figure(arms: pd.DataFrame) -> bytes:
@@ -147,6 +166,7 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
 <title>{html.escape(_title(config))}</title><style>{_STYLE}</style></head><body>
 <h1>How much gold is in these labels?</h1>
 <p>{html.escape(_title(config))}</p>{warning}
+<p><b>{html.escape(summary(shown))}</b></p>
 {_html_table(head, rows, list(shown["kind"]))}
 <p class="note">{html.escape(_CAPTION + _footnote(config, []))}</p>{paper}
 <figure><img alt="Scores and agreement of the seeds for each source of labels" src="data:image/png;base64,{base64.b64encode(figure).decode()}">

@@ -27,8 +27,8 @@ def annotate(params: Mapping[str, str]) -> None:
     drawn = prompts(task, config, config.prompt.ensemble_size)
     annotator = open_annotator(config.annotate)
 
-    with root_run("annotation set", params) as tracker:
-        log_setup(tracker, task, config)
+    with root_run("annotation set", f"{task.name} annotations", params) as tracker:
+        log_setup(tracker, task, config, annotator=annotator)
         lines = []
         for split in splits:
             tables = annotate_split(tracker, annotator, task, split, drawn, config)

@@ -33,8 +33,8 @@ def experiment(params: Mapping[str, str]) -> None:
     drawn = prompts(task, config, n_draws)
     annotator = open_annotator(config.annotate) if n_draws else None
 
-    with root_run("experiment", params) as tracker:
-        log_setup(tracker, task, config)
+    with root_run("experiment", task.name, params) as tracker:
+        log_setup(tracker, task, config, annotator=annotator, encoder=encoder)
         gold = task.split("validation").rename(columns={"gold_label": "label"})
         annotations, validated = [], []
         if annotator:

@@ -35,13 +35,14 @@ def prompts(task: Task, config: ExperimentConfig, n_draws: int) -> list[Prompt]:
     return [build_prompt(task.label_set, task.description, rows, style=style, draw=draw) for draw, rows in enumerate(shown)]
 
 
-def log_setup(tracker: Tracker, task: Task, config: ExperimentConfig) -> None:
-    """The resolved configuration and the examples, on the root run."""
+def log_setup(tracker: Tracker, task: Task, config: ExperimentConfig, *, annotator: Annotator | None = None, encoder: Encoder | None = None) -> None:
+    """The resolved configuration, the names of the models and the examples, on the root run."""
     task_facts = {
         "name": task.name, "label_set": list(task.label_set), "source": task.source, "examples_sha256": task.content_hash,
         "counts": dict(task.counts), "licence": task.licence, "citation": task.citation,
     }  # fmt: skip
-    tracker.log_json("config.json", {"task": task_facts, "config": config.as_dict()})
+    models = {"annotator": annotator.name if annotator else "", "encoder": encoder.source.name if encoder else ""}
+    tracker.log_json("config.json", {"task": task_facts, "models": models, "config": config.as_dict()})
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(folder, "examples.parquet"), task.examples)
         tracker.log_files({"examples.parquet": Path(folder, "examples.parquet")})

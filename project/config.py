@@ -92,7 +92,7 @@ class PromptConfig(Stage):
 class AnnotateConfig(Stage):
     """Who answers, and how the answers are read."""
 
-    annotator: str = parameter("transformers", "engine that reads the label probabilities: transformers")
+    annotator: str = parameter("transformers", "engine that reads the label probabilities: transformers, or vllm where it is installed")
     annotator_model: str = parameter("bundled", "annotating LLM: bundled (SmolLM2-135M-Instruct), a local folder or a hub id")
     annotator_revision: str = parameter("main", "hub revision of the annotator")
     annotator_dtype: str = parameter(

@@ -133,20 +133,20 @@ class Tracker:
 
 
 @contextlib.contextmanager
-def root_run(kind: str, params: Mapping[str, str]) -> Iterator[Tracker]:
+def root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracker]:
     """Open the root run: the one ``mlflow run`` has made, else a new one in ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``.
 
-    It ends FINISHED, FAILED on an error, KILLED on Ctrl-C and SIGTERM. ``mlflow run`` has logged the parameters already;
-    they are write-once, so they are logged here only where it has not.
+    ``name`` is the new run's; a run of ``mlflow run`` keeps its own (``--run-name``), and has its parameters logged already:
+    they are write-once, so they are logged here only where it has not. The run ends FINISHED, FAILED on an error, KILLED on
+    Ctrl-C and SIGTERM.
     """
-    if os.environ.get("MLFLOW_RUN_ID"):
-        run = mlflow.start_run()
-    else:
-        run = mlflow.start_run(experiment_id=_experiment_id())
-        mlflow.log_params(dict(params))
+    made = bool(os.environ.get("MLFLOW_RUN_ID"))
+    run = mlflow.start_run() if made else mlflow.start_run(experiment_id=_experiment_id(), run_name=name)
     status = "FINISHED"
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
+        if not made:
+            mlflow.log_params(dict(params))
         _open_on_runs(run.info.experiment_id)
         mlflow.set_tags({KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: run.info.run_id})
         yield Tracker(str(run.info.run_id))

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from project.annotators import Codes, label_codes, open_annotator
+from project.annotators import open_annotator
+from project.annotators.tokens import Codes, label_codes
 from project.annotators.transformers import TransformersAnnotator
 from project.config import AnnotateConfig
 from project.errors import AssayError
@@ -29,7 +30,7 @@ def prompt_for(task, style="name", n=1):
 
 def read_by_hand(engine, prompt, text):
     """The definition, one text at a time: softmax over the vocabulary after every token of every answer, no cache, no padding."""
-    tokenizer, model = engine._tokenizer, engine._model
+    tokenizer, model = engine._tokens._tokenizer, engine._model
     ids = tokenizer(prompt.render(text))["input_ids"]
     tails = [tokenizer(prompt.render(text) + answer)["input_ids"][len(ids) :] for answer in prompt.answers]
     shared = 0
@@ -108,8 +109,8 @@ def test_a_prompt_that_fills_the_context_alone_is_refused(engine, small_task):
 
 
 def test_special_tokens_spelt_out_in_a_text_stay_plain_characters(engine, small_task):
-    assert 0 not in engine._encode("so <|end|> it goes")
-    assert engine._tokenizer("<|end|>")["input_ids"] == [0]
+    assert 0 not in engine._tokens.encode("so <|end|> it goes")
+    assert engine._tokens._tokenizer("<|end|>")["input_ids"] == [0]
 
 
 def test_labels_that_share_their_first_token_are_refused_by_name(engine):

@@ -9,7 +9,7 @@ STAGES = {"task", "split", "card", "prompt", "annotate", "annotators", "label", 
 ORDER = ["task", "prompt", "annotate", "label", "finetune", "evaluate"]
 ONE_PLACE = {
     "mlflow": {"project/tracking.py"},
-    "vllm": set(),
+    "vllm": {"project/annotators/vllm.py"},
     "optuna": set(),
     "datasets": {"project/task.py"},
     "krippendorff": {"project/stats/agreement.py"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from project.config import AnnotateConfig
 from project.errors import AssayError, suggest
 from project.prompt import Prompt
 
-ENGINES = ("transformers",)
+ENGINES = ("transformers", "vllm")
 
 
 class Answers(NamedTuple):
@@ -49,38 +50,12 @@ def open_annotator(config: AnnotateConfig) -> Annotator:
         from project.annotators.transformers import TransformersAnnotator
 
         return TransformersAnnotator.open(config)
+    if config.annotator == "vllm":
+        if importlib.util.find_spec("vllm") is None:
+            raise AssayError(
+                "annotator vllm needs the package vllm, which is in conda.yaml and not in requirements.txt. Use -P annotator=transformers here."
+            )
+        from project.annotators.vllm import VllmAnnotator
+
+        return VllmAnnotator.open(config)
     raise suggest("annotator", config.annotator, ENGINES)
-
-
-class Codes(NamedTuple):
-    """How answers are read: ``shared`` tokens that all of them begin with, then one token ``ids[k]`` for class k."""
-
-    shared: tuple[int, ...]
-    ids: tuple[int, ...]
-
-
-def label_codes(prompt_ids: Sequence[int], full_ids: Sequence[Sequence[int]], answers: Sequence[str]) -> Codes:
-    """The first token that tells the answers apart, in context.
-
-    ``prompt_ids``: tokens of a prompt; ``full_ids[k]``: tokens of the same prompt with answer k behind it. Many tokenizers
-    make `` 0`` two tokens, a space and a digit: the space is shared and says nothing, the digit is read. Raises AssayError,
-    naming the answers, where the prompt's own tokens change under an answer or one token cannot tell two answers apart.
-    """
-    n = len(prompt_ids)
-    tails = [tuple(ids[n:]) for ids in full_ids]
-    for ids, tail, answer in zip(full_ids, tails, answers, strict=True):
-        if list(ids[:n]) != list(prompt_ids) or not tail:
-            raise AssayError(
-                f"label {answer.strip()!r} melts into the end of the prompt in this model's tokenizer. Use another label_style or other label names."
-            )
-    depth = 0
-    while all(len(tail) > depth + 1 for tail in tails) and len({tail[depth] for tail in tails}) == 1:
-        depth += 1
-    firsts = [tail[depth] for tail in tails]
-    for one, other in ((i, j) for i in range(len(firsts)) for j in range(i)):
-        if firsts[one] == firsts[other]:
-            raise AssayError(
-                f"labels {answers[other].strip()!r} and {answers[one].strip()!r} begin with the same token in this model's tokenizer and cannot be "
-                "told apart by one token. Rename one of them, or try -P label_style=integer (or name)."
-            )
-    return Codes(tails[0][:depth], tuple(firsts))

@@ -14,7 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from project.annotators import Answers, Codes, label_codes
+from project.annotators import Answers
+from project.annotators.tokens import Codes, PromptTokens
 from project.config import AUTO, AnnotateConfig
 from project.errors import AssayError
 from project.models import annotator_source, quiet_transformers
@@ -28,8 +29,8 @@ class TransformersAnnotator:
         """``weights``: identity of the model's weights. The model is used as it stands, dtype and device included."""
         self.name = name
         self.identity: Mapping[str, str] = {"engine": "transformers", "model": weights, "dtype": str(model.dtype).removeprefix("torch.")}
-        self._model, self._tokenizer, self._batch_size = model.eval(), tokenizer, batch_size
-        self._context = int(model.config.max_position_embeddings)
+        self._model, self._batch_size = model.eval(), batch_size
+        self._tokens = PromptTokens(tokenizer, context=int(model.config.max_position_embeddings), name=name)
         self._prefix: tuple[tuple[int, ...], DynamicCache | None] = ((), None)
 
     @classmethod
@@ -51,11 +52,10 @@ class TransformersAnnotator:
 
     def read(self, prompt: Prompt, texts: Sequence[str]) -> Answers:
         """See :class:`project.annotators.Annotator`."""
-        probe = self._encode(prompt.render("text"))
-        codes = label_codes(probe, [self._encode(prompt.render("text") + answer) for answer in prompt.answers], prompt.answers)
-        encoded = [self._fit(prompt, text, self._context - len(codes.shared)) for text in texts]
-        rows = [[*ids, *codes.shared] for ids, _ in encoded]
-        prefix = _common_prefix([self._encode(prompt.before), *rows])
+        codes = self._tokens.codes(prompt)
+        fitted = [self._tokens.fit(prompt, text, len(codes.shared)) for text in texts]
+        rows = [[*ids, *codes.shared] for ids, _ in fitted]
+        prefix = _common_prefix([self._tokens.encode(prompt.before), *rows])
         read = np.empty((len(texts), len(prompt.answers) + 1))
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         for start in range(0, len(order), self._batch_size):
@@ -64,25 +64,8 @@ class TransformersAnnotator:
         log_mass = read[:, -1]
         return Answers(
             read[:, :-1] - log_mass[:, None], np.exp(log_mass),
-            np.array([cut for _, cut in encoded], dtype=bool), np.array([len(row) for row in rows], dtype=np.int64),
+            np.array([cut for _, cut in fitted], dtype=bool), np.array([len(row) for row in rows], dtype=np.int64),
         )  # fmt: skip
-
-    def _encode(self, text: str) -> list[int]:
-        # split_special_tokens: a text that spells a special token is read as plain characters.
-        return list(self._tokenizer(text, split_special_tokens=True)["input_ids"])
-
-    def _fit(self, prompt: Prompt, text: str, room: int) -> tuple[list[int], bool]:
-        """Tokens of the prompt with ``text``, cut at its end as far as the context asks; the prompt itself is never cut."""
-        ids = self._encode(prompt.render(text))
-        cut = len(ids) > room
-        while len(ids) > room:
-            if not text:
-                raise AssayError(
-                    f"the prompt without its text has {len(ids)} tokens, more than the {room} that {self.name} can read. Lower n_demonstrations."
-                )
-            text = text[: int(len(text) * min(0.98, room / len(ids)))]
-            ids = self._encode(prompt.render(text))
-        return ids, cut
 
     @torch.inference_mode()
     def _forward(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], codes: Codes) -> np.ndarray:
