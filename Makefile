@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true
+RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
 .PHONY: demo demo-quick test lint install ui clean MLproject

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from entrypoints.command import main, say
-from entrypoints.steps import annotate_split, log_setup, prompts
-from project.annotators import open_annotator
+from entrypoints.steps import annotate_split, load_annotator, log_setup, prompts
 from project.config import AnnotateConfig, HostConfig, PromptConfig, SplitsConfig, TaskConfig, experiment_config, parse
 from project.task import load_task
 from project.tracking import root_run
@@ -25,7 +24,7 @@ def annotate(params: Mapping[str, str]) -> None:
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     drawn = prompts(task, config, config.prompt.ensemble_size)
-    annotator = open_annotator(config.annotate)
+    annotator = load_annotator(config)
 
     with root_run("annotation set", f"{task.name} annotations", params) as tracker:
         log_setup(tracker, task, config, annotator=annotator)

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from analysis.arms import publish
 from entrypoints.command import main
-from entrypoints.steps import annotate_split, finetune_arms, log_setup, prompts
-from project.annotators import open_annotator
+from entrypoints.steps import annotate_split, finetune_arms, load_annotator, log_setup, prompts
 from project.config import AnnotateConfig, FinetuneConfig, HostConfig, LabelConfig, PromptConfig, TaskConfig, experiment_config
 from project.finetune import Encoder
 from project.label import arms, label
@@ -31,7 +30,7 @@ def experiment(params: Mapping[str, str]) -> None:
     encoder = Encoder.find(config.finetune)
     n_draws = max(arm.draws for arm in compared)
     drawn = prompts(task, config, n_draws)
-    annotator = open_annotator(config.annotate) if n_draws else None
+    annotator = load_annotator(config) if n_draws else None
 
     with root_run("experiment", task.name, params) as tracker:
         log_setup(tracker, task, config, annotator=annotator, encoder=encoder)

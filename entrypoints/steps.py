@@ -13,7 +13,7 @@ import torch
 
 from entrypoints.command import Progress, say
 from project.annotate import Annotations, annotate
-from project.annotators import Annotator
+from project.annotators import Annotator, open_annotator
 from project.config import ExperimentConfig
 from project.evaluate import evaluate
 from project.finetune import Encoder, Training, best_epoch, seed_digest
@@ -33,6 +33,13 @@ def prompts(task: Task, config: ExperimentConfig, n_draws: int) -> list[Prompt]:
     pool, style = task.split("demonstration"), str(config.prompt.label_style)
     shown = [demonstrations(pool, config.prompt.n_demonstrations, draw, seed=config.prompt.demonstration_seed) for draw in range(n_draws)]
     return [build_prompt(task.label_set, task.description, rows, style=style, draw=draw) for draw, rows in enumerate(shown)]
+
+
+def load_annotator(config: ExperimentConfig) -> Annotator:
+    """The annotator, announced: loading one takes a while."""
+    model = config.annotate.annotator_model
+    say(f"loading the annotator {model}" + (" (unpacked on first use, about 20 s)" if model == "bundled" else ""))
+    return open_annotator(config.annotate)
 
 
 def log_setup(tracker: Tracker, task: Task, config: ExperimentConfig, *, annotator: Annotator | None = None, encoder: Encoder | None = None) -> None:
