@@ -43,11 +43,10 @@ def load_experiment(run_id: str = "") -> Experiment:
     label_set = tuple(task["label_set"])
     examples = check("examples", read_table(root.run_id, "examples.parquet"), label_set)
     test = examples[examples["split"] == "test"].reset_index(drop=True)
-    seeds = children(root, "seed")
-    by_arm: dict[str, list[Record]] = {}
-    for run in seeds:
-        by_arm.setdefault(run.params["arm"], []).append(run)
-    if not by_arm:
+    by_arm: dict[str, list[Record]] = {arm: [] for arm in stored["arms"]}
+    for run in children(root, "seed"):
+        by_arm[run.params["arm"]].append(run)
+    if not any(by_arm.values()):
         raise AssayError(
             f"run {root.run_id} holds no finished seed. It is no experiment, or it was stopped early; run the same command again to go on."
         )
@@ -58,7 +57,8 @@ def load_experiment(run_id: str = "") -> Experiment:
         unique = {int(run.params["seed"]): run for run in runs}
         if len(unique) < wanted:
             incomplete.append(f"{arm} ({len(unique)} of {wanted} seeds)")
-        rows.append(_arm_row(arm, [unique[seed] for seed in sorted(unique)], test, label_set))
+        if unique:
+            rows.append(_arm_row(arm, [unique[seed] for seed in sorted(unique)], test, label_set))
     return Experiment(
         root, stored, label_set, pd.DataFrame(rows), _annotator_rows(children(root, "annotation"), examples, label_set), tuple(incomplete)
     )
@@ -70,7 +70,7 @@ def _arm_row(arm: str, runs: Sequence[Record], test: pd.DataFrame, label_set: Se
     predicted = np.stack([_predicted(run, test, label_set) for run in runs])
     each: list[Scores] = [scores(confusion(gold, one, n_classes)) for one in predicted]
     accuracy, macro_f1 = spread([one.accuracy for one in each]), spread([one.macro_f1 for one in each])
-    recall = np.mean([one.recall for one in each], axis=0)
+    recall = np.where(np.bincount(gold, minlength=n_classes) > 0, np.mean([one.recall for one in each], axis=0), np.nan)
     first = runs[0]
     return {
         "arm": arm, "arm_kind": first.params["arm_kind"], "n_seeds": len(runs), "n_train": int(first.params["n_train"]),
@@ -109,15 +109,15 @@ def table(experiment: Experiment) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for row in experiment.annotator.to_dict("records"):
         shown = {f"{key}": 100 * value if key in scaled else value for key, value in row.items()}
-        rows.append({"labels": f"the LLM itself, {row['split']}", "source": "ours", "kind": "annotator", "n": row["n"], **shown})
+        rows.append({"labels": f"the LLM itself, {row['split']}", "kind": "annotator", "n": row["n"], **shown})
     for row in experiment.arms.to_dict("records"):
         ours = {key: 100 * value if key in scaled else value for key, value in row.items()}
-        rows.append({"labels": row["arm"], "source": "ours", "kind": "arm", "n": row["n_train"], **ours})
+        rows.append({"labels": row["arm"], "kind": "arm", "n": row["n_train"], **ours})
         paper = paper_row(task, str(row["arm_kind"]), annotator)
         if paper:
             who = f", {paper.annotator}" if paper.annotator else ""
-            rows.append({"labels": f"  paper{who}", "source": "paper", "kind": "paper", **paper._asdict()})
-    columns = ["labels", "source", "kind", "n", "n_seeds", "human_labels", *scaled]
+            rows.append({"labels": f"  paper{who}", "kind": "paper", **paper._asdict()})
+    columns = ["labels", "kind", "n", "n_seeds", "human_labels", *scaled]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 

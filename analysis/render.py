@@ -60,9 +60,11 @@ def summary(shown: pd.DataFrame) -> str:
         return ""
     gold, llm = ours.loc["gold"], ours.loc["llm"]
     parts = [f"{_change(gold[name], llm[name])} {words}" for name, words in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))]
+    sentence = f"Against gold labels, training on the LLM's labels changes the mean by {' and '.join(parts)} points"
+    if math.isnan(llm["unchanged"]):
+        return f"{sentence}."
     return (
-        f"Against gold labels, training on the LLM's labels changes the mean by {' and '.join(parts)} points, "
-        f"and the share of test examples that all seeds label alike from {_number(gold['unchanged'])} to {_number(llm['unchanged'])} %."
+        f"{sentence}, and the share of test examples that all seeds label alike from {_number(gold['unchanged'])} to {_number(llm['unchanged'])} %."
     )
 
 
@@ -70,13 +72,19 @@ def _change(before: float, after: float) -> str:
     return f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _footnote(config: Mapping[str, Any], incomplete: Sequence[str]) -> str:
+def _footnote(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequence[str]) -> str:
     stages, counts = config["config"], config["task"]["counts"]
     shots, draws = stages["prompt"]["n_demonstrations"], stages["prompt"]["ensemble_size"]
-    note = f"Beside those, every draw shows {shots} human-labelled demonstrations ({draws} draws for the ensemble, else 1)"
+    also = []
+    if config["models"]["annotator"]:
+        also.append(f"{shots} demonstrations in every draw (1 draw; {draws} for the ensemble)")
     if stages["finetune"]["validation_labels"] == "gold":
-        note += f", and {counts['validation']} gold validation labels pick the best epoch of every arm"
-    note += "."
+        also.append(f"the {counts['validation']} validation labels that pick the best epoch of every arm")
+    else:
+        also.append("the gold labels that repair an arm's validation labels")
+    note = f"Human-labelled and not counted there: {', and '.join(also)}."
+    if (shown["kind"] == "paper").any():
+        note += " The paper's numbers for entropy stand under every share, since it does not say which share they are for."
     return note + (f" INCOMPLETE: {', '.join(incomplete)}." if incomplete else "")
 
 
@@ -90,7 +98,7 @@ def terminal_table(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: S
         return "  ".join([first, *rest]).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    notes = [_wrap(text, len(rule)) for text in (summary(shown), _CAPTION + _footnote(config, incomplete)) if text]
+    notes = [_wrap(text, len(rule)) for text in (summary(shown), _CAPTION + _footnote(config, shown, incomplete)) if text]
     return "\n".join([_title(config), rule, line(head), rule, *map(line, rows), rule, *notes])
 
 
@@ -102,7 +110,7 @@ def describe(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequenc
     """The run description, Markdown."""
     head, rows = _cells(shown)
     body = "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
-    return f"**{_title(config)}**\n\n{summary(shown)}\n\n{body}\n\n{_CAPTION}{_footnote(config, incomplete)}"
+    return f"**{_title(config)}**\n\n{summary(shown)}\n\n{body}\n\n{_CAPTION}{_footnote(config, shown, incomplete)}"
 
 
 def png_figure(arms: pd.DataFrame) -> bytes:
@@ -158,6 +166,8 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
     paper = f"<p class='note'>Rows in italics: {html.escape(CITATION)}; RoBERTa-base.</p>" if (shown["kind"] == "paper").any() else ""
     task = config["task"]
     facts = {"run": root.run_id, "source": task["source"], "examples": ", ".join(f"{key} {n}" for key, n in task["counts"].items())}
+    facts |= {key: f"{who}" for key, who in config["identities"].items() if who}
+    facts |= {"versions": ", ".join(f"{name} {version}" for name, version in config["versions"].items())}
     facts |= {"content (sha256)": task["examples_sha256"], "licence": task["licence"], "citation": task["citation"]}
     for stage, values in ((stage, values) for stage, values in config["config"].items() if stage != "host"):
         facts[stage] = ", ".join(f"{key}={value}" for key, value in values.items() if value not in ("", None))
@@ -165,10 +175,10 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{html.escape(_title(config))}</title><style>{_STYLE}</style></head><body>
 <h1>How much gold is in these labels?</h1>
-<p>{html.escape(_title(config))}</p>{warning}
+<p>{html.escape(task["title"])}<br>{html.escape(_title(config))}</p>{warning}
 <p><b>{html.escape(summary(shown))}</b></p>
 {_html_table(head, rows, list(shown["kind"]))}
-<p class="note">{html.escape(_CAPTION + _footnote(config, []))}</p>{paper}
+<p class="note">{html.escape(_CAPTION + _footnote(config, shown, []))}</p>{paper}
 <figure><img alt="Scores and agreement of the seeds for each source of labels" src="data:image/png;base64,{base64.b64encode(figure).decode()}">
 <figcaption>Every dot is one seed. The further the dots of an arm lie apart, the less a single training run can be trusted.</figcaption></figure>
 <h2>Recall of each class</h2>

@@ -16,8 +16,9 @@ from typing import Any
 from tqdm import tqdm
 
 from project.config import Stage, written
-from project.errors import AssayError
+from project.errors import AssayError, Incomplete
 
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
 STOPPED = "Stopped. Everything finished is kept; the same command goes on where this one stopped."
 
 
@@ -92,6 +93,9 @@ def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callab
     params = vars(parser(name, description, stages).parse_args())
     try:
         run(params)
+    except Incomplete as error:
+        say(f"error: {error}")
+        sys.exit(1)
     except AssayError as error:
         say(f"error: {error}")
         sys.exit(2)
@@ -99,7 +103,7 @@ def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callab
         say(f"\n{STOPPED}")
         sys.exit(130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+        if error.errno not in _MENDABLE:
             raise
         say(
             f"error: {error.strerror}: {error.filename or 'the workspace or the tracking store'}. Everything finished is kept; mend it and run again."

@@ -35,7 +35,7 @@ def finetune(params: Mapping[str, str]) -> None:
     arm, labels = _labels(parse(LabelsConfig, params).labels, task)
 
     with root_run("experiment", f"{task.name} {arm.name}", params) as tracker:
-        log_setup(tracker, task, config, encoder=encoder)
+        log_setup(tracker, task, config, arms=[arm.name], encoder=encoder)
         validation = task.split("validation").rename(columns={"gold_label": "label"})
         finetune_arms(tracker, encoder, task, {arm: labels}, {arm: validation}, config)
         publish(tracker.run_id, config.host.workspace)

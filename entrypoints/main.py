@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from analysis.arms import publish
 from entrypoints.command import main
 from entrypoints.steps import annotate_split, finetune_arms, load_annotator, log_setup, prompts
+from project.annotators import check_engine
 from project.config import AnnotateConfig, FinetuneConfig, HostConfig, LabelConfig, PromptConfig, TaskConfig, experiment_config
+from project.errors import Incomplete
 from project.finetune import Encoder
 from project.label import arms, label
 from project.task import load_task
@@ -24,6 +26,7 @@ STAGES = (TaskConfig, PromptConfig, AnnotateConfig, LabelConfig, FinetuneConfig,
 def experiment(params: Mapping[str, str]) -> None:
     """One task, one annotator, several arms, several seeds; ends with the report."""
     config = experiment_config(params)
+    check_engine(config.annotate.annotator)
     compared = arms(config.label, config.prompt.ensemble_size)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
@@ -33,7 +36,7 @@ def experiment(params: Mapping[str, str]) -> None:
     annotator = load_annotator(config) if n_draws else None
 
     with root_run("experiment", task.name, params) as tracker:
-        log_setup(tracker, task, config, annotator=annotator, encoder=encoder)
+        log_setup(tracker, task, config, arms=[arm.name for arm in compared], annotator=annotator, encoder=encoder)
         gold = task.split("validation").rename(columns={"gold_label": "label"})
         annotations, validated = [], []
         if annotator:
@@ -46,7 +49,11 @@ def experiment(params: Mapping[str, str]) -> None:
         seed = config.label.tie_seed
         labels = {arm: label(arm, task.split("train"), annotations, task.label_set, tie_seed=seed) for arm in compared}
         validation = {arm: label(arm, task.split("validation"), validated, task.label_set, tie_seed=seed) if validated else gold for arm in compared}
-        finetune_arms(tracker, encoder, task, labels, validation, config)
+        try:
+            finetune_arms(tracker, encoder, task, labels, validation, config)
+        except Incomplete:
+            publish(tracker.run_id, config.host.workspace)  # what there is; it names what is missing
+            raise
         publish(tracker.run_id, config.host.workspace)
 
 

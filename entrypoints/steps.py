@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from entrypoints.command import Progress, say
 from project.annotate import Annotations, annotate
@@ -18,10 +18,10 @@ from project.config import ExperimentConfig
 from project.evaluate import evaluate
 from project.finetune import Encoder, Training, best_epoch, seed_digest
 from project.label import Arm, human_share
-from project.prompt import Prompt, build_prompt, demonstrations
-from project.seeds import PREDICTIONS, Job, SeedResult, run_jobs
+from project.prompt import Prompt, build_prompt, demonstration_sets
+from project.seeds import PREDICTIONS, Job, SeedResult, default_workers, run_jobs
 from project.stats.information import conditional_entropy_bits
-from project.tables import class_columns, codes, content_hash, digest, write_table
+from project.tables import class_columns, codes, content_hash, write_table
 from project.task import Task
 from project.tracking import Child, Tracker
 
@@ -31,7 +31,7 @@ SAMPLE = 100  # rows of a table that the UI shows
 def prompts(task: Task, config: ExperimentConfig, n_draws: int) -> list[Prompt]:
     """One prompt for each draw: the template with that draw's demonstrations."""
     pool, style = task.split("demonstration"), str(config.prompt.label_style)
-    shown = [demonstrations(pool, config.prompt.n_demonstrations, draw, seed=config.prompt.demonstration_seed) for draw in range(n_draws)]
+    shown = demonstration_sets(pool, config.prompt.n_demonstrations, n_draws, seed=config.prompt.demonstration_seed)
     return [build_prompt(task.label_set, task.description, rows, style=style, draw=draw) for draw, rows in enumerate(shown)]
 
 
@@ -42,14 +42,23 @@ def load_annotator(config: ExperimentConfig) -> Annotator:
     return open_annotator(config.annotate)
 
 
-def log_setup(tracker: Tracker, task: Task, config: ExperimentConfig, *, annotator: Annotator | None = None, encoder: Encoder | None = None) -> None:
-    """The resolved configuration, the names of the models and the examples, on the root run."""
+def log_setup(
+    tracker: Tracker, task: Task, config: ExperimentConfig,
+    *, arms: Sequence[str] = (), annotator: Annotator | None = None, encoder: Encoder | None = None,
+) -> None:  # fmt: skip
+    """The resolved configuration, the arms to come, the models, versions and the examples, on the root run."""
     task_facts = {
-        "name": task.name, "label_set": list(task.label_set), "source": task.source, "examples_sha256": task.content_hash,
+        "name": task.name, "title": task.title, "label_set": list(task.label_set), "source": task.source,
+        "data_sha256": task.data_hash, "examples_sha256": task.content_hash, "notes": list(task.notes),
         "counts": dict(task.counts), "licence": task.licence, "citation": task.citation,
     }  # fmt: skip
     models = {"annotator": annotator.name if annotator else "", "encoder": encoder.source.name if encoder else ""}
-    tracker.log_json("config.json", {"task": task_facts, "models": models, "config": config.as_dict()})
+    identities = {"annotator": dict(annotator.identity) if annotator else {}, "encoder": encoder.source.identity if encoder else ""}
+    versions = {name: importlib.metadata.version(name) for name in ("mlflow", "numpy", "torch", "transformers")}
+    facts = {"task": task_facts, "arms": list(arms), "models": models, "identities": identities, "versions": versions, "config": config.as_dict()}
+    tracker.log_json("config.json", facts)
+    for note in task.notes:
+        say(f"note: {note}")
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(folder, "examples.parquet"), task.examples)
         tracker.log_files({"examples.parquet": Path(folder, "examples.parquet")})
@@ -105,7 +114,8 @@ def _log_annotations(tracker: Tracker, annotator: Annotator, task: Task, split: 
                 {path: folder / file for path, file in files.items()},
                 f"{annotator.name} labels {len(examples)} texts of the {split} split under demonstration set {done.prompt.draw}: "
                 f"accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}, label mass {metrics['label_mass']:.3f}.",
-                tags={"prompt.sha256": digest(rendered)}, inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
+                tags={"prompt.sha256": hashlib.sha256(rendered.encode()).hexdigest()},
+                inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
                 sample=_annotation_sample(done.table, examples),
             )
         )  # fmt: skip
@@ -139,7 +149,7 @@ def finetune_arms(
         tokens[split], cut = encoder.encode(list(task.split(split)["text"]))
         if cut:
             say(f"fine-tune: {cut} of {len(tokens[split])} {split} texts are longer than {encoder.max_length} tokens and were cut at the end.")
-    texts = [list(task.split(split)["text"]) for split in ("train", "validation", "test")]
+    texts = [list(task.split(split)["text"]) for split in ("train", "validation", "test")] + [list(task.split("test")["example_id"])]
     test_ids, jobs, arms = tuple(task.split("test")["example_id"]), [], {arm.name: arm for arm in labels}
     for arm, table in labels.items():
         training = Training(
@@ -151,13 +161,8 @@ def finetune_arms(
             jobs.append(Job(arm.name, seed, name, encoder, config.finetune, training, tokens["test"], test_ids, task.label_set))
     folder = Path(config.host.workspace) / "seeds"
     with Progress("fine-tune", len(jobs) * config.finetune.epochs, "epochs") as progress:
-        for job, result in run_jobs(jobs, folder=folder, workers=workers(config), progress=progress):
+        for job, result in run_jobs(jobs, folder=folder, workers=config.finetune.workers or default_workers(), progress=progress):
             _log_seed(tracker, encoder, task, arms[job.arm], labels[arms[job.arm]], job, result, config)
-
-
-def workers(config: ExperimentConfig) -> int:
-    """How many seeds train at once: as asked, else one on a GPU, else one on each CPU core."""
-    return config.host.workers or (1 if torch.cuda.is_available() else len(os.sched_getaffinity(0)))
 
 
 def _log_seed(

@@ -16,6 +16,7 @@ from project.prompt import Prompt
 from project.stats.information import divide_by_prior, log_mean
 from project.tables import RAW_LOG_PROBABILITY, check, class_columns, digest, read_table, with_class_columns, write_table
 
+READING = 1  # to be raised when the code comes to read other answers: answers on disk are then asked for anew
 SHARD = 64  # texts between two writes to disk: what a crash can cost
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
@@ -39,6 +40,7 @@ def annotation_digest(annotator: Annotator, prompt: Prompt, examples: pd.DataFra
     """Identity of the answers of ``annotator`` to ``examples`` under ``prompt``, before calibration."""
     return digest(
         {
+            "reading": READING,
             "annotator": dict(annotator.identity),
             "prompt": [prompt.before, prompt.after, *prompt.answers],
             "examples": [list(examples["example_id"]), list(examples["text"])],
@@ -66,7 +68,7 @@ def annotate(
             write_table(path, _answers(annotator, prompt, part, label_set))
         shards.append(read_table(path))
         progress(len(part))
-    raw = pd.concat(shards, ignore_index=True)
+    raw = pd.concat(shards, ignore_index=True).assign(draw=prompt.draw)
     prior = None
     if calibration == "contextual":
         prior = _content_free_prior(annotator, prompt, label_set, folder / name / "content-free.parquet")

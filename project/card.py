@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
+from project.config import CARD_DEFAULTS as DEFAULTS
+from project.config import defaults_of_card
 from project.errors import AssayError, suggest
 from project.tables import SPLITS
 
 CARDS = Path(__file__).parent / "tasks"
-DEFAULTS = ("label_style", "calibration", "learning_rate")
 SIZES = {"demonstration": 100, "train": 5000, "validation": 500, "test": 2000}  # train and test: the paper, Appendix A
 _REQUIRED = ("name", "source", "columns", "description", "labels")
 _OPTIONAL = ("title", "values", "split", "defaults", "licence", "citation")
@@ -82,19 +83,30 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
     sizes = {**SIZES, **content.get("split", {})}
     if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
         raise bad(f"'split' must give positive whole numbers; got {content['split']!r}.")
+    try:  # checked by the stages' own rules; YAML reads 1e-4 as text
+        defaults = defaults_of_card(content.get("defaults", {}))
+    except AssayError as error:
+        raise bad(f"defaults: {error}") from None
     return Card(
         path, str(content["name"]), source, {key: str(value) for key, value in columns.items()},
-        " ".join(str(content["description"]).split()), tuple(labels), values, sizes, dict(content.get("defaults", {})),
+        " ".join(str(content["description"]).split()), tuple(labels), values, sizes, defaults,
         str(content.get("title", "")), str(content.get("licence", "")), str(content.get("citation", "")),
     )  # fmt: skip
 
 
 def _check_mappings(bad: Any, content: dict[str, Any]) -> None:
-    for key, known in (("source", _SOURCE), ("columns", ("text", "label", "id", "split")), ("split", SPLITS), ("defaults", DEFAULTS)):
+    for key, known in (
+        ("source", _SOURCE),
+        ("columns", ("text", "label", "id", "split")),
+        ("split", SPLITS),
+        ("defaults", DEFAULTS),
+        ("values", None),
+    ):
         value = content.get(key, {})
         if not isinstance(value, dict):
             raise bad(f"{key!r} must be a mapping; got {value!r}.")
-        _only_known(bad, f"{key}.", value, known)
+        if known:
+            _only_known(bad, f"{key}.", value, known)
 
 
 def _check_labels(bad: Any, labels: Any) -> None:

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from project.errors import AssayError, suggest
 
 AUTO = "auto"
+CARD_DEFAULTS = ("label_style", "calibration", "learning_rate")
+"""Parameters that a task card may answer where they are left at ``auto``."""
 ARM_KINDS = ("gold", "llm", "entropy", "ensemble")
 
 
@@ -35,6 +37,10 @@ def parameter(
 
 def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
     values = value if isinstance(value, tuple) else (value,)
+    if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
+        raise AssayError(
+            f"{name} must name at least one value, each once; got {','.join(map(str, value)) or 'nothing'!r}. Give others with -P {name}=..."
+        )
     for one in values:
         if rule["choices"] and one not in rule["choices"]:
             raise suggest(name, str(one), rule["choices"])
@@ -115,14 +121,6 @@ class LabelConfig(Stage):
     )
     tie_seed: int = parameter(0, "seed that breaks ties of entropy", at_least=0)
 
-    def __post_init__(self) -> None:
-        """Arms and shares must be given, each once."""
-        super().__post_init__()
-        for name in ("arms", "replace_share"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise AssayError(f"{name} must name at least one value, each once; got {','.join(map(str, values)) or 'nothing'!r}.")
-
 
 @dataclass(frozen=True)
 class FinetuneConfig(Stage):
@@ -148,14 +146,14 @@ class FinetuneConfig(Stage):
     precision: str = parameter(
         AUTO, "arithmetic of training; auto: bf16 where the hardware has it, else fp16 on GPU, fp32 on CPU", choices=(AUTO, "fp32", "bf16", "fp16")
     )
+    workers: int | None = parameter(None, "seeds trained at once, no matter for the result; auto: the CPU cores there are, 1 on a GPU", at_least=1)
 
 
 @dataclass(frozen=True)
 class HostConfig(Stage):
-    """Where things are kept and how much of the machine is used; none of it changes a result."""
+    """Where things are kept."""
 
     workspace: str = parameter("outputs", "folder for everything that was paid for: answers, trained seeds, reports")
-    workers: int | None = parameter(None, "seeds trained at once; auto: the CPU cores there are, 1 on a GPU", at_least=1)
 
 
 @dataclass(frozen=True)
@@ -226,6 +224,15 @@ def experiment_config(texts: Mapping[str, str]) -> ExperimentConfig:
         parse(TaskConfig, texts), parse(PromptConfig, texts), parse(AnnotateConfig, texts),
         parse(LabelConfig, texts), parse(FinetuneConfig, texts), parse(HostConfig, texts),
     )  # fmt: skip
+
+
+def defaults_of_card(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A task card's ``defaults``, parsed and checked by the rules of the fields they stand for."""
+    config = experiment_config({key: str(value) for key, value in values.items()})
+    found = {
+        name: getattr(stage, name) for stage in (config.prompt, config.annotate, config.finetune) for name in CARD_DEFAULTS if hasattr(stage, name)
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _value(name: str, hint: Any, text: str) -> Any:

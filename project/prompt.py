@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,15 +49,28 @@ def written_labels(label_set: Sequence[str], style: str) -> tuple[str, ...]:
     return tuple(label_set) if style == "name" else tuple(str(index) for index in range(len(label_set)))
 
 
-def demonstrations(pool: pd.DataFrame, n: int, draw: int, *, seed: int) -> pd.DataFrame:
-    """``n`` rows of the demonstration pool (an examples table), drawn at random without replacement.
+def demonstration_sets(pool: pd.DataFrame, n: int, n_draws: int, *, seed: int) -> list[pd.DataFrame]:
+    """``n_draws`` different sets of ``n`` rows of the demonstration pool (an examples table), each drawn at random without replacement.
 
-    A draw depends on ``(seed, draw)`` and the pool alone, so that K + 1 draws begin with the same K.
+    A set depends on ``seed``, the pool and the sets before it, so that K + 1 draws begin with the same K.
     """
     if n > len(pool):
         raise AssayError(f"n_demonstrations must be at most the size of the demonstration pool, {len(pool)}; got {n}. Lower it, or enlarge the pool.")
-    rows = np.random.default_rng([seed, draw]).choice(len(pool), size=n, replace=False)
-    return pool.sort_values("example_id").iloc[rows]
+    if n_draws > math.comb(len(pool), n):
+        raise AssayError(
+            f"ensemble_size must be at most {math.comb(len(pool), n)}, the number of different sets of {n} out of {len(pool)} demonstrations; "
+            f"got {n_draws}. Lower it, or raise n_demonstrations."
+        )
+    ordered, sets = pool.sort_values("example_id"), []
+    seen: set[frozenset[int]] = set()
+    for draw in range(n_draws):
+        rng = np.random.default_rng([seed, draw])
+        rows = rng.choice(len(pool), size=n, replace=False)
+        while frozenset(rows) in seen:
+            rows = rng.choice(len(pool), size=n, replace=False)
+        seen.add(frozenset(rows))
+        sets.append(ordered.iloc[rows])
+    return sets
 
 
 def build_prompt(label_set: Sequence[str], description: str, shown: pd.DataFrame, *, style: str, draw: int) -> Prompt:

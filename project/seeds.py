@@ -6,9 +6,10 @@ import concurrent.futures
 import dataclasses
 import json
 import multiprocessing
+import os
 import shutil
 import signal
-import tempfile
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import torch
 from project.config import FinetuneConfig
 from project.errors import AssayError, Incomplete
 from project.finetune import Encoder, Epoch, Tokens, Training, predict, predictions_table, train
-from project.tables import check, read_table, write_atomically, write_table
+from project.tables import check, new_folder, read_table, write_atomically, write_table
 
 PREDICTIONS, RESULT = "predictions.parquet", "result.json"
 
@@ -50,6 +51,11 @@ class SeedResult:
     history: list[Epoch]
     seconds: float
     reused: bool
+
+
+def default_workers() -> int:
+    """How many seeds to train at once: one on a GPU, else one on each CPU core this process may use."""
+    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
 
 
 def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Callable[[int], None]) -> Iterator[tuple[Job, SeedResult]]:
@@ -102,6 +108,7 @@ def _start_worker(ticks: Any) -> None:
     global _ticks
     _ticks = ticks
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends its workers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and they tidy up
 
 
 def _work(job: Job, folder: Path) -> None:
@@ -128,8 +135,11 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Cal
                 yield job, error
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
+        running_workers = multiprocessing.active_children()
+        for process in running_workers:
             process.terminate()
+        for process in running_workers:
+            process.join(timeout=10)
         raise
     pool.shutdown()
 
@@ -138,8 +148,7 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
     """Train, predict the test split once, and put the complete result at ``folder / digest`` in one rename."""
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".{job.digest}-"))
+    temporary = new_folder(folder, job.digest)
     began = time.perf_counter()
     try:
         model, history = train(
@@ -150,7 +159,11 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
         write_table(temporary / PREDICTIONS, predictions_table(job.test_ids, answers, job.label_set))
         result = {"seconds": time.perf_counter() - began, "history": [dataclasses.asdict(epoch) for epoch in history]}
         write_atomically(temporary / RESULT, json.dumps(result, indent=1).encode())
-        temporary.rename(folder / job.digest)
+        try:
+            temporary.rename(folder / job.digest)
+        except OSError:
+            if not (folder / job.digest / RESULT).is_file():  # else another process has finished the same job
+                raise
     except torch.OutOfMemoryError as error:
         raise AssayError("out of GPU memory. Lower train_batch_size or max_length.") from error
     finally:

@@ -17,7 +17,8 @@ def assign_splits(rows: pd.DataFrame, label_set: Sequence[str], sizes: Mapping[s
     """A split for every row of ``rows`` (``example_id, text, gold_label, given``), "" for a row that is left over.
 
     ``sizes`` are the most examples of each split; where the rows are fewer, all splits shrink alike. Classes keep their
-    shares in every split (largest remainder). A row's place depends on its id, text and ``seed`` alone, not on row order.
+    shares in every split (largest remainder). Rows stand in an order that depends on their ids and ``seed`` alone, not on where they
+    are in the file.
     Rows with the same text (white space at the ends ignored) go to one split. Where the data name a test or validation
     split, it is used; training rows whose text occurs there are left out. Returns the splits and how many were left out.
     """
@@ -52,7 +53,9 @@ def _enough(split: pd.Series, rows: pd.DataFrame, label_set: Sequence[str]) -> N
             )
     n_train = int((split == "train").sum())
     if n_train < len(label_set):
-        raise AssayError(f"the training split must have at least one example for each of {len(label_set)} classes; got {n_train}. Give more data.")
+        raise AssayError(
+            f"the training split must have at least as many examples as there are classes, {len(label_set)}; got {n_train}. Give more data."
+        )
 
 
 def _take(rows: pd.DataFrame, key: pd.Series, size: int, salt: str) -> pd.Index:

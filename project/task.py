@@ -19,15 +19,22 @@ from project.tables import check, content_hash
 
 @dataclass(frozen=True)
 class Task:
-    """Examples with splits and what is needed to label them. ``counts``: rows read, dropped, of each split."""
+    """Examples with splits and what is needed to label them.
+
+    ``data_hash``: SHA-256 of all usable rows that were read; ``content_hash``: of the examples with their splits. ``counts``: rows read,
+    dropped, of each split. ``notes``: what a person should know of the data.
+    """
 
     name: str
+    title: str
     label_set: tuple[str, ...]
     description: str
     examples: pd.DataFrame
     defaults: Mapping[str, Any]
     source: str
+    data_hash: str
     content_hash: str
+    notes: tuple[str, ...]
     counts: Mapping[str, int]
     licence: str
     citation: str
@@ -51,14 +58,25 @@ def load_task(config: TaskConfig) -> Task:
     splits, dropped = assign_splits(rows, card.labels, sizes, config.split_seed)
     examples = rows.assign(split=splits)
     counts["straddling_dropped"] = dropped
+    data_hash = content_hash(rows.drop(columns="given").sort_values("example_id"))
     examples = examples[examples["split"] != ""].drop(columns="given").sort_values("example_id", ignore_index=True)
     for split, n in examples["split"].value_counts().items():
         counts[str(split)] = int(n)
     check("examples", examples, card.labels)
     return Task(
-        card.name, card.labels, card.description, examples, card.defaults, source,
-        content_hash(examples), counts, card.licence, card.citation,
+        card.name, card.title, card.labels, card.description, examples, card.defaults, source,
+        data_hash, content_hash(examples), _absent(examples, card.labels), counts, card.licence, card.citation,
     )  # fmt: skip
+
+
+def _absent(examples: pd.DataFrame, label_set: tuple[str, ...]) -> tuple[str, ...]:
+    """A note for every class without an example in train or test."""
+    return tuple(
+        f"class {label!r} has no {split} example; macro-F1 runs over the whole label set and counts it all the same."
+        for split in ("train", "test")
+        for label in label_set
+        if not ((examples["split"] == split) & (examples["gold_label"] == label)).any()
+    )
 
 
 def _sizes(config: TaskConfig) -> dict[str, int | None]:
@@ -68,7 +86,9 @@ def _sizes(config: TaskConfig) -> dict[str, int | None]:
 def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
     """The raw table and a word on where it came from."""
     if config.data:
-        return read_file(Path(config.data).expanduser()), f"file {Path(config.data).name}"
+        path = Path(config.data).expanduser()
+        # the file that the card describes may lack a header; any other file must bring its own
+        return read_file(path, card.source.get("header") if path.name == card.source.get("file") else None), f"file {path.name}"
     if "hub" in card.source:
         return _read_hub(card)
     if "download" in card.source:
@@ -152,7 +172,7 @@ def _rows(table: pd.DataFrame, card: Card, config: TaskConfig) -> tuple[pd.DataF
         if column and column not in table.columns:
             raise suggest(f"{role}_column", column, map(str, table.columns), f"Name the column with -P {role}_column=...")
     text = table[columns["text"]]
-    label = table[columns["label"]].map(lambda value: _label(value, card), na_action="ignore")
+    label = table[columns["label"]].astype(object).map(lambda value: _label(value, card), na_action="ignore")
     empty = text.isna() | (text.astype(str).str.strip() == "")
     null = label.isna()
     counts = {"read": len(table), "empty_text_dropped": int(empty.sum()), "null_label_dropped": int((null & ~empty).sum())}
@@ -163,8 +183,7 @@ def _rows(table: pd.DataFrame, card: Card, config: TaskConfig) -> tuple[pd.DataF
             "Mend them, or leave them out with -P bad_rows=drop."
         )
     keep = ~(empty | null)
-    given = table["split"].astype(str) if "split" in table.columns else pd.Series("", index=table.index)
-    given = given.where(given.isin(["train", "validation", "test"]), "")
+    given = _given_splits(table, card)
     rows = pd.DataFrame({"text": text[keep].astype(str), "gold_label": label[keep], "given": given[keep]})
     if rows["gold_label"].nunique() < 2:
         found = ", ".join(map(repr, rows["gold_label"].unique())) or "none"
@@ -173,8 +192,28 @@ def _rows(table: pd.DataFrame, card: Card, config: TaskConfig) -> tuple[pd.DataF
     return rows.reset_index(drop=True), counts
 
 
+def _given_splits(table: pd.DataFrame, card: Card) -> pd.Series:
+    """The split that the data name for every row, "" where they name none; a column ``split`` counts where the card names no other."""
+    column = card.columns.get("split", "split")
+    if column not in table.columns:
+        if "split" in card.columns:
+            raise suggest("columns.split", column, map(str, table.columns), "Name the column in the task card.")
+        return pd.Series("", index=table.index)
+    names = {"": "", "train": "train", "training": "train", "validation": "validation", "valid": "validation", "dev": "validation", "test": "test"}
+    given = table[column].astype(object).where(table[column].notna(), "").map(lambda value: str(value).strip().casefold())
+    unknown = sorted(set(given) - names.keys())
+    if unknown:
+        raise AssayError(
+            f"column {column!r} must name the splits train, validation and test; it holds {unknown[0]!r}. Rename the column or its values."
+        )
+    return given.map(names)
+
+
 def _label(value: Any, card: Card) -> str:
-    """The task's label for a value of the data: a name in any case, a mapped value, or an index into the label set."""
+    """The task's label for a value of the data: a name in any case, or a mapped value.
+
+    Where the card maps nothing and no label is a number, whole numbers are indices into the label set, as on the hub.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
@@ -182,7 +221,8 @@ def _label(value: Any, card: Card) -> str:
     names.update({key.casefold(): label for key, label in card.values.items()})
     if text.casefold() in names:
         return names[text.casefold()]
-    if text.isdecimal() and int(text) < len(card.labels):
+    indices = not card.values and not any(label.isdecimal() for label in card.labels)
+    if indices and text.isdecimal() and int(text) < len(card.labels):
         return card.labels[int(text)]
     raise suggest("label in the data", text, card.labels, "Map it to a label under 'values' in a task card of your own.")
 

@@ -10,7 +10,9 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +30,11 @@ import pandas as pd  # noqa: E402
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
-from project.errors import AssayError  # noqa: E402
+from project.errors import AssayError, Incomplete  # noqa: E402
 
 SCHEMA_VERSION = "1"
 EXPERIMENT = "assay"
-KIND, SCHEMA, DIGEST, ROOT = "assay.kind", "assay.schema_version", "assay.digest", "assay.root"
+KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -64,7 +66,6 @@ class Record:
     run_id: str
     name: str
     status: str
-    started: int
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
@@ -99,8 +100,9 @@ class Tracker:
         """The command, or the address, that opens the MLflow UI on the root run."""
         uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._experiment_id}/runs/{self.run_id}"
         if uri.startswith("http"):
-            return f"{uri.rstrip('/')}/{place}"
-        return f"mlflow ui --backend-store-uri {uri}    then open http://127.0.0.1:5000/{place}"
+            return re.sub("//[^/@]*@", "//", f"{uri.rstrip('/')}/{place}")
+        store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
+        return f"{Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri {store}    then open http://127.0.0.1:5000/{place}"
 
     def log_child(self, child: Child) -> str:
         """Log ``child`` as a finished nested run; returns its id."""
@@ -109,6 +111,16 @@ class Tracker:
             _NOTE: child.description, **child.tags,
         }  # fmt: skip
         run_id = str(self._client.create_run(self._experiment_id, tags=tags, run_name=child.name).info.run_id)
+        try:
+            self._fill(run_id, child)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the store may be what failed
+                self._client.set_terminated(run_id, "KILLED")
+            raise
+        self._client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def _fill(self, run_id: str, child: Child) -> None:
         metrics = [one for step, values in child.history for one in _metrics(values, step)] + _metrics(child.metrics, 0)
         self._client.log_batch(run_id, metrics=metrics, params=[Param(key, str(value)) for key, value in child.params.items()])
         inputs = [
@@ -120,8 +132,6 @@ class Tracker:
         if child.sample is not None:
             self._client.log_table(run_id, child.sample, "sample.json")
         self._artifacts(run_id, child.files)
-        self._client.set_terminated(run_id, "FINISHED")
-        return run_id
 
     def _artifacts(self, run_id: str, files: Mapping[str, Path]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -138,8 +148,14 @@ def root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracke
 
     ``name`` is the new run's; a run of ``mlflow run`` keeps its own (``--run-name``), and has its parameters logged already:
     they are write-once, so they are logged here only where it has not. The run ends FINISHED, FAILED on an error, KILLED on
-    Ctrl-C and SIGTERM.
+    Ctrl-C and SIGTERM; the tag ``assay.ended`` says the same, since ``mlflow run`` itself marks a run FAILED on Ctrl-C.
+    A store that fails raises Incomplete.
     """
+    with _store_errors():
+        yield from _root_run(kind, name, params)
+
+
+def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracker]:
     made = bool(os.environ.get("MLFLOW_RUN_ID"))
     run = mlflow.start_run() if made else mlflow.start_run(experiment_id=_experiment_id(), run_name=name)
     status = "FINISHED"
@@ -158,7 +174,20 @@ def root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracke
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        with contextlib.suppress(mlflow.MlflowException):  # a store that is gone must not hide why the work ended
+            mlflow.set_tag(ENDED, status)
         mlflow.end_run(status)
+
+
+@contextlib.contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except mlflow.MlflowException as error:
+        uri, reason = (re.sub("//[^/@ ]*@", "//", text) for text in (mlflow.get_tracking_uri(), " ".join(str(error).split())[:300]))
+        raise Incomplete(
+            f"the tracking store {uri} failed: {reason} Everything finished is kept in the workspace; run again when it is back."
+        ) from error
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -202,9 +231,10 @@ def read_run(run_id: str) -> Record:
 def latest_root(kind: str = "experiment") -> Record:
     """The newest finished root run of ``kind`` in any experiment of the store."""
     client = MlflowClient()
-    ids = [experiment.experiment_id for experiment in client.search_experiments()]
     filter_string = f"tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"
-    found = client.search_runs(ids, filter_string, max_results=1, order_by=["attributes.start_time DESC"])
+    with _store_errors():
+        ids = [experiment.experiment_id for experiment in client.search_experiments()]
+        found = client.search_runs(ids, filter_string, max_results=1, order_by=["attributes.start_time DESC"])
     if not found:
         raise AssayError(
             f"the tracking store {mlflow.get_tracking_uri()} holds no finished {kind}. "
@@ -255,4 +285,4 @@ def _downloaded(run_id: str, path: str) -> Iterator[Path]:
 
 
 def _record(run: Run) -> Record:
-    return Record(run.info.run_id, run.info.run_name or "", run.info.status, run.info.start_time, run.data.params, run.data.metrics, run.data.tags)
+    return Record(run.info.run_id, run.info.run_name or "", run.info.status, run.data.params, run.data.metrics, run.data.tags)

@@ -1,12 +1,14 @@
 """Annotation: shards on disk, nothing paid for twice, calibration."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from project.annotate import SHARD, annotate, calibrate
 from project.config import TaskConfig
 from project.errors import AssayError
-from project.prompt import build_prompt, demonstrations
+from project.prompt import build_prompt, demonstration_sets
 from project.tables import RAW_LOG_PROBABILITY, class_columns, content_hash
 from project.task import load_task
 
@@ -17,7 +19,9 @@ def task():
 
 
 def run(annotator, task, folder, *, draw=0, calibration="batch"):
-    prompt = build_prompt(task.label_set, task.description, demonstrations(task.split("demonstration"), 3, draw, seed=0), style="name", draw=draw)
+    prompt = build_prompt(
+        task.label_set, task.description, demonstration_sets(task.split("demonstration"), 3, draw + 1, seed=0)[draw], style="name", draw=draw
+    )
     done: list[int] = []
     made = annotate(annotator, prompt, task.split("train"), task.label_set, calibration=calibration, folder=folder, progress=done.append)
     assert sum(done) == len(task.split("train"))
@@ -29,7 +33,7 @@ def test_a_second_run_asks_for_nothing_and_gives_the_same_table(task, tmp_path, 
 
     one, two = run(first, task, tmp_path), run(second, task, tmp_path)
 
-    assert len(first.asked) == len(task.split("train"))
+    assert first.asked == list(task.split("train")["text"])
     assert content_hash(one.table) == content_hash(two.table)
     assert (one.reused, two.reused) == (0, len(task.split("train")))
 
@@ -47,13 +51,15 @@ def test_a_run_that_dies_half_way_goes_on_where_it_stopped(task, tmp_path, scrip
 
 
 def test_another_draw_model_or_text_is_another_answer(task, tmp_path, scripted):
-    digests = {
-        run(scripted(4), task, tmp_path).digest,
-        run(scripted(4), task, tmp_path, draw=1).digest,
-        run(scripted(4, seed=1), task, tmp_path).digest,
-    }
+    other_text = dataclasses.replace(task, examples=task.examples.assign(text=task.examples["text"] + "!"))
+    made = [
+        run(scripted(4), task, tmp_path), run(scripted(4), task, tmp_path, draw=1), run(scripted(4, seed=1), task, tmp_path),
+        run(scripted(4), other_text, tmp_path),
+    ]  # fmt: skip
 
-    assert len(digests) == 3
+    assert len({one.digest for one in made}) == 4
+    assert [one.reused for one in made] == [0] * 4
+    assert set(made[1].table["draw"]) == {1}
 
 
 def test_calibration_keeps_the_raw_answers_beside_the_calibrated_ones(task, tmp_path, scripted):

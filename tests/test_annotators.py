@@ -10,7 +10,7 @@ from project.annotators.tokens import Codes, label_codes
 from project.annotators.transformers import TransformersAnnotator
 from project.config import AnnotateConfig
 from project.errors import AssayError
-from project.prompt import Prompt, build_prompt, demonstrations
+from project.prompt import Prompt, build_prompt, demonstration_sets
 from project.tables import codes as class_codes
 
 
@@ -25,7 +25,7 @@ def bundled():
 
 
 def prompt_for(task, style="name", n=1):
-    return build_prompt(task.label_set, "Sort it.", demonstrations(task.split("demonstration"), n, 0, seed=0), style=style, draw=0)
+    return build_prompt(task.label_set, "Sort it.", demonstration_sets(task.split("demonstration"), n, 1, seed=0)[0], style=style, draw=0)
 
 
 def read_by_hand(engine, prompt, text):
@@ -102,7 +102,9 @@ def test_a_text_longer_than_the_context_is_cut_at_its_end_and_counted(engine, sm
 
 
 def test_a_prompt_that_fills_the_context_alone_is_refused(engine, small_task):
-    prompt = build_prompt(small_task.label_set, "word " * 2000, demonstrations(small_task.split("demonstration"), 1, 0, seed=0), style="name", draw=0)
+    prompt = build_prompt(
+        small_task.label_set, "word " * 2000, demonstration_sets(small_task.split("demonstration"), 1, 1, seed=0)[0], style="name", draw=0
+    )
 
     with pytest.raises(AssayError, match=r"the prompt without its text has \d+ tokens, more than the 1024 .*Lower n_demonstrations"):
         engine.read(prompt, ["text"])

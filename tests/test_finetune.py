@@ -6,12 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import get_linear_schedule_with_warmup
 
 from project.config import FinetuneConfig
 from project.errors import AssayError, Incomplete
 from project.finetune import Encoder, Epoch, Training, _linear, _optimizer, best_epoch, predict, seed_digest, train
-from project.seeds import Job, run_jobs
+from project.models import ModelSource
+from project.seeds import Job, _run, run_jobs
 from project.tables import codes
 
 
@@ -186,6 +188,42 @@ def test_the_bundled_encoder_reads_the_embedded_task(small_task, tmp_path):
     logs = predict(model, tokens[:4], "fp32", 4)
     assert np.exp(logs).sum(axis=1) == pytest.approx(1)
     assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(22.7e6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("Albert", "classifier_dropout_prob"), ("DebertaV2", "cls_dropout"), ("DistilBert", "seq_classif_dropout"), ("Roberta", "classifier_dropout")],
+)
+def test_the_dropout_reaches_the_head_of_other_architectures(tmp_path, name, field):
+    small = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "embedding_size": 16}
+    if name == "DistilBert":
+        small = {"vocab_size": 99, "dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}
+    settings = getattr(transformers, f"{name}Config")(**small)
+    getattr(transformers, f"{name}Model")(settings).save_pretrained(tmp_path)
+    encoder = Encoder(ModelSource(name, str(tmp_path), None, "test"), "fp32", 64)
+
+    model = encoder.model(2, 0.37)
+
+    assert getattr(model.config, field) == 0.37
+    assert 0.37 in {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+
+
+def test_a_dropout_that_cannot_be_set_is_refused(tmp_path):
+    settings = transformers.MPNetConfig(vocab_size=99, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    transformers.MPNetModel(settings).save_pretrained(tmp_path)
+    encoder = Encoder(ModelSource("mpnet", str(tmp_path), None, "test"), "fp32", 64)
+
+    encoder.model(2, 0.1)
+    with pytest.raises(AssayError, match="dropout cannot be set for encoder mpnet"):
+        encoder.model(2, 0.2)
+
+
+def test_a_job_that_another_process_has_finished_meanwhile_is_no_error(jobs, tmp_path):
+    outcomes(jobs[:1], tmp_path, 1)
+
+    _run(jobs[0], tmp_path, lambda epoch: None)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["digest0"]
 
 
 def test_unknown_encoders_and_impossible_precisions_are_refused():

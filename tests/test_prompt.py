@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from project.errors import AssayError
-from project.prompt import build_prompt, demonstrations
+from project.prompt import build_prompt, demonstration_sets
 
 SHOWN = pd.DataFrame({"example_id": ["a", "b"], "text": ["good film", "{braces} stay"], "gold_label": ["positive", "negative"]})
 LABELS = ("negative", "positive")
@@ -32,22 +32,35 @@ def test_labels_as_integers_are_mapped_as_in_table_3():
     assert prompt.answers == (" 0", " 1")
 
 
-def test_a_draw_depends_on_its_number_and_the_seed_alone(small_task):
+def ids(sets):
+    return [list(one["example_id"]) for one in sets]
+
+
+def test_draws_depend_on_the_seed_and_the_pool_alone_and_more_draws_begin_with_the_same(small_task):
     pool = small_task.split("demonstration")
-    ids = [list(demonstrations(pool, 3, draw, seed=0)["example_id"]) for draw in range(8)]
+    eight = ids(demonstration_sets(pool, 3, 8, seed=0))
 
-    assert ids == [list(demonstrations(pool.sample(frac=1, random_state=1), 3, draw, seed=0)["example_id"]) for draw in range(8)]
-    assert len({tuple(one) for one in ids}) == 8
-    assert ids[0] != list(demonstrations(pool, 3, 0, seed=1)["example_id"])
-    assert all(len(set(one)) == 3 for one in ids)
-
-
-def test_more_demonstrations_than_the_pool_holds_are_refused(small_task):
-    with pytest.raises(AssayError, match="n_demonstrations must be at most the size of the demonstration pool, 2; got 3"):
-        demonstrations(small_task.split("demonstration").head(2), 3, 0, seed=0)
+    assert eight == ids(demonstration_sets(pool.sample(frac=1, random_state=1), 3, 8, seed=0))
+    assert eight[:5] == ids(demonstration_sets(pool, 3, 5, seed=0))
+    assert eight[0] != ids(demonstration_sets(pool, 3, 1, seed=1))[0]
+    assert all(len(set(one)) == 3 for one in eight)
 
 
-def test_demonstrations_are_never_annotated_and_never_tested(small_task):
-    pool = set(small_task.split("demonstration")["example_id"])
+def test_no_two_draws_show_the_same_set_even_out_of_a_tiny_pool(small_task):
+    pool = small_task.split("demonstration").head(5)
 
-    assert not pool & set(small_task.examples.loc[small_task.examples["split"] != "demonstration", "example_id"])
+    for seed in range(20):
+        assert len({frozenset(one) for one in ids(demonstration_sets(pool, 2, 10, seed=seed))}) == 10
+
+
+@pytest.mark.parametrize(
+    ("n", "n_draws", "message"),
+    [
+        (3, 1, "n_demonstrations must be at most the size of the demonstration pool, 2; got 3"),
+        (1, 3, "ensemble_size must be at most 2, the number of different sets of 1 out of 2 demonstrations; got 3"),
+        (0, 2, "ensemble_size must be at most 1, .*raise n_demonstrations"),
+    ],
+)
+def test_sets_that_the_pool_cannot_give_are_refused(small_task, n, n_draws, message):
+    with pytest.raises(AssayError, match=message):
+        demonstration_sets(small_task.split("demonstration").head(2), n, n_draws, seed=0)

@@ -41,6 +41,12 @@ def with_value(row, column, value):
     return change
 
 
+def test_defaults_of_a_card_are_numbers_even_where_yaml_reads_text(pets):
+    config = pets(card=CARD + "defaults: {learning_rate: 1e-4}\n")
+
+    assert load_task(config).defaults == {"learning_rate": 1e-4}
+
+
 def test_every_card_of_the_project_is_valid_and_has_the_papers_classes():
     cards = {path.stem: load_card(path.stem) for path in CARDS.glob("*.yaml")}
 
@@ -93,6 +99,25 @@ def test_given_splits_are_kept_and_training_rows_that_occur_in_test_are_left_out
     assert task.counts["straddling_dropped"] == 1
 
 
+def test_a_split_column_named_by_the_card_is_used_in_any_spelling(pets):
+    config = pets(lambda t: t.assign(fold=["Test"] * 20 + ["dev"] * 10 + ["TRAIN"] * 30), CARD.replace("label: label}", "label: label, split: fold}"))
+
+    task = load_task(config)
+
+    assert set(task.split("test")["text"]) <= {f"letter number {i}" for i in range(20)}
+    assert set(task.split("validation")["text"]) <= {f"letter number {i}" for i in range(20, 30)}
+
+
+def test_a_file_without_header_is_read_as_the_card_says(tmp_path):
+    rows = pd.DataFrame({"label": ["Household", "Books"] * 200, "text": [f"item {i}" for i in range(400)]})
+    rows.to_csv(tmp_path / "ecommerceDataset.csv", index=False, header=False)
+
+    task = load_task(TaskConfig(task="ecommerce", data=str(tmp_path / "ecommerceDataset.csv")))
+
+    assert task.counts["read"] == 400
+    assert "class 'electronics' has no train example" in task.notes[1]
+
+
 def test_small_data_shrink_all_splits_alike(pets):
     task = load_task(pets(lambda table: table.iloc[:24]))
 
@@ -132,6 +157,8 @@ def test_labels_may_be_indices_into_the_label_set(pets):
         (with_value(7, "label", "dgo"), r"label in the data must be one of cat, dog; got 'dgo'. Did you mean 'dog'\?.*'values'"),
         (with_value(7, "text", "  "), r"1 rows have an empty text and 0 a null label, the first in row 8.*bad_rows=drop"),
         (with_value(7, "label", None), r"0 rows have an empty text and 1 a null label, the first in row 8.*bad_rows=drop"),
+        (lambda t: t.assign(label=["0", "1"] * 29 + ["2", "2"]), "label in the data must be one of cat, dog; got '2'"),
+        (lambda t: t.assign(split="fold 1"), "column 'split' must name the splits train, validation and test; it holds 'fold 1'"),
         (lambda t: t.assign(label="cat"), "label must hold at least two classes; found 'cat' in 60 rows"),
         (lambda t: t.iloc[:3], "3 examples are too few: none is left for the"),
     ],
@@ -184,9 +211,20 @@ def test_a_hub_task_without_network_fails_in_one_line():
     assert "\n" not in str(caught.value)
 
 
+def test_numbers_are_no_indices_where_the_card_maps_values(pets):
+    config = pets(lambda t: t.assign(label=["1", "5", "0"] * 20), CARD + 'values: {"5": cat, "1": dog}\n')
+
+    with pytest.raises(AssayError, match="label in the data must be one of cat, dog; got '0'"):
+        load_task(config)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (("split: {", "defaults: {learning_rate: 0}\nsplit: {"), "defaults: learning_rate must be above 0; got 0"),
+        (("split: {", "defaults: {label_style: nam}\nsplit: {"), "defaults: label_style must be one of integer, name; got 'nam'"),
+        (("split: {", "values: [a, b]\nsplit: {"), "'values' must be a mapping"),
+        (("label: label}", "label: label, split: fold}"), "columns.split must be one of"),
         (("name: pets\n", ""), "the key 'name' is missing"),
         (("labels: [cat, dog]", "labels: [yes, no]"), "must be a list of strings.*Quote words such as yes"),
         (("labels: [cat, dog]", "labels: [cat, cat]"), "two different names"),

@@ -6,7 +6,7 @@ import pytest
 from project.annotators import open_annotator
 from project.config import AnnotateConfig
 from project.errors import AssayError
-from project.prompt import build_prompt, demonstrations
+from project.prompt import build_prompt, demonstration_sets
 
 try:
     import vllm
@@ -18,7 +18,7 @@ except ImportError:
 @pytest.mark.parametrize("style", ["name", "integer"])
 def test_vllm_gives_the_distributions_of_the_transformers_engine(small_task, style):
     prompt = build_prompt(
-        small_task.label_set, small_task.description, demonstrations(small_task.split("demonstration"), 3, 0, seed=0), style=style, draw=0
+        small_task.label_set, small_task.description, demonstration_sets(small_task.split("demonstration"), 3, 1, seed=0)[0], style=style, draw=0
     )
     texts = [*small_task.split("train")["text"][:12], "kettle " * 20000]
     engines = [open_annotator(AnnotateConfig(annotator=name, annotator_dtype="float32")) for name in ("transformers", "vllm")]

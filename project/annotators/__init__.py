@@ -44,18 +44,23 @@ class Annotator(Protocol):
         ...
 
 
+def check_engine(name: str) -> None:
+    """Refuse an engine that is unknown."""
+    if name not in ENGINES:
+        raise suggest("annotator", name, ENGINES)
+
+
 def open_annotator(config: AnnotateConfig) -> Annotator:
     """The annotator that ``config`` names, its model loaded."""
+    check_engine(config.annotator)
     if config.annotator == "transformers":
         from project.annotators.transformers import TransformersAnnotator
 
         return TransformersAnnotator.open(config)
-    if config.annotator == "vllm":
-        if importlib.util.find_spec("vllm") is None:
-            raise AssayError(
-                "annotator vllm needs the package vllm, which is in conda.yaml and not in requirements.txt. Use -P annotator=transformers here."
-            )
-        from project.annotators.vllm import VllmAnnotator
+    if importlib.util.find_spec("vllm") is None:
+        raise AssayError(
+            "annotator vllm needs the package vllm, which is in conda.yaml and not in requirements.txt. Use -P annotator=transformers here."
+        )
+    from project.annotators.vllm import VllmAnnotator
 
-        return VllmAnnotator.open(config)
-    raise suggest("annotator", config.annotator, ENGINES)
+    return VllmAnnotator.open(config)

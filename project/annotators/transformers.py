@@ -28,7 +28,10 @@ class TransformersAnnotator:
     def __init__(self, model: Any, tokenizer: Any, *, name: str, weights: str, batch_size: int) -> None:
         """``weights``: identity of the model's weights. The model is used as it stands, dtype and device included."""
         self.name = name
-        self.identity: Mapping[str, str] = {"engine": "transformers", "model": weights, "dtype": str(model.dtype).removeprefix("torch.")}
+        dtype = str(model.dtype).removeprefix("torch.")
+        self.identity: Mapping[str, str] = {"engine": "transformers", "model": weights, "dtype": dtype, "device": model.device.type}
+        if dtype != "float32":
+            self.identity = {**self.identity, "batch_size": str(batch_size)}
         self._model, self._batch_size = model.eval(), batch_size
         self._tokens = PromptTokens(tokenizer, context=int(model.config.max_position_embeddings), name=name)
         self._prefix: tuple[tuple[int, ...], DynamicCache | None] = ((), None)

@@ -37,7 +37,7 @@ class VllmAnnotator:
         dtype = "auto" if config.annotator_dtype == AUTO else config.annotator_dtype
         engine = LLM(
             model=source.location, revision=source.revision, dtype=dtype, seed=0, enable_prefix_caching=True, logprobs_mode="raw_logprobs",
-            disable_log_stats=True, trust_remote_code=False,
+            disable_log_stats=True, trust_remote_code=False, load_format="safetensors",
         )  # fmt: skip
         return cls(engine, name=source.name, weights=source.identity)
 
