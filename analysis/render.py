@@ -166,7 +166,8 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
     paper = f"<p class='note'>Rows in italics: {html.escape(CITATION)}; RoBERTa-base.</p>" if (shown["kind"] == "paper").any() else ""
     task = config["task"]
     facts = {"run": root.run_id, "source": task["source"], "examples": ", ".join(f"{key} {n}" for key, n in task["counts"].items())}
-    facts |= {key: f"{who}" for key, who in config["identities"].items() if who}
+    annotator = config["identities"]["annotator"]
+    facts |= {"annotator": ", ".join(f"{key}={value}" for key, value in annotator.items()) or "none", "encoder": config["identities"]["encoder"]}
     facts |= {"versions": ", ".join(f"{name} {version}" for name, version in config["versions"].items())}
     facts |= {"content (sha256)": task["examples_sha256"], "licence": task["licence"], "citation": task["citation"]}
     for stage, values in ((stage, values) for stage, values in config["config"].items() if stage != "host"):

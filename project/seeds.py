@@ -112,7 +112,10 @@ def _start_worker(ticks: Any) -> None:
 
 
 def _work(job: Job, folder: Path) -> None:
-    _run(job, folder, lambda _: _ticks.put(1))
+    try:
+        _run(job, folder, lambda _: _ticks.put(1))
+    except SystemExit:
+        os._exit(143)  # the pool would catch it and take the next job
 
 
 def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Callable[[int], None]) -> Iterator[Outcome]:
@@ -120,7 +123,12 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Cal
     ticks = context.SimpleQueue()
     pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (ticks,))
     try:
-        running = {pool.submit(_work, job, folder): job for job in jobs}
+        # workers inherit that Ctrl-C is ignored, so that none is interrupted, and heard, while it starts
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            running = {pool.submit(_work, job, folder): job for job in jobs}
+        finally:
+            signal.signal(signal.SIGINT, before)
         while running:
             done, _ = concurrent.futures.wait(running, timeout=0.3, return_when=concurrent.futures.FIRST_COMPLETED)
             while not ticks.empty():
