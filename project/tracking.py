@@ -100,7 +100,7 @@ class Tracker:
         """The command, or the address, that opens the MLflow UI on the root run."""
         uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._experiment_id}/runs/{self.run_id}"
         if uri.startswith("http"):
-            return re.sub("//[^/@]*@", "//", f"{uri.rstrip('/')}/{place}")
+            return _masked(f"{uri.rstrip('/')}/{place}")
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
         return f"{Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri {store}    then open http://127.0.0.1:5000/{place}"
 
@@ -184,10 +184,15 @@ def _store_errors() -> Iterator[None]:
     try:
         yield
     except mlflow.MlflowException as error:
-        uri, reason = (re.sub("//[^/@ ]*@", "//", text) for text in (mlflow.get_tracking_uri(), " ".join(str(error).split())[:300]))
+        uri, reason = _masked(mlflow.get_tracking_uri()), _masked(" ".join(str(error).split())[:300])
         raise Incomplete(
             f"the tracking store {uri} failed: {reason} Everything finished is kept in the workspace; run again when it is back."
         ) from error
+
+
+def _masked(text: str) -> str:
+    """``text`` without the user and password of any address in it."""
+    return re.sub("//[^/@ ]*@", "//", text)
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -225,7 +230,7 @@ def read_run(run_id: str) -> Record:
     try:
         return _record(MlflowClient().get_run(run_id))
     except mlflow.MlflowException as error:
-        raise AssayError(f"run {run_id} cannot be read from {mlflow.get_tracking_uri()}: {' '.join(str(error).split())}") from error
+        raise AssayError(f"run {run_id} cannot be read from {_masked(mlflow.get_tracking_uri())}: {_masked(' '.join(str(error).split()))}") from error
 
 
 def latest_root(kind: str = "experiment") -> Record:
@@ -237,7 +242,7 @@ def latest_root(kind: str = "experiment") -> Record:
         found = client.search_runs(ids, filter_string, max_results=1, order_by=["attributes.start_time DESC"])
     if not found:
         raise AssayError(
-            f"the tracking store {mlflow.get_tracking_uri()} holds no finished {kind}. "
+            f"the tracking store {_masked(mlflow.get_tracking_uri())} holds no finished {kind}. "
             "Run one, name one with -P run_id=..., or set MLFLOW_TRACKING_URI."
         )
     return _record(found[0])
