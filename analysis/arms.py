@@ -18,7 +18,7 @@ from analysis.paper import paper_row
 from analysis.render import describe, html_page, png_figure, terminal_table
 from project.errors import AssayError
 from project.stats.agreement import krippendorff_alpha, label_counts, unchanged
-from project.stats.scores import Scores, confusion, scores, spread
+from project.stats.scores import Scores, confusion, score_answers, scores, spread
 from project.tables import check, codes, write_atomically
 from project.tracking import Record, Tracker, children, latest_root, read_json, read_run, read_table
 
@@ -95,9 +95,11 @@ def _annotator_rows(runs: Sequence[Record], examples: pd.DataFrame, label_set: S
     for run in (run for run in runs if run.params["draw"] == "0"):
         table = check("annotations", read_table(run.run_id, "annotations.parquet"), label_set).set_index("example_id")
         gold = examples[examples["split"] == run.params["split"]]
-        score = scores(confusion(codes(gold["gold_label"], label_set), codes(table.loc[gold["example_id"], "label"], label_set), len(label_set)))
+        right = codes(gold["gold_label"], label_set)
+        score = score_answers(right, codes(table.loc[gold["example_id"], "label"], label_set), len(label_set))
+        recall = np.where(np.bincount(right, minlength=len(label_set)) > 0, score.recall, np.nan)
         rows.append({"split": run.params["split"], "n": len(gold), "accuracy": score.accuracy, "macro_f1": score.macro_f1,
-                     **{f"recall.{label}": float(value) for label, value in zip(label_set, score.recall, strict=True)}})  # fmt: skip
+                     **{f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}})  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -1,6 +1,7 @@
 """Annotate a task with an LLM and log every draw; no fine-tuning.
 
 mlflow run . -e annotate -P task=imdb -P annotator_model=Qwen/Qwen2.5-7B-Instruct -P splits=train,test
+mlflow run . -e annotate -P annotator=openai -P annotator_url=http://127.0.0.1:8000/v1 -P annotator_model=NAME -P dry_run=true
 python -m entrypoints.annotate --max_train 32 --ensemble_size 1
 """
 
@@ -9,12 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from entrypoints.command import main, say
-from entrypoints.steps import annotate_split, load_annotator, log_setup, prompts
-from project.config import AnnotateConfig, HostConfig, PromptConfig, SplitsConfig, TaskConfig, experiment_config, parse
+from entrypoints.draws import annotate_split, dry_run, open_draws
+from entrypoints.setup import log_setup
+from project.config import (
+    AnnotateConfig,
+    HostConfig,
+    PromptConfig,
+    RecordedConfig,
+    ServerConfig,
+    SpendConfig,
+    SplitsConfig,
+    TaskConfig,
+    experiment_config,
+)  # fmt: skip
+from project.parameters import parse
 from project.task import load_task
 from project.tracking import root_run
 
-STAGES = (TaskConfig, PromptConfig, AnnotateConfig, SplitsConfig, HostConfig)
+STAGES = (TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, SplitsConfig, HostConfig)
 
 
 def annotate(params: Mapping[str, str]) -> None:
@@ -23,15 +36,19 @@ def annotate(params: Mapping[str, str]) -> None:
     splits = parse(SplitsConfig, params).splits
     task = load_task(config.task)
     config = config.resolved(task.defaults)
-    drawn = prompts(task, config, config.prompt.ensemble_size)
-    annotator = load_annotator(config)
+    asked = open_draws(task, config)
+    n_draws = len(asked.prompts)
 
-    with root_run("annotation set", f"{task.name} annotations", params) as tracker:
-        log_setup(tracker, task, config, annotator=annotator)
+    with root_run("dry run" if config.spend.dry_run else "annotation set", f"{task.name} annotations", params) as tracker:
+        log_setup(tracker, task, config, annotator=asked.annotator)
+        if config.spend.dry_run:
+            dry_run(tracker, asked, task, dict.fromkeys(splits, n_draws), config)
+            return
         lines = []
         for split in splits:
-            tables = annotate_split(tracker, annotator, task, split, drawn, config)
-            lines.append(f"{annotator.name} labelled {len(tables[0])} {split} texts of {task.name} under {len(tables)} demonstration sets.")
+            tables = annotate_split(tracker, asked, task, split, n_draws, config)
+            lines.append(f"{asked.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in {n_draws} draws.")
+        asked.close()
         tracker.describe(" ".join(lines))
     say("\n".join([*lines, f"MLflow   {tracker.open_command()}", f"run      {tracker.run_id}"]))
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from project.config import Stage, written
 from project.errors import AssayError, Incomplete
+from project.parameters import Stage, written
 
 _MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
 STOPPED = "Stopped. Everything finished is kept; the same command goes on where this one stopped."
@@ -72,7 +72,7 @@ def parser(name: str, description: str, stages: Sequence[type[Stage]]) -> argpar
 
 def fields(stage: type[Stage]) -> list[tuple[dataclasses.Field[object], str]]:
     """Every field of ``stage`` with its type in words."""
-    words = {str: "text", int: "int", float: "float"}
+    words = {str: "text", int: "int", float: "float", bool: "true or false"}
     hints = typing.get_type_hints(stage)
     result = []
     for item in dataclasses.fields(stage):

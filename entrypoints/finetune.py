@@ -13,11 +13,13 @@ import pandas as pd
 
 from analysis.arms import publish
 from entrypoints.command import main
-from entrypoints.steps import finetune_arms, log_setup
-from project.config import FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, experiment_config, parse
+from entrypoints.seeds import finetune_arms
+from entrypoints.setup import log_setup
+from project.config import FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, experiment_config
 from project.errors import AssayError
 from project.finetune import Encoder
 from project.label import Arm, given, label
+from project.parameters import parse
 from project.task import Task, load_task, read_file
 from project.tracking import read_uri, root_run
 

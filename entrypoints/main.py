@@ -2,6 +2,7 @@
 
 mlflow run . --env-manager local                                    the embedded task on a laptop
 mlflow run . -P task=imdb -P annotator_model=Qwen/Qwen2.5-7B-Instruct -P encoder=roberta-base
+mlflow run . -P annotator=vllm -P dry_run=true                      what the annotation will take, before it is paid for
 python -m entrypoints.main --max_train 48 --max_test 48 --seeds 2 --ensemble_size 2      a minute, to see it run
 """
 
@@ -11,40 +12,57 @@ from collections.abc import Mapping
 
 from analysis.arms import publish
 from entrypoints.command import main
-from entrypoints.steps import annotate_split, finetune_arms, load_annotator, log_setup, prompts
-from project.annotators import check_engine
-from project.config import AnnotateConfig, FinetuneConfig, HostConfig, LabelConfig, PromptConfig, TaskConfig, experiment_config
+from entrypoints.draws import annotate_split, dry_run, open_draws
+from entrypoints.seeds import finetune_arms
+from entrypoints.setup import log_setup
+from project.annotators.open import check_engine
+from project.config import (
+    AnnotateConfig,
+    FinetuneConfig,
+    HostConfig,
+    LabelConfig,
+    PromptConfig,
+    RecordedConfig,
+    ServerConfig,
+    SpendConfig,
+    TaskConfig,
+    experiment_config,
+)  # fmt: skip
 from project.errors import Incomplete
 from project.finetune import Encoder
 from project.label import arms, label
 from project.task import load_task
 from project.tracking import root_run
 
-STAGES = (TaskConfig, PromptConfig, AnnotateConfig, LabelConfig, FinetuneConfig, HostConfig)
+STAGES = (TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, LabelConfig, FinetuneConfig, HostConfig)
 
 
 def experiment(params: Mapping[str, str]) -> None:
     """One task, one annotator, several arms, several seeds; ends with the report."""
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
-    compared = arms(config.label, config.prompt.ensemble_size)
+    arms(config.label, config.prompt.ensemble_size)  # refuses what cannot be, before anything is loaded
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
+    asked = open_draws(task, config) if config.label.arms != ("gold",) else None
+    compared = arms(config.label, len(asked.prompts) if asked else 1)
     n_draws = max(arm.draws for arm in compared)
-    drawn = prompts(task, config, n_draws)
-    annotator = load_annotator(config) if n_draws else None
 
-    with root_run("experiment", task.name, params) as tracker:
-        log_setup(tracker, task, config, arms=[arm.name for arm in compared], annotator=annotator, encoder=encoder)
+    with root_run("dry run" if config.spend.dry_run else "experiment", task.name, params) as tracker:
+        log_setup(tracker, task, config, arms=[arm.name for arm in compared], annotator=asked.annotator if asked else None, encoder=encoder)
+        validate = config.finetune.validation_labels == "arm"
+        if asked and config.spend.dry_run:
+            dry_run(tracker, asked, task, {"train": n_draws, "test": 1, **({"validation": n_draws} if validate else {})}, config)
+            return
         gold = task.split("validation").rename(columns={"gold_label": "label"})
         annotations, validated = [], []
-        if annotator:
-            annotations = annotate_split(tracker, annotator, task, "train", drawn, config)
-            annotate_split(tracker, annotator, task, "test", drawn[:1], config)
-            if config.finetune.validation_labels == "arm":
-                validated = annotate_split(tracker, annotator, task, "validation", drawn, config)
-            annotator = None  # its memory is the encoder's now
+        if asked:
+            annotations = annotate_split(tracker, asked, task, "train", n_draws, config)
+            annotate_split(tracker, asked, task, "test", 1, config)
+            if validate:
+                validated = annotate_split(tracker, asked, task, "validation", n_draws, config)
+            asked.close()  # its memory is the encoder's now
 
         seed = config.label.tie_seed
         labels = {arm: label(arm, task.split("train"), annotations, task.label_set, tie_seed=seed) for arm in compared}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from entrypoints import annotate, finetune, main, report
 from entrypoints.command import fields
-from project.config import written
+from project.parameters import written
 
 ENTRY_POINTS = {"main": main.STAGES, "annotate": annotate.STAGES, "finetune": finetune.STAGES, "report": report.STAGES}
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from analysis.arms import publish
 from entrypoints.command import main
-from project.config import ReportConfig, parse
+from project.config import ReportConfig
+from project.parameters import parse
 
 STAGES = (ReportConfig,)
 

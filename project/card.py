@@ -8,6 +8,7 @@ split), ``defaults`` (for parameters left at ``auto``), ``licence``, ``citation`
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,19 @@ def _only_known(bad: Any, where: str, mapping: dict[str, Any], known: tuple[str,
     for key in mapping:
         if key not in known:
             raise bad(str(suggest("a key", f"{where}{key}", [where + name for name in known])))
+
+
+def as_label(value: Any, label_set: Sequence[str], values: Mapping[str, str]) -> str | None:
+    """The label that a value in the data stands for: a label in any case, or a value that ``values`` maps to one; None for any other.
+
+    Where nothing is mapped and no label is a number, whole numbers are indices into the label set, as on the hub.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    names = {label.casefold(): label for label in label_set}
+    names.update({key.casefold(): label for key, label in values.items()})
+    if text.casefold() in names:
+        return names[text.casefold()]
+    indices = not values and not any(label.isdecimal() for label in label_set)
+    return label_set[int(text)] if indices and text.isdecimal() and int(text) < len(label_set) else None

@@ -1,68 +1,25 @@
 """What can be configured: one frozen dataclass for each stage, defaults and rules in one place.
 
-Every field is a parameter of the command line and of ``MLproject``; ``None`` is written ``auto`` there and means
-"what the task card, or else the paper, says". A field's metadata holds its help, its unit and its rule.
+Every field is a parameter of the command line and of ``MLproject``; see :mod:`project.parameters`. ``None`` is written ``auto``
+there and means "what the task card, or else the paper, says".
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from project.errors import AssayError, suggest
+from project.errors import AssayError
+from project.parameters import AUTO, Stage, parameter, parse
 
-AUTO = "auto"
 CARD_DEFAULTS = ("label_style", "calibration", "learning_rate")
 """Parameters that a task card may answer where they are left at ``auto``."""
 ARM_KINDS = ("gold", "llm", "entropy", "ensemble")
-
-
-def parameter(
-    default: Any,
-    text: str,
-    *,
-    choices: tuple[str, ...] | None = None,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    above: float | None = None,
-) -> Any:
-    """A dataclass field with its help text and its rule; bounds are inclusive but for ``above``."""
-    rule = {"choices": choices, "at_least": at_least, "at_most": at_most, "above": above}
-    return dataclasses.field(default=default, metadata={"help": text, **rule})
-
-
-def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
-    values = value if isinstance(value, tuple) else (value,)
-    if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
-        raise AssayError(
-            f"{name} must name at least one value, each once; got {','.join(map(str, value)) or 'nothing'!r}. Give others with -P {name}=..."
-        )
-    for one in values:
-        if rule["choices"] and one not in rule["choices"]:
-            raise suggest(name, str(one), rule["choices"])
-        for bound, holds, word in (
-            (rule["at_least"], lambda v, b: v >= b, "at least"),
-            (rule["at_most"], lambda v, b: v <= b, "at most"),
-            (rule["above"], lambda v, b: v > b, "above"),
-        ):
-            if bound is not None and not holds(one, bound):
-                raise AssayError(f"{name} must be {word} {bound:g}; got {one:g}. Give another value with -P {name}=...")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage's configuration. Checks every field's rule when it is made."""
-
-    def __post_init__(self) -> None:
-        """Check the fields; subclasses add rules that span fields."""
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if value is not None:
-                _check(item.name, value, item.metadata)
+PAPER_DRAWS = 5  # the largest ensemble of Lu and Smith (2025), section 4
+LABEL_STYLES = ("name", "integer", "letter")
 
 
 @dataclass(frozen=True)
@@ -86,29 +43,101 @@ class TaskConfig(Stage):
 class PromptConfig(Stage):
     """What the annotator is shown."""
 
-    n_demonstrations: int = parameter(3, "demonstrations in a prompt; the paper has 3", at_least=0, at_most=64)
-    ensemble_size: int = parameter(5, "K: demonstration sets, each one draw over the training split", at_least=1, at_most=100)
-    demonstration_seed: int = parameter(0, "seed of the demonstration sets", at_least=0)
-    label_style: str | None = parameter(
-        None, "how labels are written: name, or integer as in the paper; auto: the card's", choices=("name", "integer")
+    n_demonstrations: int = parameter(3, "demonstrations in a prompt, 0 for none; the paper has 3", at_least=0, at_most=64)
+    demonstration_choice: str = parameter(
+        "random", "how demonstrations are drawn: random as in the paper, or balanced over the classes", choices=("random", "balanced")
     )
+    ensemble_size: int | None = parameter(
+        None, "K: demonstration sets, each one draw over the training split; auto: 5 as in the paper, or all recorded draws", at_least=1, at_most=1000
+    )
+    demonstration_seed: int = parameter(0, "seed of the demonstration sets and of permute_labels", at_least=0)
+    label_style: str | None = parameter(
+        None, "how labels are written: name, integer as in the paper, or letter; auto: the card's, else name", choices=LABEL_STYLES
+    )
+    permute_labels: bool = parameter(False, "list the labels in another order in every draw but the first (integers and letters move along)")
+    template: str = parameter("", "file with a prompt template of your own; empty: the paper's")
+    chat_template: bool = parameter(False, "send the prompt as a user's message in the model's own chat template")
+    system_prompt: str = parameter("", "system message before the prompt; needs chat_template=true")
+
+    def __post_init__(self) -> None:
+        """A system message stands only in a chat."""
+        super().__post_init__()
+        if self.system_prompt and not self.chat_template:
+            raise AssayError("system_prompt needs chat_template=true; a plain prompt has no system message. Put it into a template file instead.")
 
 
 @dataclass(frozen=True)
 class AnnotateConfig(Stage):
     """Who answers, and how the answers are read."""
 
-    annotator: str = parameter("transformers", "engine that reads the label probabilities: transformers, or vllm where it is installed")
-    annotator_model: str = parameter("bundled", "annotating LLM: bundled (SmolLM2-135M-Instruct), a local folder or a hub id")
+    annotator: str = parameter(
+        "transformers", "where the labels come from: transformers, vllm, openai (any OpenAI-compatible server), or recorded (labels in a file)"
+    )
+    annotator_model: str = parameter(
+        "bundled", "annotating LLM: bundled (SmolLM2-135M-Instruct), a local folder or a hub id; with openai, the server's name for it"
+    )
     annotator_revision: str = parameter("main", "hub revision of the annotator")
     annotator_dtype: str = parameter(
-        AUTO, "dtype of the annotator; auto: float32 on CPU, bfloat16 on GPU", choices=(AUTO, "float32", "bfloat16", "float16")
+        AUTO, "dtype of the annotator; auto: bfloat16 where it is faster than float32 here (measured once), the model's own with vllm",
+        choices=(AUTO, "float32", "bfloat16", "float16"),
+    )  # fmt: skip
+    annotator_batch_tokens: int | None = parameter(
+        None, "tokens in one forward pass of the annotator; auto: 512 on a CPU, 8192 on a GPU with transformers, vLLM's own", at_least=16
     )
-    annotator_batch_size: int = parameter(8, "texts in one forward pass of the annotator", at_least=1)
     calibration: str | None = parameter(
         None, "divide the class probabilities by a prior: none, contextual or batch; auto: the card's, else none",
         choices=("none", "contextual", "batch"),
     )  # fmt: skip
+    repeats: int = parameter(0, "R: labels sampled at a temperature for every text, for the consistency score; 0 for none", at_least=0, at_most=1000)
+    temperature: float = parameter(0.6, "temperature of the repeats; 0.6 as in gpt_annotate, the program of Pangakis and Wolken", above=0)
+    tensor_parallel: int = parameter(1, "GPUs that share one copy of the model (vllm)", at_least=1)
+    annotator_processes: int | None = parameter(
+        None, "copies of the engine at work, each in a process and on GPUs of its own; auto: as many as the GPUs allow, 1 on a CPU", at_least=1
+    )
+    gpu_memory: float = parameter(0.9, "share of a GPU's memory that vllm may take", above=0, at_most=1)
+    max_model_len: int | None = parameter(None, "longest prompt in tokens; longer ones are cut and counted; auto: the model's own limit", at_least=16)
+
+
+@dataclass(frozen=True)
+class ServerConfig(Stage):
+    """The OpenAI-compatible server behind ``annotator=openai``. Its key is read from the environment and nowhere else."""
+
+    annotator_url: str = parameter("http://127.0.0.1:8000/v1", "address of the server, ending in /v1")
+    annotator_tokenizer: str = parameter(
+        AUTO, "tokenizer of the server's model: bundled, a local folder, a hub id, or none; auto: that of annotator_model where it can be had"
+    )
+    api_key_variable: str = parameter("OPENAI_API_KEY", "environment variable that holds the server's key, if it wants one")
+    max_concurrency: int = parameter(64, "most requests under way at once; fewer while the server says it is busy", at_least=1, at_most=4096)
+    request_timeout: float = parameter(60, "seconds to wait for one answer of the server", above=0)
+    request_retries: int = parameter(6, "times a failed request is sent again, waiting longer each time", at_least=0, at_most=100)
+
+
+@dataclass(frozen=True)
+class RecordedConfig(Stage):
+    """The file behind ``annotator=recorded``."""
+
+    recorded: str = parameter("", "file with labels that somebody has already: .csv, .jsonl or .parquet")
+    recorded_columns: str = parameter(
+        "", "its columns with labels, one draw each, comma-separated, * allowed; or NAME of columns NAME.<label> with probabilities; empty: label"
+    )
+
+
+@dataclass(frozen=True)
+class SpendConfig(Stage):
+    """What annotation may cost. Answers that are on disk already cost nothing and count for nothing."""
+
+    dry_run: bool = parameter(False, "show one full prompt, tokens, requests, estimated time and price of every draw, and stop")
+    price_input: float = parameter(0.0, "price of a million prompt tokens", at_least=0)
+    price_output: float = parameter(0.0, "price of a million generated tokens", at_least=0)
+    price_hour: float = parameter(0.0, "price of this machine for an hour", at_least=0)
+    max_cost: float | None = parameter(None, "stop when annotation has cost this much in this run, all answers kept; auto: no limit", above=0)
+    max_minutes: float | None = parameter(None, "stop when annotation has taken this long in this run, all answers kept; auto: no limit", above=0)
+
+    def __post_init__(self) -> None:
+        """A limit on the price needs a price."""
+        super().__post_init__()
+        if self.max_cost is not None and not (self.price_input or self.price_output or self.price_hour):
+            raise AssayError("max_cost needs a price: give -P price_input=... and -P price_output=... (a million tokens each) or -P price_hour=...")
 
 
 @dataclass(frozen=True)
@@ -189,6 +218,9 @@ class ExperimentConfig:
     task: TaskConfig = TaskConfig()
     prompt: PromptConfig = PromptConfig()
     annotate: AnnotateConfig = AnnotateConfig()
+    server: ServerConfig = ServerConfig()
+    recorded: RecordedConfig = RecordedConfig()
+    spend: SpendConfig = SpendConfig()
     label: LabelConfig = LabelConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     host: HostConfig = HostConfig()
@@ -208,22 +240,11 @@ class ExperimentConfig:
         return dataclasses.asdict(self)
 
 
-S = TypeVar("S", bound=Stage)
-
-
-def parse(stage: type[S], texts: Mapping[str, str]) -> S:
-    """Make ``stage`` from the texts of a command line; names that are not its fields are ignored."""
-    hints = typing.get_type_hints(stage)
-    names = [item.name for item in dataclasses.fields(stage)]
-    return stage(**{name: _value(name, hints[name], texts[name]) for name in names if name in texts})
-
-
 def experiment_config(texts: Mapping[str, str]) -> ExperimentConfig:
     """An experiment's configuration from the texts of a command line; what they do not name keeps its default."""
-    return ExperimentConfig(
-        parse(TaskConfig, texts), parse(PromptConfig, texts), parse(AnnotateConfig, texts),
-        parse(LabelConfig, texts), parse(FinetuneConfig, texts), parse(HostConfig, texts),
-    )  # fmt: skip
+    kinds = {item.name: typing.cast("type[Stage]", type(item.default)) for item in dataclasses.fields(ExperimentConfig)}
+    stages: dict[str, Any] = {name: parse(kind, texts) for name, kind in kinds.items()}
+    return ExperimentConfig(**stages)
 
 
 def defaults_of_card(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,29 +254,3 @@ def defaults_of_card(values: Mapping[str, Any]) -> dict[str, Any]:
         name: getattr(stage, name) for stage in (config.prompt, config.annotate, config.finetune) for name in CARD_DEFAULTS if hasattr(stage, name)
     }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _value(name: str, hint: Any, text: str) -> Any:
-    if isinstance(hint, types.UnionType):
-        if text.strip().lower() in (AUTO, ""):
-            return None
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    if typing.get_origin(hint) is tuple:
-        kind = typing.get_args(hint)[0]
-        return tuple(_value(name, kind, part.strip()) for part in text.split(",") if part.strip())
-    if hint is str:
-        return text
-    try:
-        return hint(text)
-    except ValueError:
-        kind = "a whole number" if hint is int else "a number"
-        raise AssayError(f"{name} must be {kind}; got {text!r}. Give another value with -P {name}=...") from None
-
-
-def written(value: Any) -> str:
-    """How a field's value is written on a command line: the inverse of parsing."""
-    if value is None:
-        return AUTO
-    if isinstance(value, tuple):
-        return ",".join(written(one) for one in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -14,6 +14,10 @@ class Incomplete(AssayError):
     """Work that could not be finished (a worker died, a disk filled up); what is done is kept."""
 
 
+class Stopped(Incomplete):
+    """Work that ended at a limit that its user had set; what is done is kept."""
+
+
 def suggest(name: str, value: str, known: Iterable[str], way_out: str = "") -> AssayError:
     """An error for an unknown ``value`` of ``name`` that lists what is known and names the nearest."""
     choices = sorted(known)

@@ -1,4 +1,8 @@
-"""Label sources: annotations + gold -> training labels. Pure functions of tables; every row says who gave the label and why."""
+"""Label sources: annotations + gold -> training labels. Pure functions of tables; every row says who gave the label and why.
+
+Missing answers (an annotator that gave none of the labels): an example without a label is left out of the training labels;
+among rankings of uncertainty it stands first; where draws are compared it disagrees.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import pandas as pd
 
 from project.config import LabelConfig
 from project.errors import AssayError
-from project.stats.information import conditional_entropy_bits
+from project.stats.information import entropy_bounds_bits
 from project.tables import LOG_PROBABILITY, PROBABILITY, Floats, check, class_columns, with_class_columns
 
 
@@ -35,9 +39,9 @@ class Arm:
         return 0 if self.kind == "gold" else self.ensemble_size or 1
 
 
-def arms(config: LabelConfig, ensemble_size: int) -> list[Arm]:
+def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
     """The arms of an experiment in the order they were asked for; ``entropy`` stands once for each replace share."""
-    if "ensemble" in config.arms and ensemble_size < 2:
+    if "ensemble" in config.arms and ensemble_size is not None and ensemble_size < 2:
         raise AssayError(f"ensemble_size must be at least 2 for the arm ensemble; got {ensemble_size}. Raise it, or leave the arm out of arms.")
     made = []
     for kind in config.arms:
@@ -62,16 +66,30 @@ def label(arm: Arm, examples: pd.DataFrame, draws: Sequence[pd.DataFrame], label
     if arm.kind == "gold":
         return _table(examples, gold, np.ones(len(gold), dtype=bool), "gold", label_set, None)
     answers = draws[0]["label"].to_numpy(dtype=object)
+    if draws[0]["label"].isna().all():
+        raise AssayError(f"arm {arm.name}: the annotator gave no label at all to the {len(examples)} examples of the split. Use another draw or arm.")
     probabilities = np.exp(class_columns(draws[0], label_set, LOG_PROBABILITY))
     if arm.kind == "llm":
         return _table(examples, answers, np.zeros(len(gold), dtype=bool), "annotated", label_set, probabilities)
     if arm.kind == "entropy":
         assert arm.replace_share is not None  # noqa: S101
-        entropy = conditional_entropy_bits(class_columns(draws[0], label_set, LOG_PROBABILITY))
-        replaced, reason = highest(entropy, arm.replace_share, tie_seed=tie_seed), "highest entropy"
+        replaced, reason = highest(uncertainty(draws[0], label_set), arm.replace_share, tie_seed=tie_seed), "highest entropy"
     else:
         replaced, reason = disagreeing([table["label"].to_numpy(dtype=object) for table in draws[: arm.draws]]), "draws disagree"
     return _table(examples, np.where(replaced, gold, answers), replaced, reason, label_set, probabilities)
+
+
+def uncertainty(annotations: pd.DataFrame, label_set: Sequence[str]) -> Floats:
+    """Conditional entropy in bits of every answer, ``(n,)``; infinite where there is no answer.
+
+    Where some classes are censored it is the most that the entropy can be. Labels without probabilities have none.
+    """
+    values = class_columns(annotations, label_set, LOG_PROBABILITY)
+    answered = annotations["label"].notna().to_numpy()
+    if np.isnan(values[answered]).all(axis=1).any():
+        raise AssayError("the arm entropy needs class probabilities; these labels come without. Leave entropy out of arms, or use the arm ensemble.")
+    mass, bound = (annotations[name].to_numpy(dtype=np.float64) for name in ("label_mass", "log_bound"))
+    return np.where(answered, entropy_bounds_bits(values, mass, bound)[1], np.inf)
 
 
 def given(table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
@@ -103,9 +121,9 @@ def highest(values: Floats, share: float, *, tie_seed: int) -> np.ndarray:
 
 
 def disagreeing(answers: Sequence[np.ndarray]) -> np.ndarray:
-    """Boolean mask ``(n,)`` of the examples that not all draws label alike ("predictions flip" in the paper)."""
+    """Boolean mask ``(n,)`` of the examples that not all draws label alike ("predictions flip" in the paper), or not all label."""
     stacked = np.stack(list(answers))
-    return np.asarray((stacked != stacked[0]).any(axis=0))
+    return np.asarray((stacked != stacked[0]).any(axis=0) | pd.isna(stacked).any(axis=0))
 
 
 def human_share(labels: pd.DataFrame) -> tuple[int, float]:
@@ -117,7 +135,10 @@ def human_share(labels: pd.DataFrame) -> tuple[int, float]:
 def _table(
     examples: pd.DataFrame, labels: np.ndarray, human: np.ndarray, reason: str, label_set: Sequence[str], probabilities: Floats | None
 ) -> pd.DataFrame:
-    """The labels table. Rows labelled by a human have no soft label: the annotator's distribution does not speak for them."""
+    """The labels table, without the examples that have no label.
+
+    Rows labelled by a human have no soft label: the annotator's distribution does not speak for them.
+    """
     soft = np.full((len(labels), len(label_set)), np.nan) if probabilities is None else np.where(human[:, None], np.nan, probabilities)
     table = pd.DataFrame(
         {
@@ -125,4 +146,5 @@ def _table(
             "source": np.where(human, "gold", "llm"), "reason": np.where(human, reason, "annotated"),
         }
     )  # fmt: skip
-    return check("labels", with_class_columns(table, soft, label_set, PROBABILITY), label_set)
+    labelled = with_class_columns(table, soft, label_set, PROBABILITY).dropna(subset=["label"]).reset_index(drop=True)
+    return check("labels", labelled, label_set)

@@ -29,7 +29,7 @@ Codes = npt.NDArray[np.int64]
 
 _COLUMNS = {
     "examples": ("example_id", "text", "gold_label", "split"),
-    "annotations": ("example_id", "draw", "label", "label_mass", "truncated", "error"),
+    "annotations": ("example_id", "draw", "label", "label_mass", "log_bound", "truncated", "error"),
     "labels": ("example_id", "label", "weight", "source", "reason"),
     "predictions": ("example_id", "label"),
 }
@@ -63,9 +63,10 @@ def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFr
             raise AssayError(f"table {name}: {column} must be one of {', '.join(known)}.")
     if name in _DISTRIBUTION:
         answered = table[table["label"].notna()]
-        total = np.exp(class_columns(answered, label_set, _DISTRIBUTION[name])).sum(axis=1)
-        if not np.allclose(total, 1.0, atol=1e-4):
-            raise AssayError(f"table {name}: the class probabilities of every row must sum to 1.")
+        values = class_columns(answered, label_set, _DISTRIBUTION[name])
+        values = values[~np.isnan(values).all(axis=1)]  # a label without probabilities; single nulls are censored classes
+        if not np.allclose(np.nansum(np.exp(values), axis=1), 1.0, atol=1e-4):
+            raise AssayError(f"table {name}: the known class probabilities of every row must sum to 1.")
     return table
 
 
@@ -91,7 +92,11 @@ def codes(labels: pd.Series, label_set: Sequence[str]) -> Codes:
 
 def content_hash(table: pd.DataFrame) -> str:
     """SHA-256 of column names and values (floats to 15 digits), independent of the file format."""
-    return hashlib.sha256(table.reset_index(drop=True).to_json(orient="split", double_precision=15).encode()).hexdigest()
+    sha = hashlib.sha256(json.dumps([list(map(str, table.columns)), len(table)]).encode())
+    for start in range(0, len(table), 10_000):  # in parts: the text of a large table would take several times its memory
+        part = table.iloc[start : start + 10_000].reset_index(drop=True)
+        sha.update(part.to_json(orient="values", double_precision=15).encode())
+    return sha.hexdigest()
 
 
 def digest(value: object) -> str:

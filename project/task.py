@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from project.card import Card, load_card
+from project.card import Card, as_label, load_card
 from project.config import TaskConfig
 from project.errors import AssayError, suggest
 from project.split import assign_splits
@@ -22,7 +22,8 @@ class Task:
     """Examples with splits and what is needed to label them.
 
     ``data_hash``: SHA-256 of all usable rows that were read; ``content_hash``: of the examples with their splits. ``counts``: rows read,
-    dropped, of each split. ``notes``: what a person should know of the data.
+    dropped, of each split. ``columns``: of text, label and id in the data, "" for none; ``values``: what the data write for a label.
+    ``notes``: what a person should know of the data.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Task:
     content_hash: str
     notes: tuple[str, ...]
     counts: Mapping[str, int]
+    columns: Mapping[str, str]
+    values: Mapping[str, str]
     licence: str
     citation: str
 
@@ -53,7 +56,8 @@ def load_task(config: TaskConfig) -> Task:
     card = load_card(config.task)
     table, source = _read(card, config)
     table = _where(table, config.where)
-    rows, counts = _rows(table, card, config)
+    columns = _column_names(table, card, config)
+    rows, counts = _rows(table, card, columns, config.bad_rows)
     sizes = {**card.sizes, **{k: v for k, v in _sizes(config).items() if v is not None}}
     splits, dropped = assign_splits(rows, card.labels, sizes, config.split_seed)
     examples = rows.assign(split=splits)
@@ -65,7 +69,7 @@ def load_task(config: TaskConfig) -> Task:
     check("examples", examples, card.labels)
     return Task(
         card.name, card.title, card.labels, card.description, examples, card.defaults, source,
-        data_hash, content_hash(examples), _absent(examples, card.labels), counts, card.licence, card.citation,
+        data_hash, content_hash(examples), _absent(examples, card.labels), counts, columns, card.values, card.licence, card.citation,
     )  # fmt: skip
 
 
@@ -161,8 +165,8 @@ def _where(table: pd.DataFrame, where: str) -> pd.DataFrame:
     return kept.reset_index(drop=True)
 
 
-def _rows(table: pd.DataFrame, card: Card, config: TaskConfig) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Columns ``example_id, text, gold_label, given`` of the rows that can be used, and what was dropped."""
+def _column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[str, str]:
+    """The columns of text, label and id, "" where there is none."""
     columns = {
         "text": config.text_column or card.columns["text"],
         "label": config.label_column or card.columns["label"],
@@ -171,12 +175,17 @@ def _rows(table: pd.DataFrame, card: Card, config: TaskConfig) -> tuple[pd.DataF
     for role, column in columns.items():
         if column and column not in table.columns:
             raise suggest(f"{role}_column", column, map(str, table.columns), f"Name the column with -P {role}_column=...")
+    return columns
+
+
+def _rows(table: pd.DataFrame, card: Card, columns: Mapping[str, str], bad_rows: str) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Columns ``example_id, text, gold_label, given`` of the rows that can be used, and what was dropped."""
     text = table[columns["text"]]
     label = table[columns["label"]].astype(object).map(lambda value: _label(value, card), na_action="ignore")
     empty = text.isna() | (text.astype(str).str.strip() == "")
     null = label.isna()
     counts = {"read": len(table), "empty_text_dropped": int(empty.sum()), "null_label_dropped": int((null & ~empty).sum())}
-    if config.bad_rows == "error" and (empty | null).any():
+    if bad_rows == "error" and (empty | null).any():
         first = int((empty | null).to_numpy().argmax())
         raise AssayError(
             f"{int(empty.sum())} rows have an empty text and {int(null.sum())} a null label, the first in row {first + 1}. "
@@ -210,21 +219,10 @@ def _given_splits(table: pd.DataFrame, card: Card) -> pd.Series:
 
 
 def _label(value: Any, card: Card) -> str:
-    """The task's label for a value of the data: a name in any case, or a mapped value.
-
-    Where the card maps nothing and no label is a number, whole numbers are indices into the label set, as on the hub.
-    """
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    names = {label.casefold(): label for label in card.labels}
-    names.update({key.casefold(): label for key, label in card.values.items()})
-    if text.casefold() in names:
-        return names[text.casefold()]
-    indices = not card.values and not any(label.isdecimal() for label in card.labels)
-    if indices and text.isdecimal() and int(text) < len(card.labels):
-        return card.labels[int(text)]
-    raise suggest("label in the data", text, card.labels, "Map it to a label under 'values' in a task card of your own.")
+    label = as_label(value, card.labels, card.values)
+    if label is None:
+        raise suggest("label in the data", str(value).strip(), card.labels, "Map it to a label under 'values' in a task card of your own.")
+    return label
 
 
 def _ids(given: pd.Series | None, text: pd.Series) -> list[str]:

@@ -32,9 +32,10 @@ from mlflow.tracking import MlflowClient  # noqa: E402
 
 from project.errors import AssayError, Incomplete  # noqa: E402
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
+QUESTION = "assay.question"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -95,6 +96,13 @@ class Tracker:
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log ``metrics`` to the root run in one request."""
         self._client.log_batch(self.run_id, metrics=_metrics(metrics, 0))
+
+    def answered(self, question: str) -> list[tuple[str, pd.DataFrame]]:
+        """Ids and annotations tables of finished runs, in any experiment of the store, whose tag ``assay.question`` is this one."""
+        ids = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        filter_string = f"tags.`{QUESTION}` = '{question}' AND tags.`{SCHEMA}` = '{SCHEMA_VERSION}' AND attributes.status = 'FINISHED'"
+        found = self._client.search_runs(ids, filter_string, max_results=100, order_by=["attributes.start_time DESC"])
+        return [(str(run.info.run_id), read_table(run.info.run_id, "annotations.parquet")) for run in found]
 
     def open_command(self) -> str:
         """The command, or the address, that opens the MLflow UI on the root run."""

@@ -1,5 +1,6 @@
 """What tests share: an empty tracking store, models built in memory, a scripted annotator. No network."""
 
+import hashlib
 import os
 import shutil
 
@@ -11,7 +12,7 @@ for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from project.annotators import Answers  # noqa: E402
+from project.annotators import Answers, Size  # noqa: E402
 from project.card import CARDS  # noqa: E402
 from project.config import TaskConfig  # noqa: E402
 from project.stats.information import log_normalise  # noqa: E402
@@ -106,14 +107,14 @@ def tiny_llm(tmp_path_factory, words):
 
 
 class ScriptedAnnotator:
-    """Answers from a fixed random table, one row a text; counts what it was asked and stops after ``limit`` texts.
+    """Answers that follow from the text by a fixed rule; keeps what it was asked and stops after ``limit`` texts.
 
     It fails loudly when it is asked for more than it may answer: a test that pays twice sees it.
     """
 
-    name = "scripted"
+    name, keyed_by, shard_size = "scripted", "text", 64
 
-    def __init__(self, n_classes, *, limit=10**9, seed=0, broken=False):
+    def __init__(self, n_classes, *, limit=10**9, seed=0, broken=None):
         self.identity = {"engine": "scripted", "seed": str(seed)}
         self.asked: list[str] = []
         self._n_classes, self._limit, self._seed, self._broken = n_classes, limit, seed, broken
@@ -122,11 +123,18 @@ class ScriptedAnnotator:
         if len(self.asked) + len(texts) > self._limit:
             raise RuntimeError(f"the script ends after {self._limit} texts")
         self.asked += texts
-        rows = [np.random.default_rng([self._seed, prompt.draw, *text.encode()[:40]]).normal(size=self._n_classes) for text in texts]
-        n, logs = len(texts), log_normalise(np.array(rows))
-        if self._broken:
-            logs[0, 0] = np.nan
-        return Answers(logs, np.full(n, 0.5), np.zeros(n, bool), np.full(n, 100))
+        asked = [hashlib.sha256(f"{self._seed} {prompt.render(text)}".encode()).digest() for text in texts]
+        rows = [np.random.default_rng(list(one[:8])).normal(size=self._n_classes) for one in asked]
+        n, logs = len(texts), log_normalise(np.array(rows)) + np.log(0.5)  # half of the probability is on the labels
+        if self._broken and self._broken in texts:
+            logs[texts.index(self._broken), 0] = np.nan
+        return Answers.read(logs, np.zeros(n, bool), np.full(n, 100))
+
+    def size(self, prompt, texts):
+        return Size(60, np.full(len(texts), 100), 1, exact=True)
+
+    def close(self):
+        pass
 
 
 @pytest.fixture

@@ -161,9 +161,9 @@ def test_gold_alone_needs_no_annotator(params):
 
 
 def test_an_interrupted_experiment_is_marked_keeps_its_children_and_the_report_names_what_is_missing(params, monkeypatch):
-    import entrypoints.steps
+    import entrypoints.seeds
 
-    whole = entrypoints.steps._log_seed
+    whole = entrypoints.seeds._log_seed
     done: list[int] = []
 
     def log_three(*arguments):
@@ -172,7 +172,7 @@ def test_an_interrupted_experiment_is_marked_keeps_its_children_and_the_report_n
         done.append(1)
         whole(*arguments)
 
-    monkeypatch.setattr(entrypoints.steps, "_log_seed", log_three)
+    monkeypatch.setattr(entrypoints.seeds, "_log_seed", log_three)
     with pytest.raises(KeyboardInterrupt):
         main.experiment(params(arms="gold,llm,ensemble"))
     (run,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'experiment'")
@@ -189,7 +189,7 @@ def test_annotate_alone_logs_every_draw_over_every_split(params):
     root = latest_root("annotation set")
 
     assert len(children(root, "annotation")) == 4
-    assert "labelled 40 train texts of catalogue under 2 demonstration sets" in root.tags["mlflow.note.content"]
+    assert "labelled 40 train texts of catalogue in 2 draws" in root.tags["mlflow.note.content"]
 
 
 def test_finetune_alone_trains_on_gold_or_on_a_file_or_on_the_labels_of_a_run(params, store):
@@ -231,7 +231,10 @@ def run(arguments, **more):
     [
         ({"replace_share": "5,101"}, "error: replace_share must be at most 100; got 101. Give another value with -P replace_share=..."),
         ({"arms": "gold,entropi"}, "error: arms must be one of ensemble, entropy, gold, llm; got 'entropi'. Did you mean 'entropy'?"),
-        ({"annotator": "tranformers", "arms": "gold"}, "error: annotator must be one of transformers, vllm; got 'tranformers'. Did you mean"),
+        (
+            {"annotator": "tranformers", "arms": "gold"},
+            "error: annotator must be one of openai, recorded, transformers, vllm; got 'tranformers'. Did you mean",
+        ),
         ({"encoder": "bundeld"}, "Did you mean 'bundled'?"),
         ({"seeds": "five"}, "error: seeds must be a whole number; got 'five'. Give another value with -P seeds=..."),
         ({"n_demonstrations": "61"}, "error: n_demonstrations must be at most the size of the demonstration pool, 60; got 61."),

@@ -5,14 +5,25 @@ import importlib.metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-STAGES = {"task", "split", "card", "prompt", "annotate", "annotators", "label", "finetune", "seeds", "evaluate"}
-ORDER = [("card", "split", "task"), ("prompt",), ("annotators", "annotate"), ("label",), ("finetune", "seeds"), ("evaluate",)]
+STAGES = {
+    "task", "split", "card", "prompt", "annotate", "answers", "annotators", "plan", "spend", "label", "finetune", "seeds", "evaluate",
+}  # fmt: skip
+ORDER = [
+    ("card", "split", "task"),
+    ("prompt",),
+    ("annotators", "answers", "spend", "annotate", "plan"),
+    ("label",),
+    ("finetune", "seeds"),
+    ("evaluate",),
+]
+TORCH = {"finetune", "seeds", "models", "host", "annotators/transformers", "annotators/vllm"}
 ONE_PLACE = {
     "mlflow": {"project/tracking.py"},
     "vllm": {"project/annotators/vllm.py"},
+    "aiohttp": {"project/annotators/http.py"},
     "optuna": set(),
     "datasets": {"project/task.py"},
-    "torch": {"project/finetune.py", "project/seeds.py", "project/models.py", "project/annotators/transformers.py"},
+    "torch": {f"project/{name}.py" for name in TORCH},
     "krippendorff": {"project/stats/agreement.py"},
 }
 

@@ -6,7 +6,7 @@ import pytest
 
 from project.config import LabelConfig
 from project.errors import AssayError
-from project.label import Arm, arms, given, highest, human_share, label
+from project.label import Arm, arms, given, highest, human_share, label, uncertainty
 from project.tables import class_columns, with_class_columns
 
 LABELS = ("a", "b")
@@ -22,8 +22,11 @@ def examples():
 def answers(p_a, draw=0):
     p = np.array(p_a)
     table = pd.DataFrame(
-        {"example_id": list("wxyz"), "draw": draw, "label": np.where(p >= 0.5, "a", "b"), "label_mass": 1.0, "truncated": False, "error": None}
-    )
+        {
+            "example_id": list("wxyz"), "draw": draw, "label": np.where(p >= 0.5, "a", "b"), "label_mass": 1.0, "log_bound": np.nan,
+            "truncated": False, "error": None,
+        }
+    )  # fmt: skip
     return with_class_columns(table, np.log(np.stack([p, 1 - p], axis=1)), LABELS)
 
 
@@ -112,3 +115,23 @@ def test_a_labels_file_is_joined_by_id_and_may_hold_more(examples):
 
     assert list(table["label"]) == ["a", "b", "b", "a"]
     assert human_share(table) == (0, 0.0)
+
+
+def test_a_missing_answer_is_the_most_uncertain_and_no_training_label(examples):
+    draw = answers(P_A).assign(label=["a", None, "b", "b"])
+
+    assert np.isinf(uncertainty(draw, LABELS)).tolist() == [False, True, False, False]
+    assert list(made(Arm("llm"), examples, [draw])["example_id"]) == ["w", "y", "z"]
+    replaced = made(Arm("entropy", replace_share=25), examples, [draw])
+    assert list(replaced[replaced["source"] == "gold"]["example_id"]) == ["x"]
+
+
+def test_a_censored_class_counts_with_the_most_that_it_can_be(examples):
+    draw = answers([0.9] * 4)
+    draw["log_probability.a"], draw["log_probability.b"] = 0.0, np.nan
+    draw["label_mass"], draw["log_bound"] = 0.5, np.log([0.1, 0.2, 0.5, 1e-9])
+
+    # the known class has 0.5 before normalising, the censored one at most the bound
+    expected = [-(p * np.log2(p) + (1 - p) * np.log2(1 - p)) for p in (0.1 / 0.6, 0.2 / 0.7, 0.5, 1e-9 / (0.5 + 1e-9))]
+    assert uncertainty(draw, LABELS) == pytest.approx(expected)
+    assert list(made(Arm("entropy", replace_share=25), examples, [draw])["source"]) == ["llm", "llm", "gold", "llm"]

@@ -42,7 +42,7 @@ def test_every_option_has_help_with_type_and_default(module):
     options = parser(name, "", module.STAGES)._actions[1:]
 
     assert options
-    assert all(re.search(r"\[(text|int|float).*default: .+\]", str(option.help)) for option in options)
+    assert all(re.search(r"\[(text|int|float|true or false).*default: .+\]", str(option.help)) for option in options)
 
 
 @pytest.mark.parametrize("module", ["entrypoints.main", "entrypoints.annotate", "entrypoints.finetune", "entrypoints.report", "analysis.arms"])

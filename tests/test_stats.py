@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from project.stats.agreement import krippendorff_alpha, label_counts, unchanged
-from project.stats.information import conditional_entropy_bits, divide_by_prior, log_mean, log_normalise
-from project.stats.scores import confusion, scores, spread
+from project.stats.information import conditional_entropy_bits, divide_by_prior, entropy_bounds_bits, log_mean, log_normalise, sample
+from project.stats.scores import confusion, score_answers, scores, spread
 
 # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C: 4 observers, 12 units, nominal alpha 0.743.
 KRIPPENDORFF_2011 = np.array(
@@ -97,3 +97,45 @@ def test_dividing_by_a_prior_follows_the_formula():
 
 def test_normalising_is_stable_for_large_logits():
     assert np.exp(log_normalise(np.array([[1000.0, 1000.0]]))) == pytest.approx(0.5)
+
+
+def test_entropy_of_censored_classes_lies_between_its_bounds():
+    """Against a search over everything that the censored classes can be."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        known = np.sort(rng.dirichlet(np.ones(3)) * 0.8)[::-1]
+        bound, mass = known.min() * rng.uniform(), known.sum()
+        logs = np.array([[*np.log(known / mass), np.nan, np.nan]])
+        least, most = entropy_bounds_bits(logs, np.array([mass]), np.array([np.log(bound)]))
+        for a, b in rng.uniform(0, bound, size=(200, 2)):
+            whole = np.array([[*known, a, b]])
+            value = conditional_entropy_bits(np.log(whole / whole.sum()))
+            assert least[0] - 1e-12 <= value[0] <= most[0] + 1e-12
+        whole = np.array([[*known, bound, bound]])
+        assert most == pytest.approx(conditional_entropy_bits(np.log(whole / whole.sum())))
+        assert least == pytest.approx(conditional_entropy_bits(np.log(known / mass)[None]))
+
+
+def test_bounds_of_an_exact_distribution_are_its_entropy_and_of_no_distribution_nothing():
+    logs = np.array([[np.log(0.25), np.log(0.75)], [np.nan, np.nan], [0.0, -np.inf]])
+    least, most = entropy_bounds_bits(logs, np.array([0.5, np.nan, 1.0]), np.full(3, np.nan))
+
+    assert least[[0, 2]] == pytest.approx([0.811278, 0.0])  # H(1/4), in bits
+    assert most[[0, 2]] == pytest.approx([0.811278, 0.0])
+    assert np.isnan([least[1], most[1]]).all()
+
+
+def test_a_missing_answer_is_wrong_and_nothing_else():
+    score = score_answers(np.array([0, 0, 1, 1]), np.array([0, -1, 1, 0]), 2)
+
+    assert score.accuracy == 0.5
+    assert score.recall == pytest.approx([0.5, 0.5])
+    assert score.precision == pytest.approx([0.5, 1.0])
+
+
+def test_samples_are_classes_where_their_number_falls_in_the_cumulative_distribution():
+    logs = np.log([[0.2, 0.3, 0.5]])
+
+    assert sample(logs, np.array([[0.0, 0.19, 0.2, 0.49, 0.5, 0.999999]]), 1.0).tolist() == [[0, 0, 1, 1, 2, 2]]
+    # at temperature 1/2 the probabilities are squared: 4, 9 and 25 of 38
+    assert sample(logs, np.array([[4 / 38 - 1e-6, 4 / 38 + 1e-6, 13 / 38 + 1e-6]]), 0.5).tolist() == [[0, 1, 2]]

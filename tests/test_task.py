@@ -222,7 +222,7 @@ def test_numbers_are_no_indices_where_the_card_maps_values(pets):
     ("change", "message"),
     [
         (("split: {", "defaults: {learning_rate: 0}\nsplit: {"), "defaults: learning_rate must be above 0; got 0"),
-        (("split: {", "defaults: {label_style: nam}\nsplit: {"), "defaults: label_style must be one of integer, name; got 'nam'"),
+        (("split: {", "defaults: {label_style: nam}\nsplit: {"), "defaults: label_style must be one of integer, letter, name; got 'nam'"),
         (("split: {", "values: [a, b]\nsplit: {"), "'values' must be a mapping"),
         (("label: label}", "label: label, split: fold}"), "columns.split must be one of"),
         (("name: pets\n", ""), "the key 'name' is missing"),

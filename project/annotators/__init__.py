@@ -2,65 +2,93 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from project.config import AnnotateConfig
-from project.errors import AssayError, suggest
 from project.prompt import Prompt
 
-ENGINES = ("transformers", "vllm")
+ENGINES = ("transformers", "vllm", "openai", "recorded")
+
+NOT_NUMBERS = "the log probabilities are not numbers"
+
+Floats = npt.NDArray[np.float64]
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True)
+class Answers:
     """What an annotator says of ``n`` texts. Classes are in the order of ``Prompt.answers``.
 
-    ``log_probabilities`` ``(n, n_classes)``: natural log, rows sum to one over the label set. ``label_mass`` ``(n,)``: the
-    probability in [0, 1] that the model gives to the whole label set before normalising. ``truncated`` ``(n,)``: the text was
-    cut to fit the model's context. ``prompt_tokens`` ``(n,)``: length of the prompt that was read.
+    ``log_probabilities`` ``(n, n_classes)``: natural log, normalised over the classes whose probability is known; ``nan`` where
+    it is not. ``label`` ``(n,)``: index of the answer, -1 where there is none. ``label_mass`` ``(n,)``: the probability in [0, 1]
+    that the model gives to the known classes together before normalising, ``nan`` where the engine cannot tell.
+    ``log_bound`` ``(n,)``: where a class is censored (its probability is unknown but small), the natural log of the most it can
+    be before normalising; ``nan`` elsewhere. ``truncated`` ``(n,)``: the text was cut to fit the model's context.
+    ``prompt_tokens`` ``(n,)``: length of the prompt that was read, 0 where none was. ``error``: why there is no answer, per
+    text. ``repeats`` ``(n, R)``: indices of labels that the engine sampled itself, -1 where a sample was no label.
     """
 
-    log_probabilities: npt.NDArray[np.float64]
-    label_mass: npt.NDArray[np.float64]
+    log_probabilities: Floats
+    label: npt.NDArray[np.int64]
+    label_mass: Floats
+    log_bound: Floats
     truncated: npt.NDArray[np.bool_]
     prompt_tokens: npt.NDArray[np.int64]
+    error: Sequence[str | None]
+    repeats: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def read(cls, classes: Floats, truncated: npt.NDArray[np.bool_], prompt_tokens: npt.NDArray[np.int64]) -> Answers:
+        """Exact answers: ``classes`` ``(n, n_classes)`` are log probabilities before normalising; ties go to the first class."""
+        finite = np.asarray(np.isfinite(classes).all(axis=1))
+        with np.errstate(invalid="ignore"):
+            log_mass = np.logaddexp.reduce(classes, axis=1)
+        label = np.where(finite, np.where(finite[:, None], classes, 0).argmax(axis=1), -1)
+        error = [None if good else NOT_NUMBERS for good in finite]
+        return cls(classes - log_mass[:, None], label, np.exp(log_mass), np.full(len(classes), np.nan), truncated, prompt_tokens, error)
+
+
+class Size(NamedTuple):
+    """What reading texts under one prompt takes.
+
+    ``prefix``: tokens that all prompts share; ``total`` ``(n,)``: tokens of each; ``requests``: positions of the model that are
+    read for each. ``exact``: counted by the model's own tokenizer, else estimated from the characters.
+    """
+
+    prefix: int
+    total: npt.NDArray[np.int64]
+    requests: int
+    exact: bool
 
 
 class Annotator(Protocol):
-    """One LLM behind one engine. ``identity`` holds all of it that can change an answer, ``name`` is for people."""
+    """One LLM behind one engine, or labels that stand in a file. Nothing heavy is loaded before the first ``read`` or ``size``.
+
+    ``name`` is for people; ``identity`` holds all that can change an answer; ``keyed_by`` says what ``read`` is given:
+    ``text``, or ``example_id`` where answers belong to examples; ``shard_size``: how many answers go to disk at once, what a
+    crash can cost.
+    """
 
     name: str
     identity: Mapping[str, str]
+    keyed_by: str
+    shard_size: int
 
-    def read(self, prompt: Prompt, texts: Sequence[str]) -> Answers:
-        """The class distribution of every text under ``prompt``.
+    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+        """The class distribution of every item under ``prompt``.
 
-        Raises AssayError when two answers of the prompt cannot be told apart by one token in context.
+        Raises AssayError for a label set that cannot be read exactly and for settings that do not fit the machine, Incomplete
+        when the engine dies.
         """
         ...
 
+    def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
+        """What reading ``items`` takes, without reading them."""
+        ...
 
-def check_engine(name: str) -> None:
-    """Refuse an engine that is unknown."""
-    if name not in ENGINES:
-        raise suggest("annotator", name, ENGINES)
-
-
-def open_annotator(config: AnnotateConfig) -> Annotator:
-    """The annotator that ``config`` names, its model loaded."""
-    check_engine(config.annotator)
-    if config.annotator == "transformers":
-        from project.annotators.transformers import TransformersAnnotator
-
-        return TransformersAnnotator.open(config)
-    if importlib.util.find_spec("vllm") is None:
-        raise AssayError(
-            "annotator vllm needs the package vllm, which is in conda.yaml and not in requirements.txt. Use -P annotator=transformers here."
-        )
-    from project.annotators.vllm import VllmAnnotator
-
-    return VllmAnnotator.open(config)
+    def close(self) -> None:
+        """Free what the engine holds: memory, processes, connections."""
+        ...

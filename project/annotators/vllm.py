@@ -6,59 +6,110 @@ tokens is not lost: it is one minus the label mass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from vllm import LLM, SamplingParams
 
-from project.annotators import Answers
+from project.annotators import Answers, Size
 from project.annotators.tokens import PromptTokens
-from project.config import AUTO, AnnotateConfig
+from project.annotators.trie import Node
+from project.config import AnnotateConfig
+from project.errors import AssayError, Incomplete
 from project.models import annotator_source
+from project.parameters import AUTO
 from project.prompt import Prompt
+
+MOST_TOKENS = 128  # vLLM's own limit of logprob_token_ids
 
 
 class VllmAnnotator:
     """A causal LM in a vLLM engine. The shared prefix of a draw is reused by vLLM's own prefix cache."""
 
-    def __init__(self, engine: Any, *, name: str, weights: str) -> None:
-        """``engine``: a ``vllm.LLM``; ``weights``: identity of its model's weights."""
-        settings = engine.llm_engine.model_config
-        self.name = name
-        self.identity: Mapping[str, str] = {"engine": "vllm", "model": weights, "dtype": str(settings.dtype).removeprefix("torch.")}
-        self._engine = engine
-        self._tokens = PromptTokens(engine.get_tokenizer(), context=int(settings.max_model_len) - 1, name=name)
+    keyed_by = "text"
+    shard_size = 2048
 
-    @classmethod
-    def open(cls, config: AnnotateConfig) -> VllmAnnotator:
-        """Start an engine for the model that ``config`` names."""
-        source = annotator_source(config.annotator_model, config.annotator_revision)
+    def __init__(self, config: AnnotateConfig) -> None:
+        """Find the model that ``config`` names; the engine starts at the first read."""
+        self._config, self._source = config, annotator_source(config.annotator_model, config.annotator_revision)
+        self.name = self._source.name
+        self.identity: Mapping[str, str] = {
+            "engine": "vllm", "model": self._source.identity, "dtype": config.annotator_dtype,
+            **({"max_model_len": str(config.max_model_len)} if config.max_model_len else {}),
+            **({"tensor_parallel": str(config.tensor_parallel)} if config.tensor_parallel > 1 else {}),
+        }  # fmt: skip
+
+    @functools.cached_property
+    def engine(self) -> Any:
+        """The ``vllm.LLM``."""
+        config = self._config
         dtype = "auto" if config.annotator_dtype == AUTO else config.annotator_dtype
-        engine = LLM(
-            model=source.location, revision=source.revision, dtype=dtype, seed=0, enable_prefix_caching=True, logprobs_mode="raw_logprobs",
-            disable_log_stats=True, trust_remote_code=False, load_format="safetensors",
-        )  # fmt: skip
-        return cls(engine, name=source.name, weights=source.identity)
+        try:
+            return LLM(
+                model=self._source.location, revision=self._source.revision, dtype=dtype,
+                max_model_len=config.max_model_len, max_num_batched_tokens=config.annotator_batch_tokens, tensor_parallel_size=config.tensor_parallel,
+                gpu_memory_utilization=config.gpu_memory, seed=0, enable_prefix_caching=True, logprobs_mode="raw_logprobs", disable_log_stats=True,
+                trust_remote_code=False, load_format="safetensors",
+            )  # fmt: skip
+        except (RuntimeError, ValueError, OSError) as error:
+            raise AssayError(
+                f"vLLM could not start with {self.name}: {' '.join(str(error).split())[:500]} Where memory is short, lower -P max_model_len=..., "
+                "change -P gpu_memory=..., or raise -P tensor_parallel=...; vLLM's own output above says more."
+            ) from error
 
-    def read(self, prompt: Prompt, texts: Sequence[str]) -> Answers:
+    @functools.cached_property
+    def tokens(self) -> PromptTokens:
+        """The model's tokenizer."""
+        context = int(self.engine.llm_engine.model_config.max_model_len) - 1  # one token is generated
+        return PromptTokens(self.engine.get_tokenizer(), context=context, name=self.name)
+
+    def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotators.Annotator`."""
-        codes = self._tokens.codes(prompt)
-        fitted = [self._tokens.fit(prompt, text, len(codes.shared)) for text in texts]
-        rows, path = [ids for ids, _ in fitted], np.zeros(len(texts))
-        for token in codes.shared:
-            path += self._next(rows, [token])[:, 0]
-            rows = [[*row, token] for row in rows]
-        classes = self._next(rows, codes.ids) + path[:, None]
-        log_mass = np.logaddexp.reduce(classes, axis=1)
-        return Answers(
-            classes - log_mass[:, None], np.exp(log_mass),
-            np.array([cut for _, cut in fitted], dtype=bool), np.array([len(row) for row in rows], dtype=np.int64),
-        )  # fmt: skip
+        fitted = self.tokens.fit(prompt, items)
+        return Size(len(fitted.prefix), fitted.lengths, sum(len(_reads(node)) for node in self.tokens.trie(prompt).nodes), exact=True)
 
-    def _next(self, rows: Sequence[Sequence[int]], tokens: Sequence[int]) -> np.ndarray:
-        """``(n_rows, n_tokens)``: natural log probability of each of ``tokens`` as the next token of every row."""
-        wanted = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(tokens), flat_logprobs=True, detokenize=False)
-        outputs = self._engine.generate([{"prompt_token_ids": list(row)} for row in rows], wanted, use_tqdm=False)
-        # position 0 of the flat list is the sampled token, then come the tokens asked for, in their order
-        return np.array([output.outputs[0].logprobs.logprobs[1 : 1 + len(tokens)] for output in outputs], dtype=np.float64)
+    def close(self) -> None:
+        """See :class:`project.annotators.Annotator`."""
+        if "engine" in self.__dict__:
+            self.__dict__.pop("tokens", None)
+            self.__dict__.pop("engine").llm_engine.engine_core.shutdown()
+
+    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+        """See :class:`project.annotators.Annotator`."""
+        trie, fitted = self.tokens.trie(prompt), self.tokens.fit(prompt, items)
+        asked = [(node.path, tokens) for node in trie.nodes for tokens in _reads(node)]
+        wanted = [
+            SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(tokens), flat_logprobs=True, detokenize=False) for _, tokens in asked
+        ]
+        prefix = list(fitted.prefix)
+        prompts = [{"prompt_token_ids": [*prefix, *suffix, *path]} for suffix in fitted.suffixes for path, _ in asked]
+        outputs = self._generate(prompts, wanted * len(items))
+        reads = np.fromiter(_values(outputs, [len(tokens) for _, tokens in asked]), dtype=np.float64, count=len(items) * trie.n_reads)
+        return Answers.read(trie.classes(reads.reshape(len(items), trie.n_reads)), fitted.truncated, fitted.lengths)
+
+    def _generate(self, prompts: list[dict[str, list[int]]], wanted: list[SamplingParams]) -> list[Any]:
+        try:
+            return list(self.engine.generate(prompts, wanted, use_tqdm=False))
+        except torch.OutOfMemoryError as error:
+            raise AssayError(
+                f"{self.name} ran out of GPU memory. Lower -P annotator_batch_tokens=... or -P max_model_len=..., or raise -P tensor_parallel=...; "
+                "answers on disk are kept."
+            ) from error
+        except Exception as error:  # a dead engine core raises what it likes
+            if type(error).__name__ not in ("EngineDeadError", "EngineGenerateError"):
+                raise
+            raise Incomplete(f"vLLM's engine died: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on.") from error
+
+
+def _reads(node: Node) -> list[tuple[int, ...]]:
+    """The tokens of ``node`` in portions of as many as vLLM reads at once."""
+    return [node.tokens[start : start + MOST_TOKENS] for start in range(0, len(node.tokens), MOST_TOKENS)]
+
+
+def _values(outputs: Sequence[Any], widths: Sequence[int]) -> Iterator[float]:
+    """The log probabilities asked for: position 0 of a flat list is the sampled token, then come those asked for, in their order."""
+    for index, output in enumerate(outputs):
+        yield from output.outputs[0].logprobs.logprobs[1 : 1 + widths[index % len(widths)]]

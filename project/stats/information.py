@@ -24,6 +24,34 @@ def conditional_entropy_bits(log_probabilities: Floats) -> Floats:
     return -terms.sum(axis=1) / np.log(2.0)
 
 
+def entropy_bounds_bits(log_probabilities: Floats, label_mass: Floats, log_bound: Floats) -> tuple[Floats, Floats]:
+    """The least and the most that H(Y | X = x) can be, in bits, ``(n,)`` each, where some classes are censored.
+
+    ``log_probabilities`` ``(n, n_classes)``: natural log, normalised over the classes that are known, ``nan`` for the others;
+    ``label_mass`` ``(n,)``: their probability before normalising; ``log_bound`` ``(n,)``: natural log of the most that each
+    censored class has, before normalising, which is no more than any known class has. Entropy grows with the censored
+    probabilities up to there, so that the bounds are those of all at zero and all at the bound. Both are ``nan`` where no class is known.
+    """
+    known = ~np.isnan(log_probabilities)
+    least = np.where(known, log_probabilities, -np.inf)
+    with np.errstate(divide="ignore"):
+        most = np.where(known, log_probabilities, (log_bound - np.log(label_mass))[:, None])
+    none = ~known.any(axis=1)
+    least[none] = most[none] = 0.0
+    bounds = conditional_entropy_bits(least), conditional_entropy_bits(log_normalise(most))
+    return np.where(none, np.nan, bounds[0]), np.where(none, np.nan, bounds[1])
+
+
+def sample(log_probabilities: Floats, uniform: Floats, temperature: float) -> npt.NDArray[np.int64]:
+    """Classes drawn from the softmax of ``log_probabilities / temperature``, by inverting its cumulative distribution.
+
+    ``log_probabilities`` ``(n, n_classes)``; ``uniform`` ``(n, n_draws)`` in [0, 1); returns class codes ``(n, n_draws)``.
+    """
+    cumulative = np.exp(log_normalise(log_probabilities / temperature)).cumsum(axis=1)
+    drawn = (uniform[:, :, None] >= cumulative[:, None, :]).sum(axis=2)
+    return np.asarray(np.minimum(drawn, log_probabilities.shape[1] - 1), dtype=np.int64)
+
+
 def divide_by_prior(log_probabilities: Floats, log_prior: Floats) -> Floats:
     """Rows proportional to p(y|x) / prior(y), normalised; natural logs, ``(n, n_classes)`` and ``(n_classes,)``.
 

@@ -39,18 +39,26 @@ def confusion(gold: Codes, given: Codes, n_classes: int) -> npt.NDArray[np.int64
     return np.bincount(gold * n_classes + given, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
-def scores(counts: npt.NDArray[np.int64]) -> Scores:
+def scores(counts: npt.NDArray[np.int64], unanswered: npt.NDArray[np.int64] | None = None) -> Scores:
     """Accuracy, macro-F1 and per-class recall, precision and F1 of a confusion matrix (rows gold, columns given).
 
-    Macro-F1 is the plain mean over the whole label set; an undefined ratio counts 0. No example gives ``nan`` accuracy.
+    ``unanswered`` ``(n_classes,)``: examples of each gold class without an answer, which count as wrong. Macro-F1 is the plain
+    mean over the whole label set; an undefined ratio counts 0. No example gives ``nan`` accuracy.
     """
     hits = np.diag(counts).astype(np.float64)
-    gold, given = counts.sum(axis=1), counts.sum(axis=0)
+    gold, given = counts.sum(axis=1) + (0 if unanswered is None else unanswered), counts.sum(axis=0)
     recall = np.divide(hits, gold, out=np.zeros_like(hits), where=gold > 0)
     precision = np.divide(hits, given, out=np.zeros_like(hits), where=given > 0)
     f1 = np.divide(2 * hits, gold + given, out=np.zeros_like(hits), where=gold + given > 0)
-    total = counts.sum()
+    total = gold.sum()
     return Scores(float(hits.sum() / total) if total else float("nan"), float(f1.mean()), recall, precision, f1)
+
+
+def score_answers(gold: Codes, given: Codes, n_classes: int) -> Scores:
+    """Scores of class codes ``(n,)`` against gold ones; -1 in ``given`` is an answer that is missing, which is wrong."""
+    gold, given = np.asarray(gold), np.asarray(given)
+    answered = given >= 0
+    return scores(confusion(gold[answered], given[answered], n_classes), np.bincount(gold[~answered], minlength=n_classes))
 
 
 def spread(values: npt.ArrayLike) -> Spread:

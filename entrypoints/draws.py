@@ -1,0 +1,208 @@
+"""Annotation wired to the tracking store: who is asked what, what it will take, and every draw logged as a run when it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from entrypoints.command import Progress, say
+from entrypoints.setup import shared_params
+from project.annotate import Annotations, annotate, raw_answers
+from project.annotators import Annotator
+from project.annotators.open import open_annotators
+from project.annotators.recorded import RecordedAnnotator as Recorded
+from project.answers import KEY
+from project.config import PAPER_DRAWS, ExperimentConfig
+from project.evaluate import evaluate
+from project.plan import plan
+from project.prompt import Prompt, build_prompts
+from project.spend import Meter
+from project.stats.information import entropy_bounds_bits
+from project.tables import class_columns, content_hash, write_table
+from project.task import Task
+from project.tracking import QUESTION, Child, Tracker
+
+SAMPLE = 100  # rows of a table that the UI shows
+SHOWN = {"accuracy": "accuracy", "macro_f1": "macro-F1", "label_mass": "label mass", "consistency": "consistency", "missing": "missing"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked what: copies of one annotator, one prompt for each draw, and the meter that all their answers count on."""
+
+    annotators: Sequence[Annotator]
+    prompts: Sequence[Prompt]
+    meter: Meter
+
+    @property
+    def annotator(self) -> Annotator:
+        """The first copy, which stands for all."""
+        return self.annotators[0]
+
+    def close(self) -> None:
+        """Free what the engines hold."""
+        for annotator in self.annotators:
+            annotator.close()
+
+
+def open_draws(task: Task, config: ExperimentConfig) -> Asked:
+    """The annotator and one prompt for each draw: ``ensemble_size`` of them, or as many as a recorded file has."""
+    if config.annotate.annotator_model == "bundled" and config.annotate.annotator in ("transformers", "vllm"):
+        say("annotator: the bundled one (unpacked on first use, about 20 s)")
+    annotators, n_draws = open_annotators(config, task), config.prompt.ensemble_size
+    if isinstance(annotators[0], Recorded):
+        prompts = annotators[0].prompts(n_draws or len(annotators[0].draws))
+    else:
+        prompts = build_prompts(config.prompt, task.label_set, task.description, task.split("demonstration"), n_draws or PAPER_DRAWS)
+    return Asked(annotators, prompts, Meter(config.spend))
+
+
+def annotate_split(tracker: Tracker, asked: Asked, task: Task, split: str, n_draws: int, config: ExperimentConfig) -> list[pd.DataFrame]:
+    """The annotations of ``split`` under the first ``n_draws`` prompts; each draw is logged as a run when it is done."""
+    examples, made, drawn = task.split(split), [], asked.prompts[:n_draws]
+    names: list[str] = []
+
+    def fetch(question: str) -> list[pd.DataFrame]:
+        """Answers to the same question in finished runs of the store."""
+        found = [] if isinstance(asked.annotator, Recorded) else tracker.answered(question)
+        names.extend(run_id for run_id, _ in found)
+        return [raw_answers(table, task.label_set) for _, table in found]
+
+    with Progress(f"annotate {split}", len(drawn) * len(examples), "texts") as progress:
+        done = annotate(
+            asked.annotators, drawn, examples, task.label_set, config=config.annotate, folder=Path(config.host.workspace) / "annotations",
+            progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed, fetch=fetch,
+        )  # fmt: skip
+        for draw in done:
+            _log_annotations(tracker, asked, task, split, draw, config)
+            made.append(draw)
+    say_notes(asked.annotator)
+    _say_what_happened(split, made, names, asked.annotator.name)
+    return [draw.table for draw in made]
+
+
+def _say_what_happened(split: str, made: Sequence[Annotations], runs: Sequence[str], name: str) -> None:
+    fetched = sum(draw.fetched for draw in made)
+    if fetched:
+        say(f"annotate {split}: {fetched} answers came from finished runs in the tracking store ({', '.join(dict.fromkeys(runs))}) and cost nothing.")
+    total = sum(len(draw.table) for draw in made)
+    for column, text in (
+        ("truncated", f"were too long for {name}; their texts were cut at the end"),
+        ("label", "have no label; they are no training labels and count as wrong"),
+        ("log_bound", "lack the probability of some class, whose bound is kept instead"),
+    ):
+        values = pd.concat([draw.table[column] for draw in made])
+        n = int(values.sum() if column == "truncated" else values.isna().sum() if column == "label" else values.notna().sum())
+        if n:
+            say(f"annotate {split}: {n} of {total} answers {text}.")
+
+
+def _annotation_metrics(done: Annotations, examples: pd.DataFrame, label_set: Sequence[str]) -> dict[str, float]:
+    """Scores against gold (none where nothing was answered), how sure and how complete the answers are, what they took."""
+    table = done.table
+    answered = table["label"].notna()
+    score = evaluate(table, examples, label_set) if answered.any() else {}
+    entropy = [bound.mean() for bound in entropy_bounds_bits(
+        class_columns(table, label_set)[answered], *(table[name].to_numpy(dtype=np.float64)[answered] for name in ("label_mass", "log_bound"))
+    )]  # fmt: skip
+    metrics = {
+        **score, "label_mass": table["label_mass"].mean(), "entropy_bits": entropy[0], "entropy_bits_upper": entropy[1],
+        "truncated": table["truncated"].sum(), "missing": (~answered).sum(), "censored": table["log_bound"].notna().sum(),
+        "prompt_tokens": table["prompt_tokens"].sum(), "annotation_seconds": done.seconds, "asked_texts": done.asked, "reused_texts": done.reused,
+        "fetched_texts": done.fetched,
+    }  # fmt: skip
+    if "consistency" in table:
+        metrics["consistency"] = table["consistency"].mean()
+    if done.asked and done.seconds:
+        metrics["texts_per_second"] = done.asked / done.seconds
+    return {name: float(value) for name, value in metrics.items() if not np.isnan(value)}
+
+
+def _log_annotations(tracker: Tracker, asked: Asked, task: Task, split: str, done: Annotations, config: ExperimentConfig) -> None:
+    examples, annotator = task.split(split), asked.annotator
+    metrics = _annotation_metrics(done, examples, task.label_set)
+    rendered = _shown(done.prompt, "{input_text}")
+    params = {**shared_params(task, config), "split": split, "draw": done.prompt.draw, "n_examples": len(examples)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "prompt.txt").write_text(rendered, encoding="utf-8")
+        facts = {
+            "answers": list(done.prompt.answers),
+            "demonstration_ids": list(done.prompt.demonstration_ids),
+            "annotator": dict(annotator.identity),
+        }
+        (folder / "prompt.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+        shown = task.examples.set_index("example_id").loc[list(done.prompt.demonstration_ids)].reset_index()
+        write_table(folder / "demonstrations.parquet", shown)
+        write_table(folder / "annotations.parquet", done.table)
+        files = {"prompt/prompt.txt": "prompt.txt", "prompt/prompt.json": "prompt.json", "prompt/demonstrations.parquet": "demonstrations.parquet"}
+        files["annotations.parquet"] = "annotations.parquet"
+        if done.content_free is not None:
+            write_table(folder / "content_free.parquet", done.content_free)
+            files["content_free.parquet"] = "content_free.parquet"
+        tracker.log_child(
+            Child(
+                f"annotate {split} draw {done.prompt.draw:02d}", "annotation", done.digest, params, metrics,
+                {path: folder / file for path, file in files.items()},
+                f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
+                + ", ".join(f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics) + ".",
+                tags={"prompt.sha256": hashlib.sha256(rendered.encode()).hexdigest(), QUESTION: done.question},
+                inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
+                sample=_annotation_sample(done.table, examples),
+            )
+        )  # fmt: skip
+
+
+def _annotation_sample(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
+    shown = examples[["example_id", "text", "gold_label"]].head(SAMPLE).merge(table, on="example_id")
+    return shown.drop(columns=["draw", KEY, "repeats"], errors="ignore").dropna(axis="columns", how="all").round(4)
+
+
+def dry_run(tracker: Tracker, asked: Asked, task: Task, splits: Mapping[str, int], config: ExperimentConfig) -> None:
+    """Say what annotating so many draws of every split will take, and log it; nothing else is done."""
+    say(f"--- the prompt of draw 0, for the first text ---\n{_shown(asked.prompts[0], str(task.split(next(iter(splits)))['text'].iloc[0]))}\n---")
+    rows = []
+    for split, n_draws in splits.items():
+        plans = plan(
+            asked.annotators, asked.prompts[:n_draws], task.split(split), task.label_set, spend=config.spend,
+            folder=Path(config.host.workspace) / "annotations",
+        )  # fmt: skip
+        rows += [{"split": split, **dataclasses.asdict(one)} for one in plans]
+    table = pd.DataFrame(rows)
+    say_notes(asked.annotator)
+    say(plan_table(table))
+    probed = int(table["probed"].sum())
+    total = f"{int(table['texts'].sum())} texts to ask, {table['seconds'].sum() / 60:.1f} minutes, price {table['cost'].sum():.4g}"
+    tracker.log_json("plan.json", rows)
+    tracker.describe(f"A dry run of {asked.annotator.name} on {task.name}: {total}. Nothing was annotated but the probe's {probed} texts.")
+    say(f"in all: {total}. {probed} of these texts were read to measure the time; their answers are kept. Run again without dry_run.")
+
+
+def plan_table(table: pd.DataFrame) -> str:
+    """A dry run's rows as text."""
+    names = {"tokens_reused": "tokens with prefix reuse", "tokens": "tokens without", "known": "known already", "seconds": "seconds", "cost": "price"}
+    shown = table.assign(seconds=table["seconds"].round(1), cost=table["cost"].round(6), tokens=table["tokens"].map("{:,}".format))
+    shown["tokens_reused"] = table["tokens_reused"].map("{:,}".format)
+    estimated = "" if table["exact"].all() else "\ntokens are estimated at four characters each: the model's tokenizer is not at hand"
+    return shown.drop(columns=["exact", "probed"]).rename(columns=names).to_string(index=False) + estimated
+
+
+def say_notes(annotator: Annotator) -> None:
+    """What the engine found out about itself, for instance what a server can do."""
+    for note in getattr(annotator, "notes", ()):
+        say(f"note: {note}")
+
+
+def _shown(prompt: Prompt, text: str) -> str:
+    """The whole prompt as a person reads it."""
+    if not prompt.chat:
+        return prompt.render(text)
+    return "\n".join(f"[{message['role']}]\n{message['content']}" for message in prompt.messages(text))

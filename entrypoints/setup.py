@@ -1,0 +1,47 @@
+"""What every run begins with: its configuration, models, versions and examples, and the parameters that stand on every child."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from entrypoints.command import say
+from project.annotators import Annotator
+from project.config import ExperimentConfig
+from project.finetune import Encoder
+from project.tables import write_table
+from project.task import Task
+from project.tracking import Tracker
+
+
+def log_setup(
+    tracker: Tracker, task: Task, config: ExperimentConfig,
+    *, arms: Sequence[str] = (), annotator: Annotator | None = None, encoder: Encoder | None = None,
+) -> None:  # fmt: skip
+    """The resolved configuration, the arms to come, the models, versions and the examples, on the root run."""
+    task_facts = {
+        "name": task.name, "title": task.title, "label_set": list(task.label_set), "source": task.source,
+        "data_sha256": task.data_hash, "examples_sha256": task.content_hash, "notes": list(task.notes),
+        "counts": dict(task.counts), "licence": task.licence, "citation": task.citation,
+    }  # fmt: skip
+    models = {"annotator": annotator.name if annotator else "", "encoder": encoder.source.name if encoder else ""}
+    identities = {"annotator": dict(annotator.identity) if annotator else {}, "encoder": encoder.source.identity if encoder else ""}
+    versions = {name: importlib.metadata.version(name) for name in ("mlflow", "numpy", "torch", "transformers")}
+    facts = {"task": task_facts, "arms": list(arms), "models": models, "identities": identities, "versions": versions, "config": config.as_dict()}
+    tracker.log_json("config.json", facts)
+    for note in task.notes:
+        say(f"note: {note}")
+    with tempfile.TemporaryDirectory() as folder:
+        write_table(Path(folder, "examples.parquet"), task.examples)
+        tracker.log_files({"examples.parquet": Path(folder, "examples.parquet")})
+
+
+def shared_params(task: Task, config: ExperimentConfig) -> dict[str, object]:
+    """The join keys that stand on every child, whatever its kind."""
+    annotate, prompt = config.annotate, config.prompt
+    return {
+        "task": task.name, "examples_sha256": task.content_hash[:16], "annotator": annotate.annotator, "annotator_model": annotate.annotator_model,
+        "calibration": annotate.calibration, "label_style": prompt.label_style, "n_demonstrations": prompt.n_demonstrations,
+    }  # fmt: skip

@@ -1,0 +1,95 @@
+"""An engine in a process of its own, on GPUs of its own: how one machine's GPUs work side by side."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from project.annotators import Annotator, Answers, Size
+from project.errors import AssayError, Incomplete
+from project.prompt import Prompt
+
+
+class ProcessAnnotator:
+    """The same annotator as ``front``, which is never asked to read itself; the process starts at the first read."""
+
+    def __init__(self, front: Annotator, opener: Any, devices: str | None) -> None:
+        """``opener``: a picklable call that makes the annotator in its process; ``devices``: its ``CUDA_VISIBLE_DEVICES``, if any."""
+        self.name, self.keyed_by, self.shard_size = front.name, front.keyed_by, front.shard_size
+        self.identity: Mapping[str, str] = front.identity
+        self._front, self._opener, self._devices = front, opener, devices
+        self._pipe: Connection | None = None
+        self._process: Any = None
+
+    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+        """See :class:`project.annotators.Annotator`."""
+        if self._pipe is None:
+            self._start()
+        assert self._pipe is not None  # noqa: S101
+        try:
+            self._pipe.send((prompt, list(items)))
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(5)
+            where = f" on GPU {self._devices}" if self._devices else ""
+            code, self._pipe = self._process.exitcode, None
+            raise Incomplete(
+                f"the process of {self.name}{where} died (exit code {code}; -9 is often the machine out of memory). Answers on disk are kept; "
+                "run again to go on."
+            ) from None
+        if isinstance(answer, Answers):
+            return answer
+        kind, message = answer
+        raise {"AssayError": AssayError}.get(kind, Incomplete)(message)
+
+    def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
+        """See :class:`project.annotators.Annotator`."""
+        return self._front.size(prompt, items)
+
+    def close(self) -> None:
+        """See :class:`project.annotators.Annotator`."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.join(10)
+            if self._process.is_alive():
+                self._process.terminate()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        # not a daemon: vLLM starts processes of its own, which a daemon may not
+        self._process = context.Process(target=_serve, args=(theirs, self._opener, self._devices))
+        self._process.start()
+        theirs.close()
+        atexit.register(self.close)  # before multiprocessing waits for its children
+
+
+def _serve(pipe: Connection, opener: Any, devices: str | None) -> None:
+    """Answer until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to settle
+    if devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices
+    annotator: Annotator | None = None
+    while True:
+        try:
+            prompt, items = pipe.recv()
+        except EOFError:
+            break
+        try:
+            annotator = annotator or opener()
+            pipe.send(annotator.read(prompt, items))
+        except (AssayError, Incomplete) as error:
+            pipe.send((type(error).__name__, str(error)))
+        except Exception as error:  # whatever it is, the parent must hear of it
+            traceback.print_exc()
+            pipe.send(("Incomplete", f"{type(error).__name__}: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on."))
+    if annotator:
+        annotator.close()

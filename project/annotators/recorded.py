@@ -1,0 +1,160 @@
+"""Labels that somebody has already: the columns of a file become draws, so that every later stage works on labels from any source.
+
+Nothing is asked of a model. An answer that is none of the task's labels is counted, and missing from there on: it is no
+training label, and it is wrong where it is scored.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from project.annotators import Answers, Floats, Size
+from project.card import as_label
+from project.config import RecordedConfig
+from project.errors import AssayError, suggest
+from project.prompt import Prompt
+from project.task import Task, read_file
+
+LOG = "log_probability"
+
+
+class RecordedAnnotator:
+    """A file with one or several columns of labels, or groups of columns ``NAME.<label>`` with probabilities; draw k is column k."""
+
+    shard_size = 100_000
+
+    def __init__(self, config: RecordedConfig, task: Task) -> None:
+        """Read and check the file that ``config`` names.
+
+        Rows are joined to the examples by ``example_id`` or the task's id column where the file has one, else by the text.
+        """
+        if not config.recorded:
+            raise AssayError(
+                "annotator=recorded needs a file: give -P recorded=FILE, and -P recorded_columns=... where its labels are not in 'label'."
+            )
+        path, self._task = Path(config.recorded).expanduser(), task
+        self._table = read_file(path)
+        self._join, self.keyed_by = self._key(path)
+        self.draws = _columns(self._table, config.recorded_columns, task.label_set)
+        self._rows = self._positions(path)
+        self.name = f"{path.name} ({self.draws[0]}{f' and {len(self.draws) - 1} more' if len(self.draws) > 1 else ''})"
+        used = [column for column in self._table.columns if column == self._join or column.startswith(tuple(self.draws))]
+        content = hashlib.sha256(self._table[used].astype(str).to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        self.identity: Mapping[str, str] = {"engine": "recorded", "file": content, "columns": ",".join(self.draws)}
+
+    def prompts(self, n_draws: int) -> list[Prompt]:
+        """What stands for a prompt: nothing was asked, the labels are the answers."""
+        if n_draws > len(self.draws):
+            raise AssayError(
+                f"ensemble_size must be at most {len(self.draws)}, the number of recorded draws ({', '.join(self.draws[:5])}); got {n_draws}. "
+                "Lower it, or name more columns with -P recorded_columns=..."
+            )
+        return [Prompt(draw, f"recorded: {name}", "", tuple(self._task.label_set)) for draw, name in enumerate(self.draws[:n_draws])]
+
+    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+        """See :class:`project.annotators.Annotator`."""
+        name, n = self.draws[prompt.draw], len(items)
+        rows = [self._rows.get(item, -1) for item in items]
+        found = self._table.iloc[[max(row, 0) for row in rows]]
+        absent = np.array(rows) < 0
+        values, mass = np.full((n, len(self._task.label_set)), np.nan), np.full(n, np.nan)
+        if name in self._table.columns:
+            label, error = self._labels(found[name], absent)
+        else:
+            values = _probabilities(found, name, self._task.label_set)
+            values[absent] = np.nan
+            unknown = np.asarray(np.isnan(values).any(axis=1))
+            label = np.where(unknown, -1, np.where(np.isnan(values), -np.inf, values).argmax(axis=1))
+            error = [
+                "missing: the file has no row for it" if gone else "missing: a null" if null else None
+                for gone, null in zip(absent, unknown, strict=True)
+            ]
+            values[unknown] = np.nan
+        zeros = np.zeros(n, dtype=np.int64)
+        return Answers(values, label, mass, mass.copy(), zeros.astype(bool), zeros, error)
+
+    def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
+        """See :class:`project.annotators.Annotator`."""
+        return Size(0, np.zeros(len(items), dtype=np.int64), 0, exact=True)
+
+    def close(self) -> None:
+        """See :class:`project.annotators.Annotator`."""
+
+    def _labels(self, column: pd.Series, absent: np.ndarray) -> tuple[np.ndarray, list[str | None]]:
+        """Index of every label, -1 and the reason where there is none."""
+        label, error = np.full(len(column), -1, dtype=np.int64), [None] * len(column)
+        names: dict[object, str | None] = {value: as_label(value, self._task.label_set, self._task.values) for value in column.dropna().unique()}
+        reasons: list[str | None] = list(error)
+        for place, (value, gone) in enumerate(zip(column, absent, strict=True)):
+            if gone:
+                reasons[place] = "missing: the file has no row for it"
+            elif pd.isna(value):
+                reasons[place] = "missing: a null"
+            elif (known := names[value]) is None:
+                reasons[place] = f"unparsed: {str(value)[:60]}"
+            else:
+                label[place] = self._task.label_set.index(known)
+        return label, reasons
+
+    def _key(self, path: Path) -> tuple[str, str]:
+        """The file's column to join by, and what the examples are joined by."""
+        for column in ("example_id", self._task.columns.get("id", "")):
+            if column and column in self._table.columns:
+                return column, "example_id"
+        for column in (self._task.columns["text"], "text"):
+            if column in self._table.columns:
+                return column, "text"
+        raise AssayError(
+            f"recorded file {path.name} must have a column example_id, {self._task.columns.get('id') or 'the id column'} or "
+            f"{self._task.columns['text']!r} to join it to the examples by; it has {', '.join(map(str, self._table.columns[:10]))}."
+        )
+
+    def _positions(self, path: Path) -> dict[str, int]:
+        """Row of every key. A key that comes again must come with the same labels."""
+        key = self._table[self._join].astype(str)
+        used = [column for column in self._table.columns if column.startswith(tuple(self.draws))]
+        first = self._table.assign(**{self._join: key})[[self._join, *used]].drop_duplicates()
+        again = first[first[self._join].duplicated()]
+        if len(again):
+            raise AssayError(
+                f"recorded file {path.name} labels {len(again)} rows twice and differently, {self._join} {again[self._join].iloc[0][:60]!r} "
+                "among them. Give a file with an example_id column, or leave one of the rows out."
+            )
+        return {value: row for row, value in zip(range(len(key) - 1, -1, -1), reversed(list(key)), strict=True)}
+
+
+def _columns(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> list[str]:
+    """The draws that ``wanted`` names: label columns, ``*`` expanded in the file's order, and names of groups of probability columns."""
+    known = [str(column) for column in table.columns]
+    named: list[str] = []
+    for part in (one.strip() for one in (wanted or "label").split(",")):
+        found = [column for column in known if fnmatch.fnmatchcase(column, part)] if "*" in part else [part] * (part in known)
+        if not found and all(f"{part}.{label}" in known for label in label_set):
+            found = [part]
+        if not found:
+            raise suggest("recorded_columns", part, known, f"A group of probabilities needs the columns {part}.{label_set[0]} and so on.")
+        named += [column for column in found if column not in named]
+    return named
+
+
+def _probabilities(rows: pd.DataFrame, name: str, label_set: Sequence[str]) -> Floats:
+    """Natural log probabilities out of the columns ``name.<label>``, which hold probabilities, or logs where the name says so."""
+    values = rows[[f"{name}.{label}" for label in label_set]].to_numpy(dtype=np.float64)
+    if not name.endswith(LOG):
+        if np.nanmin(values, initial=0.0) < 0:
+            raise AssayError(
+                f"recorded columns {name}.* must hold probabilities; {np.nanmin(values):g} is negative. Name them ...{LOG} if they are logs."
+            )
+        with np.errstate(divide="ignore"):
+            values = np.log(values)
+    total = np.exp(values).sum(axis=1)
+    off = ~np.isnan(total) & (np.abs(total - 1) > 0.01)
+    if off.any():
+        raise AssayError(f"recorded columns {name}.* must sum to 1 in every row; got {total[off][0]:.4g}. Normalise them first.")
+    return values - np.log(total)[:, None]

@@ -1,0 +1,57 @@
+"""What annotation costs: a meter that stops it at a limit, and a plan of what it will take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from project.config import SpendConfig
+from project.errors import Stopped
+
+
+def price(config: SpendConfig, *, prompt_tokens: float, generated_tokens: float, seconds: float) -> float:
+    """Price of so many tokens and seconds of this machine, in the unit the prices are given in."""
+    return (prompt_tokens * config.price_input + generated_tokens * config.price_output) / 1e6 + seconds / 3600 * config.price_hour
+
+
+@dataclass
+class Meter:
+    """Counts what a run has newly paid for, and stops it before the next shard would pass a limit.
+
+    The price and the time of the next shard are taken to be those of the texts so far; a first shard is always let through.
+    """
+
+    config: SpendConfig
+    texts: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the meter was made."""
+        return time.monotonic() - self.began
+
+    @property
+    def cost(self) -> float:
+        """Price of what was paid for so far."""
+        return price(self.config, prompt_tokens=self.prompt_tokens, generated_tokens=self.generated_tokens, seconds=self.seconds)
+
+    def add(self, texts: int, prompt_tokens: int, generated_tokens: int) -> None:
+        """So much has been read."""
+        self.texts, self.prompt_tokens, self.generated_tokens = (
+            self.texts + texts, self.prompt_tokens + prompt_tokens, self.generated_tokens + generated_tokens,
+        )  # fmt: skip
+
+    def admit(self, texts: int) -> None:
+        """Raise Stopped where reading so many more texts would pass a limit."""
+        more = 1 + texts / self.texts if self.texts else 0.0
+        for name, spent, limit, unit in (
+            ("max_cost", self.cost, self.config.max_cost, ""),
+            ("max_minutes", self.seconds / 60, self.config.max_minutes, " minutes"),
+        ):
+            if limit is not None and spent * more > limit:
+                raise Stopped(
+                    f"stopped at {name}={limit:g}: {self.texts} texts have taken {spent:.4g}{unit} and the next {texts} would pass the limit. "
+                    "All answers are kept; run the same command again to go on, with another limit if you like."
+                )
