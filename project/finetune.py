@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from project.config import AUTO, FinetuneConfig
+from project.config import FinetuneConfig
 from project.errors import AssayError
 from project.models import ModelSource, encoder_source, quiet_transformers
+from project.parameters import AUTO
 from project.stats.scores import confusion, scores
 from project.tables import Codes, Floats, digest, with_class_columns
 

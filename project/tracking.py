@@ -30,7 +30,7 @@ import pandas as pd  # noqa: E402
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
-from project.errors import AssayError, Incomplete  # noqa: E402
+from project.errors import AssayError, Incomplete, Stopped  # noqa: E402
 
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
@@ -156,7 +156,7 @@ def root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracke
 
     ``name`` is the new run's; a run of ``mlflow run`` keeps its own (``--run-name``), and has its parameters logged already:
     they are write-once, so they are logged here only where it has not. The run ends FINISHED, FAILED on an error, KILLED on
-    Ctrl-C and SIGTERM; the tag ``assay.ended`` says the same, since ``mlflow run`` itself marks a run FAILED on Ctrl-C.
+    Ctrl-C, SIGTERM and a limit that the user set; the tag ``assay.ended`` says the same, since ``mlflow run`` itself marks a run FAILED on Ctrl-C.
     A store that fails raises Incomplete.
     """
     with _store_errors():
@@ -174,7 +174,7 @@ def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Track
         _open_on_runs(run.info.experiment_id)
         mlflow.set_tags({KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: run.info.run_id})
         yield Tracker(str(run.info.run_id))
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, Stopped):
         status = "KILLED"
         raise
     except BaseException:

@@ -14,27 +14,10 @@ from mlflow.tracking import MlflowClient
 
 from analysis.arms import load_experiment, publish
 from entrypoints import annotate, finetune, main
-from entrypoints.command import parser
-from entrypoints.mlproject import ENTRY_POINTS
 from project.errors import AssayError
 from project.tracking import children, latest_root, read_json, read_run, read_table
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def params(tiny_llm, tiny_encoder, store):
-    """Parameters of an experiment that takes seconds."""
-
-    def make(name="main", **changes):
-        small = {
-            "max_train": "40", "max_validation": "16", "max_test": "24", "annotator_model": str(tiny_llm), "ensemble_size": "2",
-            "encoder": str(tiny_encoder), "seeds": "2", "epochs": "2", "learning_rate": "0.003", "workers": "1", "workspace": str(store / "work"),
-        }  # fmt: skip
-        defaults = vars(parser(name, "", ENTRY_POINTS[name]).parse_args([]))
-        return {**defaults, **{key: value for key, value in {**small, **changes}.items() if key in defaults}}
-
-    return make
 
 
 def used(run_id):

@@ -71,4 +71,4 @@ def test_the_laptop_and_the_gpu_host_have_the_same_versions_and_no_address():
     wanted.pop("vllm")
 
     assert wanted.items() <= lock.items()
-    assert "://" not in text + (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    assert "://" not in text + "".join((ROOT / f"requirements-{name}.txt").read_text(encoding="utf-8") for name in ("dev", "vllm"))

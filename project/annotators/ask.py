@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from project.annotators import Answers
-from project.annotators.http import Refused, together
+from project.annotators.faults import Refused
+from project.annotators.http import together
 from project.annotators.probe import COMPLETIONS, Probe
 from project.annotators.readings import all_reads, censored, choices, code_reads, entries, parse_label, reply, sampled, token_reads, without_mass
 from project.annotators.tokens import Fitted
