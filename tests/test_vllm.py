@@ -2,13 +2,15 @@
 
 import dataclasses
 import importlib.util
+import os
+import signal
 
 import numpy as np
 import pytest
 
 from project.annotators.open import check_engine, open_engine
 from project.config import AnnotateConfig
-from project.errors import AssayError
+from project.errors import AssayError, Incomplete
 from project.prompt import Prompt, build_prompt, demonstration_sets
 
 HAVE_VLLM = importlib.util.find_spec("vllm") is not None
@@ -69,6 +71,17 @@ def test_texts_that_do_not_fit_are_cut_and_odd_ones_are_read_as_they_stand(engin
 
     assert vllm.truncated.tolist() == [True, False, False, False, False]
     assert vllm.log_probabilities[1:] == pytest.approx(packed.log_probabilities[1:], abs=1e-3)
+
+
+@needs_vllm
+@pytest.mark.timeout(900)
+def test_an_engine_that_dies_says_so_and_that_nothing_is_lost(engines, small_task):
+    """The last one here: the engine does not come back."""
+    core = engines[2].engine.llm_engine.engine_core.resources.engine_manager.processes[0]
+    os.kill(core.pid, signal.SIGKILL)
+
+    with pytest.raises(Incomplete, match="vLLM's engine died: .*Answers on disk are kept; run again to go on"):
+        engines[2].read(prompt_for(small_task, "name"), ["text"])
 
 
 @pytest.mark.skipif(HAVE_VLLM, reason="vllm is installed here")
