@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,19 @@ class Asked:
     annotators: Sequence[Annotator]
     prompts: Sequence[Prompt]
     meter: Meter
+    said: set[str] = field(default_factory=set)
 
     @property
     def annotator(self) -> Annotator:
         """The first copy, which stands for all."""
         return self.annotators[0]
+
+    def say_notes(self) -> None:
+        """What the engine found out about itself, for instance what a server can do; each note once."""
+        for note in getattr(self.annotator, "notes", ()):
+            if note not in self.said:
+                say(f"note: {note}")
+                self.said.add(note)
 
     def close(self) -> None:
         """Free what the engines hold."""
@@ -84,7 +92,7 @@ def annotate_split(tracker: Tracker, asked: Asked, task: Task, split: str, n_dra
         for draw in done:
             _log_annotations(tracker, asked, task, split, draw, config)
             made.append(draw)
-    say_notes(asked.annotator)
+    asked.say_notes()
     _say_what_happened(split, made, names, asked.annotator.name)
     return [draw.table for draw in made]
 
@@ -139,6 +147,7 @@ def _log_annotations(tracker: Tracker, asked: Asked, task: Task, split: str, don
             "answers": list(done.prompt.answers),
             "demonstration_ids": list(done.prompt.demonstration_ids),
             "annotator": dict(annotator.identity),
+            "notes": list(getattr(annotator, "notes", ())),
         }
         (folder / "prompt.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
         shown = task.examples.set_index("example_id").loc[list(done.prompt.demonstration_ids)].reset_index()
@@ -178,7 +187,7 @@ def dry_run(tracker: Tracker, asked: Asked, task: Task, splits: Mapping[str, int
         )  # fmt: skip
         rows += [{"split": split, **dataclasses.asdict(one)} for one in plans]
     table = pd.DataFrame(rows)
-    say_notes(asked.annotator)
+    asked.say_notes()
     say(plan_table(table))
     probed = int(table["probed"].sum())
     total = f"{int(table['texts'].sum())} texts to ask, {table['seconds'].sum() / 60:.1f} minutes, price {table['cost'].sum():.4g}"
@@ -194,12 +203,6 @@ def plan_table(table: pd.DataFrame) -> str:
     shown["tokens_reused"] = table["tokens_reused"].map("{:,}".format)
     estimated = "" if table["exact"].all() else "\ntokens are estimated at four characters each: the model's tokenizer is not at hand"
     return shown.drop(columns=["exact", "probed"]).rename(columns=names).to_string(index=False) + estimated
-
-
-def say_notes(annotator: Annotator) -> None:
-    """What the engine found out about itself, for instance what a server can do."""
-    for note in getattr(annotator, "notes", ()):
-        say(f"note: {note}")
 
 
 def _shown(prompt: Prompt, text: str) -> str:
