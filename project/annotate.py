@@ -133,10 +133,17 @@ def _work(annotators: Sequence[Annotator], draws: Sequence[_Draw], label_set: Se
     def do(annotator: Annotator, task: Task) -> tuple[_Draw, pd.DataFrame]:
         draw, (asked, items) = draws[task[0]], draws[task[0]].todo[task[1]]
         began = time.perf_counter()
-        answers = annotator.read(draw.prompt, items)
+        try:
+            answers = annotator.read(draw.prompt, items)
+        except BaseException as error:
+            meter.give_up(len(items))
+            if isinstance(error, Incomplete) and error.partial:
+                rows, answers = error.partial
+                draw.folder.write(answers_table([asked[row] for row in rows], answers, label_set, time.perf_counter() - began))
+            raise
         table = answers_table(asked, answers, label_set, time.perf_counter() - began)
         draw.broken += draw.folder.write(table)
-        meter.add(len(table), int(table["prompt_tokens"].sum()), int((table["prompt_tokens"] > 0).sum()))
+        meter.add(len(table), int(table["prompt_tokens"].sum()) * answers.requests, answers.generated * len(table))
         return draw, table
 
     tasks = [(number, shard) for number, draw in enumerate(draws) for shard in range(len(draw.todo))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +111,28 @@ class ServerConfig(Stage):
     max_concurrency: int = parameter(64, "most requests under way at once; fewer while the server says it is busy", at_least=1, at_most=4096)
     request_timeout: float = parameter(60, "seconds to wait for one answer of the server", above=0)
     request_retries: int = parameter(6, "times a failed request is sent again, waiting longer each time", at_least=0, at_most=100)
+
+    def __post_init__(self) -> None:
+        """The address must be one, and hold no key."""
+        super().__post_init__()
+        _check_address(self.annotator_url)
+
+
+def _check_address(url: str) -> None:
+    """Refuse, without repeating it, a URL that could hold a key."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+        parts = urllib.parse.SplitResult("", "", "", "", "")
+    if "@" in url or "?" in url or "#" in url:
+        raise AssayError(
+            "annotator_url must hold no user name, password, query or fragment: it is written into the tracking store. "
+            "Give the key in the environment variable that -P api_key_variable=... names."
+        )
+    if not sound:
+        raise AssayError("annotator_url must be a server's address such as http://127.0.0.1:8000/v1. Give one with -P annotator_url=...")
 
 
 @dataclass(frozen=True)

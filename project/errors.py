@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class AssayError(ValueError):
@@ -11,7 +12,12 @@ class AssayError(ValueError):
 
 
 class Incomplete(AssayError):
-    """Work that could not be finished (a worker died, a disk filled up); what is done is kept."""
+    """Work that could not be finished (a worker died, a disk filled up); what is done is kept.
+
+    ``partial``: what had been done of a request that failed as a whole, for whoever can keep it.
+    """
+
+    partial: Any = None
 
 
 class Stopped(Incomplete):

@@ -60,9 +60,10 @@ def plan(
         tokens = int(size.total.sum() * share) if size else 0
         prefix = size.prefix if size else 0
         reused = tokens - prefix * (len(asked) - 1) if asked else 0
-        requests = len(asked) * (size.requests if size else 0)
-        seconds = reused * (per_token or 0.0) / len(annotators)
-        cost = price(spend, prompt_tokens=tokens, generated_tokens=requests, seconds=seconds)
+        requests, generated = (len(asked) * n for n in ((size.requests, size.generated) if size else (0, 0)))
+        seconds = reused * (per_token or 0.0) / len(set(map(id, annotators)))
+        sent = tokens * (size.requests if size else 0)
+        cost = price(spend, prompt_tokens=sent, generated_tokens=generated, seconds=seconds)
         plans.append(
             DrawPlan(prompt.draw, len(asked), len(unique) - len(asked), requests, tokens, reused, size.exact if size else True, seconds, cost, probed)
         )

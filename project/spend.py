@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -25,7 +26,9 @@ class Meter:
     texts: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    pending: int = 0
     began: float = field(default_factory=time.monotonic)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def seconds(self) -> float:
@@ -38,20 +41,35 @@ class Meter:
         return price(self.config, prompt_tokens=self.prompt_tokens, generated_tokens=self.generated_tokens, seconds=self.seconds)
 
     def add(self, texts: int, prompt_tokens: int, generated_tokens: int) -> None:
-        """So much has been read."""
-        self.texts, self.prompt_tokens, self.generated_tokens = (
-            self.texts + texts, self.prompt_tokens + prompt_tokens, self.generated_tokens + generated_tokens,
-        )  # fmt: skip
+        """So much has been read; ``texts`` of it had been admitted."""
+        with self._changed:
+            self.pending -= texts
+            self.texts += texts
+            self.prompt_tokens += prompt_tokens
+            self.generated_tokens += generated_tokens
+            self._changed.notify_all()
+
+    def give_up(self, texts: int) -> None:
+        """So many texts that were admitted could not be read."""
+        with self._changed:
+            self.pending -= texts
+            self._changed.notify_all()
 
     def admit(self, texts: int) -> None:
-        """Raise Stopped where reading so many more texts would pass a limit."""
-        more = 1 + texts / self.texts if self.texts else 0.0
-        for name, spent, limit, unit in (
-            ("max_cost", self.cost, self.config.max_cost, ""),
-            ("max_minutes", self.seconds / 60, self.config.max_minutes, " minutes"),
-        ):
-            if limit is not None and spent * more > limit:
-                raise Stopped(
-                    f"stopped at {name}={limit:g}: {self.texts} texts have taken {spent:.4g}{unit} and the next {texts} would pass the limit. "
-                    "All answers are kept; run the same command again to go on, with another limit if you like."
-                )
+        """Raise Stopped where reading so many more texts would pass a limit.
+
+        Until the first texts are read nothing is known of the price of one, and all others wait for them.
+        """
+        with self._changed:
+            if self.config.max_cost is not None or self.config.max_minutes is not None:
+                self._changed.wait_for(lambda: self.texts or not self.pending)
+            self._check("max_cost", self.cost, self.config.max_cost, "", self.pending + texts)
+            self._check("max_minutes", self.seconds / 60, self.config.max_minutes, " minutes", self.pending + texts)
+            self.pending += texts
+
+    def _check(self, name: str, spent: float, limit: float | None, unit: str, more: int) -> None:
+        if limit is not None and self.texts and spent * (1 + more / self.texts) > limit:
+            raise Stopped(
+                f"stopped at {name}={limit:g}: {self.texts} texts have taken {spent:.4g}{unit} and the next {more} would pass the limit. "
+                "All answers are kept; run the same command again to go on, with another limit if you like."
+            )

@@ -20,7 +20,7 @@ TORCH = {"finetune", "seeds", "models", "host", "annotators/transformers", "anno
 ONE_PLACE = {
     "mlflow": {"project/tracking.py"},
     "vllm": {"project/annotators/vllm.py"},
-    "aiohttp": {"project/annotators/http.py"},
+    "aiohttp": {"project/annotators/openai/http.py"},
     "optuna": set(),
     "datasets": {"project/task.py"},
     "torch": {f"project/{name}.py" for name in TORCH},

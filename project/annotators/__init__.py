@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ class Answers:
     be before normalising; ``nan`` elsewhere. ``truncated`` ``(n,)``: the text was cut to fit the model's context.
     ``prompt_tokens`` ``(n,)``: length of the prompt that was read, 0 where none was. ``error``: why there is no answer, per
     text. ``repeats`` ``(n, R)``: indices of labels that the engine sampled itself, -1 where a sample was no label.
+    ``requests``: how often each prompt was sent; ``generated``: tokens generated for each text, at most.
     """
 
     log_probabilities: Floats
@@ -39,6 +41,14 @@ class Answers:
     prompt_tokens: npt.NDArray[np.int64]
     error: Sequence[str | None]
     repeats: npt.NDArray[np.int64] | None = None
+    requests: int = 1
+    generated: int = 1
+
+    def only(self, rows: Sequence[int]) -> Answers:
+        """Those of the texts at ``rows``."""
+        arrays = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        kept: dict[str, Any] = {name: value[rows] for name, value in arrays.items() if isinstance(value, np.ndarray)}
+        return dataclasses.replace(self, **kept, error=[self.error[row] for row in rows])
 
     @classmethod
     def read(cls, classes: Floats, truncated: npt.NDArray[np.bool_], prompt_tokens: npt.NDArray[np.int64]) -> Answers:
@@ -54,14 +64,15 @@ class Answers:
 class Size(NamedTuple):
     """What reading texts under one prompt takes.
 
-    ``prefix``: tokens that all prompts share; ``total`` ``(n,)``: tokens of each; ``requests``: positions of the model that are
-    read for each. ``exact``: counted by the model's own tokenizer, else estimated from the characters.
+    ``prefix``: tokens that all prompts share; ``total`` ``(n,)``: tokens of each; ``requests``: how often each prompt is sent;
+    ``generated``: tokens generated for each, at most. ``exact``: counted by the model's own tokenizer, else estimated from the characters.
     """
 
     prefix: int
     total: npt.NDArray[np.int64]
     requests: int
     exact: bool
+    generated: int = 1
 
 
 class Annotator(Protocol):
@@ -81,7 +92,7 @@ class Annotator(Protocol):
         """The class distribution of every item under ``prompt``.
 
         Raises AssayError for a label set that cannot be read exactly and for settings that do not fit the machine, Incomplete
-        when the engine dies.
+        when the engine dies; its ``partial`` may hold the positions in ``items`` that were read, and their Answers.
         """
         ...
 

@@ -13,6 +13,8 @@ from project.errors import AssayError, suggest
 from project.host import visible_gpus
 from project.task import Task
 
+SHARDS_AT_ONCE = 16  # of a server's texts, so that none waits for the last one of a shard; how many requests are sent is the client's to settle
+
 
 def check_engine(name: str) -> None:
     """Refuse an engine that is unknown or not installed."""
@@ -35,7 +37,7 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     if config.annotate.annotator == "openai":
         from project.annotators.openai import OpenAIAnnotator
 
-        return [OpenAIAnnotator(config.annotate, config.server)]
+        return [OpenAIAnnotator(config.annotate, config.server)] * SHARDS_AT_ONCE
     front, groups = open_engine(config.annotate), device_groups(config.annotate)
     if len(groups) == 1:
         return [front]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ class VllmAnnotator:
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotators.Annotator`."""
         fitted = self.tokens.fit(prompt, items)
-        return Size(len(fitted.prefix), fitted.lengths, sum(len(_reads(node)) for node in self.tokens.trie(prompt).nodes), exact=True)
+        requests = sum(len(_reads(node)) for node in self.tokens.trie(prompt).nodes)
+        return Size(len(fitted.prefix), fitted.lengths, requests, exact=True, generated=requests)
 
     def close(self) -> None:
         """See :class:`project.annotators.Annotator`."""
@@ -88,7 +90,8 @@ class VllmAnnotator:
         prompts = [{"prompt_token_ids": [*prefix, *suffix, *path]} for suffix in fitted.suffixes for path, _ in asked]
         outputs = self._generate(prompts, wanted * len(items))
         reads = np.fromiter(_values(outputs, [len(tokens) for _, tokens in asked]), dtype=np.float64, count=len(items) * trie.n_reads)
-        return Answers.read(trie.classes(reads.reshape(len(items), trie.n_reads)), fitted.truncated, fitted.lengths)
+        answers = Answers.read(trie.classes(reads.reshape(len(items), trie.n_reads)), fitted.truncated, fitted.lengths)
+        return replace(answers, requests=len(asked), generated=len(asked))
 
     def _generate(self, prompts: list[dict[str, list[int]]], wanted: list[SamplingParams]) -> list[Any]:
         try:

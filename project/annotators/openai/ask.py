@@ -11,13 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from project.annotators import Answers
-from project.annotators.faults import Refused
-from project.annotators.http import together
-from project.annotators.probe import COMPLETIONS, Probe
-from project.annotators.readings import all_reads, censored, choices, code_reads, entries, parse_label, reply, sampled, token_reads, without_mass
+from project.annotators.openai.faults import Refused
+from project.annotators.openai.http import together
+from project.annotators.openai.probe import COMPLETIONS, Probe
+from project.annotators.openai.readings import (
+    all_reads,
+    censored,
+    choices,
+    code_reads,
+    entries,
+    parse_label,
+    reply,
+    sampled,
+    token_reads,
+    without_mass,
+)
+from project.annotators.openai.ways import CONSTRAINED, EXACT, LISTED, MOST_TOKENS, Way
 from project.annotators.tokens import Fitted
 from project.annotators.trie import LabelTrie
-from project.annotators.ways import CONSTRAINED, EXACT, LISTED, MOST_TOKENS, Way
+from project.errors import Incomplete
 from project.prompt import Prompt
 
 T = TypeVar("T")
@@ -59,6 +71,8 @@ async def ask_tokens(probe: Probe, way: Way, trie: LabelTrie, fitted: Fitted) ->
     """Answers from the log probabilities of the label tokens, to prompts as token ids."""
     prompts = [[*fitted.prefix, *suffix] for suffix in fitted.suffixes]
     reads = np.zeros((len(prompts), trie.n_reads))  # a token that no request asks for is certain: replies are held to it
+    asked = list(reads_of(trie, way.kind))
+    left = np.full(len(prompts), len(asked))
     bounds = np.full((len(prompts), len(trie.nodes)), np.nan)
 
     async def fill(start: int, one: Read) -> None:
@@ -68,13 +82,25 @@ async def ask_tokens(probe: Probe, way: Way, trie: LabelTrie, fitted: Fitted) ->
         for place, (values, bound) in enumerate(found, start):
             reads[place, one.column : one.column + len(values)] = values
             bounds[place, one.node] = bound
+        left[start : start + probe.batch] -= 1
 
-    await together(fill(start, one) for start in range(0, len(prompts), probe.batch) for one in reads_of(trie, way.kind))
-    classes = trie.classes(reads)
-    if way.kind == LISTED:
-        return censored(classes, trie.most(reads, bounds), fitted.truncated, fitted.lengths, way.listed)
-    answers = Answers.read(classes, fitted.truncated, fitted.lengths)
-    return without_mass(answers) if way.kind == CONSTRAINED else answers
+    def answers() -> Answers:
+        classes = trie.classes(reads)
+        if way.kind == LISTED:
+            made = censored(classes, trie.most(reads, bounds), fitted.truncated, fitted.lengths, way.listed)
+        else:
+            made = Answers.read(classes, fitted.truncated, fitted.lengths)
+        return replace(without_mass(made) if way.kind == CONSTRAINED else made, requests=len(asked), generated=len(asked))
+
+    try:
+        await together(fill(start, one) for start in range(0, len(prompts), probe.batch) for one in asked)
+    except Incomplete as error:
+        if rows := np.flatnonzero(left == 0).tolist():
+            error.partial = rows, answers().only(rows)
+        else:
+            error.partial = None
+        raise
+    return answers()
 
 
 def _row(way: Way, choice: dict[str, Any], one: Read, spelt: dict[str, int]) -> tuple[list[float], float]:
@@ -92,13 +118,15 @@ async def ask_texts(probe: Probe, way: Way, questions: Questions, codes: Sequenc
         values, bound = code_reads(entries(choices(data, 1)[0], way.listed), codes)
         return values, bound, _counted(data)
 
-    rows = await together(_one(probe, questions.endpoint, {**one, **way.fields(chat=chat)}, row) for one in questions.asked)
-    refused = [row if isinstance(row, str) else None for row in rows]
-    found = [([math.nan] * len(codes), math.nan, 0) if isinstance(row, str) else row for row in rows]
-    classes = np.array([values for values, _, _ in found]).reshape(-1, len(codes))
-    most = np.repeat([[bound] for _, bound, _ in found], len(codes), axis=1).reshape(-1, len(codes))
-    lengths = np.array([count or guess for (_, _, count), guess in zip(found, questions.lengths, strict=True)], dtype=np.int64)
-    return _with_refusals(censored(classes, most, questions.truncated, lengths, way.listed), refused)
+    def answers(rows: Sequence[Any], asked: Questions) -> Answers:
+        refused = [row if isinstance(row, str) else None for row in rows]
+        found = [([math.nan] * len(codes), math.nan, 0) if isinstance(row, str) else row for row in rows]
+        classes = np.array([values for values, _, _ in found]).reshape(-1, len(codes))
+        most = np.repeat([[bound] for _, bound, _ in found], len(codes), axis=1).reshape(-1, len(codes))
+        lengths = np.array([count or guess for (_, _, count), guess in zip(found, asked.lengths, strict=True)], dtype=np.int64)
+        return _with_refusals(censored(classes, most, asked.truncated, lengths, way.listed), refused)
+
+    return await _all(probe, questions, [way.fields(chat=chat)], row, lambda rows, asked: answers([one for (one,) in rows], asked))
 
 
 async def ask_samples(probe: Probe, way: Way, questions: Questions, prompt: Prompt, n: int, temperature: float) -> Answers:
@@ -111,13 +139,34 @@ async def ask_samples(probe: Probe, way: Way, questions: Questions, prompt: Prom
     def labels(data: Any) -> tuple[list[int], int]:
         return [parse_label(reply(choice), words) for choice in choices(data, len(data["choices"]))], _counted(data)
 
-    replies = await together(_one(probe, questions.endpoint, {**one, **more}, labels) for one in questions.asked for more in fields)
-    rows = [replies[start : start + len(portions)] for start in range(0, len(replies), len(portions))]
-    refused = [next((part for part in row if isinstance(part, str)), None) for row in rows]
-    repeats = [[-1] * n if why else [k for part in row for k in part[0]] for row, why in zip(rows, refused, strict=True)]
-    counts = [0 if why else row[0][1] for row, why in zip(rows, refused, strict=True)]
-    lengths = np.array([count or guess for count, guess in zip(counts, questions.lengths, strict=True)], dtype=np.int64)
-    return _with_refusals(sampled(np.array(repeats, dtype=np.int64).reshape(-1, n), len(words), questions.truncated, lengths), refused)
+    def answers(rows: Sequence[Sequence[Any]], asked: Questions) -> Answers:
+        refused = [next((part for part in row if isinstance(part, str)), None) for row in rows]
+        repeats = [[-1] * n if why else [k for part in row for k in part[0]] for row, why in zip(rows, refused, strict=True)]
+        counts = [0 if why else row[0][1] for row, why in zip(rows, refused, strict=True)]
+        lengths = np.array([count or guess for count, guess in zip(counts, asked.lengths, strict=True)], dtype=np.int64)
+        made = sampled(np.array(repeats, dtype=np.int64).reshape(-1, n), len(words), asked.truncated, lengths)
+        return replace(_with_refusals(made, refused), requests=len(portions), generated=n * reply_tokens(prompt))
+
+    return await _all(probe, questions, fields, labels, answers)
+
+
+async def _all(
+    probe: Probe, questions: Questions, fields: Sequence[dict[str, Any]], read: Callable[[Any], Any],
+    answers: Callable[[Sequence[Sequence[Any]], Questions], Answers],
+) -> Answers:  # fmt: skip
+    """Answers to all questions, each sent once with each of ``fields``; where that fails, to those that came through."""
+    n, width = len(questions.asked), len(fields)
+    try:
+        found = await together(_one(probe, questions.endpoint, {**one, **more}, read) for one in questions.asked for more in fields)
+    except Incomplete as error:
+        rows = [row for row in range(n) if all(row * width + place in error.partial for place in range(width))]
+        if rows:
+            kept = Questions(questions.endpoint, [questions.asked[row] for row in rows], questions.truncated[rows], questions.lengths[rows])
+            error.partial = rows, answers([[error.partial[row * width + place] for place in range(width)] for row in rows], kept)
+        else:
+            error.partial = None
+        raise
+    return answers([found[row * width : (row + 1) * width] for row in range(n)], questions)
 
 
 async def _one(probe: Probe, endpoint: str, fields: dict[str, Any], read: Callable[[Any], T]) -> Any:
