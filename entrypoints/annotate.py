@@ -7,13 +7,15 @@ python -m entrypoints.annotate --max_train 32 --ensemble_size 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 
 from entrypoints.command import main, say
-from entrypoints.draws import annotate_split, dry_run, open_draws
+from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
 from entrypoints.setup import log_setup
 from project.config import (
     AnnotateConfig,
+    ExperimentConfig,
     HostConfig,
     PromptConfig,
     RecordedConfig,
@@ -24,7 +26,7 @@ from project.config import (
     experiment_config,
 )  # fmt: skip
 from project.parameters import parse
-from project.task import load_task
+from project.task import Task, load_task
 from project.tracking import root_run
 
 STAGES = (TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, SplitsConfig, HostConfig)
@@ -36,9 +38,12 @@ def annotate(params: Mapping[str, str]) -> None:
     splits = parse(SplitsConfig, params).splits
     task = load_task(config.task)
     config = config.resolved(task.defaults)
-    asked = open_draws(task, config)
-    n_draws = len(asked.prompts)
+    with contextlib.closing(open_draws(task, config)) as asked:
+        _annotate(params, config, task, asked, splits)
 
+
+def _annotate(params: Mapping[str, str], config: ExperimentConfig, task: Task, asked: Asked, splits: Sequence[str]) -> None:
+    n_draws = len(asked.prompts)
     with root_run("dry run" if config.spend.dry_run else "annotation set", f"{task.name} annotations", params) as tracker:
         log_setup(tracker, task, config, annotator=asked.annotator)
         if config.spend.dry_run:
@@ -48,7 +53,6 @@ def annotate(params: Mapping[str, str]) -> None:
         for split in splits:
             tables = annotate_split(tracker, asked, task, split, n_draws, config)
             lines.append(f"{asked.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in {n_draws} draws.")
-        asked.close()
         tracker.describe(" ".join(lines))
     say("\n".join([*lines, f"MLflow   {tracker.open_command()}", f"run      {tracker.run_id}"]))
 

@@ -8,16 +8,18 @@ python -m entrypoints.main --max_train 48 --max_test 48 --seeds 2 --ensemble_siz
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from analysis.arms import publish
 from entrypoints.command import main
-from entrypoints.draws import annotate_split, dry_run, open_draws
+from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
 from entrypoints.seeds import finetune_arms
 from entrypoints.setup import log_setup
 from project.annotators.open import check_engine
 from project.config import (
     AnnotateConfig,
+    ExperimentConfig,
     FinetuneConfig,
     HostConfig,
     LabelConfig,
@@ -31,7 +33,7 @@ from project.config import (
 from project.errors import Incomplete
 from project.finetune import Encoder
 from project.label import arms, label
-from project.task import load_task
+from project.task import Task, load_task
 from project.tracking import root_run
 
 STAGES = (TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, LabelConfig, FinetuneConfig, HostConfig)
@@ -46,6 +48,11 @@ def experiment(params: Mapping[str, str]) -> None:
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
     asked = open_draws(task, config) if config.label.arms != ("gold",) else None
+    with contextlib.closing(asked) if asked else contextlib.nullcontext():
+        _compare(params, config, task, encoder, asked)
+
+
+def _compare(params: Mapping[str, str], config: ExperimentConfig, task: Task, encoder: Encoder, asked: Asked | None) -> None:
     compared = arms(config.label, len(asked.prompts) if asked else 1)
     n_draws = max(arm.draws for arm in compared)
 

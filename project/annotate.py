@@ -94,7 +94,7 @@ def annotate(
         progress(int(copies[~copies.index.isin(left)].sum()))
         draws.append(at_work)
     waiting = deque(draws)
-    results = _work(annotators, draws, label_set, meter)
+    results = _work(annotators, draws, label_set, config, meter)
     while waiting:
         while not waiting[0].done:
             draw, table = next(results)
@@ -127,7 +127,9 @@ def _open(annotator: Annotator, prompt: Prompt, unique: dict[str, str], extra: l
     return _Draw(prompt, place, known, fetched, todo)
 
 
-def _work(annotators: Sequence[Annotator], draws: Sequence[_Draw], label_set: Sequence[str], meter: Meter) -> Iterator[tuple[_Draw, pd.DataFrame]]:
+def _work(
+    annotators: Sequence[Annotator], draws: Sequence[_Draw], label_set: Sequence[str], config: AnnotateConfig, meter: Meter
+) -> Iterator[tuple[_Draw, pd.DataFrame]]:
     """Ask for all shards; yields a draw and the answers to one of them as they come, on disk already."""
 
     def do(annotator: Annotator, task: Task) -> tuple[_Draw, pd.DataFrame]:
@@ -144,6 +146,7 @@ def _work(annotators: Sequence[Annotator], draws: Sequence[_Draw], label_set: Se
         table = answers_table(asked, answers, label_set, time.perf_counter() - began)
         draw.broken += draw.folder.write(table)
         meter.add(len(table), int(table["prompt_tokens"].sum()) * answers.requests, answers.generated * len(table))
+        _can_be_calibrated(table, label_set, str(config.calibration))  # now rather than when all is paid for
         return draw, table
 
     tasks = [(number, shard) for number, draw in enumerate(draws) for shard in range(len(draw.todo))]
@@ -180,27 +183,32 @@ def calibrate(raw: pd.DataFrame, label_set: Sequence[str], calibration: str, log
     """The annotations table of raw answers: class probabilities divided by a prior, the label their argmax (ties: the first class).
 
     ``batch`` takes the prior from ``raw`` itself, one draw over one split; ``contextual`` needs ``log_prior``. Neither can be done
-    where a class's probability is not known for every text.
+    where an answer lacks a class's probability; texts without an answer have no part in it.
     """
-    values = class_columns(raw, label_set, RAW_LOG_PROBABILITY)
+    values = class_columns(raw, label_set, RAW_LOG_PROBABILITY).copy()
     names = np.array([*label_set, None], dtype=object)
     labels = names[raw["answer"].to_numpy()]
     if calibration != "none":
-        unknown = int(np.isnan(values).any(axis=1).sum())
-        if unknown:
-            raise AssayError(
-                f"calibration={calibration} needs every class's probability; {unknown} of {len(raw)} answers lack some (a server that lists only its "
-                "top 20 tokens, or labels without probabilities). Use -P calibration=none; the answers are kept."
-            )
-        prior = log_mean(values) if calibration == "batch" or log_prior is None else log_prior
+        _can_be_calibrated(raw, label_set, calibration)
+        answered = raw["answer"].to_numpy() >= 0
+        prior = log_mean(values[answered]) if calibration == "batch" or log_prior is None else log_prior
         if np.isnan(prior).any():
             raise AssayError(
                 "calibration=contextual needs an annotator that can be asked about content-free inputs. Use -P calibration=batch or none."
             )
-        values = divide_by_prior(values, prior)
-        labels = names[values.argmax(axis=1)]
+        values[answered] = divide_by_prior(values[answered], prior)
+        labels[answered] = names[values[answered].argmax(axis=1)]
     kept = raw.drop(columns=["seconds", "answer"])
     return with_class_columns(kept.assign(label=pd.Series(labels, index=raw.index, dtype="str")), values, label_set)
+
+
+def _can_be_calibrated(raw: pd.DataFrame, label_set: Sequence[str], calibration: str) -> None:
+    unknown = np.isnan(class_columns(raw, label_set, RAW_LOG_PROBABILITY)).any(axis=1) & (raw["answer"].to_numpy() >= 0)
+    if calibration != "none" and unknown.any():
+        raise AssayError(
+            f"calibration={calibration} needs every class's probability; {int(unknown.sum())} of {len(raw)} answers lack some (a server that "
+            "lists only its top tokens, or labels without probabilities). Use -P calibration=none; the answers are kept."
+        )
 
 
 def with_repeats(table: pd.DataFrame, label_set: Sequence[str], n: int, temperature: float, seed: int) -> pd.DataFrame:
