@@ -76,13 +76,16 @@ def _footnote(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequen
     stages, counts = config["config"], config["task"]["counts"]
     shots, draws = stages["prompt"]["n_demonstrations"], stages["prompt"]["ensemble_size"]
     also = []
-    if config["models"]["annotator"]:
+    recorded = stages["annotate"].get("annotator") == "recorded"
+    if config["models"]["annotator"] and shots and not recorded:
         also.append(f"{shots} demonstrations in every draw (1 draw; {draws} for the ensemble)")
     if stages["finetune"]["validation_labels"] == "gold":
         also.append(f"the {counts['validation']} validation labels that pick the best epoch of every arm")
     else:
         also.append("the gold labels that repair an arm's validation labels")
     note = f"Human-labelled and not counted there: {', and '.join(also)}."
+    if recorded:
+        note += " Whatever human labels the recorded ones were made with is not known here."
     if (shown["kind"] == "paper").any():
         note += " The paper's numbers for entropy stand under every share, since it does not say which share they are for."
     return note + (f" INCOMPLETE: {', '.join(incomplete)}." if incomplete else "")

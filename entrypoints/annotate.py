@@ -39,7 +39,7 @@ def annotate(params: Mapping[str, str]) -> None:
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     with contextlib.closing(open_draws(task, config)) as asked:
-        _annotate(params, config, task, asked, splits)
+        _annotate(params, asked.settled(config), task, asked, splits)
 
 
 def _annotate(params: Mapping[str, str], config: ExperimentConfig, task: Task, asked: Asked, splits: Sequence[str]) -> None:

@@ -48,6 +48,10 @@ class Asked:
         """The first copy, which stands for all."""
         return self.annotators[0]
 
+    def settled(self, config: ExperimentConfig) -> ExperimentConfig:
+        """``config`` with the number of draws that there are."""
+        return dataclasses.replace(config, prompt=dataclasses.replace(config.prompt, ensemble_size=len(self.prompts)))
+
     def say_notes(self) -> None:
         """What the engine found out about itself, for instance what a server can do; each note once."""
         for note in getattr(self.annotator, "notes", ()):

@@ -49,7 +49,7 @@ def experiment(params: Mapping[str, str]) -> None:
     encoder = Encoder.find(config.finetune)
     asked = open_draws(task, config) if config.label.arms != ("gold",) else None
     with contextlib.closing(asked) if asked else contextlib.nullcontext():
-        _compare(params, config, task, encoder, asked)
+        _compare(params, asked.settled(config) if asked else config, task, encoder, asked)
 
 
 def _compare(params: Mapping[str, str], config: ExperimentConfig, task: Task, encoder: Encoder, asked: Asked | None) -> None:

@@ -119,7 +119,7 @@ def test_a_limit_ends_in_one_line_and_exit_code_1(params):
     assert "Traceback" not in done.stderr
 
 
-def test_recorded_labels_go_through_the_whole_experiment(params, store):
+def test_recorded_labels_go_through_the_whole_experiment(params, store, capsys):
     task = load_task(TaskConfig(max_train=40, max_validation=16, max_test=24))
     labels = task.examples[["example_id", "gold_label"]].rename(columns={"gold_label": "one"})
     labels["two"] = labels["one"].where(labels.index % 5 != 0, "books")
@@ -141,6 +141,8 @@ def test_recorded_labels_go_through_the_whole_experiment(params, store):
     trained = next(run for run in children(latest_root(), "seed") if run.params["arm"] == "llm")
     assert int(trained.params["n_train"]) == 40 - missing
     assert pd.notna(experiment.arms["accuracy"]).all()
+    assert read_json(latest_root().run_id, "config.json")["config"]["prompt"]["ensemble_size"] == 3
+    assert "Whatever human labels the recorded ones were made with is not known here." in " ".join(capsys.readouterr().out.split())
 
 
 def test_two_engines_at_once_give_what_one_gives(params, store, monkeypatch):

@@ -116,12 +116,16 @@ def test_a_file_without_ids_is_joined_by_text(small_task, tmp_path):
     assert list(table["label"]) == list(train["gold_label"])
 
 
-def test_one_text_labelled_twice_and_differently_is_refused(small_task, tmp_path):
-    text = small_task.split("train")["text"][0]
-    pd.DataFrame({"text": [text, text], "label": ["books", "household"]}).to_csv(tmp_path / "labels.csv", index=False)
+def test_a_text_labelled_twice_and_differently_is_missing_and_a_null_says_nothing(small_task, tmp_path):
+    one, two = small_task.split("train")["text"][:2]
+    rows = [(one, "books"), (one, "household"), (two, "books"), (two, None)]
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(tmp_path / "labels.csv", index=False)
 
-    with pytest.raises(AssayError, match="labels 1 rows twice and differently"):
-        draws_of(str(tmp_path / "labels.csv"), small_task, tmp_path)
+    (table,) = draws_of(str(tmp_path / "labels.csv"), small_task, tmp_path)
+
+    assert table["label"].isna()[:2].tolist() == [True, False]
+    assert table["error"][0] == "missing: the file labels it twice and differently"
+    assert table["label"][1] == "books"
 
 
 def test_examples_the_file_does_not_know_are_missing(recorded, small_task, tmp_path):

@@ -22,6 +22,8 @@ from project.prompt import Prompt
 from project.task import Task, read_file
 
 LOG = "log_probability"
+_KEY = "recorded_key"
+_ABSENT, _TORN = "missing: the file has no row for it", "missing: the file labels it twice and differently"
 
 
 class RecordedAnnotator:
@@ -42,10 +44,10 @@ class RecordedAnnotator:
         self._table = read_file(path)
         self._join, self.keyed_by = self._key(path)
         self.draws = _columns(self._table, config.recorded_columns, task.label_set)
-        self._rows = self._positions(path)
+        used = [column for column in self._table.columns if column in self.draws or column.startswith(tuple(f"{draw}." for draw in self.draws))]
+        self._rows, self._torn = self._merged(used)
         self.name = f"{path.name} ({self.draws[0]}{f' and {len(self.draws) - 1} more' if len(self.draws) > 1 else ''})"
-        used = [column for column in self._table.columns if column == self._join or column.startswith(tuple(self.draws))]
-        content = hashlib.sha256(self._table[used].astype(str).to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        content = hashlib.sha256(self._table[[self._join, *used]].astype(str).to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         self.identity: Mapping[str, str] = {"engine": "recorded", "file": content, "columns": ",".join(self.draws)}
 
     def prompts(self, n_draws: int) -> list[Prompt]:
@@ -60,24 +62,23 @@ class RecordedAnnotator:
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotators.Annotator`."""
         name, n = self.draws[prompt.draw], len(items)
-        rows = [self._rows.get(item, -1) for item in items]
-        found = self._table.iloc[[max(row, 0) for row in rows]]
-        absent = np.array(rows) < 0
+        found = self._rows.reindex(items)
+        absent = ~pd.Index(items).isin(self._rows.index)
+        columns = [name] if name in self._rows.columns else [f"{name}.{label}" for label in self._task.label_set]
+        torn = self._torn[columns].any(axis=1).reindex(items, fill_value=False).to_numpy() if len(self._torn) else np.zeros(n, dtype=bool)
         values, mass = np.full((n, len(self._task.label_set)), np.nan), np.full(n, np.nan)
-        if name in self._table.columns:
-            label, error = self._labels(found[name], absent)
+        if columns == [name]:
+            label, error = self._labels(found[name])
         else:
             values = _probabilities(found, name, self._task.label_set)
-            values[absent] = np.nan
-            unknown = np.asarray(np.isnan(values).any(axis=1))
+            unknown = np.asarray(np.isnan(values).any(axis=1) | torn)
             label = np.where(unknown, -1, np.where(np.isnan(values), -np.inf, values).argmax(axis=1))
-            error = [
-                "missing: the file has no row for it" if gone else "missing: a null" if null else None
-                for gone, null in zip(absent, unknown, strict=True)
-            ]
+            error = ["missing: a null" if null else None for null in unknown]
             values[unknown] = np.nan
+        label[torn] = -1
+        reasons = [_ABSENT if gone else _TORN if both else why for gone, both, why in zip(absent, torn, error, strict=True)]
         zeros = np.zeros(n, dtype=np.int64)
-        return Answers(values, label, mass, mass.copy(), zeros.astype(bool), zeros, error)
+        return Answers(values, label, mass, mass.copy(), zeros.astype(bool), zeros, reasons)
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotators.Annotator`."""
@@ -86,21 +87,16 @@ class RecordedAnnotator:
     def close(self) -> None:
         """See :class:`project.annotators.Annotator`."""
 
-    def _labels(self, column: pd.Series, absent: np.ndarray) -> tuple[np.ndarray, list[str | None]]:
+    def _labels(self, column: pd.Series) -> tuple[np.ndarray, list[str | None]]:
         """Index of every label, -1 and the reason where there is none."""
-        label, error = np.full(len(column), -1, dtype=np.int64), [None] * len(column)
-        names: dict[object, str | None] = {value: as_label(value, self._task.label_set, self._task.values) for value in column.dropna().unique()}
-        reasons: list[str | None] = list(error)
-        for place, (value, gone) in enumerate(zip(column, absent, strict=True)):
-            if gone:
-                reasons[place] = "missing: the file has no row for it"
-            elif pd.isna(value):
-                reasons[place] = "missing: a null"
-            elif (known := names[value]) is None:
-                reasons[place] = f"unparsed: {str(value)[:60]}"
-            else:
-                label[place] = self._task.label_set.index(known)
-        return label, reasons
+        label_set = self._task.label_set
+        known = {value: as_label(value, label_set, self._task.values) for value in column.dropna().unique()}
+        label = [-1 if pd.isna(value) or (name := known[value]) is None else label_set.index(name) for value in column]
+        error = [
+            None if index >= 0 else "missing: a null" if pd.isna(value) else f"unparsed: {str(value)[:60]}"
+            for index, value in zip(label, column, strict=True)
+        ]
+        return np.array(label, dtype=np.int64), error
 
     def _key(self, path: Path) -> tuple[str, str]:
         """The file's column to join by, and what the examples are joined by."""
@@ -115,18 +111,13 @@ class RecordedAnnotator:
             f"{self._task.columns['text']!r} to join it to the examples by; it has {', '.join(map(str, self._table.columns[:10]))}."
         )
 
-    def _positions(self, path: Path) -> dict[str, int]:
-        """Row of every key. A key that comes again must come with the same labels."""
-        key = self._table[self._join].astype(str)
-        used = [column for column in self._table.columns if column.startswith(tuple(self.draws))]
-        first = self._table.assign(**{self._join: key})[[self._join, *used]].drop_duplicates()
-        again = first[first[self._join].duplicated()]
-        if len(again):
-            raise AssayError(
-                f"recorded file {path.name} labels {len(again)} rows twice and differently, {self._join} {again[self._join].iloc[0][:60]!r} "
-                "among them. Give a file with an example_id column, or leave one of the rows out."
-            )
-        return {value: row for row, value in zip(range(len(key) - 1, -1, -1), reversed(list(key)), strict=True)}
+    def _merged(self, used: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """One row for each key, and where its rows say different things: a null says nothing."""
+        table = self._table[list(used)].assign(**{_KEY: self._table[self._join].astype(str)})
+        if not table[_KEY].duplicated().any():
+            return table.set_index(_KEY), pd.DataFrame()
+        groups = table.groupby(_KEY, sort=False)
+        return groups.first(), groups.nunique() > 1
 
 
 def _columns(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> list[str]:
