@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
-from project.annotators import NOT_NUMBERS, Annotator
-from project.answers import KEY, AnswerFolder, answers_table, keys, question_digest, uniform
+from project.annotators import Annotator
+from project.answers import KEY, AnswerFolder, Items, answers_table, keys, question_digest, uniform
 from project.config import AnnotateConfig
 from project.errors import AssayError, Incomplete
 from project.parallel import Task, share
@@ -20,7 +23,7 @@ from project.prompt import Prompt
 from project.spend import Meter
 from project.stats.agreement import label_counts
 from project.stats.information import divide_by_prior, log_mean, sample
-from project.tables import RAW_LOG_PROBABILITY, check, class_columns, codes, digest, with_class_columns
+from project.tables import RAW_LOG_PROBABILITY, check, class_columns, codes, content_hash, digest, with_class_columns
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
@@ -52,22 +55,18 @@ class Annotations:
 
 @dataclass
 class _Draw:
-    """A draw at work: its answers so far, and the shards still to be asked for."""
+    """A draw at work: the shards still to be asked for, as places in ``items``. ``asked``: of how many different texts in the examples."""
 
     prompt: Prompt
     folder: AnswerFolder
-    known: pd.DataFrame | None
+    items: Items
     fetched: int
-    todo: list[tuple[list[str], list[str]]]
-    made: list[pd.DataFrame] = field(default_factory=list)
+    todo: list[npt.NDArray[np.int64]]
+    done: int = 0
+    asked: int = 0
+    seconds: float = 0.0
     broken: int = 0
-
-    @property
-    def done(self) -> bool:
-        return len(self.made) == len(self.todo)
-
-    def answers(self) -> pd.DataFrame:
-        return pd.concat([table for table in (self.known, *self.made) if table is not None], ignore_index=True)
+    aside: int = 0
 
 
 def annotate(
@@ -81,102 +80,102 @@ def annotate(
     there first. ``progress`` is called with the number of examples done since its last call. Stops by raising Stopped where ``meter``
     says so. ``seed`` is that of the repeats.
     """
-    first = annotators[0]
-    items = list(examples[first.keyed_by])
-    row_keys = keys(items)
-    unique = dict(zip(row_keys, items, strict=True))
-    copies = pd.Series(row_keys).value_counts()
-    extra = list(CONTENT_FREE) if config.calibration == "contextual" else []
+    items = Items(examples[annotators[0].keyed_by], CONTENT_FREE if config.calibration == "contextual" else ())
     draws = []
     for prompt in prompts:
-        at_work = _open(first, prompt, unique, extra, folder, fetch)
-        left = {key for asked, _ in at_work.todo for key in asked}
-        progress(int(copies[~copies.index.isin(left)].sum()))
-        draws.append(at_work)
-    waiting = deque(draws)
-    results = _work(annotators, draws, label_set, config, meter)
+        draw = _open(annotators[0], prompt, items, folder, fetch)
+        progress(len(examples) - sum(int(items.copies[shard].sum()) for shard in draw.todo))
+        draws.append(draw)
+    waiting, results = deque(draws), _work(annotators, draws, label_set, config, meter)
     while waiting:
-        while not waiting[0].done:
-            draw, table = next(results)
-            draw.made.append(table)
-            progress(int(copies.reindex(table[KEY]).sum()))
-        yield _complete(first, waiting.popleft(), examples, row_keys, label_set, config, seed)
+        while waiting[0].done < len(waiting[0].todo):
+            draw, n_examples = next(results)
+            draw.done += 1
+            progress(n_examples)
+        yield _complete(annotators[0], waiting.popleft(), examples, label_set, config, seed)
 
 
-def _open(annotator: Annotator, prompt: Prompt, unique: dict[str, str], extra: list[str], folder: Path, fetch: Fetch | None) -> _Draw:
+def _open(annotator: Annotator, prompt: Prompt, items: Items, folder: Path, fetch: Fetch | None) -> _Draw:
     """What is known of a draw, and its shards to do. A text belongs to the same shard however much is known already."""
     question = question_digest(annotator, prompt)
-    place = AnswerFolder(folder / question)
-    wanted = {**dict(zip(keys(extra), extra, strict=True)), **unique}
-    known, fetched = place.load(), 0
-    if fetch and (known is None or not wanted.keys() <= set(known[KEY])):
-        here = set() if known is None else set(known[KEY])
-        for table in fetch(question):
-            new = table[table[KEY].isin(wanted.keys() - here)]
-            if len(new):
-                place.write(new)
-                fetched, here = fetched + int(new[KEY].isin(unique.keys()).sum()), here | set(new[KEY])
-        known = place.load()
-    here = set() if known is None else set(known[KEY])
-    todo, names = [], list(wanted)
-    for start in range(0, len(names), annotator.shard_size):
-        asked = [key for key in names[start : start + annotator.shard_size] if key not in here]
-        if asked:
-            todo.append((asked, [wanted[key] for key in asked]))
-    known = None if known is None else known[known[KEY].isin(wanted.keys())]
-    return _Draw(prompt, place, known, fetched, todo)
+    place, here, fetched = AnswerFolder(folder / question), np.zeros(len(items), dtype=bool), 0
+    known = place.load([KEY])
+    if known is not None:
+        here[_there(items.places(known))] = True
+    for table in fetch(question) if fetch and not here.all() else ():
+        found = items.places(pa.table({KEY: pa.array(table[KEY].tolist(), pa.string())}))
+        new = (found >= 0) & ~here[found]
+        if new.any():
+            place.write(table[new])
+            here[found[new]] = True
+            fetched += int((items.copies[found[new]] > 0).sum())
+    shards = [np.arange(start, min(start + annotator.shard_size, len(items))) for start in range(0, len(items), annotator.shard_size)]
+    left = [shard[~here[shard]] for shard in shards]
+    return _Draw(prompt, place, items, fetched, [shard for shard in left if len(shard)])
+
+
+def _there(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return places[places >= 0]
 
 
 def _work(
     annotators: Sequence[Annotator], draws: Sequence[_Draw], label_set: Sequence[str], config: AnnotateConfig, meter: Meter
-) -> Iterator[tuple[_Draw, pd.DataFrame]]:
-    """Ask for all shards; yields a draw and the answers to one of them as they come, on disk already."""
+) -> Iterator[tuple[_Draw, int]]:
+    """Ask for all shards; yields a draw and how many examples a shard of it answers, as they come, on disk already."""
 
-    def do(annotator: Annotator, task: Task) -> tuple[_Draw, pd.DataFrame]:
-        draw, (asked, items) = draws[task[0]], draws[task[0]].todo[task[1]]
-        began = time.perf_counter()
+    def do(annotator: Annotator, task: Task) -> tuple[_Draw, int]:
+        draw = draws[task[0]]
+        places = draw.todo[task[1]]
+        names, texts, began = draw.items.names(places), draw.items.at(places), time.perf_counter()
         try:
-            answers = annotator.read(draw.prompt, items)
+            answers = annotator.read(draw.prompt, texts)
         except BaseException as error:
-            meter.give_up(len(items))
+            meter.give_up(len(texts))
             if isinstance(error, Incomplete) and error.partial:
                 rows, answers = error.partial
-                draw.folder.write(answers_table([asked[row] for row in rows], answers, label_set, time.perf_counter() - began))
+                draw.folder.write(answers_table([names[row] for row in rows], answers, label_set, time.perf_counter() - began))
             raise
-        table = answers_table(asked, answers, label_set, time.perf_counter() - began)
-        draw.broken += draw.folder.write(table)
+        table = answers_table(names, answers, label_set, time.perf_counter() - began)
+        broken = draw.folder.write(table)
         meter.add(len(table), int(table["prompt_tokens"].sum()) * answers.requests, answers.generated * len(table))
         _can_be_calibrated(table, label_set, str(config.calibration))  # now rather than when all is paid for
-        return draw, table
+        with lock:
+            draw.broken, draw.aside = draw.broken + broken, draw.aside + bool(broken)
+            draw.asked, draw.seconds = draw.asked + int((draw.items.copies[places] > 0).sum()), draw.seconds + float(table["seconds"].sum())
+        return draw, int(draw.items.copies[places].sum())
 
+    lock = threading.Lock()
     tasks = [(number, shard) for number, draw in enumerate(draws) for shard in range(len(draw.todo))]
-    return share(annotators, tasks, do, lambda task: meter.admit(len(draws[task[0]].todo[task[1]][0])))
+    return share(annotators, tasks, do, lambda task: meter.admit(len(draws[task[0]].todo[task[1]])))
 
 
-def _complete(
-    annotator: Annotator, draw: _Draw, examples: pd.DataFrame, row_keys: list[str], label_set: Sequence[str], config: AnnotateConfig, seed: int
-) -> Annotations:
+def _complete(annotator: Annotator, draw: _Draw, examples: pd.DataFrame, label_set: Sequence[str], config: AnnotateConfig, seed: int) -> Annotations:
     """The annotations table of a draw whose answers are all there."""
     if draw.broken:
-        n = sum((table["error"] == NOT_NUMBERS).any() for table in draw.made)
         raise Incomplete(
-            f"{annotator.name} gave log probabilities that are not numbers for {draw.broken} texts of draw {draw.prompt.draw}. {n} shards with "
-            f"them are set aside in {draw.folder.path}; all others are kept. Try -P annotator_dtype=float32 (or bfloat16 for float16)."
+            f"{annotator.name} gave log probabilities that are not numbers for {draw.broken} texts of draw {draw.prompt.draw}. {draw.aside} shards "
+            f"with them are set aside in {draw.folder.path}; all others are kept. Try -P annotator_dtype=float32 (or bfloat16 for float16)."
         )
-    answers = draw.answers().set_index(KEY)
-    raw = answers.loc[row_keys].reset_index()
-    question = draw.folder.path.name
-    free = answers.loc[keys(CONTENT_FREE)].reset_index() if config.calibration == "contextual" else None
+    items, question = draw.items, draw.folder.path.name
+    row_keys = items.keys.take(pa.array(items.rows))
+    free = draw.folder.answers(pa.array(keys(CONTENT_FREE))) if config.calibration == "contextual" else None
     prior = log_mean(class_columns(free, label_set, RAW_LOG_PROBABILITY)) if free is not None else None
-    raw.insert(0, "example_id", list(examples["example_id"]))
+    raw = draw.folder.answers(row_keys)
+    raw.insert(0, "example_id", examples["example_id"].to_numpy(dtype=object))
     raw.insert(1, "draw", draw.prompt.draw)
+    raw["example_id"] = raw["example_id"].astype("str")
     table = calibrate(raw, label_set, str(config.calibration), prior)
+    del raw
     if config.repeats or "repeats" in table:
         table = with_repeats(table, label_set, config.repeats, config.temperature, seed)
     check("annotations", table, label_set)
-    unique, name = set(row_keys), digest([question, list(examples["example_id"]), row_keys])
-    asked, seconds = sum(int(made[KEY].isin(unique).sum()) for made in draw.made), sum(float(made["seconds"].sum()) for made in draw.made)
-    return Annotations(table, draw.prompt, question, name, asked, len(unique) - draw.fetched - asked, draw.fetched, seconds, free)
+    name = digest([question, _hash(table["example_id"]), _hash(table[KEY])])
+    reused = int((items.copies > 0).sum()) - draw.fetched - draw.asked
+    return Annotations(table, draw.prompt, question, name, draw.asked, reused, draw.fetched, draw.seconds, free)
+
+
+def _hash(column: pd.Series) -> str:
+    return content_hash(column.to_frame())
 
 
 def calibrate(raw: pd.DataFrame, label_set: Sequence[str], calibration: str, log_prior: np.ndarray | None = None) -> pd.DataFrame:

@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from project.annotators import NOT_NUMBERS, Annotator, Answers
 from project.prompt import Prompt
-from project.tables import RAW_LOG_PROBABILITY, digest, read_table, with_class_columns, write_table
+from project.tables import RAW_LOG_PROBABILITY, digest, with_class_columns, write_table
 
 READING = 2  # to be raised when the code comes to read other answers: answers on disk are then asked for anew
 KEY = "answer_key"
+_PORTION = 50_000  # rows hashed at once
 
 
 def question_digest(annotator: Annotator, prompt: Prompt) -> str:
@@ -30,6 +34,43 @@ def question_digest(annotator: Annotator, prompt: Prompt) -> str:
 def keys(items: Iterable[str]) -> list[str]:
     """The key of every text or example id: 128 bits of its BLAKE2b hash in hex."""
     return [hashlib.blake2b(item.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for item in items]
+
+
+class Items:
+    """The different texts, or example ids, of a column, in the order in which they first stand there; ``extra`` ones before them.
+
+    ``keys``: of each, an Arrow array ``(n,)``; ``rows`` ``(n_rows,)``: the place in it of every row of the column; ``copies`` ``(n,)``: how
+    often each stands in the column. Kept lean: a column may have millions of rows.
+    """
+
+    def __init__(self, column: pd.Series, extra: Sequence[str] = ()) -> None:
+        """``column``: without nulls."""
+        self._column, self._extra = column, list(extra)
+        parts = [pa.array(keys(column.iloc[start : start + _PORTION]), pa.string()) for start in range(0, len(column), _PORTION)]
+        encoded = pa.chunked_array([pa.array(keys(extra), pa.string()), *parts]).combine_chunks().dictionary_encode()
+        places = encoded.indices.to_numpy()
+        self.keys, self.rows = encoded.dictionary, places[len(self._extra) :]
+        self.copies = np.bincount(self.rows, minlength=len(self.keys))
+        self._first = np.empty(len(self.keys), dtype=np.int64)
+        self._first[places[::-1]] = np.arange(len(places))[::-1]
+
+    def __len__(self) -> int:
+        """How many different ones there are."""
+        return len(self.keys)
+
+    def at(self, places: npt.NDArray[np.int64]) -> list[str]:
+        """Those at ``places``."""
+        first = self._first[places]
+        texts = self._column.iloc[np.maximum(first - len(self._extra), 0)].tolist() if len(self._column) else [""] * len(first)
+        return [self._extra[position] if position < len(self._extra) else text for position, text in zip(first.tolist(), texts, strict=True)]
+
+    def names(self, places: npt.NDArray[np.int64]) -> list[str]:
+        """The keys of those at ``places``."""
+        return list(self.keys.take(pa.array(places)).to_pylist())
+
+    def places(self, table: pa.Table) -> npt.NDArray[np.int64]:
+        """The place of every row's key, -1 for a key that is none of these."""
+        return np.asarray(pc.index_in(table[KEY].combine_chunks(), value_set=self.keys).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def uniform(names: Sequence[str], n: int) -> npt.NDArray[np.float64]:
@@ -58,10 +99,16 @@ class AnswerFolder:
         """``folder``: its place, made at the first write."""
         self.path = folder
 
-    def load(self) -> pd.DataFrame | None:
-        """All answers in it, one row for each key; None where there is none."""
-        shards = [read_table(path) for path in sorted(self.path.glob("shard-*.parquet"))]
-        return pd.concat(shards, ignore_index=True).drop_duplicates(KEY, ignore_index=True) if shards else None
+    def load(self, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """All answers in it, or some of their columns; None where there is none. A key may stand more than once, with the same answer."""
+        shards = [pq.read_table(path, columns=columns) for path in sorted(self.path.glob("shard-*.parquet"))]
+        return pa.concat_tables(shards, promote_options="default") if shards else None
+
+    def answers(self, wanted: pa.Array) -> pd.DataFrame:
+        """The answers to the keys ``wanted``, in their order, all of which must be there."""
+        table = self.load()
+        assert table is not None  # noqa: S101
+        return table.take(pc.index_in(wanted, value_set=table[KEY].combine_chunks())).to_pandas()
 
     def write(self, table: pd.DataFrame) -> int:
         """Keep one shard. Where an answer is not a number the whole shard is set aside instead, and asked for again by the next run.

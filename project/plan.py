@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from project.annotators import Annotator
-from project.answers import KEY, AnswerFolder, answers_table, keys, question_digest
+from project.answers import KEY, AnswerFolder, Items, answers_table, question_digest
 from project.config import SpendConfig
 from project.prompt import Prompt
 from project.spend import price
@@ -45,12 +46,12 @@ def plan(
 ) -> list[DrawPlan]:
     """A plan of every draw. A few texts of the first draw with anything to ask are read, for about five seconds; their answers are kept."""
     annotator, per_token, plans = annotators[0], None, []
-    items = dict.fromkeys(examples[annotator.keyed_by])
-    unique = dict(zip(keys(items), items, strict=True))
+    items = Items(examples[annotator.keyed_by])
     for prompt in prompts:
         place = AnswerFolder(folder / question_digest(annotator, prompt))
-        known = place.load()
-        asked = {key: item for key, item in unique.items() if known is None or key not in set(known[KEY])}
+        known = place.load([KEY])
+        left = np.setdiff1d(np.arange(len(items)), [] if known is None else items.places(known))
+        asked = dict(zip(items.names(left), items.at(left), strict=True))
         probed = 0
         if asked and per_token is None:
             per_token, probed = _probe(annotator, prompt, asked, label_set, place)
@@ -65,7 +66,7 @@ def plan(
         sent = tokens * (size.requests if size else 0)
         cost = price(spend, prompt_tokens=sent, generated_tokens=generated, seconds=seconds)
         plans.append(
-            DrawPlan(prompt.draw, len(asked), len(unique) - len(asked), requests, tokens, reused, size.exact if size else True, seconds, cost, probed)
+            DrawPlan(prompt.draw, len(asked), len(items) - len(asked), requests, tokens, reused, size.exact if size else True, seconds, cost, probed)
         )
     return plans
 
