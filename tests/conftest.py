@@ -9,6 +9,11 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 
+_worker = os.environ.get("PYTEST_XDIST_WORKER")
+if _worker:  # a core for each: models take a thread for every core they may use, and threads that wait for one another's cores crawl
+    _cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_cores[int(_worker.removeprefix("gw")) % len(_cores)]})
+
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
