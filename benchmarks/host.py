@@ -40,7 +40,7 @@ def memory(settings: Settings, folder: str, report: Report) -> None:
         ]  # fmt: skip
     report.notes.append(
         "memory: distinct texts of 11 words, four classes, one draw, answers written to disk in shards of 2,048 and read into the annotations table; "
-        "the annotator takes its answers from a hash of the text. Peak: ru_maxrss of the process, imports and the examples table included."
+        "the annotator takes its answers from a hash of the text. Peak: resident memory of the process, imports and the examples table included."
     )
     report.rows.append(_tokenising(settings.repeats))
 
