@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import engines, host, vllm_engine
+from benchmarks import again, engines, host, vllm_engine
 from benchmarks.engines import Settings
 from benchmarks.machine import Report, Row, describe, load, table
 from benchmarks.workload import SHAPES, model_folder
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Settings, str, Report], None]] = {
     "lm_eval": engines.against_lm_eval,
     "vllm": vllm_engine.against_vllm,
     "memory": host.memory,
+    "again": again.again,
 }
 
 

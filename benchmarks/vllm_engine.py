@@ -46,6 +46,12 @@ def _measure(settings: Settings, folder: str, annotator: Any, report: Report) ->
     )
     chosen = vllm.SamplingParams(max_tokens=16, temperature=0.0, logprobs=TOP, structured_outputs=choice(choice=list(work.prompts[0].answers)))
     listed: dict[int, list[Any]] = {}
+    generate, inside, outside = engine.generate, list[float](), list[float]()
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        found: list[Any] = []
+        inside.append(wall(lambda: found.extend(generate(*arguments, **options))))
+        return found
 
     def fresh(work: Callable[[], Any]) -> float:
         """Seconds of ``work``, which finds no prefix in the engine's cache."""
@@ -58,9 +64,16 @@ def _measure(settings: Settings, folder: str, annotator: Any, report: Report) ->
         listed[repeat] = [one.outputs[0] for one in found]
         return took
 
+    def ours(repeat: int) -> float:
+        inside.clear()
+        took = fresh(lambda: reader.seconds(repeat))
+        outside.append(took - sum(inside) / settings.texts)
+        return took
+
+    engine.generate = timed
     sides: dict[str, Callable[[int], float]] = {
         "bare": lambda repeat: fresh(lambda: engine.generate(ids[repeat], [wanted] * settings.texts, use_tqdm=False)),
-        "ours": lambda repeat: fresh(lambda: reader.seconds(repeat)),
+        "ours": ours,
         "usual": usual,  # a batch of its own: vLLM's first model runner spoils logprobs=20 beside logprob_token_ids
     }
     for side in sides.values():  # kernels and grammar are made ready
@@ -69,10 +82,11 @@ def _measure(settings: Settings, folder: str, annotator: Any, report: Report) ->
 
     if len(tries[0].nodes) == 1:
         slower = statistics.median(one / other for one, other in zip(found["ours"], found["bare"], strict=True)) - 1
-        ours, bare = (f"{statistics.median(found[side]) * 1000:.3g} ms" for side in ("ours", "bare"))
-        report.rows.append(
-            Row(f"{name}: a text with vLLM, against bare LLM.generate on the same ids", ours, bare, f"{slower:+.1%}", "<= +5%", slower <= 0.05)
-        )
+        one, other = (f"{statistics.median(found[side]) * 1000:.3g} ms" for side in ("ours", "bare"))
+        measure = f"{name}: a text with vLLM, against bare LLM.generate on the same ids"
+        report.rows.append(Row(measure, one, other, f"{slower:+.1%}", "<= +5%", slower <= 0.05))
+    own, whole = statistics.median(outside[-settings.repeats :]), statistics.median(found["ours"])
+    report.rows.append(Row(f"{name}: of that outside LLM.generate", f"{own * 1000:.2g} ms", "", f"{own / whole:.1%}"))
     measure = f"{name}: a text with vLLM, against structured_outputs.choice with logprobs={TOP}"
     report.rows.append(faster(measure, found["ours"], found["usual"], target=1.0))
     report.rows += _lacking(name, reader, listed, tries[0].nodes[0].tokens)
@@ -92,10 +106,5 @@ def _lacking(name: str, reader: Reader, listed: dict[int, list[Any]], firsts: tu
     measure = f"{name}: label mass, median over texts"
     return [
         Row(measure, f"{np.median(ours):.3g}", f"{np.median(theirs):.3g} on the labels' first tokens, made to sum to 1 by the grammar", "not given"),
-        Row(
-            f"{name}: classes without a probability among the top {TOP}",
-            "0",
-            f"{missing.mean():.1%} of {missing.size}",
-            f"{missing.any(axis=1).mean():.1%} of texts",
-        ),
+        Row(f"{name}: classes that the top {TOP} leave out", "0", f"{missing.sum()} of {missing.size}", f"{missing.any(axis=1).mean():.1%} of texts"),
     ]

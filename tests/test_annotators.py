@@ -195,6 +195,17 @@ def test_weights_that_are_not_numbers_give_no_answer(tiny_llm, small_task):
     assert answers.error == ["the log probabilities are not numbers"]
 
 
+def test_a_gpu_out_of_memory_names_the_parameter_to_lower(tiny_llm, small_task, monkeypatch):
+    engine = engine_of(tiny_llm, annotator_batch_tokens=77)
+
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")  # as torch says it; there is no GPU here to fill
+
+    monkeypatch.setattr(engine, "_packed" if engine.packs else "_plain", full)
+    with pytest.raises(AssayError, match="ran out of GPU memory with 77 tokens .*Lower -P annotator_batch_tokens=.*answers on disk are kept"):
+        engine.read(prompt_for(small_task), ["text"])
+
+
 def test_nothing_is_loaded_before_the_first_read(tiny_llm):
     engine = engine_of(tiny_llm)
 
