@@ -6,7 +6,10 @@ tokens is not lost: it is one minus the label mass.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import multiprocessing.connection
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from vllm import LLM, SamplingParams
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from project.annotators import Answers, Size
 from project.annotators.tokens import PromptTokens
@@ -95,7 +99,8 @@ class VllmAnnotator:
 
     def _generate(self, prompts: list[dict[str, list[int]]], wanted: list[SamplingParams]) -> list[Any]:
         try:
-            return list(self.engine.generate(prompts, wanted, use_tqdm=False))
+            with _watched(self.engine):
+                return list(self.engine.generate(prompts, wanted, use_tqdm=False))
         except torch.OutOfMemoryError as error:
             raise AssayError(
                 f"{self.name} ran out of GPU memory. Lower -P annotator_batch_tokens=... or -P max_model_len=..., or raise -P tensor_parallel=...; "
@@ -105,6 +110,28 @@ class VllmAnnotator:
             if type(error).__name__ not in ("EngineDeadError", "EngineGenerateError"):
                 raise
             raise Incomplete(f"vLLM's engine died: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on.") from error
+
+
+@contextlib.contextmanager
+def _watched(engine: Any) -> Iterator[None]:
+    """While inside, the death of the engine's process ends the wait for its answers: vLLM 0.32 would wait for ever."""
+    core = engine.llm_engine.engine_core
+    manager = getattr(getattr(core, "resources", None), "engine_manager", None)
+    sentinels = [process.sentinel for process in getattr(manager, "processes", ())]
+    ours, theirs = multiprocessing.Pipe()
+
+    def watch() -> None:
+        if any(one in sentinels for one in multiprocessing.connection.wait([*sentinels, theirs])):
+            core.outputs_queue.put_nowait(EngineDeadError())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ours.close()
+        thread.join()
+        theirs.close()
 
 
 def _reads(node: Node) -> list[tuple[int, ...]]:
