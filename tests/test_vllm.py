@@ -1,6 +1,7 @@
 """The vLLM engine on the bundled model; runs where vLLM is installed: on GPU hosts, and on a laptop by `make test-vllm`."""
 
 import dataclasses
+import gc
 import importlib.util
 import os
 import signal
@@ -83,6 +84,8 @@ def test_an_engine_that_dies_says_so_and_that_nothing_is_lost(engines, small_tas
 
     with pytest.raises(Incomplete, match="vLLM's engine died: .*Answers on disk are kept; run again to go on"):
         engines[2].read(prompt_for(small_task, "name"), ["text"])
+    engines[2].close()
+    gc.collect()  # or the open context would be the next test's warning
 
 
 @pytest.mark.skipif(HAVE_VLLM, reason="vllm is installed here")
