@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from project.spend import Meter
 from project.stats.information import entropy_bounds_bits
 from project.tables import class_columns, content_hash, write_table
 from project.task import Task
-from project.tracking import QUESTION, Child, Tracker
+from project.tracking import QUESTION, Child, Tracker, read_table
 
+CONTENT_FREE = "content_free.parquet"
 SAMPLE = 100  # rows of a table that the UI shows
 SHOWN = {"accuracy": "accuracy", "macro_f1": "macro-F1", "label_mass": "label mass", "consistency": "consistency", "missing": "missing"}
 
@@ -82,11 +83,13 @@ def annotate_split(tracker: Tracker, asked: Asked, task: Task, split: str, n_dra
     examples, made, drawn = task.split(split), [], asked.prompts[:n_draws]
     names: list[str] = []
 
-    def fetch(question: str) -> list[pd.DataFrame]:
-        """Answers to the same question in finished runs of the store."""
-        found = [] if isinstance(asked.annotator, Recorded) else tracker.answered(question)
-        names.extend(run_id for run_id, _ in found)
-        return [raw_answers(table, task.label_set) for _, table in found]
+    def fetch(question: str) -> Iterator[pd.DataFrame]:
+        """Answers to the same question in finished runs of the store, those to content-free inputs among them."""
+        for run, table in () if isinstance(asked.annotator, Recorded) else tracker.answered(question):
+            names.append(run.run_id)
+            yield raw_answers(table, task.label_set)
+            if run.params["calibration"] == "contextual":
+                yield read_table(run.run_id, CONTENT_FREE)
 
     with Progress(f"annotate {split}", len(drawn) * len(examples), "texts") as progress:
         done = annotate(
@@ -160,8 +163,8 @@ def _log_annotations(tracker: Tracker, asked: Asked, task: Task, split: str, don
         files = {"prompt/prompt.txt": "prompt.txt", "prompt/prompt.json": "prompt.json", "prompt/demonstrations.parquet": "demonstrations.parquet"}
         files["annotations.parquet"] = "annotations.parquet"
         if done.content_free is not None:
-            write_table(folder / "content_free.parquet", done.content_free)
-            files["content_free.parquet"] = "content_free.parquet"
+            write_table(folder / CONTENT_FREE, done.content_free)
+            files[CONTENT_FREE] = CONTENT_FREE
         tracker.log_child(
             Child(
                 f"annotate {split} draw {done.prompt.draw:02d}", "annotation", done.digest, params, metrics,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from project.annotators import Annotator
-from project.answers import KEY, AnswerFolder, Items, answers_table, keys, question_digest, uniform
+from project.answers import KEY, AnswerFolder, Items, answers_table, keys, question_digest
 from project.config import AnnotateConfig
 from project.errors import AssayError, Incomplete
 from project.parallel import Task, share
@@ -29,8 +30,8 @@ CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
 
 Progress = Callable[[int], None]
-Fetch = Callable[[str], Sequence[pd.DataFrame]]
-"""Answers to a question (its digest) that somebody else has paid for already."""
+Fetch = Callable[[str], Iterable[pd.DataFrame]]
+"""Answers to a question (its digest) that somebody else has paid for already; no more are fetched than are needed."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def _open(annotator: Annotator, prompt: Prompt, items: Items, folder: Path, fetc
     place, here, fetched = AnswerFolder(folder / question), np.zeros(len(items), dtype=bool), 0
     known = place.load([KEY])
     if known is not None:
-        here[_there(items.places(known))] = True
+        places = items.places(known)
+        here[places[places >= 0]] = True
     for table in fetch(question) if fetch and not here.all() else ():
         found = items.places(pa.table({KEY: pa.array(table[KEY].tolist(), pa.string())}))
         new = (found >= 0) & ~here[found]
@@ -109,13 +111,11 @@ def _open(annotator: Annotator, prompt: Prompt, items: Items, folder: Path, fetc
             place.write(table[new])
             here[found[new]] = True
             fetched += int((items.copies[found[new]] > 0).sum())
+        if here.all():
+            break
     shards = [np.arange(start, min(start + annotator.shard_size, len(items))) for start in range(0, len(items), annotator.shard_size)]
     left = [shard[~here[shard]] for shard in shards]
     return _Draw(prompt, place, items, fetched, [shard for shard in left if len(shard)])
-
-
-def _there(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return places[places >= 0]
 
 
 def _work(
@@ -138,7 +138,7 @@ def _work(
         table = answers_table(names, answers, label_set, time.perf_counter() - began)
         broken = draw.folder.write(table)
         meter.add(len(table), int(table["prompt_tokens"].sum()) * answers.requests, answers.generated * len(table))
-        _can_be_calibrated(table, label_set, str(config.calibration))  # now rather than when all is paid for
+        _check_calibration(table, label_set, str(config.calibration))  # now rather than when all is paid for
         with lock:
             draw.broken, draw.aside = draw.broken + broken, draw.aside + bool(broken)
             draw.asked, draw.seconds = draw.asked + int((draw.items.copies[places] > 0).sum()), draw.seconds + float(table["seconds"].sum())
@@ -188,7 +188,7 @@ def calibrate(raw: pd.DataFrame, label_set: Sequence[str], calibration: str, log
     names = np.array([*label_set, None], dtype=object)
     labels = names[raw["answer"].to_numpy()]
     if calibration != "none":
-        _can_be_calibrated(raw, label_set, calibration)
+        _check_calibration(raw, label_set, calibration)
         answered = raw["answer"].to_numpy() >= 0
         prior = log_mean(values[answered]) if calibration == "batch" or log_prior is None else log_prior
         if np.isnan(prior).any():
@@ -201,7 +201,7 @@ def calibrate(raw: pd.DataFrame, label_set: Sequence[str], calibration: str, log
     return with_class_columns(kept.assign(label=pd.Series(labels, index=raw.index, dtype="str")), values, label_set)
 
 
-def _can_be_calibrated(raw: pd.DataFrame, label_set: Sequence[str], calibration: str) -> None:
+def _check_calibration(raw: pd.DataFrame, label_set: Sequence[str], calibration: str) -> None:
     unknown = np.isnan(class_columns(raw, label_set, RAW_LOG_PROBABILITY)).any(axis=1) & (raw["answer"].to_numpy() >= 0)
     if calibration != "none" and unknown.any():
         raise AssayError(
@@ -221,10 +221,16 @@ def with_repeats(table: pd.DataFrame, label_set: Sequence[str], n: int, temperat
         values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
         if np.isnan(values).any():
             raise AssayError("repeats need every class's probability, or an annotator that samples. Use -P repeats=0.")
-        drawn = sample(values, uniform([f"{seed}:{draw}:{key}" for draw, key in zip(table["draw"], table[KEY], strict=True)], n), temperature)
+        drawn = sample(values, _uniform([f"{seed}:{draw}:{key}" for draw, key in zip(table["draw"], table[KEY], strict=True)], n), temperature)
         table = table.assign(repeats=[row.tolist() for row in drawn])
     drawn = np.array(table["repeats"].tolist(), dtype=np.int64).reshape(len(table), -1)
     return table.assign(consistency=label_counts(drawn.T, len(label_set)).max(axis=1) / drawn.shape[1])
+
+
+def _uniform(names: Sequence[str], n: int) -> npt.NDArray[np.float64]:
+    """``n`` numbers in [0, 1) for every name, ``(n_names, n)``, that depend on the name alone: 53 bits each of its SHAKE-256."""
+    bits = b"".join(hashlib.shake_256(name.encode()).digest(8 * n) for name in names)
+    return np.asarray((np.frombuffer(bits, dtype="<u8").reshape(len(names), n) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def raw_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:

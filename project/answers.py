@@ -44,7 +44,7 @@ class Items:
     """
 
     def __init__(self, column: pd.Series, extra: Sequence[str] = ()) -> None:
-        """``column``: without nulls."""
+        """``column``: one row at least, no nulls."""
         self._column, self._extra = column, list(extra)
         parts = [pa.array(keys(column.iloc[start : start + _PORTION]), pa.string()) for start in range(0, len(column), _PORTION)]
         encoded = pa.chunked_array([pa.array(keys(extra), pa.string()), *parts]).combine_chunks().dictionary_encode()
@@ -61,7 +61,7 @@ class Items:
     def at(self, places: npt.NDArray[np.int64]) -> list[str]:
         """Those at ``places``."""
         first = self._first[places]
-        texts = self._column.iloc[np.maximum(first - len(self._extra), 0)].tolist() if len(self._column) else [""] * len(first)
+        texts = self._column.iloc[np.maximum(first - len(self._extra), 0)].tolist()
         return [self._extra[position] if position < len(self._extra) else text for position, text in zip(first.tolist(), texts, strict=True)]
 
     def names(self, places: npt.NDArray[np.int64]) -> list[str]:
@@ -71,12 +71,6 @@ class Items:
     def places(self, table: pa.Table) -> npt.NDArray[np.int64]:
         """The place of every row's key, -1 for a key that is none of these."""
         return np.asarray(pc.index_in(table[KEY].combine_chunks(), value_set=self.keys).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def uniform(names: Sequence[str], n: int) -> npt.NDArray[np.float64]:
-    """``n`` numbers in [0, 1) for every name, ``(n_names, n)``, that depend on the name alone: 53 bits each of its SHAKE-256."""
-    bits = b"".join(hashlib.shake_256(name.encode()).digest(8 * n) for name in names)
-    return np.asarray((np.frombuffer(bits, dtype="<u8").reshape(len(names), n) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def answers_table(item_keys: Sequence[str], answers: Answers, label_set: Sequence[str], seconds: float) -> pd.DataFrame:

@@ -62,7 +62,8 @@ def plan(
         prefix = size.prefix if size else 0
         reused = tokens - prefix * (len(asked) - 1) if asked else 0
         requests, generated = (len(asked) * n for n in ((size.requests, size.generated) if size else (0, 0)))
-        seconds = reused * (per_token or 0.0) / len(set(map(id, annotators)))
+        copies = len(set(map(id, annotators)))  # one that stands there several times is asked several things at once, as in the probe
+        seconds = reused * (per_token or 0.0) / copies
         sent = tokens * (size.requests if size else 0)
         cost = price(spend, prompt_tokens=sent, generated_tokens=generated, seconds=seconds)
         plans.append(

@@ -22,6 +22,7 @@ import torch
 from project.config import FinetuneConfig
 from project.errors import AssayError, Incomplete
 from project.finetune import Encoder, Epoch, Tokens, Training, predict, predictions_table, train
+from project.host import cpu_cores
 from project.tables import check, new_folder, read_table, write_atomically, write_table
 
 PREDICTIONS, RESULT = "predictions.parquet", "result.json"
@@ -55,7 +56,7 @@ class SeedResult:
 
 def default_workers() -> int:
     """How many seeds to train at once: one on a GPU, else one on each CPU core this process may use."""
-    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    return 1 if torch.cuda.is_available() else cpu_cores()
 
 
 def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Callable[[int], None]) -> Iterator[tuple[Job, SeedResult]]:

@@ -1,4 +1,4 @@
-"""What annotation costs: a meter that stops it at a limit, and a plan of what it will take."""
+"""What annotation costs: prices, and a meter that stops it at a limit."""
 
 from __future__ import annotations
 

@@ -97,12 +97,12 @@ class Tracker:
         """Log ``metrics`` to the root run in one request."""
         self._client.log_batch(self.run_id, metrics=_metrics(metrics, 0))
 
-    def answered(self, question: str) -> list[tuple[str, pd.DataFrame]]:
-        """Ids and annotations tables of finished runs, in any experiment of the store, whose tag ``assay.question`` is this one."""
+    def answered(self, question: str) -> Iterator[tuple[Record, pd.DataFrame]]:
+        """Finished runs, in any experiment of the store, whose tag ``assay.question`` is this one, and their annotations tables, newest first."""
         ids = [experiment.experiment_id for experiment in self._client.search_experiments()]
         filter_string = f"tags.`{QUESTION}` = '{question}' AND tags.`{SCHEMA}` = '{SCHEMA_VERSION}' AND attributes.status = 'FINISHED'"
-        found = self._client.search_runs(ids, filter_string, max_results=100, order_by=["attributes.start_time DESC"])
-        return [(str(run.info.run_id), read_table(run.info.run_id, "annotations.parquet")) for run in found]
+        for run in self._client.search_runs(ids, filter_string, max_results=100, order_by=["attributes.start_time DESC"]):
+            yield _record(run), read_table(run.info.run_id, "annotations.parquet")
 
     def open_command(self) -> str:
         """The command, or the address, that opens the MLflow UI on the root run."""

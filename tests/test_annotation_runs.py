@@ -59,6 +59,17 @@ def test_answers_of_a_finished_run_in_the_store_are_reused_where_the_workspace_i
     assert children(first, "annotation")[0].run_id in said
 
 
+def test_answers_to_content_free_inputs_are_reused_too(params, store, no_model):
+    annotate.annotate(params("annotate", calibration="contextual"))
+    first = latest_root("annotation set")
+    (store / "work").rename(store / "elsewhere")
+
+    no_model()
+    annotate.annotate(params("annotate", calibration="contextual"))
+
+    assert tables(latest_root("annotation set")) == tables(first)
+
+
 def test_a_draw_logs_prompt_demonstrations_log_probabilities_and_what_it_took(params, store):
     (store / "mine.txt").write_text("{task_description}\n{label_description}\n{demonstrations}\n>> {input_text}\n=>")
     annotate.annotate(

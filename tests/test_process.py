@@ -35,7 +35,7 @@ class Telling:
         return dataclasses.replace(Answers.read(np.log([[0.25, 0.25]]), np.zeros(1, bool), np.array([os.getpid()])), error=[visible])
 
     def size(self, prompt, items):
-        return Size(1, np.ones(len(items), dtype=np.int64), 1, exact=True)
+        return Size(os.getpid(), np.ones(len(items), dtype=np.int64), 1, exact=True)
 
     def close(self):
         pass
@@ -57,6 +57,7 @@ def test_it_reads_in_another_process_on_its_own_gpus(telling):
     assert answers.prompt_tokens[0] != os.getpid()
     assert answers.prompt_tokens[0] == telling.read(PROMPT, ["text"]).prompt_tokens[0]
     assert answers.error == ["3,4"]
+    assert telling.size(PROMPT, ["text"]).prefix == answers.prompt_tokens[0]  # or the model would be loaded here, beside the processes
 
 
 def test_the_death_of_its_process_is_said_and_the_next_read_starts_another(telling):

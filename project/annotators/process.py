@@ -17,24 +17,33 @@ from project.prompt import Prompt
 
 
 class ProcessAnnotator:
-    """The same annotator as ``front``, which is never asked to read itself; the process starts at the first read."""
+    """The same annotator as ``front``, which only lends its name: what loads a model is done in the process, which starts at the first call."""
 
     def __init__(self, front: Annotator, opener: Any, devices: str | None) -> None:
         """``opener``: a picklable call that makes the annotator in its process; ``devices``: its ``CUDA_VISIBLE_DEVICES``, if any."""
         self.name, self.keyed_by, self.shard_size = front.name, front.keyed_by, front.shard_size
         self.identity: Mapping[str, str] = front.identity
-        self._front, self._opener, self._devices = front, opener, devices
+        self._opener, self._devices = opener, devices
         self._pipe: Connection | None = None
         self._process: Any = None
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotators.Annotator`."""
+        answers: Answers = self._call("read", prompt, items)
+        return answers
+
+    def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
+        """See :class:`project.annotators.Annotator`."""
+        size: Size = self._call("size", prompt, items)
+        return size
+
+    def _call(self, method: str, prompt: Prompt, items: Sequence[str]) -> Any:
         if self._pipe is None:
             self._start()
         assert self._pipe is not None  # noqa: S101
         try:
-            self._pipe.send((prompt, list(items)))
-            answer = self._pipe.recv()
+            self._pipe.send((method, prompt, list(items)))
+            error, answer = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(5)
             where = f" on GPU {self._devices}" if self._devices else ""
@@ -43,14 +52,9 @@ class ProcessAnnotator:
                 f"the process of {self.name}{where} died (exit code {code}; -9 is often the machine out of memory). Answers on disk are kept; "
                 "run again to go on."
             ) from None
-        if isinstance(answer, Answers):
-            return answer
-        kind, message = answer
-        raise {"AssayError": AssayError}.get(kind, Incomplete)(message)
-
-    def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
-        """See :class:`project.annotators.Annotator`."""
-        return self._front.size(prompt, items)
+        if error:
+            raise error(answer)
+        return answer
 
     def close(self) -> None:
         """See :class:`project.annotators.Annotator`."""
@@ -80,16 +84,16 @@ def _serve(pipe: Connection, opener: Any, devices: str | None) -> None:
     annotator: Annotator | None = None
     while True:
         try:
-            prompt, items = pipe.recv()
+            method, prompt, items = pipe.recv()
         except EOFError:
             break
         try:
             annotator = annotator or opener()
-            pipe.send(annotator.read(prompt, items))
-        except (AssayError, Incomplete) as error:
-            pipe.send((type(error).__name__, str(error)))
+            pipe.send((None, getattr(annotator, method)(prompt, items)))
+        except AssayError as error:
+            pipe.send((Incomplete if isinstance(error, Incomplete) else AssayError, str(error)))
         except Exception as error:  # whatever it is, the parent must hear of it
             traceback.print_exc()
-            pipe.send(("Incomplete", f"{type(error).__name__}: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on."))
+            pipe.send((Incomplete, f"{type(error).__name__}: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on."))
     if annotator:
         annotator.close()

@@ -96,22 +96,23 @@ class PromptTokens:
         head, tail = self._chat(prompt) if prompt.chat else (self._begin(), ())
         kept = next((kept for kept in _places(prompt.before) if self._splits(prompt, kept)), prompt.before)
         (ahead,) = self.encode([prompt.before.removesuffix(kept)])
-        whole = prompt.render("text")
-        row, *full = self.encode([whole, *(whole if prompt.chat else whole + answer for answer in prompt.answers)])
-        if prompt.chat:
-            tails = self.encode(prompt.answers)
-        else:
-            tails = [ids[len(row) :] for ids in full]
-            for ids, rest, answer in zip(full, tails, prompt.answers, strict=True):
-                if ids[: len(row)] != row or not rest:
-                    raise AssayError(
-                        f"label {answer.strip()!r} melts into the end of the prompt in the tokenizer of {self._name}. Use another label_style, other "
-                        "label names, or a template that ends otherwise."
-                    )
+        tails = self.encode(prompt.answers) if prompt.chat else self._tails(prompt)
         for rest, answer in zip(tails, prompt.answers, strict=True):
             if self._tokenizer.unk_token_id is not None and self._tokenizer.unk_token_id in rest:
                 raise AssayError(f"label {answer.strip()!r} cannot be written in the tokenizer of {self._name}. Use -P label_style=letter.")
         return _Plan((*head, *ahead), kept, tail, LabelTrie(tails, prompt.answers, self._ends(prompt, tails)))
+
+    def _tails(self, prompt: Prompt) -> list[list[int]]:
+        """The tokens of every answer behind a plain prompt."""
+        whole = prompt.render("text")
+        row, *full = self.encode([whole, *(whole + answer for answer in prompt.answers)])
+        for ids, answer in zip(full, prompt.answers, strict=True):
+            if ids[: len(row)] != row or len(ids) == len(row):
+                raise AssayError(
+                    f"label {answer.strip()!r} melts into the end of the prompt in the tokenizer of {self._name}. Use another label_style, other "
+                    "label names, or a template that ends otherwise."
+                )
+        return [ids[len(row) :] for ids in full]
 
     def _splits(self, prompt: Prompt, kept: str) -> bool:
         """Whether the prompt can be tokenised apart where ``kept``, the end of ``before``, begins, whatever the text."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from project.annotators import Answers, Size
@@ -32,7 +32,7 @@ _SAMPLE = ([5, 9, 7, 11, 6], [8, 12, 5], [10, 6, 13], [3, 4, 8, 4])  # a prefix,
 
 
 class TransformersAnnotator:
-    """A causal LM and its tokenizer. Float32 is the only dtype in which answers do not depend on batching (to 1e-5)."""
+    """A causal LM and its tokenizer. Float32 is the only dtype in which answers do not depend on batching (to 1e-4 in log probability)."""
 
     keyed_by = "text"
     shard_size = 64
@@ -41,8 +41,9 @@ class TransformersAnnotator:
         """Find the model that ``config`` names; it is loaded at the first read."""
         self._config, self._source = config, annotator_source(config.annotator_model, config.annotator_revision)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        auto = "bfloat16" if self._device == "cuda" else faster_dtype()
-        self.dtype = config.annotator_dtype if config.annotator_dtype != AUTO else auto
+        self.dtype = config.annotator_dtype
+        if self.dtype == AUTO:
+            self.dtype = "bfloat16" if self._device == "cuda" else faster_dtype()
         self._batch_tokens = config.annotator_batch_tokens or (8192 if self._device == "cuda" else 512)
         self.name = self._source.name
         self.identity: Mapping[str, str] = {
@@ -75,8 +76,6 @@ class TransformersAnnotator:
         """The model's tokenizer."""
         with _Loading(self._source), quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(self._source.location, revision=self._source.revision)
-            from transformers import AutoConfig
-
             settings = AutoConfig.from_pretrained(self._source.location, revision=self._source.revision).get_text_config()
         # models without learnt or rotary positions, such as BLOOM, state no limit: 2048 is what they were trained on
         limit = int(getattr(settings, "max_position_embeddings", None) or min(tokenizer.model_max_length, 2048))

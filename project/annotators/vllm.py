@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from vllm import LLM, SamplingParams
-from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from project.annotators import Answers, Size
 from project.annotators.tokens import PromptTokens
@@ -106,9 +106,7 @@ class VllmAnnotator:
                 f"{self.name} ran out of GPU memory. Lower -P annotator_batch_tokens=... or -P max_model_len=..., or raise -P tensor_parallel=...; "
                 "answers on disk are kept."
             ) from error
-        except Exception as error:  # a dead engine core raises what it likes
-            if type(error).__name__ not in ("EngineDeadError", "EngineGenerateError"):
-                raise
+        except (EngineDeadError, EngineGenerateError) as error:
             raise Incomplete(f"vLLM's engine died: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on.") from error
 
 
