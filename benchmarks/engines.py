@@ -90,7 +90,7 @@ def against_generate(settings: Settings, folder: str, report: Report) -> None:
     report.rows.append(_noise(name, readers))
     if len(tries[0].nodes) == 1:
         report.rows.append(_agreement(name, readers["float32"], scores, tries[0].nodes[0].tokens))
-    packed = ", ".join(f"{dtype} {'yes' if annotator.packs else 'no'}" for dtype, annotator in ours.items())
+    packed = ", ".join(f"{dtype} {'yes' if annotator.packed else 'no'}" for dtype, annotator in ours.items())
     for dtype, annotator in ours.items():
         report.rows += gpu_rows(f"{name}: {dtype}", statistics.median(found[dtype]), settings.price_hour)
         annotator.close()

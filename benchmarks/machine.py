@@ -100,16 +100,16 @@ def synchronize() -> None:
 def gemm_peak(dtype: str, seconds: float = 1.0) -> Peak:
     """The fastest of many large matrix products in ``dtype`` on the GPU, or else on all CPU threads.
 
-    A CPU build of torch can hold two libraries that multiply float32, MKL behind ``torch.mm`` and oneDNN behind
-    ``mkldnn_linear``, and which of them is faster depends on the maker of the CPU: the machine's peak is that of the faster one.
+    A CPU build of torch can hold two libraries, MKL behind ``torch.mm`` in float32 and oneDNN behind its prepacked linear layers,
+    and which of them is faster depends on the maker of the CPU: the machine's peak is that of the faster one.
     """
     kind, device = getattr(torch, dtype), "cuda" if torch.cuda.is_available() else "cpu"
     side = _SIDE * 4 if device == "cuda" else _SIDE
     a, b = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
     ways: dict[str, Callable[[], Any]] = {"torch.mm": lambda: torch.mm(a, b)}
-    if device == "cpu" and dtype == "float32" and torch.backends.mkldnn.is_available():
-        blocked_a, blocked_b = a.to_mkldnn(), b.to_mkldnn()
-        ways["oneDNN"] = lambda: torch._C._nn.mkldnn_linear(blocked_a, blocked_b, None)
+    if device == "cpu" and torch.backends.mkldnn.is_available():
+        packed = torch.ops.mkldnn._reorder_linear_weight(b, side)
+        ways["oneDNN"] = lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], "")
     rates = {}
     with torch.inference_mode():
         for name, way in ways.items():

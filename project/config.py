@@ -83,7 +83,7 @@ class AnnotateConfig(Stage):
         choices=(AUTO, "float32", "bfloat16", "float16"),
     )  # fmt: skip
     annotator_batch_tokens: int | None = parameter(
-        None, "tokens in one forward pass of the annotator; auto: 512 on a CPU, 8192 on a GPU with transformers, vLLM's own", at_least=16
+        None, "tokens in one forward pass of the annotator; auto: 1024 on a CPU, 8192 on a GPU with transformers, vLLM's own", at_least=16
     )
     calibration: str | None = parameter(
         None, "divide the class probabilities by a prior: none, contextual or batch; auto: the card's, else none",

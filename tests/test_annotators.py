@@ -55,7 +55,7 @@ def read_by_hand(engine, prompt, text):
 @pytest.mark.parametrize("style", ["name", "integer", "letter"])
 def test_answers_equal_the_definition_one_text_at_a_time(engine, small_task, style):
     prompt, texts = prompt_for(small_task, style), list(small_task.split("train")["text"][:9])
-    assert engine.packs
+    assert engine.packed
 
     answers = engine.read(prompt, texts)
 
@@ -85,7 +85,7 @@ def test_labels_that_begin_alike_are_read_exactly_through_the_trie(engine, small
 @pytest.mark.parametrize(("style", "chat"), [("name", False), ("integer", False), ("name", True)])
 def test_the_bundled_model_equals_the_definition(bundled, small_task, style, chat):
     texts, prompt = list(small_task.split("train")["text"][:3]), prompt_for(small_task, style, n=3, chat=chat)
-    assert bundled.packs
+    assert bundled.packed
 
     answers = bundled.read(prompt, texts)
 
@@ -162,7 +162,7 @@ def test_a_model_without_plain_full_attention_is_read_unpacked(tiny_llm, small_t
 
     answers = engine.read(prompt, texts)
 
-    assert not engine.packs
+    assert engine.packed is None
     for index, text in enumerate(texts):
         assert answers.log_probabilities[index] == pytest.approx(read_by_hand(engine, prompt, text)[0], abs=1e-4)
 
@@ -179,7 +179,7 @@ def test_a_model_whose_positions_are_not_given_by_ids_is_read_unpacked(tiny_llm,
 
     answers = engine.read(prompt, texts)
 
-    assert not engine.packs
+    assert engine.packed is None
     for index, text in enumerate(texts):
         assert answers.log_probabilities[index] == pytest.approx(read_by_hand(engine, prompt, text)[0], abs=1e-4)
 
@@ -187,7 +187,7 @@ def test_a_model_whose_positions_are_not_given_by_ids_is_read_unpacked(tiny_llm,
 def test_weights_that_are_not_numbers_give_no_answer(tiny_llm, small_task):
     engine = engine_of(tiny_llm)
     with torch.no_grad():
-        engine.model.lm_head.weight[:] = float("nan")
+        engine.model.model.norm.weight[:] = float("nan")
 
     answers = engine.read(prompt_for(small_task), ["text"])
 
@@ -201,7 +201,7 @@ def test_a_gpu_out_of_memory_names_the_parameter_to_lower(tiny_llm, small_task, 
     def full(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")  # as torch says it; there is no GPU here to fill
 
-    monkeypatch.setattr(engine, "_packed" if engine.packs else "_plain", full)
+    monkeypatch.setattr(engine, "_reads", full)
     with pytest.raises(AssayError, match="ran out of GPU memory with 77 tokens .*Lower -P annotator_batch_tokens=.*answers on disk are kept"):
         engine.read(prompt_for(small_task), ["text"])
 

@@ -23,7 +23,7 @@ FP32 = AnnotateConfig(annotator_dtype="float32", max_model_len=2048)
 def engines():
     """Transformers packed, transformers one text at a time, vLLM."""
     packed, plain = (open_engine(FP32) for _ in range(2))
-    plain.__dict__.update(packs=False, _batch_tokens=1)
+    plain.__dict__.update(packed=None, _batch_tokens=1)
     vllm = open_engine(dataclasses.replace(FP32, annotator="vllm"))
     yield packed, plain, vllm
     vllm.close()

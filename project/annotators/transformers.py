@@ -1,9 +1,9 @@
 """Annotate with a causal language model in transformers: one forward pass for many texts, no sampling.
 
-The instruction and the demonstrations are the same for every text of a draw, so their keys and values are computed once.
-The texts follow one another in one row without padding, behind a mask that lets every text see the prefix and itself alone;
-the inner nodes of the label trie follow their text in the same row. Models for which that is not exact (a cache that is
-not plain full attention, positions that are not given by ids) are read in padded batches of whole prompts.
+The instruction and the demonstrations are the same for every text of a draw, so their keys and values are computed once, and
+the texts follow one another in one row without padding; the inner nodes of the label trie follow their text in the same row
+(:mod:`project.annotators.packed`). Models for which that is not exact (a cache that is not plain full attention, positions that
+are not given by ids) are read in padded batches of whole prompts.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from project.annotators import Answers, Size
+from project.annotators.packed import PackedModel, prepack
 from project.annotators.tokens import PromptTokens
 from project.annotators.trie import LabelTrie
 from project.config import AnnotateConfig
 from project.errors import AssayError
-from project.host import cpu_cores, faster_dtype
+from project.host import cpu_cores, faster_dtype, keep_freed_memory
 from project.models import ModelSource, annotator_source, quiet_transformers
 from project.parameters import AUTO
 from project.prompt import Prompt
@@ -44,7 +45,7 @@ class TransformersAnnotator:
         self.dtype = config.annotator_dtype
         if self.dtype == AUTO:
             self.dtype = "bfloat16" if self._device == "cuda" else faster_dtype()
-        self._batch_tokens = config.annotator_batch_tokens or (8192 if self._device == "cuda" else 512)
+        self._batch_tokens = config.annotator_batch_tokens or (8192 if self._device == "cuda" else 1024)
         self.name = self._source.name
         self.identity: Mapping[str, str] = {
             "engine": "transformers", "model": self._source.identity, "dtype": self.dtype, "device": self._device,
@@ -52,13 +53,13 @@ class TransformersAnnotator:
             **({} if self.dtype == "float32" else {"batch_tokens": str(self._batch_tokens)}),
             **({"max_model_len": str(config.max_model_len)} if config.max_model_len else {}),
         }  # fmt: skip
-        self._prefix: tuple[tuple[int, ...], DynamicCache | None] = ((), None)
 
     @functools.cached_property
     def model(self) -> Any:
         """The model, on the GPU where there is one."""
         if self._device == "cpu":
             torch.set_num_threads(cpu_cores())
+            keep_freed_memory()
         with _Loading(self._source), quiet_transformers():
             made: Any = AutoModelForCausalLM.from_pretrained(
                 self._source.location, revision=self._source.revision, dtype=getattr(torch, self.dtype), use_safetensors=True,
@@ -69,7 +70,9 @@ class TransformersAnnotator:
             raise AssayError(
                 f"annotator_model {self.name} is no causal language model: its weights lack {min(loaded['missing_keys'])}. Name a generative model."
             )
-        return model.to(self._device).eval()
+        model = model.to(self._device).eval()
+        prepack(model, self._batch_tokens)
+        return model
 
     @functools.cached_property
     def tokens(self) -> PromptTokens:
@@ -88,17 +91,16 @@ class TransformersAnnotator:
 
     def close(self) -> None:
         """See :class:`project.annotators.Annotator`."""
-        self.__dict__.pop("model", None)
-        self._prefix = ((), None)
+        for name in ("packed", "model"):
+            self.__dict__.pop(name, None)
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotators.Annotator`."""
         trie, fitted = self.tokens.trie(prompt), self.tokens.fit(prompt, items)
         reads = np.empty((len(items), trie.n_reads))
-        forward = self._packed if self.packs else self._plain
         try:
-            for chunk in self._chunks(fitted.suffixes, len(trie.nodes) - 1, 0 if self.packs else len(fitted.prefix)):
-                reads[chunk] = forward(fitted.prefix, [fitted.suffixes[index] for index in chunk], trie)
+            for chunk in self._chunks(fitted.suffixes, len(trie.nodes) - 1, 0 if self.packed else len(fitted.prefix)):
+                reads[chunk] = self._reads(fitted.prefix, [fitted.suffixes[index] for index in chunk], trie)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise AssayError(
@@ -115,7 +117,8 @@ class TransformersAnnotator:
         chunk: list[int] = []
         filled = 0
         for index, size in zip(order, sizes, strict=True):
-            if (chunk and filled + size > most + size / 2) or (filled + size > self._batch_tokens and chunk):
+            full = filled + size > min(most + size / 2, self._batch_tokens)
+            if chunk and (full or (len(chunk) + 1) * size > 2 * (filled + size)):  # padding, where there is any, at most doubles a chunk
                 yield chunk
                 chunk, filled = [], 0
             chunk.append(index)
@@ -123,29 +126,15 @@ class TransformersAnnotator:
         if chunk:
             yield chunk
 
-    @torch.inference_mode()
-    def _packed(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie) -> np.ndarray:
-        """The trie's reads ``(n, n_reads)``, all texts in one row behind the prefix's keys and values."""
-        device, inner, start = self._device, trie.nodes[1:], len(prefix)
-        lengths = torch.tensor([len(suffix) for suffix in suffixes])
-        sizes = lengths + len(inner)
-        ids = [token for suffix in suffixes for token in (*suffix, *(node.path[-1] for node in inner))]
-        depths = torch.tensor([len(node.path) - 1 for node in inner], dtype=torch.long)
-        positions = torch.cat([torch.cat([torch.arange(int(n)), int(n) + depths]) for n in lengths]) + start
-        mask = _mask(sizes, trie)
-        mask = torch.cat([torch.ones(len(ids), start, dtype=torch.bool), mask], dim=1)
-        ends = sizes.cumsum(0) - len(inner) - 1
-        places = (ends[:, None] + torch.arange(len(inner) + 1)).flatten()
-        output = self.model(
-            input_ids=torch.tensor([ids], device=device), attention_mask=mask[None, None].to(device), position_ids=positions[None].to(device),
-            past_key_values=self._cached(prefix), use_cache=True, logits_to_keep=places.to(device),
-        )  # fmt: skip
-        logs = output.logits[0].float().log_softmax(-1).reshape(len(suffixes), len(trie.nodes), -1)
-        return _gather(logs, trie)
+    def _reads(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie) -> np.ndarray:
+        """The trie's reads ``(n, n_reads)`` of texts that make one forward pass."""
+        if self.packed is None:
+            return self._plain(prefix, suffixes, trie)
+        return _gather(self.packed.logs(prefix, suffixes, trie), trie)
 
     @torch.inference_mode()
     def _plain(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie) -> np.ndarray:
-        """The same reads from whole prompts, one row for each text and node of the trie, padded at the end."""
+        """The reads from whole prompts, one row for each text and node of the trie, padded at the end."""
         rows = [[*prefix, *suffix, *node.path] for suffix in suffixes for node in trie.nodes]
         width = max(map(len, rows))
         ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self._device)
@@ -156,51 +145,36 @@ class TransformersAnnotator:
         logs = output.logits[torch.arange(len(rows), device=self._device), index].float().log_softmax(-1)
         return _gather(logs.reshape(len(suffixes), len(trie.nodes), -1), trie)
 
-    def _cached(self, prefix: Sequence[int]) -> DynamicCache:
-        """A cache that begins with the keys and values of ``prefix``, which are computed when they are not at hand."""
-        cache = DynamicCache(config=self.model.config)
-        if self._prefix[0] != tuple(prefix) or self._prefix[1] is None:
-            if prefix:
-                self.model(input_ids=torch.tensor([list(prefix)], device=self._device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-            self._prefix = (tuple(prefix), cache)
-            cache = DynamicCache(config=self.model.config)
-        layers: Any = self._prefix[1].layers if prefix and self._prefix[1] is not None else ()
-        for index, layer in enumerate(layers):
-            cache.update(layer.keys, layer.values, index)
-        return cache
-
     @functools.cached_property
-    def packs(self) -> bool:
-        """Whether packing is exact for this model: tried once on four short rows of tokens.
+    def packed(self) -> PackedModel | None:
+        """The model over rows of texts; None where that is not exact for it, which is tried once on four short rows of tokens.
 
         Every layer's cache must be plain full attention; a text must be read as if it stood alone; and what another text
         in the row says must not move it.
         """
         if not all(type(layer) is DynamicLayer for layer in DynamicCache(config=self.model.config).layers):
-            return False
+            return None
         middle = int(self.model.config.get_text_config().vocab_size) // 2  # ordinary tokens: the first ones are often control tokens
         prefix, one, other, behind = ([middle + token for token in row] for row in _SAMPLE)
         trie = LabelTrie([(middle,), (middle + 1, middle), (middle + 1, middle + 1)], "abc", ())
-        try:
-            packed, moved = self._packed(prefix, [one, behind], trie), self._packed(prefix, [other, behind], trie)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError):  # a model that takes no such mask or positions says so in many ways
-            return False
-        finally:
-            self._prefix = ((), None)
         alone = np.concatenate([self._plain(prefix, [text], trie) for text in (one, behind)])
-        return bool(np.abs(packed - alone).max() < _TOLERANCE[self.dtype] and np.abs(packed[1] - moved[1]).max() < 1e-5)
-
-
-def _mask(sizes: torch.Tensor, trie: LabelTrie) -> torch.Tensor:
-    """Who sees whom in a row of texts of ``sizes`` tokens: its own text up to itself, and a node of the trie its ancestors alone."""
-    segment = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-    mask = (segment[:, None] == segment[None]).tril_()
-    inner = [node.path for node in trie.nodes[1:]]
-    if inner:
-        sees = torch.tensor([[path[: len(other)] == other for other in inner] for path in inner])
-        for end in sizes.cumsum(0).tolist():
-            mask[end - len(inner) : end, end - len(inner) : end] = sees
-    return mask
+        attention = self.model.config.get_text_config()._attn_implementation
+        try:
+            packed = PackedModel(self.model, split=self._device == "cpu")
+            row, moved = (_gather(packed.logs(prefix, [text, behind], trie), trie) for text in (one, other))
+            exact = np.abs(row - alone).max() < _TOLERANCE[self.dtype] and np.abs(row[1] - moved[1]).max() < 1e-5
+        except (
+            RuntimeError,
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            NotImplementedError,
+        ):  # a model that takes no such row says so in many ways
+            exact = False
+        if not exact:
+            self.model.set_attn_implementation(attention)
+        return packed if exact else None
 
 
 def _gather(logs: torch.Tensor, trie: LabelTrie) -> np.ndarray:
