@@ -16,7 +16,7 @@ ORDER = [
     ("finetune", "seeds"),
     ("evaluate",),
 ]
-TORCH = {"finetune", "seeds", "models", "host", "annotators/transformers", "annotators/vllm"}
+TORCH = {"finetune", "seeds", "models", "host", "annotators/transformers", "annotators/packed", "annotators/vllm"}
 ONE_PLACE = {
     "mlflow": {"project/tracking.py"},
     "vllm": {"project/annotators/vllm.py"},
