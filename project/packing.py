@@ -16,6 +16,7 @@ import torch
 
 from project.encoder import arithmetic
 from project.errors import AssayError
+from project.models import quiet_transformers
 from project.parameters import AUTO
 from project.places import ATTENTION, Places
 from project.tables import Codes
@@ -125,13 +126,13 @@ class Packed:
         self.model, self._places = model, Places.of([1], torch.device("cpu"))
         self._hooks = [layer.register_forward_pre_hook(self._enter if layer is layers[0] else self._go_on, with_kwargs=True) for layer in layers]
         self._hooks.append(layers[-1].register_forward_hook(self._leave))
-        _transformer(model).set_attn_implementation(ATTENTION)
+        _set_attention(model, ATTENTION)
 
     def undo(self, attention: str) -> None:
         """Leave the model as it was, with its own ``attention``."""
         for hook in self._hooks:
             hook.remove()
-        _transformer(self.model).set_attn_implementation(attention)
+        _set_attention(self.model, attention)
 
     def parts(self, lengths: Sequence[int], n: int) -> list[Codes]:
         """See :class:`Batching`."""
@@ -195,6 +196,11 @@ def _alike(piece: Codes, lengths: Sequence[int], call: int) -> list[Codes]:
 def _transformer(model: Any) -> Any:
     """The model of transformers itself, out of the wrapper of LoRA if there is one."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _set_attention(model: Any, name: str) -> None:
+    with quiet_transformers():  # a model whose attention cannot be replaced says so; the check finds out
+        _transformer(model).set_attn_implementation(name)
 
 
 def _layers(model: Any) -> Any:

@@ -59,12 +59,12 @@ def words():
     return (CARDS / "catalogue.csv").read_text(encoding="utf-8").lower().split()[:3000]
 
 
-SHAPES = {
+SHAPES: dict[str, dict[str, object]] = {
     "Bert": {}, "Roberta": {}, "Electra": {}, "MPNet": {}, "DebertaV2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
     "ModernBert": {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 2, "sep_token_id": 3},
     "Llama": {"num_key_value_heads": 1}, "Mistral": {"num_key_value_heads": 1, "sliding_window": 8},
 }  # fmt: skip
-OTHER_SHAPES = {
+OTHER_SHAPES: dict[str, dict[str, object]] = {
     "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64},
     "XLNet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
 }
@@ -80,7 +80,7 @@ def tiny(tmp_path_factory, words):
         if name not in made:
             made[name] = folder = tmp_path_factory.mktemp(f"tiny-{name}")
             vocabulary = _word_tokenizer(words, folder)
-            small = {
+            small: dict[str, object] = {
                 "vocab_size": len(vocabulary), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
                 "max_position_embeddings": 66 if name == "Roberta" else 64,
             }  # fmt: skip

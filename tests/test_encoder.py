@@ -52,7 +52,8 @@ def test_every_architecture_is_trained_and_changes_all_its_weights(config, tmp_p
     assert [epoch.epoch for epoch in history] == [1, 2]
     after = how.model.state_dict()
     unmoved = {key for key, value in after.items() if value.is_floating_point() and torch.equal(value, before[key])}
-    assert unmoved <= {"transformer.mask_emb"}  # what XLNet puts in the place of words to guess
+    # XLNet has more than a classifier of one text uses: a mask for words to guess, segments, a bias that all keys share
+    assert {key.rpartition(".")[2] for key in unmoved} <= ({"mask_emb", "seg_embed", "r_s_bias"} if name == "XLNet" else set())
 
 
 @pytest.mark.parametrize("name", ["Llama", "Mistral", "Bert", "Roberta"])

