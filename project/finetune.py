@@ -120,10 +120,12 @@ class _Run:
         began, batch_size, n = time.perf_counter(), self._config.train_batch_size, len(self._data.rows)
         self._model.train()
         losses: list[torch.Tensor] = []
+        seen = 0
         for batch in np.split(self._order.permutation(n), range(batch_size, n, batch_size)):
             losses.append(self._step((number - 1) * self._steps + len(losses), batch))
             if len(losses) % _LOOK[self._device] == 0 or len(losses) == self._steps:
-                self._refuse_divergence(losses, number)
+                self._refuse_divergence(losses[seen:], number, seen)
+                seen = len(losses)
         took = time.perf_counter() - began
         answers = predict(self._batching, self._data.tokens, self._data.validation_rows, self._precision, self._config.eval_batch_size)
         score = scores(confusion(self._data.validation_labels, answers.argmax(axis=1), self._data.n_classes))
@@ -153,10 +155,11 @@ class _Run:
     def _rate(self, step: int) -> float:
         return float(self._config.learning_rate or 0) * self._factor(step)
 
-    def _refuse_divergence(self, losses: list[torch.Tensor], epoch: int) -> None:
+    def _refuse_divergence(self, losses: list[torch.Tensor], epoch: int, before: int) -> None:
+        """Raise where one of the last ``losses``, which follow ``before`` steps of the epoch, is not a number."""
         wrong = (~torch.stack(losses).isfinite()).nonzero()
         if len(wrong):
-            step = (epoch - 1) * self._steps + int(wrong[0])
+            step = (epoch - 1) * self._steps + before + int(wrong[0])
             raise AssayError(
                 f"training diverged (loss is not a number) in epoch {epoch}, step {step + 1} of {self._steps * self._config.epochs}, "
                 f"at learning rate {self._rate(step):g}. Lower learning_rate."

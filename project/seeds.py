@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import json
@@ -12,6 +13,7 @@ import shutil
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from project.checkpoint import Checkpoint
 from project.encoder import Encoder
 from project.errors import AssayError, Incomplete
 from project.finetune import Epoch, Training, predict, predictions_table, train
-from project.host import cpu_cores, visible_gpus
+from project.host import cpu_cores, keep_freed_memory, visible_gpus
 from project.recipe import FinetuneConfig
 from project.tables import Codes, check, new_folder, read_table, write_atomically, write_table
 
@@ -153,7 +155,8 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Pro
         # workers inherit that Ctrl-C is ignored, so that none is interrupted, and heard, while it starts
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            running = {pool.submit(_work, job, folder): job for job in jobs}
+            with _without_main():
+                running = {pool.submit(_work, job, folder): job for job in jobs}
         finally:
             signal.signal(signal.SIGINT, before)
         while running:
@@ -180,6 +183,17 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Pro
     pool.shutdown()
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that start now do not import this process's main module, which takes seconds and is nothing to them."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _gpus(context: Any, workers: int) -> Any:
     """A queue from which each of ``workers`` processes takes the GPU it works on, all GPUs in turn; None where there is none."""
     visible = visible_gpus()
@@ -195,6 +209,7 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
     """Train, predict the test split once, and put the complete result at ``folder / digest`` in one rename."""
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
+        keep_freed_memory()
     checkpoint = Checkpoint(folder / f"{job.digest}.safetensors", job.digest, job.config.checkpoint_seconds)
     try:
         began = time.perf_counter()
