@@ -16,8 +16,8 @@ from entrypoints.command import main
 from entrypoints.seeds import finetune_arms
 from entrypoints.setup import log_setup
 from project.config import FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, experiment_config
+from project.encoder import Encoder
 from project.errors import AssayError
-from project.finetune import Encoder
 from project.label import Arm, given, label
 from project.parameters import parse
 from project.task import Task, load_task, read_file

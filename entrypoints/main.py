@@ -30,8 +30,8 @@ from project.config import (
     TaskConfig,
     experiment_config,
 )  # fmt: skip
+from project.encoder import Encoder
 from project.errors import Incomplete
-from project.finetune import Encoder
 from project.label import arms, label
 from project.task import Task, load_task
 from project.tracking import root_run

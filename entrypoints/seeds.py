@@ -6,16 +6,19 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from entrypoints.command import Progress, say
 from entrypoints.setup import shared_params
 from project.config import ExperimentConfig
+from project.encoder import Encoder
 from project.evaluate import evaluate
-from project.finetune import Encoder, Tokens, Training, best_epoch, seed_digest
+from project.finetune import Training, best_epoch, seed_digest
 from project.label import Arm, human_share
 from project.seeds import PREDICTIONS, Job, SeedResult, default_workers, run_jobs
-from project.tables import codes, content_hash, write_table
+from project.tables import Codes, codes, content_hash, write_table
+from project.targets import targets
 from project.task import Task
 from project.tracking import Child, Tracker
 
@@ -29,43 +32,47 @@ def finetune_arms(
     config: ExperimentConfig,
 ) -> None:
     """Every arm x seed, several at once; each is logged as a run when it is done. ``validation``: labels that pick the epoch."""
-    tokens: dict[str, Tokens] = {}
-    for split in ("train", "validation", "test"):
-        tokens[split], cut = encoder.encode(list(task.split(split)["text"]))
-        if cut:
-            say(f"fine-tune: {cut} of {len(tokens[split])} {split} texts are longer than {encoder.max_length} tokens and were cut at the end.")
-    texts = [list(task.split(split)["text"]) for split in ("train", "validation", "test")] + [list(task.split("test")["example_id"])]
+    places, texts = _places(task)
+    tokens = encoder.tokens(texts, Path(config.host.workspace) / "tokens")
+    for split, rows in places.items():
+        if cut := tokens.cut(rows):
+            say(f"fine-tune: {cut} of {len(rows)} {split} texts are longer than {encoder.max_length} tokens and were cut at the end.")
     test_ids, jobs, arms = tuple(task.split("test")["example_id"]), [], {arm.name: arm for arm in labels}
     for arm, table in labels.items():
-        (train, train_labels), (held, held_labels) = (
-            _labelled(tokens[split], task.split(split), given) for split, given in (("train", table), ("validation", validation[arm]))
-        )
-        training = Training(
-            train, codes(pd.Series(train_labels), task.label_set), held, codes(pd.Series(held_labels), task.label_set), len(task.label_set)
-        )
-        unlabelled = len(tokens["train"]) - len(train)
-        if unlabelled:
-            say(f"fine-tune: arm {arm.name} leaves out {unlabelled} of {len(tokens['train'])} training examples that have no label.")
-        every_label = [_column(task.split(split), given) for split, given in (("train", table), ("validation", validation[arm]))]
+        held, held_rows = _labelled(places["validation"], task.split("validation"), validation[arm])
+        train, rows = _labelled(places["train"], task.split("train"), table)
+        learned = targets(train, task.label_set, config.finetune)
+        training = Training(tokens, rows, learned.values, learned.weights, held_rows, codes(held["label"], task.label_set))
+        if unlabelled := len(places["train"]) - len(rows):
+            say(f"fine-tune: arm {arm.name} leaves out {unlabelled} of {len(places['train'])} training examples that have no label.")
+        for note in learned.notes:
+            say(f"fine-tune: arm {arm.name}: {note}")
         for seed in range(config.finetune.seeds):
-            name = seed_digest(encoder, config.finetune, texts, [*every_label, list(task.label_set)], seed)
-            jobs.append(Job(arm.name, seed, name, encoder, config.finetune, training, tokens["test"], test_ids, task.label_set))
+            name = seed_digest(encoder, config.finetune, training, places["test"], [*test_ids, *task.label_set], seed)
+            jobs.append(Job(arm.name, seed, name, encoder, config.finetune, training, places["test"], test_ids, task.label_set))
     folder = Path(config.host.workspace) / "seeds"
+    workers = config.finetune.workers or default_workers(encoder.weight_bytes)
     with Progress("fine-tune", len(jobs) * config.finetune.epochs, "epochs") as progress:
-        for job, result in run_jobs(jobs, folder=folder, workers=config.finetune.workers or default_workers(), progress=progress):
+        for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=lambda job, epoch: progress(1)):
             _log_seed(tracker, encoder, task, arms[job.arm], labels[arms[job.arm]], job, result, config)
 
 
-def _column(examples: pd.DataFrame, labels: pd.DataFrame) -> list[str | None]:
-    """The label of every example in their order, None for an example without one."""
-    given = dict(zip(labels["example_id"], labels["label"], strict=True))
-    return [given.get(name) for name in examples["example_id"]]
+def _places(task: Task) -> tuple[dict[str, Codes], list[str]]:
+    """Where the texts of every split stand in the one list of texts, and that list."""
+    texts: list[str] = []
+    places = {}
+    for split in ("train", "validation", "test"):
+        given = list(task.split(split)["text"])
+        places[split] = np.arange(len(texts), len(texts) + len(given))
+        texts += given
+    return places, texts
 
 
-def _labelled(tokens: Tokens, examples: pd.DataFrame, labels: pd.DataFrame) -> tuple[Tokens, list[str]]:
-    """The tokens of the examples that have a label, and the labels."""
-    pairs = [(ids, label) for ids, label in zip(tokens, _column(examples, labels), strict=True) if label is not None]
-    return [ids for ids, _ in pairs], [label for _, label in pairs]
+def _labelled(places: Codes, examples: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, Codes]:
+    """The rows of ``labels`` that have a label, in the order of ``examples``, and where their texts stand."""
+    joined = examples[["example_id"]].merge(labels, on="example_id", how="left", validate="one_to_one")
+    known = joined["label"].notna().to_numpy()
+    return joined[known].reset_index(drop=True), places[known]
 
 
 def _log_seed(
@@ -79,7 +86,8 @@ def _log_seed(
     }  # fmt: skip
     history = [
         (epoch.epoch, {"training_loss": epoch.training_loss, "validation_accuracy": epoch.validation_accuracy,
-                       "validation_macro_f1": epoch.validation_macro_f1, "learning_rate": epoch.learning_rate})
+                       "validation_macro_f1": epoch.validation_macro_f1, "learning_rate": epoch.learning_rate,
+                       "texts_per_second": epoch.texts_per_second})
         for epoch in result.history
     ]  # fmt: skip
     finetune = config.finetune
@@ -87,7 +95,7 @@ def _log_seed(
         **shared_params(task, config), "arm": arm.name, "arm_kind": arm.kind, "replace_share": arm.replace_share, "ensemble_size": arm.ensemble_size,
         "seed": job.seed, "encoder": finetune.encoder, "learning_rate": finetune.learning_rate, "epochs": finetune.epochs,
         "train_batch_size": finetune.train_batch_size, "precision": encoder.precision, "validation_labels": finetune.validation_labels,
-        "n_train": len(labels),
+        "n_train": len(labels), "batching": result.batching,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         write_table(Path(name, "labels.parquet"), labels)

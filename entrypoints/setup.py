@@ -10,7 +10,7 @@ from pathlib import Path
 from entrypoints.command import say
 from project.annotators import Annotator
 from project.config import ExperimentConfig
-from project.finetune import Encoder
+from project.encoder import Encoder
 from project.tables import write_table
 from project.task import Task
 from project.tracking import Tracker

@@ -15,6 +15,7 @@ from typing import Any
 
 from project.errors import AssayError
 from project.parameters import AUTO, Stage, parameter, parse
+from project.recipe import FinetuneConfig as FinetuneConfig
 
 CARD_DEFAULTS = ("label_style", "calibration", "learning_rate")
 """Parameters that a task card may answer where they are left at ``auto``."""
@@ -175,33 +176,6 @@ class LabelConfig(Stage):
 
 
 @dataclass(frozen=True)
-class FinetuneConfig(Stage):
-    """The recipe of Lu and Smith (2025), Appendix B."""
-
-    encoder: str = parameter(
-        "bundled", "encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; the paper has roberta-base"
-    )
-    encoder_revision: str = parameter("main", "hub revision of the encoder")
-    seeds: int = parameter(5, "fine-tuning seeds for each arm (0, 1, ...); the paper has 5", at_least=1, at_most=1000)
-    epochs: int = parameter(3, "passes over the training split", at_least=1)
-    train_batch_size: int = parameter(16, "texts in one training step", at_least=1)
-    eval_batch_size: int = parameter(32, "texts in one evaluation step", at_least=1)
-    learning_rate: float | None = parameter(None, "peak learning rate of AdamW; auto: the card's, else 2e-5", above=0)
-    weight_decay: float = parameter(0.01, "weight decay, not on biases and layer norms", at_least=0)
-    warmup_ratio: float = parameter(0.05, "share of steps with rising learning rate, then linear decay", at_least=0, at_most=1)
-    max_grad_norm: float = parameter(1.0, "gradient norm is clipped to this (Trainer's default; the paper is silent)", above=0)
-    dropout: float = parameter(0.1, "dropout before the classification layer", at_least=0, at_most=0.99)
-    max_length: int = parameter(256, "tokens of a text the encoder reads; longer texts are cut and counted", at_least=4)
-    validation_labels: str = parameter(
-        "gold", "labels that pick the best epoch: gold, or the arm's own labels; the paper does not say", choices=("gold", "arm")
-    )
-    precision: str = parameter(
-        AUTO, "arithmetic of training; auto: bf16 where the hardware has it, else fp16 on GPU, fp32 on CPU", choices=(AUTO, "fp32", "bf16", "fp16")
-    )
-    workers: int | None = parameter(None, "seeds trained at once, no matter for the result; auto: the CPU cores there are, 1 on a GPU", at_least=1)
-
-
-@dataclass(frozen=True)
 class HostConfig(Stage):
     """Where things are kept."""
 
@@ -245,7 +219,7 @@ class ExperimentConfig:
     recorded: RecordedConfig = RecordedConfig()
     spend: SpendConfig = SpendConfig()
     label: LabelConfig = LabelConfig()
-    finetune: FinetuneConfig = FinetuneConfig()
+    finetune: FinetuneConfig = FinetuneConfig()  # noqa: RUF009  (frozen)
     host: HostConfig = HostConfig()
 
     def resolved(self, defaults: Mapping[str, Any]) -> ExperimentConfig:

@@ -2,185 +2,168 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from project.config import FinetuneConfig
+from project.checkpoint import Checkpoint
+from project.encoder import Encoder, arithmetic
 from project.errors import AssayError
-from project.models import ModelSource, encoder_source, quiet_transformers
-from project.parameters import AUTO
+from project.packing import Batching, batching
+from project.recipe import FinetuneConfig, rate_factor
 from project.stats.scores import confusion, scores
 from project.tables import Codes, Floats, digest, with_class_columns
+from project.targets import loss
+from project.tokens import Tokens
 
-Tokens = list[list[int]]
-RECIPE = 1  # to be raised when the code here comes to give other predictions: finished seeds are then trained anew
-# where the architectures of transformers keep the dropout before the classification layer
-_DROPOUT_FIELDS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "summary_last_dropout", "cls_dropout")
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """What is fine-tuned: weights, tokenizer, arithmetic. Plain data, so that it travels to worker processes."""
-
-    source: ModelSource
-    precision: str
-    max_length: int
-
-    @classmethod
-    def find(cls, config: FinetuneConfig) -> Encoder:
-        """The encoder that ``config`` names, with ``auto`` settled for this machine and the model's own longest input."""
-        source = encoder_source(config.encoder, config.encoder_revision)
-        with _loading(source), quiet_transformers():
-            settings = AutoConfig.from_pretrained(source.location, revision=source.revision)
-        positions = getattr(settings, "max_position_embeddings", None) or config.max_length
-        if getattr(settings, "model_type", "") in ("roberta", "xlm-roberta", "camembert"):
-            positions -= 2  # their positions begin behind the padding index
-        return cls(source, precision(config.precision), min(config.max_length, positions))
-
-    def encode(self, texts: Sequence[str]) -> tuple[Tokens, int]:
-        """Token ids of every text, cut to ``max_length``, and how many texts were cut."""
-        with _loading(self.source), quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(self.source.location, revision=self.source.revision)
-            whole = tokenizer(list(texts), split_special_tokens=True)["input_ids"]
-            tokens = tokenizer(list(texts), split_special_tokens=True, truncation=True, max_length=self.max_length)["input_ids"]
-        return tokens, sum(len(ids) > self.max_length for ids in whole)
-
-    def model(self, n_classes: int, dropout: float) -> Any:
-        """The encoder with a new classification layer; its initial weights come from torch's current random state."""
-        with _loading(self.source), quiet_transformers():
-            settings = AutoConfig.from_pretrained(self.source.location, revision=self.source.revision, num_labels=n_classes)
-            fields = [name for name in _DROPOUT_FIELDS if hasattr(settings, name)]
-            if settings.model_type.startswith("deberta"):
-                fields.append("cls_dropout")  # read where it is set, but not declared
-            if not fields and dropout != FinetuneConfig.dropout:
-                raise AssayError(
-                    f"dropout cannot be set for encoder {self.source.name} ({settings.model_type}). Leave it at {FinetuneConfig.dropout}."
-                )
-            for name in fields:
-                setattr(settings, name, dropout)
-            return AutoModelForSequenceClassification.from_pretrained(
-                self.source.location, revision=self.source.revision, config=settings, use_safetensors=True, dtype=torch.float32
-            )
-
-
-@contextlib.contextmanager
-def _loading(source: ModelSource) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise AssayError(f"encoder {source.name} could not be loaded for sequence classification: {' '.join(str(error).split())}") from error
-
-
-def precision(asked: str) -> str:
-    """``auto`` settled for this machine: bf16 where the hardware has it, else fp16 on a GPU, fp32 on a CPU."""
-    cuda = torch.cuda.is_available()
-    if asked == AUTO:
-        if cuda:
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        return "bf16" if _cpu_has_bf16() else "fp32"
-    if asked == "fp16" and not cuda:
-        raise AssayError("precision fp16 needs a GPU; use bf16, fp32 or auto on a CPU.")
-    return asked
-
-
-def _cpu_has_bf16() -> bool:
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and any(flag in flags.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+RECIPE = 2  # to be raised when the code here comes to give other predictions: finished seeds are then trained anew
+_LOOK = {"cpu": 1, "cuda": 50}  # steps between two looks at the loss: a look makes the CPU wait for the GPU
 
 
 @dataclass(frozen=True)
 class Training:
-    """Texts and class codes of one fine-tuning run. Splits are index sets of one shared list of token ids."""
+    """What one seed learns from. Splits are index sets of ``tokens``, which all arms and seeds share.
+
+    ``targets`` ``(n, n_classes)`` with rows summing to 1 and ``weights`` ``(n,)`` of mean 1 belong to the texts ``rows``;
+    ``validation_labels`` are class codes.
+    """
 
     tokens: Tokens
-    labels: Codes
-    validation_tokens: Tokens
+    rows: Codes
+    targets: Floats
+    weights: Floats
+    validation_rows: Codes
     validation_labels: Codes
-    n_classes: int
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are, with or without labels."""
+        return int(self.targets.shape[1])
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after one epoch; scores in [0, 1], learning rate as it stood at the epoch's end."""
+    """What is known after one epoch; scores in [0, 1], learning rate as it stood at the epoch's end, training texts a second."""
 
     epoch: int
     training_loss: float
     validation_accuracy: float
     validation_macro_f1: float
     learning_rate: float
+    texts_per_second: float = field(default=0.0, compare=False)  # the one thing here that the seed does not decide
 
 
-def seed_digest(encoder: Encoder, config: FinetuneConfig, texts: Sequence[object], labels: Sequence[object], seed: int) -> str:
-    """Identity of one seed's predictions: what was trained on what, how and where.
+def seed_digest(encoder: Encoder, config: FinetuneConfig, data: Training, test_rows: Codes, names: Sequence[str], seed: int) -> str:
+    """Identity of one seed's predictions: what was trained on what, how and where. ``names``: the test split's ids, then the label set.
 
     Versions of libraries are left out, so that an upgrade does not pay for everything again; they are logged with the experiment.
     """
-    recipe = {
-        name: getattr(config, name)
-        for name in ("epochs", "train_batch_size", "eval_batch_size", "learning_rate", "weight_decay", "warmup_ratio", "max_grad_norm", "dropout")
-    }
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return digest([RECIPE, encoder.source.identity, encoder.precision, device, encoder.max_length, recipe, list(texts), list(labels), seed])
+    arrays = (data.rows, data.targets, data.weights, data.validation_rows, data.validation_labels, test_rows)
+    content = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
+    return digest([RECIPE, encoder.identity, config.recipe(), data.tokens.folder.name, content, list(names), seed])
 
 
 def train(
-    encoder: Encoder, config: FinetuneConfig, data: Training, *, seed: int, checkpoint: Path, after_epoch: Callable[[Epoch], None]
-) -> tuple[Any, list[Epoch]]:
+    encoder: Encoder, config: FinetuneConfig, data: Training, *, seed: int, checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None]
+) -> tuple[Batching, list[Epoch]]:
     """Fine-tune with ``seed``; returns the model at its best epoch by validation macro-F1 (ties: the earlier) and the history.
 
-    ``seed`` decides the classification layer's first weights, dropout and the order of examples. At most two checkpoints
-    stand on disk: the best so far at ``checkpoint``, and the one that replaces it while it is written.
+    ``seed`` decides the classification layer's first weights, dropout and the order of examples. Where ``checkpoint`` holds an epoch's
+    end of the same training, it goes on from there and ends as if it had never stopped.
     """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # initial weights and dropout have no generator of their own
-        return _train(encoder, config, data, np.random.default_rng([seed, 0]), checkpoint, after_epoch)
+        return _Run(encoder, config, data, np.random.default_rng([seed, 0]), checkpoint).epochs(after_epoch)
 
 
-def _train(
-    encoder: Encoder, config: FinetuneConfig, data: Training, order: np.random.Generator, checkpoint: Path, after_epoch: Callable[[Epoch], None]
-) -> tuple[Any, list[Epoch]]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = encoder.model(data.n_classes, config.dropout).to(device)
-    optimizer = _optimizer(model, config)
-    starts = np.arange(config.train_batch_size, len(data.tokens), config.train_batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(config.warmup_ratio, (len(starts) + 1) * config.epochs))
-    scaler = torch.amp.GradScaler(device, enabled=encoder.precision == "fp16")
-    history: list[Epoch] = []
-    for epoch in range(1, config.epochs + 1):
-        model.train()
-        total = 0.0
-        for batch in np.split(order.permutation(len(data.tokens)), starts):
-            loss = _loss(model, data, batch, encoder.precision)
-            if not math.isfinite(float(loss.detach())):
-                rate = schedule.get_last_lr()[0]
-                raise AssayError(f"training diverged (loss is not a number) in epoch {epoch} at learning rate {rate:g}. Lower learning_rate.")
-            scaler.scale(loss).backward()
-            scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad()
-            schedule.step()
-            total += float(loss.detach()) * len(batch)
-        answers = predict(model, data.validation_tokens, encoder.precision, config.eval_batch_size)
-        score = scores(confusion(data.validation_labels, answers.argmax(axis=1), data.n_classes))
-        history.append(Epoch(epoch, total / len(data.tokens), score.accuracy, score.macro_f1, float(schedule.get_last_lr()[0])))
-        if epoch == best_epoch(history):
-            _save(model, checkpoint)
-        after_epoch(history[-1])
-    load_model(model, checkpoint, device=device)
-    return model, history
+class _Run:
+    """One training under way."""
+
+    def __init__(self, encoder: Encoder, config: FinetuneConfig, data: Training, order: np.random.Generator, checkpoint: Checkpoint) -> None:
+        self._config, self._data, self._order, self._checkpoint, self._precision = config, data, order, checkpoint, encoder.precision
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = encoder.model(data.n_classes, config).to(self._device)
+        self._batching = batching(self._model, config.batching, encoder.precision)
+        self._learning = {name: value for name, value in self._model.named_parameters() if value.requires_grad}
+        self._optimizer = _optimizer(self._learning.values(), config)
+        self._scaler = torch.amp.GradScaler(self._device, enabled=encoder.precision == "fp16")
+        self._steps = math.ceil(len(data.rows) / config.train_batch_size)
+        self._factor = rate_factor(config.scheduler, config.warmup_ratio, self._steps * config.epochs)
+        self._lengths = data.tokens.lengths(data.rows)
+        self._targets, self._weights = (torch.tensor(one, dtype=torch.float32, device=self._device) for one in (data.targets, data.weights))
+
+    def epochs(self, after_epoch: Callable[[Epoch], None]) -> tuple[Batching, list[Epoch]]:
+        history = [Epoch(**epoch) for epoch in self._checkpoint.restore(self._learning, self._optimizer, self._scaler, self._order)]
+        best = self._checkpoint.best(self._learning)
+        for epoch in history:
+            after_epoch(epoch)
+        for number in range(len(history) + 1, self._config.epochs + 1):
+            history.append(self._epoch(number))
+            if number == best_epoch(history):
+                best = {name: value.detach().to("cpu", copy=True) for name, value in self._learning.items()}
+            if number < self._config.epochs:
+                self._checkpoint.keep(self._learning, self._optimizer, self._scaler, self._order, history, best)
+            after_epoch(history[-1])
+        with torch.no_grad():
+            for name, value in self._learning.items():
+                value.copy_(best[name])
+        return self._batching, history
+
+    def _epoch(self, number: int) -> Epoch:
+        began, batch_size, n = time.perf_counter(), self._config.train_batch_size, len(self._data.rows)
+        self._model.train()
+        losses: list[torch.Tensor] = []
+        seen = 0
+        for batch in np.split(self._order.permutation(n), range(batch_size, n, batch_size)):
+            losses.append(self._step((number - 1) * self._steps + len(losses), batch))
+            if len(losses) % _LOOK[self._device] == 0 or len(losses) == self._steps:
+                self._refuse_divergence(losses[seen:], number, seen)
+                seen = len(losses)
+        took = time.perf_counter() - began
+        answers = predict(self._batching, self._data.tokens, self._data.validation_rows, self._precision, self._config.eval_batch_size)
+        score = scores(confusion(self._data.validation_labels, answers.argmax(axis=1), self._data.n_classes))
+        mean = float(torch.stack(losses).double().sum()) / n
+        return Epoch(number, mean, score.accuracy, score.macro_f1, self._rate(number * self._steps), n / took)
+
+    def _step(self, step: int, batch: Codes) -> torch.Tensor:
+        """One mini-batch; its loss, summed over the texts. The gradient is that of the mean, whatever the parts it comes in."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate(step)
+        total = torch.zeros((), device=self._device)
+        for part in self._batching.parts(self._lengths[batch].tolist(), self._config.gradient_accumulation):
+            chosen = batch[part]
+            with arithmetic(self._precision, self._device):
+                logits = self._batching.logits(self._data.tokens.rows(self._data.rows[chosen]))
+            index = torch.from_numpy(chosen).to(self._device)
+            part_loss = loss(logits, self._targets[index], self._weights[index])
+            self._scaler.scale(part_loss / len(batch)).backward()
+            total += part_loss.detach()
+        self._scaler.unscale_(self._optimizer)
+        torch.nn.utils.clip_grad_norm_(self._learning.values(), self._config.max_grad_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad()
+        return total
+
+    def _rate(self, step: int) -> float:
+        return float(self._config.learning_rate or 0) * self._factor(step)
+
+    def _refuse_divergence(self, losses: list[torch.Tensor], epoch: int, before: int) -> None:
+        """Raise where one of the last ``losses``, which follow ``before`` steps of the epoch, is not a number."""
+        wrong = (~torch.stack(losses).isfinite()).nonzero()
+        if len(wrong):
+            step = (epoch - 1) * self._steps + before + int(wrong[0])
+            raise AssayError(
+                f"training diverged (loss is not a number) in epoch {epoch}, step {step + 1} of {self._steps * self._config.epochs}, "
+                f"at learning rate {self._rate(step):g}. Lower learning_rate."
+            )
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
@@ -188,27 +171,18 @@ def best_epoch(history: Sequence[Epoch]) -> int:
     return max(history, key=lambda one: (one.validation_macro_f1, -one.epoch)).epoch
 
 
-def _loss(model: Any, data: Training, batch: np.ndarray, precision: str) -> torch.Tensor:
-    """Mean cross-entropy of one mini-batch, in float32."""
-    ids, mask = _pad([data.tokens[index] for index in batch], model)
-    with _arithmetic(precision, ids.device.type):
-        logits = model(input_ids=ids, attention_mask=mask).logits
-    return torch.nn.functional.cross_entropy(logits.float(), torch.as_tensor(data.labels[batch], device=ids.device))
-
-
-def predict(model: Any, tokens: Tokens, precision: str, batch_size: int) -> Floats:
-    """Natural log probabilities ``(n_texts, n_classes)``; texts are batched by length, the result in the given order."""
-    model.eval()
-    order = sorted(range(len(tokens)), key=lambda index: len(tokens[index]))
-    result = np.empty((len(tokens), model.config.num_labels))
+def predict(how: Batching, tokens: Tokens, rows: Codes, precision: str, batch_size: int) -> Floats:
+    """Natural log probabilities ``(n_texts, n_classes)`` of the texts ``rows``, in their order; they are batched by length."""
+    how.model.eval()
+    order = np.argsort(tokens.lengths(rows), kind="stable")
+    result: list[torch.Tensor] = []
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
-            chunk = order[start : start + batch_size]
-            ids, mask = _pad([tokens[index] for index in chunk], model)
-            with _arithmetic(precision, ids.device.type):
-                logits = model(input_ids=ids, attention_mask=mask).logits
-            result[chunk] = logits.double().log_softmax(-1).cpu().numpy()
-    return result
+            with arithmetic(precision, how.model.device.type):
+                logits = how.logits(tokens.rows(rows[order[start : start + batch_size]]))
+            result.append(logits.double().log_softmax(-1))
+    logs: Floats = torch.cat(result).cpu().numpy()
+    return logs[np.argsort(order)]
 
 
 def predictions_table(example_ids: Sequence[str], log_probabilities: Floats, label_set: Sequence[str]) -> pd.DataFrame:
@@ -217,39 +191,13 @@ def predictions_table(example_ids: Sequence[str], log_probabilities: Floats, lab
     return with_class_columns(pd.DataFrame({"example_id": list(example_ids), "label": labels}), log_probabilities, label_set)
 
 
-def _pad(rows: Tokens, model: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    width, padding = max(map(len, rows)), model.config.pad_token_id or 0
-    ids = torch.tensor([row + [padding] * (width - len(row)) for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
-    return ids, mask
-
-
-def _arithmetic(precision: str, device: str) -> torch.autocast:
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device, dtype=dtype, enabled=precision != "fp32")
-
-
-def _optimizer(model: Any, config: FinetuneConfig) -> torch.optim.Optimizer:
+def _optimizer(parameters: Any, config: FinetuneConfig) -> torch.optim.Optimizer:
     """AdamW; biases and normalisation weights, the parameters with one dimension, do not decay."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    rest = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=float(config.learning_rate or 0), fused=True)
-
-
-def _linear(warmup_ratio: float, steps: int) -> Callable[[int], float]:
-    """Learning-rate factor at every step: linear from 0 over the warm-up, then linear to 0 (transformers' linear schedule)."""
-    warmup = math.ceil(warmup_ratio * steps)
-    return lambda step: step / max(1, warmup) if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
-
-
-def _save(model: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    try:
-        save_model(model, str(temporary))
-    except SafetensorError as error:
-        raise AssayError(
-            f"the checkpoint could not be written ({error}). Free space in the workspace and run again; finished seeds are kept."
-        ) from error
-    temporary.replace(path)
+    learning = list(parameters)
+    groups = [
+        {"params": [parameter for parameter in learning if parameter.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [parameter for parameter in learning if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=float(config.learning_rate or 0), betas=(config.adam_beta1, config.adam_beta2), eps=config.adam_epsilon, fused=True
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -11,6 +13,7 @@ import shutil
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +22,13 @@ from typing import Any
 import pandas as pd
 import torch
 
-from project.config import FinetuneConfig
+from project.checkpoint import Checkpoint
+from project.encoder import Encoder
 from project.errors import AssayError, Incomplete
-from project.finetune import Encoder, Epoch, Tokens, Training, predict, predictions_table, train
-from project.host import cpu_cores
-from project.tables import check, new_folder, read_table, write_atomically, write_table
+from project.finetune import Epoch, Training, predict, predictions_table, train
+from project.host import cpu_cores, keep_freed_memory, visible_gpus
+from project.recipe import FinetuneConfig
+from project.tables import Codes, check, new_folder, read_table, write_atomically, write_table
 
 PREDICTIONS, RESULT = "predictions.parquet", "result.json"
 
@@ -38,38 +43,54 @@ class Job:
     encoder: Encoder
     config: FinetuneConfig
     training: Training
-    test_tokens: Tokens
+    test_rows: Codes
     test_ids: tuple[str, ...]
     label_set: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What one job leaves on disk in ``folder``; ``reused``: it was there before."""
+    """What one job leaves on disk in ``folder``. ``batching``: ``packed`` or ``padded``; ``reused``: it was there before."""
 
     folder: Path
     predictions: pd.DataFrame
     history: list[Epoch]
     seconds: float
+    batching: str
     reused: bool
 
 
-def default_workers() -> int:
-    """How many seeds to train at once: one on a GPU, else one on each CPU core this process may use."""
-    return 1 if torch.cuda.is_available() else cpu_cores()
+Progress = Callable[[Job, Epoch], None]
 
 
-def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Callable[[int], None]) -> Iterator[tuple[Job, SeedResult]]:
+def default_workers(weight_bytes: int = 0) -> int:
+    """How many seeds to train at once: one on each CPU core this process may use, or as many as the GPUs hold with ease."""
+    if not torch.cuda.is_available():
+        return cpu_cores()
+    return gpu_workers(torch.cuda.device_count(), torch.cuda.mem_get_info()[0], weight_bytes, cpu_cores())
+
+
+def gpu_workers(n_gpus: int, free: int, weight_bytes: int, cores: int) -> int:
+    """How many seeds ``n_gpus`` GPUs hold with ease, ``free`` bytes on each: at least one each, at most five each and one for each core.
+
+    A seed is given eight times the bytes of its float32 weights (weights, gradients, two moments, and as much again) and 4 GiB for what
+    a batch needs. Where the weights' size is not known, a GPU trains one seed at a time.
+    """
+    each = min(5, free // (8 * weight_bytes + 4 * 2**30)) if weight_bytes else 1
+    return max(n_gpus, min(n_gpus * int(each), cores))
+
+
+def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progress) -> Iterator[tuple[Job, SeedResult]]:
     """Train every job whose result is not yet in ``folder / digest``; yield each result when it is there.
 
-    On a CPU every job computes in one thread, so that its result does not depend on ``workers``. ``progress`` is called with
-    the number of epochs done. A job that fails leaves the others running; all failures are raised together at the end.
+    On a CPU every job computes in one thread, so that its result does not depend on ``workers``. ``progress`` is called with the job
+    and each of its epochs when it is known, epochs that were trained before and those of a twin with the same labels included. A job
+    that fails leaves the others running; all failures are raised together at the end.
     """
     twins: dict[str, list[Job]] = {}  # arms whose labels are the same share one training run
     for job in jobs:
         if (folder / job.digest / RESULT).is_file():
-            progress(job.config.epochs)
-            yield job, _load(folder / job.digest, job, reused=True)
+            yield job, _again(folder, job, progress)
         else:
             twins.setdefault(job.digest, []).append(job)
     failures: list[str] = []
@@ -79,22 +100,27 @@ def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Calla
         for twin in twins[job.digest]:
             if error is not None:
                 failures.append(f"arm {twin.arm}, seed {twin.seed}: {error}")
-                continue
-            if twin is not job:
-                progress(twin.config.epochs)
-            yield twin, _load(folder / job.digest, twin, reused=twin is not job)
+            else:
+                yield twin, _load(folder / job.digest, job, reused=False) if twin is job else _again(folder, twin, progress)
     if failures:
         raise Incomplete(f"{len(failures)} of {len(jobs)} seeds failed; the others are kept. {'; '.join(failures)}")
+
+
+def _again(folder: Path, job: Job, progress: Progress) -> SeedResult:
+    result = _load(folder / job.digest, job, reused=True)
+    for epoch in result.history:
+        progress(job, epoch)
+    return result
 
 
 Outcome = tuple[Job, Exception | None]
 
 
-def _in_process(jobs: Sequence[Job], folder: Path, workers: int, progress: Callable[[int], None]) -> Iterator[Outcome]:
+def _in_process(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) -> Iterator[Outcome]:
     threads = torch.get_num_threads()
     for job in jobs:
         try:
-            _run(job, folder, lambda _: progress(1))
+            _run(job, folder, functools.partial(progress, job))
             yield job, None
         except AssayError as error:
             yield job, error
@@ -105,35 +131,39 @@ def _in_process(jobs: Sequence[Job], folder: Path, workers: int, progress: Calla
 _ticks: Any = None  # a worker process's end of the queue that carries progress
 
 
-def _start_worker(ticks: Any) -> None:
+def _start_worker(ticks: Any, gpus: Any) -> None:
     global _ticks
     _ticks = ticks
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()  # before this process looks for a GPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends its workers
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and they tidy up
 
 
 def _work(job: Job, folder: Path) -> None:
     try:
-        _run(job, folder, lambda _: _ticks.put(1))
+        _run(job, folder, lambda epoch: _ticks.put((job.digest, epoch)))
     except SystemExit:
         os._exit(143)  # the pool would catch it and take the next job
 
 
-def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Callable[[int], None]) -> Iterator[Outcome]:
+def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
-    ticks = context.SimpleQueue()
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (ticks,))
+    ticks, named = context.SimpleQueue(), {job.digest: job for job in jobs}
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (ticks, _gpus(context, workers)))
     try:
         # workers inherit that Ctrl-C is ignored, so that none is interrupted, and heard, while it starts
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            running = {pool.submit(_work, job, folder): job for job in jobs}
+            with _without_main():
+                running = {pool.submit(_work, job, folder): job for job in jobs}
         finally:
             signal.signal(signal.SIGINT, before)
         while running:
             done, _ = concurrent.futures.wait(running, timeout=0.3, return_when=concurrent.futures.FIRST_COMPLETED)
             while not ticks.empty():
-                progress(ticks.get())
+                digest, epoch = ticks.get()
+                progress(named[digest], epoch)
             for future in done:
                 job, error = running.pop(future), future.exception()
                 if isinstance(error, concurrent.futures.process.BrokenProcessPool):
@@ -153,28 +183,61 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Cal
     pool.shutdown()
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that start now do not import this process's main module, which takes seconds and is nothing to them."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _gpus(context: Any, workers: int) -> Any:
+    """A queue from which each of ``workers`` processes takes the GPU it works on, all GPUs in turn; None where there is none."""
+    visible = visible_gpus()
+    if not visible:
+        return None
+    queue = context.SimpleQueue()
+    for index in range(workers):
+        queue.put(visible[index % len(visible)])
+    return queue
+
+
 def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
     """Train, predict the test split once, and put the complete result at ``folder / digest`` in one rename."""
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    temporary = new_folder(folder, job.digest)
-    began = time.perf_counter()
+        keep_freed_memory()
+    checkpoint = Checkpoint(folder / f"{job.digest}.safetensors", job.digest, job.config.checkpoint_seconds)
     try:
-        model, history = train(
-            job.encoder, job.config, job.training, seed=job.seed, checkpoint=temporary / "best.safetensors", after_epoch=after_epoch
-        )
-        answers = predict(model, job.test_tokens, job.encoder.precision, job.config.eval_batch_size)
-        (temporary / "best.safetensors").unlink()
-        write_table(temporary / PREDICTIONS, predictions_table(job.test_ids, answers, job.label_set))
-        result = {"seconds": time.perf_counter() - began, "history": [dataclasses.asdict(epoch) for epoch in history]}
-        write_atomically(temporary / RESULT, json.dumps(result, indent=1).encode())
+        began = time.perf_counter()
+        how, history = train(job.encoder, job.config, job.training, seed=job.seed, checkpoint=checkpoint, after_epoch=after_epoch)
+        answers = predict(how, job.training.tokens, job.test_rows, job.encoder.precision, job.config.eval_batch_size)
+        facts = {
+            "seconds": time.perf_counter() - began, "batching": how.name, "history": [dataclasses.asdict(epoch) for epoch in history],
+        }  # fmt: skip
+        _keep(folder, job, predictions_table(job.test_ids, answers, job.label_set), facts)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "alloc" not in str(error):
+            raise
+        raise AssayError(
+            "out of memory. Raise gradient_accumulation, which changes no result, or lower workers, eval_batch_size or max_length."
+        ) from error
+    checkpoint.remove()
+
+
+def _keep(folder: Path, job: Job, predictions: pd.DataFrame, facts: dict[str, Any]) -> None:
+    temporary = new_folder(folder, job.digest)
+    try:
+        write_table(temporary / PREDICTIONS, predictions)
+        write_atomically(temporary / RESULT, json.dumps(facts, indent=1).encode())
         try:
             temporary.rename(folder / job.digest)
         except OSError:
             if not (folder / job.digest / RESULT).is_file():  # else another process has finished the same job
                 raise
-    except torch.OutOfMemoryError as error:
-        raise AssayError("out of GPU memory. Lower train_batch_size or max_length.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -182,4 +245,4 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
 def _load(folder: Path, job: Job, *, reused: bool) -> SeedResult:
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     predictions = check("predictions", read_table(folder / PREDICTIONS), job.label_set)
-    return SeedResult(folder, predictions, [Epoch(**epoch) for epoch in result["history"]], result["seconds"], reused)
+    return SeedResult(folder, predictions, [Epoch(**epoch) for epoch in result["history"]], result["seconds"], result["batching"], reused)

@@ -59,14 +59,47 @@ def words():
     return (CARDS / "catalogue.csv").read_text(encoding="utf-8").lower().split()[:3000]
 
 
-@pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory, words):
-    """A folder with a BERT of two layers, random weights, and a word tokenizer: it loads in a moment and learns a little."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+SHAPES: dict[str, dict[str, object]] = {
+    "Bert": {}, "Roberta": {}, "Electra": {}, "MPNet": {}, "DebertaV2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    "ModernBert": {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 2, "sep_token_id": 3},
+    "Llama": {"num_key_value_heads": 1}, "Mistral": {"num_key_value_heads": 1, "sliding_window": 8},
+}  # fmt: skip
+OTHER_SHAPES: dict[str, dict[str, object]] = {
+    "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64},
+    "XLNet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
+}
 
-    folder = tmp_path_factory.mktemp("tiny-encoder")
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, words):
+    """A function that makes a folder with a model of the architecture named, two layers of random weights, and a word tokenizer."""
+    import torch
+    import transformers
+
+    def make(name):
+        if name not in made:
+            made[name] = folder = tmp_path_factory.mktemp(f"tiny-{name}")
+            vocabulary = _word_tokenizer(words, folder)
+            small: dict[str, object] = {
+                "vocab_size": len(vocabulary), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+                "max_position_embeddings": 66 if name == "Roberta" else 64,
+            }  # fmt: skip
+            shape = {"vocab_size": len(vocabulary), **OTHER_SHAPES[name]} if name in OTHER_SHAPES else {**small, **SHAPES[name]}
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                settings = getattr(transformers, f"{name}Config")(**shape, pad_token_id=0)
+                getattr(transformers, f"{name}Model")(settings).save_pretrained(folder)
+        return made[name]
+
+    made: dict = {}
+    return make
+
+
+def _word_tokenizer(words, folder):
+    """Save a tokenizer of whole words, a text between [CLS] and [SEP], to ``folder``; its vocabulary."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
     vocabulary = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(set(words))])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -74,14 +107,13 @@ def tiny_encoder(tmp_path_factory, words):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]").save_pretrained(
         folder
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        settings = BertConfig(
-            vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64,
-            pad_token_id=0,
-        )  # fmt: skip
-        BertModel(settings).save_pretrained(folder)
-    return folder
+    return vocabulary
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny):
+    """A folder with a BERT of two layers, random weights, and a word tokenizer: it loads in a moment and learns a little."""
+    return tiny("Bert")
 
 
 @pytest.fixture(scope="session")

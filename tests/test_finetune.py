@@ -6,15 +6,17 @@ import math
 import numpy as np
 import pytest
 import torch
-import transformers
-from transformers import get_linear_schedule_with_warmup
+from transformers import get_scheduler
 
-from project.config import FinetuneConfig
+from project.checkpoint import Checkpoint
+from project.encoder import Encoder
 from project.errors import AssayError, Incomplete
-from project.finetune import Encoder, Epoch, Training, _linear, _optimizer, best_epoch, predict, seed_digest, train
-from project.models import ModelSource
-from project.seeds import Job, _run, run_jobs
+from project.finetune import Epoch, Training, _optimizer, best_epoch, predict, seed_digest, train
+from project.recipe import FinetuneConfig, rate_factor
+from project.seeds import Job, _run, gpu_workers, run_jobs
 from project.tables import codes
+from project.targets import targets
+from project.tokens import Tokens
 
 
 @pytest.fixture(scope="module")
@@ -28,28 +30,38 @@ def encoder(config):
 
 
 @pytest.fixture(scope="module")
-def data(encoder, small_task):
-    splits = {split: small_task.split(split) for split in ("train", "validation")}
-    tokens = {split: encoder.encode(list(rows["text"]))[0] for split, rows in splits.items()}
-    labels = {split: codes(rows["gold_label"], small_task.label_set) for split, rows in splits.items()}
-    return Training(tokens["train"], labels["train"], tokens["validation"], labels["validation"], 4)
+def split(encoder, config, small_task, tmp_path_factory):
+    splits = {name: small_task.split(name) for name in ("train", "validation", "test")}
+    tokens = encoder.tokens([text for rows in splits.values() for text in rows["text"]], tmp_path_factory.mktemp("tokens"))
+    train, validation, test = (len(rows) for rows in splits.values())
+    learned = targets(splits["train"].assign(label=splits["train"]["gold_label"], weight=1.0, source="gold"), small_task.label_set, config)
+    held = codes(splits["validation"]["gold_label"], small_task.label_set)
+    rows = np.split(np.arange(train + validation + test), [train, train + validation])
+    return Training(tokens, rows[0], learned.values, learned.weights, rows[1], held), rows[2]
 
 
 @pytest.fixture(scope="module")
-def test_tokens(encoder, small_task):
-    return encoder.encode(list(small_task.split("test")["text"]))[0]
+def data(split):
+    return split[0]
+
+
+@pytest.fixture(scope="module")
+def test_rows(split):
+    return split[1]
 
 
 def trained(encoder, config, data, folder, seed=0):
     epochs: list[Epoch] = []
-    model, history = train(encoder, config, data, seed=seed, checkpoint=folder / "best.safetensors", after_epoch=epochs.append)
+    model, history = train(encoder, config, data, seed=seed, checkpoint=Checkpoint(folder / "x.safetensors", "x", 0), after_epoch=epochs.append)
     assert epochs == history
     return model, history
 
 
-def test_a_seed_gives_the_same_predictions_twice_and_another_seed_others(encoder, config, data, test_tokens, tmp_path):
+def test_a_seed_gives_the_same_predictions_twice_and_another_seed_others(encoder, config, data, test_rows, tmp_path):
     before = torch.random.get_rng_state()
-    read = [predict(trained(encoder, config, data, tmp_path, seed)[0], test_tokens, "fp32", 32) for seed in (0, 0, 1)]
+    read = [
+        predict(trained(encoder, config, data, tmp_path / str(n), seed)[0], data.tokens, test_rows, "fp32", 32) for n, seed in enumerate((0, 0, 1))
+    ]
 
     assert (read[0] == read[1]).all()
     assert (read[0] != read[2]).any()
@@ -57,7 +69,7 @@ def test_a_seed_gives_the_same_predictions_twice_and_another_seed_others(encoder
 
 
 def test_training_learns_the_labels_it_is_given(encoder, config, data, tmp_path):
-    _, history = trained(encoder, dataclasses.replace(config, epochs=30, learning_rate=1e-2), data, tmp_path)
+    _, history = trained(encoder, dataclasses.replace(config, epochs=30, learning_rate=5e-3), data, tmp_path)
 
     assert history[-1].training_loss < 0.5 * math.log(4)
     assert history[-1].learning_rate == 0.0
@@ -67,34 +79,53 @@ def test_the_best_epoch_by_validation_macro_f1_is_restored_and_ties_go_to_the_ea
     from project.stats.scores import confusion, scores
 
     model, history = trained(encoder, config, data, tmp_path)
-    given = predict(model, data.validation_tokens, "fp32", 32).argmax(axis=1)
+    given = predict(model, data.tokens, data.validation_rows, "fp32", 32).argmax(axis=1)
 
     kept = scores(confusion(data.validation_labels, given, 4)).macro_f1
     assert kept == max(epoch.validation_macro_f1 for epoch in history)
     assert best_epoch([Epoch(1, 0, 0, 0.5, 0), Epoch(2, 0, 0, 0.7, 0), Epoch(3, 0, 0, 0.7, 0)]) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["best.safetensors"]
 
 
-def test_predictions_do_not_depend_on_the_batch_they_are_in(encoder, config, data, test_tokens, tmp_path):
+def test_at_most_two_checkpoints_stand_on_disk_at_any_time(encoder, config, data, tmp_path, monkeypatch):
+    import project.checkpoint
+
+    seen: list[int] = []
+    save = vars(project.checkpoint)["save_file"]
+
+    def saved(*arguments):
+        save(*arguments)
+        seen.append(len(list(tmp_path.iterdir())))
+
+    monkeypatch.setattr(project.checkpoint, "save_file", saved)
+    trained(encoder, dataclasses.replace(config, epochs=5), data, tmp_path)
+
+    assert seen == [1, 2, 2, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_predictions_do_not_depend_on_the_batch_they_are_in(encoder, config, data, test_rows, tmp_path):
     model, _ = trained(encoder, config, data, tmp_path)
 
-    assert predict(model, test_tokens, "fp32", 32) == pytest.approx(predict(model, test_tokens, "fp32", 1), abs=1e-5)
+    together, alone = (predict(model, data.tokens, test_rows, "fp32", size) for size in (32, 1))
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert predict(model, data.tokens, test_rows[::-1], "fp32", 32) == pytest.approx(together[::-1], abs=1e-5)
 
 
-def test_the_schedule_is_transformers_linear_one():
+@pytest.mark.parametrize("scheduler", ["linear", "cosine", "constant_with_warmup"])
+def test_the_schedules_are_those_of_transformers(scheduler):
     parameter = torch.nn.Parameter(torch.zeros(1))
-    ours, theirs = (torch.optim.SGD([parameter], lr=1.0) for _ in range(2))
-    mine = torch.optim.lr_scheduler.LambdaLR(ours, _linear(0.05, 60))
-    reference = get_linear_schedule_with_warmup(theirs, num_warmup_steps=3, num_training_steps=60)
-    for _ in range(60):
-        assert mine.get_last_lr() == pytest.approx(reference.get_last_lr())
-        for one in (ours, theirs, mine, reference):
-            one.step()
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    reference = get_scheduler(scheduler, optimizer, num_warmup_steps=3, num_training_steps=60)
+    factor = rate_factor(scheduler.removesuffix("_with_warmup"), 0.05, 60)
+    for step in range(60):
+        assert factor(step) == pytest.approx(reference.get_last_lr()[0])
+        optimizer.step()
+        reference.step()
 
 
 def test_biases_and_norms_do_not_decay_and_the_head_has_the_dropout_asked_for(encoder, config):
-    model = encoder.model(4, 0.3)
-    groups = _optimizer(model, config).param_groups
+    model = encoder.model(4, dataclasses.replace(config, dropout=0.3))
+    groups = _optimizer(model.parameters(), config).param_groups
 
     assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
     assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
@@ -103,40 +134,81 @@ def test_biases_and_norms_do_not_decay_and_the_head_has_the_dropout_asked_for(en
     assert model.dropout.p == 0.3
 
 
-def test_texts_longer_than_the_encoder_reads_are_cut_and_counted(encoder):
-    tokens, cut = encoder.encode(["kettle " * 300, "kettle"])
-
-    assert encoder.max_length == 64
-    assert ([len(one) for one in tokens], cut) == ([64, 3], 1)
-
-
 def test_a_diverging_seed_says_where(encoder, config, data, tmp_path):
-    with pytest.raises(AssayError, match=r"training diverged .* in epoch \d at learning rate .*Lower learning_rate"):
+    with pytest.raises(AssayError, match=r"training diverged .* in epoch \d, step \d+ of 36, at learning rate .*Lower learning_rate"):
         trained(encoder, dataclasses.replace(config, learning_rate=1e30, max_grad_norm=1e30, epochs=9), data, tmp_path)
 
 
-def test_the_digest_names_all_that_can_change_a_prediction(encoder, config):
-    base = seed_digest(encoder, config, ["t"], ["a"], 0)
-    others = [
-        seed_digest(encoder, dataclasses.replace(config, learning_rate=1e-5), ["t"], ["a"], 0), seed_digest(encoder, config, ["u"], ["a"], 0),
-        seed_digest(encoder, config, ["t"], ["b"], 0), seed_digest(encoder, config, ["t"], ["a"], 1),
-        seed_digest(dataclasses.replace(encoder, precision="bf16"), config, ["t"], ["a"], 0),
+def test_the_digest_names_all_that_can_change_a_prediction(encoder, config, data, test_rows):
+    def identity(encoder=encoder, config=config, data=data, rows=test_rows, names=("t1", "a"), seed=0):
+        return seed_digest(encoder, config, data, rows, names, seed)
+
+    replace = dataclasses.replace
+    changed = [
+        identity(replace(encoder, precision="bf16")), identity(replace(encoder, max_length=32)), identity(data=replace(data, rows=data.rows[::-1])),
+        identity(data=replace(data, targets=data.targets[::-1])), identity(data=replace(data, weights=data.weights * 2)),
+        identity(data=replace(data, validation_rows=data.rows[:1])), identity(data=replace(data, validation_labels=1 - data.validation_labels)),
+        identity(data=replace(data, tokens=Tokens(data.tokens.folder.with_name("other")))), identity(rows=test_rows[::-1]),
+        identity(names=("t1", "b")), identity(seed=1),
+        *(identity(config=replace(config, **{name: value})) for name, value in OTHER_RECIPE.items()),
     ]  # fmt: skip
 
-    assert len({base, *others}) == 6
-    assert seed_digest(encoder, dataclasses.replace(config, seeds=9), ["t"], ["a"], 0) == base
+    assert len({identity(), *changed}) == len(changed) + 1
+    assert identity(config=replace(config, seeds=9, workers=3, checkpoint_seconds=1.0)) == identity()
+
+
+OTHER_RECIPE = {
+    "epochs": 4, "train_batch_size": 9, "gradient_accumulation": 2, "eval_batch_size": 9, "learning_rate": 1e-5, "scheduler": "cosine",
+    "warmup_ratio": 0.5, "weight_decay": 0.5, "adam_beta1": 0.5, "adam_beta2": 0.5, "adam_epsilon": 0.5, "max_grad_norm": 0.5, "dropout": 0.5,
+    "lora_rank": 2, "lora_alpha": 2, "lora_dropout": 0.5, "batching": "padded",
+}  # fmt: skip
+
+
+def test_every_hyper_parameter_is_part_of_the_identity(config):
+    assert config.recipe().keys() == OTHER_RECIPE.keys()
+
+
+def test_every_hyper_parameter_reaches_the_optimizer(encoder, config):
+    other = dataclasses.replace(config, adam_beta1=0.5, adam_beta2=0.6, adam_epsilon=0.25, weight_decay=0.125)
+    group = _optimizer(encoder.model(2, config).parameters(), other).param_groups[0]
+
+    assert (group["betas"], group["eps"], group["weight_decay"], group["lr"]) == ((0.5, 0.6), 0.25, 0.125, 3e-3)
+
+
+def test_fewer_examples_than_a_batch_are_one_step(encoder, config, data, tmp_path):
+    few = dataclasses.replace(data, rows=data.rows[:3], targets=data.targets[:3], weights=data.weights[:3])
+
+    _, history = trained(encoder, config, few, tmp_path)
+
+    assert len(history) == 3
+    assert all(math.isfinite(epoch.training_loss) and epoch.texts_per_second > 0 for epoch in history)
+
+
+def test_weights_decide_what_is_learned(encoder, config, data, tmp_path):
+    weights = np.where(data.targets[:, 0] == 1, 0.0, 1.0)
+    blind = dataclasses.replace(data, weights=weights / weights.mean())
+    recipe = dataclasses.replace(config, epochs=30, learning_rate=5e-3)
+
+    model, _ = trained(encoder, recipe, blind, tmp_path)
+
+    given = predict(model, data.tokens, data.rows, "fp32", 32).argmax(axis=1)
+    assert not (given == 0).any()
+    assert (given == data.targets.argmax(axis=1))[weights > 0].mean() > 0.6
 
 
 @pytest.fixture
-def jobs(encoder, config, data, test_tokens, small_task):
+def jobs(encoder, config, data, test_rows, small_task):
     ids = tuple(small_task.split("test")["example_id"])
-    return [Job("gold", seed, f"digest{seed}", encoder, config, data, test_tokens, ids, small_task.label_set) for seed in range(3)]
+    return [Job("gold", seed, f"digest{seed}", encoder, config, data, test_rows, ids, small_task.label_set) for seed in range(3)]
 
 
 def outcomes(jobs, folder, workers):
-    ticks: list[int] = []
-    found = {job.seed: result for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=ticks.append)}
-    assert sum(ticks) == sum(job.config.epochs for job in jobs)
+    seen: dict[int, list[Epoch]] = {}
+    found = {
+        job.seed: result
+        for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=lambda job, epoch: seen.setdefault(job.seed, []).append(epoch))
+    }
+    assert seen == {seed: result.history for seed, result in found.items()}  # every seed's epochs, in order
     return found
 
 
@@ -159,12 +231,15 @@ def test_finished_seeds_are_not_trained_again(jobs, tmp_path):
 
 def test_arms_with_the_same_labels_share_one_training_run(jobs, tmp_path):
     twin = dataclasses.replace(jobs[0], arm="llm")
-    ticks: list[int] = []
+    seen: list[tuple[str, int]] = []
 
-    found = [(job.arm, result.reused) for job, result in run_jobs([jobs[0], twin], folder=tmp_path, workers=1, progress=ticks.append)]
+    found = [
+        (job.arm, result.reused)
+        for job, result in run_jobs([jobs[0], twin], folder=tmp_path, workers=1, progress=lambda job, epoch: seen.append((job.arm, epoch.epoch)))
+    ]
 
     assert found == [("gold", False), ("llm", True)]
-    assert sum(ticks) == 6
+    assert seen == [("gold", 1), ("gold", 2), ("gold", 3), ("llm", 1), ("llm", 2), ("llm", 3)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -173,49 +248,10 @@ def test_a_failing_seed_leaves_the_others_running_and_is_named(jobs, tmp_path, w
     found: list[int] = []
 
     with pytest.raises(Incomplete, match="1 of 3 seeds failed; the others are kept. arm gold, seed 1: training diverged"):
-        found.extend(job.seed for job, _ in run_jobs([jobs[0], wild, jobs[2]], folder=tmp_path, workers=workers, progress=lambda n: None))
+        found.extend(job.seed for job, _ in run_jobs([jobs[0], wild, jobs[2]], folder=tmp_path, workers=workers, progress=lambda *_: None))
 
     assert sorted(found) == [0, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digest0", "digest2"]
-
-
-def test_the_bundled_encoder_reads_the_embedded_task(small_task, tmp_path):
-    encoder = Encoder.find(FinetuneConfig())
-    tokens, cut = encoder.encode(list(small_task.split("test")["text"]))
-
-    assert cut == 0
-    model = encoder.model(4, 0.1)
-    logs = predict(model, tokens[:4], "fp32", 4)
-    assert np.exp(logs).sum(axis=1) == pytest.approx(1)
-    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(22.7e6, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("name", "field"),
-    [("Albert", "classifier_dropout_prob"), ("DebertaV2", "cls_dropout"), ("DistilBert", "seq_classif_dropout"), ("Roberta", "classifier_dropout")],
-)
-def test_the_dropout_reaches_the_head_of_other_architectures(tmp_path, name, field):
-    small = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "embedding_size": 16}
-    if name == "DistilBert":
-        small = {"vocab_size": 99, "dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}
-    settings = getattr(transformers, f"{name}Config")(**small)
-    getattr(transformers, f"{name}Model")(settings).save_pretrained(tmp_path)
-    encoder = Encoder(ModelSource(name, str(tmp_path), None, "test"), "fp32", 64)
-
-    model = encoder.model(2, 0.37)
-
-    assert getattr(model.config, field) == 0.37
-    assert 0.37 in {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
-
-
-def test_a_dropout_that_cannot_be_set_is_refused(tmp_path):
-    settings = transformers.MPNetConfig(vocab_size=99, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
-    transformers.MPNetModel(settings).save_pretrained(tmp_path)
-    encoder = Encoder(ModelSource("mpnet", str(tmp_path), None, "test"), "fp32", 64)
-
-    encoder.model(2, 0.1)
-    with pytest.raises(AssayError, match="dropout cannot be set for encoder mpnet"):
-        encoder.model(2, 0.2)
 
 
 def test_a_job_that_another_process_has_finished_meanwhile_is_no_error(jobs, tmp_path):
@@ -226,9 +262,21 @@ def test_a_job_that_another_process_has_finished_meanwhile_is_no_error(jobs, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["digest0"]
 
 
-def test_unknown_encoders_and_impossible_precisions_are_refused():
-    with pytest.raises(AssayError, match="encoder: no-such/encoder .* could not be found on the hub"):
-        Encoder.find(FinetuneConfig(encoder="no-such/encoder"))
-    if not torch.cuda.is_available():
-        with pytest.raises(AssayError, match="precision fp16 needs a GPU"):
-            Encoder.find(FinetuneConfig(precision="fp16"))
+def test_a_gpu_holds_five_seeds_where_memory_and_cores_allow_and_one_where_the_size_is_unknown():
+    gib = 2**30
+
+    assert gpu_workers(1, 79 * gib, gib // 2, 16) == 5
+    assert gpu_workers(1, 20 * gib, gib // 2, 16) == 2
+    assert gpu_workers(1, 79 * gib, 0, 16) == 1
+    assert gpu_workers(1, 6 * gib, gib, 16) == 1
+    assert gpu_workers(4, 79 * gib, gib // 2, 8) == 8
+    assert gpu_workers(4, 79 * gib, 28 * gib, 2) == 4
+
+
+def test_out_of_memory_says_what_to_lower(jobs, tmp_path, monkeypatch):
+    def hungry(*_, **__):
+        return torch.empty(2**60)
+
+    monkeypatch.setattr("project.seeds.train", hungry)
+    with pytest.raises(AssayError, match="out of memory. Raise gradient_accumulation, .* or lower workers, eval_batch_size or max_length"):
+        _run(jobs[0], tmp_path, lambda epoch: None)

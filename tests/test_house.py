@@ -6,17 +6,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STAGES = {
-    "task", "split", "card", "prompt", "annotate", "answers", "annotators", "plan", "spend", "label", "finetune", "seeds", "evaluate",
+    "task", "split", "card", "prompt", "annotate", "answers", "annotators", "plan", "spend", "label",
+    "encoder", "tokens", "targets", "places", "packing", "checkpoint", "finetune", "seeds", "evaluate",
 }  # fmt: skip
 ORDER = [
     ("card", "split", "task"),
     ("prompt",),
     ("annotators", "answers", "spend", "annotate", "plan"),
     ("label",),
-    ("finetune", "seeds"),
+    ("encoder", "tokens", "targets", "places", "packing", "checkpoint", "finetune", "seeds"),
     ("evaluate",),
 ]
-TORCH = {"finetune", "seeds", "models", "host", "annotators/transformers", "annotators/packed", "annotators/vllm"}
+TORCH = {
+    "encoder", "targets", "places", "packing", "checkpoint", "finetune", "seeds", "models", "host", "annotators/transformers", "annotators/packed",
+    "annotators/vllm",
+}  # fmt: skip
 ONE_PLACE = {
     "mlflow": {"project/tracking.py"},
     "vllm": {"project/annotators/vllm.py"},
@@ -24,6 +28,7 @@ ONE_PLACE = {
     "optuna": set(),
     "datasets": {"project/task.py"},
     "torch": {f"project/{name}.py" for name in TORCH},
+    "peft": {"project/encoder.py"},
     "krippendorff": {"project/stats/agreement.py"},
 }
 
