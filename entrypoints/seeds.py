@@ -1,59 +1,78 @@
-"""Fine-tuning wired to the tracking store: every arm x seed is logged as a run as soon as it is trained."""
+"""Fine-tuning wired to the tracking store: every condition x seed is logged as a run as soon as it is trained."""
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from entrypoints.command import Progress, say
+from entrypoints.conditions import Condition
 from entrypoints.setup import shared_params
 from project.config import ExperimentConfig
 from project.evaluate import evaluate
 from project.finetune import Encoder, Tokens, Training, best_epoch, seed_digest
-from project.label import Arm, human_share
+from project.label import human_share
 from project.seeds import PREDICTIONS, Job, SeedResult, default_workers, run_jobs
 from project.tables import codes, content_hash, write_table
 from project.task import Task
-from project.tracking import Child, Tracker
+from project.tracking import ABSENT, Child, Tracker
+
+_NOT_LOGGED = ("seeds", "workers", "precision")  # no matter for one seed, or told by the encoder
 
 
-def finetune_arms(
-    tracker: Tracker,
-    encoder: Encoder,
-    task: Task,
-    labels: Mapping[Arm, pd.DataFrame],
-    validation: Mapping[Arm, pd.DataFrame],
-    config: ExperimentConfig,
-) -> None:
-    """Every arm x seed, several at once; each is logged as a run when it is done. ``validation``: labels that pick the epoch."""
+def finetune_conditions(tracker: Tracker, encoder: Encoder, task: Task, conditions: Sequence[Condition], config: ExperimentConfig) -> None:
+    """Every condition x seed, several at once; each is logged as a run when it is done."""
     tokens: dict[str, Tokens] = {}
-    for split in ("train", "validation", "test"):
+    for split in ("train", "validation", *sorted({one.evaluated for one in conditions} - {"validation"})):
         tokens[split], cut = encoder.encode(list(task.split(split)["text"]))
         if cut:
             say(f"fine-tune: {cut} of {len(tokens[split])} {split} texts are longer than {encoder.max_length} tokens and were cut at the end.")
-    texts = [list(task.split(split)["text"]) for split in ("train", "validation", "test")] + [list(task.split("test")["example_id"])]
-    test_ids, jobs, arms = tuple(task.split("test")["example_id"]), [], {arm.name: arm for arm in labels}
-    for arm, table in labels.items():
-        (train, train_labels), (held, held_labels) = (
-            _labelled(tokens[split], task.split(split), given) for split, given in (("train", table), ("validation", validation[arm]))
-        )
-        training = Training(
-            train, codes(pd.Series(train_labels), task.label_set), held, codes(pd.Series(held_labels), task.label_set), len(task.label_set)
-        )
-        unlabelled = len(tokens["train"]) - len(train)
-        if unlabelled:
-            say(f"fine-tune: arm {arm.name} leaves out {unlabelled} of {len(tokens['train'])} training examples that have no label.")
-        every_label = [_column(task.split(split), given) for split, given in (("train", table), ("validation", validation[arm]))]
-        for seed in range(config.finetune.seeds):
-            name = seed_digest(encoder, config.finetune, texts, [*every_label, list(task.label_set)], seed)
-            jobs.append(Job(arm.name, seed, name, encoder, config.finetune, training, tokens["test"], test_ids, task.label_set))
+    _say_what_is_missing(tracker, conditions, task.label_set)
+    jobs, condition_of = [], {}
+    for one in conditions:
+        made = _jobs(encoder, task, tokens, one)
+        jobs += made
+        condition_of.update({id(job): one for job in made})
     folder = Path(config.host.workspace) / "seeds"
-    with Progress("fine-tune", len(jobs) * config.finetune.epochs, "epochs") as progress:
+    with Progress("fine-tune", sum(job.config.epochs for job in jobs), "epochs") as progress:
         for job, result in run_jobs(jobs, folder=folder, workers=config.finetune.workers or default_workers(), progress=progress):
-            _log_seed(tracker, encoder, task, arms[job.arm], labels[arms[job.arm]], job, result, config)
+            _log_seed(tracker, encoder, task, condition_of[id(job)], job, result, config)
+
+
+def _say_what_is_missing(tracker: Tracker, conditions: Sequence[Condition], label_set: Sequence[str]) -> None:
+    for one in conditions:
+        unlabelled = len(one.examples) - len(one.labels)
+        if unlabelled:
+            say(f"fine-tune: {one.name} leaves out {unlabelled} of {len(one.examples)} training examples that have no label.")
+    absent = {one.name: one.absent(label_set) for one in conditions}
+    found = "; ".join(f"{name}: {', '.join(names)}" for name, names in absent.items() if names)
+    if found:
+        say(f"fine-tune: classes without any training label ({found}). Macro-F1 runs over the whole label set and counts them all the same.")
+        tracker.tag({ABSENT: found[:1000]})
+
+
+def _jobs(encoder: Encoder, task: Task, tokens: Mapping[str, Tokens], one: Condition) -> list[Job]:
+    """A job for each seed. At its full size a condition has the digests of the same arm in any other experiment, and is trained once."""
+    held, evaluated = task.split("validation"), task.split(one.evaluated)
+    (train, train_labels), (validation, validation_labels) = (
+        _labelled(tokens[split], task.split(split), given) for split, given in (("train", one.labels), ("validation", one.validation))
+    )
+    training = Training(
+        train, codes(pd.Series(train_labels), task.label_set), validation, codes(pd.Series(validation_labels), task.label_set), len(task.label_set)
+    )
+    texts = [list(rows["text"]) for rows in (one.examples, held, evaluated)] + [list(evaluated["example_id"])]
+    labels = [_column(one.examples, one.labels), _column(held, one.validation), list(task.label_set)]
+    return [
+        Job(
+            one.name, seed, seed_digest(encoder, one.config, texts, labels, seed), encoder, one.config, training, tokens[one.evaluated],
+            tuple(evaluated["example_id"]), task.label_set,
+        )
+        for seed in one.seeds
+    ]  # fmt: skip
 
 
 def _column(examples: pd.DataFrame, labels: pd.DataFrame) -> list[str | None]:
@@ -69,28 +88,18 @@ def _labelled(tokens: Tokens, examples: pd.DataFrame, labels: pd.DataFrame) -> t
 
 
 def _log_seed(
-    tracker: Tracker, encoder: Encoder, task: Task, arm: Arm, labels: pd.DataFrame, job: Job, result: SeedResult, config: ExperimentConfig
-) -> None:
-    score = evaluate(result.predictions, task.split("test"), task.label_set)
-    n_human, share = human_share(labels)
+    tracker: Tracker, encoder: Encoder, task: Task, one: Condition, job: Job, result: SeedResult, config: ExperimentConfig
+) -> None:  # fmt: skip
+    score = evaluate(result.predictions, task.split(one.evaluated), task.label_set)
+    n_human, share = human_share(one.labels)
     metrics = {
-        **{f"test.{name}": value for name, value in score.items()}, "human_labels": n_human, "human_share": share,
+        **{f"{one.evaluated}.{name}": value for name, value in score.items()}, "human_labels": n_human, "human_share": share,
         "best_epoch": best_epoch(result.history), "train_seconds": result.seconds,
+        "best_validation_macro_f1": max(epoch.validation_macro_f1 for epoch in result.history),
     }  # fmt: skip
-    history = [
-        (epoch.epoch, {"training_loss": epoch.training_loss, "validation_accuracy": epoch.validation_accuracy,
-                       "validation_macro_f1": epoch.validation_macro_f1, "learning_rate": epoch.learning_rate})
-        for epoch in result.history
-    ]  # fmt: skip
-    finetune = config.finetune
-    params = {
-        **shared_params(task, config), "arm": arm.name, "arm_kind": arm.kind, "replace_share": arm.replace_share, "ensemble_size": arm.ensemble_size,
-        "seed": job.seed, "encoder": finetune.encoder, "learning_rate": finetune.learning_rate, "epochs": finetune.epochs,
-        "train_batch_size": finetune.train_batch_size, "precision": encoder.precision, "validation_labels": finetune.validation_labels,
-        "n_train": len(labels),
-    }  # fmt: skip
+    absent = one.absent(task.label_set)
     with tempfile.TemporaryDirectory() as name:
-        write_table(Path(name, "labels.parquet"), labels)
+        write_table(Path(name, "labels.parquet"), one.labels)
         files = {
             "labels.parquet": Path(name, "labels.parquet"),
             "predictions.parquet": result.folder / PREDICTIONS,
@@ -98,10 +107,27 @@ def _log_seed(
         }
         tracker.log_child(
             Child(
-                f"{arm.name} seed {job.seed:02d}", "seed", job.digest, params, metrics, files,
-                f"{encoder.source.name} fine-tuned on {len(labels)} labels of arm {arm.name} ({n_human} by a human), seed {job.seed}: "
-                f"test accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
-                tags={"reused": str(result.reused).lower()}, history=history,
-                inputs=[(f"{task.name}/train", content_hash(labels), "training"), (f"{task.name}/test", content_hash(task.split("test")), "test")],
+                f"{one.name} seed {job.seed:02d}", "seed", job.digest, _params(encoder, task, one, job.seed, config), metrics, files,
+                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.name} ({n_human} by a human), seed {job.seed}: "
+                f"{one.evaluated} accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
+                tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
+                history=[
+                    (epoch.epoch, {key: value for key, value in dataclasses.asdict(epoch).items() if key != "epoch"}) for epoch in result.history
+                ],
+                inputs=[
+                    (f"{task.name}/train", content_hash(one.labels), "training"),
+                    (f"{task.name}/{one.evaluated}", content_hash(task.split(one.evaluated)), one.evaluated),
+                ],
             )
         )  # fmt: skip
+
+
+def _params(encoder: Encoder, task: Task, one: Condition, seed: int, config: ExperimentConfig) -> dict[str, object]:
+    """The join keys of a seed: arm, sizes, replicate, every hyper-parameter; the same names in every experiment."""
+    recipe = {name: value for name, value in dataclasses.asdict(one.config).items() if name not in _NOT_LOGGED}
+    return {
+        **shared_params(task, config), "arm": one.arm.name, "arm_kind": one.arm.kind, "replace_share": one.arm.replace_share,
+        "ensemble_size": one.arm.ensemble_size, "seed": seed, "draw": one.draw, "replicate": one.first_replicate + seed,
+        "n_examples": len(one.examples), "n_train": len(one.labels), "evaluated": one.evaluated, "precision": encoder.precision,
+        **recipe, **one.params,
+    }  # fmt: skip

@@ -35,7 +35,7 @@ from project.errors import AssayError, Incomplete, Stopped  # noqa: E402
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
-QUESTION = "assay.question"
+QUESTION, ABSENT = "assay.question", "assay.absent_classes"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -85,6 +85,10 @@ class Tracker:
         """Set the root run's description (Markdown) and tags."""
         self._client.log_batch(self.run_id, tags=_tags({_NOTE: description, **(tags or {})}))
 
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the root run."""
+        self._client.log_batch(self.run_id, tags=_tags(tags))
+
     def log_files(self, files: Mapping[str, Path]) -> None:
         """Log local files to the root run under their artifact paths."""
         self._artifacts(self.run_id, files)
@@ -93,9 +97,9 @@ class Tracker:
         """Log ``value`` to the root run as a JSON artifact."""
         self._client.log_dict(self.run_id, json.loads(json.dumps(value)), path)
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log ``metrics`` to the root run in one request."""
-        self._client.log_batch(self.run_id, metrics=_metrics(metrics, 0))
+        self._client.log_batch(self.run_id, metrics=_metrics(metrics, step))
 
     def answered(self, question: str) -> Iterator[tuple[Record, pd.DataFrame]]:
         """Finished runs, in any experiment of the store, whose tag ``assay.question`` is this one, and their annotations tables, newest first."""
