@@ -31,7 +31,7 @@ _LOOKS = (
 _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. n: training "
     "texts, each row's among the next one's and the same for all arms; an arm decides what to replace among these alone. The annotator's answers "
-    "are the same at every size, and the validation split that picks the epoch is whole at every size."
+    "are the same at every size, and so is the validation split that picks the epoch. The recipe is too, epochs included: small sizes take few steps."
 )
 
 
@@ -89,7 +89,8 @@ def png_figure(points: pd.DataFrame, annotator: pd.DataFrame, sizes: Sequence[in
     figure = matplotlib.figure.Figure(figsize=(9.0, 4.2), layout="constrained")
     for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         for place, (arm, rows) in enumerate(points.groupby("arm", sort=False)):
-            mark, line, colour = _LOOKS[place % len(_LOOKS)]
+            mark, _, colour = _LOOKS[place % len(_LOOKS)]
+            line = _LOOKS[(place + place // len(_LOOKS)) % len(_LOOKS)][1]  # more arms than marks: other pairs of mark and line
             line_of = rows.sort_values("n_examples")
             size, mean, sd = line_of["n_examples"], 100 * line_of[measure], 100 * line_of[f"{measure}_sd"].fillna(0.0)
             axes.plot(size, mean, marker=mark, linestyle=line, color=colour, markersize=5, label=str(arm))

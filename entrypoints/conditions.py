@@ -23,7 +23,7 @@ class Condition:
     ``examples``: the training examples (rows of an examples table, in the order of the split), ``labels`` a labels table of them, without
     those that have no label; ``validation``: labels that pick the epoch. ``draw``: whose labels they are, where they are one draw's.
     Seed s is the arm's replicate ``first_replicate + s``. ``evaluated``: the split that is predicted, test or validation. ``params``: what else
-    stands on every seed's run; ``name`` tells the conditions of one experiment apart.
+    stands on every seed's run; ``name`` tells the labels of one experiment apart, ``setting`` the recipes.
     """
 
     arm: Arm
@@ -37,6 +37,12 @@ class Condition:
     first_replicate: int = 0
     evaluated: str = "test"
     params: Mapping[str, object] = field(default_factory=dict)
+    setting: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a person reads of the condition: its labels and, where there are several, its recipe."""
+        return f"{self.name} {self.setting}".strip()
 
     def absent(self, label_set: Sequence[str]) -> list[str]:
         """The classes without a training label."""

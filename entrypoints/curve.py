@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.plateau import publish
 from entrypoints.command import main
 from entrypoints.conditions import Condition, condition
-from entrypoints.seeds import finetune_conditions
+from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
 from project.config import (
     AnnotateConfig,
@@ -56,7 +56,7 @@ def curve(params: Mapping[str, str]) -> None:
                     one = condition(arm, task, drawn, config, examples=examples)
                     conditions.append(dataclasses.replace(one, name=f"{arm.name} n={size}", params={"curve_seed": asked.curve_seed}))
             with published(lambda: publish(tracker.run_id, config.host.workspace)):
-                finetune_conditions(tracker, study.encoder, task, conditions, config)
+                Trainer(tracker, study.encoder, task, config).train(conditions)
 
 
 def training_sizes(asked: CurveConfig, n: int) -> list[int]:

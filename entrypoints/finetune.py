@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.arms import publish
 from entrypoints.command import main
 from entrypoints.conditions import Condition
-from entrypoints.seeds import finetune_conditions
+from entrypoints.seeds import Trainer
 from entrypoints.setup import log_setup
 from entrypoints.study import published
 from project.config import FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, experiment_config
@@ -43,7 +43,7 @@ def finetune(params: Mapping[str, str]) -> None:
         validation = task.split("validation").rename(columns={"gold_label": "label"})
         one = Condition(arm, arm.name, task.split("train"), labels, validation, config.finetune, range(config.finetune.seeds))
         with published(lambda: publish(tracker.run_id, config.host.workspace)):
-            finetune_conditions(tracker, encoder, task, [one], config)
+            Trainer(tracker, encoder, task, config).train([one])
 
 
 def _labels(source: str, task: Task) -> tuple[Arm, pd.DataFrame]:

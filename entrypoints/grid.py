@@ -15,7 +15,7 @@ from typing import Any
 from analysis.search import SEARCHED, chosen, publish
 from entrypoints.command import main
 from entrypoints.conditions import Condition, condition
-from entrypoints.seeds import finetune_conditions
+from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
 from project.config import (
     AnnotateConfig,
@@ -40,23 +40,23 @@ def grid(params: Mapping[str, str]) -> None:
     """Every configuration is trained for every arm and scored on validation; the best of each arm is trained with all seeds and tested."""
     asked = parse(GridConfig, params)
     configurations = configurations_of(asked)
-    with opened(params) as study:
+    with opened(params, tested=False) as study:
         config, task = study.config, study.task
         design = {"grid": configurations, "grid_seeds": asked.grid_seeds}
         with study_run("grid", f"{task.name} grid", params, study, design) as (tracker, drawn):
             if drawn is None:
                 return
-            arms = [condition(arm, task, drawn, config) for arm in study.compared]
+            arms, trainer = [condition(arm, task, drawn, config) for arm in study.compared], Trainer(tracker, study.encoder, task, config)
             with published(lambda: publish(tracker.run_id, config.host.workspace)):
                 searched = [
                     dataclasses.replace(configured(one, values, place), seeds=range(asked.grid_seeds), evaluated="validation")
                     for one in arms
                     for place, values in enumerate(configurations)
                 ]
-                finetune_conditions(tracker, study.encoder, task, searched, config)
+                trainer.train(searched)
                 best = chosen(tracker.run_id)
                 tested = [configured(one, configurations[best[one.arm.name]], best[one.arm.name]) for one in arms]
-                finetune_conditions(tracker, study.encoder, task, tested, config)
+                trainer.train(tested)
 
 
 def configurations_of(asked: GridConfig) -> list[dict[str, Any]]:
@@ -67,8 +67,8 @@ def configurations_of(asked: GridConfig) -> list[dict[str, Any]]:
 
 def configured(one: Condition, values: Mapping[str, Any], place: int) -> Condition:
     """``one`` with the hyper-parameters ``values``, the grid's configuration number ``place``."""
-    name = f"{one.arm.name} " + " ".join(f"{key}={value:g}" for key, value in values.items())
-    return dataclasses.replace(one, name=name, config=dataclasses.replace(one.config, **values), params={"configuration": place})
+    setting = " ".join(f"{key}={value:g}" for key, value in values.items())
+    return dataclasses.replace(one, setting=setting, config=dataclasses.replace(one.config, **values), params={"configuration": place})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from analysis.arms import publish
 from entrypoints.command import main
 from entrypoints.conditions import replicate_counts, replicated
-from entrypoints.seeds import finetune_conditions
+from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
 from project.config import (
     AnnotateConfig,
@@ -44,7 +44,7 @@ def experiment(params: Mapping[str, str]) -> None:
                 return
             conditions = replicated(study.compared, task, drawn, config)
             with published(lambda: publish(tracker.run_id, config.host.workspace)):
-                finetune_conditions(tracker, study.encoder, task, conditions, config)
+                Trainer(tracker, study.encoder, task, config).train(conditions)
 
 
 if __name__ == "__main__":

@@ -24,35 +24,52 @@ from project.tracking import ABSENT, Child, Tracker
 _NOT_LOGGED = ("seeds", "workers", "precision")  # no matter for one seed, or told by the encoder
 
 
-def finetune_conditions(tracker: Tracker, encoder: Encoder, task: Task, conditions: Sequence[Condition], config: ExperimentConfig) -> None:
-    """Every condition x seed, several at once; each is logged as a run when it is done."""
-    tokens: dict[str, Tokens] = {}
-    for split in ("train", "validation", *sorted({one.evaluated for one in conditions} - {"validation"})):
-        tokens[split], cut = encoder.encode(list(task.split(split)["text"]))
-        if cut:
-            say(f"fine-tune: {cut} of {len(tokens[split])} {split} texts are longer than {encoder.max_length} tokens and were cut at the end.")
-    _say_what_is_missing(tracker, conditions, task.label_set)
-    jobs, condition_of = [], {}
-    for one in conditions:
-        made = _jobs(encoder, task, tokens, one)
-        jobs += made
-        condition_of.update({id(job): one for job in made})
-    folder = Path(config.host.workspace) / "seeds"
-    with Progress("fine-tune", sum(job.config.epochs for job in jobs), "epochs") as progress:
-        for job, result in run_jobs(jobs, folder=folder, workers=config.finetune.workers or default_workers(), progress=progress):
-            _log_seed(tracker, encoder, task, condition_of[id(job)], job, result, config)
+class Trainer:
+    """Trains conditions for one root run. Every split is tokenised once, and what a person should know is said once."""
 
+    def __init__(self, tracker: Tracker, encoder: Encoder, task: Task, config: ExperimentConfig) -> None:
+        """``config``: of the whole experiment; each condition has a recipe of its own."""
+        self._tracker, self._encoder, self._task, self._config = tracker, encoder, task, config
+        self._tokens: dict[str, Tokens] = {}
+        self._said: set[str] = set()
 
-def _say_what_is_missing(tracker: Tracker, conditions: Sequence[Condition], label_set: Sequence[str]) -> None:
-    for one in conditions:
-        unlabelled = len(one.examples) - len(one.labels)
-        if unlabelled:
-            say(f"fine-tune: {one.name} leaves out {unlabelled} of {len(one.examples)} training examples that have no label.")
-    absent = {one.name: one.absent(label_set) for one in conditions}
-    found = "; ".join(f"{name}: {', '.join(names)}" for name, names in absent.items() if names)
-    if found:
-        say(f"fine-tune: classes without any training label ({found}). Macro-F1 runs over the whole label set and counts them all the same.")
-        tracker.tag({ABSENT: found[:1000]})
+    def train(self, conditions: Sequence[Condition]) -> None:
+        """Every condition x seed, several at once; each is logged as a run when it is done."""
+        for split in ("train", "validation", *sorted({one.evaluated for one in conditions})):
+            self._encode(split)
+        self._say_what_is_missing(conditions)
+        jobs, condition_of = [], {}
+        for one in conditions:
+            made = _jobs(self._encoder, self._task, self._tokens, one)
+            jobs += made
+            condition_of.update({id(job): one for job in made})
+        folder, workers = Path(self._config.host.workspace) / "seeds", self._config.finetune.workers or default_workers()
+        with Progress("fine-tune", sum(job.config.epochs for job in jobs), "epochs") as progress:
+            for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=progress):
+                _log_seed(self._tracker, self._encoder, self._task, condition_of[id(job)], job, result, self._config)
+
+    def _encode(self, split: str) -> None:
+        if split not in self._tokens:
+            tokens, cut = self._encoder.encode(list(self._task.split(split)["text"]))
+            self._tokens[split] = tokens
+            if cut:
+                self._say(f"{cut} of {len(tokens)} {split} texts are longer than {self._encoder.max_length} tokens and were cut at the end.")
+
+    def _say_what_is_missing(self, conditions: Sequence[Condition]) -> None:
+        for one in conditions:
+            unlabelled = len(one.examples) - len(one.labels)
+            if unlabelled:
+                self._say(f"{one.name} leaves out {unlabelled} of {len(one.examples)} training examples that have no label.")
+        absent = {one.name: one.absent(self._task.label_set) for one in conditions}
+        found = "; ".join(f"{name}: {', '.join(names)}" for name, names in absent.items() if names)
+        if found:
+            self._say(f"classes without any training label ({found}). Macro-F1 runs over the whole label set and counts them all the same.")
+            self._tracker.tag({ABSENT: found[:1000]})
+
+    def _say(self, message: str) -> None:
+        if message not in self._said:
+            say(f"fine-tune: {message}")
+            self._said.add(message)
 
 
 def _jobs(encoder: Encoder, task: Task, tokens: Mapping[str, Tokens], one: Condition) -> list[Job]:
@@ -68,7 +85,7 @@ def _jobs(encoder: Encoder, task: Task, tokens: Mapping[str, Tokens], one: Condi
     labels = [_column(one.examples, one.labels), _column(held, one.validation), list(task.label_set)]
     return [
         Job(
-            one.name, seed, seed_digest(encoder, one.config, texts, labels, seed), encoder, one.config, training, tokens[one.evaluated],
+            one.title, seed, seed_digest(encoder, one.config, texts, labels, seed), encoder, one.config, training, tokens[one.evaluated],
             tuple(evaluated["example_id"]), task.label_set,
         )
         for seed in one.seeds
@@ -107,8 +124,8 @@ def _log_seed(
         }
         tracker.log_child(
             Child(
-                f"{one.name} seed {job.seed:02d}", "seed", job.digest, _params(encoder, task, one, job.seed, config), metrics, files,
-                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.name} ({n_human} by a human), seed {job.seed}: "
+                f"{one.title} seed {job.seed:02d}", "seed", job.digest, _params(encoder, task, one, job.seed, config), metrics, files,
+                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({n_human} by a human), seed {job.seed}: "
                 f"{one.evaluated} accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
                 tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
                 history=[

@@ -21,7 +21,10 @@ from project.tracking import Tracker, root_run
 
 @dataclass(frozen=True)
 class Study:
-    """A task, an encoder, the arms to compare and who annotates for them (nobody where gold stands alone); ``n_draws`` are needed."""
+    """A task, an encoder, the arms to compare and who annotates for them: nobody where gold stands alone.
+
+    ``n_draws``: how many draws the arms need; ``tested``: the annotator is to be scored on the test split itself.
+    """
 
     config: ExperimentConfig
     task: Task
@@ -29,32 +32,32 @@ class Study:
     compared: list[Arm]
     asked: Asked | None
     n_draws: int
+    tested: bool
 
     def annotate(self, tracker: Tracker) -> Drawn:
-        """One pass over the splits that the arms need, each draw a run; then the annotator's memory is free for the encoder."""
+        """One pass over every split of ``splits``, each draw a run; then the annotator's memory is free for the encoder."""
         if self.asked is None:
             return Drawn()
-        train = annotate_split(tracker, self.asked, self.task, "train", self.n_draws, self.config)
-        annotate_split(tracker, self.asked, self.task, "test", 1, self.config)
-        validated = annotate_split(tracker, self.asked, self.task, "validation", self.n_draws, self.config) if self._validated else []
+        made = {split: annotate_split(tracker, self.asked, self.task, split, n, self.config) for split, n in self.splits.items()}
         self.asked.close()
-        return Drawn(train, validated)
+        return Drawn(made["train"], made.get("validation", []))
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """How many draws each split is annotated under: validation only where arms pick the epoch by their own labels."""
+        validated = self.config.finetune.validation_labels == "arm"
+        return {"train": self.n_draws, **({"test": 1} if self.tested else {}), **({"validation": self.n_draws} if validated else {})}
 
     def dry_run(self, tracker: Tracker) -> None:
         """Say what the annotation will take."""
         if self.asked is None:
             say("dry run: the arm gold needs no annotation.")
         else:
-            splits = {"train": self.n_draws, "test": 1, **({"validation": self.n_draws} if self._validated else {})}
-            dry_run(tracker, self.asked, self.task, splits, self.config)
-
-    @property
-    def _validated(self) -> bool:
-        return self.config.finetune.validation_labels == "arm"
+            dry_run(tracker, self.asked, self.task, self.splits, self.config)
 
 
 @contextlib.contextmanager
-def opened(params: Mapping[str, str]) -> Iterator[Study]:
+def opened(params: Mapping[str, str], *, tested: bool = True) -> Iterator[Study]:
     """Settle everything from the texts of a command line; what cannot be is refused before anything is logged."""
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
@@ -67,7 +70,7 @@ def opened(params: Mapping[str, str]) -> Iterator[Study]:
         config = asked.settled(config) if asked else config
         n_draws = len(asked.prompts) if asked else 1
         compared = arms(config.label, n_draws)
-        yield Study(config, task, encoder, compared, asked, draws_needed(compared, config, n_draws))
+        yield Study(config, task, encoder, compared, asked, draws_needed(compared, config, n_draws), tested)
 
 
 @contextlib.contextmanager

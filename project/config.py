@@ -254,9 +254,9 @@ class CurveConfig(Stage):
 class GridConfig(Stage):
     """The grid of Pangakis and Wolken (2024): learning rate, batch size, epochs. Their values are not in the paper; these are BERT's usual ones."""
 
-    grid_learning_rate: tuple[float, ...] = parameter((1e-5, 2e-5, 5e-5), "learning rates to try, comma-separated", above=0)
-    grid_train_batch_size: tuple[int, ...] = parameter((8, 16, 32), "batch sizes to try, comma-separated", at_least=1)
-    grid_epochs: tuple[int, ...] = parameter((2, 3, 4), "numbers of epochs to try, comma-separated", at_least=1)
+    grid_learning_rate: tuple[float, ...] = parameter((1e-5, 2e-5, 5e-5), "learning rates to try in place of learning_rate, comma-separated", above=0)
+    grid_train_batch_size: tuple[int, ...] = parameter((8, 16, 32), "batch sizes to try in place of train_batch_size, comma-separated", at_least=1)
+    grid_epochs: tuple[int, ...] = parameter((2, 3, 4), "numbers of passes to try in place of epochs, comma-separated", at_least=1)
     grid_seeds: int = parameter(1, "seeds of every configuration in the search; the chosen one is trained with all seeds", at_least=1, at_most=1000)
 
 
