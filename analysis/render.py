@@ -14,43 +14,68 @@ import matplotlib.figure
 import pandas as pd
 
 from analysis.paper import CITATION
+from analysis.store import absent_note
 from project.tracking import Record
 
-_CAPTION = (
-    "Test split; all numbers x 100. Mean and, behind it, sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. "
-    "alpha_K: Krippendorff's alpha (nominal) with the seeds as raters. unchanged: examples that every seed labels alike. "
-    "human: training labels a human gave. "
-)
+_REPLICATES = {
+    "training": ("seeds", "seed", ""),
+    "pipeline": (
+        "replicates", "replicate",
+        " Replicate r of llm and entropy has demonstrations and labels of its own, draw r, and seed r; the other arms have one label file, "
+        "and their replicates differ in the seed alone.",
+    ),
+    "crossed": (
+        "replicates", "replicate", " The replicates of llm are all draws with all seeds; those of the other arms differ in the seed alone.",
+    ),
+}  # fmt: skip
 
 
-def _number(value: Any, digits: int = 1) -> str:
+def replicate_of(config: Mapping[str, Any]) -> str:
+    """What the replicates of an experiment differ in."""
+    return str(config["config"].get("replicate", {}).get("replicate", "training"))
+
+
+def _caption(config: Mapping[str, Any]) -> str:
+    many, one, more = _REPLICATES[replicate_of(config)]
+    return (
+        f"Test split; all numbers x 100. Mean and, behind it, sample standard deviation (ddof 1) over the {many}; macro-F1 over the whole label set. "
+        f"alpha_K: Krippendorff's alpha (nominal) with the {many} as raters. unchanged: examples that every {one} labels alike. "
+        f"human: training labels a human gave.{more} "
+    )
+
+
+def number(value: Any, digits: int = 1) -> str:
+    """``value`` to so many digits, ``-`` where there is none."""
     return "-" if value is None or (isinstance(value, float) and math.isnan(value)) else f"{value:.{digits}f}"
 
 
-def _pair(row: Mapping[str, Any], name: str) -> str:
-    mean, sd = _number(row[name]), _number(row.get(f"{name}_sd"))
+def pair(row: Mapping[str, Any], name: str) -> str:
+    """Mean ± standard deviation of the column ``name``."""
+    mean, sd = number(row[name]), number(row.get(f"{name}_sd"))
     return mean if sd == "-" else f"{mean} ±{sd}"
 
 
 def _human(row: Mapping[str, Any]) -> str:
-    return "-" if math.isnan(row["human_labels"]) else f"{int(row['human_labels'])} ({_number(row['human_share'], 0)} %)"
+    return "-" if math.isnan(row["human_labels"]) else f"{int(row['human_labels'])} ({number(row['human_share'], 0)} %)"
 
 
 def _cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     head = ["labels", "n", "human", "accuracy", "macro-F1", "alpha_K", "unchanged"]
     rows = [
-        [str(row["labels"]), _number(row["n"], 0), _human(row), _pair(row, "accuracy"), _pair(row, "macro_f1"),
-         _number(row["krippendorff_alpha"]), _number(row["unchanged"])]
+        [str(row["labels"]), number(row["n"], 0), _human(row), pair(row, "accuracy"), pair(row, "macro_f1"),
+         number(row["krippendorff_alpha"]), number(row["unchanged"])]
         for row in shown.to_dict("records")
     ]  # fmt: skip
     return head, rows
 
 
-def _title(config: Mapping[str, Any]) -> str:
+def title(config: Mapping[str, Any]) -> str:
+    """Task, annotator, classifier, seeds."""
     task, stages = config["task"], config["config"]
     models = config["models"]
     who = f"labels by {models['annotator']}, " if models["annotator"] else ""
-    return f"{task['name']}: {who}classifier {models['encoder']}, {stages['finetune']['seeds']} seeds"
+    how = "" if replicate_of(config) == "training" else f", replicate={replicate_of(config)}"
+    return f"{task['name']}: {who}classifier {models['encoder']}, {stages['finetune']['seeds']} seeds{how}"
 
 
 def summary(shown: pd.DataFrame) -> str:
@@ -63,9 +88,7 @@ def summary(shown: pd.DataFrame) -> str:
     sentence = f"Against gold labels, training on the LLM's labels changes the mean by {' and '.join(parts)} points"
     if math.isnan(llm["unchanged"]):
         return f"{sentence}."
-    return (
-        f"{sentence}, and the share of test examples that all seeds label alike from {_number(gold['unchanged'])} to {_number(llm['unchanged'])} %."
-    )
+    return f"{sentence}, and the share of test examples that all seeds label alike from {number(gold['unchanged'])} to {number(llm['unchanged'])} %."
 
 
 def _change(before: float, after: float) -> str:
@@ -88,12 +111,18 @@ def _footnote(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequen
         note += " Whatever human labels the recorded ones were made with is not known here."
     if (shown["kind"] == "paper").any():
         note += " The paper's numbers for entropy stand under every share, since it does not say which share they are for."
+    absent = shown[shown["kind"] == "arm"].set_index("labels")["absent"]
+    note += absent_note(config, {str(name): str(classes) for name, classes in absent.items()})
     return note + (f" INCOMPLETE: {', '.join(incomplete)}." if incomplete else "")
 
 
 def terminal_table(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequence[str]) -> str:
     """The result table as plain text."""
-    head, rows = _cells(shown)
+    return plain(title(config), *_cells(shown), [summary(shown), _caption(config) + _footnote(config, shown, incomplete)])
+
+
+def plain(heading: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """A table as plain text: the first column to the left, the others to the right; notes, where they say something, wrapped below it."""
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -101,19 +130,19 @@ def terminal_table(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: S
         return "  ".join([first, *rest]).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    notes = [_wrap(text, len(rule)) for text in (summary(shown), _CAPTION + _footnote(config, shown, incomplete)) if text]
-    return "\n".join([_title(config), rule, line(head), rule, *map(line, rows), rule, *notes])
+    wrapped = ["\n".join(textwrap.wrap(text, max(len(rule), 70))) for text in notes if text]
+    return "\n".join([heading, rule, line(head), rule, *map(line, rows), rule, *wrapped])
 
 
-def _wrap(text: str, width: int) -> str:
-    return "\n".join(textwrap.wrap(text, max(width, 70)))
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
 
 
-def describe(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequence[str]) -> str:
-    """The run description, Markdown."""
-    head, rows = _cells(shown)
-    body = "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
-    return f"**{_title(config)}**\n\n{summary(shown)}\n\n{body}\n\n{_CAPTION}{_footnote(config, shown, incomplete)}"
+def describe(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequence[str], variance: str = "") -> str:
+    """The run description, Markdown; ``variance``: a table as plain text to go with it."""
+    more = f"\n\n```\n{variance}\n```" if variance else ""
+    return f"**{title(config)}**\n\n{summary(shown)}\n\n{markdown(*_cells(shown))}{more}\n\n{_caption(config)}{_footnote(config, shown, incomplete)}"
 
 
 def png_figure(arms: pd.DataFrame) -> bytes:
@@ -157,16 +186,17 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.
 """
 
 
-def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figure: bytes, incomplete: Sequence[str]) -> str:
+def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figure: bytes, incomplete: Sequence[str], variance: str = "") -> str:
     """One self-contained page: no network, no script; every text from the store is escaped."""
     head, rows = _cells(shown)
     recalls = [column for column in shown.columns if column.startswith("recall.")]
     ours = shown[shown["kind"] != "paper"]
-    recall_rows = [[str(row["labels"]), *(_number(row[column]) for column in recalls)] for row in ours.to_dict("records")]
+    recall_rows = [[str(row["labels"]), *(number(row[column]) for column in recalls)] for row in ours.to_dict("records")]
     warning = (
         f'<p class="bad"><b>Incomplete:</b> {html.escape(", ".join(incomplete))}. Run the same command again to finish.</p>' if incomplete else ""
     )
     paper = f"<p class='note'>Rows in italics: {html.escape(CITATION)}; RoBERTa-base.</p>" if (shown["kind"] == "paper").any() else ""
+    parts = f"<pre>{html.escape(variance)}</pre>" if variance else ""
     task = config["task"]
     facts = {"run": root.run_id, "source": task["source"], "examples": ", ".join(f"{key} {n}" for key, n in task["counts"].items())}
     annotator = config["identities"]["annotator"]
@@ -177,12 +207,12 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
         facts[stage] = ", ".join(f"{key}={value}" for key, value in values.items() if value not in ("", None))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{html.escape(_title(config))}</title><style>{_STYLE}</style></head><body>
+<title>{html.escape(title(config))}</title><style>{_STYLE}</style></head><body>
 <h1>How much gold is in these labels?</h1>
-<p>{html.escape(task["title"])}<br>{html.escape(_title(config))}</p>{warning}
+<p>{html.escape(task["title"])}<br>{html.escape(title(config))}</p>{warning}
 <p><b>{html.escape(summary(shown))}</b></p>
 {_html_table(head, rows, list(shown["kind"]))}
-<p class="note">{html.escape(_CAPTION + _footnote(config, shown, []))}</p>{paper}
+<p class="note">{html.escape(_caption(config) + _footnote(config, shown, []))}</p>{paper}{parts}
 <figure><img alt="Scores and agreement of the seeds for each source of labels" src="data:image/png;base64,{base64.b64encode(figure).decode()}">
 <figcaption>Every dot is one seed. The further the dots of an arm lie apart, the less a single training run can be trusted.</figcaption></figure>
 <h2>Recall of each class</h2>

@@ -72,17 +72,16 @@ def parser(name: str, description: str, stages: Sequence[type[Stage]]) -> argpar
 
 def fields(stage: type[Stage]) -> list[tuple[dataclasses.Field[object], str]]:
     """Every field of ``stage`` with its type in words."""
-    words = {str: "text", int: "int", float: "float", bool: "true or false"}
     hints = typing.get_type_hints(stage)
-    result = []
-    for item in dataclasses.fields(stage):
-        hint, kinds = hints[item.name], typing.get_args(hints[item.name])
-        if typing.get_origin(hint) is tuple:
-            kind = f"{words[kinds[0]]} list"
-        else:
-            kind = f"{words[kinds[0]]} or auto" if kinds else words[hint]
-        result.append((item, kind))
-    return result
+    return [(item, _kind(hints[item.name])) for item in dataclasses.fields(stage)]
+
+
+def _kind(hint: Any) -> str:
+    words = {str: "text", int: "int", float: "float", bool: "true or false"}
+    kinds = typing.get_args(hint)
+    if not kinds:
+        return words[hint]
+    return f"{words[kinds[0]]} list" if typing.get_origin(hint) is tuple else f"{_kind(kinds[0])} or auto"
 
 
 def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callable[[Mapping[str, str]], None]) -> None:

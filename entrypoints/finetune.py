@@ -13,8 +13,10 @@ import pandas as pd
 
 from analysis.arms import publish
 from entrypoints.command import main
-from entrypoints.seeds import finetune_arms
+from entrypoints.conditions import Condition
+from entrypoints.seeds import Trainer
 from entrypoints.setup import log_setup
+from entrypoints.study import published
 from project.config import FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, experiment_config
 from project.encoder import Encoder
 from project.errors import AssayError
@@ -39,8 +41,9 @@ def finetune(params: Mapping[str, str]) -> None:
     with root_run("experiment", f"{task.name} {arm.name}", params) as tracker:
         log_setup(tracker, task, config, arms=[arm.name], encoder=encoder)
         validation = task.split("validation").rename(columns={"gold_label": "label"})
-        finetune_arms(tracker, encoder, task, {arm: labels}, {arm: validation}, config)
-        publish(tracker.run_id, config.host.workspace)
+        one = Condition(arm, arm.name, task.split("train"), labels, validation, config.finetune, range(config.finetune.seeds))
+        with published(lambda: publish(tracker.run_id, config.host.workspace)):
+            Trainer(tracker, encoder, task, config).train([one])
 
 
 def _labels(source: str, task: Task) -> tuple[Arm, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""Rebuild the report of an experiment from the tracking store alone.
+"""Rebuild the report of an experiment, a learning curve or a grid search from the tracking store alone.
 
 mlflow run . -e report -P run_id=RUN
 python -m entrypoints.report
@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis.arms import publish
+from analysis import arms, plateau, search
 from entrypoints.command import main
 from project.config import ReportConfig
 from project.parameters import parse
+from project.tracking import KIND, read_run
 
 STAGES = (ReportConfig,)
+PUBLISH = {"curve": plateau.publish, "grid": search.publish}
 
 
 def report(params: Mapping[str, str]) -> None:
-    """The table, the figure and the page of one experiment."""
+    """The report of one experiment, learning curve or grid search."""
     config = parse(ReportConfig, params)
-    publish(config.run_id, config.workspace)
+    kind = read_run(config.run_id).tags.get(KIND, "") if config.run_id else ""
+    PUBLISH.get(kind, arms.publish)(config.run_id, config.workspace)
 
 
 if __name__ == "__main__":
-    main("report", "Rebuild the report of an experiment from the tracking store alone.", STAGES, report)
+    main("report", "Rebuild the report of an experiment, a learning curve or a grid search from the tracking store alone.", STAGES, report)

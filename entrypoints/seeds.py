@@ -1,60 +1,95 @@
-"""Fine-tuning wired to the tracking store: every arm x seed is logged as a run as soon as it is trained."""
+"""Fine-tuning wired to the tracking store: every condition x seed is logged as a run as soon as it is trained."""
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from entrypoints.command import Progress, say
+from entrypoints.conditions import Condition
 from entrypoints.setup import shared_params
 from project.config import ExperimentConfig
 from project.encoder import Encoder
 from project.evaluate import evaluate
 from project.finetune import Training, best_epoch, seed_digest
-from project.label import Arm, human_share
+from project.label import human_share
 from project.seeds import PREDICTIONS, Job, SeedResult, default_workers, run_jobs
 from project.tables import Codes, codes, content_hash, write_table
 from project.targets import targets
 from project.task import Task
-from project.tracking import Child, Tracker
+from project.tracking import ABSENT, Child, Tracker
+
+_NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds")  # no matter for one seed, or told by the encoder
 
 
-def finetune_arms(
-    tracker: Tracker,
-    encoder: Encoder,
-    task: Task,
-    labels: Mapping[Arm, pd.DataFrame],
-    validation: Mapping[Arm, pd.DataFrame],
-    config: ExperimentConfig,
-) -> None:
-    """Every arm x seed, several at once; each is logged as a run when it is done. ``validation``: labels that pick the epoch."""
-    places, texts = _places(task)
-    tokens = encoder.tokens(texts, Path(config.host.workspace) / "tokens")
-    for split, rows in places.items():
-        if cut := tokens.cut(rows):
-            say(f"fine-tune: {cut} of {len(rows)} {split} texts are longer than {encoder.max_length} tokens and were cut at the end.")
-    test_ids, jobs, arms = tuple(task.split("test")["example_id"]), [], {arm.name: arm for arm in labels}
-    for arm, table in labels.items():
-        held, held_rows = _labelled(places["validation"], task.split("validation"), validation[arm])
-        train, rows = _labelled(places["train"], task.split("train"), table)
-        learned = targets(train, task.label_set, config.finetune)
-        training = Training(tokens, rows, learned.values, learned.weights, held_rows, codes(held["label"], task.label_set))
-        if unlabelled := len(places["train"]) - len(rows):
-            say(f"fine-tune: arm {arm.name} leaves out {unlabelled} of {len(places['train'])} training examples that have no label.")
-        for note in learned.notes:
-            say(f"fine-tune: arm {arm.name}: {note}")
-        for seed in range(config.finetune.seeds):
-            name = seed_digest(encoder, config.finetune, training, places["test"], [*test_ids, *task.label_set], seed)
-            jobs.append(Job(arm.name, seed, name, encoder, config.finetune, training, places["test"], test_ids, task.label_set))
-    folder = Path(config.host.workspace) / "seeds"
-    workers = config.finetune.workers or default_workers(encoder.weight_bytes)
-    with Progress("fine-tune", len(jobs) * config.finetune.epochs, "epochs") as progress:
-        for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=lambda job, epoch: progress(1)):
-            _log_seed(tracker, encoder, task, arms[job.arm], labels[arms[job.arm]], job, result, config)
+class Trainer:
+    """Trains conditions for one root run. Every split is tokenised once, and what a person should know is said once."""
+
+    def __init__(self, tracker: Tracker, encoder: Encoder, task: Task, config: ExperimentConfig) -> None:
+        """``config``: of the whole experiment; each condition has a recipe of its own."""
+        self._tracker, self._encoder, self._task, self._config = tracker, encoder, task, config
+        self._places, texts = _places(task)
+        self._tokens = encoder.tokens(texts, Path(config.host.workspace) / "tokens")
+        self._said: set[str] = set()
+
+    def train(self, conditions: Sequence[Condition]) -> None:
+        """Every condition x seed, several at once; each is logged as a run when it is done."""
+        for split in ("train", "validation", *sorted({one.evaluated for one in conditions})):
+            if cut := self._tokens.cut(self._places[split]):
+                texts = f"{cut} of {len(self._places[split])} {split} texts"
+                self._say(f"{texts} are longer than {self._encoder.max_length} tokens and were cut at the end.")
+        self._say_what_is_missing(conditions)
+        jobs, condition_of = [], {}
+        for one in conditions:
+            made = self._jobs(one)
+            jobs += made
+            condition_of.update({id(job): one for job in made})
+        folder = Path(self._config.host.workspace) / "seeds"
+        workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
+        with Progress("fine-tune", sum(job.config.epochs for job in jobs), "epochs") as progress:
+            for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=lambda job, epoch: progress(1)):
+                _log_seed(self._tracker, self._encoder, self._task, condition_of[id(job)], job, result, self._config)
+
+    def _jobs(self, one: Condition) -> list[Job]:
+        """A job for each seed. At its full size a condition has the digests of the same arm in any other experiment, and is trained once."""
+        task, names = self._task, [*self._task.split(one.evaluated)["example_id"]]
+        train, rows = _labelled(self._places["train"], task.split("train"), one.labels)
+        held, held_rows = _labelled(self._places["validation"], task.split("validation"), one.validation)
+        learned = targets(train, task.label_set, one.config)
+        training = Training(self._tokens, rows, learned.values, learned.weights, held_rows, codes(held["label"], task.label_set))
+        evaluated = self._places[one.evaluated]
+        return [
+            Job(
+                one.title, seed, seed_digest(self._encoder, one.config, training, evaluated, [*names, *task.label_set], seed), self._encoder,
+                one.config, training, evaluated, tuple(names), task.label_set,
+            )
+            for seed in one.seeds
+        ]  # fmt: skip
+
+    def _say_what_is_missing(self, conditions: Sequence[Condition]) -> None:
+        for one in conditions:
+            unlabelled = len(one.examples) - len(one.labels)
+            if unlabelled:
+                self._say(f"{one.name} leaves out {unlabelled} of {len(one.examples)} training examples that have no label.")
+        absent = {one.name: one.absent(self._task.label_set) for one in conditions}
+        found = "; ".join(f"{name}: {', '.join(names)}" for name, names in absent.items() if names)
+        if found:
+            weight = ", and class_weights=balanced gives them no weight" if any(one.config.class_weights == "balanced" for one in conditions) else ""
+            self._say(
+                f"classes without any training label ({found}) cannot be learned{weight}. Macro-F1 runs over the whole label set and counts them "
+                "all the same."
+            )
+            self._tracker.tag({ABSENT: found[:1000]})
+
+    def _say(self, message: str) -> None:
+        if message not in self._said:
+            say(f"fine-tune: {message}")
+            self._said.add(message)
 
 
 def _places(task: Task) -> tuple[dict[str, Codes], list[str]]:
@@ -76,29 +111,18 @@ def _labelled(places: Codes, examples: pd.DataFrame, labels: pd.DataFrame) -> tu
 
 
 def _log_seed(
-    tracker: Tracker, encoder: Encoder, task: Task, arm: Arm, labels: pd.DataFrame, job: Job, result: SeedResult, config: ExperimentConfig
-) -> None:
-    score = evaluate(result.predictions, task.split("test"), task.label_set)
-    n_human, share = human_share(labels)
+    tracker: Tracker, encoder: Encoder, task: Task, one: Condition, job: Job, result: SeedResult, config: ExperimentConfig
+) -> None:  # fmt: skip
+    score = evaluate(result.predictions, task.split(one.evaluated), task.label_set)
+    n_human, share = human_share(one.labels)
     metrics = {
-        **{f"test.{name}": value for name, value in score.items()}, "human_labels": n_human, "human_share": share,
+        **{f"{one.evaluated}.{name}": value for name, value in score.items()}, "human_labels": n_human, "human_share": share,
         "best_epoch": best_epoch(result.history), "train_seconds": result.seconds,
+        "best_validation_macro_f1": max(epoch.validation_macro_f1 for epoch in result.history),
     }  # fmt: skip
-    history = [
-        (epoch.epoch, {"training_loss": epoch.training_loss, "validation_accuracy": epoch.validation_accuracy,
-                       "validation_macro_f1": epoch.validation_macro_f1, "learning_rate": epoch.learning_rate,
-                       "texts_per_second": epoch.texts_per_second})
-        for epoch in result.history
-    ]  # fmt: skip
-    finetune = config.finetune
-    params = {
-        **shared_params(task, config), "arm": arm.name, "arm_kind": arm.kind, "replace_share": arm.replace_share, "ensemble_size": arm.ensemble_size,
-        "seed": job.seed, "encoder": finetune.encoder, "learning_rate": finetune.learning_rate, "epochs": finetune.epochs,
-        "train_batch_size": finetune.train_batch_size, "precision": encoder.precision, "validation_labels": finetune.validation_labels,
-        "n_train": len(labels), "batching": result.batching,
-    }  # fmt: skip
+    absent = one.absent(task.label_set)
     with tempfile.TemporaryDirectory() as name:
-        write_table(Path(name, "labels.parquet"), labels)
+        write_table(Path(name, "labels.parquet"), one.labels)
         files = {
             "labels.parquet": Path(name, "labels.parquet"),
             "predictions.parquet": result.folder / PREDICTIONS,
@@ -106,10 +130,28 @@ def _log_seed(
         }
         tracker.log_child(
             Child(
-                f"{arm.name} seed {job.seed:02d}", "seed", job.digest, params, metrics, files,
-                f"{encoder.source.name} fine-tuned on {len(labels)} labels of arm {arm.name} ({n_human} by a human), seed {job.seed}: "
-                f"test accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
-                tags={"reused": str(result.reused).lower()}, history=history,
-                inputs=[(f"{task.name}/train", content_hash(labels), "training"), (f"{task.name}/test", content_hash(task.split("test")), "test")],
+                f"{one.title} seed {job.seed:02d}", "seed", job.digest,
+                _params(encoder, task, one, job.seed, result.batching, config), metrics, files,
+                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({n_human} by a human), seed {job.seed}: "
+                f"{one.evaluated} accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
+                tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
+                history=[
+                    (epoch.epoch, {key: value for key, value in dataclasses.asdict(epoch).items() if key != "epoch"}) for epoch in result.history
+                ],
+                inputs=[
+                    (f"{task.name}/train", content_hash(one.labels), "training"),
+                    (f"{task.name}/{one.evaluated}", content_hash(task.split(one.evaluated)), one.evaluated),
+                ],
             )
         )  # fmt: skip
+
+
+def _params(encoder: Encoder, task: Task, one: Condition, seed: int, batching: str, config: ExperimentConfig) -> dict[str, object]:
+    """The join keys of a seed: arm, sizes, replicate, every hyper-parameter; the same names in every experiment."""
+    recipe = {name: value for name, value in dataclasses.asdict(one.config).items() if name not in _NOT_LOGGED}
+    return {
+        **shared_params(task, config), "arm": one.arm.name, "arm_kind": one.arm.kind, "replace_share": one.arm.replace_share,
+        "ensemble_size": one.arm.ensemble_size, "seed": seed, "draw": one.draw, "replicate": one.first_replicate + seed,
+        "n_examples": len(one.examples), "n_train": len(one.labels), "evaluated": one.evaluated, "precision": encoder.precision,
+        "batching": batching, **recipe, **one.params,
+    }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from entrypoints.command import say
@@ -19,8 +19,12 @@ from project.tracking import Tracker
 def log_setup(
     tracker: Tracker, task: Task, config: ExperimentConfig,
     *, arms: Sequence[str] = (), annotator: Annotator | None = None, encoder: Encoder | None = None,
+    design: Mapping[str, object] | None = None,
 ) -> None:  # fmt: skip
-    """The resolved configuration, the arms to come, the models, versions and the examples, on the root run."""
+    """The resolved configuration, the arms to come, the models, versions and the examples, on the root run.
+
+    ``design``: what else is to be trained, so that a report can name what is missing: replicates of each arm, sizes, a grid.
+    """
     task_facts = {
         "name": task.name, "title": task.title, "label_set": list(task.label_set), "source": task.source,
         "data_sha256": task.data_hash, "examples_sha256": task.content_hash, "notes": list(task.notes),
@@ -29,7 +33,10 @@ def log_setup(
     models = {"annotator": annotator.name if annotator else "", "encoder": encoder.source.name if encoder else ""}
     identities = {"annotator": dict(annotator.identity) if annotator else {}, "encoder": encoder.source.identity if encoder else ""}
     versions = {name: importlib.metadata.version(name) for name in ("mlflow", "numpy", "torch", "transformers")}
-    facts = {"task": task_facts, "arms": list(arms), "models": models, "identities": identities, "versions": versions, "config": config.as_dict()}
+    facts = {
+        "task": task_facts, "arms": list(arms), "design": dict(design or {}), "models": models, "identities": identities, "versions": versions,
+        "config": config.as_dict(),
+    }  # fmt: skip
     tracker.log_json("config.json", facts)
     for note in task.notes:
         say(f"note: {note}")

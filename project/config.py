@@ -201,10 +201,53 @@ class LabelsConfig(Stage):
 
 
 @dataclass(frozen=True)
+class ReplicateConfig(Stage):
+    """What differs between the replicates of an arm; the paper leaves it open."""
+
+    replicate: str = parameter(
+        "training", "what replicates differ in: training (one label file, seeds differ), pipeline (replicate r has labels of its own too, draw r), "
+        "or crossed (arm llm: every draw with every seed, so that the variance is split into the two)",
+        choices=("training", "pipeline", "crossed"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CurveConfig(Stage):
+    """The training sizes of a learning curve."""
+
+    sizes: tuple[int, ...] | None = parameter(
+        None, "training sizes, comma-separated, as 250,1000 in Pangakis and Wolken; auto: curve_points sizes, evenly spaced in their logarithm",
+        at_least=1,
+    )  # fmt: skip
+    min_size: int = parameter(50, "smallest size where sizes is auto; the largest is the training split's", at_least=1)
+    curve_points: int = parameter(6, "how many sizes where sizes is auto", at_least=2, at_most=100)
+    curve_seed: int = parameter(0, "seed of the order in which the training examples come in", at_least=0)
+
+
+@dataclass(frozen=True)
+class GridConfig(Stage):
+    """The grid of Pangakis and Wolken (2024): learning rate, batch size, epochs. Their values are not in the paper; these are BERT's usual ones."""
+
+    grid_learning_rate: tuple[float, ...] = parameter((1e-5, 2e-5, 5e-5), "learning rates to try in place of learning_rate, comma-separated", above=0)
+    grid_train_batch_size: tuple[int, ...] = parameter((8, 16, 32), "batch sizes to try in place of train_batch_size, comma-separated", at_least=1)
+    grid_epochs: tuple[int, ...] = parameter((2, 3, 4), "numbers of passes to try in place of epochs, comma-separated", at_least=1)
+    grid_seeds: int = parameter(1, "seeds of every configuration in the search; the chosen one is trained with all seeds", at_least=1, at_most=1000)
+
+
+@dataclass(frozen=True)
+class GridLabelConfig(LabelConfig):
+    """Where the training labels come from."""
+
+    arms: tuple[str, ...] = parameter(
+        ("gold", "llm"), "label sources to search for, comma-separated: gold, llm, entropy, ensemble", choices=ARM_KINDS
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class ReportConfig(Stage):
     """Which experiment the entry point ``report`` shows."""
 
-    run_id: str = parameter("", "root run of an experiment; empty: the newest finished one")
+    run_id: str = parameter("", "root run of an experiment, a curve or a grid; empty: the newest finished experiment")
     workspace: str = parameter("outputs", "folder to write the report below")
 
 
@@ -219,6 +262,7 @@ class ExperimentConfig:
     recorded: RecordedConfig = RecordedConfig()
     spend: SpendConfig = SpendConfig()
     label: LabelConfig = LabelConfig()
+    replicate: ReplicateConfig = ReplicateConfig()
     finetune: FinetuneConfig = FinetuneConfig()  # noqa: RUF009  (frozen)
     host: HostConfig = HostConfig()
 

@@ -15,15 +15,14 @@ import torch
 
 from project.errors import AssayError
 from project.recipe import FinetuneConfig
-from project.tables import PROBABILITY, Codes, Floats, codes
+from project.tables import PROBABILITY, Floats, codes
 
 
 class Targets(NamedTuple):
-    """``values`` ``(n, n_classes)``, rows summing to 1; ``weights`` ``(n,)``, 1 on average; ``notes``: what a person should know of them."""
+    """``values`` ``(n, n_classes)``, rows summing to 1; ``weights`` ``(n,)``, 1 on average."""
 
     values: Floats
     weights: Floats
-    notes: tuple[str, ...] = ()
 
 
 def targets(labels: pd.DataFrame, label_set: Sequence[str], config: FinetuneConfig) -> Targets:
@@ -45,7 +44,7 @@ def targets(labels: pd.DataFrame, label_set: Sequence[str], config: FinetuneConf
     counts = np.bincount(given, minlength=n_classes)
     if config.class_weights == "balanced":
         weights = weights * (len(given) / ((counts > 0).sum() * np.maximum(counts, 1)))[given]
-    return Targets(values, weights / weights.mean(), _notes(counts, label_set, config.class_weights))
+    return Targets(values, weights / weights.mean())
 
 
 def loss(logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -89,11 +88,3 @@ def _weights(labels: pd.DataFrame) -> Floats:
     if not weights.any():
         raise AssayError(f"all {len(weights)} training examples have weight 0: nothing can be learned from them. Give at least one a weight above 0.")
     return weights
-
-
-def _notes(counts: Codes, label_set: Sequence[str], class_weights: str) -> tuple[str, ...]:
-    absent = [label for label, count in zip(label_set, counts, strict=True) if not count]
-    if not absent:
-        return ()
-    weight = ", and class_weights=balanced gives it no weight" if class_weights == "balanced" else ""
-    return tuple(f"no training label is {label!r}: it cannot be learned{weight}; macro-F1 counts it all the same." for label in absent)

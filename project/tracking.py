@@ -7,6 +7,7 @@ complete, so that a killed experiment leaves no child half written. Nothing here
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import logging
 import os
@@ -35,7 +36,7 @@ from project.errors import AssayError, Incomplete, Stopped  # noqa: E402
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
-QUESTION = "assay.question"
+QUESTION, ABSENT = "assay.question", "assay.absent_classes"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -85,6 +86,10 @@ class Tracker:
         """Set the root run's description (Markdown) and tags."""
         self._client.log_batch(self.run_id, tags=_tags({_NOTE: description, **(tags or {})}))
 
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the root run."""
+        self._client.log_batch(self.run_id, tags=_tags(tags))
+
     def log_files(self, files: Mapping[str, Path]) -> None:
         """Log local files to the root run under their artifact paths."""
         self._artifacts(self.run_id, files)
@@ -93,9 +98,9 @@ class Tracker:
         """Log ``value`` to the root run as a JSON artifact."""
         self._client.log_dict(self.run_id, json.loads(json.dumps(value)), path)
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log ``metrics`` to the root run in one request."""
-        self._client.log_batch(self.run_id, metrics=_metrics(metrics, 0))
+        self._client.log_batch(self.run_id, metrics=_metrics(metrics, step))
 
     def answered(self, question: str) -> Iterator[tuple[Record, pd.DataFrame]]:
         """Finished runs, in any experiment of the store, whose tag ``assay.question`` is this one, and their annotations tables, newest first."""
@@ -128,6 +133,24 @@ class Tracker:
         self._client.set_terminated(run_id, "FINISHED")
         return run_id
 
+    def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
+        """Log a seed's weights with its run ``run_id``; returns their address, ``models:/...``.
+
+        ``folder``: what ``save_pretrained`` of model and tokenizer leave, in safetensors. The address can be given to
+        ``mlflow.transformers.load_model`` and to ``mlflow models serve``, where texts are cut at ``max_length`` tokens. ``source``: the
+        encoder that was fine-tuned; nothing is looked up on the hub.
+        """
+        if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+            raise AssayError(f"{folder} must hold config.json and weights in safetensors; it does not. Train the seed again.")
+        info = mlflow.models.Model.log(
+            None, _Classifier(source), name="model", run_id=run_id, flavor_name="mlflow.transformers", transformers_model=str(folder),
+            task="text-classification", model_config={"truncation": True, "max_length": max_length}, model_card=_card(about),
+            pip_requirements=[
+                f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in ("mlflow", "torch", "transformers", "safetensors")
+            ],
+        )  # fmt: skip
+        return str(info.model_uri)
+
     def _fill(self, run_id: str, child: Child) -> None:
         metrics = [one for step, values in child.history for one in _metrics(values, step)] + _metrics(child.metrics, 0)
         self._client.log_batch(run_id, metrics=metrics, params=[Param(key, str(value)) for key, value in child.params.items()])
@@ -148,6 +171,26 @@ class Tracker:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(source.read_bytes())
             self._client.log_artifacts(run_id, folder)
+
+
+class _Classifier:
+    """MLflow's flavour ``transformers``, but for this machine's paths, which it would write for the model's name and licence."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def save_model(self, path: str, mlflow_model: mlflow.models.Model, **more: Any) -> None:
+        """Write the model's folder."""
+        mlflow.transformers.save_model(path=path, mlflow_model=mlflow_model, **more)
+        mlflow_model.flavors["transformers"]["source_model_name"] = self._source
+        mlflow_model.save(str(Path(path, "MLmodel")))
+        Path(path, "LICENSE.txt").write_text(f"Fine-tuned from {self._source}, whose licence holds.\n", encoding="utf-8")
+
+
+def _card(about: str) -> Any:
+    from huggingface_hub import ModelCard
+
+    return ModelCard(f"---\nlicense: unknown\n---\n{about}\n")
 
 
 @contextlib.contextmanager

@@ -53,7 +53,9 @@ def test_the_store_holds_root_annotation_and_seed_runs_with_all_that_must_be_in_
     assert len(MlflowClient().get_metric_history(seeds[0].run_id, "validation_macro_f1")) == 2
     labels = read_table(next(run.run_id for run in seeds if run.params["arm"] == "entropy_25"), "labels.parquet")
     assert (labels["source"] == "gold").sum() == 10
-    assert all(len(run.params) <= 25 for run in [*seeds, *drawn])
+    recipe = {"learning_rate", "epochs", "train_batch_size", "weight_decay", "dropout", "max_length", "encoder", "precision", "validation_labels"}
+    assert all({"arm", "seed", "replicate", "draw", "n_examples", "n_train", "evaluated"} | recipe <= run.params.keys() for run in seeds)
+    assert all(len(run.params) <= 25 for run in drawn)
     shared = {"task", "examples_sha256", "annotator_model", "calibration", "n_demonstrations"}
     assert all(shared <= run.params.keys() for run in [*seeds, *drawn])
 

@@ -1,0 +1,131 @@
+"""What is trained: conditions, each one arm's labels under one recipe with several seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from project.config import ExperimentConfig, FinetuneConfig
+from project.errors import AssayError
+from project.label import Arm, label
+from project.task import Task
+
+ONE_DRAW = ("llm", "entropy")  # arms whose labels follow one draw: the first, or that of their replicate
+
+
+@dataclass(frozen=True)
+class Condition:
+    """All that stays the same over some seeds.
+
+    ``examples``: the training examples (rows of an examples table, in the order of the split), ``labels`` a labels table of them, without
+    those that have no label; ``validation``: labels that pick the epoch. ``draw``: whose labels they are, where they are one draw's.
+    Seed s is the arm's replicate ``first_replicate + s``. ``evaluated``: the split that is predicted, test or validation. ``params``: what else
+    stands on every seed's run; ``name`` tells the labels of one experiment apart, ``setting`` the recipes.
+    """
+
+    arm: Arm
+    name: str
+    examples: pd.DataFrame
+    labels: pd.DataFrame
+    validation: pd.DataFrame
+    config: FinetuneConfig
+    seeds: Sequence[int]
+    draw: int | None = None
+    first_replicate: int = 0
+    evaluated: str = "test"
+    params: Mapping[str, object] = field(default_factory=dict)
+    setting: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a person reads of the condition: its labels and, where there are several, its recipe."""
+        return f"{self.name} {self.setting}".strip()
+
+    def absent(self, label_set: Sequence[str]) -> list[str]:
+        """The classes without a training label."""
+        return [name for name in label_set if name not in set(self.labels["label"])]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Annotations tables of one task, one for each draw: of the training split and, where arms pick the epoch themselves, of validation."""
+
+    train: Sequence[pd.DataFrame] = ()
+    validation: Sequence[pd.DataFrame] = ()
+
+
+def condition(arm: Arm, task: Task, drawn: Drawn, config: ExperimentConfig, *, examples: pd.DataFrame | None = None, draw: int = 0) -> Condition:
+    """``arm`` with all seeds on ``examples``, which default to the training split.
+
+    On fewer examples an arm decides what to replace among these alone, as somebody with no more texts would; what the annotator said to a text
+    stays what it said. ``draw``: the one that an arm follows which follows one draw.
+    """
+    train, validation = task.split("train") if examples is None else examples, task.split("validation")
+    seed = config.label.tie_seed
+    labels = label(arm, train, [_of(table, train) for table in _first(drawn.train, draw)], task.label_set, tie_seed=seed)
+    if config.finetune.validation_labels == "arm":
+        held = label(arm, validation, _first(drawn.validation, draw), task.label_set, tie_seed=seed)
+    else:
+        held = validation.rename(columns={"gold_label": "label"})
+    followed = draw if arm.kind in ONE_DRAW else None
+    return Condition(arm, arm.name, train, labels, held, config.finetune, range(config.finetune.seeds), followed)
+
+
+def _first(tables: Sequence[pd.DataFrame], draw: int) -> list[pd.DataFrame]:
+    return [*tables[draw:], *tables[:draw]]
+
+
+def _of(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
+    if len(table) == len(examples):
+        return table
+    return table[table["example_id"].isin(set(examples["example_id"]))].reset_index(drop=True)
+
+
+def draws_needed(compared: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> int:
+    """How many draws of annotations the arms need with these replicates, of ``n_draws`` that there are."""
+    replicate, seeds = config.replicate.replicate, config.finetune.seeds
+    kinds, least = {arm.kind for arm in compared}, max(arm.draws for arm in compared)
+    if replicate == "training":
+        return least
+    if replicate == "pipeline":
+        if not kinds & set(ONE_DRAW):
+            raise AssayError("replicate=pipeline needs an arm with labels of its own in every replicate, llm or entropy. Add one to arms.")
+        if n_draws < seeds:
+            raise AssayError(
+                f"replicate=pipeline needs a draw for each seed: ensemble_size must be at least {seeds}; got {n_draws}. "
+                "Raise ensemble_size, or lower seeds."
+            )
+        return max(least, seeds)
+    if "llm" not in kinds or min(n_draws, seeds) < 2:
+        raise AssayError(
+            f"replicate=crossed needs the arm llm with at least 2 draws and 2 seeds; got arms {','.join(arm.name for arm in compared)}, "
+            f"ensemble_size {n_draws}, seeds {seeds}. Add llm to arms, or raise ensemble_size or seeds."
+        )
+    return n_draws
+
+
+def replicated(compared: Sequence[Arm], task: Task, drawn: Drawn, config: ExperimentConfig) -> list[Condition]:
+    """The conditions of all arms, with the replicates that ``replicate`` asks for."""
+    made = []
+    for arm in compared:
+        seeds = config.finetune.seeds
+        if config.replicate.replicate == "pipeline" and arm.kind in ONE_DRAW:
+            for replicate in range(seeds):
+                one = condition(arm, task, drawn, config, draw=replicate)
+                made.append(dataclasses.replace(one, name=f"{arm.name} draw {replicate:02d}", seeds=[replicate]))
+        elif config.replicate.replicate == "crossed" and arm.kind == "llm":
+            for draw in range(len(drawn.train)):
+                one = condition(arm, task, drawn, config, draw=draw)
+                made.append(dataclasses.replace(one, name=f"{arm.name} draw {draw:02d}", first_replicate=draw * seeds))
+        else:
+            made.append(condition(arm, task, drawn, config))
+    return made
+
+
+def replicate_counts(compared: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> dict[str, int]:
+    """How many replicates each arm is to have."""
+    seeds, crossed = config.finetune.seeds, config.replicate.replicate == "crossed"
+    return {arm.name: seeds * n_draws if crossed and arm.kind == "llm" else seeds for arm in compared}

@@ -1,0 +1,100 @@
+"""What the experiments share: all that is settled before a root run begins, and the annotation that their arms need."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from entrypoints.command import say
+from entrypoints.conditions import Drawn, draws_needed
+from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
+from entrypoints.setup import log_setup
+from project.annotators.open import check_engine
+from project.config import ExperimentConfig, experiment_config
+from project.encoder import Encoder
+from project.errors import AssayError, Incomplete
+from project.label import Arm, arms
+from project.task import Task, load_task
+from project.tracking import Tracker, root_run
+
+
+@dataclass(frozen=True)
+class Study:
+    """A task, an encoder, the arms to compare and who annotates for them: nobody where gold stands alone.
+
+    ``n_draws``: how many draws the arms need; ``tested``: the annotator is to be scored on the test split itself.
+    """
+
+    config: ExperimentConfig
+    task: Task
+    encoder: Encoder
+    compared: list[Arm]
+    asked: Asked | None
+    n_draws: int
+    tested: bool
+
+    def annotate(self, tracker: Tracker) -> Drawn:
+        """One pass over every split of ``splits``, each draw a run; then the annotator's memory is free for the encoder."""
+        if self.asked is None:
+            return Drawn()
+        made = {split: annotate_split(tracker, self.asked, self.task, split, n, self.config) for split, n in self.splits.items()}
+        self.asked.close()
+        return Drawn(made["train"], made.get("validation", []))
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """How many draws each split is annotated under: validation only where arms pick the epoch by their own labels."""
+        validated = self.config.finetune.validation_labels == "arm"
+        return {"train": self.n_draws, **({"test": 1} if self.tested else {}), **({"validation": self.n_draws} if validated else {})}
+
+    def dry_run(self, tracker: Tracker) -> None:
+        """Say what the annotation will take."""
+        if self.asked is None:
+            say("dry run: the arm gold needs no annotation.")
+        else:
+            dry_run(tracker, self.asked, self.task, self.splits, self.config)
+
+
+@contextlib.contextmanager
+def opened(params: Mapping[str, str], *, tested: bool = True) -> Iterator[Study]:
+    """Settle everything from the texts of a command line; what cannot be is refused before anything is logged."""
+    config = experiment_config(params)
+    check_engine(config.annotate.annotator)
+    arms(config.label, config.prompt.ensemble_size)  # refuses what cannot be, before anything is loaded
+    task = load_task(config.task)
+    config = config.resolved(task.defaults)
+    encoder = Encoder.find(config.finetune)
+    asked = open_draws(task, config) if config.label.arms != ("gold",) else None
+    with contextlib.closing(asked) if asked else contextlib.nullcontext():
+        config = asked.settled(config) if asked else config
+        n_draws = len(asked.prompts) if asked else 1
+        compared = arms(config.label, n_draws)
+        yield Study(config, task, encoder, compared, asked, draws_needed(compared, config, n_draws), tested)
+
+
+@contextlib.contextmanager
+def study_run(kind: str, name: str, params: Mapping[str, str], study: Study, design: Mapping[str, object]) -> Iterator[tuple[Tracker, Drawn | None]]:
+    """The root run of a study with its set-up and annotations logged; these are None after a dry run. ``design``: what is to be trained."""
+    dry = study.config.spend.dry_run
+    with root_run("dry run" if dry else kind, name, params) as tracker:
+        names = [arm.name for arm in study.compared]
+        annotator = study.asked.annotator if study.asked else None
+        log_setup(tracker, study.task, study.config, arms=names, annotator=annotator, encoder=study.encoder, design=design)
+        if dry:
+            study.dry_run(tracker)
+            yield tracker, None
+        else:
+            yield tracker, study.annotate(tracker)
+
+
+@contextlib.contextmanager
+def published(publish: Callable[[], None]) -> Iterator[None]:
+    """Publish a report after the work in the context; where that stays incomplete, of what there is: it names what is missing."""
+    try:
+        yield
+    except Incomplete:
+        with contextlib.suppress(AssayError):  # there may be nothing to report; why is what must be read
+            publish()
+        raise
+    publish()

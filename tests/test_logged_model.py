@@ -1,0 +1,98 @@
+"""A seed's weights in the tracking store: loaded back, served, nothing but safetensors."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from project.errors import AssayError
+from project.tracking import Child, root_run
+
+LABELS = ("books & more", "electronics", "household")
+
+
+@pytest.fixture
+def logged(tiny_encoder, store):
+    """A classifier whose first label is favoured, logged with a seed's run; returns the run's id, the address and the folder."""
+    folder = store / "result" / "model"
+    settings = AutoConfig.from_pretrained(tiny_encoder, id2label=dict(enumerate(LABELS)), label2id={name: k for k, name in enumerate(LABELS)})
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_encoder, config=settings)
+    model.classifier.bias.data[:] = model.classifier.bias.new_tensor([9.0, 0.0, 0.0])
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(folder)
+    with root_run("experiment", "weights", {}) as tracker:
+        run_id = tracker.log_child(Child("gold seed 00", "seed", "digest", {"arm": "gold"}, {"test.accuracy": 0.5}, {}, ""))
+        address = tracker.log_model(run_id, folder, source="tiny", max_length=64, about="A classifier for tests.")
+    return run_id, address, folder
+
+
+def test_weights_are_loaded_back_by_mlflow_with_the_labels_names(logged):
+    run_id, address, folder = logged
+    pipeline = mlflow.transformers.load_model(address)
+
+    assert pipeline("kettle")[0]["label"] == "books & more"
+    weights = AutoModelForSequenceClassification.from_pretrained(folder).state_dict()
+    assert all((weights[name] == values).all() for name, values in pipeline.model.state_dict().items())
+    served = mlflow.pyfunc.load_model(address)
+    assert list(served.predict(["kettle " * 500])["label"]) == ["books & more"]  # longer than the encoder reads
+    outputs = MlflowClient().get_run(run_id).outputs
+    assert outputs is not None
+    assert [one.model_id for one in outputs.model_outputs] == [address.removeprefix("models:/")]
+
+
+def test_what_is_logged_is_safetensors_and_knows_no_path_of_this_machine(logged):
+    _, address, folder = logged
+    place = Path(mlflow.artifacts.download_artifacts(address))
+    files = {path.relative_to(place).as_posix(): path for path in place.rglob("*") if path.is_file()}
+
+    assert "model/model.safetensors" in files
+    assert not [name for name in files if Path(name).suffix in {".bin", ".pkl", ".pt", ".pickle"}]
+    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.suffix != ".safetensors"}
+    assert not [name for name, text in texts.items() if str(folder) in text]
+    assert "source_model_name: tiny" in texts["MLmodel"]
+    assert "transformers==" in texts["requirements.txt"]
+    assert texts["LICENSE.txt"] == "Fine-tuned from tiny, whose licence holds.\n"
+
+
+def test_a_folder_without_weights_is_refused(store):
+    with root_run("experiment", "weights", {}) as tracker, pytest.raises(AssayError, match="must hold config.json and weights in safetensors"):
+        tracker.log_model(tracker.run_id, store, source="tiny", max_length=64, about="")
+
+
+def test_a_logged_model_is_served(logged):
+    _, address, _ = logged
+    place = mlflow.artifacts.download_artifacts(address)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", place, "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with open("serve.log", "w") as log:  # noqa: PTH123
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        body = json.dumps({"inputs": ["kettle", "novel"]}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
+        answer = None
+        for _ in range(240):
+            try:
+                answer = json.load(urllib.request.urlopen(request, timeout=30))  # noqa: S310
+                break
+            except urllib.error.URLError:
+                assert process.poll() is None, Path("serve.log").read_text()
+                time.sleep(0.25)
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=30)
+
+    assert answer is not None
+    assert [one["label"] for one in answer["predictions"]] == ["books & more", "books & more"]
