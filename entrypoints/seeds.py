@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+import typing
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -45,8 +48,10 @@ class Trainer:
             condition_of.update({id(job): one for job in made})
         folder, workers = Path(self._config.host.workspace) / "seeds", self._config.finetune.workers or default_workers()
         with Progress("fine-tune", sum(job.config.epochs for job in jobs), "epochs") as progress:
-            for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=progress):
-                _log_seed(self._tracker, self._encoder, self._task, condition_of[id(job)], job, result, self._config)
+            results = run_jobs(jobs, folder=folder, workers=workers, progress=progress)
+            with contextlib.closing(typing.cast("Generator[Any, None, None]", results)):  # its workers end with us, also when a run cannot be logged
+                for job, result in results:
+                    _log_seed(self._tracker, self._encoder, self._task, condition_of[id(job)], job, result, self._config)
 
     def _encode(self, split: str) -> None:
         if split not in self._tokens:
