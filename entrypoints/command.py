@@ -42,6 +42,12 @@ class Progress:
             self._printed = time.monotonic()
             print(str(self._bar), file=sys.stderr, flush=True)
 
+    def say(self, message: str) -> None:
+        """One line above the bar."""
+        self._bar.clear()
+        say(message)
+        self._bar.refresh()
+
     def __enter__(self) -> Progress:
         """Use as a context."""
         return self

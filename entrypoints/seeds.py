@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Sequence
@@ -16,15 +17,16 @@ from entrypoints.setup import shared_params
 from project.config import ExperimentConfig
 from project.encoder import Encoder
 from project.evaluate import evaluate
-from project.finetune import Training, best_epoch, seed_digest
+from project.finetune import Epoch, Training, best_epoch, best_macro_f1, seed_digest
 from project.label import human_share
-from project.seeds import PREDICTIONS, Job, SeedResult, default_workers, run_jobs
+from project.seeds import MODEL, PREDICTIONS, Job, SeedResult, default_workers, run_jobs
 from project.tables import Codes, codes, content_hash, write_table
 from project.targets import targets
 from project.task import Task
 from project.tracking import ABSENT, Child, Tracker
 
-_NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds")  # no matter for one seed, or told by the encoder
+# no matter for one seed, or told by the encoder
+_NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds", "log_model")
 
 
 class Trainer:
@@ -45,6 +47,7 @@ class Trainer:
                 self._say(f"{texts} are longer than {self._encoder.max_length} tokens and were cut at the end.")
         self._say_what_is_missing(conditions)
         jobs, condition_of = [], {}
+        done: dict[str, list[tuple[str, Job, SeedResult]]] = {}
         for one in conditions:
             made = self._jobs(one)
             jobs += made
@@ -52,8 +55,31 @@ class Trainer:
         folder = Path(self._config.host.workspace) / "seeds"
         workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
         with Progress("fine-tune", sum(job.config.epochs for job in jobs), "epochs") as progress:
-            for job, result in run_jobs(jobs, folder=folder, workers=workers, progress=lambda job, epoch: progress(1)):
-                _log_seed(self._tracker, self._encoder, self._task, condition_of[id(job)], job, result, self._config)
+
+            def tell(job: Job, epoch: Epoch) -> None:
+                if not (folder / job.digest).is_dir():  # else it was trained before
+                    progress.say(_line(job, epoch))
+                progress(1)
+
+            # its workers end with us, also when a run cannot be logged
+            with contextlib.closing(run_jobs(jobs, folder=folder, workers=workers, progress=tell)) as results:
+                for job, result in results:
+                    one = condition_of[id(job)]
+                    run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, self._config)
+                    done.setdefault(one.title, []).append((run_id, job, result))
+        for one in conditions:
+            self._log_models(one, done.get(one.title, []))
+
+    def _log_models(self, one: Condition, done: Sequence[tuple[str, Job, SeedResult]]) -> None:
+        """The weights that ``log_model`` asks for: of every seed, or of the one with the best validation macro-F1 (ties: the first seed)."""
+        best = sorted(done, key=lambda seed: (-best_macro_f1(seed[2].history), seed[1].seed))
+        for run_id, job, result in best if one.config.log_model == "all" else best[:1]:
+            if job.keep_model:
+                about = f"{self._encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title}, task {self._task.name}, seed {job.seed}."
+                say(f"fine-tune: logging the weights of {one.title}, seed {job.seed:02d}.")
+                self._tracker.log_model(
+                    run_id, result.folder / MODEL, source=self._encoder.source.name, max_length=self._encoder.max_length, about=about
+                )
 
     def _jobs(self, one: Condition) -> list[Job]:
         """A job for each seed. At its full size a condition has the digests of the same arm in any other experiment, and is trained once."""
@@ -66,7 +92,7 @@ class Trainer:
         return [
             Job(
                 one.title, seed, seed_digest(self._encoder, one.config, training, evaluated, [*names, *task.label_set], seed), self._encoder,
-                one.config, training, evaluated, tuple(names), task.label_set,
+                one.config, training, evaluated, tuple(names), task.label_set, one.config.log_model != "none" and one.evaluated == "test",
             )
             for seed in one.seeds
         ]  # fmt: skip
@@ -92,6 +118,16 @@ class Trainer:
             self._said.add(message)
 
 
+def _line(job: Job, epoch: Epoch) -> str:
+    """One seed's progress, with the time that its training will still take at this pace, evaluation not counted."""
+    left = (job.config.epochs - epoch.epoch) * len(job.training.rows) / epoch.texts_per_second
+    more = f", {left:.0f} s left" if left else ""
+    return (
+        f"{job.arm} seed {job.seed:02d}: epoch {epoch.epoch} of {job.config.epochs}, loss {epoch.training_loss:.3f}, "
+        f"validation macro-F1 {epoch.validation_macro_f1:.3f}, {epoch.texts_per_second:.0f} texts/s{more}"
+    )
+
+
 def _places(task: Task) -> tuple[dict[str, Codes], list[str]]:
     """Where the texts of every split stand in the one list of texts, and that list."""
     texts: list[str] = []
@@ -112,13 +148,14 @@ def _labelled(places: Codes, examples: pd.DataFrame, labels: pd.DataFrame) -> tu
 
 def _log_seed(
     tracker: Tracker, encoder: Encoder, task: Task, one: Condition, job: Job, result: SeedResult, config: ExperimentConfig
-) -> None:  # fmt: skip
+) -> str:  # fmt: skip
+    """Log one seed's run; returns its id."""
     score = evaluate(result.predictions, task.split(one.evaluated), task.label_set)
     n_human, share = human_share(one.labels)
     metrics = {
         **{f"{one.evaluated}.{name}": value for name, value in score.items()}, "human_labels": n_human, "human_share": share,
         "best_epoch": best_epoch(result.history), "train_seconds": result.seconds,
-        "best_validation_macro_f1": max(epoch.validation_macro_f1 for epoch in result.history),
+        "best_validation_macro_f1": best_macro_f1(result.history),
     }  # fmt: skip
     absent = one.absent(task.label_set)
     with tempfile.TemporaryDirectory() as name:
@@ -128,7 +165,7 @@ def _log_seed(
             "predictions.parquet": result.folder / PREDICTIONS,
             "history.json": result.folder / "result.json",
         }
-        tracker.log_child(
+        return tracker.log_child(
             Child(
                 f"{one.title} seed {job.seed:02d}", "seed", job.digest,
                 _params(encoder, task, one, job.seed, result.batching, config), metrics, files,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,16 @@ class Encoder:
             )  # fmt: skip
             self._settle_padding(model)
         return _with_lora(model, config) if config.lora_rank else model
+
+    def save(self, model: Any, label_set: Sequence[str], folder: Path) -> None:
+        """Write a trained ``model`` and its tokenizer as ``save_pretrained`` does, in safetensors; LoRA's matrices are added to the weights."""
+        if hasattr(model, "merge_and_unload"):
+            model = model.merge_and_unload()
+        model.config.id2label, model.config.label2id = dict(enumerate(label_set)), {name: code for code, name in enumerate(label_set)}
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(self.source.location, revision=self.source.revision, trust_remote_code=self.remote_code)
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
 
     def _settings(self, **more: object) -> Any:
         with _loading(self.source), quiet_transformers():

@@ -171,6 +171,11 @@ def best_epoch(history: Sequence[Epoch]) -> int:
     return max(history, key=lambda one: (one.validation_macro_f1, -one.epoch)).epoch
 
 
+def best_macro_f1(history: Sequence[Epoch]) -> float:
+    """Validation macro-F1 of the epoch that is kept."""
+    return max(epoch.validation_macro_f1 for epoch in history)
+
+
 def predict(how: Batching, tokens: Tokens, rows: Codes, precision: str, batch_size: int) -> Floats:
     """Natural log probabilities ``(n_texts, n_classes)`` of the texts ``rows``, in their order; they are batched by length."""
     how.model.eval()

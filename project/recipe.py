@@ -18,6 +18,7 @@ SCHEDULERS = ("linear", "cosine", "constant")
 # named elsewhere in a seed's identity, or without any bearing on its predictions
 _NOT_RECIPE = {
     "encoder", "encoder_revision", "remote_code", "seeds", "max_length", "validation_labels", "precision", "workers", "checkpoint_seconds",
+    "log_model",
     # these make the targets, which are part of the identity themselves
     "targets", "target_temperature", "target_mix", "label_smoothing", "class_weights",
 }  # fmt: skip
@@ -73,6 +74,11 @@ class FinetuneConfig(Stage):
     checkpoint_seconds: float = parameter(
         10.0, "training a killed seed may lose: an epoch's end is kept, to go on from there, if the last one kept is older", at_least=0
     )
+
+    log_model: str = parameter(
+        "none", "weights to log: none, best (of each arm the seed with the best validation macro-F1) or all, as safetensors that MLflow loads back",
+        choices=("none", "best", "all"),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Remote code runs only for the encoder that is named; a batch has as many parts as texts at most."""

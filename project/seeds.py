@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,15 @@ from project.host import cpu_cores, keep_freed_memory, visible_gpus
 from project.recipe import FinetuneConfig
 from project.tables import Codes, check, new_folder, read_table, write_atomically, write_table
 
-PREDICTIONS, RESULT = "predictions.parquet", "result.json"
+PREDICTIONS, RESULT, MODEL = "predictions.parquet", "result.json", "model"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One (arm, seed): everything a worker process needs. ``digest`` names everything that can change the predictions."""
+    """One (arm, seed): everything a worker process needs. ``digest`` names everything that can change the predictions.
+
+    ``keep_model``: the trained model is left in the result's folder ``model``, as ``save_pretrained`` writes it.
+    """
 
     arm: str
     seed: int
@@ -46,6 +49,7 @@ class Job:
     test_rows: Codes
     test_ids: tuple[str, ...]
     label_set: tuple[str, ...]
+    keep_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def gpu_workers(n_gpus: int, free: int, weight_bytes: int, cores: int) -> int:
     return max(n_gpus, min(n_gpus * int(each), cores))
 
 
-def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progress) -> Iterator[tuple[Job, SeedResult]]:
+def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progress) -> Generator[tuple[Job, SeedResult], None, None]:
     """Train every job whose result is not yet in ``folder / digest``; yield each result when it is there.
 
     On a CPU every job computes in one thread, so that its result does not depend on ``workers``. ``progress`` is called with the job
@@ -89,7 +93,7 @@ def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progr
     """
     twins: dict[str, list[Job]] = {}  # arms whose labels are the same share one training run
     for job in jobs:
-        if (folder / job.digest / RESULT).is_file():
+        if _finished(folder, job):
             yield job, _again(folder, job, progress)
         else:
             twins.setdefault(job.digest, []).append(job)
@@ -104,6 +108,11 @@ def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progr
                 yield twin, _load(folder / job.digest, job, reused=False) if twin is job else _again(folder, twin, progress)
     if failures:
         raise Incomplete(f"{len(failures)} of {len(jobs)} seeds failed; the others are kept. {'; '.join(failures)}")
+
+
+def _finished(folder: Path, job: Job) -> bool:
+    """Whether the job's result is there, with its model where that is wanted."""
+    return (folder / job.digest / RESULT).is_file() and (not job.keep_model or (folder / job.digest / MODEL).is_dir())
 
 
 def _again(folder: Path, job: Job, progress: Progress) -> SeedResult:
@@ -218,7 +227,7 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
         facts = {
             "seconds": time.perf_counter() - began, "batching": how.name, "history": [dataclasses.asdict(epoch) for epoch in history],
         }  # fmt: skip
-        _keep(folder, job, predictions_table(job.test_ids, answers, job.label_set), facts)
+        _keep(folder, job, predictions_table(job.test_ids, answers, job.label_set), facts, how.model)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "alloc" not in str(error):
             raise
@@ -228,15 +237,20 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
     checkpoint.remove()
 
 
-def _keep(folder: Path, job: Job, predictions: pd.DataFrame, facts: dict[str, Any]) -> None:
-    temporary = new_folder(folder, job.digest)
+def _keep(folder: Path, job: Job, predictions: pd.DataFrame, facts: dict[str, Any], model: Any) -> None:
+    temporary, place = new_folder(folder, job.digest), folder / job.digest
     try:
         write_table(temporary / PREDICTIONS, predictions)
         write_atomically(temporary / RESULT, json.dumps(facts, indent=1).encode())
+        if job.keep_model:
+            job.encoder.save(model, job.label_set, temporary / MODEL)
+        if job.keep_model and (place / RESULT).is_file() and not (place / MODEL).is_dir():
+            (temporary / MODEL).rename(place / MODEL)  # trained before, when its model was not wanted
+            return
         try:
-            temporary.rename(folder / job.digest)
+            temporary.rename(place)
         except OSError:
-            if not (folder / job.digest / RESULT).is_file():  # else another process has finished the same job
+            if not _finished(folder, job):  # else another process has finished the same job
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

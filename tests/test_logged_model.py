@@ -15,8 +15,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from entrypoints import finetune
+from project.config import experiment_config
 from project.errors import AssayError
-from project.tracking import Child, root_run
+from project.task import load_task
+from project.tracking import Child, children, latest_root, read_table, root_run
 
 LABELS = ("books & more", "electronics", "household")
 
@@ -96,3 +99,51 @@ def test_a_logged_model_is_served(logged):
 
     assert answer is not None
     assert [one["label"] for one in answer["predictions"]] == ["books & more", "books & more"]
+
+
+def predicted(run, address, task):
+    """Labels of the test split by the logged model, and those in the run."""
+    test = task.split("test")
+    served = mlflow.pyfunc.load_model(address)
+    table = read_table(run.run_id, "predictions.parquet").set_index("example_id")
+    return list(served.predict(list(test["text"]))["label"]), list(table.loc[test["example_id"], "label"])
+
+
+def models(run):
+    outputs = MlflowClient().get_run(run.run_id).outputs
+    return [f"models:/{one.model_id}" for one in (outputs.model_outputs if outputs else [])]
+
+
+def test_the_best_seed_s_weights_are_logged_when_asked_for_and_predict_what_its_run_holds(params, capsys):
+    asked = params("finetune", precision="fp32", checkpoint_seconds="0", epochs="2", learning_rate="0.003")
+    finetune.finetune(asked)
+    assert not [address for run in children(latest_root(), "seed") for address in models(run)]
+    assert "epoch 2 of 2, loss" in capsys.readouterr().err
+
+    finetune.finetune({**asked, "log_model": "best"})  # the weights are gone, so these seeds are trained once more
+
+    runs = children(latest_root(), "seed")
+    best = max(runs, key=lambda run: (run.metrics["best_validation_macro_f1"], -int(run.params["seed"])))
+    logged = {run.run_id: models(run) for run in runs}
+    assert [run_id for run_id, found in logged.items() if found] == [best.run_id]
+    given, kept = predicted(best, logged[best.run_id][0], task_of(asked))
+    assert given == kept
+
+    capsys.readouterr()
+    finetune.finetune({**asked, "log_model": "all"})
+    assert all(models(run) for run in children(latest_root(), "seed"))
+    assert {run.tags["reused"] for run in children(latest_root(), "seed")} == {"true"}
+    assert "epoch 2 of 2, loss" not in capsys.readouterr().err
+
+
+def task_of(asked):
+    return load_task(experiment_config({**asked, "annotator": "none", "annotator_model": "none"}).task)
+
+
+def test_lora_s_matrices_are_in_the_weights_that_are_kept(params):
+    asked = params("finetune", precision="fp32", lora_rank="2", log_model="all", seeds="1", learning_rate="0.01")
+    finetune.finetune(asked)
+
+    (run,) = children(latest_root(), "seed")
+    given, kept = predicted(run, models(run)[0], task_of(asked))
+    assert given == kept
