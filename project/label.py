@@ -93,22 +93,26 @@ def uncertainty(annotations: pd.DataFrame, label_set: Sequence[str]) -> Floats:
 
 
 def given(table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """The labels table of labels that somebody else made: ``table`` with ``example_id`` and ``label``, and ``source`` if it has one.
+    """The labels table of labels that somebody else made: ``table`` with ``example_id`` and ``label``, and what else it has of a labels table.
 
-    Every example must be labelled; rows for other examples are left aside. Without ``source`` the labels count as an LLM's.
+    Every example must be labelled; rows for other examples are left aside. Without ``source`` the labels count as an LLM's, without
+    ``weight`` all count alike, and without ``probability.<label>`` for every label there are no soft labels.
     """
     missing = {"example_id", "label"} - set(table.columns)
     if missing:
         raise AssayError(f"a labels file must have the columns example_id and label; missing: {', '.join(sorted(missing))}.")
-    columns = ["example_id", "label", *(["source"] if "source" in table.columns else [])]
+    soft = [PROBABILITY + name for name in label_set]
+    more = ["source", "weight", *(soft if set(soft) <= set(table.columns) else [])]
+    columns = ["example_id", "label", *(name for name in more if name in table.columns)]
     joined = examples[["example_id"]].merge(table[columns].astype({"example_id": str}), on="example_id", how="left")
     if len(joined) > len(examples):
         raise AssayError(f"a labels file must label every example once; {len(joined) - len(examples)} training examples are labelled twice.")
     absent = joined[joined["label"].isna()]
     if len(absent):
         raise AssayError(f"the labels file lacks {len(absent)} of {len(examples)} training examples, {absent['example_id'].iloc[0]!r} among them.")
-    joined["source"] = joined["source"] if "source" in joined.columns else "llm"
-    return check("labels", joined.assign(weight=1.0, reason="given"), label_set)
+    for name, value in (("source", "llm"), ("weight", 1.0)):
+        joined[name] = joined[name] if name in joined.columns else value
+    return check("labels", joined.assign(reason="given"), label_set)
 
 
 def highest(values: Floats, share: float, *, tie_seed: int) -> np.ndarray:

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from project.config import LabelConfig
+from project.config import FinetuneConfig, LabelConfig
 from project.errors import AssayError
 from project.label import Arm, arms, given, highest, human_share, label, uncertainty
 from project.tables import class_columns, with_class_columns
+from project.targets import targets
 
 LABELS = ("a", "b")
 GOLD = ["a", "a", "b", "b"]
@@ -115,6 +116,18 @@ def test_a_labels_file_is_joined_by_id_and_may_hold_more(examples):
 
     assert list(table["label"]) == ["a", "b", "b", "a"]
     assert human_share(table) == (0, 0.0)
+
+
+def test_a_labels_file_may_bring_weights_and_soft_labels(examples):
+    soft = {"probability.a": [0.9, 0.2, 0.5, 1.0], "probability.b": [0.1, 0.8, 0.5, 0.0]}
+    file = pd.DataFrame({"example_id": list("wxyz"), "label": list("abaa"), "weight": [1.0, 2.0, 0.0, 0.5], **soft})
+
+    table = given(file, examples, LABELS)
+    learned = targets(table, LABELS, FinetuneConfig(targets="soft"))
+
+    assert learned.values.tolist() == [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]]
+    assert learned.weights.tolist() == pytest.approx([1 / 0.875, 2 / 0.875, 0.0, 0.5 / 0.875])
+    assert not any(column.startswith("probability.") for column in given(file.drop(columns="probability.b"), examples, LABELS).columns)
 
 
 def test_a_missing_answer_is_the_most_uncertain_and_no_training_label(examples):
