@@ -125,7 +125,7 @@ def test_a_labels_file_may_bring_weights_and_soft_labels(examples):
     table = given(file, examples, LABELS)
     learned = targets(table, LABELS, FinetuneConfig(targets="soft"))
 
-    assert learned.values.tolist() == [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]]
+    assert learned.values == pytest.approx(np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]]))
     assert learned.weights.tolist() == pytest.approx([1 / 0.875, 2 / 0.875, 0.0, 0.5 / 0.875])
     assert not any(column.startswith("probability.") for column in given(file.drop(columns="probability.b"), examples, LABELS).columns)
 
