@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from mlflow import MlflowClient
 
 from benchmarks.machine import wall
 from project.checkpoint import Checkpoint
@@ -148,3 +152,19 @@ def _trainer(work: Work, padding: str, folder: str, seed: int) -> Any:
     trainer: Any = transformers.Trainer(model, arguments, data_collator=collate, train_dataset=work.rows(0, work.n))
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
+
+
+def logged_seeds(folder: Path, seeds: int) -> tuple[list[float], float]:
+    """Seconds between the start and the end of each seed's run in a new sqlite store, and of all trainings, on the embedded task.
+
+    A seed's run is opened when its training is done: what lies between is logging alone.
+    """
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    from entrypoints.finetune import finetune
+    from project.tracking import children, latest_root
+
+    with contextlib.redirect_stdout(sys.stderr):
+        finetune({"seeds": str(seeds), "workspace": str(folder / "outputs")})
+    runs = children(latest_root(), "seed")
+    infos = [MlflowClient().get_run(run.run_id).info for run in runs]
+    return [(info.end_time - info.start_time) / 1000 for info in infos], sum(run.metrics["train_seconds"] for run in runs)
