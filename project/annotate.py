@@ -129,14 +129,14 @@ def _work(
         names, texts, began = draw.items.names(places), draw.items.at(places), time.perf_counter()
         try:
             answers = annotator.read(draw.prompt, texts)
+            table = answers_table(names, answers, label_set, time.perf_counter() - began)
+            broken = draw.folder.write(table)
         except BaseException as error:
             meter.give_up(len(texts))
             if isinstance(error, Incomplete) and error.partial:
                 rows, answers = error.partial
                 draw.folder.write(answers_table([names[row] for row in rows], answers, label_set, time.perf_counter() - began))
             raise
-        table = answers_table(names, answers, label_set, time.perf_counter() - began)
-        broken = draw.folder.write(table)
         meter.add(len(table), int(table["prompt_tokens"].sum()) * answers.requests, answers.generated * len(table))
         _check_calibration(table, label_set, str(config.calibration))  # now rather than when all is paid for
         with lock:

@@ -76,5 +76,22 @@ def test_prepacked_layers_multiply_as_the_ones_they_replace(dtype, noise):
         prepack(model, 16)
         found = model(ids).logits
 
+    layer = next(layer for layer in model.modules() if type(layer).__name__ == "_Prepacked")
+    torch.testing.assert_close(layer.weight, tiny().to(dtype).model.layers[0].self_attn.q_proj.weight, atol=0, rtol=0)
     assert "_Prepacked" in {type(layer).__name__ for layer in model.modules()}  # on a CPU without oneDNN this says so
     torch.testing.assert_close(found, expected, atol=noise, rtol=0)
+
+
+def test_a_model_that_multiplies_with_its_layers_weights_itself_still_reads():
+    from transformers import MambaConfig, MambaForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MambaForCausalLM(MambaConfig(vocab_size=100, hidden_size=32, state_size=8, num_hidden_layers=2)).eval()
+    ids = torch.tensor([[*PREFIX, *TEXTS[1]]])
+    with torch.inference_mode():
+        expected = model(ids, use_cache=False).logits
+        prepack(model, 16)
+        found = model(ids, use_cache=False).logits
+
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

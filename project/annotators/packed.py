@@ -184,11 +184,17 @@ class _Prepacked(torch.nn.Module):
 
     def __init__(self, layer: torch.nn.Linear, rows: int) -> None:
         super().__init__()
-        self._weight, self._bias = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), rows), layer.bias
+        self._packed, self.bias = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), rows), layer.bias
         self.in_features, self.out_features = layer.in_features, layer.out_features
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weights as ``torch.nn.Linear`` holds them, made anew: some models look at the layer's dtype or multiply with them themselves."""
+        dense: torch.Tensor = self._packed.to_dense()
+        return dense
+
     def forward(self, row: torch.Tensor) -> torch.Tensor:
-        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(row, self._weight, self._bias, "none", [], "")
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(row, self._packed, self.bias, "none", [], "")
         return product
 
 

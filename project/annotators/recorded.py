@@ -46,6 +46,11 @@ class RecordedAnnotator:
         self.draws = _columns(self._table, config.recorded_columns, task.label_set)
         used = [column for column in self._table.columns if column in self.draws or column.startswith(tuple(f"{draw}." for draw in self.draws))]
         self._rows, self._torn = self._merged(used)
+        if not task.examples[self.keyed_by].isin(self._rows.index).any():
+            raise AssayError(
+                f"recorded must hold a row for an example of the task at least; {path} has none for its {len(task.examples)} examples, by its column "
+                f"{self._join!r}. Name the file that belongs to the task, or give the task's id column with -P id_column=..."
+            )
         self.name = f"{path.name} ({self.draws[0]}{f' and {len(self.draws) - 1} more' if len(self.draws) > 1 else ''})"
         content = hashlib.sha256(self._table[[self._join, *used]].astype(str).to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         self.identity: Mapping[str, str] = {"engine": "recorded", "file": content, "columns": ",".join(self.draws)}

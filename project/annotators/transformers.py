@@ -58,7 +58,7 @@ class TransformersAnnotator:
     def model(self) -> Any:
         """The model, on the GPU where there is one."""
         if self._device == "cpu":
-            torch.set_num_threads(cpu_cores())
+            torch.set_num_threads(max(1, cpu_cores() // (self._config.annotator_processes or 1)))
             keep_freed_memory()
         with _Loading(self._source), quiet_transformers():
             made: Any = AutoModelForCausalLM.from_pretrained(

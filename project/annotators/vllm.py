@@ -107,7 +107,10 @@ class VllmAnnotator:
                 "answers on disk are kept."
             ) from error
         except (EngineDeadError, EngineGenerateError) as error:
-            raise Incomplete(f"vLLM's engine died: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on.") from error
+            raise Incomplete(
+                f"vLLM's engine died: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on. Where its "
+                "output above says that GPU memory ran out, lower -P annotator_batch_tokens=... or -P max_model_len=... first."
+            ) from error
 
 
 @contextlib.contextmanager
