@@ -50,7 +50,8 @@ class Checkpoint:
         with torch.no_grad():
             for name, value in learning.items():
                 value.copy_(state[f"weights.{name}"])
-                optimizer.state[value] = {key: state[f"{key}.{name}"].to(value.device) for key in _MOMENTS}
+                if f"step.{name}" in state:
+                    optimizer.state[value] = {key: state[f"{key}.{name}"].to(value.device) for key in _MOMENTS}
         self._best = {name: state.get(f"best.{name}", state[f"weights.{name}"]) for name in learning}
         scaler.load_state_dict(facts["scaler"])
         order.bit_generator.state = facts["order"]
@@ -71,7 +72,8 @@ class Checkpoint:
         if time.monotonic() - self._kept < self._seconds:
             return
         state = {f"weights.{name}": value.detach() for name, value in learning.items()}
-        state |= {f"{key}.{name}": optimizer.state[value][key] for name, value in learning.items() for key in _MOMENTS}
+        moved = {name: optimizer.state[value] for name, value in learning.items() if optimizer.state.get(value)}  # the others never had a gradient
+        state |= {f"{key}.{name}": moments[key] for name, moments in moved.items() for key in _MOMENTS}
         state |= {f"best.{name}": value for name, value in best.items() if not torch.equal(value, learning[name].detach().cpu())}
         state["random"] = torch.get_rng_state()
         if torch.cuda.is_available():

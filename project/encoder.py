@@ -19,6 +19,10 @@ from project.tokens import Tokens
 
 # where the architectures of transformers keep the dropout before the classification layer
 _DROPOUT_FIELDS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "summary_last_dropout", "cls_dropout")
+# their positions begin behind the padding index
+_BEHIND_PADDING = (
+    "camembert", "data2vec-text", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+)  # fmt: skip
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _AT_ONCE = 10_000  # texts that are tokenised together
 
@@ -39,8 +43,8 @@ class Encoder:
         found = cls(source, precision(config.precision), config.max_length, bool(config.remote_code))
         settings = found._settings()
         positions = getattr(settings, "max_position_embeddings", None) or 0
-        if settings.model_type in ("roberta", "xlm-roberta", "camembert"):
-            positions -= 2  # their positions begin behind the padding index
+        if settings.model_type in _BEHIND_PADDING:
+            positions -= 2
         if positions <= 0:  # relative positions without an end
             return found
         return cls(source, found.precision, min(config.max_length, positions), found.remote_code)

@@ -187,6 +187,8 @@ def predict(how: Batching, tokens: Tokens, rows: Codes, precision: str, batch_si
                 logits = how.logits(tokens.rows(rows[order[start : start + batch_size]]))
             result.append(logits.double().log_softmax(-1))
     logs: Floats = torch.cat(result).cpu().numpy()
+    if not np.isfinite(logs).all():
+        raise AssayError("training diverged: predictions are not numbers. Lower learning_rate.")
     return logs[np.argsort(order)]
 
 

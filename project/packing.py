@@ -24,6 +24,7 @@ from project.tokens import Ids
 
 _EXACT = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.05}  # most that logits may differ in the check at loading, as a share of their spread
 _SAMPLE = ([5, 9, 7, 11, 6, 3, 8], [8, 12], [4, 3, 10, 6, 9], [10, 6, 13, 7, 2])  # two texts, a third, and another of the third's length
+_AT_THE_FRONT = ("xlnet",)  # its head reads the last position
 _CALL_TOKENS = {"cpu": 64, "cuda": 1_000_000}  # what one more pass through the model costs, in tokens; a GPU has time for padding
 
 
@@ -47,8 +48,11 @@ def batching(model: Any, asked: str, precision: str) -> Batching:
     if asked == "padded" or layers is None:
         return padded if asked != "packed" else _refuse(model)
     mixed = precision if any(parameter.dtype != torch.float32 for parameter in model.parameters()) else "fp32"
-    plain = torch.cat([_answers(padded, [row], mixed) for row in _sample(model)[:3]])
     usual = _transformer(model).config._attn_implementation
+    try:
+        plain = torch.cat([_answers(padded, [row], mixed) for row in _sample(model)[:3]])
+    except (RuntimeError, ValueError):  # a head that wants a token which the sample lacks, as BART's does
+        return padded if asked == AUTO else _refuse(model)
     packed = Packed(model, layers)
     if _exact(packed, plain, mixed):
         return packed
@@ -71,7 +75,7 @@ def _exact(packed: Packed, plain: torch.Tensor, precision: str) -> bool:
         TypeError,
         ValueError,
         AttributeError,
-        KeyError,
+        LookupError,
         NotImplementedError,
     ):  # layers that are not of this kind say so in many ways
         return False
@@ -165,12 +169,14 @@ class Packed:
 
 
 def _padded(rows: Sequence[Ids], model: Any) -> dict[str, torch.Tensor]:
-    """``input_ids`` and ``attention_mask`` ``(n_rows, width)``, padded at the end."""
+    """``input_ids`` and ``attention_mask`` ``(n_rows, width)``, padded on the side that the model's head does not read."""
     width = max(len(row) for row in rows)
-    ids = np.full((len(rows), width), _transformer(model).config.pad_token_id or 0, dtype=np.int64)
+    config = _transformer(model).config
+    ids = np.full((len(rows), width), config.pad_token_id or 0, dtype=np.int64)
     mask = np.zeros_like(ids)
     for index, row in enumerate(rows):
-        ids[index, : len(row)], mask[index, : len(row)] = row, 1
+        place = slice(width - len(row), width) if config.model_type in _AT_THE_FRONT else slice(len(row))
+        ids[index, place], mask[index, place] = row, 1
     return {"input_ids": torch.from_numpy(ids).to(model.device), "attention_mask": torch.from_numpy(mask).to(model.device)}
 
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 import types
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -228,12 +229,15 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
             "seconds": time.perf_counter() - began, "batching": how.name, "history": [dataclasses.asdict(epoch) for epoch in history],
         }  # fmt: skip
         _keep(folder, job, predictions_table(job.test_ids, answers, job.label_set), facts, how.model)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "alloc" not in str(error):
-            raise
-        raise AssayError(
-            "out of memory. Raise gradient_accumulation, which changes no result, or lower workers, eval_batch_size or max_length."
-        ) from error
+    except (AssayError, OSError):
+        raise
+    except Exception as error:  # whatever it is, the other seeds go on
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "alloc" in str(error)):
+            raise AssayError(
+                "out of memory. Lower workers, which changes no result; or raise gradient_accumulation, or lower eval_batch_size or max_length."
+            ) from error
+        traceback.print_exc()
+        raise AssayError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
     checkpoint.remove()
 
 

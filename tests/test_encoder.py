@@ -39,7 +39,7 @@ def learn(config, folder, words):
     texts = [" ".join(words[index * 7 : index * 7 + 1 + index % 5]) for index in range(24)]
     tokens, targets = encoder.tokens(texts, folder / "tokens"), np.eye(2)[np.arange(16) % 2]
     data = Training(tokens, np.arange(16), targets, np.ones(16), np.arange(16, 24), np.arange(8) % 2)
-    return train(encoder, config, data, seed=0, checkpoint=Checkpoint(folder / "x.safetensors", "x", 1e9), after_epoch=lambda epoch: None)
+    return train(encoder, config, data, seed=0, checkpoint=Checkpoint(folder / "x.safetensors", "x", 0), after_epoch=lambda epoch: None)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -54,6 +54,17 @@ def test_every_architecture_is_trained_and_changes_all_its_weights(config, tmp_p
     unmoved = {key for key, value in after.items() if value.is_floating_point() and torch.equal(value, before[key])}
     # XLNet has more than a classifier of one text uses: a mask for words to guess, segments, a bias that all keys share
     assert {key.rpartition(".")[2] for key in unmoved} <= ({"mask_emb", "seg_embed", "r_s_bias"} if name == "XLNet" else set())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_no_architecture_s_predictions_depend_on_the_batch_they_are_in(config, tmp_path, words, name):
+    how, _ = learn(config(name), tmp_path, words)
+    tokens = Tokens(next((tmp_path / "tokens").iterdir()))
+
+    together, alone = (predict(how, tokens, np.arange(24), "fp32", size) for size in (24, 1))
+
+    assert len(set(tokens.lengths(np.arange(24)).tolist())) > 2
+    assert together == pytest.approx(alone, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["Llama", "Mistral", "Bert", "Roberta"])
@@ -166,7 +177,7 @@ def test_texts_longer_than_the_encoder_reads_are_cut_and_counted(encoder, tmp_pa
     assert [tokens.cut(np.array(rows)) for rows in ([0, 1, 2], [1, 2])] == [1, 0]
 
 
-@pytest.mark.parametrize(("name", "most"), [("Roberta", 64), ("XLNet", 256), ("Bert", 64), ("ModernBert", 64)])
+@pytest.mark.parametrize(("name", "most"), [("Roberta", 64), ("XLNet", 256), ("Bert", 64), ("ModernBert", 64), ("MPNet", 62)])
 def test_the_longest_text_is_the_models_own(config, name, most):
     assert Encoder.find(config(name)).max_length == most
 

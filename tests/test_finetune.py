@@ -278,5 +278,5 @@ def test_out_of_memory_says_what_to_lower(jobs, tmp_path, monkeypatch):
         return torch.empty(2**60)
 
     monkeypatch.setattr("project.seeds.train", hungry)
-    with pytest.raises(AssayError, match="out of memory. Raise gradient_accumulation, .* or lower workers, eval_batch_size or max_length"):
+    with pytest.raises(AssayError, match="out of memory. Lower workers, .* raise gradient_accumulation, or lower eval_batch_size or max_length"):
         _run(jobs[0], tmp_path, lambda epoch: None)
