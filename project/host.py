@@ -29,8 +29,8 @@ def cpu_cores() -> int:
 def keep_freed_memory() -> None:
     """Let this process keep the memory it frees, up to 1 GiB, where the C library is glibc.
 
-    glibc gives freed memory at the end of its heap back to the kernel, so every layer of a model on a CPU pays for fresh pages:
-    6 to 10 % of a training step, and on a busy virtual machine more than what is computed on them.
+    glibc gives freed memory at the end of its heap back to the kernel, so every layer of a model on a CPU pays for fresh
+    pages again.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

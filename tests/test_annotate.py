@@ -277,6 +277,13 @@ def test_a_time_limit_stops_too(task, tmp_path, scripted):
         meter.admit(30)
 
 
+@pytest.mark.timeout(15)
+def test_answers_that_cannot_be_written_end_a_limited_run_of_several_copies(task, tmp_path, scripted):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        run_all([scripted(4) for _ in range(4)], task, tmp_path / "file", spend=SpendConfig(price_input=10_000, max_cost=100))
+
+
 def test_a_price_limit_without_a_price_is_refused():
     with pytest.raises(AssayError, match="max_cost needs a price"):
         SpendConfig(max_cost=1)
