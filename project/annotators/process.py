@@ -23,6 +23,7 @@ class ProcessAnnotator:
         """``opener``: a picklable call that makes the annotator in its process; ``devices``: its ``CUDA_VISIBLE_DEVICES``, if any."""
         self.name, self.keyed_by, self.shard_size = front.name, front.keyed_by, front.shard_size
         self.identity: Mapping[str, str] = front.identity
+        self.notes: Sequence[str] = ()
         self._opener, self._devices = opener, devices
         self._pipe: Connection | None = None
         self._process: Any = None
@@ -43,7 +44,7 @@ class ProcessAnnotator:
         assert self._pipe is not None  # noqa: S101
         try:
             self._pipe.send((method, prompt, list(items)))
-            error, answer = self._pipe.recv()
+            error, answer, self.notes = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(5)
             where = f" on GPU {self._devices}" if self._devices else ""
@@ -87,13 +88,15 @@ def _serve(pipe: Connection, opener: Any, devices: str | None) -> None:
             method, prompt, items = pipe.recv()
         except EOFError:
             break
+        kind: type[AssayError] | None = None
         try:
             annotator = annotator or opener()
-            pipe.send((None, getattr(annotator, method)(prompt, items)))
+            answer = getattr(annotator, method)(prompt, items)
         except AssayError as error:
-            pipe.send((Incomplete if isinstance(error, Incomplete) else AssayError, str(error)))
+            kind, answer = Incomplete if isinstance(error, Incomplete) else AssayError, str(error)
         except Exception as error:  # whatever it is, the parent must hear of it
             traceback.print_exc()
-            pipe.send((Incomplete, f"{type(error).__name__}: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on."))
+            kind, answer = Incomplete, f"{type(error).__name__}: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on."
+        pipe.send((kind, answer, tuple(getattr(annotator, "notes", ()))))
     if annotator:
         annotator.close()

@@ -3,7 +3,7 @@
 The instruction and the demonstrations are the same for every text of a draw, so their keys and values are computed once, and
 the texts follow one another in one row without padding; the inner nodes of the label trie follow their text in the same row
 (:mod:`project.annotators.packed`). Models for which that is not exact (a cache that is not plain full attention, positions that
-are not given by ids) are read in padded batches of whole prompts.
+are not given by ids) are read in batches of whole prompts (:mod:`project.annotators.plain`); which it is, is tried once.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from project.annotators import Answers, Size
+from project.annotators.exact import settle
 from project.annotators.packed import PackedModel, prepack
-from project.annotators.tokens import PromptTokens
+from project.annotators.plain import PlainModel, steady_positions
+from project.annotators.tokens import Fitted, PromptTokens
 from project.annotators.trie import LabelTrie
 from project.config import AnnotateConfig
 from project.errors import AssayError
@@ -27,9 +28,6 @@ from project.host import cpu_cores, faster_dtype, keep_freed_memory
 from project.models import ModelSource, annotator_source, quiet_transformers
 from project.parameters import AUTO
 from project.prompt import Prompt
-
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}  # of the check at loading; answers differ far less
-_SAMPLE = ([5, 9, 7, 11, 6], [8, 12, 5], [10, 6, 13], [3, 4, 8, 4])  # a prefix, a text, another of its length, the text behind it
 
 
 class TransformersAnnotator:
@@ -47,6 +45,7 @@ class TransformersAnnotator:
             self.dtype = "bfloat16" if self._device == "cuda" else faster_dtype()
         self._batch_tokens = config.annotator_batch_tokens or (8192 if self._device == "cuda" else 1024)
         self.name = self._source.name
+        self.notes: list[str] = []
         self.identity: Mapping[str, str] = {
             "engine": "transformers", "model": self._source.identity, "dtype": self.dtype, "device": self._device,
             # in float32 answers do not depend on how the texts are batched
@@ -87,11 +86,11 @@ class TransformersAnnotator:
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotators.Annotator`."""
         fitted = self.tokens.fit(prompt, items)
-        return Size(len(fitted.prefix), fitted.lengths, 1, exact=True)
+        return Size(len(fitted.prefix) if self.packed else 0, fitted.lengths, 1, exact=True)
 
     def close(self) -> None:
         """See :class:`project.annotators.Annotator`."""
-        for name in ("packed", "model"):
+        for name in ("_ways", "model"):
             self.__dict__.pop(name, None)
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
@@ -99,8 +98,12 @@ class TransformersAnnotator:
         trie, fitted = self.tokens.trie(prompt), self.tokens.fit(prompt, items)
         reads = np.empty((len(items), trie.n_reads))
         try:
-            for chunk in self._chunks(fitted.suffixes, len(trie.nodes) - 1, 0 if self.packed else len(fitted.prefix)):
-                reads[chunk] = self._reads(fitted.prefix, [fitted.suffixes[index] for index in chunk], trie)
+            whole = self._whole(fitted, trie)
+            if whole:
+                reads[whole] = self.plain.reads(fitted.prefix, [fitted.suffixes[index] for index in whole], trie)
+            for chunk in self._chunks(fitted.suffixes, len(trie.nodes) - 1, set(whole)):
+                assert self.packed is not None  # noqa: S101
+                reads[chunk] = _gather(self.packed.logs(fitted.prefix, [fitted.suffixes[index] for index in chunk], trie), trie)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise AssayError(
@@ -109,11 +112,17 @@ class TransformersAnnotator:
             ) from error
         return Answers.read(trie.classes(reads), fitted.truncated, fitted.lengths)
 
-    def _chunks(self, suffixes: Sequence[Sequence[int]], extra: int, prefix: int) -> Iterator[list[int]]:
+    def _whole(self, fitted: Fitted, trie: LabelTrie) -> list[int]:
+        """The texts that are read as whole prompts: all where the model is not packed, else those too long for the prefix to be shared."""
+        if self.packed is None:
+            return list(range(len(fitted.suffixes)))
+        return np.flatnonzero(fitted.lengths + trie.depth > steady_positions(self.model.config.get_text_config())).tolist()
+
+    def _chunks(self, suffixes: Sequence[Sequence[int]], extra: int, without: set[int]) -> Iterator[list[int]]:
         """Positions of ``suffixes``, the short ones first, in chunks of at most ``batch_tokens`` tokens and of about equal size."""
-        order = sorted(range(len(suffixes)), key=lambda index: len(suffixes[index]))
-        sizes = [len(suffixes[index]) + extra + prefix for index in order]
-        most = max(1, sum(sizes)) / -(-sum(sizes) // self._batch_tokens)
+        order = sorted(set(range(len(suffixes))) - without, key=lambda index: len(suffixes[index]))
+        sizes = [len(suffixes[index]) + extra for index in order]
+        most = max(1, sum(sizes)) / max(1, -(-sum(sizes) // self._batch_tokens))
         chunk: list[int] = []
         filled = 0
         for index, size in zip(order, sizes, strict=True):
@@ -126,55 +135,27 @@ class TransformersAnnotator:
         if chunk:
             yield chunk
 
-    def _reads(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie) -> np.ndarray:
-        """The trie's reads ``(n, n_reads)`` of texts that make one forward pass."""
-        if self.packed is None:
-            return self._plain(prefix, suffixes, trie)
-        return _gather(self.packed.logs(prefix, suffixes, trie), trie)
+    @property
+    def packed(self) -> PackedModel | None:
+        """The model over rows of texts; None where that is not exact for it."""
+        return self._ways[0]
 
-    @torch.inference_mode()
-    def _plain(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie) -> np.ndarray:
-        """The reads from whole prompts, one row for each text and node of the trie, padded at the end."""
-        rows = [[*prefix, *suffix, *node.path] for suffix in suffixes for node in trie.nodes]
-        width = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self._device)
-        last = torch.tensor([len(row) - 1 for row in rows], device=self._device)
-        mask = (torch.arange(width, device=self._device)[None] <= last[:, None]).long()
-        kept, index = torch.unique(last, return_inverse=True)
-        output = self.model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept)
-        logs = output.logits[torch.arange(len(rows), device=self._device), index].float().log_softmax(-1)
-        return _gather(logs.reshape(len(suffixes), len(trie.nodes), -1), trie)
+    @property
+    def plain(self) -> PlainModel:
+        """The model over whole prompts."""
+        return self._ways[1]
 
     @functools.cached_property
-    def packed(self) -> PackedModel | None:
-        """The model over rows of texts; None where that is not exact for it, which is tried once on four short rows of tokens.
-
-        Every layer's cache must be plain full attention; a text must be read as if it stood alone; and what another text
-        in the row says must not move it.
-        """
-        if not all(type(layer) is DynamicLayer for layer in DynamicCache(config=self.model.config).layers):
-            return None
-        middle = int(self.model.config.get_text_config().vocab_size) // 2  # ordinary tokens: the first ones are often control tokens
-        prefix, one, other, behind = ([middle + token for token in row] for row in _SAMPLE)
-        trie = LabelTrie([(middle,), (middle + 1, middle), (middle + 1, middle + 1)], "abc", ())
-        alone = np.concatenate([self._plain(prefix, [text], trie) for text in (one, behind)])
-        attention = self.model.config.get_text_config()._attn_implementation
-        try:
-            packed = PackedModel(self.model, split=self._device == "cpu")
-            row, moved = (_gather(packed.logs(prefix, [text, behind], trie), trie) for text in (one, other))
-            exact = np.abs(row - alone).max() < _TOLERANCE[self.dtype] and np.abs(row[1] - moved[1]).max() < 1e-5
-        except (
-            RuntimeError,
-            TypeError,
-            ValueError,
-            IndexError,
-            AttributeError,
-            NotImplementedError,
-        ):  # a model that takes no such row says so in many ways
-            exact = False
-        if not exact:
-            self.model.set_attn_implementation(attention)
-        return packed if exact else None
+    def _ways(self) -> tuple[PackedModel | None, PlainModel]:
+        plain = PlainModel(self.model, self._batch_tokens)
+        packed = settle(self.model, plain, self.dtype, split=self._device == "cpu")
+        if packed is None:
+            rows = "in padded batches" if plain.padded else "in batches of one length, since padding moves its answers"
+            self.notes.append(
+                f"annotator: {self.name} cannot share the prompt's beginning among texts with exact answers, so every text is read with its whole "
+                f"prompt, {rows}"
+            )
+        return packed, plain
 
 
 def _gather(logs: torch.Tensor, trie: LabelTrie) -> np.ndarray:
