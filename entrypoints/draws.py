@@ -19,7 +19,7 @@ from project.annotate import Annotations, annotate, raw_answers
 from project.annotators import Annotator
 from project.annotators.open import open_annotators
 from project.annotators.recorded import RecordedAnnotator as Recorded
-from project.answers import KEY
+from project.answers import KEY, Fetch
 from project.config import PAPER_DRAWS, ExperimentConfig
 from project.evaluate import evaluate
 from project.plan import plan
@@ -82,19 +82,10 @@ def annotate_split(tracker: Tracker, asked: Asked, task: Task, split: str, n_dra
     """The annotations of ``split`` under the first ``n_draws`` prompts; each draw is logged as a run when it is done."""
     examples, made, drawn = task.split(split), [], asked.prompts[:n_draws]
     names: list[str] = []
-
-    def fetch(question: str) -> Iterator[pd.DataFrame]:
-        """Answers to the same question in finished runs of the store, those to content-free inputs among them."""
-        for run, table in () if isinstance(asked.annotator, Recorded) else tracker.answered(question):
-            names.append(run.run_id)
-            yield raw_answers(table, task.label_set)
-            if run.params["calibration"] == "contextual":
-                yield read_table(run.run_id, CONTENT_FREE)
-
     with Progress(f"annotate {split}", len(drawn) * len(examples), "texts") as progress:
         done = annotate(
             asked.annotators, drawn, examples, task.label_set, config=config.annotate, folder=Path(config.host.workspace) / "annotations",
-            progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed, fetch=fetch,
+            progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed, fetch=_fetch(tracker, asked, task, names),
         )  # fmt: skip
         for draw in done:
             _log_annotations(tracker, asked, task, split, draw, config)
@@ -102,6 +93,19 @@ def annotate_split(tracker: Tracker, asked: Asked, task: Task, split: str, n_dra
     asked.say_notes()
     _say_what_happened(split, made, names, asked.annotator.name)
     return [draw.table for draw in made]
+
+
+def _fetch(tracker: Tracker, asked: Asked, task: Task, names: list[str]) -> Fetch:
+    """Answers to the same question in finished runs of the store, those to content-free inputs among them; ``names`` gets the runs' ids."""
+
+    def fetch(question: str) -> Iterator[pd.DataFrame]:
+        for run, table in () if isinstance(asked.annotator, Recorded) else tracker.answered(question):
+            names.append(run.run_id)
+            yield raw_answers(table, task.label_set)
+            if run.params["calibration"] == "contextual":
+                yield read_table(run.run_id, CONTENT_FREE)
+
+    return fetch
 
 
 def _say_what_happened(split: str, made: Sequence[Annotations], runs: Sequence[str], name: str) -> None:
@@ -189,8 +193,8 @@ def dry_run(tracker: Tracker, asked: Asked, task: Task, splits: Mapping[str, int
     rows = []
     for split, n_draws in splits.items():
         plans = plan(
-            asked.annotators, asked.prompts[:n_draws], task.split(split), task.label_set, spend=config.spend,
-            folder=Path(config.host.workspace) / "annotations",
+            asked.annotators, asked.prompts[:n_draws], task.split(split), task.label_set, config=config.annotate, spend=config.spend,
+            folder=Path(config.host.workspace) / "annotations", fetch=_fetch(tracker, asked, task, []),
         )  # fmt: skip
         rows += [{"split": split, **dataclasses.asdict(one)} for one in plans]
     table = pd.DataFrame(rows)

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from project.annotators import Annotator
-from project.answers import KEY, AnswerFolder, Items, answers_table, keys, question_digest
+from project.answers import CONTENT_FREE, KEY, SAMPLING, AnswerFolder, Fetch, Items, answers_table, keys, question_digest, question_items, sampling
 from project.config import AnnotateConfig
 from project.errors import AssayError, Incomplete
 from project.parallel import Task, share
@@ -26,12 +26,7 @@ from project.stats.agreement import label_counts
 from project.stats.information import divide_by_prior, log_mean, sample
 from project.tables import RAW_LOG_PROBABILITY, check, class_columns, codes, content_hash, digest, with_class_columns
 
-CONTENT_FREE = ("N/A", "", "[MASK]")
-"""Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
-
 Progress = Callable[[int], None]
-Fetch = Callable[[str], Iterable[pd.DataFrame]]
-"""Answers to a question (its digest) that somebody else has paid for already; no more are fetched than are needed."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +76,10 @@ def annotate(
     there first. ``progress`` is called with the number of examples done since its last call. Stops by raising Stopped where ``meter``
     says so. ``seed`` is that of the repeats.
     """
-    items = Items(examples[annotators[0].keyed_by], CONTENT_FREE if config.calibration == "contextual" else ())
+    items = question_items(examples, annotators[0], config)
     draws = []
     for prompt in prompts:
-        draw = _open(annotators[0], prompt, items, folder, fetch)
+        draw = _open(annotators[0], prompt, items, config, folder, fetch)
         progress(len(examples) - sum(int(items.copies[shard].sum()) for shard in draw.todo))
         draws.append(draw)
     waiting, results = deque(draws), _work(annotators, draws, label_set, config, meter)
@@ -96,23 +91,10 @@ def annotate(
         yield _complete(annotators[0], waiting.popleft(), examples, label_set, config, seed)
 
 
-def _open(annotator: Annotator, prompt: Prompt, items: Items, folder: Path, fetch: Fetch | None) -> _Draw:
+def _open(annotator: Annotator, prompt: Prompt, items: Items, config: AnnotateConfig, folder: Path, fetch: Fetch | None) -> _Draw:
     """What is known of a draw, and its shards to do. A text belongs to the same shard however much is known already."""
-    question = question_digest(annotator, prompt)
-    place, here, fetched = AnswerFolder(folder / question), np.zeros(len(items), dtype=bool), 0
-    known = place.load([KEY])
-    if known is not None:
-        places = items.places(known)
-        here[places[places >= 0]] = True
-    for table in fetch(question) if fetch and not here.all() else ():
-        found = items.places(pa.table({KEY: pa.array(table[KEY].tolist(), pa.string())}))
-        new = (found >= 0) & ~here[found]
-        if new.any():
-            place.write(table[new])
-            here[found[new]] = True
-            fetched += int((items.copies[found[new]] > 0).sum())
-        if here.all():
-            break
+    place = AnswerFolder(folder / question_digest(annotator, prompt), sampling(config))
+    here, fetched = place.known(items, fetch)
     shards = [np.arange(start, min(start + annotator.shard_size, len(items))) for start in range(0, len(items), annotator.shard_size)]
     left = [shard[~here[shard]] for shard in shards]
     return _Draw(prompt, place, items, fetched, [shard for shard in left if len(shard)])
@@ -166,7 +148,7 @@ def _complete(annotator: Annotator, draw: _Draw, examples: pd.DataFrame, label_s
     raw["example_id"] = raw["example_id"].astype("str")
     table = calibrate(raw, label_set, str(config.calibration), prior)
     del raw
-    if config.repeats or "repeats" in table:
+    if config.repeats:
         table = with_repeats(table, label_set, config.repeats, config.temperature, seed)
     check("annotations", table, label_set)
     name = digest([question, _hash(table["example_id"]), _hash(table[KEY])])
@@ -217,14 +199,17 @@ def with_repeats(table: pd.DataFrame, label_set: Sequence[str], n: int, temperat
     repeats are drawn from its ``temperature``-th root instead, which is what asking would draw from were replies held to
     the label set, and costs nothing. They are drawn before calibration, for every text by itself.
     """
-    if "repeats" not in table:
-        values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
-        if np.isnan(values).any():
-            raise AssayError("repeats need every class's probability, or an annotator that samples. Use -P repeats=0.")
-        drawn = sample(values, _uniform([f"{seed}:{draw}:{key}" for draw, key in zip(table["draw"], table[KEY], strict=True)], n), temperature)
-        table = table.assign(repeats=[row.tolist() for row in drawn])
-    drawn = np.array(table["repeats"].tolist(), dtype=np.int64).reshape(len(table), -1)
-    return table.assign(consistency=label_counts(drawn.T, len(label_set)).max(axis=1) / drawn.shape[1])
+    sampled = table["repeats"].notna().to_numpy() if "repeats" in table else np.zeros(len(table), dtype=bool)
+    told = table[~sampled]
+    values = class_columns(told, label_set, RAW_LOG_PROBABILITY)
+    if np.isnan(values).any():
+        raise AssayError("repeats need every class's probability, or an annotator that samples. Use -P repeats=0.")
+    drawn = np.empty((len(table), n), dtype=np.int64)
+    names = [f"{seed}:{draw}:{key}" for draw, key in zip(told["draw"], told[KEY], strict=True)]
+    drawn[~sampled] = sample(values, _uniform(names, n), temperature)
+    if sampled.any():
+        drawn[sampled] = table["repeats"][sampled].tolist()
+    return table.assign(repeats=drawn.tolist(), consistency=label_counts(drawn.T, len(label_set)).max(axis=1) / n)
 
 
 def _uniform(names: Sequence[str], n: int) -> npt.NDArray[np.float64]:
@@ -238,6 +223,9 @@ def raw_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
     values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
     known = ~np.isnan(values).all(axis=1)
     answer = np.where(known, np.where(np.isnan(values), -np.inf, values).argmax(axis=1), codes(table["label"], label_set))
-    columns = [KEY, "label_mass", "log_bound", "truncated", "prompt_tokens", "error", *(["repeats"] if "repeats" in table else [])]
+    columns = [KEY, "label_mass", "log_bound", "truncated", "prompt_tokens", "error"]
     columns += [RAW_LOG_PROBABILITY + label for label in label_set]
+    if SAMPLING in table:  # repeats that were drawn from a distribution are no answers
+        table = table.assign(repeats=table["repeats"].where(table[SAMPLING].notna(), None))
+        columns += ["repeats", SAMPLING]
     return table[columns].assign(answer=answer.astype(np.int32), seconds=0.0).drop_duplicates(KEY)

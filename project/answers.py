@@ -6,7 +6,7 @@ A folder holds the answers of one question: one annotator and one prompt. Its sh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from project.annotators import NOT_NUMBERS, Annotator, Answers
+from project.config import AnnotateConfig
 from project.prompt import Prompt
 from project.tables import RAW_LOG_PROBABILITY, digest, with_class_columns, write_table
 
-READING = 2  # to be raised when the code comes to read other answers: answers on disk are then asked for anew
+READING = 3  # to be raised when the code comes to read other answers: answers on disk are then asked for anew
 KEY = "answer_key"
+SAMPLING = "sampling"
+"""Column of answers that an engine sampled: how often, at which temperature."""
+
+CONTENT_FREE = ("N/A", "", "[MASK]")
+"""Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
+
+Fetch = Callable[[str], Iterable[pd.DataFrame]]
+"""Answers to a question (its digest) that somebody else has paid for already; no more are fetched than are needed."""
+
 _PORTION = 50_000  # rows hashed at once
 
 
@@ -73,6 +83,11 @@ class Items:
         return np.asarray(pc.index_in(table[KEY].combine_chunks(), value_set=self.keys).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
+def question_items(examples: pd.DataFrame, annotator: Annotator, config: AnnotateConfig) -> Items:
+    """What an annotator is asked about: the examples, and inputs without content where ``config`` wants these for calibration."""
+    return Items(examples[annotator.keyed_by], CONTENT_FREE if config.calibration == "contextual" else ())
+
+
 def answers_table(item_keys: Sequence[str], answers: Answers, label_set: Sequence[str], seconds: float) -> pd.DataFrame:
     """Answers as a table with one row for each key; ``seconds``: what they took together."""
     n = len(item_keys)
@@ -86,17 +101,42 @@ def answers_table(item_keys: Sequence[str], answers: Answers, label_set: Sequenc
     return with_class_columns(pd.DataFrame(columns), answers.log_probabilities, label_set, RAW_LOG_PROBABILITY)
 
 
-class AnswerFolder:
-    """The shards of one question."""
+def sampling(config: AnnotateConfig) -> str:
+    """How an engine that cannot tell a distribution samples labels."""
+    return f"{config.repeats} at temperature {config.temperature:g}"
 
-    def __init__(self, folder: Path) -> None:
-        """``folder``: its place, made at the first write."""
-        self.path = folder
+
+class AnswerFolder:
+    """The shards of one question. Answers that were sampled in another way than is wanted now lie there too, and are left alone."""
+
+    def __init__(self, folder: Path, wanted: str = "") -> None:
+        """``folder``: its place, made at the first write; ``wanted``: see :func:`sampling`."""
+        self.path, self._wanted = folder, wanted
 
     def load(self, columns: Sequence[str] | None = None) -> pa.Table | None:
         """All answers in it, or some of their columns; None where there is none. A key may stand more than once, with the same answer."""
-        shards = [pq.read_table(path, columns=columns) for path in sorted(self.path.glob("shard-*.parquet"))]
+        paths = [*self.path.glob("shard-*.parquet"), *self.path.glob(f"sampled-{digest(self._wanted)}-*.parquet")]
+        shards = [pq.read_table(path, columns=columns) for path in sorted(paths)]
         return pa.concat_tables(shards, promote_options="default") if shards else None
+
+    def known(self, items: Items, fetch: Fetch | None = None) -> tuple[npt.NDArray[np.bool_], int]:
+        """Which of ``items`` are answered, ``(n,)``, and how many of them, of the column, ``fetch`` found; these are put here too."""
+        here, fetched = np.zeros(len(items), dtype=bool), 0
+        known = self.load([KEY])
+        if known is not None:
+            places = items.places(known)
+            here[places[places >= 0]] = True
+        for found in fetch(self.path.name) if fetch and not here.all() else ():
+            table = found if SAMPLING not in found else found[found[SAMPLING].isna() | (found[SAMPLING] == self._wanted)]
+            places = items.places(pa.table({KEY: pa.array(table[KEY].tolist(), pa.string())}))
+            new = (places >= 0) & ~here[places]
+            if new.any():
+                self.write(table[new])
+                here[places[new]] = True
+                fetched += int((items.copies[places[new]] > 0).sum())
+            if here.all():
+                break
+        return here, fetched
 
     def answers(self, wanted: pa.Array) -> pd.DataFrame:
         """The answers to the keys ``wanted``, in their order, all of which must be there."""
@@ -111,5 +151,7 @@ class AnswerFolder:
         """
         broken = int((table["error"] == NOT_NUMBERS).sum())
         kind = "aside" if broken else "shard"
+        if "repeats" in table:
+            kind, table = f"sampled-{digest(self._wanted)}", table.assign(**{SAMPLING: self._wanted})
         write_table(self.path / f"{kind}-{digest(list(table[KEY]))}.parquet", table)
         return broken

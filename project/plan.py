@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from project.annotators import Annotator
-from project.answers import KEY, AnswerFolder, Items, answers_table, question_digest
-from project.config import SpendConfig
+from project.answers import AnswerFolder, Fetch, answers_table, question_digest, question_items, sampling
+from project.config import AnnotateConfig, SpendConfig
 from project.prompt import Prompt
 from project.spend import price
 
@@ -24,9 +24,10 @@ PROBE_SECONDS = 5.0
 class DrawPlan:
     """What one draw will take.
 
-    ``texts`` are the different ones that must be asked about, ``known`` those whose answers are at hand. ``tokens`` if every prompt
-    is read whole; ``tokens_reused`` where the shared prefix is read once. ``exact``: tokens counted by the model's own tokenizer.
-    ``probed`` of the texts were read to find the time, and are known by now.
+    ``texts`` are the different ones that must be asked about, ``known`` those whose answers are at hand or in the tracking store.
+    ``tokens`` of all ``requests``, a text's several ones too, if every prompt is read whole; ``tokens_reused`` where the shared prefix
+    is read once. ``exact``: tokens counted by the model's own tokenizer. ``probed`` of the texts were read to find the time, and are
+    known by now.
     """
 
     draw: int
@@ -42,15 +43,19 @@ class DrawPlan:
 
 
 def plan(
-    annotators: Sequence[Annotator], prompts: Sequence[Prompt], examples: pd.DataFrame, label_set: Sequence[str], *, spend: SpendConfig, folder: Path
-) -> list[DrawPlan]:
-    """A plan of every draw. A few texts of the first draw with anything to ask are read, for about five seconds; their answers are kept."""
+    annotators: Sequence[Annotator], prompts: Sequence[Prompt], examples: pd.DataFrame, label_set: Sequence[str],
+    *, config: AnnotateConfig, spend: SpendConfig, folder: Path, fetch: Fetch | None = None,
+) -> list[DrawPlan]:  # fmt: skip
+    """A plan of every draw; arguments as those of :func:`project.annotate.annotate`.
+
+    A few texts of the first draw with anything to ask are read, for about five seconds; their answers are kept.
+    """
     annotator, per_token, plans = annotators[0], None, []
-    items = Items(examples[annotator.keyed_by])
+    items = question_items(examples, annotator, config)
     for prompt in prompts:
-        place = AnswerFolder(folder / question_digest(annotator, prompt))
-        known = place.load([KEY])
-        left = np.setdiff1d(np.arange(len(items)), [] if known is None else items.places(known))
+        place = AnswerFolder(folder / question_digest(annotator, prompt), sampling(config))
+        known, _ = place.known(items, fetch)
+        left = np.flatnonzero(~known)
         asked = dict(zip(items.names(left), items.at(left), strict=True))
         probed = 0
         if asked and per_token is None:
@@ -58,14 +63,12 @@ def plan(
         counted = list(asked.values())[:COUNTED]
         size = annotator.size(prompt, counted) if counted else None
         share = len(asked) / len(counted) if counted else 0.0
-        tokens = int(size.total.sum() * share) if size else 0
-        prefix = size.prefix if size else 0
-        reused = tokens - prefix * (len(asked) - 1) if asked else 0
         requests, generated = (len(asked) * n for n in ((size.requests, size.generated) if size else (0, 0)))
+        tokens = int(size.total.sum() * share) * size.requests if size else 0
+        reused = tokens - size.prefix * (requests - 1) if size else 0
         copies = len(set(map(id, annotators)))  # one that stands there several times is asked several things at once, as in the probe
         seconds = reused * (per_token or 0.0) / copies
-        sent = tokens * (size.requests if size else 0)
-        cost = price(spend, prompt_tokens=sent, generated_tokens=generated, seconds=seconds)
+        cost = price(spend, prompt_tokens=tokens, generated_tokens=generated, seconds=seconds)
         plans.append(
             DrawPlan(prompt.draw, len(asked), len(items) - len(asked), requests, tokens, reused, size.exact if size else True, seconds, cost, probed)
         )
@@ -86,7 +89,7 @@ def _probe(annotator: Annotator, prompt: Prompt, asked: dict[str, str], label_se
         answers = annotator.read(prompt, list(part.values()))
         took = time.perf_counter() - began
         place.write(answers_table(list(part), answers, label_set, took))
-        return took / max(1, int(size.total.sum()) - size.prefix * len(part))
+        return took / max(1, (int(size.total.sum()) - size.prefix * len(part)) * size.requests)
 
     rate, n, began = ask(1), 2, time.perf_counter()
     while left and n <= annotator.shard_size and time.perf_counter() - began < PROBE_SECONDS:

@@ -2,6 +2,7 @@
 
 import datetime
 import email.utils
+import functools
 import json
 import os
 import shutil
@@ -11,12 +12,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from project.annotate import annotate
+from project.annotate import Annotations, annotate, raw_answers
 from project.annotators.openai import OpenAIAnnotator
+from project.answers import AnswerFolder, question_items
 from project.config import AnnotateConfig, ServerConfig, SpendConfig
 from project.errors import AssayError, Incomplete
 from project.prompt import Prompt, build_prompt, demonstration_sets
@@ -111,6 +114,19 @@ def test_many_prompts_go_in_one_request_as_token_ids_and_the_probe_is_not_repeat
     assert sorted(len(body["prompt"]) for body in asked) == [8, 16]
     assert {len(ids) for body in asked for ids in body["prompt"]} == set(answers.prompt_tokens.tolist())
     assert annotator.size(prompt, TEXTS).total.tolist() == answers.prompt_tokens.tolist()
+
+
+def test_threads_that_ask_first_at_the_same_time_find_out_once_what_the_server_can_do(serve):
+    server, annotator = serve(can={LISTED})
+    annotator.read(prompt_of(), ["alone"])
+    alone = len(server.requests)
+    fresh, shared = serve(can={LISTED})
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda number: shared.read(prompt_of(), [f"text {number}"]), range(16)))
+
+    assert len(fresh.requests) == alone + 15
+    shared.close()
 
 
 @pytest.mark.parametrize("answers_of", [(" books", " clothing", " electronics"), (" bookA", " bookB", " bookC")])  # the last ones begin alike
@@ -598,9 +614,8 @@ def test_identity_names_the_model_and_what_shapes_its_answers_but_not_its_addres
 
     assert identity() == identity(url="http://127.0.0.1:2/v1/")
     assert "127.0.0.1" not in str(identity())
-    different = [identity(), identity(model="other"), identity(max_model_len=64), identity(repeats=3), identity(repeats=3, temperature=1.0)]
-    assert len({str(one) for one in different}) == 5
-    assert identity(temperature=1.0) == identity()  # nothing is sampled
+    assert len({str(one) for one in (identity(), identity(model="other"), identity(max_model_len=64))}) == 3
+    assert identity(repeats=3, temperature=1.0) == identity()  # of samples alone, see below
     assert identity()["tokenizer"].startswith("folder ")
 
 
@@ -647,6 +662,30 @@ def test_texts_with_half_a_character_are_sent_all_the_same(serve):
 
     assert len(annotator.read(prompt_of(), ["broken \ud800 pair"]).label) == 1
     assert "\ufffd" in server.posts[-1]["prompt"] or "?" in server.posts[-1]["prompt"]
+
+
+@pytest.mark.parametrize(("can", "paid_again"), [(SAMPLED, 24), (EXACT, 0)])
+def test_samples_are_paid_for_anew_where_others_are_wanted_and_distributions_are_not(
+    serve, vocabulary, tiny_llm, small_task, tmp_path, can, paid_again
+):
+    texts, letters = small_task.split("train").head(24), [" A", " B", " C", " D"]
+    what = {"tokenizer": tiny_llm, "vocabulary": vocabulary} if can == EXACT else {"favoured": [LETTERS.index(one) for one in letters]}
+    made: list[Annotations] = []
+    for repeats in (3, 5, 3):
+        _, annotator = serve(can={can}, repeats=repeats, **what)
+        config, meter = AnnotateConfig(calibration="none", repeats=repeats), Meter(SpendConfig())
+        store = [raw_answers(done.table, small_task.label_set) for done in made]
+        made += annotate(
+            [annotator], [prompt_of(letters)], texts, small_task.label_set, config=config, folder=tmp_path, progress=lambda n: None, meter=meter,
+            fetch=functools.partial(lambda found, question: found, store),
+        )  # fmt: skip
+
+    assert [done.asked for done in made] == [24, paid_again, 0]
+    assert [len(done.table["repeats"][0]) for done in made] == [3, 5, 3]
+    assert made[2].table.equals(made[0].table)
+    items, five = question_items(texts, annotator, config), raw_answers(made[1].table, small_task.label_set)
+    known, _ = AnswerFolder(tmp_path / "elsewhere", "3 at temperature 0.6").known(items, lambda question: [five])
+    assert known.sum() == 24 - paid_again  # five samples of a finished run are not three
 
 
 @pytest.mark.parametrize("can", [LISTED, SAMPLED])

@@ -1,8 +1,10 @@
 """What annotation will take, before it is paid for."""
 
+import numpy as np
 import pytest
 
-from project.annotate import annotate
+from project.annotate import annotate, raw_answers
+from project.annotators import Size
 from project.answers import AnswerFolder
 from project.config import AnnotateConfig, SpendConfig
 from project.plan import plan
@@ -18,7 +20,15 @@ def prompts_for(task, n):
 def test_a_plan_counts_texts_tokens_requests_and_price_of_every_draw(small_task, tmp_path, scripted):
     annotator, spend = scripted(4), SpendConfig(price_input=2, price_output=10)
 
-    one, two = plan([annotator], prompts_for(small_task, 2), small_task.split("train"), small_task.label_set, spend=spend, folder=tmp_path)
+    one, two = plan(
+        [annotator],
+        prompts_for(small_task, 2),
+        small_task.split("train"),
+        small_task.label_set,
+        config=AnnotateConfig(),
+        spend=spend,
+        folder=tmp_path,
+    )
 
     n = len(small_task.split("train"))
     # the scripted annotator says 100 tokens a prompt, 60 of them shared
@@ -30,7 +40,7 @@ def test_a_plan_counts_texts_tokens_requests_and_price_of_every_draw(small_task,
 
 def test_the_probes_answers_are_kept_and_not_paid_for_again(small_task, tmp_path, scripted):
     annotator, prompts, train = scripted(4), prompts_for(small_task, 1), small_task.split("train")
-    (planned,) = plan([annotator], prompts, train, small_task.label_set, spend=SpendConfig(), folder=tmp_path)
+    (planned,) = plan([annotator], prompts, train, small_task.label_set, config=AnnotateConfig(), spend=SpendConfig(), folder=tmp_path)
     assert 0 < planned.probed == len(annotator.asked)
     (folder,) = tmp_path.iterdir()
     kept = AnswerFolder(folder).load()
@@ -49,9 +59,39 @@ def test_a_plan_of_what_is_known_asks_for_nothing(small_task, tmp_path, scripted
     settings = {"config": AnnotateConfig(calibration="none"), "folder": tmp_path, "progress": lambda n: None, "meter": Meter(SpendConfig())}
     list(annotate([scripted(4)], prompts, train, small_task.label_set, **settings))
 
-    (planned,) = plan([scripted(4, limit=0)], prompts, train, small_task.label_set, spend=SpendConfig(price_hour=5), folder=tmp_path)
+    (planned,) = plan(
+        [scripted(4, limit=0)], prompts, train, small_task.label_set, config=AnnotateConfig(), spend=SpendConfig(price_hour=5), folder=tmp_path
+    )
 
     assert (planned.texts, planned.known, planned.tokens, planned.cost) == (0, len(train), 0, 0)
+
+
+def test_a_plan_looks_into_the_store_as_annotation_does(small_task, tmp_path, scripted):
+    prompts, train = prompts_for(small_task, 1), small_task.split("train")
+    (done,) = annotate(
+        [scripted(4)], prompts, train, small_task.label_set, config=AnnotateConfig(calibration="none"), folder=tmp_path / "theirs",
+        progress=lambda n: None, meter=Meter(SpendConfig()),
+    )  # fmt: skip
+
+    (planned,) = plan(
+        [scripted(4, limit=0)], prompts, train, small_task.label_set, config=AnnotateConfig(), spend=SpendConfig(price_input=1),
+        folder=tmp_path / "mine", fetch=lambda question: [raw_answers(done.table, small_task.label_set)],
+    )  # fmt: skip
+
+    assert (planned.texts, planned.known, planned.cost) == (0, len(train), 0)
+
+
+def test_a_plan_counts_every_request_of_a_text(small_task, tmp_path, scripted, monkeypatch):
+    annotator, n = scripted(4), len(small_task.split("train"))
+    monkeypatch.setattr(annotator, "size", lambda prompt, texts: Size(60, np.full(len(texts), 100), 3, exact=True, generated=3))
+
+    (planned,) = plan(
+        [annotator], prompts_for(small_task, 1), small_task.split("train"), small_task.label_set, config=AnnotateConfig(),
+        spend=SpendConfig(price_input=2), folder=tmp_path,
+    )  # fmt: skip
+
+    assert (planned.requests, planned.tokens, planned.tokens_reused) == (3 * n, 300 * n, 60 + 120 * n)
+    assert planned.cost == pytest.approx(300 * n * 2 / 1e6)
 
 
 def test_prices_are_for_a_million_tokens_and_an_hour():

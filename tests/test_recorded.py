@@ -97,6 +97,16 @@ def test_columns_of_probabilities_give_distributions(recorded, small_task, tmp_p
     assert np.exp(class_columns(calibrated, small_task.label_set)) == pytest.approx(expected / expected.sum(axis=1, keepdims=True))
 
 
+def test_a_pattern_takes_a_group_of_probabilities_as_one_draw(recorded, small_task, tmp_path):
+    train, label_set = small_task.split("train"), small_task.label_set
+    gold = list(train["gold_label"])
+    columns = {f"llm.{name}": (train["gold_label"] == name).astype(float) for name in label_set}
+
+    annotator = RecordedAnnotator(RecordedConfig(recorded=recorded(**columns, llm_b=gold), recorded_columns="llm*"), small_task)
+
+    assert annotator.draws == ["llm", "llm_b"]
+
+
 def test_our_own_annotations_can_be_recorded_labels(recorded, small_task, tmp_path):
     n = len(small_task.split("train"))
     values = np.log(np.random.default_rng(0).dirichlet(np.ones(4), size=n))

@@ -126,13 +126,14 @@ class RecordedAnnotator:
 
 
 def _columns(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> list[str]:
-    """The draws that ``wanted`` names: label columns, ``*`` expanded in the file's order, and names of groups of probability columns."""
+    """The draws that ``wanted`` names: label columns and names of groups of probability columns, ``*`` expanded in the file's order."""
     known = [str(column) for column in table.columns]
+    groups = {column: column.removesuffix(f".{label_set[0]}") for column in known if column.endswith(f".{label_set[0]}")}
+    whole = {f"{name}.{label}": name for name in groups.values() if all(f"{name}.{label}" in known for label in label_set) for label in label_set}
+    draws = list(dict.fromkeys(whole.get(column, column) for column in known))
     named: list[str] = []
     for part in (one.strip() for one in (wanted or "label").split(",")):
-        found = [column for column in known if fnmatch.fnmatchcase(column, part)] if "*" in part else [part] * (part in known)
-        if not found and all(f"{part}.{label}" in known for label in label_set):
-            found = [part]
+        found = [draw for draw in draws if fnmatch.fnmatchcase(draw, part)] if "*" in part else [part] * (part in known or part in draws)
         if not found:
             raise suggest("recorded_columns", part, known, f"A group of probabilities needs the columns {part}.{label_set[0]} and so on.")
         named += [column for column in found if column not in named]

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from vllm import LLM, SamplingParams
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -101,11 +100,6 @@ class VllmAnnotator:
         try:
             with _watched(self.engine):
                 return list(self.engine.generate(prompts, wanted, use_tqdm=False))
-        except torch.OutOfMemoryError as error:
-            raise AssayError(
-                f"{self.name} ran out of GPU memory. Lower -P annotator_batch_tokens=... or -P max_model_len=..., or raise -P tensor_parallel=...; "
-                "answers on disk are kept."
-            ) from error
         except (EngineDeadError, EngineGenerateError) as error:
             raise Incomplete(
                 f"vLLM's engine died: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on. Where its "

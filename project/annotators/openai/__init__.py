@@ -6,7 +6,7 @@ spell a control token. Without it they go as text, and labels are read where the
 
 from __future__ import annotations
 
-import functools
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,28 +46,36 @@ class OpenAIAnnotator:
         self.capability = ""
         self._samples = 0  # requests for each text, where labels are sampled
         self._fitting: dict[int, PromptTokens] = {}
+        self._made: Probe | None = None
+        self._making = threading.Lock()
         self.identity: Mapping[str, str] = {
             "engine": "openai", "model": config.annotator_model, "revision": config.annotator_revision, "tokenizer": tokenizer,
             **({"max_model_len": str(config.max_model_len)} if config.max_model_len else {}),
-            **({"repeats": str(config.repeats), "temperature": f"{config.temperature:g}"} if config.repeats else {}),
         }  # fmt: skip
 
-    @functools.cached_property
+    @property
     def _client(self) -> Client:
+        return self._probe.client
+
+    @property
+    def _probe(self) -> Probe:
+        with self._making:  # several threads may be the first to ask
+            if self._made is None:
+                self._made = Probe(self._connect(), self._config, self._tokenizer)
+            return self._made
+
+    def _connect(self) -> Client:
         client = Client(self._url, self._server)
         if client.exposed:
             self._note(f"server: the key travels unencrypted to {self._url}; an https address would hide it")
         return client
 
-    @functools.cached_property
-    def _probe(self) -> Probe:
-        return Probe(self._client, self._config, self._tokenizer)
-
     def close(self) -> None:
         """See :class:`project.annotators.Annotator`."""
-        self.__dict__.pop("_probe", None)
-        if "_client" in self.__dict__:
-            self.__dict__.pop("_client").close()
+        with self._making:
+            made, self._made = self._made, None
+        if made:
+            made.client.close()
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotators.Annotator`. Raises Incomplete where the server cannot be reached or gives no sound answer."""

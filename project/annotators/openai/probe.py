@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -42,15 +43,17 @@ class Probe:
         self.spelt: dict[str, int] = {}
         self._served: Served | None = None
         self._ways: dict[tuple[bool, bool], Way] = {}
+        self._asking, self._listing = asyncio.Lock(), asyncio.Lock()  # what many ask for at the same time is found out once
 
     async def served(self) -> Served:
         """See :class:`Served`; asks nothing but the list of models."""
-        if self._served is None:
-            try:
-                self._served = await self.client.get("/models", self._models, retries=2)
-            except Refused:  # some servers have no such list, some keys may not see it
-                self._served = Served((), None)
-        return self._served
+        async with self._listing:
+            if self._served is None:
+                try:
+                    self._served = await self.client.get("/models", self._models, retries=2)
+                except Refused:  # some servers have no such list, some keys may not see it
+                    self._served = Served((), None)
+            return self._served
 
     def _models(self, data: Any) -> Served:
         listed = data.get("data") if isinstance(data, dict) else None
@@ -66,40 +69,48 @@ class Probe:
         """
         widest = max((node.tokens for node in trie.nodes), key=len)
         one = sum(len(node.tokens) > 1 for node in trie.nodes) <= 1 and len(widest) <= 20
-        if (False, one) not in self._ways:
-            (ids,) = tokens.encode([_TEXT])
-            if not self.batch:
-                await self._take_ids(ids)
-            (unlikely,) = tokens.encode([_UNLIKELY])
-            asked = {EXACT: tuple(dict.fromkeys((*widest[: MOST_TOKENS - 1], unlikely[0])))}
-            ways = [way for way in TOKEN_WAYS if one or way.kind != CONSTRAINED]
-            wanted = {token for node in trie.nodes for token in node.tokens}
+        async with self._asking:
+            if (False, one) not in self._ways:
+                self._ways[False, one] = await self._find_by_tokens(tokens, trie, widest, one=one)
+            return self._ways[False, one]
 
-            def body(way: Way) -> dict[str, Any]:
-                return {"model": self.model, "prompt": ids, **way.fields(asked.get(way.kind, widest))}
+    async def _find_by_tokens(self, tokens: PromptTokens, trie: LabelTrie, widest: Sequence[int], *, one: bool) -> Way:
+        (ids,) = tokens.encode([_TEXT])
+        if not self.batch:
+            await self._take_ids(ids)
+        (unlikely,) = tokens.encode([_UNLIKELY])
+        asked = {EXACT: tuple(dict.fromkeys((*widest[: MOST_TOKENS - 1], unlikely[0])))}
+        ways = [way for way in TOKEN_WAYS if one or way.kind != CONSTRAINED]
+        wanted = {token for node in trie.nodes for token in node.tokens}
 
-            def holds(way: Way, data: Any) -> bool:
-                self.spelt = self._spelling() if any(entry.token is None for entry in entries(choices(data, 1)[0])) else {}
-                whole = not self.spelt or wanted <= set(self.spelt.values())
-                return whole and _tells(way, data, asked.get(way.kind, widest), self.spelt)
+        def body(way: Way) -> dict[str, Any]:
+            return {"model": self.model, "prompt": ids, **way.fields(asked.get(way.kind, widest))}
 
-            way = await self._find(COMPLETIONS, ways, body, holds)
-            if way and way.kind in (EXACT, CONSTRAINED) and not self.spelt:
-                await self._check_spelling(ids, way, widest)
-            self._ways[False, one] = way or await self._samples(COMPLETIONS, {"prompt": ids}, SAMPLE_WAYS)
-        return self._ways[False, one]
+        def holds(way: Way, data: Any) -> bool:
+            self.spelt = self._spelling() if any(entry.token is None for entry in entries(choices(data, 1)[0])) else {}
+            whole = not self.spelt or wanted <= set(self.spelt.values())
+            return whole and _tells(way, data, asked.get(way.kind, widest), self.spelt)
+
+        way = await self._find(COMPLETIONS, ways, body, holds)
+        if way and way.kind in (EXACT, CONSTRAINED) and not self.spelt:
+            await self._check_spelling(ids, way, widest)
+        return way or await self._samples(COMPLETIONS, {"prompt": ids}, SAMPLE_WAYS)
 
     async def by_text(self, *, chat: bool) -> Way:
         """How labels are read off replies to text, or to the messages of a chat."""
-        if (chat, True) not in self._ways:
-            asked: dict[str, Any] = {"messages": [{"role": "user", "content": _TEXT}]} if chat else {"prompt": _TEXT}
-            endpoint = CHAT if chat else COMPLETIONS
-            way = await self._find(
-                endpoint, CHAT_WAYS if chat else TEXT_WAYS,
-                lambda way: {"model": self.model, **asked, **way.fields(chat=chat)}, lambda way, data: _tells(way, data, (), {}),
-            )  # fmt: skip
-            self._ways[chat, True] = way or await self._samples(endpoint, asked, CHAT_SAMPLE_WAYS if chat else SAMPLE_WAYS)
-        return self._ways[chat, True]
+        async with self._asking:
+            if (chat, True) not in self._ways:
+                self._ways[chat, True] = await self._find_by_text(chat=chat)
+            return self._ways[chat, True]
+
+    async def _find_by_text(self, *, chat: bool) -> Way:
+        asked: dict[str, Any] = {"messages": [{"role": "user", "content": _TEXT}]} if chat else {"prompt": _TEXT}
+        endpoint = CHAT if chat else COMPLETIONS
+        way = await self._find(
+            endpoint, CHAT_WAYS if chat else TEXT_WAYS,
+            lambda way: {"model": self.model, **asked, **way.fields(chat=chat)}, lambda way, data: _tells(way, data, (), {}),
+        )  # fmt: skip
+        return way or await self._samples(endpoint, asked, CHAT_SAMPLE_WAYS if chat else SAMPLE_WAYS)
 
     async def _samples(self, endpoint: str, asked: Mapping[str, Any], ways: Sequence[Way]) -> Way:
         if not self._repeats:
