@@ -7,6 +7,7 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from entrypoints.conditions import Condition
 from entrypoints.setup import shared_params
 from project.config import ExperimentConfig
 from project.encoder import Encoder
+from project.errors import Incomplete
 from project.evaluate import evaluate
 from project.finetune import Epoch, Training, best_epoch, best_macro_f1, seed_digest
 from project.label import human_share
@@ -27,6 +29,15 @@ from project.tracking import ABSENT, Child, Tracker
 
 # no matter for one seed, or told by the encoder
 _NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds", "log_model")
+
+
+class _Seed(NamedTuple):
+    """A seed that is trained, and its run."""
+
+    run_id: str
+    condition: Condition
+    job: Job
+    result: SeedResult
 
 
 class Trainer:
@@ -47,7 +58,8 @@ class Trainer:
                 self._say(f"{texts} are longer than {self._encoder.max_length} tokens and were cut at the end.")
         self._say_what_is_missing(conditions)
         jobs, condition_of = [], {}
-        done: dict[str, list[tuple[str, Job, SeedResult]]] = {}
+        done: dict[object, list[_Seed]] = {}
+        failed: Incomplete | None = None
         for one in conditions:
             made = self._jobs(one)
             jobs += made
@@ -63,17 +75,22 @@ class Trainer:
 
             # its workers end with us, also when a run cannot be logged
             with contextlib.closing(run_jobs(jobs, folder=folder, workers=workers, progress=tell)) as results:
-                for job, result in results:
-                    one = condition_of[id(job)]
-                    run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, self._config)
-                    done.setdefault(one.title, []).append((run_id, job, result))
-        for one in conditions:
-            self._log_models(one, done.get(one.title, []))
+                try:
+                    for job, result in results:
+                        one = condition_of[id(job)]
+                        run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, self._config)
+                        done.setdefault((one.arm.name, one.setting, len(one.examples)), []).append(_Seed(run_id, one, job, result))
+                except Incomplete as error:  # seeds that failed take nothing from the others
+                    failed = error
+        for seeds in done.values():
+            self._log_models(seeds)
+        if failed:
+            raise failed
 
-    def _log_models(self, one: Condition, done: Sequence[tuple[str, Job, SeedResult]]) -> None:
-        """The weights that ``log_model`` asks for: of every seed, or of the one with the best validation macro-F1 (ties: the first seed)."""
-        best = sorted(done, key=lambda seed: (-best_macro_f1(seed[2].history), seed[1].seed))
-        for run_id, job, result in best if one.config.log_model == "all" else best[:1]:
+    def _log_models(self, done: Sequence[_Seed]) -> None:
+        """The weights that ``log_model`` asks for: of all of them, or of the one with the best validation macro-F1 (ties: the first)."""
+        best = sorted(done, key=lambda seed: (-best_macro_f1(seed.result.history), seed.condition.first_replicate + seed.job.seed))
+        for run_id, one, job, result in best if self._config.finetune.log_model == "all" else best[:1]:
             if job.keep_model:
                 about = f"{self._encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title}, task {self._task.name}, seed {job.seed}."
                 say(f"fine-tune: logging the weights of {one.title}, seed {job.seed:02d}.")

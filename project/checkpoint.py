@@ -29,6 +29,7 @@ class Checkpoint:
         """``digest``: the training's identity; ``seconds``: an epoch's end is kept only when the last one kept is at least that old."""
         self._path, self._digest, self._seconds, self._kept = path, digest, seconds, time.monotonic()
         self._best: dict[str, torch.Tensor] = {}
+        self._began, self.spent = self._kept, 0.0  # seconds, before this process took over
 
     def restore(self, learning: Weights, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, order: np.random.Generator) -> list[Any]:
         """Put everything back as it was at the end of the epoch that was kept; its history, empty where nothing was kept.
@@ -53,6 +54,7 @@ class Checkpoint:
                 if f"step.{name}" in state:
                     optimizer.state[value] = {key: state[f"{key}.{name}"].to(value.device) for key in _MOMENTS}
         self._best = {name: state.get(f"best.{name}", state[f"weights.{name}"]) for name in learning}
+        self.spent = float(facts.get("seconds", 0.0))
         scaler.load_state_dict(facts["scaler"])
         order.bit_generator.state = facts["order"]
         torch.set_rng_state(state["random"])
@@ -80,6 +82,7 @@ class Checkpoint:
             state["random.cuda"] = torch.cuda.get_rng_state()
         facts = {
             "history": [dataclasses.asdict(one) for one in history], "scaler": scaler.state_dict(), "order": order.bit_generator.state,
+            "seconds": self.spent + time.monotonic() - self._began,
         }  # fmt: skip
         self._write({name: value.cpu().contiguous() for name, value in state.items()}, json.dumps(facts))
         self._kept = time.monotonic()

@@ -76,7 +76,7 @@ class FinetuneConfig(Stage):
     )
 
     log_model: str = parameter(
-        "none", "weights to log: none, best (of each arm the seed with the best validation macro-F1) or all, as safetensors that MLflow loads back",
+        "none", "weights to log: none, best (of each arm and training size the seed with the best validation macro-F1) or all, as safetensors",
         choices=("none", "best", "all"),
     )  # fmt: skip
 

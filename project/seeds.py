@@ -158,6 +158,31 @@ def _work(job: Job, folder: Path) -> None:
 
 
 def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) -> Iterator[Outcome]:
+    """As many at once as ``workers``; where one of them dies, one fewer. A job that dies with no other beside it has failed."""
+    left, at_once = {job.digest: job for job in jobs}, workers
+    told: set[tuple[str, int]] = set()
+
+    def once(job: Job, epoch: Epoch) -> None:
+        if (job.digest, epoch.epoch) not in told:  # else it was trained before its process died
+            told.add((job.digest, epoch.epoch))
+            progress(job, epoch)
+
+    while left:
+        try:
+            for job, error in _in_pool([*left.values()], folder, min(at_once, len(left)), once):
+                yield left.pop(job.digest), error
+        except concurrent.futures.process.BrokenProcessPool:
+            alone = min(at_once, len(left)) == 1
+            for job in [job for job in left.values() if _finished(folder, job)]:
+                yield left.pop(job.digest), None
+            if alone and left:
+                error = AssayError("its process died, often for lack of memory. Raise gradient_accumulation, or lower max_length.")
+                yield left.pop(next(iter(left))), error
+            at_once = workers if alone else min(at_once, len(left) + 1) - 1
+            sys.stderr.write(f"fine-tune: a worker process died, often for lack of memory; going on with {min(at_once, len(left))} at once\n")
+
+
+def _in_pool(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     ticks, named = context.SimpleQueue(), {job.digest: job for job in jobs}
     pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (ticks, _gpus(context, workers)))
@@ -176,9 +201,6 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Pro
                 progress(named[digest], epoch)
             for future in done:
                 job, error = running.pop(future), future.exception()
-                if isinstance(error, concurrent.futures.process.BrokenProcessPool):
-                    where = f"arm {job.arm}, seed {job.seed}"
-                    raise Incomplete(f"a worker process died near {where}, often for lack of memory. Run again with -P workers={workers - 1}.")
                 if error is not None and not isinstance(error, AssayError):
                     raise error
                 yield job, error
@@ -225,9 +247,8 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
         began = time.perf_counter()
         how, history = train(job.encoder, job.config, job.training, seed=job.seed, checkpoint=checkpoint, after_epoch=after_epoch)
         answers = predict(how, job.training.tokens, job.test_rows, job.encoder.precision, job.config.eval_batch_size)
-        facts = {
-            "seconds": time.perf_counter() - began, "batching": how.name, "history": [dataclasses.asdict(epoch) for epoch in history],
-        }  # fmt: skip
+        seconds = checkpoint.spent + time.perf_counter() - began
+        facts = {"seconds": seconds, "batching": how.name, "history": [dataclasses.asdict(epoch) for epoch in history]}
         _keep(folder, job, predictions_table(job.test_ids, answers, job.label_set), facts, how.model)
     except (AssayError, OSError):
         raise

@@ -67,7 +67,11 @@ SHAPES: dict[str, dict[str, object]] = {
 OTHER_SHAPES: dict[str, dict[str, object]] = {
     "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64},
     "XLNet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
-}
+    "Bart": {  # its head reads the one place of every text where the token 3 stands
+        "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64, "max_position_embeddings": 64, "bos_token_id": 2, "eos_token_id": 3, "decoder_start_token_id": 3,
+    },
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 
 import numpy as np
 import pytest
@@ -252,6 +253,51 @@ def test_a_failing_seed_leaves_the_others_running_and_is_named(jobs, tmp_path, w
 
     assert sorted(found) == [0, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digest0", "digest2"]
+
+
+class Deadly:
+    """Ends the process that unpickles it, as a kernel does that runs out of memory."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_seed_whose_process_dies_leaves_the_others_running_and_is_named(jobs, tmp_path, capfd):
+    found: list[tuple[int, int]] = []
+    deadly = dataclasses.replace(jobs[1], label_set=Deadly())
+    seen: list[tuple[int, int]] = []
+
+    with pytest.raises(Incomplete, match="1 of 3 seeds failed; the others are kept. arm gold, seed 1: its process died, often for lack of memory"):
+        found.extend(
+            (job.seed, len(result.history))
+            for job, result in run_jobs(
+                [jobs[0], deadly, jobs[2]], folder=tmp_path, workers=2, progress=lambda job, epoch: seen.append((job.seed, epoch.epoch))
+            )
+        )
+
+    assert sorted(found) == [(0, 3), (2, 3)]
+    assert sorted(seen) == [(seed, epoch) for seed in (0, 2) for epoch in (1, 2, 3)]
+    assert "a worker process died, often for lack of memory; going on with 1 at once" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_seed_that_fails_in_a_way_nobody_foresaw_leaves_the_others_running(jobs, tmp_path, workers):
+    odd = dataclasses.replace(jobs[1], training=dataclasses.replace(jobs[1].training, targets=jobs[1].training.targets[:, :1]))
+    found: list[int] = []
+
+    with pytest.raises(Incomplete, match=r"1 of 3 seeds failed; the others are kept. arm gold, seed 1: \w+Error: "):
+        found.extend(job.seed for job, _ in run_jobs([jobs[0], odd, jobs[2]], folder=tmp_path, workers=workers, progress=lambda *_: None))
+
+    assert sorted(found) == [0, 2]
+
+
+def test_predictions_that_are_not_numbers_are_divergence(encoder, config, data, test_rows, tmp_path):
+    how, _ = train(encoder, config, data, seed=0, checkpoint=Checkpoint(tmp_path / "c", "d", 1e9), after_epoch=lambda _: None)
+    with torch.no_grad():
+        next(iter(how.model.parameters()))[:] = float("nan")
+
+    with pytest.raises(AssayError, match="training diverged: predictions are not numbers. Lower learning_rate"):
+        predict(how, data.tokens, test_rows, "fp32", 8)
 
 
 def test_a_job_that_another_process_has_finished_meanwhile_is_no_error(jobs, tmp_path):

@@ -15,11 +15,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from entrypoints import finetune
+from entrypoints import finetune, main
 from project.config import experiment_config
-from project.errors import AssayError
+from project.errors import AssayError, Incomplete
 from project.task import load_task
-from project.tracking import Child, children, latest_root, read_table, root_run
+from project.tracking import Child, children, latest_root, read_run, read_table, root_run
 
 LABELS = ("books & more", "electronics", "household")
 
@@ -134,6 +134,29 @@ def test_the_best_seed_s_weights_are_logged_when_asked_for_and_predict_what_its_
     assert all(models(run) for run in children(latest_root(), "seed"))
     assert {run.tags["reused"] for run in children(latest_root(), "seed")} == {"true"}
     assert "epoch 2 of 2, loss" not in capsys.readouterr().err
+
+
+def test_the_best_of_an_arm_is_the_best_of_all_its_replicates_and_a_failed_seed_takes_nothing_from_it(params, monkeypatch):
+    import project.seeds
+
+    whole = project.seeds._run
+
+    def run_all_but_gold_1(job, folder, after_epoch):
+        if (job.arm, job.seed) == ("gold", 1):
+            raise AssayError("this one fails")
+        whole(job, folder, after_epoch)
+
+    monkeypatch.setattr(project.seeds, "_run", run_all_but_gold_1)
+    with pytest.raises(Incomplete, match="1 of 4 seeds failed.*arm gold, seed 1: this one fails"):
+        main.experiment(params(arms="gold,llm", replicate="pipeline", precision="fp32", workers="1", log_model="best"))
+
+    (root,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'experiment'")
+    runs = children(read_run(root.info.run_id), "seed")
+    for arm, n in (("gold", 1), ("llm", 2)):
+        mine = [run for run in runs if run.params["arm"] == arm]
+        best = max(mine, key=lambda run: (run.metrics["best_validation_macro_f1"], -int(run.params["replicate"])))
+        assert len(mine) == n
+        assert [run.run_id for run in mine if models(run)] == [best.run_id]
 
 
 def task_of(asked):

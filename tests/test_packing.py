@@ -17,7 +17,7 @@ from project.tables import codes
 from project.targets import targets
 
 PACKED = ["Bert", "Roberta", "Electra", "DistilBert", "ModernBert", "Llama", "Mistral"]
-PADDED = ["DebertaV2", "XLNet", "MPNet"]
+PADDED = ["DebertaV2", "XLNet", "MPNet", "Bart"]
 
 
 @pytest.fixture
