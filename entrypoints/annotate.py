@@ -13,23 +13,13 @@ from collections.abc import Mapping, Sequence
 from entrypoints.command import main, say
 from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
 from entrypoints.setup import log_setup
-from project.config import (
-    AnnotateConfig,
-    ExperimentConfig,
-    HostConfig,
-    PromptConfig,
-    RecordedConfig,
-    ServerConfig,
-    SpendConfig,
-    SplitsConfig,
-    TaskConfig,
-    experiment_config,
-)  # fmt: skip
+from project.config import ANNOTATION, ExperimentConfig, HostConfig, TaskConfig, experiment_config
+from project.designs import SplitsConfig
 from project.parameters import parse
 from project.task import Task, load_task
 from project.tracking import root_run
 
-STAGES = (TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, SplitsConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig)
 
 
 def annotate(params: Mapping[str, str]) -> None:

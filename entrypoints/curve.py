@@ -19,24 +19,12 @@ from entrypoints.command import main
 from entrypoints.conditions import Condition, condition
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
-from project.config import (
-    AnnotateConfig,
-    CurveConfig,
-    FinetuneConfig,
-    HostConfig,
-    LabelConfig,
-    PromptConfig,
-    RecordedConfig,
-    ServerConfig,
-    SpendConfig,
-    TaskConfig,
-)  # fmt: skip
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, TaskConfig
+from project.designs import CurveConfig
 from project.errors import AssayError
 from project.parameters import parse
 
-STAGES = (
-    TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, LabelConfig, CurveConfig, FinetuneConfig, HostConfig,
-)  # fmt: skip
+STAGES = (TaskConfig, *ANNOTATION, LabelConfig, CurveConfig, FinetuneConfig, HostConfig)
 
 
 def curve(params: Mapping[str, str]) -> None:

@@ -17,7 +17,8 @@ from entrypoints.conditions import Condition
 from entrypoints.seeds import Trainer
 from entrypoints.setup import log_setup
 from entrypoints.study import published
-from project.config import FinetuneConfig, HostConfig, LabelsConfig, TaskConfig, experiment_config
+from project.config import FinetuneConfig, HostConfig, TaskConfig, experiment_config
+from project.designs import LabelsConfig
 from project.encoder import Encoder
 from project.errors import AssayError
 from project.label import Arm, given, label

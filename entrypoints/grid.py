@@ -17,23 +17,11 @@ from entrypoints.command import main
 from entrypoints.conditions import Condition, condition
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
-from project.config import (
-    AnnotateConfig,
-    FinetuneConfig,
-    GridConfig,
-    GridLabelConfig,
-    HostConfig,
-    PromptConfig,
-    RecordedConfig,
-    ServerConfig,
-    SpendConfig,
-    TaskConfig,
-)  # fmt: skip
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
+from project.designs import GridConfig, GridLabelConfig
 from project.parameters import parse
 
-STAGES = (
-    TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, GridLabelConfig, GridConfig, FinetuneConfig, HostConfig,
-)  # fmt: skip
+STAGES = (TaskConfig, *ANNOTATION, GridLabelConfig, GridConfig, FinetuneConfig, HostConfig)
 
 
 def grid(params: Mapping[str, str]) -> None:

@@ -16,22 +16,9 @@ from entrypoints.command import main
 from entrypoints.conditions import replicate_counts, replicated
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
-from project.config import (
-    AnnotateConfig,
-    FinetuneConfig,
-    HostConfig,
-    LabelConfig,
-    PromptConfig,
-    RecordedConfig,
-    ReplicateConfig,
-    ServerConfig,
-    SpendConfig,
-    TaskConfig,
-)  # fmt: skip
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, ReplicateConfig, TaskConfig
 
-STAGES = (
-    TaskConfig, PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig, LabelConfig, ReplicateConfig, FinetuneConfig, HostConfig,
-)  # fmt: skip
+STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, HostConfig)
 
 
 def experiment(params: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ ENTRY_POINTS = {
 
 def mlproject() -> str:
     """The text of ``MLproject``. Defaults are quoted: YAML would read 1e-5 as text and 0.50 as a number."""
-    lines = ["# Made by `python -m entrypoints.mlproject`; change the dataclasses in project/config.py instead.", "name: assay", ""]
+    lines = ["# Made by `python -m entrypoints.mlproject`; change the dataclasses in project/config.py and designs.py instead.", "name: assay", ""]
     lines += ["conda_env: conda.yaml", "", "entry_points:"]
     for name, stages in ENTRY_POINTS.items():
         items = [pair for stage in stages for pair in fields(stage)]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from analysis import arms, plateau, search
 from entrypoints.command import main
-from project.config import ReportConfig
+from project.designs import ReportConfig
 from project.parameters import parse
 from project.tracking import KIND, read_run
 

@@ -151,7 +151,7 @@ def _complete(annotator: Annotator, draw: _Draw, examples: pd.DataFrame, label_s
     if config.repeats:
         table = with_repeats(table, label_set, config.repeats, config.temperature, seed)
     check("annotations", table, label_set)
-    name = digest([question, _hash(table["example_id"]), _hash(table[KEY])])
+    name = digest([question, _hash(table["example_id"]), _hash(table[KEY]), *([sampling(config)] if SAMPLING in table else [])])
     reused = int((items.copies > 0).sum()) - draw.fetched - draw.asked
     return Annotations(table, draw.prompt, question, name, draw.asked, reused, draw.fetched, draw.seconds, free)
 

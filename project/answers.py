@@ -114,9 +114,12 @@ class AnswerFolder:
         self.path, self._wanted = folder, wanted
 
     def load(self, columns: Sequence[str] | None = None) -> pa.Table | None:
-        """All answers in it, or some of their columns; None where there is none. A key may stand more than once, with the same answer."""
-        paths = [*self.path.glob("shard-*.parquet"), *self.path.glob(f"sampled-{digest(self._wanted)}-*.parquet")]
-        shards = [pq.read_table(path, columns=columns) for path in sorted(paths)]
+        """All answers in it, or some of their columns; None where there is none.
+
+        A key may stand more than once: with the same answer, or with samples behind a distribution, which is worth more.
+        """
+        told, sampled = (sorted(self.path.glob(name)) for name in ("shard-*.parquet", f"sampled-{digest(self._wanted)}-*.parquet"))
+        shards = [pq.read_table(path, columns=columns) for path in (*told, *sampled)]
         return pa.concat_tables(shards, promote_options="default") if shards else None
 
     def known(self, items: Items, fetch: Fetch | None = None) -> tuple[npt.NDArray[np.bool_], int]:
@@ -150,8 +153,9 @@ class AnswerFolder:
         Returns how many of its answers are not numbers.
         """
         broken = int((table["error"] == NOT_NUMBERS).sum())
-        kind = "aside" if broken else "shard"
-        if "repeats" in table:
-            kind, table = f"sampled-{digest(self._wanted)}", table.assign(**{SAMPLING: self._wanted})
-        write_table(self.path / f"{kind}-{digest(list(table[KEY]))}.parquet", table)
+        by_samples = table["repeats"].notna() if "repeats" in table else pd.Series(data=False, index=table.index)
+        told, sampled = table[~by_samples].drop(columns=["repeats", SAMPLING], errors="ignore"), table[by_samples].assign(**{SAMPLING: self._wanted})
+        for kind, part in (("aside" if broken else "shard", told), (f"sampled-{digest(self._wanted)}", sampled)):
+            if len(part):
+                write_table(self.path / f"{kind}-{digest(list(part[KEY]))}.parquet", part)
         return broken

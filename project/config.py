@@ -183,24 +183,6 @@ class HostConfig(Stage):
 
 
 @dataclass(frozen=True)
-class SplitsConfig(Stage):
-    """Which splits the entry point ``annotate`` annotates."""
-
-    splits: tuple[str, ...] = parameter(
-        ("train",), "splits to annotate, comma-separated: train, validation, test", choices=("train", "validation", "test")
-    )
-
-
-@dataclass(frozen=True)
-class LabelsConfig(Stage):
-    """Which labels the entry point ``finetune`` trains on."""
-
-    labels: str = parameter(
-        "gold", "gold, or a .csv or .parquet file (or runs:/RUN/labels.parquet) with example_id and label for every training example"
-    )
-
-
-@dataclass(frozen=True)
 class ReplicateConfig(Stage):
     """What differs between the replicates of an arm; the paper leaves it open."""
 
@@ -211,44 +193,8 @@ class ReplicateConfig(Stage):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class CurveConfig(Stage):
-    """The training sizes of a learning curve."""
-
-    sizes: tuple[int, ...] | None = parameter(
-        None, "training sizes, comma-separated, as 250,1000 in Pangakis and Wolken; auto: curve_points sizes, evenly spaced in their logarithm",
-        at_least=1,
-    )  # fmt: skip
-    min_size: int = parameter(50, "smallest size where sizes is auto; the largest is the training split's", at_least=1)
-    curve_points: int = parameter(6, "how many sizes where sizes is auto", at_least=2, at_most=100)
-    curve_seed: int = parameter(0, "seed of the order in which the training examples come in", at_least=0)
-
-
-@dataclass(frozen=True)
-class GridConfig(Stage):
-    """The grid of Pangakis and Wolken (2024): learning rate, batch size, epochs. Their values are not in the paper; these are BERT's usual ones."""
-
-    grid_learning_rate: tuple[float, ...] = parameter((1e-5, 2e-5, 5e-5), "learning rates to try in place of learning_rate, comma-separated", above=0)
-    grid_train_batch_size: tuple[int, ...] = parameter((8, 16, 32), "batch sizes to try in place of train_batch_size, comma-separated", at_least=1)
-    grid_epochs: tuple[int, ...] = parameter((2, 3, 4), "numbers of passes to try in place of epochs, comma-separated", at_least=1)
-    grid_seeds: int = parameter(1, "seeds of every configuration in the search; the chosen one is trained with all seeds", at_least=1, at_most=1000)
-
-
-@dataclass(frozen=True)
-class GridLabelConfig(LabelConfig):
-    """Where the training labels come from."""
-
-    arms: tuple[str, ...] = parameter(
-        ("gold", "llm"), "label sources to search for, comma-separated: gold, llm, entropy, ensemble", choices=ARM_KINDS
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ReportConfig(Stage):
-    """Which experiment the entry point ``report`` shows."""
-
-    run_id: str = parameter("", "root run of an experiment, a curve or a grid; empty: the newest finished experiment")
-    workspace: str = parameter("outputs", "folder to write the report below")
+ANNOTATION = (PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig)
+"""The stages of annotation, for an entry point's parameters."""
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,11 @@ def _probe(annotator: Annotator, prompt: Prompt, asked: dict[str, str], label_se
     def ask(n: int) -> float:
         part = dict(left[:n])
         del left[:n]
-        size, began = annotator.size(prompt, list(part.values())), time.perf_counter()
+        annotator.size(prompt, list(part.values()))  # a model is loaded now rather than while the time runs
+        began = time.perf_counter()
         answers = annotator.read(prompt, list(part.values()))
         took = time.perf_counter() - began
+        size = annotator.size(prompt, list(part.values()))  # a server has said now what a text takes
         place.write(answers_table(list(part), answers, label_set, took))
         return took / max(1, (int(size.total.sum()) - size.prefix * len(part)) * size.requests)
 

@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from project.annotate import annotate, calibrate, raw_answers
-from project.answers import AnswerFolder
+from project.answers import AnswerFolder, answers_table, question_items
 from project.config import AnnotateConfig, SpendConfig, TaskConfig
 from project.errors import AssayError, Incomplete, Stopped
-from project.prompt import build_prompt, demonstration_sets
+from project.prompt import Prompt, build_prompt, demonstration_sets
 from project.spend import Meter
 from project.stats.information import conditional_entropy_bits
 from project.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, class_columns, content_hash
@@ -201,6 +203,25 @@ def test_answers_of_a_finished_run_elsewhere_are_taken_over(task, tmp_path, scri
     assert (made.asked, made.reused, made.fetched) == (0, 0, len(done.table))
     again = run(scripted(4, limit=0), task, tmp_path / "mine", fetch=lambda question: pytest.fail("asked the store for what is on disk"))
     assert again.reused == len(done.table)
+
+
+def test_distributions_among_samples_stay_distributions_and_are_worth_more(task, tmp_path, scripted):
+    items = question_items(task.split("train"), scripted(4), AnnotateConfig(calibration="none"))
+    names = items.names(np.arange(4))
+    told = answers_table(names, scripted(4).read(Prompt(0, "", "", ("a", "b", "c", "d")), names), task.label_set, 1.0)
+    samples = told.assign(repeats=[[0, 1, 1]] * 4, **{f"raw_log_probability.{label}": np.nan for label in task.label_set})
+    mixed = pd.concat([samples.head(2).assign(sampling="3 at temperature 1"), told.tail(2)])
+
+    three = AnswerFolder(tmp_path / "q", "3 at temperature 1")
+    known, _ = three.known(items, lambda question: [mixed])
+    assert known.sum() == 4
+    for wanted, n in (("3 at temperature 1", 4), ("5 at temperature 1", 2)):
+        assert AnswerFolder(tmp_path / "q", wanted).known(items)[0].sum() == n
+    three.write(told.head(2))
+    answers = three.answers(pa.array(names))
+    assert class_columns(answers, task.label_set, "raw_log_probability.") == pytest.approx(
+        class_columns(told, task.label_set, "raw_log_probability.")
+    )
 
 
 def test_calibration_keeps_the_raw_answers_beside_the_calibrated_ones(task, tmp_path, scripted):

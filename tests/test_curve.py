@@ -9,7 +9,7 @@ from analysis import arms, plateau
 from analysis.plateau import load_curve, png_figure
 from entrypoints import curve, main, report
 from entrypoints.curve import first_examples, training_sizes
-from project.config import CurveConfig
+from project.designs import CurveConfig
 from project.errors import AssayError
 from project.tracking import children, latest_root, read_table
 

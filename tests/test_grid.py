@@ -9,7 +9,7 @@ from analysis import search
 from entrypoints import grid
 from entrypoints.command import parser
 from entrypoints.grid import configurations_of
-from project.config import GridConfig
+from project.designs import GridConfig
 from project.errors import Incomplete
 from project.tracking import Record, children, latest_root, read_run, read_table
 

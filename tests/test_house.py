@@ -19,7 +19,7 @@ ORDER = [
 ]
 TORCH = {
     "encoder", "targets", "places", "packing", "checkpoint", "finetune", "seeds", "models", "host", "annotators/transformers", "annotators/packed",
-    "annotators/vllm",
+    "annotators/plain", "annotators/exact",
 }  # fmt: skip
 ONE_PLACE = {
     "mlflow": {"project/tracking.py"},

@@ -19,6 +19,7 @@ import pytest
 
 from project.annotate import Annotations, annotate, raw_answers
 from project.annotators.openai import OpenAIAnnotator
+from project.annotators.openai.ways import TEXT_WAYS
 from project.answers import AnswerFolder, question_items
 from project.config import AnnotateConfig, ServerConfig, SpendConfig
 from project.errors import AssayError, Incomplete
@@ -127,6 +128,25 @@ def test_threads_that_ask_first_at_the_same_time_find_out_once_what_the_server_c
 
     assert len(fresh.requests) == alone + 15
     shared.close()
+
+
+def test_a_server_that_fails_while_many_wait_for_the_first_answer_fails_them_all_at_once_and_is_asked_again_later(serve):
+    server, annotator = serve(can={LISTED}, server={"request_retries": 0})
+    server.always = Fault(500, delay=0.2)
+
+    def failure(number):
+        try:
+            annotator.read(prompt_of(), [f"text {number}"])
+        except Incomplete as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as threads:
+        failures = list(threads.map(failure, range(8)))
+
+    assert all(failures)
+    assert len(server.posts) == len(TEXT_WAYS)  # each is tried once
+    server.always = None
+    assert failure(9) is None
 
 
 @pytest.mark.parametrize("answers_of", [(" books", " clothing", " electronics"), (" bookA", " bookB", " bookC")])  # the last ones begin alike

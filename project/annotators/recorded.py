@@ -130,13 +130,16 @@ def _columns(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> list
     known = [str(column) for column in table.columns]
     groups = {column: column.removesuffix(f".{label_set[0]}") for column in known if column.endswith(f".{label_set[0]}")}
     whole = {f"{name}.{label}": name for name in groups.values() if all(f"{name}.{label}" in known for label in label_set) for label in label_set}
-    draws = list(dict.fromkeys(whole.get(column, column) for column in known))
+    draws = {column: whole.get(column, column) for column in known}
     named: list[str] = []
     for part in (one.strip() for one in (wanted or "label").split(",")):
-        found = [draw for draw in draws if fnmatch.fnmatchcase(draw, part)] if "*" in part else [part] * (part in known or part in draws)
+        if "*" in part:
+            found = [draw for column, draw in draws.items() if fnmatch.fnmatchcase(column, part) or fnmatch.fnmatchcase(draw, part)]
+        else:
+            found = [part] * (part in known or part in whole.values())
         if not found:
             raise suggest("recorded_columns", part, known, f"A group of probabilities needs the columns {part}.{label_set[0]} and so on.")
-        named += [column for column in found if column not in named]
+        named += [draw for draw in dict.fromkeys(found) if draw not in named]
     return named
 
 

@@ -8,6 +8,7 @@ are not given by ids) are read in batches of whole prompts (:mod:`project.annota
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -86,7 +87,8 @@ class TransformersAnnotator:
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotators.Annotator`."""
         fitted = self.tokens.fit(prompt, items)
-        return Size(len(fitted.prefix) if self.packed else 0, fitted.lengths, 1, exact=True)
+        with self._memory():
+            return Size(len(fitted.prefix) if self.packed else 0, fitted.lengths, 1, exact=True)
 
     def close(self) -> None:
         """See :class:`project.annotators.Annotator`."""
@@ -97,20 +99,26 @@ class TransformersAnnotator:
         """See :class:`project.annotators.Annotator`."""
         trie, fitted = self.tokens.trie(prompt), self.tokens.fit(prompt, items)
         reads = np.empty((len(items), trie.n_reads))
-        try:
+        with self._memory():
             whole = self._whole(fitted, trie)
             if whole:
                 reads[whole] = self.plain.reads(fitted.prefix, [fitted.suffixes[index] for index in whole], trie)
             for chunk in self._chunks(fitted.suffixes, len(trie.nodes) - 1, set(whole)):
                 assert self.packed is not None  # noqa: S101
                 reads[chunk] = _gather(self.packed.logs(fitted.prefix, [fitted.suffixes[index] for index in chunk], trie), trie)
+        return Answers.read(trie.classes(reads), fitted.truncated, fitted.lengths)
+
+    @contextlib.contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Says what to lower where the GPU's memory does not suffice."""
+        try:
+            yield
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise AssayError(
                 f"{self.name} ran out of GPU memory with {self._batch_tokens} tokens in a forward pass. Lower -P annotator_batch_tokens=... "
                 "(then -P max_model_len=...); answers on disk are kept."
             ) from error
-        return Answers.read(trie.classes(reads), fitted.truncated, fitted.lengths)
 
     def _whole(self, fitted: Fitted, trie: LabelTrie) -> list[int]:
         """The texts that are read as whole prompts: all where the model is not packed, else those too long for the prefix to be shared."""
@@ -151,10 +159,10 @@ class TransformersAnnotator:
         packed = settle(self.model, plain, self.dtype, split=self._device == "cpu")
         if packed is None:
             rows = "in padded batches" if plain.padded else "in batches of one length, since padding moves its answers"
-            self.notes.append(
+            self.notes[:] = [
                 f"annotator: {self.name} cannot share the prompt's beginning among texts with exact answers, so every text is read with its whole "
                 f"prompt, {rows}"
-            )
+            ]
         return packed, plain
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from project.annotators.openai.faults import Broken, Malformed, Refused
@@ -41,19 +41,29 @@ class Probe:
         self.client, self.model, self._repeats, self._tokenizer = client, config.annotator_model, config.repeats, tokenizer
         self.batch = 0
         self.spelt: dict[str, int] = {}
-        self._served: Served | None = None
-        self._ways: dict[tuple[bool, bool], Way] = {}
-        self._asking, self._listing = asyncio.Lock(), asyncio.Lock()  # what many ask for at the same time is found out once
+        self._asked: dict[object, asyncio.Future[Any]] = {}
 
     async def served(self) -> Served:
         """See :class:`Served`; asks nothing but the list of models."""
-        async with self._listing:
-            if self._served is None:
-                try:
-                    self._served = await self.client.get("/models", self._models, retries=2)
-                except Refused:  # some servers have no such list, some keys may not see it
-                    self._served = Served((), None)
-            return self._served
+        served: Served = await self._once("models", self._find_served)
+        return served
+
+    async def _find_served(self) -> Served:
+        try:
+            return await self.client.get("/models", self._models, retries=2)
+        except Refused:  # some servers have no such list, some keys may not see it
+            return Served((), None)
+
+    async def _once(self, what: object, find: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """What ``find`` finds, which is asked for once however many want it; a failure is that of all who wait, and no longer kept."""
+        if what not in self._asked:
+            self._asked[what] = asyncio.ensure_future(find())
+        found = self._asked[what]
+        try:
+            return await asyncio.shield(found)
+        finally:
+            if found.done() and (found.cancelled() or found.exception()):
+                self._asked.pop(what, None)
 
     def _models(self, data: Any) -> Served:
         listed = data.get("data") if isinstance(data, dict) else None
@@ -69,10 +79,8 @@ class Probe:
         """
         widest = max((node.tokens for node in trie.nodes), key=len)
         one = sum(len(node.tokens) > 1 for node in trie.nodes) <= 1 and len(widest) <= 20
-        async with self._asking:
-            if (False, one) not in self._ways:
-                self._ways[False, one] = await self._find_by_tokens(tokens, trie, widest, one=one)
-            return self._ways[False, one]
+        way: Way = await self._once((False, one), lambda: self._find_by_tokens(tokens, trie, widest, one=one))
+        return way
 
     async def _find_by_tokens(self, tokens: PromptTokens, trie: LabelTrie, widest: Sequence[int], *, one: bool) -> Way:
         (ids,) = tokens.encode([_TEXT])
@@ -98,10 +106,8 @@ class Probe:
 
     async def by_text(self, *, chat: bool) -> Way:
         """How labels are read off replies to text, or to the messages of a chat."""
-        async with self._asking:
-            if (chat, True) not in self._ways:
-                self._ways[chat, True] = await self._find_by_text(chat=chat)
-            return self._ways[chat, True]
+        way: Way = await self._once((chat, True), lambda: self._find_by_text(chat=chat))
+        return way
 
     async def _find_by_text(self, *, chat: bool) -> Way:
         asked: dict[str, Any] = {"messages": [{"role": "user", "content": _TEXT}]} if chat else {"prompt": _TEXT}
