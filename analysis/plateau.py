@@ -20,7 +20,7 @@ from analysis.store import absent_note, annotator_rows, arm_row, log_report, mai
 from project.tracking import Record
 
 MEASURES = (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
-_LOOKS = (
+_LOOKS: tuple[tuple[str, Any, str], ...] = (
     ("o", "-", "#1f5a99"),
     ("D", "--", "#b5530f"),
     ("s", "-.", "#2f7d4f"),
@@ -84,13 +84,18 @@ def notes(curve: Curve) -> list[str]:
     return [*lines, *([f"INCOMPLETE: {', '.join(curve.incomplete)}."] if curve.incomplete else [])]
 
 
+def look(place: int) -> tuple[str, Any, str]:
+    """Marker, line style and colour of the line number ``place``; more lines than markers are other pairs of marker and line."""
+    mark, _, colour = _LOOKS[place % len(_LOOKS)]
+    return mark, _LOOKS[(place + place // len(_LOOKS)) % len(_LOOKS)][1], colour
+
+
 def png_figure(points: pd.DataFrame, annotator: pd.DataFrame, sizes: Sequence[int]) -> bytes:
     """Both measures against training size (logarithmic), a line for each arm with a band of one standard deviation; readable without colour."""
     figure = matplotlib.figure.Figure(figsize=(9.0, 4.2), layout="constrained")
     for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         for place, (arm, rows) in enumerate(points.groupby("arm", sort=False)):
-            mark, _, colour = _LOOKS[place % len(_LOOKS)]
-            line = _LOOKS[(place + place // len(_LOOKS)) % len(_LOOKS)][1]  # more arms than marks: other pairs of mark and line
+            mark, line, colour = look(place)
             line_of = rows.sort_values("n_examples")
             size, mean, sd = line_of["n_examples"], 100 * line_of[measure], 100 * line_of[f"{measure}_sd"].fillna(0.0)
             axes.plot(size, mean, marker=mark, linestyle=line, color=colour, markersize=5, label=str(arm))

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from benchmarks.machine import wall
 from project.checkpoint import Checkpoint
 from project.encoder import Encoder
-from project.finetune import Training, train
+from project.finetune import Lesson, Training, train
 from project.models import ModelSource, encoder_source, quiet_transformers
 from project.recipe import FinetuneConfig
 from project.seeds import Job, run_jobs
@@ -44,7 +44,7 @@ class Work:
         """What our side trains on."""
         held = self.n // 4
         targets, rows = np.eye(N_CLASSES)[self.labels[: self.n]], np.arange(self.n + held)
-        return Training(self.tokens, rows[: self.n], targets, np.ones(self.n), rows[self.n :], self.labels[self.n : self.n + held])
+        return Training(self.tokens, (Lesson(rows[: self.n], targets, np.ones(self.n)),), rows[self.n :], self.labels[self.n : self.n + held])
 
     def encoder(self, precision: str) -> Encoder:
         """The model as our side loads it."""

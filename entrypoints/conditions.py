@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from project.config import ExperimentConfig, FinetuneConfig
+from project.arm import Arm
+from project.choice import Evidence
+from project.config import ExperimentConfig, FinetuneConfig, LabelConfig
 from project.errors import AssayError
-from project.label import Arm, label
+from project.label import label
+from project.tables import Floats
 from project.task import Task
-
-ONE_DRAW = ("llm", "entropy")  # arms whose labels follow one draw: the first, or that of their replicate
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,22 @@ class Condition:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Annotations tables of one task, one for each draw: of the training split and, where arms pick the epoch themselves, of validation."""
+    """Annotations tables of one task, one for each draw: of the training split and, where arms pick the epoch themselves, of validation.
+
+    ``embed`` gives sentence embeddings of examples, ``(n, size)``, to arms that learn which labels are wrong; ``human``: a human's answers by
+    ``example_id``, where they are not the gold ones.
+    """
 
     train: Sequence[pd.DataFrame] = ()
     validation: Sequence[pd.DataFrame] = ()
+    embed: Callable[[pd.DataFrame], Floats] | None = None
+    human: pd.Series | None = None
+
+    def evidence(self, examples: pd.DataFrame, tables: Sequence[pd.DataFrame], draw: int, task: Task, config: LabelConfig) -> Evidence:
+        """What arms go by on ``examples``, which may be some of the split's; ``draw`` comes first, the others follow in turn."""
+        draws = [_of(table, examples) for table in (*tables[draw:], *tables[:draw])]
+        embed = functools.partial(self.embed, examples) if self.embed else None
+        return Evidence(examples, draws, tuple(task.label_set), config, embed, self.human)
 
 
 def condition(arm: Arm, task: Task, drawn: Drawn, config: ExperimentConfig, *, examples: pd.DataFrame | None = None, draw: int = 0) -> Condition:
@@ -64,18 +78,13 @@ def condition(arm: Arm, task: Task, drawn: Drawn, config: ExperimentConfig, *, e
     stays what it said. ``draw``: the one that an arm follows which follows one draw.
     """
     train, validation = task.split("train") if examples is None else examples, task.split("validation")
-    seed = config.label.tie_seed
-    labels = label(arm, train, [_of(table, train) for table in _first(drawn.train, draw)], task.label_set, tie_seed=seed)
+    labels = label(arm, drawn.evidence(train, drawn.train, draw, task, config.label))
     if config.finetune.validation_labels == "arm":
-        held = label(arm, validation, _first(drawn.validation, draw), task.label_set, tie_seed=seed)
+        held = label(arm, drawn.evidence(validation, drawn.validation, draw, task, config.label))
     else:
         held = validation.rename(columns={"gold_label": "label"})
-    followed = draw if arm.kind in ONE_DRAW else None
-    return Condition(arm, arm.name, train, labels, held, config.finetune, range(config.finetune.seeds), followed)
-
-
-def _first(tables: Sequence[pd.DataFrame], draw: int) -> list[pd.DataFrame]:
-    return [*tables[draw:], *tables[:draw]]
+    recipe = dataclasses.replace(config.finetune, targets="soft") if arm.kind == "soft" else config.finetune
+    return Condition(arm, arm.name, train, labels, held, recipe, range(config.finetune.seeds), draw if arm.one_draw else None)
 
 
 def _of(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
@@ -91,8 +100,8 @@ def draws_needed(compared: Sequence[Arm], config: ExperimentConfig, n_draws: int
     if replicate == "training":
         return least
     if replicate == "pipeline":
-        if not kinds & set(ONE_DRAW):
-            raise AssayError("replicate=pipeline needs an arm with labels of its own in every replicate, llm or entropy. Add one to arms.")
+        if not any(arm.one_draw for arm in compared):
+            raise AssayError("replicate=pipeline needs an arm with labels of its own in every replicate, such as llm or entropy. Add one to arms.")
         if n_draws < seeds:
             raise AssayError(
                 f"replicate=pipeline needs a draw for each seed: ensemble_size must be at least {seeds}; got {n_draws}. "
@@ -112,7 +121,7 @@ def replicated(compared: Sequence[Arm], task: Task, drawn: Drawn, config: Experi
     made = []
     for arm in compared:
         seeds = config.finetune.seeds
-        if config.replicate.replicate == "pipeline" and arm.kind in ONE_DRAW:
+        if config.replicate.replicate == "pipeline" and arm.one_draw:
             for replicate in range(seeds):
                 one = condition(arm, task, drawn, config, draw=replicate)
                 made.append(dataclasses.replace(one, name=f"{arm.name} draw {replicate:02d}", seeds=[replicate]))

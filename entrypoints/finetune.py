@@ -17,11 +17,13 @@ from entrypoints.conditions import Condition
 from entrypoints.seeds import Trainer
 from entrypoints.setup import log_setup
 from entrypoints.study import published
-from project.config import FinetuneConfig, HostConfig, TaskConfig, experiment_config
+from project.arm import Arm
+from project.choice import Evidence
+from project.config import FinetuneConfig, HostConfig, LabelConfig, TaskConfig, experiment_config
 from project.designs import LabelsConfig
 from project.encoder import Encoder
 from project.errors import AssayError
-from project.label import Arm, given, label
+from project.label import given, label
 from project.parameters import parse
 from project.task import Task, load_task, read_file
 from project.tracking import read_uri, root_run
@@ -50,7 +52,7 @@ def finetune(params: Mapping[str, str]) -> None:
 def _labels(source: str, task: Task) -> tuple[Arm, pd.DataFrame]:
     train = task.split("train")
     if source == "gold":
-        return Arm("gold"), label(Arm("gold"), train, [], task.label_set, tie_seed=0)
+        return Arm("gold"), label(Arm("gold"), Evidence(train, [], tuple(task.label_set), LabelConfig()))
     table = read_uri(source) if source.startswith("runs:/") else read_file(Path(source).expanduser())
     return Arm("given"), given(table, train, task.label_set)
 

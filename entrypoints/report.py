@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis import arms, plateau, search
+from analysis import arms, budget, plateau, search
 from entrypoints.command import main
 from project.designs import ReportConfig
 from project.parameters import parse
 from project.tracking import KIND, read_run
 
 STAGES = (ReportConfig,)
-PUBLISH = {"curve": plateau.publish, "grid": search.publish}
+PUBLISH = {"curve": plateau.publish, "grid": search.publish, "budget": budget.publish}
 
 
 def report(params: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from entrypoints.command import Progress, say
@@ -19,8 +20,8 @@ from project.config import ExperimentConfig
 from project.encoder import Encoder
 from project.errors import Incomplete
 from project.evaluate import evaluate
-from project.finetune import Epoch, Training, best_epoch, best_macro_f1, seed_digest
-from project.label import human_share
+from project.finetune import Epoch, Lesson, Training, best_epoch, best_macro_f1, seed_digest
+from project.label import FIRST, human_share
 from project.seeds import MODEL, PREDICTIONS, Job, SeedResult, default_workers, run_jobs
 from project.tables import Codes, codes, content_hash, write_table
 from project.targets import targets
@@ -66,7 +67,7 @@ class Trainer:
             condition_of.update({id(job): one for job in made})
         folder = Path(self._config.host.workspace) / "seeds"
         workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
-        with Progress("fine-tune", sum(job.config.epochs for job in jobs), "epochs") as progress:
+        with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
 
             def tell(job: Job, epoch: Epoch) -> None:
                 if not (folder / job.digest).is_dir():  # else it was trained before
@@ -103,8 +104,8 @@ class Trainer:
         task, names = self._task, [*self._task.split(one.evaluated)["example_id"]]
         train, rows = _labelled(self._places["train"], task.split("train"), one.labels)
         held, held_rows = _labelled(self._places["validation"], task.split("validation"), one.validation)
-        learned = targets(train, task.label_set, one.config)
-        training = Training(self._tokens, rows, learned.values, learned.weights, held_rows, codes(held["label"], task.label_set))
+        lessons = tuple(Lesson(rows[chosen], *targets(part, task.label_set, one.config)) for part, chosen in _lessons(train) if chosen.any())
+        training = Training(self._tokens, lessons, held_rows, codes(held["label"], task.label_set))
         evaluated = self._places[one.evaluated]
         return [
             Job(
@@ -135,12 +136,23 @@ class Trainer:
             self._said.add(message)
 
 
+def _lessons(labels: pd.DataFrame) -> list[tuple[pd.DataFrame, npt.NDArray[np.bool_]]]:
+    """The labels of every lesson and which rows of ``labels`` they are: all at once, or what the LLM says first and then what a human says."""
+    if FIRST not in labels:
+        return [(labels, np.ones(len(labels), dtype=bool))]
+    llm, human = labels[FIRST].notna().to_numpy(), labels["source"].isin(["gold", "human"]).to_numpy()
+    return [(labels[llm].assign(label=labels[FIRST], source="llm"), llm), (labels[human], human)]
+
+
 def _line(job: Job, epoch: Epoch) -> str:
     """One seed's progress, with the time that its training will still take at this pace, evaluation not counted."""
-    left = (job.config.epochs - epoch.epoch) * len(job.training.rows) / epoch.texts_per_second
+    after = len(job.training.lessons) - 1 - epoch.lesson
+    texts = ((epoch.lesson + 1) * job.config.epochs - epoch.epoch) * len(job.training.lessons[epoch.lesson].rows)
+    texts += sum(len(lesson.rows) for lesson in job.training.lessons[-after:]) * job.config.epochs if after else 0
+    left = texts / epoch.texts_per_second
     more = f", {left:.0f} s left" if left else ""
     return (
-        f"{job.arm} seed {job.seed:02d}: epoch {epoch.epoch} of {job.config.epochs}, loss {epoch.training_loss:.3f}, "
+        f"{job.arm} seed {job.seed:02d}: epoch {epoch.epoch} of {job.epochs}, loss {epoch.training_loss:.3f}, "
         f"validation macro-F1 {epoch.validation_macro_f1:.3f}, {epoch.texts_per_second:.0f} texts/s{more}"
     )
 
@@ -189,15 +201,19 @@ def _log_seed(
                 f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({n_human} by a human), seed {job.seed}: "
                 f"{one.evaluated} accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
                 tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
-                history=[
-                    (epoch.epoch, {key: value for key, value in dataclasses.asdict(epoch).items() if key != "epoch"}) for epoch in result.history
-                ],
+                history=[_epoch_metrics(epoch) for epoch in result.history],
                 inputs=[
                     (f"{task.name}/train", content_hash(one.labels), "training"),
                     (f"{task.name}/{one.evaluated}", content_hash(task.split(one.evaluated)), one.evaluated),
                 ],
             )
         )  # fmt: skip
+
+
+def _epoch_metrics(epoch: Epoch) -> tuple[int, dict[str, float]]:
+    values = dataclasses.asdict(epoch)
+    del values["lesson"]
+    return values.pop("epoch"), values
 
 
 def _params(encoder: Encoder, task: Task, one: Condition, seed: int, batching: str, config: ExperimentConfig) -> dict[str, object]:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
 
 from entrypoints.command import say
 from entrypoints.conditions import Drawn, draws_needed
 from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
 from entrypoints.setup import log_setup
 from project.annotators.open import check_engine
+from project.arm import NO_LLM, Arm
 from project.config import ExperimentConfig, experiment_config
+from project.embeddings import embeddings
 from project.encoder import Encoder
 from project.errors import AssayError, Incomplete
-from project.label import Arm, arms
+from project.human import read_answers
+from project.label import arms
+from project.tables import Floats
 from project.task import Task, load_task
 from project.tracking import Tracker, root_run
 
@@ -33,14 +40,21 @@ class Study:
     asked: Asked | None
     n_draws: int
     tested: bool
+    human: pd.Series | None = None
 
     def annotate(self, tracker: Tracker) -> Drawn:
         """One pass over every split of ``splits``, each draw a run; then the annotator's memory is free for the encoder."""
         if self.asked is None:
-            return Drawn()
+            return Drawn(embed=self._embed, human=self.human)
         made = {split: annotate_split(tracker, self.asked, self.task, split, n, self.config) for split, n in self.splits.items()}
         self.asked.close()
-        return Drawn(made["train"], made.get("validation", []))
+        return Drawn(made["train"], made.get("validation", []), self._embed, self.human)
+
+    def _embed(self, examples: pd.DataFrame) -> Floats:
+        """Sentence embeddings of examples out of the training and validation splits, ``(n, size)``."""
+        whole = pd.concat([self.task.split("train"), self.task.split("validation")])
+        rows = pd.Index(whole["example_id"]).get_indexer(examples["example_id"])
+        return embeddings(list(whole["text"]), Path(self.config.host.workspace))[rows]
 
     @property
     def splits(self) -> dict[str, int]:
@@ -51,7 +65,7 @@ class Study:
     def dry_run(self, tracker: Tracker) -> None:
         """Say what the annotation will take."""
         if self.asked is None:
-            say("dry run: the arm gold needs no annotation.")
+            say("dry run: these arms need no annotation.")
         else:
             dry_run(tracker, self.asked, self.task, self.splits, self.config)
 
@@ -65,12 +79,22 @@ def opened(params: Mapping[str, str], *, tested: bool = True) -> Iterator[Study]
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
-    asked = open_draws(task, config) if config.label.arms != ("gold",) else None
+    asked = open_draws(task, config) if set(config.label.arms) - set(NO_LLM) else None
     with contextlib.closing(asked) if asked else contextlib.nullcontext():
         config = asked.settled(config) if asked else config
         n_draws = len(asked.prompts) if asked else 1
         compared = arms(config.label, n_draws)
-        yield Study(config, task, encoder, compared, asked, draws_needed(compared, config, n_draws), tested)
+        yield Study(config, task, encoder, compared, asked, draws_needed(compared, config, n_draws), tested, human_answers(task, config))
+
+
+def human_answers(task: Task, config: ExperimentConfig) -> pd.Series | None:
+    """A human's answers by ``example_id`` out of the file ``human``, None where there is none; what cannot be used of it is said."""
+    if not config.label.human:
+        return None
+    answers = read_answers(Path(config.label.human).expanduser(), task)
+    for note in answers.notes():
+        say(note)
+    return answers.labels
 
 
 @contextlib.contextmanager

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from project.arm import ARM_KINDS
 from project.errors import AssayError
 from project.parameters import AUTO, Stage, parameter, parse
 from project.recipe import FinetuneConfig as FinetuneConfig
 
 CARD_DEFAULTS = ("label_style", "calibration", "learning_rate")
 """Parameters that a task card may answer where they are left at ``auto``."""
-ARM_KINDS = ("gold", "llm", "entropy", "ensemble")
+PAPER_ARMS = ("gold", "llm", "entropy", "ensemble")
 PAPER_DRAWS = 5  # the largest ensemble of Lu and Smith (2025), section 4
 LABEL_STYLES = ("name", "integer", "letter")
 
@@ -168,11 +169,28 @@ class SpendConfig(Stage):
 class LabelConfig(Stage):
     """Where the training labels come from."""
 
-    arms: tuple[str, ...] = parameter(ARM_KINDS, "label sources to compare, comma-separated: gold, llm, entropy, ensemble", choices=ARM_KINDS)
-    replace_share: tuple[float, ...] = parameter(
-        (5.0, 25.0), "alpha of the paper: per cent of the highest-entropy labels replaced by gold, comma-separated", at_least=0, at_most=100
+    arms: tuple[str, ...] = parameter(
+        PAPER_ARMS, f"label sources to compare, comma-separated, out of {', '.join(ARM_KINDS)}; README says what each is", choices=ARM_KINDS
     )
-    tie_seed: int = parameter(0, "seed that breaks ties of entropy", at_least=0)
+    replace_share: tuple[float, ...] = parameter(
+        (5.0, 25.0), "alpha of the paper: per cent of the labels that a human gives in place of the LLM, comma-separated", at_least=0, at_most=100
+    )
+    ensemble_share: float | None = parameter(
+        None, "most per cent of the labels that a human gives in the arm ensemble, those first that divide the draws most; auto: all where they "
+        "disagree, as in the paper", at_least=0, at_most=100,
+    )  # fmt: skip
+    audit_share: float = parameter(
+        50.0, "per cent of a human's labels that are drawn at random, to learn from, in the arm learned", at_least=1, at_most=100
+    )
+    soft_labels: str = parameter(
+        "draw", "the distribution that the arm soft learns: of one draw, with a temperature calibrated on replace_share per cent of human labels, "
+        "or the mean over the draws", choices=("draw", "calibrated", "mean"),
+    )  # fmt: skip
+    human: str = parameter(
+        "", "file of a human's answers (.csv, .jsonl, .parquet with example_id and label, or Label Studio's .json), as -e ask asks for them; empty: "
+        "the gold labels are the human's",
+    )  # fmt: skip
+    tie_seed: int = parameter(0, "seed that breaks ties of a ranking, and of what is drawn at random", at_least=0)
 
 
 @dataclass(frozen=True)

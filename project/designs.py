@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from project.config import ARM_KINDS, LabelConfig
+from project.arm import ARM_KINDS
+from project.config import LabelConfig
+from project.errors import AssayError
 from project.parameters import Stage, parameter
 
 
@@ -54,8 +56,43 @@ class GridLabelConfig(LabelConfig):
     """Where the training labels come from."""
 
     arms: tuple[str, ...] = parameter(
-        ("gold", "llm"), "label sources to search for, comma-separated: gold, llm, entropy, ensemble", choices=ARM_KINDS
+        ("gold", "llm"), "label sources to search for, comma-separated, as in the entry point main", choices=ARM_KINDS
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BudgetConfig(LabelConfig):
+    """Which label sources are compared, at which budgets."""
+
+    arms: tuple[str, ...] = parameter(
+        ("random", "entropy", "margin", "learned", "human_only", "llm_then_human", "oracle"),
+        "label sources to compare, comma-separated, as in the entry point main; gold and llm are always there", choices=ARM_KINDS,
+    )  # fmt: skip
+    replace_share: tuple[float, ...] = parameter(
+        (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0), "budgets: per cent of the labels that a human gives, comma-separated", at_least=0, at_most=100
+    )
+
+
+@dataclass(frozen=True)
+class AskConfig(LabelConfig):
+    """Which examples a human is to be asked about."""
+
+    arms: tuple[str, ...] = parameter(
+        ("learned",), "label source whose questions are wanted, one: a ranking such as learned, entropy or margin, ensemble, random, human_only",
+        choices=ARM_KINDS,
+    )  # fmt: skip
+    replace_share: tuple[float, ...] = parameter(
+        (10.0,), "per cent of the training texts that a human is to label in all, those in the file human among them", at_least=0, at_most=100
+    )
+    show_llm: bool = parameter(False, "show the LLM's label beside the text; it sways whoever sees it")
+    ask_seed: int = parameter(0, "seed of the order in which the texts are asked", at_least=0)
+
+    def __post_init__(self) -> None:
+        """One source and one share at a time."""
+        super().__post_init__()
+        for name, value in (("arms", self.arms), ("replace_share", self.replace_share)):
+            if len(value) != 1:
+                raise AssayError(f"{name} must be one value here; got {len(value)}. Ask for one source at a time.")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,36 +27,49 @@ RECIPE = 2  # to be raised when the code here comes to give other predictions: f
 _LOOK = {"cpu": 1, "cuda": 50}  # steps between two looks at the loss: a look makes the CPU wait for the GPU
 
 
+class Lesson(NamedTuple):
+    """Texts and what they are to be answered with.
+
+    ``targets`` ``(n, n_classes)`` with rows summing to 1 and ``weights`` ``(n,)`` of mean 1 belong to the texts ``rows``, places in the tokens.
+    """
+
+    rows: Codes
+    targets: Floats
+    weights: Floats
+
+
 @dataclass(frozen=True)
 class Training:
     """What one seed learns from. Splits are index sets of ``tokens``, which all arms and seeds share.
 
-    ``targets`` ``(n, n_classes)`` with rows summing to 1 and ``weights`` ``(n,)`` of mean 1 belong to the texts ``rows``;
+    ``lessons``: one, or several that follow one another, each with all epochs, an optimizer and a schedule of its own;
     ``validation_labels`` are class codes.
     """
 
     tokens: Tokens
-    rows: Codes
-    targets: Floats
-    weights: Floats
+    lessons: tuple[Lesson, ...]
     validation_rows: Codes
     validation_labels: Codes
 
     @property
     def n_classes(self) -> int:
         """How many classes there are, with or without labels."""
-        return int(self.targets.shape[1])
+        return int(self.lessons[0].targets.shape[1])
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after one epoch; scores in [0, 1], learning rate as it stood at the epoch's end, training texts a second."""
+    """What is known after one epoch; scores in [0, 1], learning rate as it stood at the epoch's end, training texts a second.
+
+    Epochs are counted over all lessons; ``lesson``: which one it belongs to, the first is 0.
+    """
 
     epoch: int
     training_loss: float
     validation_accuracy: float
     validation_macro_f1: float
     learning_rate: float
+    lesson: int = 0
     texts_per_second: float = field(default=0.0, compare=False)  # the one thing here that the seed does not decide
 
 
@@ -65,7 +78,7 @@ def seed_digest(encoder: Encoder, config: FinetuneConfig, data: Training, test_r
 
     Versions of libraries are left out, so that an upgrade does not pay for everything again; they are logged with the experiment.
     """
-    arrays = (data.rows, data.targets, data.weights, data.validation_rows, data.validation_labels, test_rows)
+    arrays = (*(array for lesson in data.lessons for array in lesson), data.validation_rows, data.validation_labels, test_rows)
     content = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
     return digest([RECIPE, encoder.identity, config.recipe(), data.tokens.folder.name, content, list(names), seed])
 
@@ -92,23 +105,33 @@ class _Run:
         self._model = encoder.model(data.n_classes, config).to(self._device)
         self._batching = batching(self._model, config.batching, encoder.precision)
         self._learning = {name: value for name, value in self._model.named_parameters() if value.requires_grad}
-        self._optimizer = _optimizer(self._learning.values(), config)
         self._scaler = torch.amp.GradScaler(self._device, enabled=encoder.precision == "fp16")
-        self._steps = math.ceil(len(data.rows) / config.train_batch_size)
-        self._factor = rate_factor(config.scheduler, config.warmup_ratio, self._steps * config.epochs)
-        self._lengths = data.tokens.lengths(data.rows)
-        self._targets, self._weights = (torch.tensor(one, dtype=torch.float32, device=self._device) for one in (data.targets, data.weights))
+        self._begin(0)
+
+    def _begin(self, number: int) -> None:
+        """Open lesson ``number``: its texts, and an optimizer and a schedule that know nothing of the one before."""
+        self._number, lesson = number, self._data.lessons[number]
+        self._rows = lesson.rows
+        self._optimizer = _optimizer(self._learning.values(), self._config)
+        self._steps = math.ceil(len(lesson.rows) / self._config.train_batch_size)
+        self._factor = rate_factor(self._config.scheduler, self._config.warmup_ratio, self._steps * self._config.epochs)
+        self._lengths = self._data.tokens.lengths(lesson.rows)
+        self._targets, self._weights = (torch.tensor(one, dtype=torch.float32, device=self._device) for one in (lesson.targets, lesson.weights))
 
     def epochs(self, after_epoch: Callable[[Epoch], None]) -> tuple[Batching, list[Epoch]]:
         history = [Epoch(**epoch) for epoch in self._checkpoint.restore(self._learning, self._optimizer, self._scaler, self._order)]
-        best = self._checkpoint.best(self._learning)
+        best, each, last = self._checkpoint.best(self._learning), self._config.epochs, self._config.epochs * len(self._data.lessons)
         for epoch in history:
             after_epoch(epoch)
-        for number in range(len(history) + 1, self._config.epochs + 1):
+        if history:
+            self._resume(history[-1].lesson)
+        for number in range(len(history) + 1, last + 1):
+            if (number - 1) // each != self._number:
+                self._begin((number - 1) // each)
             history.append(self._epoch(number))
             if number == best_epoch(history):
                 best = {name: value.detach().to("cpu", copy=True) for name, value in self._learning.items()}
-            if number < self._config.epochs:
+            if number < last:
                 self._checkpoint.keep(self._learning, self._optimizer, self._scaler, self._order, history, best)
             after_epoch(history[-1])
         with torch.no_grad():
@@ -116,21 +139,29 @@ class _Run:
                 value.copy_(best[name])
         return self._batching, history
 
+    def _resume(self, number: int) -> None:
+        """Open the lesson that a checkpoint was kept in, with the optimizer that was restored."""
+        optimizer = self._optimizer
+        if number:
+            self._begin(number)
+            self._optimizer = optimizer
+
     def _epoch(self, number: int) -> Epoch:
-        began, batch_size, n = time.perf_counter(), self._config.train_batch_size, len(self._data.rows)
+        began, batch_size, n = time.perf_counter(), self._config.train_batch_size, len(self._rows)
+        within = (number - 1) % self._config.epochs + 1
         self._model.train()
         losses: list[torch.Tensor] = []
         seen = 0
         for batch in np.split(self._order.permutation(n), range(batch_size, n, batch_size)):
-            losses.append(self._step((number - 1) * self._steps + len(losses), batch))
+            losses.append(self._step((within - 1) * self._steps + len(losses), batch))
             if len(losses) % _LOOK[self._device] == 0 or len(losses) == self._steps:
-                self._refuse_divergence(losses[seen:], number, seen)
+                self._refuse_divergence(losses[seen:], within, seen)
                 seen = len(losses)
         took = time.perf_counter() - began
         answers = predict(self._batching, self._data.tokens, self._data.validation_rows, self._precision, self._config.eval_batch_size)
         score = scores(confusion(self._data.validation_labels, answers.argmax(axis=1), self._data.n_classes))
         mean = float(torch.stack(losses).double().sum()) / n
-        return Epoch(number, mean, score.accuracy, score.macro_f1, self._rate(number * self._steps), n / took)
+        return Epoch(number, mean, score.accuracy, score.macro_f1, self._rate(within * self._steps), self._number, n / took)
 
     def _step(self, step: int, batch: Codes) -> torch.Tensor:
         """One mini-batch; its loss, summed over the texts. The gradient is that of the mean, whatever the parts it comes in."""
@@ -140,7 +171,7 @@ class _Run:
         for part in self._batching.parts(self._lengths[batch].tolist(), self._config.gradient_accumulation):
             chosen = batch[part]
             with arithmetic(self._precision, self._device):
-                logits = self._batching.logits(self._data.tokens.rows(self._data.rows[chosen]))
+                logits = self._batching.logits(self._data.tokens.rows(self._rows[chosen]))
             index = torch.from_numpy(chosen).to(self._device)
             part_loss = loss(logits, self._targets[index], self._weights[index])
             self._scaler.scale(part_loss / len(batch)).backward()
@@ -167,13 +198,13 @@ class _Run:
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
-    """The epoch that is kept: the first with the highest validation macro-F1."""
-    return max(history, key=lambda one: (one.validation_macro_f1, -one.epoch)).epoch
+    """The epoch that is kept: of the last lesson the first with the highest validation macro-F1."""
+    return max(history, key=lambda one: (one.lesson, one.validation_macro_f1, -one.epoch)).epoch
 
 
 def best_macro_f1(history: Sequence[Epoch]) -> float:
     """Validation macro-F1 of the epoch that is kept."""
-    return max(epoch.validation_macro_f1 for epoch in history)
+    return next(one.validation_macro_f1 for one in history if one.epoch == best_epoch(history))
 
 
 def predict(how: Batching, tokens: Tokens, rows: Codes, precision: str, batch_size: int) -> Floats:

@@ -1,95 +1,83 @@
-"""Label sources: annotations + gold -> training labels. Pure functions of tables; every row says who gave the label and why.
+"""Label sources: annotations + gold + budget -> training labels. Pure functions of tables; every row says who gave the label and why.
 
-Missing answers (an annotator that gave none of the labels): an example without a label is left out of the training labels;
-among rankings of uncertainty it stands first; where draws are compared it disagrees.
+A human's label is the gold one, or, where a file of answers is given, the one in it. Missing answers (an annotator that gave none of the labels): an
+example without a label is left out of the training labels; rankings put it first; where draws are compared it disagrees.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from project import suspicion
+from project.arm import DROP, Arm, needs_all_draws, needs_share
+from project.choice import AUDIT, Choice, Evidence, at_random, choose
 from project.config import LabelConfig
 from project.errors import AssayError
-from project.stats.information import entropy_bounds_bits
-from project.tables import LOG_PROBABILITY, PROBABILITY, Floats, check, class_columns, with_class_columns
+from project.stats.calibration import fit_temperature, with_temperature
+from project.tables import LOG_PROBABILITY, PROBABILITY, Floats, check, class_columns, codes, with_class_columns
 
-
-@dataclass(frozen=True)
-class Arm:
-    """How training labels are made. ``replace_share`` in per cent (the paper's alpha), ``ensemble_size`` the number of draws (K)."""
-
-    kind: str
-    replace_share: float | None = None
-    ensemble_size: int | None = None
-
-    @property
-    def name(self) -> str:
-        """``gold``, ``llm``, ``entropy_5``, ``ensemble_5``."""
-        value = self.replace_share if self.replace_share is not None else self.ensemble_size
-        return self.kind if value is None else f"{self.kind}_{value:g}"
-
-    @property
-    def draws(self) -> int:
-        """How many draws of annotations the arm needs."""
-        return 0 if self.kind == "gold" else self.ensemble_size or 1
+FIRST = "first_label"
+"""Column of a labels table: what an example is learned with first, before training goes on with ``label`` on those that a human labelled."""
 
 
 def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
-    """The arms of an experiment in the order they were asked for; ``entropy`` stands once for each replace share."""
-    if "ensemble" in config.arms and ensemble_size is not None and ensemble_size < 2:
+    """The arms of an experiment in the order they were asked for; one that needs a share stands once for each replace share."""
+    if any(kind.removeprefix(DROP) == "ensemble" for kind in config.arms) and ensemble_size is not None and ensemble_size < 2:
         raise AssayError(f"ensemble_size must be at least 2 for the arm ensemble; got {ensemble_size}. Raise it, or leave the arm out of arms.")
     made = []
     for kind in config.arms:
-        if kind == "entropy":
-            made += [Arm(kind, replace_share=share) for share in config.replace_share]
-        else:
-            made.append(Arm(kind, ensemble_size=ensemble_size if kind == "ensemble" else None))
+        all_draws = needs_all_draws(kind) or (kind == "soft" and config.soft_labels == "mean")
+        share = needs_share(kind) or (kind == "soft" and config.soft_labels == "calibrated")
+        made += [Arm(kind, one, ensemble_size if all_draws else None) for one in (config.replace_share if share else (None,))]
     return made
 
 
-def label(arm: Arm, examples: pd.DataFrame, draws: Sequence[pd.DataFrame], label_set: Sequence[str], *, tie_seed: int) -> pd.DataFrame:
-    """The labels table of ``arm`` for ``examples`` (an examples table), which must have gold labels.
+def label(arm: Arm, evidence: Evidence) -> pd.DataFrame:
+    """The labels table of ``arm``, without the examples that have no label.
 
-    ``draws``: one annotations table for each draw, rows in the order of ``examples``; the first one is "the LLM's labels".
+    Beside the columns of every labels table: ``inclusion_probability``, with which an example was to be asked about; ``probability.<label>``, the
+    annotator's distribution, which does not speak for a human's labels; ``first_label`` where training has two parts.
     """
+    examples, draws = evidence.examples, evidence.draws
     if len(draws) < arm.draws:
         raise AssayError(f"arm {arm.name} needs {arm.draws} draws of annotations; got {len(draws)}. Raise ensemble_size.")
     for table in draws[: arm.draws]:
         if list(table["example_id"]) != list(examples["example_id"]):
             raise AssayError(f"arm {arm.name}: the annotations are not of the same examples, in the same order, as the split.")
-    gold = examples["gold_label"].to_numpy(dtype=object)
-    if arm.kind == "gold":
-        return _table(examples, gold, np.ones(len(gold), dtype=bool), "gold", label_set, None)
-    answers = draws[0]["label"].to_numpy(dtype=object)
-    if draws[0]["label"].isna().all():
+    if arm.draws and draws[0]["label"].isna().all():
         raise AssayError(f"arm {arm.name}: the annotator gave no label at all to the {len(examples)} examples of the split. Use another draw or arm.")
-    probabilities = np.exp(class_columns(draws[0], label_set, LOG_PROBABILITY))
-    if arm.kind == "llm":
-        return _table(examples, answers, np.zeros(len(gold), dtype=bool), "annotated", label_set, probabilities)
-    if arm.kind == "entropy":
-        assert arm.replace_share is not None  # noqa: S101
-        replaced, reason = highest(uncertainty(draws[0], label_set), arm.replace_share, tie_seed=tie_seed), "highest entropy"
-    else:
-        replaced, reason = disagreeing([table["label"].to_numpy(dtype=object) for table in draws[: arm.draws]]), "draws disagree"
-    return _table(examples, np.where(replaced, gold, answers), replaced, reason, label_set, probabilities)
+    n = len(examples)
+    if arm.kind == "gold":
+        return _table(evidence, evidence.answers, Choice(np.ones(n, dtype=bool), np.full(n, "gold", dtype=object), np.ones(n)), None)
+    choice, given, probabilities = choose(arm, evidence), _given(arm, evidence), _distribution(arm, evidence)
+    if arm.drops:  # but for the audit, which a human has labelled
+        audited = choice.rows & np.asarray(choice.reasons == AUDIT)
+        given = np.where(choice.rows & ~audited, np.array(None, dtype=object), given)
+        choice = choice._replace(rows=audited)
+    answered = choice.rows & ~pd.isna(evidence.answers)
+    if evidence.human is None and not answered[choice.rows].all():
+        absent = int((choice.rows & ~answered).sum())
+        raise AssayError(
+            f"arm {arm.name} asks a human about {int(choice.rows.sum())} examples, {absent} of which have no gold label. "
+            "Have them labelled (-e ask) and give the file with -P human=..."
+        )
+    reasons = np.where(choice.rows & ~answered, "not answered by a human", choice.reasons)
+    weights = np.ones(n) if choice.doubt is None or arm.kind != "weighted" else np.where(answered, 1.0, 1.0 - choice.doubt)
+    labels = np.where(answered, evidence.answers, given)
+    table = _table(evidence, labels, choice._replace(rows=answered, reasons=reasons), probabilities, weights)
+    if arm.kind == "llm_then_human":
+        table[FIRST] = table["example_id"].map(pd.Series(given, index=examples["example_id"]))
+    return table
 
 
-def uncertainty(annotations: pd.DataFrame, label_set: Sequence[str]) -> Floats:
-    """Conditional entropy in bits of every answer, ``(n,)``; infinite where there is no answer.
-
-    Where some classes are censored it is the most that the entropy can be. Labels without probabilities have none.
-    """
-    values = class_columns(annotations, label_set, LOG_PROBABILITY)
-    answered = annotations["label"].notna().to_numpy()
-    if np.isnan(values[answered]).all(axis=1).any():
-        raise AssayError("the arm entropy needs class probabilities; these labels come without. Leave entropy out of arms, or use the arm ensemble.")
-    mass, bound = (annotations[name].to_numpy(dtype=np.float64) for name in ("label_mass", "log_bound"))
-    return np.where(answered, entropy_bounds_bits(values, mass, bound)[1], np.inf)
+def human_share(labels: pd.DataFrame) -> tuple[int, float]:
+    """How many training labels a human gave, and their share in [0, 1]."""
+    given = labels["source"].isin(["gold", "human"])
+    return int(given.sum()), float(given.mean())
 
 
 def given(table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
@@ -115,40 +103,43 @@ def given(table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str])
     return check("labels", joined.assign(reason="given"), label_set)
 
 
-def highest(values: Floats, share: float, *, tie_seed: int) -> np.ndarray:
-    """Boolean mask ``(n,)`` of the ``share`` per cent (rounded half up) highest ``values``; ties are broken by ``tie_seed``."""
-    n = math.floor(share / 100 * len(values) + 0.5)
-    order = np.lexsort((np.random.default_rng(tie_seed).permutation(len(values)), -values))
-    mask = np.zeros(len(values), dtype=bool)
-    mask[order[:n]] = True
-    return mask
+def _given(arm: Arm, evidence: Evidence) -> npt.NDArray[np.object_]:
+    """The annotator's label of every example, ``(n,)``."""
+    if arm.kind == "human_only":
+        return np.full(len(evidence.examples), None, dtype=object)
+    if arm.kind == "majority":
+        return np.array([*evidence.label_set, None], dtype=object)[suspicion.majority(evidence.draws[: arm.draws], evidence.label_set)]
+    return evidence.draws[0]["label"].to_numpy(dtype=object)
 
 
-def disagreeing(answers: Sequence[np.ndarray]) -> np.ndarray:
-    """Boolean mask ``(n,)`` of the examples that not all draws label alike ("predictions flip" in the paper), or not all label."""
-    stacked = np.stack(list(answers))
-    return np.asarray((stacked != stacked[0]).any(axis=0) | pd.isna(stacked).any(axis=0))
-
-
-def human_share(labels: pd.DataFrame) -> tuple[int, float]:
-    """How many training labels a human gave, and their share in [0, 1]."""
-    given = labels["source"].isin(["gold", "human"])
-    return int(given.sum()), float(given.mean())
+def _distribution(arm: Arm, evidence: Evidence) -> Floats | None:
+    """The annotator's distribution ``(n, n_classes)``: of the first draw, or the mean over the draws that the arm looks at."""
+    if arm.kind == "human_only":
+        return None
+    if arm.kind == "majority" or (arm.kind == "soft" and arm.ensemble_size):
+        every = np.stack([np.exp(class_columns(table, evidence.label_set, LOG_PROBABILITY)) for table in evidence.draws[: arm.draws]])
+        known = ~np.isnan(every).any(axis=(0, 2))
+        return np.where(known[:, None], every.mean(axis=0), np.nan)
+    values = class_columns(evidence.draws[0], evidence.label_set, LOG_PROBABILITY)
+    if arm.kind == "soft" and arm.replace_share is not None:
+        audited = at_random(evidence, arm.replace_share) & ~np.isnan(values).any(axis=1) & ~pd.isna(evidence.answers)
+        gold = codes(pd.Series(evidence.answers[audited]), evidence.label_set)
+        values = with_temperature(values, fit_temperature(values[audited], gold))
+    return np.exp(values)
 
 
 def _table(
-    examples: pd.DataFrame, labels: np.ndarray, human: np.ndarray, reason: str, label_set: Sequence[str], probabilities: Floats | None
+    evidence: Evidence, labels: npt.NDArray[np.object_], choice: Choice, probabilities: Floats | None, weights: Floats | None = None
 ) -> pd.DataFrame:
-    """The labels table, without the examples that have no label.
-
-    Rows labelled by a human have no soft label: the annotator's distribution does not speak for them.
-    """
-    soft = np.full((len(labels), len(label_set)), np.nan) if probabilities is None else np.where(human[:, None], np.nan, probabilities)
+    """The labels table; rows that a human labelled have no soft label."""
+    n, human = len(labels), choice.rows
+    soft = np.full((n, len(evidence.label_set)), np.nan) if probabilities is None else np.where(human[:, None], np.nan, probabilities)
     table = pd.DataFrame(
         {
-            "example_id": list(examples["example_id"]), "label": labels, "weight": 1.0,
-            "source": np.where(human, "gold", "llm"), "reason": np.where(human, reason, "annotated"),
+            "example_id": list(evidence.examples["example_id"]), "label": labels, "weight": 1.0 if weights is None else weights,
+            "source": np.where(human, "gold" if evidence.human is None else "human", "llm"), "reason": choice.reasons,
+            "inclusion_probability": choice.inclusion,
         }
     )  # fmt: skip
-    labelled = with_class_columns(table, soft, label_set, PROBABILITY).dropna(subset=["label"]).reset_index(drop=True)
-    return check("labels", labelled, label_set)
+    labelled = with_class_columns(table, soft, evidence.label_set, PROBABILITY).dropna(subset=["label"]).reset_index(drop=True)
+    return check("labels", labelled, evidence.label_set)

@@ -52,6 +52,11 @@ class Job:
     label_set: tuple[str, ...]
     keep_model: bool = False
 
+    @property
+    def epochs(self) -> int:
+        """Passes over all lessons together."""
+        return self.config.epochs * len(self.training.lessons)
+
 
 @dataclass(frozen=True)
 class SeedResult:

@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -209,8 +210,13 @@ def root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracke
 def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracker]:
     made = bool(os.environ.get("MLFLOW_RUN_ID"))
     run = mlflow.start_run() if made else mlflow.start_run(experiment_id=_experiment_id(), run_name=name)
-    status = "FINISHED"
-    before = signal.signal(signal.SIGTERM, _terminate)
+    status, terminated = "FINISHED", threading.Event()
+
+    def terminate(number: int, frame: object) -> None:
+        terminated.set()
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         if not made:
             mlflow.log_params(dict(params))
@@ -220,7 +226,10 @@ def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Track
     except (KeyboardInterrupt, SystemExit, Stopped):
         status = "KILLED"
         raise
-    except BaseException:
+    except BaseException as error:
+        if terminated.is_set():  # whatever library the signal broke into, and what it made of that
+            status = "KILLED"
+            raise SystemExit(128 + signal.SIGTERM) from error
         status = "FAILED"
         raise
     finally:
@@ -244,10 +253,6 @@ def _store_errors() -> Iterator[None]:
 def _masked(text: str) -> str:
     """``text`` without the user and password of any address in it."""
     return re.sub("//[^/@ ]*@", "//", text)
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 def _experiment_id() -> str:

@@ -321,8 +321,8 @@ def test_calibration_is_refused_where_a_class_is_unknown(task, tmp_path, scripte
 
 
 def test_entropy_of_exact_answers_needs_no_bound(task, tmp_path, scripted):
-    from project.label import uncertainty
+    from project.suspicion import entropy
 
     table = run(scripted(4), task, tmp_path).table
 
-    assert uncertainty(table, task.label_set) == pytest.approx(conditional_entropy_bits(class_columns(table, task.label_set)))
+    assert entropy(table, task.label_set) == pytest.approx(conditional_entropy_bits(class_columns(table, task.label_set)))

@@ -14,7 +14,7 @@ import pytest
 
 from project.encoder import Encoder
 from project.errors import AssayError
-from project.finetune import Training
+from project.finetune import Lesson, Training
 from project.recipe import FinetuneConfig
 from project.seeds import PREDICTIONS, RESULT, Job, _run
 from project.tables import read_table
@@ -29,7 +29,7 @@ def make_job(tiny_encoder, tmp_path, words):
         encoder = Encoder.find(config)
         texts = [" ".join(words[index * 7 : index * 7 + 1 + index % 5]) for index in range(24)]
         tokens = encoder.tokens(texts, tmp_path / "tokens")
-        data = Training(tokens, np.arange(16), np.eye(2)[np.arange(16) % 2], np.ones(16), np.arange(16, 24), np.arange(8) % 2)
+        data = Training(tokens, (Lesson(np.arange(16), np.eye(2)[np.arange(16) % 2], np.ones(16)),), np.arange(16, 24), np.arange(8) % 2)
         return Job("gold", 0, "digest", encoder, config, data, np.arange(16, 24), tuple("abcdefgh"), ("x", "y"))
 
     return make

@@ -13,7 +13,7 @@ import transformers
 from project.checkpoint import Checkpoint
 from project.encoder import Encoder
 from project.errors import AssayError
-from project.finetune import Training, predict, train
+from project.finetune import Lesson, Training, predict, train
 from project.models import ModelSource
 from project.packing import Padded
 from project.recipe import FinetuneConfig
@@ -38,7 +38,7 @@ def learn(config, folder, words):
     encoder = Encoder.find(config)
     texts = [" ".join(words[index * 7 : index * 7 + 1 + index % 5]) for index in range(24)]
     tokens, targets = encoder.tokens(texts, folder / "tokens"), np.eye(2)[np.arange(16) % 2]
-    data = Training(tokens, np.arange(16), targets, np.ones(16), np.arange(16, 24), np.arange(8) % 2)
+    data = Training(tokens, (Lesson(np.arange(16), targets, np.ones(16)),), np.arange(16, 24), np.arange(8) % 2)
     return train(encoder, config, data, seed=0, checkpoint=Checkpoint(folder / "x.safetensors", "x", 0), after_epoch=lambda epoch: None)
 
 

@@ -12,7 +12,7 @@ from transformers import get_scheduler
 from project.checkpoint import Checkpoint
 from project.encoder import Encoder
 from project.errors import AssayError, Incomplete
-from project.finetune import Epoch, Training, _optimizer, best_epoch, predict, seed_digest, train
+from project.finetune import Epoch, Lesson, Training, _optimizer, best_epoch, predict, seed_digest, train
 from project.recipe import FinetuneConfig, rate_factor
 from project.seeds import Job, _run, gpu_workers, run_jobs
 from project.tables import codes
@@ -38,7 +38,7 @@ def split(encoder, config, small_task, tmp_path_factory):
     learned = targets(splits["train"].assign(label=splits["train"]["gold_label"], weight=1.0, source="gold"), small_task.label_set, config)
     held = codes(splits["validation"]["gold_label"], small_task.label_set)
     rows = np.split(np.arange(train + validation + test), [train, train + validation])
-    return Training(tokens, rows[0], learned.values, learned.weights, rows[1], held), rows[2]
+    return Training(tokens, (Lesson(rows[0], learned.values, learned.weights),), rows[1], held), rows[2]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,10 @@ def data(split):
 @pytest.fixture(scope="module")
 def test_rows(split):
     return split[1]
+
+
+def lesson(data, **changes):
+    return dataclasses.replace(data, lessons=(data.lessons[0]._replace(**changes),))
 
 
 def trained(encoder, config, data, folder, seed=0):
@@ -144,11 +148,12 @@ def test_the_digest_names_all_that_can_change_a_prediction(encoder, config, data
     def identity(encoder=encoder, config=config, data=data, rows=test_rows, names=("t1", "a"), seed=0):
         return seed_digest(encoder, config, data, rows, names, seed)
 
-    replace = dataclasses.replace
+    replace, first = dataclasses.replace, data.lessons[0]
     changed = [
-        identity(replace(encoder, precision="bf16")), identity(replace(encoder, max_length=32)), identity(data=replace(data, rows=data.rows[::-1])),
-        identity(data=replace(data, targets=data.targets[::-1])), identity(data=replace(data, weights=data.weights * 2)),
-        identity(data=replace(data, validation_rows=data.rows[:1])), identity(data=replace(data, validation_labels=1 - data.validation_labels)),
+        identity(replace(encoder, precision="bf16")), identity(replace(encoder, max_length=32)), identity(data=lesson(data, rows=first.rows[::-1])),
+        identity(data=lesson(data, targets=first.targets[::-1])), identity(data=lesson(data, weights=first.weights * 2)),
+        identity(data=replace(data, lessons=(first, first))), identity(data=replace(data, validation_rows=first.rows[:1])),
+        identity(data=replace(data, validation_labels=1 - data.validation_labels)),
         identity(data=replace(data, tokens=Tokens(data.tokens.folder.with_name("other")))), identity(rows=test_rows[::-1]),
         identity(names=("t1", "b")), identity(seed=1),
         *(identity(config=replace(config, **{name: value})) for name, value in OTHER_RECIPE.items()),
@@ -177,7 +182,7 @@ def test_every_hyper_parameter_reaches_the_optimizer(encoder, config):
 
 
 def test_fewer_examples_than_a_batch_are_one_step(encoder, config, data, tmp_path):
-    few = dataclasses.replace(data, rows=data.rows[:3], targets=data.targets[:3], weights=data.weights[:3])
+    few = dataclasses.replace(data, lessons=(Lesson(*(one[:3] for one in data.lessons[0])),))
 
     _, history = trained(encoder, config, few, tmp_path)
 
@@ -185,16 +190,32 @@ def test_fewer_examples_than_a_batch_are_one_step(encoder, config, data, tmp_pat
     assert all(math.isfinite(epoch.training_loss) and epoch.texts_per_second > 0 for epoch in history)
 
 
+def test_a_second_lesson_goes_on_with_the_first_ones_weights_and_decides_which_epoch_is_kept(encoder, config, data, test_rows, tmp_path):
+    first, n = data.lessons[0], len(data.lessons[0].rows)
+    others = np.roll(first.targets, 1, axis=1)
+    both = dataclasses.replace(data, lessons=(first, Lesson(first.rows[: n // 2], others[: n // 2], first.weights[: n // 2])))
+
+    how, history = trained(encoder, config, both, tmp_path)
+
+    assert [(epoch.epoch, epoch.lesson) for epoch in history] == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1)]
+    alone = trained(encoder, config, data, tmp_path / "alone")[1]
+    assert [one.training_loss for one in history[:3]] == [one.training_loss for one in alone]
+    assert history[3].learning_rate > history[2].learning_rate == 0  # a schedule of its own
+    assert best_epoch(history) > 3
+    given = predict(how, data.tokens, first.rows[: n // 2], "fp32", 32).argmax(axis=1)
+    assert (given == others[: n // 2].argmax(axis=1)).mean() > (given == first.targets[: n // 2].argmax(axis=1)).mean()
+
+
 def test_weights_decide_what_is_learned(encoder, config, data, tmp_path):
-    weights = np.where(data.targets[:, 0] == 1, 0.0, 1.0)
-    blind = dataclasses.replace(data, weights=weights / weights.mean())
+    weights = np.where(data.lessons[0].targets[:, 0] == 1, 0.0, 1.0)
+    blind = lesson(data, weights=weights / weights.mean())
     recipe = dataclasses.replace(config, epochs=30, learning_rate=5e-3)
 
     model, _ = trained(encoder, recipe, blind, tmp_path)
 
-    given = predict(model, data.tokens, data.rows, "fp32", 32).argmax(axis=1)
+    given = predict(model, data.tokens, data.lessons[0].rows, "fp32", 32).argmax(axis=1)
     assert not (given == 0).any()
-    assert (given == data.targets.argmax(axis=1))[weights > 0].mean() > 0.6
+    assert (given == data.lessons[0].targets.argmax(axis=1))[weights > 0].mean() > 0.6
 
 
 @pytest.fixture
@@ -282,7 +303,7 @@ def test_a_seed_whose_process_dies_leaves_the_others_running_and_is_named(jobs, 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_seed_that_fails_in_a_way_nobody_foresaw_leaves_the_others_running(jobs, tmp_path, workers):
-    odd = dataclasses.replace(jobs[1], training=dataclasses.replace(jobs[1].training, targets=jobs[1].training.targets[:, :1]))
+    odd = dataclasses.replace(jobs[1], training=lesson(jobs[1].training, targets=jobs[1].training.lessons[0].targets[:, :1]))
     found: list[int] = []
 
     with pytest.raises(Incomplete, match=r"1 of 3 seeds failed; the others are kept. arm gold, seed 1: \w+Error: "):

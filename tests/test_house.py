@@ -13,13 +13,13 @@ ORDER = [
     ("card", "split", "task"),
     ("prompt",),
     ("annotators", "answers", "spend", "annotate", "plan"),
-    ("label",),
-    ("encoder", "tokens", "targets", "places", "packing", "checkpoint", "finetune", "seeds"),
+    ("arm", "suspicion", "audit", "choice", "human", "label"),
+    ("encoder", "embeddings", "tokens", "targets", "places", "packing", "checkpoint", "finetune", "seeds"),
     ("evaluate",),
 ]
 TORCH = {
-    "encoder", "targets", "places", "packing", "checkpoint", "finetune", "seeds", "models", "host", "annotators/transformers", "annotators/packed",
-    "annotators/plain", "annotators/exact",
+    "encoder", "embeddings", "targets", "places", "packing", "checkpoint", "finetune", "seeds", "models", "host",
+    "annotators/transformers", "annotators/packed", "annotators/plain", "annotators/exact",
 }  # fmt: skip
 ONE_PLACE = {
     "mlflow": {"project/tracking.py"},

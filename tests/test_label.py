@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from project.arm import Arm
+from project.choice import Evidence, highest
 from project.config import FinetuneConfig, LabelConfig
 from project.errors import AssayError
-from project.label import Arm, arms, given, highest, human_share, label, uncertainty
+from project.label import arms, given, human_share, label
+from project.suspicion import entropy
 from project.tables import class_columns, with_class_columns
 from project.targets import targets
 
@@ -31,8 +34,8 @@ def answers(p_a, draw=0):
     return with_class_columns(table, np.log(np.stack([p, 1 - p], axis=1)), LABELS)
 
 
-def made(arm, examples, draws):
-    return label(arm, examples, draws, LABELS, tie_seed=0)
+def made(arm, examples, draws, **settings):
+    return label(arm, Evidence(examples, draws, LABELS, LabelConfig(**settings)))
 
 
 def test_gold_is_all_human(examples):
@@ -133,7 +136,7 @@ def test_a_labels_file_may_bring_weights_and_soft_labels(examples):
 def test_a_missing_answer_is_the_most_uncertain_and_no_training_label(examples):
     draw = answers(P_A).assign(label=["a", None, "b", "b"])
 
-    assert np.isinf(uncertainty(draw, LABELS)).tolist() == [False, True, False, False]
+    assert np.isinf(entropy(draw, LABELS)).tolist() == [False, True, False, False]
     assert list(made(Arm("llm"), examples, [draw])["example_id"]) == ["w", "y", "z"]
     replaced = made(Arm("entropy", replace_share=25), examples, [draw])
     assert list(replaced[replaced["source"] == "gold"]["example_id"]) == ["x"]
@@ -146,5 +149,5 @@ def test_a_censored_class_counts_with_the_most_that_it_can_be(examples):
 
     # the known class has 0.5 before normalising, the censored one at most the bound
     expected = [-(p * np.log2(p) + (1 - p) * np.log2(1 - p)) for p in (0.1 / 0.6, 0.2 / 0.7, 0.5, 1e-9 / (0.5 + 1e-9))]
-    assert uncertainty(draw, LABELS) == pytest.approx(expected)
+    assert entropy(draw, LABELS) == pytest.approx(expected)
     assert list(made(Arm("entropy", replace_share=25), examples, [draw])["source"]) == ["llm", "llm", "gold", "llm"]

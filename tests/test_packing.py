@@ -9,7 +9,7 @@ import torch
 from project.checkpoint import Checkpoint
 from project.encoder import Encoder
 from project.errors import AssayError
-from project.finetune import Training, train
+from project.finetune import Lesson, Training, train
 from project.packing import Packed, Padded, _alike, batching
 from project.places import Places, _one_by_one, _together
 from project.recipe import FinetuneConfig
@@ -32,7 +32,7 @@ def setting(tiny, small_task, tmp_path):
         labels = train_rows.assign(label=train_rows["gold_label"], weight=1.0, source="gold")
         learned, n = targets(labels, small_task.label_set, config), len(train_rows)
         held_codes = codes(held["gold_label"], small_task.label_set)
-        return encoder, config, Training(tokens, np.arange(n), learned.values, learned.weights, np.arange(n, n + len(held)), held_codes)
+        return encoder, config, Training(tokens, (Lesson(np.arange(n), learned.values, learned.weights),), np.arange(n, n + len(held)), held_codes)
 
     return make
 

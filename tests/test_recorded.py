@@ -9,11 +9,14 @@ import pytest
 
 from project.annotate import annotate
 from project.annotators.recorded import RecordedAnnotator
-from project.config import AnnotateConfig, RecordedConfig, SpendConfig, TaskConfig
+from project.arm import Arm
+from project.choice import Evidence
+from project.config import AnnotateConfig, LabelConfig, RecordedConfig, SpendConfig, TaskConfig
 from project.errors import AssayError
 from project.evaluate import evaluate
-from project.label import Arm, label, uncertainty
+from project.label import label
 from project.spend import Meter
+from project.suspicion import entropy
 from project.tables import class_columns
 from project.task import load_task
 
@@ -66,7 +69,7 @@ def test_answers_that_are_no_label_are_missing_counted_and_wrong(recorded, small
     assert table["error"][0] == "unparsed: __unparsed__"
     assert table["error"][1] == "missing: a null"
     assert evaluate(table, train, small_task.label_set)["accuracy"] == pytest.approx((len(train) - 2) / len(train))
-    labels = label(Arm("llm"), train, [table], small_task.label_set, tie_seed=0)
+    labels = label(Arm("llm"), Evidence(train, [table], small_task.label_set, LabelConfig()))
     assert list(labels["example_id"]) == list(train["example_id"][2:])  # what has no label is no training example
 
 
@@ -75,7 +78,7 @@ def test_a_missing_answer_disagrees_and_gets_a_gold_label(recorded, small_task, 
     gold = list(train["gold_label"])
     made = draws_of(recorded(a=[None, *gold[1:]], b=gold), small_task, tmp_path, "a,b")
 
-    labels = label(Arm("ensemble", ensemble_size=2), train, made, small_task.label_set, tie_seed=0)
+    labels = label(Arm("ensemble", ensemble_size=2), Evidence(train, made, small_task.label_set, LabelConfig()))
 
     assert list(labels["label"]) == gold
     assert list(labels["source"]) == ["gold"] + ["llm"] * (len(gold) - 1)
@@ -92,7 +95,7 @@ def test_columns_of_probabilities_give_distributions(recorded, small_task, tmp_p
 
     assert np.exp(class_columns(table, small_task.label_set)) == pytest.approx(values)
     assert list(table["label"]) == [small_task.label_set[k] for k in values.argmax(axis=1)]
-    assert uncertainty(table, small_task.label_set)[0] == 0
+    assert entropy(table, small_task.label_set)[0] == 0
     expected = values / values.mean(axis=0)
     assert np.exp(class_columns(calibrated, small_task.label_set)) == pytest.approx(expected / expected.sum(axis=1, keepdims=True))
 
@@ -143,15 +146,15 @@ def test_examples_the_file_does_not_know_are_missing(recorded, small_task, tmp_p
 
     assert set(table["error"]) == {"missing: the file has no row for it"}
     with pytest.raises(AssayError, match="the annotator gave no label at all to the 24 examples"):
-        label(Arm("llm"), small_task.split("test"), [table], small_task.label_set, tie_seed=0)
+        label(Arm("llm"), Evidence(small_task.split("test"), [table], small_task.label_set, LabelConfig()))
 
 
 def test_entropy_is_refused_for_labels_without_probabilities(recorded, small_task, tmp_path):
     train = small_task.split("train")
     made = draws_of(recorded(label=list(train["gold_label"])), small_task, tmp_path)
 
-    with pytest.raises(AssayError, match="the arm entropy needs class probabilities"):
-        label(Arm("entropy", replace_share=5), train, made, small_task.label_set, tie_seed=0)
+    with pytest.raises(AssayError, match="the ranking entropy needs class probabilities"):
+        label(Arm("entropy", replace_share=5), Evidence(train, made, small_task.label_set, LabelConfig()))
     with pytest.raises(AssayError, match="calibration=batch needs every class's probability"):
         draws_of(recorded(label=list(train["gold_label"])), small_task, tmp_path, calibration="batch")
 

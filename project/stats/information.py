@@ -24,6 +24,14 @@ def conditional_entropy_bits(log_probabilities: Floats) -> Floats:
     return -terms.sum(axis=1) / np.log(2.0)
 
 
+def count_entropy_bits(counts: npt.NDArray[np.int64]) -> Floats:
+    """Entropy in bits of the shares in every row of counts ``(n, n_classes)``, ``(n,)``; 0 for a row without any."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
+    return np.asarray(-(shares * logs).sum(axis=1) + 0.0)
+
+
 def entropy_bounds_bits(log_probabilities: Floats, label_mass: Floats, log_bound: Floats) -> tuple[Floats, Floats]:
     """The least and the most that H(Y | X = x) can be, in bits, ``(n,)`` each, where some classes are censored.
 

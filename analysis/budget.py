@@ -1,0 +1,177 @@
+"""Where does a human label help most? Label sources at equal human budgets, rebuilt from the tracking store alone.
+
+python -m analysis.budget --run_id RUN        terminal table, and CSV and PNG in outputs/reports/RUN
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+
+from analysis.plateau import MEASURES, look
+from analysis.render import markdown, number, pair, plain, title
+from analysis.store import Replicates, Stored, absent_note, arm_row, log_report, main, read_root, replicates
+from project.stats.bootstrap import macro_f1_difference
+from project.tables import codes
+from project.tracking import Record, read_table
+
+REACH = 95.0  # per cent of gold's macro-F1
+_NOTE = (
+    "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. human: per cent "
+    "of the training texts that a human labels (drop_...: that are left out). closed: share of the way from llm to gold, in macro-F1. repaired: "
+    "wrong LLM labels replaced for each human label. against random: difference in macro-F1 at the same budget, with the middle 95 % of a paired "
+    "bootstrap over test examples and seeds; the intervals are of single comparisons. The annotator is asked nothing anew: all sources share its "
+    "answers."
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Budget curves as the store holds them. ``points``: one row an arm, with its ``share`` of human labels in per cent; scores in [0, 1]."""
+
+    root: Record
+    config: dict[str, Any]
+    points: pd.DataFrame
+    incomplete: tuple[str, ...]
+
+
+def load_budget(run_id: str = "") -> Budget:
+    """Read finished or running budget curves (empty: the newest finished ones) and score them from their predictions."""
+    stored = read_root(run_id, "budget")
+    by_arm: dict[str, list[Record]] = {arm: [] for arm in stored.config["arms"]}
+    for run in stored.seeds():
+        by_arm[run.params["arm"]].append(run)
+    wanted = int(stored.config["config"]["finetune"]["seeds"])
+    incomplete = tuple(f"{arm} ({len(runs)} of {wanted} seeds)" for arm, runs in by_arm.items() if len(runs) < wanted)
+    found = {arm: replicates(runs, stored.test, stored.label_set) for arm, runs in by_arm.items() if runs}
+    points = pd.DataFrame([_point(arm, one, stored, found) for arm, one in found.items()])
+    by_name = points.set_index("arm")["macro_f1"]
+    if {"gold", "llm"} <= set(by_name.index):
+        points["closed"] = (points["macro_f1"] - by_name["llm"]) / (by_name["gold"] - by_name["llm"])
+    return Budget(stored.root, stored.config, points, incomplete)
+
+
+def _point(arm: str, found: Replicates, stored: Stored, others: dict[str, Replicates]) -> dict[str, Any]:
+    row, first = arm_row(arm, found, stored.test, stored.label_set), found.runs[0]
+    given = first.params["replace_share"]
+    n, share = int(first.params["n_examples"]), None if given == "None" else float(given)
+    row |= {"share": 100 * row["human_labels"] / n if share is None else share, "repaired": _repaired(first, stored, others.get("llm"))}
+    rival = others.get("random" if share is None else f"random_{share:g}")
+    if rival and rival is not found and row["arm_kind"] not in ("gold", "llm"):
+        gold = codes(stored.test["gold_label"], stored.label_set)
+        apart = macro_f1_difference(gold, found.predicted, rival.predicted, len(stored.label_set))
+        row |= {"over_random": apart.estimate, "over_random_low": apart.low, "over_random_high": apart.high}
+    return row
+
+
+def _repaired(run: Record, stored: Stored, llm: Replicates | None) -> float:
+    """Wrong LLM labels that a human replaced, for each label that a human gave; nan where no human gave any."""
+    labels = read_table(run.run_id, "labels.parquet")
+    human = labels[labels["source"].isin(["gold", "human"])]
+    if llm is None or not len(human):
+        return float("nan")
+    gold = stored.examples.set_index("example_id")["gold_label"]
+    said = read_table(llm.runs[0].run_id, "labels.parquet").set_index("example_id")["label"]
+    return float((said.reindex(human["example_id"]).to_numpy() != gold[human["example_id"]].to_numpy()).mean())
+
+
+def cells(budget: Budget) -> tuple[list[str], list[list[str]]]:
+    """The table's head and rows, x 100."""
+    head = ["labels", "human", "accuracy", "macro-F1", "closed", "alpha_K", "unchanged", "repaired", "against random"]
+    scaled = ["accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd", "closed", "krippendorff_alpha", "unchanged", "repaired"]
+    rows = []
+    for row in budget.points.to_dict("records"):
+        shown = row | {name: 100 * row[name] for name in scaled if name in row}
+        against = "-"
+        if not np.isnan(row.get("over_random", np.nan)):
+            against = " ".join(f"{100 * row[f'over_random{part}']:+.1f}" for part in ("", "_low", "_high"))
+            against = "{} [{}, {}]".format(*against.split())
+        rows.append(
+            [
+                row["arm"], f"{row['share']:g} %", pair(shown, "accuracy"), pair(shown, "macro_f1"), number(shown.get("closed"), 0),
+                number(shown["krippendorff_alpha"]), number(shown["unchanged"]), number(shown["repaired"], 0), against,
+            ]
+        )  # fmt: skip
+    return head, rows
+
+
+def verdict(budget: Budget) -> str:
+    """The sentence that names the cheapest source."""
+    points = budget.points
+    gold = points.loc[points["arm"] == "gold", "macro_f1"]
+    if gold.empty:
+        return ""
+    goal = REACH / 100 * float(gold.iloc[0])
+    real = points[~points["arm_kind"].isin(["gold", "oracle"]) & ~points["arm_kind"].str.startswith("drop_oracle")]
+    reached = real[real["macro_f1"] >= goal].sort_values(["share", "macro_f1"], ascending=[True, False])
+    aim = f"{REACH:g} % of gold's macro-F1 ({100 * goal:.1f})"
+    if reached.empty:
+        return f"No source reaches {aim} at these budgets."
+    best, random = reached.iloc[0], reached[reached["arm_kind"] == "random"]
+    if best["arm_kind"] == "llm" or best["share"] == 0:
+        return f"{aim} is reached without any human label."
+    beside = f"random needs {random.iloc[0]['share']:g} %" if len(random) else "random does not reach it at these budgets"
+    rival = "" if best["arm_kind"] == "random" or not (points["arm_kind"] == "random").any() else f"; {beside}"
+    return f"{aim} is reached first by {best['arm']}, with {best['share']:g} % human labels{rival}. Means over seeds, without regard to their spread."
+
+
+def png_figure(points: pd.DataFrame) -> bytes:
+    """Both measures against the human share, a line for each source with a band of one standard deviation; readable without colour."""
+    figure = matplotlib.figure.Figure(figsize=(9.0, 4.6), layout="constrained")
+    lined = points[~points["arm_kind"].isin(["gold", "llm"])]
+    for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
+        for place, (kind, rows) in enumerate(lined.groupby("arm_kind", sort=False)):
+            mark, line, colour = look(place)
+            line_of = rows.sort_values("share")
+            share, mean, sd = line_of["share"], 100 * line_of[measure], 100 * line_of[f"{measure}_sd"].fillna(0.0)
+            axes.plot(share, mean, marker=mark, linestyle=line, color=colour, markersize=5, label=str(kind))
+            axes.fill_between(share, mean - sd, mean + sd, color=colour, alpha=0.1, linewidth=0)
+        for arm, style in (("gold", (0, (6, 2))), ("llm", (0, (1, 2)))):
+            for value in 100 * points.loc[points["arm"] == arm, measure]:
+                axes.axhline(value, color="black", linewidth=0.9, linestyle=style, label=arm)
+        axes.set_xscale("symlog", linthresh=1)
+        shares = sorted(set(lined["share"])) if len(lined) <= 80 else []
+        named = [share for share in shares if (lined["share"] == share).sum() > 1] or shares
+        axes.set_xticks(named, [f"{share:g}" for share in named])
+        axes.minorticks_off()
+        axes.set_xlabel("human labels, per cent of the training texts")
+        axes.set_ylabel(f"{words} x 100, mean ± sd over seeds")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def notes(budget: Budget) -> list[str]:
+    """What stands below the table."""
+    absent = {row["arm"]: row["absent"] for row in budget.points.to_dict("records")}
+    lines = [verdict(budget), _NOTE, absent_note(budget.config, absent).strip()]
+    return [line for line in [*lines, f"INCOMPLETE: {', '.join(budget.incomplete)}." if budget.incomplete else ""] if line]
+
+
+def publish(run_id: str, workspace: str) -> None:
+    """Rebuild the report of budget curves from the store, write it, log it to the root run, print the table and what to open."""
+    budget = load_budget(run_id)
+    head, rows = cells(budget)
+    points = budget.points.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
+    files = {"budget.csv": points.to_csv(index=False, float_format="%.6g").encode(), "budget.png": png_figure(budget.points)}
+    names: Sequence[str] = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged")
+    metrics = {f"{row['arm']}.{name}": row[name] for row in points.to_dict("records") for name in names}
+    lines = notes(budget)
+    description = f"**{title(budget.config)}**\n\n{markdown(head, rows)}\n\n" + "\n\n".join(lines)
+    where = log_report(budget.root.run_id, workspace, files, description, {0: metrics})
+    print(plain(title(budget.config), head, rows, lines))
+    print(where)
+
+
+if __name__ == "__main__":
+    main(__doc__ or "", "a budget", publish)

@@ -1,0 +1,94 @@
+"""Ask a human: annotate the training split and write the examples that a label source wants labelled, for a person or for Label Studio.
+
+mlflow run . -e ask                                                  ten per cent by the learned source: first its audit
+mlflow run . -e ask -P human=answers.csv                             then what the audit teaches to doubt
+python -m entrypoints.ask --arms entropy --replace_share 5 --max_train 100
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from entrypoints.command import main, say
+from entrypoints.study import Study, opened, study_run
+from project.choice import AUDIT, Choice, choose
+from project.config import ANNOTATION, HostConfig, TaskConfig
+from project.designs import AskConfig
+from project.errors import AssayError
+from project.human import label_studio_interface, label_studio_tasks, questions
+from project.parameters import parse
+from project.tables import write_atomically, write_table
+from project.tracking import Tracker
+
+STAGES = (TaskConfig, *ANNOTATION, AskConfig, HostConfig)
+_NO_QUESTIONS = ("gold", "llm", "majority")
+
+
+def ask(params: Mapping[str, str]) -> None:
+    """Questions of one source at one budget, less those that the file ``human`` answers."""
+    asked = parse(AskConfig, params)
+    if asked.arms[0] in _NO_QUESTIONS or asked.arms[0] == "oracle" or asked.arms[0].startswith("drop_"):
+        raise AssayError(f"arms must be a source that asks a human; got {asked.arms[0]!r}. Use learned, entropy, margin, ensemble or random.")
+    with opened(params, tested=False) as study, study_run("questions", f"{study.task.name} questions", params, study, {}) as (tracker, drawn):
+        if drawn is None:
+            return
+        train, (arm,) = study.task.split("train"), study.compared
+        human = pd.Series(dtype=object) if study.human is None else study.human
+        choice = choose(arm, dataclasses.replace(drawn, human=human).evidence(train, drawn.train, 0, study.task, study.config.label))
+        n_chosen = int(choice.rows.sum())
+        choice = _next(choice, choice.rows & ~train["example_id"].isin(human.index).to_numpy())
+        if not choice.rows.any():
+            raise AssayError(f"nothing is left to ask: all {n_chosen} texts of {arm.name} are answered. Train with -P human=... now.")
+        shown = drawn.train[0] if asked.show_llm and drawn.train else None
+        _publish(tracker, study, questions(train[choice.rows], shown, asked.ask_seed), _sampled(choice, train))
+
+
+def _next(choice: Choice, unanswered: npt.NDArray[np.bool_]) -> Choice:
+    """What to ask about now: those chosen that are ``unanswered``; of a source that learns its audit alone, until that is answered."""
+    audited = np.asarray(choice.reasons == AUDIT)
+    if not (unanswered & audited).any():
+        return choice._replace(rows=unanswered)
+    say(f"ask: these {int((unanswered & audited).sum())} texts are the audit. Have them labelled, and run again with -P human=FILE for the others.")
+    reasons = np.where(audited, AUDIT, "annotated").astype(object)
+    return choice._replace(rows=unanswered & audited, reasons=reasons, inclusion=np.full(len(audited), audited.mean()))
+
+
+def _sampled(choice: Choice, train: pd.DataFrame) -> pd.DataFrame:
+    """Of every training example whether it is asked about now, why, and with which probability it was to be, for unbiased estimates later."""
+    return pd.DataFrame(
+        {"example_id": train["example_id"], "asked": choice.rows, "reason": choice.reasons, "inclusion_probability": choice.inclusion}
+    )  # fmt: skip
+
+
+def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.DataFrame) -> None:
+    """Write the questions below the workspace and log them."""
+    folder, name = Path(study.config.host.workspace) / "questions" / tracker.run_id, study.compared[0].name
+    who = study.asked.annotator.name if study.asked else ""
+    files = {
+        "questions.csv": asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
+        "label_studio.json": label_studio_tasks(asked, who),
+        "label_studio.xml": label_studio_interface(study.task.label_set, study.task.title or study.task.name).encode(),
+    }
+    for file, data in files.items():
+        write_atomically(folder / file, data)
+    write_table(folder / "sampling.parquet", sampled)
+    tracker.log_files({f"questions/{file}": folder / file for file in (*files, "sampling.parquet")})
+    certain = sampled["inclusion_probability"].isin([0.0, 1.0]).all()
+    mind = " They are no random sample: nothing about the other texts can be estimated from them without bias." if certain else ""
+    tracker.describe(f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}")
+    say(
+        f"ask: {len(asked)} texts by {name}.{mind}\n\nquestions    {(folder / 'questions.csv').resolve()}\n"
+        f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface label_studio.xml beside it\n"
+        f"MLflow       {tracker.open_command()}\nrun          {tracker.run_id}\n\n"
+        "Fill in the column label and give the file back with -P human=FILE."
+    )
+
+
+if __name__ == "__main__":
+    main("ask", "Annotate the training split and write the examples that a label source wants a human to label.", STAGES, ask)

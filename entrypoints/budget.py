@@ -1,0 +1,57 @@
+"""Human-budget curves: label sources x shares of human labels x seeds, from one set of annotations.
+
+mlflow run . -e budget                                               seven sources at eight budgets
+mlflow run . -e budget -P task=ecommerce -P arms=random,entropy,learned -P replace_share=0,5,10,25
+python -m entrypoints.budget --arms random,learned --replace_share 0,25,100 --seeds 2
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from analysis.budget import publish
+from entrypoints.command import main, say
+from entrypoints.conditions import condition
+from entrypoints.seeds import Trainer
+from entrypoints.study import opened, published, study_run
+from project.arm import Arm
+from project.audit import LEAST
+from project.choice import budget_rows
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
+from project.designs import BudgetConfig
+
+STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, HostConfig)
+
+
+def budget(params: Mapping[str, str]) -> None:
+    """Gold, the LLM's labels, and every source at every budget that it can use, with all seeds."""
+    with opened(params) as asked:
+        config, task = asked.config, asked.task
+        n, possible = len(task.split("train")), [Arm("gold"), *([Arm("llm")] if asked.asked else [])]
+        for arm in (one for one in asked.compared if one.kind not in ("gold", "llm")):
+            if why := impossible(arm, n, len(task.label_set)):
+                say(f"budget: {arm.name} is left out: {why}.")
+            else:
+                possible.append(arm)
+        study = dataclasses.replace(asked, compared=possible)
+        with study_run("budget", f"{task.name} budget", params, study, {}) as (tracker, drawn):
+            if drawn is None:
+                return
+            conditions = [condition(arm, task, drawn, config) for arm in possible]
+            with published(lambda: publish(tracker.run_id, config.host.workspace)):
+                Trainer(tracker, study.encoder, task, config).train(conditions)
+
+
+def impossible(arm: Arm, n: int, n_classes: int) -> str:
+    """Why ``arm`` cannot be with ``n`` training texts; empty where it can."""
+    labels = budget_rows(arm.replace_share or 0.0, n)
+    if arm.ranking in ("learned", "weighted") and 0 < labels < LEAST:
+        return f"its audit takes {LEAST} labels, and this budget is {labels}"
+    if arm.kind == "human_only" and labels < n_classes:
+        return f"{labels} labels of {n_classes} classes are nothing to train on"
+    return ""
+
+
+if __name__ == "__main__":
+    main("budget", "Human-budget curves: label sources x shares of human labels x seeds, from one set of annotations.", STAGES, budget)
