@@ -5,18 +5,16 @@ python -m analysis.budget --run_id RUN        terminal table, and CSV and PNG in
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from analysis.plateau import MEASURES, look
+from analysis.lines import MEASURES, draw_line, png, tidy
 from analysis.render import markdown, number, pair, plain, title
-from analysis.store import Replicates, Stored, absent_note, arm_row, log_report, main, read_root, replicates
+from analysis.store import Points, Replicates, Stored, absent_note, arm_row, log_report, main, read_root, replicates
 from project.stats.bootstrap import macro_f1_difference
 from project.tables import codes
 from project.tracking import Record, read_table
@@ -31,18 +29,11 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Budget:
-    """Budget curves as the store holds them. ``points``: one row an arm, with its ``share`` of human labels in per cent; scores in [0, 1]."""
+def load_budget(run_id: str = "") -> Points:
+    """Read finished or running budget curves (empty: the newest finished ones) and score them from their predictions.
 
-    root: Record
-    config: dict[str, Any]
-    points: pd.DataFrame
-    incomplete: tuple[str, ...]
-
-
-def load_budget(run_id: str = "") -> Budget:
-    """Read finished or running budget curves (empty: the newest finished ones) and score them from their predictions."""
+    One point for each arm; ``share``: human labels, or texts left out, in per cent of the training texts.
+    """
     stored = read_root(run_id, "budget")
     by_arm: dict[str, list[Record]] = {arm: [] for arm in stored.config["arms"]}
     for run in stored.seeds():
@@ -54,7 +45,7 @@ def load_budget(run_id: str = "") -> Budget:
     by_name = points.set_index("arm")["macro_f1"]
     if {"gold", "llm"} <= set(by_name.index):
         points["closed"] = (points["macro_f1"] - by_name["llm"]) / (by_name["gold"] - by_name["llm"])
-    return Budget(stored.root, stored.config, points, incomplete)
+    return Points(stored.root, stored.config, points, incomplete)
 
 
 def _point(arm: str, found: Replicates, stored: Stored, others: dict[str, Replicates]) -> dict[str, Any]:
@@ -81,7 +72,7 @@ def _repaired(run: Record, stored: Stored, llm: Replicates | None) -> float:
     return float((said.reindex(human["example_id"]).to_numpy() != gold[human["example_id"]].to_numpy()).mean())
 
 
-def cells(budget: Budget) -> tuple[list[str], list[list[str]]]:
+def cells(budget: Points) -> tuple[list[str], list[list[str]]]:
     """The table's head and rows, x 100."""
     head = ["labels", "human", "accuracy", "macro-F1", "closed", "alpha_K", "unchanged", "repaired", "against random"]
     scaled = ["accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd", "closed", "krippendorff_alpha", "unchanged", "repaired"]
@@ -90,8 +81,8 @@ def cells(budget: Budget) -> tuple[list[str], list[list[str]]]:
         shown = row | {name: 100 * row[name] for name in scaled if name in row}
         against = "-"
         if not np.isnan(row.get("over_random", np.nan)):
-            against = " ".join(f"{100 * row[f'over_random{part}']:+.1f}" for part in ("", "_low", "_high"))
-            against = "{} [{}, {}]".format(*against.split())
+            apart, low, high = (f"{100 * row[f'over_random{part}']:+.1f}" for part in ("", "_low", "_high"))
+            against = f"{apart} [{low}, {high}]"
         rows.append(
             [
                 row["arm"], f"{row['share']:g} %", pair(shown, "accuracy"), pair(shown, "macro_f1"), number(shown.get("closed"), 0),
@@ -101,7 +92,7 @@ def cells(budget: Budget) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
-def verdict(budget: Budget) -> str:
+def verdict(budget: Points) -> str:
     """The sentence that names the cheapest source."""
     points = budget.points
     gold = points.loc[points["arm"] == "gold", "macro_f1"]
@@ -125,33 +116,20 @@ def png_figure(points: pd.DataFrame) -> bytes:
     """Both measures against the human share, a line for each source with a band of one standard deviation; readable without colour."""
     figure = matplotlib.figure.Figure(figsize=(9.0, 4.6), layout="constrained")
     lined = points[~points["arm_kind"].isin(["gold", "llm"])]
+    counts = lined["share"].value_counts()
     for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         for place, (kind, rows) in enumerate(lined.groupby("arm_kind", sort=False)):
-            mark, line, colour = look(place)
-            line_of = rows.sort_values("share")
-            share, mean, sd = line_of["share"], 100 * line_of[measure], 100 * line_of[f"{measure}_sd"].fillna(0.0)
-            axes.plot(share, mean, marker=mark, linestyle=line, color=colour, markersize=5, label=str(kind))
-            axes.fill_between(share, mean - sd, mean + sd, color=colour, alpha=0.1, linewidth=0)
+            draw_line(axes, place, str(kind), rows.sort_values("share"), "share", measure)
         for arm, style in (("gold", (0, (6, 2))), ("llm", (0, (1, 2)))):
             for value in 100 * points.loc[points["arm"] == arm, measure]:
                 axes.axhline(value, color="black", linewidth=0.9, linestyle=style, label=arm)
         axes.set_xscale("symlog", linthresh=1)
-        shares = sorted(set(lined["share"])) if len(lined) <= 80 else []
-        named = [share for share in shares if (lined["share"] == share).sum() > 1] or shares
-        axes.set_xticks(named, [f"{share:g}" for share in named])
-        axes.minorticks_off()
-        axes.set_xlabel("human labels, per cent of the training texts")
-        axes.set_ylabel(f"{words} x 100, mean ± sd over seeds")
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+        # budgets that were asked for are shared by sources; what the ensemble used is a point of its own
+        tidy(axes, sorted(counts.index[counts > 1]) or sorted(counts.index), "human labels, per cent of the training texts", words)
+    return png(figure)
 
 
-def notes(budget: Budget) -> list[str]:
+def notes(budget: Points) -> list[str]:
     """What stands below the table."""
     absent = {row["arm"]: row["absent"] for row in budget.points.to_dict("records")}
     lines = [verdict(budget), _NOTE, absent_note(budget.config, absent).strip()]

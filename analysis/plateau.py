@@ -7,27 +7,17 @@ python -m analysis.plateau --run_id RUN        terminal table, and CSV and PNG i
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.figure
 import pandas as pd
 
+from analysis.lines import MEASURES, draw_line, png, tidy
 from analysis.render import markdown, number, pair, plain, title
-from analysis.store import absent_note, annotator_rows, arm_row, log_report, main, read_root, replicates
+from analysis.store import Points, absent_note, annotator_rows, arm_row, log_report, main, read_root, replicates
 from project.tracking import Record
 
-MEASURES = (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
-_LOOKS: tuple[tuple[str, Any, str], ...] = (
-    ("o", "-", "#1f5a99"),
-    ("D", "--", "#b5530f"),
-    ("s", "-.", "#2f7d4f"),
-    ("^", ":", "#7a3b8f"),
-    ("v", (0, (5, 1)), "#555555"),
-    ("P", (0, (1, 1)), "#8a6d00"),
-)
 _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. n: training "
     "texts, each row's among the next one's and the same for all arms; an arm decides what to replace among these alone. The annotator's answers "
@@ -36,14 +26,10 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A curve as the store holds it. ``points``: one row for each arm and size, scores in [0, 1]; ``annotator``: one row a split."""
+class Curve(Points):
+    """A curve: one point for each arm and size. ``annotator``: one row a split."""
 
-    root: Record
-    config: dict[str, Any]
-    points: pd.DataFrame
     annotator: pd.DataFrame
-    incomplete: tuple[str, ...]
 
 
 def load_curve(run_id: str = "") -> Curve:
@@ -61,7 +47,7 @@ def load_curve(run_id: str = "") -> Curve:
             incomplete.append(f"{arm} n={size} ({n_found} of {wanted} seeds)")
         if found:
             rows.append({"n_examples": size, **arm_row(arm, found, test, stored.label_set)})
-    return Curve(stored.root, config, pd.DataFrame(rows), annotator_rows(stored), tuple(incomplete))
+    return Curve(stored.root, config, pd.DataFrame(rows), tuple(incomplete), annotator_rows(stored))
 
 
 def cells(curve: Curve, measure: str) -> tuple[list[str], list[list[str]]]:
@@ -84,37 +70,18 @@ def notes(curve: Curve) -> list[str]:
     return [*lines, *([f"INCOMPLETE: {', '.join(curve.incomplete)}."] if curve.incomplete else [])]
 
 
-def look(place: int) -> tuple[str, Any, str]:
-    """Marker, line style and colour of the line number ``place``; more lines than markers are other pairs of marker and line."""
-    mark, _, colour = _LOOKS[place % len(_LOOKS)]
-    return mark, _LOOKS[(place + place // len(_LOOKS)) % len(_LOOKS)][1], colour
-
-
 def png_figure(points: pd.DataFrame, annotator: pd.DataFrame, sizes: Sequence[int]) -> bytes:
     """Both measures against training size (logarithmic), a line for each arm with a band of one standard deviation; readable without colour."""
     figure = matplotlib.figure.Figure(figsize=(9.0, 4.2), layout="constrained")
     for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         for place, (arm, rows) in enumerate(points.groupby("arm", sort=False)):
-            mark, line, colour = look(place)
-            line_of = rows.sort_values("n_examples")
-            size, mean, sd = line_of["n_examples"], 100 * line_of[measure], 100 * line_of[f"{measure}_sd"].fillna(0.0)
-            axes.plot(size, mean, marker=mark, linestyle=line, color=colour, markersize=5, label=str(arm))
-            axes.fill_between(size, mean - sd, mean + sd, color=colour, alpha=0.13, linewidth=0)
+            draw_line(axes, place, str(arm), rows.sort_values("n_examples"), "n_examples", measure)
         for row in annotator.to_dict("records"):
             if row["split"] == "test":
                 axes.axhline(100 * row[measure], color="black", linewidth=0.8, linestyle=(0, (1, 3)), label="the LLM itself")
         axes.set_xscale("log")
-        axes.set_xticks(list(sizes), [str(size) for size in sizes])
-        axes.minorticks_off()
-        axes.set_xlabel("training texts (logarithmic)")
-        axes.set_ylabel(f"{words} x 100, mean ± sd over seeds")
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+        tidy(axes, list(sizes), "training texts (logarithmic)", words)
+    return png(figure)
 
 
 def publish(run_id: str, workspace: str) -> None:

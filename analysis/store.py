@@ -43,6 +43,16 @@ class Stored:
         return found
 
 
+@dataclass(frozen=True)
+class Points:
+    """A root run with what was scored below it: ``points``, one row each, scores in [0, 1]; ``incomplete``: what lacks seeds, by name."""
+
+    root: Record
+    config: dict[str, Any]
+    points: pd.DataFrame
+    incomplete: tuple[str, ...]
+
+
 def read_root(run_id: str, kind: str) -> Stored:
     """A finished or running root run of ``kind`` (empty ``run_id``: the newest finished one)."""
     root = read_run(run_id) if run_id else latest_root(kind)

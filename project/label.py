@@ -57,7 +57,7 @@ def label(arm: Arm, evidence: Evidence) -> pd.DataFrame:
     if arm.drops:  # but for the audit, which a human has labelled
         audited = choice.rows & np.asarray(choice.reasons == AUDIT)
         given = np.where(choice.rows & ~audited, np.array(None, dtype=object), given)
-        choice = choice._replace(rows=audited)
+        choice = choice._replace(rows=audited, inclusion=np.where(audited, choice.inclusion, 0.0))
     answered = choice.rows & ~pd.isna(evidence.answers)
     if evidence.human is None and not answered[choice.rows].all():
         absent = int((choice.rows & ~answered).sum())

@@ -199,3 +199,21 @@ def params(tiny_llm, tiny_encoder, store):
         return {**defaults, **{key: value for key, value in {**small, **changes}.items() if key in defaults}}
 
     return make
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tiny_llm):
+    """The text of every token of the tiny LLM."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
+    return [tokenizer.decode([token]) for token in range(len(tokenizer))]
+
+
+@pytest.fixture
+def serve():
+    """A function that starts servers with the OpenAI protocol and annotators for them."""
+    from tests.serving import serving
+
+    with serving() as open_both:
+        yield open_both

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.budget import Budget, load_budget, png_figure, verdict
+from analysis.budget import load_budget, png_figure, verdict
+from analysis.store import Points
 from entrypoints import budget
 from entrypoints.budget import impossible
 from project.arm import Arm
@@ -89,7 +90,7 @@ def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(pa
 
 def budget_of(rows):
     columns = ["arm", "arm_kind", "share", "macro_f1"]
-    return Budget(ROOT, {}, pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]), ())
+    return Points(ROOT, {}, pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]), ())
 
 
 GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
@@ -130,4 +131,4 @@ def test_the_figure_tells_sources_apart_without_colour(monkeypatch):
     assert png_figure(points).startswith(b"\x89PNG")
 
     lines = [line for line in drawn[0].axes[0].get_lines() if np.size(line.get_xdata()) == 3]
-    assert len({(str(line.get_marker()), str(line.get_linestyle())) for line in lines}) >= 6
+    assert len({(str(line.get_marker()), str(line.get_linestyle())) for line in lines}) == 8

@@ -15,11 +15,14 @@ from transformers import (
     MarianForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,
+    PLBartConfig,
+    PLBartForCausalLM,
     TrOCRConfig,
     TrOCRForCausalLM,
 )
 
-from project.annotators.exact import settle
+from project.annotators.exact import _SHARE, _sample, settle
+from project.annotators.packed import PackedModel
 from project.annotators.plain import PlainModel
 from project.annotators.transformers import TransformersAnnotator
 from project.annotators.trie import LabelTrie
@@ -32,6 +35,7 @@ DECODER: dict[str, Any] = {
     "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1, "forced_eos_token_id": None,
 }  # fmt: skip
 ROTARY: dict[str, Any] = {**SIZES, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
+COUNT_THEMSELVES = [(MarianForCausalLM, MarianConfig), (BartForCausalLM, BartConfig), (PLBartForCausalLM, PLBartConfig)]
 TRIE = LabelTrie([(5,), (6, 5), (6, 6), (7, 7), (7, 8)], "abcde", ())
 
 
@@ -55,7 +59,7 @@ def test_a_good_model_is_packed_and_padded(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("kind", "settings"), [(MarianForCausalLM, MarianConfig), (BartForCausalLM, BartConfig)])
+@pytest.mark.parametrize(("kind", "settings"), COUNT_THEMSELVES)
 def test_a_model_that_counts_its_positions_itself_is_not_packed_in_any_dtype(kind, settings, dtype):
     model = random_model(kind, settings(**DECODER), getattr(torch, dtype))
     before, plain = model.config._attn_implementation, PlainModel(model, 1024)
@@ -63,6 +67,23 @@ def test_a_model_that_counts_its_positions_itself_is_not_packed_in_any_dtype(kin
     assert settle(model, plain, dtype, split=True) is None
     assert plain.padded
     assert model.config._attn_implementation == before
+
+
+def packed_movement(model):
+    """By how much packing moves what is read, as a share of what another text changes; medians over the vocabulary."""
+    plain, packed = PlainModel(model, 1024), PackedModel(model, split=True)
+    prefix, one, _, behind = _sample(model.config.vocab_size)
+    alone = torch.cat([plain.logs([[*prefix, *text]]) for text in (one, behind)])
+    found = packed.logs(prefix, [one, behind], LabelTrie([(5,), (6,)], "ab", ()))[:, 0]
+    return float((found - alone).abs().median() / (alone[0] - alone[1]).abs().median())
+
+
+def test_the_gate_stands_between_rounding_and_errors_of_reading():
+    deep = TransformersAnnotator(AnnotateConfig(annotator_dtype="bfloat16")).model
+    wrong = [random_model(kind, settings(**DECODER), torch.bfloat16) for kind, settings in COUNT_THEMSELVES]
+
+    assert packed_movement(deep) < _SHARE / 2
+    assert min(map(packed_movement, wrong)) > 1.5 * _SHARE
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

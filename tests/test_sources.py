@@ -62,6 +62,8 @@ def test_every_arm_makes_labels_and_keeps_its_budget(world):
             assert n == (audit_size if arm.drops else 40), arm.name
             assert len(table) == (160 + audit_size if arm.drops else 40 if arm.kind == "human_only" else N), arm.name
         assert table["inclusion_probability"].between(0, 1).all(), arm.name
+        if arm.drops:  # nobody is asked but in an audit
+            assert (table["inclusion_probability"] > 0).sum() == n, arm.name
         assert set(table.loc[table["source"] == "gold", "label"]) <= set(LABELS)
     assert len({arm.name for arm in arms(wanted, 3)}) == len(ARM_KINDS)
 
