@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.paper import paper_row
 from analysis.render import describe, html_page, png_figure, terminal_table
-from analysis.store import annotator_rows, arm_row, log_report, main, read_root, replicates
+from analysis.store import SPENT, annotator_rows, arm_row, log_report, main, read_root, replicates
 from analysis.variance import PARTS, variance_rows, variance_text
 from project.tracking import Record
 
@@ -69,7 +69,7 @@ def table(experiment: Experiment) -> pd.DataFrame:
         if paper:
             who = f", {paper.annotator}" if paper.annotator else ""
             rows.append({"labels": f"  paper{who}", "kind": "paper", **paper._asdict()})
-    columns = ["labels", "kind", "n", "n_seeds", "human_labels", *scaled, "absent"]
+    columns = ["labels", "kind", "n", "n_seeds", "human_labels", *SPENT, *scaled, "absent"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -82,7 +82,7 @@ def publish(run_id: str, workspace: str) -> None:
     if variance:
         files["variance.csv"] = experiment.variance.to_csv(index=False, float_format="%.6g").encode()
     files["report.html"] = html_page(experiment.root, config, shown, figure, experiment.incomplete, variance).encode()
-    names = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged", "human_share")
+    names = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged", "human_share", "human_labels", *SPENT)
     metrics = {f"{row['arm']}.{name}": row[name] for row in experiment.arms.to_dict("records") for name in names}
     for row in experiment.variance.to_dict("records"):
         metrics |= {f"{row['arm']}.{row['measure']}.variance_{part}": row[part] for part in PARTS}

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 import pandas as pd
 
 from analysis.lines import MEASURES, draw_line, png, tidy
 from analysis.render import markdown, number, pair, plain, title
-from analysis.store import Points, Replicates, Stored, absent_note, arm_row, log_report, main, read_root, replicates
+from analysis.store import SPENT, Points, Replicates, Stored, absent_note, arm_row, log_report, main, priced, read_root, replicates
 from project.stats.bootstrap import macro_f1_difference
 from project.tables import codes
 from project.tracking import Record, read_table
@@ -27,6 +28,7 @@ _NOTE = (
     "bootstrap over test examples and seeds; the intervals are of single comparisons. The annotator is asked nothing anew: all sources share its "
     "answers."
 )
+_COST = " cost: of the human labels, the LLM's answers whoever paid for them, and one training, at the prices given; what each took is in budget.csv."
 
 
 def load_budget(run_id: str = "") -> Points:
@@ -74,7 +76,8 @@ def _repaired(run: Record, stored: Stored, llm: Replicates | None) -> float:
 
 def cells(budget: Points) -> tuple[list[str], list[list[str]]]:
     """The table's head and rows, x 100."""
-    head = ["labels", "human", "accuracy", "macro-F1", "closed", "alpha_K", "unchanged", "repaired", "against random"]
+    money = priced(budget.config)
+    head = ["labels", "human", *(["cost"] if money else []), "accuracy", "macro-F1", "closed", "alpha_K", "unchanged", "repaired", "against random"]
     scaled = ["accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd", "closed", "krippendorff_alpha", "unchanged", "repaired"]
     rows = []
     for row in budget.points.to_dict("records"):
@@ -85,7 +88,8 @@ def cells(budget: Points) -> tuple[list[str], list[list[str]]]:
             against = f"{apart} [{low}, {high}]"
         rows.append(
             [
-                row["arm"], f"{row['share']:g} %", pair(shown, "accuracy"), pair(shown, "macro_f1"), number(shown.get("closed"), 0),
+                row["arm"], f"{row['share']:g} %", *([f"{row['cost']:.4g}"] if money else []),
+                pair(shown, "accuracy"), pair(shown, "macro_f1"), number(shown.get("closed"), 0),
                 number(shown["krippendorff_alpha"]), number(shown["unchanged"]), number(shown["repaired"], 0), against,
             ]
         )  # fmt: skip
@@ -112,17 +116,21 @@ def verdict(budget: Points) -> str:
     return f"{aim} is reached first by {best['arm']}, with {best['share']:g} % human labels{rival}. Means over seeds, without regard to their spread."
 
 
-def png_figure(points: pd.DataFrame) -> bytes:
-    """Both measures against the human share, a line for each source with a band of one standard deviation; readable without colour."""
+def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:
+    """Both measures against the human share or the ``cost``, a line for each source in a band of one standard deviation; readable without colour."""
     figure = matplotlib.figure.Figure(figsize=(9.0, 4.6), layout="constrained")
     lined = points[~points["arm_kind"].isin(["gold", "llm"])]
     counts = lined["share"].value_counts()
     for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         for place, (kind, rows) in enumerate(lined.groupby("arm_kind", sort=False)):
-            draw_line(axes, place, str(kind), rows.sort_values("share"), "share", measure)
+            draw_line(axes, place, str(kind), rows.sort_values(across), across, measure)
         for arm, style in (("gold", (0, (6, 2))), ("llm", (0, (1, 2)))):
             for value in 100 * points.loc[points["arm"] == arm, measure]:
                 axes.axhline(value, color="black", linewidth=0.9, linestyle=style, label=arm)
+        if across == "cost":
+            tidy(axes, [], "cost of labels and one training, in the unit of the prices", words)
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6))
+            continue
         axes.set_xscale("symlog", linthresh=1)
         # budgets that were asked for are shared by sources; what the ensemble used is a point of its own
         tidy(axes, sorted(counts.index[counts > 1]) or sorted(counts.index), "human labels, per cent of the training texts", words)
@@ -132,7 +140,7 @@ def png_figure(points: pd.DataFrame) -> bytes:
 def notes(budget: Points) -> list[str]:
     """What stands below the table."""
     absent = {row["arm"]: row["absent"] for row in budget.points.to_dict("records")}
-    lines = [verdict(budget), _NOTE, absent_note(budget.config, absent).strip()]
+    lines = [verdict(budget), _NOTE + (_COST if priced(budget.config) else ""), absent_note(budget.config, absent).strip()]
     return [line for line in [*lines, f"INCOMPLETE: {', '.join(budget.incomplete)}." if budget.incomplete else ""] if line]
 
 
@@ -142,7 +150,9 @@ def publish(run_id: str, workspace: str) -> None:
     head, rows = cells(budget)
     points = budget.points.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
     files = {"budget.csv": points.to_csv(index=False, float_format="%.6g").encode(), "budget.png": png_figure(budget.points)}
-    names: Sequence[str] = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged")
+    if priced(budget.config):
+        files = {"budget_cost.png": png_figure(budget.points, "cost"), **files}
+    names: Sequence[str] = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged", "human_labels", *SPENT)
     metrics = {f"{row['arm']}.{name}": row[name] for row in points.to_dict("records") for name in names}
     lines = notes(budget)
     description = f"**{title(budget.config)}**\n\n{markdown(head, rows)}\n\n" + "\n\n".join(lines)

@@ -14,9 +14,13 @@ import matplotlib.figure
 import pandas as pd
 
 from analysis.paper import CITATION
-from analysis.store import absent_note
+from analysis.store import SPENT, absent_note
 from project.tracking import Record
 
+SPENDING_NOTE = (
+    "Of the training labels of an arm, whoever paid for them and when: labels by a human, requests to the LLM, the tokens of all requests, seconds "
+    "of annotation; seconds of one training, mean over the seeds; cost at the prices given, of the labels and one training."
+)
 _REPLICATES = {
     "training": ("seeds", "seed", ""),
     "pipeline": (
@@ -57,6 +61,16 @@ def pair(row: Mapping[str, Any], name: str) -> str:
 
 def _human(row: Mapping[str, Any]) -> str:
     return "-" if math.isnan(row["human_labels"]) else f"{int(row['human_labels'])} ({number(row['human_share'], 0)} %)"
+
+
+def spending_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what every arm has taken."""
+    head = ["labels", "human labels", "LLM calls", "prompt tokens", "generated", "s to annotate", "s to train", "cost"]
+    digits = (0, 0, 0, 0, 0, 1, 4)
+    return head, [
+        [str(row["labels"]), *(number(row[name], n) for name, n in zip(("human_labels", *SPENT), digits, strict=True))]
+        for row in shown[shown["kind"] == "arm"].to_dict("records")
+    ]  # fmt: skip
 
 
 def _cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -217,6 +231,9 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
 <figcaption>Every dot is one seed. The further the dots of an arm lie apart, the less a single training run can be trusted.</figcaption></figure>
 <h2>Recall of each class</h2>
 {_html_table(["labels", *(name.removeprefix("recall.") for name in recalls)], recall_rows, list(ours["kind"]))}
+<h2>What it took</h2>
+{_html_table(*spending_cells(shown), ["arm"] * int((shown["kind"] == "arm").sum()))}
+<p class="note">{html.escape(SPENDING_NOTE)}</p>
 <h2>How it was made</h2>
 <dl>{"".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(str(value))}</dd>" for key, value in facts.items())}</dl>
 </body></html>

@@ -18,6 +18,9 @@ from project.stats.scores import Scores, confusion, score_answers, scores, sprea
 from project.tables import check, codes, write_atomically
 from project.tracking import ABSENT, KIND, Record, Tracker, children, latest_root, read_json, read_run, read_table
 
+SPENT = ("llm_calls", "prompt_tokens", "generated_tokens", "annotation_seconds", "train_seconds", "cost")
+"""Metrics of a seed beside ``human_labels``: what its labels and its training have taken."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -98,10 +101,20 @@ def arm_row(arm: str, found: Replicates, test: pd.DataFrame, label_set: Sequence
         "human_labels": int(first.metrics["human_labels"]), "human_share": first.metrics["human_share"],
         "accuracy": accuracy.mean, "accuracy_sd": accuracy.sd, "macro_f1": macro_f1.mean, "macro_f1_sd": macro_f1.sd,
         "krippendorff_alpha": krippendorff_alpha(label_counts(found.predicted, n_classes)), "unchanged": unchanged(found.predicted),
-        **{f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)},
+        **{f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}, **spending(found.runs),
         "accuracy_by_seed": [one.accuracy for one in each], "macro_f1_by_seed": [one.macro_f1 for one in each],
         "absent": first.tags.get(ABSENT, ""),
     }  # fmt: skip
+
+
+def spending(runs: Sequence[Record]) -> dict[str, float]:
+    """What an arm has taken (``SPENT``): its labels, and the mean over its runs of a training's seconds and the cost of both; nan where unknown."""
+    return {name: float(np.mean([run.metrics.get(name, np.nan) for run in runs])) for name in SPENT}
+
+
+def priced(config: Mapping[str, Any]) -> bool:
+    """Whether the experiment was given any price."""
+    return any(value for name, value in config["config"]["spend"].items() if name.startswith("price_"))
 
 
 def annotator_rows(stored: Stored) -> pd.DataFrame:

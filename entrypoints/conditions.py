@@ -13,7 +13,8 @@ from project.arm import Arm
 from project.choice import Evidence
 from project.config import ExperimentConfig, FinetuneConfig, LabelConfig
 from project.errors import AssayError
-from project.label import label
+from project.label import human_share, label
+from project.spend import Spent, spent
 from project.tables import Floats
 from project.task import Task
 
@@ -25,7 +26,8 @@ class Condition:
     ``examples``: the training examples (rows of an examples table, in the order of the split), ``labels`` a labels table of them, without
     those that have no label; ``validation``: labels that pick the epoch. ``draw``: whose labels they are, where they are one draw's.
     Seed s is the arm's replicate ``first_replicate + s``. ``evaluated``: the split that is predicted, test or validation. ``params``: what else
-    stands on every seed's run; ``name`` tells the labels of one experiment apart, ``setting`` the recipes.
+    stands on every seed's run; ``name`` tells the labels of one experiment apart, ``setting`` the recipes. ``answers``: the annotations tables that
+    the labels were made from.
     """
 
     arm: Arm
@@ -40,11 +42,17 @@ class Condition:
     evaluated: str = "test"
     params: Mapping[str, object] = field(default_factory=dict)
     setting: str = ""
+    answers: Sequence[pd.DataFrame] = ()
 
     @property
     def title(self) -> str:
         """What a person reads of the condition: its labels and, where there are several, its recipe."""
         return f"{self.name} {self.setting}".strip()
+
+    @property
+    def spent(self) -> Spent:
+        """What the training labels have taken, whoever paid; those that pick the epoch cost a human the same under every arm."""
+        return spent(self.answers, human_share(self.labels)[0])
 
     def absent(self, label_set: Sequence[str]) -> list[str]:
         """The classes without a training label."""
@@ -78,13 +86,16 @@ def condition(arm: Arm, task: Task, drawn: Drawn, config: ExperimentConfig, *, e
     stays what it said. ``draw``: the one that an arm follows which follows one draw.
     """
     train, validation = task.split("train") if examples is None else examples, task.split("validation")
-    labels = label(arm, drawn.evidence(train, drawn.train, draw, task, config.label))
+    evidence = drawn.evidence(train, drawn.train, draw, task, config.label)
+    labels, answers = label(arm, evidence), list(evidence.draws[: arm.draws])
     if config.finetune.validation_labels == "arm":
-        held = label(arm, drawn.evidence(validation, drawn.validation, draw, task, config.label))
+        held_evidence = drawn.evidence(validation, drawn.validation, draw, task, config.label)
+        held = label(arm, held_evidence)
+        answers += held_evidence.draws[: arm.draws]
     else:
         held = validation.rename(columns={"gold_label": "label"})
     recipe = dataclasses.replace(config.finetune, targets="soft") if arm.kind == "soft" else config.finetune
-    return Condition(arm, arm.name, train, labels, held, recipe, range(config.finetune.seeds), draw if arm.one_draw else None)
+    return Condition(arm, arm.name, train, labels, held, recipe, range(config.finetune.seeds), draw if arm.one_draw else None, answers=answers)
 
 
 def _of(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:

@@ -180,10 +180,10 @@ def _log_seed(
 ) -> str:  # fmt: skip
     """Log one seed's run; returns its id."""
     score = evaluate(result.predictions, task.split(one.evaluated), task.label_set)
-    n_human, share = human_share(one.labels)
+    share, spent = human_share(one.labels)[1], one.spent
     metrics = {
-        **{f"{one.evaluated}.{name}": value for name, value in score.items()}, "human_labels": n_human, "human_share": share,
-        "best_epoch": best_epoch(result.history), "train_seconds": result.seconds,
+        **{f"{one.evaluated}.{name}": value for name, value in score.items()}, "human_share": share, **spent._asdict(),
+        "best_epoch": best_epoch(result.history), "train_seconds": result.seconds, "cost": spent.cost(config.spend, result.seconds),
         "best_validation_macro_f1": best_macro_f1(result.history),
     }  # fmt: skip
     absent = one.absent(task.label_set)
@@ -198,7 +198,7 @@ def _log_seed(
             Child(
                 f"{one.title} seed {job.seed:02d}", "seed", job.digest,
                 _params(encoder, task, one, job.seed, result.batching, config), metrics, files,
-                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({n_human} by a human), seed {job.seed}: "
+                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {job.seed}: "
                 f"{one.evaluated} accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
                 tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
                 history=[_epoch_metrics(epoch) for epoch in result.history],

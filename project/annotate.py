@@ -146,6 +146,8 @@ def _complete(annotator: Annotator, draw: _Draw, examples: pd.DataFrame, label_s
     raw.insert(0, "example_id", examples["example_id"].to_numpy(dtype=object))
     raw.insert(1, "draw", draw.prompt.draw)
     raw["example_id"] = raw["example_id"].astype("str")
+    for column in ("requests", "generated_tokens"):  # answers of earlier versions do not say
+        raw[column] = (raw[column] if column in raw else pd.Series(1, index=raw.index)).fillna(1).astype("int64")
     table = calibrate(raw, label_set, str(config.calibration), prior)
     del raw
     if config.repeats:
@@ -179,7 +181,7 @@ def calibrate(raw: pd.DataFrame, label_set: Sequence[str], calibration: str, log
             )
         values[answered] = divide_by_prior(values[answered], prior)
         labels[answered] = names[values[answered].argmax(axis=1)]
-    kept = raw.drop(columns=["seconds", "answer"])
+    kept = raw.drop(columns=["answer"])
     return with_class_columns(kept.assign(label=pd.Series(labels, index=raw.index, dtype="str")), values, label_set)
 
 
@@ -219,13 +221,15 @@ def _uniform(names: Sequence[str], n: int) -> npt.NDArray[np.float64]:
 
 
 def raw_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """The raw answers that an annotations table was made of, as they stand on disk; what they took is not known any more."""
+    """The raw answers that an annotations table was made of, as they stand on disk."""
     values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
     known = ~np.isnan(values).all(axis=1)
     answer = np.where(known, np.where(np.isnan(values), -np.inf, values).argmax(axis=1), codes(table["label"], label_set))
     columns = [KEY, "label_mass", "log_bound", "truncated", "prompt_tokens", "error"]
+    columns += [name for name in ("requests", "generated_tokens", "seconds") if name in table]
     columns += [RAW_LOG_PROBABILITY + label for label in label_set]
     if SAMPLING in table:  # repeats that were drawn from a distribution are no answers
         table = table.assign(repeats=table["repeats"].where(table[SAMPLING].notna(), None))
         columns += ["repeats", SAMPLING]
-    return table[columns].assign(answer=answer.astype(np.int32), seconds=0.0).drop_duplicates(KEY)
+    seconds = table.get("seconds", 0.0)  # runs of earlier versions do not say
+    return table[columns].assign(answer=answer.astype(np.int32), seconds=seconds).drop_duplicates(KEY)

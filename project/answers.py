@@ -93,7 +93,8 @@ def answers_table(item_keys: Sequence[str], answers: Answers, label_set: Sequenc
     n = len(item_keys)
     columns: dict[str, object] = {
         KEY: list(item_keys), "answer": answers.label.astype(np.int32), "label_mass": answers.label_mass, "log_bound": answers.log_bound,
-        "truncated": answers.truncated, "prompt_tokens": answers.prompt_tokens, "seconds": seconds / n,
+        "truncated": answers.truncated, "prompt_tokens": answers.prompt_tokens, "requests": answers.requests,
+        "generated_tokens": answers.generated, "seconds": seconds / n,
         "error": pd.Series(list(answers.error), dtype="str"),
     }  # fmt: skip
     if answers.repeats is not None:

@@ -18,26 +18,29 @@ from project.tables import Codes, Floats, class_columns, codes
 
 Mask = npt.NDArray[np.bool_]
 LEAST = 20  # labels of an audit: from fewer nothing is learned
-NEIGHBOURS, COMPONENTS, FOLDS = 10, 16, 5
+NEIGHBOURS, FOLDS = 10, 5
+TRUST = 3.0  # by how much larger the classifier's odds stand among the features, so that a ridge holds them back less than the others
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strengths of the ridge that are tried
 
 
-def features(draws: Sequence[pd.DataFrame], label_set: Sequence[str], embeddings: Floats) -> Floats:
+def features(draws: Sequence[pd.DataFrame], label_set: Sequence[str], embeddings: Floats, seed: int) -> Floats:
     """What is known of every label of the first draw, standardised, ``(n, n_features)``.
 
-    The class it is, the log probability of every class, their entropy, the label mass, how much the draws disagree, the share of the nearest texts
-    with another label, and the leading principal components of the ``embeddings`` ``(n, size)``, which have length 1.
+    The class it is, the log probability of every class, their entropy, the label mass, how much the draws disagree, and what the ``embeddings``
+    ``(n, size)``, of length 1, say through all other labels: the share of the nearest texts with another label, and the log odds that
+    :func:`unconfident` gives against the label. The embeddings themselves are no features: a small audit cannot weigh them (EXPERIMENTS.md).
     """
     first, given = draws[0], codes(draws[0]["label"], label_set)
     votes = label_counts(np.stack([codes(table["label"], label_set) for table in draws]), len(label_set))
     logs = class_columns(first, label_set)
     logs = np.where(np.isnan(logs).all(axis=1, keepdims=True), 0.0, np.maximum(np.nan_to_num(logs, nan=-10.0), -10.0))
-    centred = embeddings - embeddings.mean(axis=0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    against = np.clip(unconfident(given, embeddings, len(label_set), seed), 1e-3, 1 - 1e-3)
     single = [conditional_entropy_bits(logs), np.nan_to_num(first["label_mass"]), count_entropy_bits(votes), other_neighbours(given, embeddings)]
-    values = np.concatenate([np.eye(len(label_set) + 1)[given][:, :-1], logs, np.stack(single, axis=1), centred @ directions[:COMPONENTS].T], axis=1)
+    values = np.concatenate([np.eye(len(label_set) + 1)[given][:, :-1], logs, np.stack([*single, np.log(against / (1 - against))], axis=1)], axis=1)
     spread = values.std(axis=0)
-    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
+    standard = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    standard[:, -1] *= TRUST
+    return np.asarray(standard)
 
 
 def other_neighbours(given: Codes, embeddings: Floats) -> Floats:

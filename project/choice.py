@@ -138,8 +138,9 @@ def _doubt(arm: Arm, evidence: Evidence, audited: Mask) -> Floats | None:
     """Probability that each label of the first draw is wrong, learned from those at ``audited``; 1 where there is no answer."""
     first = evidence.draws[0]
     known = audited & ~pd.isna(evidence.answers) & first["label"].notna().to_numpy()
-    values = audit.features(evidence.draws[: arm.draws], evidence.label_set, evidence.embeddings)
-    found = audit.error_probabilities(values, known, first["label"].to_numpy(dtype=object) != evidence.answers, evidence.config.tie_seed)
+    seed = evidence.config.tie_seed
+    values = audit.features(evidence.draws[: arm.draws], evidence.label_set, evidence.embeddings, seed)
+    found = audit.error_probabilities(values, known, first["label"].to_numpy(dtype=object) != evidence.answers, seed)
     return None if found is None else np.where(first["label"].notna(), found, 1.0)
 
 

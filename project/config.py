@@ -154,7 +154,8 @@ class SpendConfig(Stage):
     dry_run: bool = parameter(False, "show one full prompt, tokens, requests, estimated time and price of every draw, and stop")
     price_input: float = parameter(0.0, "price of a million prompt tokens", at_least=0)
     price_output: float = parameter(0.0, "price of a million generated tokens", at_least=0)
-    price_hour: float = parameter(0.0, "price of this machine for an hour", at_least=0)
+    price_hour: float = parameter(0.0, "price of this machine, its GPUs included, for an hour", at_least=0)
+    price_label: float = parameter(0.0, "price of one label that a human gives", at_least=0)
     max_cost: float | None = parameter(None, "stop when annotation has cost this much in this run, all answers kept; auto: no limit", above=0)
     max_minutes: float | None = parameter(None, "stop when annotation has taken this long in this run, all answers kept; auto: no limit", above=0)
 
@@ -180,7 +181,7 @@ class LabelConfig(Stage):
         "disagree, as in the paper", at_least=0, at_most=100,
     )  # fmt: skip
     audit_share: float = parameter(
-        50.0, "per cent of a human's labels that are drawn at random, to learn from, in the arm learned", at_least=1, at_most=100
+        20.0, "per cent of a human's labels that are drawn at random, to learn from, in the arm learned", at_least=1, at_most=100
     )
     soft_labels: str = parameter(
         "draw", "the distribution that the arm soft learns: of one draw, with a temperature calibrated on replace_share per cent of human labels, "

@@ -1,10 +1,14 @@
-"""What annotation costs: prices, and a meter that stops it at a limit."""
+"""What labels cost: prices, what a set of labels has taken, and a meter that stops annotation at a limit."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pandas as pd
 
 from project.config import SpendConfig
 from project.errors import Stopped
@@ -13,6 +17,34 @@ from project.errors import Stopped
 def price(config: SpendConfig, *, prompt_tokens: float, generated_tokens: float, seconds: float) -> float:
     """Price of so many tokens and seconds of this machine, in the unit the prices are given in."""
     return (prompt_tokens * config.price_input + generated_tokens * config.price_output) / 1e6 + seconds / 3600 * config.price_hour
+
+
+class Spent(NamedTuple):
+    """What labels have taken, whenever it was paid: labels of a human, answers of the LLM, the tokens of all requests, seconds of annotation."""
+
+    human_labels: int
+    llm_calls: int
+    prompt_tokens: int
+    generated_tokens: int
+    annotation_seconds: float
+
+    def cost(self, config: SpendConfig, seconds: float = 0.0) -> float:
+        """Price of it, with ``seconds`` more of this machine."""
+        machine = self.annotation_seconds + seconds
+        labels = self.human_labels * config.price_label
+        return labels + price(config, prompt_tokens=self.prompt_tokens, generated_tokens=self.generated_tokens, seconds=machine)
+
+
+def spent(draws: Sequence[pd.DataFrame], human_labels: int) -> Spent:
+    """What annotations tables, those of the draws that labels were made from, and so many labels of a human have taken.
+
+    Texts that stand twice were asked about once, and count once.
+    """
+    asked = [table.drop_duplicates("answer_key") if "answer_key" in table else table for table in draws]
+    requests = sum(int(table["requests"].sum()) for table in asked)
+    prompts = sum(int((table["prompt_tokens"] * table["requests"]).sum()) for table in asked)
+    generated = sum(int(table["generated_tokens"].sum()) for table in asked)
+    return Spent(human_labels, requests, prompts, generated, float(sum(table["seconds"].sum() for table in asked)))
 
 
 @dataclass

@@ -150,10 +150,10 @@ def test_the_oracle_repairs_every_wrong_label_first(world):
     assert (table["label"] == examples["gold_label"]).all()
 
 
-def test_what_is_learned_from_an_audit_finds_more_wrong_labels_than_entropy_and_the_audit_is_part_of_the_budget(world):
+def test_what_is_learned_from_an_audit_finds_more_wrong_labels_than_chance_and_the_audit_is_part_of_the_budget(world):
     examples, draws, _ = world
     is_wrong = (draws[0]["label"] != examples["gold_label"]).to_numpy()
-    learned, entropy, random = (choose(Arm(kind, 30.0), evidence(world)) for kind in ("learned", "entropy", "random"))
+    learned, entropy, random = (choose(Arm(kind, 30.0), evidence(world, audit_share=50.0)) for kind in ("learned", "entropy", "random"))
 
     assert learned.rows.sum() == entropy.rows.sum() == 60
     audited = learned.reasons == "audit"
@@ -163,6 +163,7 @@ def test_what_is_learned_from_an_audit_finds_more_wrong_labels_than_entropy_and_
     rest = learned.rows & ~audited
     assert is_wrong[rest].mean() > 2 * is_wrong[~audited].mean()
     assert (is_wrong & learned.rows).sum() > (is_wrong & random.rows).sum()
+    assert (choose(Arm("learned", 60.0), evidence(world)).reasons == "audit").sum() == 24  # a fifth of 120 unless asked otherwise
 
 
 def test_audited_labels_are_judged_by_a_model_that_has_not_seen_them():

@@ -83,7 +83,7 @@ class RecordedAnnotator:
         label[torn] = -1
         reasons = [_ABSENT if gone else _TORN if both else why for gone, both, why in zip(absent, torn, error, strict=True)]
         zeros = np.zeros(n, dtype=np.int64)
-        return Answers(values, label, mass, mass.copy(), zeros.astype(bool), zeros, reasons)
+        return Answers(values, label, mass, mass.copy(), zeros.astype(bool), zeros, reasons, generated=0)
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotators.Annotator`."""
