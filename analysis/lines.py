@@ -44,10 +44,11 @@ def tidy(axes: Any, ticks: Sequence[float], across: str, words: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def png(figure: matplotlib.figure.Figure) -> bytes:
-    """The figure as a PNG, with one legend for all of its axes above them."""
+def png(figure: matplotlib.figure.Figure, *, legend: bool = True) -> bytes:
+    """The figure as a PNG, with one legend for all of its axes above them, or as it is."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
+    if legend:
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, metadata={"Software": None})
+    figure.savefig(buffer, dpi=110, metadata={"Software": None}, bbox_inches=None if legend else "tight")
     return buffer.getvalue()

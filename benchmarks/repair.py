@@ -83,8 +83,8 @@ def report(found: list[Found], wrong: float, n: int, title: str) -> str:
              number(100 * np.mean(shares) * spent / (wrong * n), 0)]
         )  # fmt: skip
     notes = [
-        f"{n} texts, {100 * wrong:.1f} % of the LLM's labels wrong. repaired: of 100 human labels, those that replaced a wrong one. times random: the "
-        "same over the share of wrong labels. of all: per cent of all wrong labels. In brackets the middle 95 % of the draws."
+        f"{n} texts, {100 * wrong:.1f} % of the LLM's labels wrong. repaired: of 100 human labels, those that replaced a wrong one. times random: "
+        "the same over the share of wrong labels. of all: per cent of all wrong labels. In brackets the middle 95 % of the draws."
     ]
     return plain(title, ["source", "human labels", "repaired", "times random", "of all"], rows, notes)
 

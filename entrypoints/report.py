@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis import arms, budget, plateau, search
+from analysis import arms, budget, plateau, search, sweep
 from entrypoints.command import main
 from project.designs import ReportConfig
 from project.parameters import parse
 from project.tracking import KIND, read_run
 
 STAGES = (ReportConfig,)
-PUBLISH = {"curve": plateau.publish, "grid": search.publish, "budget": budget.publish}
+PUBLISH = {"curve": plateau.publish, "grid": search.publish, "budget": budget.publish, "sweep": sweep.publish}
 
 
 def report(params: Mapping[str, str]) -> None:
-    """The report of one experiment, learning curve or grid search."""
+    """The report of one root run, whatever its kind."""
     config = parse(ReportConfig, params)
     kind = read_run(config.run_id).tags.get(KIND, "") if config.run_id else ""
     PUBLISH.get(kind, arms.publish)(config.run_id, config.workspace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,13 +32,14 @@ from project.tracking import ABSENT, Child, Tracker
 _NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds", "log_model")
 
 
-class _Seed(NamedTuple):
-    """A seed that is trained, and its run."""
+class Trained(NamedTuple):
+    """A seed that is trained, its run, and its ``scores`` on the split that it predicts, in [0, 1]."""
 
     run_id: str
     condition: Condition
     job: Job
     result: SeedResult
+    scores: Mapping[str, float]
 
 
 class Trainer:
@@ -51,7 +52,7 @@ class Trainer:
         self._tokens = encoder.tokens(texts, Path(config.host.workspace) / "tokens")
         self._said: set[str] = set()
 
-    def train(self, conditions: Sequence[Condition]) -> None:
+    def train(self, conditions: Sequence[Condition]) -> list[Trained]:
         """Every condition x seed, several at once; each is logged as a run when it is done."""
         for split in ("train", "validation", *sorted({one.evaluated for one in conditions})):
             if cut := self._tokens.cut(self._places[split]):
@@ -59,7 +60,7 @@ class Trainer:
                 self._say(f"{texts} are longer than {self._encoder.max_length} tokens and were cut at the end.")
         self._say_what_is_missing(conditions)
         jobs, condition_of = [], {}
-        done: dict[object, list[_Seed]] = {}
+        done: dict[object, list[Trained]] = {}
         failed: Incomplete | None = None
         for one in conditions:
             made = self._jobs(one)
@@ -79,19 +80,21 @@ class Trainer:
                 try:
                     for job, result in results:
                         one = condition_of[id(job)]
-                        run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, self._config)
-                        done.setdefault((one.arm.name, one.setting, len(one.examples)), []).append(_Seed(run_id, one, job, result))
+                        scores = evaluate(result.predictions, self._task.split(one.evaluated), self._task.label_set)
+                        run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, scores, self._config)
+                        done.setdefault((one.arm.name, one.setting, len(one.examples)), []).append(Trained(run_id, one, job, result, scores))
                 except Incomplete as error:  # seeds that failed take nothing from the others
                     failed = error
         for seeds in done.values():
             self._log_models(seeds)
         if failed:
             raise failed
+        return [seed for seeds in done.values() for seed in seeds]
 
-    def _log_models(self, done: Sequence[_Seed]) -> None:
+    def _log_models(self, done: Sequence[Trained]) -> None:
         """The weights that ``log_model`` asks for: of all of them, or of the one with the best validation macro-F1 (ties: the first)."""
         best = sorted(done, key=lambda seed: (-best_macro_f1(seed.result.history), seed.condition.first_replicate + seed.job.seed))
-        for run_id, one, job, result in best if self._config.finetune.log_model == "all" else best[:1]:
+        for run_id, one, job, result, _ in best if self._config.finetune.log_model == "all" else best[:1]:
             if job.keep_model:
                 about = f"{self._encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title}, task {self._task.name}, seed {job.seed}."
                 say(f"fine-tune: logging the weights of {one.title}, seed {job.seed:02d}.")
@@ -176,13 +179,13 @@ def _labelled(places: Codes, examples: pd.DataFrame, labels: pd.DataFrame) -> tu
 
 
 def _log_seed(
-    tracker: Tracker, encoder: Encoder, task: Task, one: Condition, job: Job, result: SeedResult, config: ExperimentConfig
+    tracker: Tracker, encoder: Encoder, task: Task, one: Condition, job: Job, result: SeedResult, scores: Mapping[str, float],
+    config: ExperimentConfig,
 ) -> str:  # fmt: skip
     """Log one seed's run; returns its id."""
-    score = evaluate(result.predictions, task.split(one.evaluated), task.label_set)
     share, spent = human_share(one.labels)[1], one.spent
     metrics = {
-        **{f"{one.evaluated}.{name}": value for name, value in score.items()}, "human_share": share, **spent._asdict(),
+        **{f"{one.evaluated}.{name}": value for name, value in scores.items()}, "human_share": share, **spent._asdict(),
         "best_epoch": best_epoch(result.history), "train_seconds": result.seconds, "cost": spent.cost(config.spend, result.seconds),
         "best_validation_macro_f1": best_macro_f1(result.history),
     }  # fmt: skip
@@ -199,7 +202,7 @@ def _log_seed(
                 f"{one.title} seed {job.seed:02d}", "seed", job.digest,
                 _params(encoder, task, one, job.seed, result.batching, config), metrics, files,
                 f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {job.seed}: "
-                f"{one.evaluated} accuracy {score['accuracy']:.3f}, macro-F1 {score['macro_f1']:.3f}.",
+                f"{one.evaluated} accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}.",
                 tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
                 history=[_epoch_metrics(epoch) for epoch in result.history],
                 inputs=[

@@ -45,12 +45,12 @@ class Study:
     def annotate(self, tracker: Tracker) -> Drawn:
         """One pass over every split of ``splits``, each draw a run; then the annotator's memory is free for the encoder."""
         if self.asked is None:
-            return Drawn(embed=self._embed, human=self.human)
+            return Drawn(embed=self.embed, human=self.human)
         made = {split: annotate_split(tracker, self.asked, self.task, split, n, self.config) for split, n in self.splits.items()}
         self.asked.close()
-        return Drawn(made["train"], made.get("validation", []), self._embed, self.human)
+        return Drawn(made["train"], made.get("validation", []), self.embed, self.human)
 
-    def _embed(self, examples: pd.DataFrame) -> Floats:
+    def embed(self, examples: pd.DataFrame) -> Floats:
         """Sentence embeddings of examples out of the training and validation splits, ``(n, size)``."""
         whole = pd.concat([self.task.split("train"), self.task.split("validation")])
         rows = pd.Index(whole["example_id"]).get_indexer(examples["example_id"])

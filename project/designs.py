@@ -74,6 +74,52 @@ class BudgetConfig(LabelConfig):
 
 
 @dataclass(frozen=True)
+class SweepConfig(LabelConfig):
+    """What a study of Optuna searches over, how, and for how long. A list of one value is fixed."""
+
+    arms: tuple[str, ...] = parameter(
+        ("random", "entropy", "ensemble", "learned"), "label sources to search over, comma-separated, as in the entry point main", choices=ARM_KINDS
+    )
+    replace_share: tuple[float, ...] = parameter(
+        (5.0, 10.0, 25.0, 50.0), "per cent of the labels that a human gives: the values of the grid; tpe and gp try anything from the least to the "
+        "greatest (whole numbers where these two are)", at_least=0, at_most=100,
+    )  # fmt: skip
+    sweep_ensemble_size: tuple[int, ...] = parameter((2, 3, 5), "numbers of draws (K) to try in place of ensemble_size", at_least=1, at_most=1000)
+    sweep_n_demonstrations: tuple[int, ...] | None = parameter(
+        None, "numbers of demonstrations to try in place of n_demonstrations; auto: that one alone", at_least=0, at_most=64
+    )
+    sweep_calibration: tuple[str, ...] | None = parameter(
+        None, "calibrations to try in place of calibration; auto: that one alone", choices=("none", "contextual", "batch")
+    )
+    objective: str = parameter(
+        "pareto", "pareto: validation macro-F1 up, human share and LLM calls down, all that no other trial beats; single: validation macro-F1 x 100, "
+        "less the cost where price_point says what a point is worth", choices=("pareto", "single"),
+    )  # fmt: skip
+    price_point: float | None = parameter(
+        None, "what one point of macro-F1 (x 100) is worth, in the unit of the prices; auto: cost is no matter", above=0
+    )
+    sampler: str = parameter(
+        "tpe", "how the next trial is found: tpe, gp (a Gaussian process), or grid (all combinations)", choices=("tpe", "gp", "grid")
+    )
+    trials: int | None = parameter(None, "trials of the study, all its workers' together; auto: 20, or the whole grid", at_least=1)
+    sweep_seeds: int = parameter(2, "seeds of every trial; the chosen ones are trained with all seeds and tested", at_least=1, at_most=1000)
+    prune: bool = parameter(False, "give a trial up after its first seed where that is below the median of the trials so far; needs objective=single")
+    sweep_name: str = parameter("", "name of the study, which whoever gives it joins or goes on with; empty: made of what is searched")
+    sweep_storage: str = parameter(
+        "", "where the study is kept: a journal file, which machines may share, or a database's address without password; empty: below the "
+        "workspace. The environment variable ASSAY_SWEEP_STORAGE comes first, and may hold a password",
+    )  # fmt: skip
+    sweep_seed: int = parameter(0, "seed of the search", at_least=0)
+
+    def __post_init__(self) -> None:
+        """What only one objective can use."""
+        super().__post_init__()
+        for name, given in (("prune", self.prune), ("price_point", self.price_point is not None)):
+            if given and self.objective == "pareto":
+                raise AssayError(f"{name} needs objective=single; got objective=pareto. Leave {name} away, or give -P objective=single.")
+
+
+@dataclass(frozen=True)
 class AskConfig(LabelConfig):
     """Which examples a human is to be asked about."""
 

@@ -38,6 +38,7 @@ SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
 QUESTION, ABSENT = "assay.question", "assay.absent_classes"
+STUDY, TRIAL_STATE = "assay.study", "assay.trial_state"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -46,7 +47,7 @@ class Child:
     """A finished result, ready to be logged as a nested run.
 
     ``history``: metrics by step, each ``(step, {name: value})``. ``files``: artifact path -> local file. ``sample``: a small table
-    for the UI. ``inputs``: (name, content hash, context) of the data it used.
+    for the UI. ``inputs``: (name, content hash, context) of the data it used. ``status``: what its run ends as.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Child:
     history: Sequence[tuple[int, Mapping[str, float]]] = ()
     inputs: Sequence[tuple[str, str, str]] = ()
     sample: pd.DataFrame | None = None
+    status: str = "FINISHED"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Tracker:
             with contextlib.suppress(Exception):  # the store may be what failed
                 self._client.set_terminated(run_id, "KILLED")
             raise
-        self._client.set_terminated(run_id, "FINISHED")
+        self._client.set_terminated(run_id, child.status)
         return run_id
 
     def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
@@ -163,7 +165,8 @@ class Tracker:
             self._client.log_inputs(run_id, inputs)
         if child.sample is not None:
             self._client.log_table(run_id, child.sample, "sample.json")
-        self._artifacts(run_id, child.files)
+        if child.files:
+            self._artifacts(run_id, child.files)
 
     def _artifacts(self, run_id: str, files: Mapping[str, Path]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -306,12 +309,23 @@ def latest_root(kind: str = "experiment") -> Record:
 
 def children(root: Record, kind: str) -> list[Record]:
     """All finished children of ``root`` of one kind, oldest first."""
+    experiment_id = str(MlflowClient().get_run(root.run_id).info.experiment_id)
+    return _search([experiment_id], f"tags.`{_PARENT}` = '{root.run_id}' AND tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'")
+
+
+def of_study(study_id: str, kind: str) -> list[Record]:
+    """All runs of one kind, whatever they ended as, that belong to the study, in any experiment of the store, oldest first."""
+    with _store_errors():
+        ids = [str(experiment.experiment_id) for experiment in MlflowClient().search_experiments()]
+        return _search(ids, f"tags.`{STUDY}` = '{study_id}' AND tags.`{KIND}` = '{kind}'")
+
+
+def _search(experiment_ids: list[str], filter_string: str) -> list[Record]:
+    """Every run that the filter lets through, oldest first."""
     client = MlflowClient()
-    experiment_id = client.get_run(root.run_id).info.experiment_id
-    filter_string = f"tags.`{_PARENT}` = '{root.run_id}' AND tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"
     records, token = [], None
     while True:
-        page = client.search_runs([experiment_id], filter_string, max_results=500, order_by=["attributes.start_time ASC"], page_token=token)
+        page = client.search_runs(experiment_ids, filter_string, max_results=500, order_by=["attributes.start_time ASC"], page_token=token)
         records += [_record(run) for run in page]
         token = page.token
         if not token:

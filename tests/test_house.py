@@ -25,7 +25,7 @@ ONE_PLACE = {
     "mlflow": {"project/tracking.py"},
     "vllm": {"project/annotators/vllm.py"},
     "aiohttp": {"project/annotators/openai/http.py"},
-    "optuna": set(),
+    "optuna": {"project/sweep.py"},
     "datasets": {"project/task.py"},
     "torch": {f"project/{name}.py" for name in TORCH},
     "peft": {"project/encoder.py"},

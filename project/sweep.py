@@ -1,0 +1,475 @@
+"""A study of Optuna over label sources that several processes may work on: what is tried, where it is kept, whose trial is whose.
+
+A *study* is one search, a *trial* one setting that it tries. The only file that imports optuna; it trains nothing and knows no tracking store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from project.arm import Arm
+from project.config import LabelConfig
+from project.designs import SweepConfig
+from project.errors import AssayError, Incomplete
+from project.label import arms
+from project.tables import digest
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+STORAGE = "ASSAY_SWEEP_STORAGE"
+"""Environment variable that may hold the storage's address, password included."""
+BEAT = 30.0  # seconds between two signs of life
+SILENCE, UNSIGNED = 600.0, 60.0  # seconds without one until a trial is taken for dead: one elsewhere, one whose worker never said who it was
+ATTEMPTS = 3  # times that a trial is begun whose workers die
+POLL = 1.0
+_PARETO = ("maximize", "minimize", "minimize")
+_RETRIED, _WORKER, _BEAT, _ATTEMPT, _QUEUED, _SURPLUS = "retried", "worker", "beat", "attempt", "queued", "surplus"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one trial tries: a label source with all that could be told of it, and the prompt that the annotator gets."""
+
+    source: str
+    replace_share: float
+    ensemble_size: int
+    n_demonstrations: int
+    calibration: str
+
+    def arm(self, config: LabelConfig) -> Arm:
+        """The arm, with those of the parameters that its kind looks at; refuses what cannot be."""
+        (arm,) = arms(dataclasses.replace(_plain(config), arms=(self.source,), replace_share=(self.replace_share,)), self.ensemble_size)
+        return arm
+
+    def name(self, config: LabelConfig) -> str:
+        """The same for settings that differ in nothing their source looks at."""
+        arm = self.arm(config)
+        return f"{arm.kind} {arm.replace_share} {arm.ensemble_size} {self.n_demonstrations if arm.draws else None} {self.calibration}"
+
+
+def _plain(config: LabelConfig) -> LabelConfig:
+    return LabelConfig(**{item.name: getattr(config, item.name) for item in dataclasses.fields(LabelConfig)})
+
+
+class Values(NamedTuple):
+    """What a trial is judged by: macro-F1 on validation in [0, 1], human labels for each training text, LLM calls, money."""
+
+    macro_f1: float
+    human_share: float
+    llm_calls: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class Space:
+    """The values of every part of a setting; a part with one value is fixed.
+
+    Numbers lie anywhere between the least and the greatest value, but in the grid, which has these values alone.
+    """
+
+    source: tuple[str, ...]
+    replace_share: tuple[float, ...]
+    ensemble_size: tuple[int, ...]
+    n_demonstrations: tuple[int, ...]
+    calibration: tuple[str, ...]
+
+    def varied(self) -> dict[str, tuple[Any, ...]]:
+        """The parts with several values."""
+        parts = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {name: values for name, values in parts.items() if len(values) > 1}
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination of what varies."""
+        return [dict(zip(self.varied(), one, strict=True)) for one in itertools.product(*self.varied().values())]
+
+    def setting(self, params: Mapping[str, Any]) -> Setting:
+        """The setting with ``params`` for what varies."""
+        parts = {item.name: params.get(item.name, getattr(self, item.name)[0]) for item in dataclasses.fields(self)}
+        return Setting(**parts)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that this process is to try. ``twin``: the number of a finished trial with the same setting, whose values count again."""
+
+    number: int
+    setting: Setting
+    attempt: int
+    handle: optuna.Trial
+    twin: int | None = None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A trial whose worker died, ``again``: which is tried once more."""
+
+    number: int
+    worker: str
+    params: Mapping[str, Any]
+    again: bool
+
+
+class Sweep:
+    """One study. Whoever opens it under the same name and design works on it; trials of dead workers are tried again."""
+
+    def __init__(self, config: SweepConfig, label: LabelConfig, space: Space, name: str, design: Mapping[str, Any], workspace: Path) -> None:
+        """Open the study ``name`` or make it. ``design``: all that its trials share; another one under the same name is refused."""
+        self._config, self._label, self.space, self.name = config, label, space, name
+        self.many, self._me = config.objective == "pareto", _worker(os.getpid())
+        self._wanted = config.trials or (len(space.grid()) if config.sampler == "grid" else 20)
+        pruner = optuna.pruners.MedianPruner() if config.prune else optuna.pruners.NopPruner()
+        written = json.dumps({**design, "objective": config.objective, "price_point": config.price_point}, sort_keys=True)
+        with _storage_errors(name), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # journals and GP are experimental to Optuna
+            storage = _storage(config, workspace, name)
+            directions: Any = list(_PARETO) if self.many else ["maximize"]
+            try:
+                self._study = optuna.create_study(study_name=name, storage=storage, directions=directions, pruner=pruner)
+                self._prepare(written)
+            except optuna.exceptions.DuplicatedStudyError:
+                self._study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+                self._wait_until_prepared()
+        if theirs := _difference(json.loads(self._study.user_attrs["design"]), json.loads(written)):
+            raise AssayError(f"the study {name} was made with another {theirs}. Give the same, or another name with -P sweep_name=...")
+        self.study_id = str(self._study.user_attrs["id"])
+
+    def _prepare(self, design: str) -> None:
+        self._study.set_user_attr("id", f"{self.name}-{uuid.uuid4().hex[:8]}")
+        self._study.set_user_attr("design", design)
+        if self._config.sampler == "grid":  # Optuna's own grid cannot be asked for one trial at a time, nor for one again
+            points = self.space.grid()
+            random.Random(self._config.sweep_seed).shuffle(points)
+            for point in points[: self._wanted]:
+                self._queue(point, 1)
+        self._study.set_user_attr("ready", value=True)
+
+    def _wait_until_prepared(self) -> None:
+        for _ in range(30):
+            if self._study.user_attrs.get("ready"):
+                return
+            time.sleep(POLL)
+        raise AssayError(f"the study {self.name} was never finished being made. Give another name with -P sweep_name=...")
+
+    def ask(self, say: Callable[[str], None], lost: Callable[[Lost], None]) -> Trial | None:
+        """The next trial, None when all are done. Waits for other workers' last trials: should one die, its trial is left to do."""
+        waited = False
+        while True:
+            for one in self._retry_the_dead():
+                lost(one)
+            trials = self._trials()
+            waiting, running = (sum(trial.state == state for trial in trials) for state in (TrialState.WAITING, TrialState.RUNNING))
+            done = self.done(trials)
+            if done >= self._wanted or (not waiting and not running and self._config.sampler == "grid"):
+                return None
+            if done + running < self._wanted and (waiting or self._config.sampler != "grid"):
+                if trial := self._ask():
+                    return trial
+                continue
+            if not waited:
+                say(f"sweep: all {self._wanted} trials are done or taken; waiting for other workers' {running}.")
+                waited = True
+            time.sleep(POLL)
+
+    def _ask(self) -> Trial | None:
+        before = self._trials()
+        self._study.sampler = self._sampler(len(before))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            handle = self._study.ask()
+            queued = _QUEUED in handle.user_attrs
+            handle.set_user_attr(_WORKER, self._me)
+            handle.set_user_attr(_BEAT, time.time())
+            if self._config.sampler == "grid" and not queued:  # somebody else took the last one of the grid meanwhile
+                handle.set_user_attr(_SURPLUS, value=True)
+                self._study.tell(handle, state=TrialState.FAIL)
+                return None
+            setting = self.space.setting({name: self._suggest(handle, name, values) for name, values in self.space.varied().items()})
+        return Trial(handle.number, setting, int(handle.user_attrs.get(_ATTEMPT, 1)), handle, self._twin(setting, before))
+
+    def _suggest(self, handle: optuna.Trial, name: str, values: Sequence[Any]) -> Any:
+        if isinstance(values[0], str) or self._config.sampler == "grid":
+            return handle.suggest_categorical(name, list(values))
+        least, most = min(values), max(values)
+        if all(float(value).is_integer() for value in (least, most)):
+            whole = handle.suggest_int(name, int(least), int(most))
+            return float(whole) if isinstance(values[0], float) else whole
+        return handle.suggest_float(name, least, most)
+
+    def _sampler(self, n: int) -> optuna.samplers.BaseSampler:
+        """A new one for every trial, seeded by how many there are: a study that was stopped goes on as if it had not been."""
+        seed = int(np.random.SeedSequence([self._config.sweep_seed, n]).generate_state(1)[0])
+        if self._config.sampler == "gp":
+            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+        return optuna.samplers.RandomSampler(seed=seed) if self._config.sampler == "grid" else optuna.samplers.TPESampler(seed=seed)
+
+    def _twin(self, setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
+        try:
+            name = setting.name(self._label)
+        except AssayError:
+            return None
+        return next((trial.number for trial in trials if trial.state == TrialState.COMPLETE and trial.user_attrs.get("setting") == name), None)
+
+    def twin_values(self, number: int) -> Values:
+        """What the finished trial with this number was judged by."""
+        return Values(**self._trials()[number].user_attrs["values"])
+
+    def stopped_early(self, trial: Trial, values: Values) -> bool:
+        """Whether ``trial``, by its ``values`` after the first seed, is below the median of the others and not worth the other seeds."""
+        if not self._config.prune:
+            return False
+        trial.handle.report(self.objective(values), 0)
+        return trial.handle.should_prune()
+
+    def objective(self, values: Values) -> float:
+        """What a single objective maximises: points of macro-F1, less what they cost in points."""
+        return 100 * values.macro_f1 - (values.cost / self._config.price_point if self._config.price_point else 0.0)
+
+    def complete(self, trial: Trial, values: Values, run_id: str) -> None:
+        """``trial`` has these values."""
+        self._note(trial, run_id, setting=trial.setting.name(self._label), values=values._asdict())
+        told = [values.macro_f1, values.human_share, values.llm_calls] if self.many else [self.objective(values)]
+        self._study.tell(trial.number, told, skip_if_finished=True)
+
+    def end(self, trial: Trial, state: str, run_id: str, reason: str) -> None:
+        """``trial`` was ``PRUNED``, or failed (``FAIL``); neither is tried again."""
+        self._note(trial, run_id, reason=reason[:500])
+        self._study.tell(trial.number, state=TrialState[state], skip_if_finished=True)
+
+    def _note(self, trial: Trial, run_id: str, **values: object) -> None:
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # it was taken for dead meanwhile
+            for name, value in {"mlflow_run_id": run_id, **values}.items():
+                trial.handle.set_user_attr(name, value)
+
+    def give_back(self, trial: Trial) -> None:
+        """Leave ``trial`` to whoever comes next, since this process must stop."""
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            trial.handle.set_user_attr(_RETRIED, value=True)
+        self._again(self._trials()[trial.number], trial.attempt)
+        self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _again(self, trial: FrozenTrial, attempt: int) -> None:
+        if (params := _params(trial)) or not self.space.varied():  # else it died before anything was chosen
+            self._queue(params, attempt)
+
+    def _queue(self, params: Mapping[str, Any], attempt: int) -> None:
+        self._study.enqueue_trial(dict(params), user_attrs={_QUEUED: dict(params), _ATTEMPT: attempt})
+
+    def _retry_the_dead(self) -> Iterator[Lost]:
+        """End the trials of dead workers, and queue them again."""
+        for trial in self._trials():
+            worker = str(trial.user_attrs.get(_WORKER, ""))
+            if trial.state != TrialState.RUNNING or worker == self._me or _alive(worker, self._heard(trial)):
+                continue
+            attempt = int(trial.user_attrs.get(_ATTEMPT, 1)) + 1
+            if attempt <= ATTEMPTS:
+                self._study._storage.set_trial_user_attr(trial._trial_id, _RETRIED, value=True)
+            try:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+            except ValueError:  # somebody else did so first
+                continue
+            if attempt <= ATTEMPTS:
+                self._again(trial, attempt)
+            yield Lost(trial.number, worker, _params(trial), attempt <= ATTEMPTS)
+
+    @staticmethod
+    def _heard(trial: FrozenTrial) -> float:
+        began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        return float(trial.user_attrs.get(_BEAT, began))
+
+    @contextlib.contextmanager
+    def beating(self, trial: Trial) -> Iterator[None]:
+        """While the context lasts, others see that this process is at work on ``trial``."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT):
+                with contextlib.suppress(Exception):  # the next one may come through; whether the storage works is others' to say
+                    trial.handle.set_user_attr(_BEAT, time.time())
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def done(self, trials: Sequence[FrozenTrial] | None = None) -> int:
+        """How many trials ended for good: complete, pruned or failed."""
+        ended = [trial for trial in (self._trials() if trials is None else trials) if trial.state.is_finished()]
+        return sum(not (trial.user_attrs.get(_RETRIED) or trial.user_attrs.get(_SURPLUS)) for trial in ended)
+
+    @property
+    def wanted(self) -> int:
+        """How many trials there are to be."""
+        return self._wanted
+
+    def failed(self) -> list[int]:
+        """Numbers of the trials that failed for good."""
+        lost = [trial for trial in self._trials() if trial.state == TrialState.FAIL]
+        return [trial.number for trial in lost if not (trial.user_attrs.get(_RETRIED) or trial.user_attrs.get(_SURPLUS))]
+
+    def chosen(self) -> list[tuple[int, Setting]]:
+        """The best trial, or all that no other one beats in everything (the Pareto front), each setting once; empty where none is complete."""
+        complete = [trial for trial in self._trials() if trial.state == TrialState.COMPLETE]
+        if not complete:
+            return []
+        best = self._study.best_trials if self.many else [self._study.best_trial]
+        first = {trial.user_attrs["setting"]: trial for trial in sorted(best, key=lambda trial: trial.number, reverse=True)}
+        return [(trial.number, self.space.setting(trial.params)) for trial in sorted(first.values(), key=lambda trial: trial.number)]
+
+    def mine_to_test(self) -> bool:
+        """Whether this process is to evaluate the chosen trials: it ended the last trial, or whoever did is gone and never did."""
+        if self.tested_in:
+            return False
+        ended = [trial for trial in self._trials() if trial.datetime_complete and _WORKER in trial.user_attrs]
+        last = max(ended, key=lambda trial: (trial.datetime_complete, trial.number))
+        assert last.datetime_complete is not None  # noqa: S101
+        worker = str(last.user_attrs[_WORKER])
+        return worker == self._me or not _alive(worker, last.datetime_complete.timestamp())
+
+    @property
+    def tested_in(self) -> str:
+        """The run in which these chosen trials were evaluated; empty where none was."""
+        chosen = ",".join(str(number) for number, _ in self.chosen())
+        return str(self._study.user_attrs.get(f"tested {digest(chosen)}", ""))
+
+    def tested(self, run_id: str) -> None:
+        """The chosen trials were evaluated in this run."""
+        chosen = ",".join(str(number) for number, _ in self.chosen())
+        self._study.set_user_attr(f"tested {digest(chosen)}", run_id)
+
+
+def _params(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial tries, also where it has not got as far."""
+    return dict(trial.user_attrs.get(_QUEUED) or trial.params)
+
+
+def figures(trials: pd.DataFrame, *, many: bool) -> dict[str, Any]:
+    """Optuna's figures of a study: history, importances and, where both vary, the contour of replace share x ensemble size, by file name.
+
+    ``trials``: one row each, with ``number``, ``state``, ``value`` (the objective or, with several, macro-F1) and the parts of its setting.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from optuna.visualization import matplotlib as plots
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    names = [item.name for item in dataclasses.fields(Space)]
+    varied = [name for name in names if trials[name].nunique() > 1]
+    spans = {name: _span(trials[name]) for name in varied}
+    for row in trials.sort_values("number").to_dict("records"):
+        params = {name: row[name] for name in varied}
+        state = TrialState[row["state"]]
+        value = {"value": row["value"]} if state == TrialState.COMPLETE else {}
+        study.add_trial(optuna.create_trial(params=params, distributions=spans, state=state, **value))
+    title = "validation macro-F1 x 100" if many else "objective"
+    made: dict[str, Any] = {}
+    with warnings.catch_warnings(), mpl.rc_context():  # Optuna's style is for its own figures
+        warnings.simplefilter("ignore")
+        made["history.png"] = plots.plot_optimization_history(study, target_name=title).figure
+        if varied and trials.loc[trials["state"] == "COMPLETE", "value"].nunique() > 1:
+            with contextlib.suppress(ValueError, RuntimeError):  # too few trials for importances
+                made["importance.png"] = plots.plot_param_importances(study, target_name=title).figure
+        if {"replace_share", "ensemble_size"} <= set(varied):
+            axes = plots.plot_contour(study, params=["replace_share", "ensemble_size"], target_name=title)
+            axes.set_xlabel("ensemble size K")  # type: ignore[union-attr]
+            axes.set_ylabel("replace share, per cent")  # type: ignore[union-attr]
+            made["contour.png"] = axes.figure  # type: ignore[union-attr]
+    return made
+
+
+def _span(values: pd.Series) -> optuna.distributions.BaseDistribution:
+    if values.dtype.kind in "if":
+        return optuna.distributions.FloatDistribution(float(values.min()), float(values.max()))
+    return optuna.distributions.CategoricalDistribution(sorted(values.unique()))
+
+
+def _storage(config: SweepConfig, workspace: Path, name: str) -> optuna.storages.BaseStorage:
+    where = os.environ.get(STORAGE) or config.sweep_storage
+    if "://" in where:
+        return optuna.storages.RDBStorage(where)
+    path = Path(where).expanduser() if where else workspace / "sweeps" / f"{name}.journal"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    from optuna.storages.journal import JournalFileBackend
+
+    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+
+
+@contextlib.contextmanager
+def _storage_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, ImportError, OSError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
+        raise Incomplete(f"the storage of the study {name} cannot be used: {_without_password(reason)} Mend it, or name another one.") from error
+
+
+def _without_password(text: str) -> str:
+    """``text`` without what could be an address with a password in it."""
+    return " ".join("..." if "@" in word and "//" in word else word for word in text.split(" "))
+
+
+def refuse_password(address: str) -> None:
+    """An address with a user's password would stand in the tracking store."""
+    if "://" in address and (urlsplit(address).password or "@" in address):
+        raise AssayError(
+            f"sweep_storage must hold no user name and no password: it is written into the tracking store. Put the address into the environment "
+            f"variable {STORAGE} instead."
+        )
+
+
+def _worker(pid: int) -> str:
+    """A process, told from a later one with the same number by when it began."""
+    return f"{socket.gethostname()}:{pid}:{_began(pid)}"
+
+
+def _began(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def _alive(worker: str, heard: float) -> bool:
+    """Whether a worker is at work still: here its process is looked for, elsewhere it must have been ``heard`` of."""
+    if not worker:  # it died before it could say who it was
+        return time.time() - heard < UNSIGNED
+    host, _, rest = worker.partition(":")
+    if host != socket.gethostname():
+        return time.time() - heard < SILENCE
+    pid, _, began = rest.partition(":")
+    return pid.isdecimal() and bool(began) and _began(int(pid)) == began
+
+
+def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The first thing in which two designs differ, and both values; empty where they are the same."""
+    for name in sorted({*one, *other}):
+        if one.get(name) != other.get(name):
+            return f"{name}: {one.get(name)!r}, now {other.get(name)!r}"
+    return ""
