@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entrypoints import annotate, curve, finetune, grid, main, report
+from entrypoints import annotate, ask, budget, curve, finetune, grid, main, report, sweep
 from entrypoints.command import parser
 from entrypoints.mlproject import ENTRY_POINTS, mlproject
 
@@ -21,7 +21,7 @@ def test_mlproject_is_what_the_dataclasses_say():
     assert (ROOT / "MLproject").read_text(encoding="utf-8").rstrip() == mlproject(), "run: make MLproject"
 
 
-@pytest.mark.parametrize("name", ["main", "annotate", "finetune", "curve", "grid", "report"])
+@pytest.mark.parametrize("name", ["main", "annotate", "finetune", "curve", "grid", "budget", "ask", "sweep", "report"])
 def test_every_declared_parameter_reaches_the_command_line_of_its_entry_point(name):
     entry = PROJECT["entry_points"][name]
     defaults = {key: str(value["default"]) for key, value in entry["parameters"].items()}
@@ -36,7 +36,7 @@ def test_every_declared_parameter_reaches_the_command_line_of_its_entry_point(na
     assert vars(parser(name, "", ENTRY_POINTS[name]).parse_args([])) == defaults
 
 
-@pytest.mark.parametrize("module", [main, annotate, finetune, curve, grid, report])
+@pytest.mark.parametrize("module", [main, annotate, finetune, curve, grid, budget, ask, sweep, report])
 def test_every_option_has_help_with_type_and_default(module):
     name = module.__name__.rpartition(".")[2]
     options = parser(name, "", module.STAGES)._actions[1:]
@@ -45,7 +45,10 @@ def test_every_option_has_help_with_type_and_default(module):
     assert all(re.search(r"\[(text|int|float|true or false).*default: .+\]", str(option.help)) for option in options)
 
 
-@pytest.mark.parametrize("module", [*(f"entrypoints.{name}" for name in ENTRY_POINTS), "analysis.arms", "analysis.plateau", "analysis.search"])
+@pytest.mark.parametrize(
+    "module",
+    [*(f"entrypoints.{name}" for name in ENTRY_POINTS), "analysis.arms", "analysis.plateau", "analysis.search", "analysis.budget", "analysis.sweep"],
+)
 def test_every_entry_point_answers_help(module):
     done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
 
