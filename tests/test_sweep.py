@@ -46,7 +46,7 @@ def ask(study, lost=nobody):
 
 def work(study, n=1000, value=lambda setting: Values(setting.replace_share / 100, setting.replace_share / 100, setting.ensemble_size, 1.0)):
     """Try ``n`` trials, or all; returns their settings."""
-    seen = []
+    seen: list[Setting] = []
     while len(seen) < n and (trial := ask(study)):
         study.complete(trial, value(trial.setting), f"run {trial.number}")
         seen.append(trial.setting)
