@@ -54,7 +54,7 @@ def _point(arm: str, found: Replicates, stored: Stored, others: dict[str, Replic
     row, first = arm_row(arm, found, stored.test, stored.label_set), found.runs[0]
     given = first.params["replace_share"]
     n, share = int(first.params["n_examples"]), None if given == "None" else float(given)
-    row |= {"share": 100 * row["human_labels"] / n if share is None else share, "repaired": _repaired(first, stored, others.get("llm"))}
+    row |= {"share": 100 * row["human_labels"] / n if share is None else share, "repaired": _repaired(first, others.get("llm"))}
     rival = others.get("random" if share is None else f"random_{share:g}")
     if rival and rival is not found and row["arm_kind"] not in ("gold", "llm"):
         gold = codes(stored.test["gold_label"], stored.label_set)
@@ -63,15 +63,14 @@ def _point(arm: str, found: Replicates, stored: Stored, others: dict[str, Replic
     return row
 
 
-def _repaired(run: Record, stored: Stored, llm: Replicates | None) -> float:
+def _repaired(run: Record, llm: Replicates | None) -> float:
     """Wrong LLM labels that a human replaced, for each label that a human gave; nan where no human gave any."""
     labels = read_table(run.run_id, "labels.parquet")
     human = labels[labels["source"].isin(["gold", "human"])]
     if llm is None or not len(human):
         return float("nan")
-    gold = stored.examples.set_index("example_id")["gold_label"]
     said = read_table(llm.runs[0].run_id, "labels.parquet").set_index("example_id")["label"]
-    return float((said.reindex(human["example_id"]).to_numpy() != gold[human["example_id"]].to_numpy()).mean())
+    return float((said.reindex(human["example_id"]).to_numpy() != human["label"].to_numpy()).mean())
 
 
 def cells(budget: Points) -> tuple[list[str], list[list[str]]]:

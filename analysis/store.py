@@ -124,7 +124,9 @@ def annotator_rows(stored: Stored) -> pd.DataFrame:
         table = check("annotations", read_table(run.run_id, "annotations.parquet"), label_set).set_index("example_id")
         if table["label"].isna().all():
             continue  # recorded labels need not cover every split
-        gold = stored.examples[stored.examples["split"] == run.params["split"]]
+        gold = stored.examples[(stored.examples["split"] == run.params["split"]) & stored.examples["gold_label"].notna()]
+        if gold.empty:
+            continue
         right = codes(gold["gold_label"], label_set)
         score = score_answers(right, codes(table.loc[gold["example_id"], "label"], label_set), len(label_set))
         recall = np.where(np.bincount(right, minlength=len(label_set)) > 0, score.recall, np.nan)

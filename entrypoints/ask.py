@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from entrypoints.command import main, say
+from entrypoints.conditions import Drawn
 from entrypoints.study import Study, opened, study_run
 from project.choice import AUDIT, Choice, choose
 from project.config import ANNOTATION, HostConfig, TaskConfig
@@ -35,18 +36,24 @@ def ask(params: Mapping[str, str]) -> None:
     asked = parse(AskConfig, params)
     if asked.arms[0] in _NO_QUESTIONS or asked.arms[0] == "oracle" or asked.arms[0].startswith("drop_"):
         raise AssayError(f"arms must be a source that asks a human; got {asked.arms[0]!r}. Use learned, entropy, margin, ensemble or random.")
-    with opened(params, tested=False) as study, study_run("questions", f"{study.task.name} questions", params, study, {}) as (tracker, drawn):
-        if drawn is None:
-            return
-        train, (arm,) = study.task.split("train"), study.compared
-        human = pd.Series(dtype=object) if study.human is None else study.human
-        choice = choose(arm, dataclasses.replace(drawn, human=human).evidence(train, drawn.train, 0, study.task, study.config.label))
-        n_chosen = int(choice.rows.sum())
-        choice = _next(choice, choice.rows & ~train["example_id"].isin(human.index).to_numpy())
-        if not choice.rows.any():
-            raise AssayError(f"nothing is left to ask: all {n_chosen} texts of {arm.name} are answered. Train with -P human=... now.")
-        shown = drawn.train[0] if asked.show_llm and drawn.train else None
-        _publish(tracker, study, questions(train[choice.rows], shown, asked.ask_seed), _sampled(choice, train))
+    with opened(params, tested=False, asks=False) as study:
+        name = f"{study.task.name} questions"
+        with study_run("questions", name, params, study, {}) as (tracker, drawn):
+            if drawn is not None:
+                _ask(asked, study, tracker, drawn)
+
+
+def _ask(asked: AskConfig, study: Study, tracker: Tracker, drawn: Drawn) -> None:
+    """Choose what to ask about, and write it."""
+    train, (arm,) = study.task.split("train"), study.compared
+    human = pd.Series(dtype=object) if study.human is None else study.human
+    choice = choose(arm, dataclasses.replace(drawn, human=human).evidence(train, drawn.train, 0, study.task, study.config.label))
+    n_chosen = int(choice.rows.sum())
+    choice = _next(choice, choice.rows & ~train["example_id"].isin(human.index).to_numpy())
+    if not choice.rows.any():
+        raise AssayError(f"nothing is left to ask: all {n_chosen} texts of {arm.name} are answered. Train with -P human=... now.")
+    shown = drawn.train[0] if asked.show_llm and drawn.train else None
+    _publish(tracker, study, questions(train[choice.rows], shown, asked.ask_seed), _sampled(choice, train))
 
 
 def _next(choice: Choice, unanswered: npt.NDArray[np.bool_]) -> Choice:

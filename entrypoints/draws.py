@@ -128,7 +128,8 @@ def _annotation_metrics(done: Annotations, examples: pd.DataFrame, label_set: Se
     """Scores against gold (none where nothing was answered), how sure and how complete the answers are, what they took."""
     table = done.table
     answered = table["label"].notna()
-    score = evaluate(table, examples, label_set) if answered.any() else {}
+    judged = examples["gold_label"].notna()
+    score = evaluate(table[judged.to_numpy()], examples[judged], label_set) if answered.any() and judged.any() else {}
     mass, bound = (table[name].to_numpy(dtype=np.float64) for name in ("label_mass", "log_bound"))
     least, most = (
         pd.Series(values).mean() for values in entropy_bounds_bits(class_columns(table, label_set), mass, bound)

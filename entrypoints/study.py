@@ -14,7 +14,7 @@ from entrypoints.conditions import Drawn, draws_needed
 from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
 from entrypoints.setup import log_setup
 from project.annotators.open import check_engine
-from project.arm import NO_LLM, Arm
+from project.arm import NO_HUMAN, NO_LLM, Arm
 from project.config import ExperimentConfig, experiment_config
 from project.embeddings import embeddings
 from project.encoder import Encoder
@@ -71,8 +71,11 @@ class Study:
 
 
 @contextlib.contextmanager
-def opened(params: Mapping[str, str], *, tested: bool = True) -> Iterator[Study]:
-    """Settle everything from the texts of a command line; what cannot be is refused before anything is logged."""
+def opened(params: Mapping[str, str], *, tested: bool = True, asks: bool = True) -> Iterator[Study]:
+    """Settle everything from the texts of a command line; what cannot be is refused before anything is logged.
+
+    ``asks``: the arms ask a human, whose answers must be there.
+    """
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
     arms(config.label, config.prompt.ensemble_size)  # refuses what cannot be, before anything is loaded
@@ -83,8 +86,13 @@ def opened(params: Mapping[str, str], *, tested: bool = True) -> Iterator[Study]
     with contextlib.closing(asked) if asked else contextlib.nullcontext():
         config = asked.settled(config) if asked else config
         n_draws = len(asked.prompts) if asked else 1
-        compared = arms(config.label, n_draws)
-        yield Study(config, task, encoder, compared, asked, draws_needed(compared, config, n_draws), tested, human_answers(task, config))
+        compared, human = arms(config.label, n_draws), human_answers(task, config)
+        if asks and human is None and (blind := [arm.name for arm in compared if arm.kind not in NO_HUMAN]) and task.counts.get("unlabelled"):
+            raise AssayError(
+                f"{', '.join(blind)} need a human's labels of training texts, {task.counts['unlabelled']} of which have no gold label. Have some "
+                "labelled (-e ask) and give the file with -P human=..., or compare -P arms=llm and others that need none."
+            )
+        yield Study(config, task, encoder, compared, asked, draws_needed(compared, config, n_draws), tested, human)
 
 
 def human_answers(task: Task, config: ExperimentConfig) -> pd.Series | None:

@@ -13,6 +13,7 @@ ARM_KINDS = (
     *(DROP + kind for kind in ("ensemble", *RANKINGS)),
 )  # fmt: skip
 NO_LLM = ("gold", "human_only")
+NO_HUMAN = ("llm", "majority", "soft")
 _ALL_DRAWS = ("majority", "vote_entropy", "ensemble", "learned", "weighted")
 _WITHOUT_SHARE = ("gold", "llm", "majority", "soft", "ensemble")
 

@@ -87,6 +87,10 @@ def choose(arm: Arm, evidence: Evidence) -> Choice:
             votes = suspicion.vote_entropy(evidence.draws[: arm.draws], evidence.label_set)
             rows &= highest(np.where(rows, votes, -1.0), most, tie_seed=seed)
         return _choice(rows, "draws disagree")
+    if arm.ranking == "consistency" and share is None:
+        least = evidence.config.consistency_below
+        assert least is not None  # noqa: S101
+        return _choice(suspicion.inconsistency(evidence.draws[0]) > 1 - least + 1e-12, f"consistency below {least:g}")
     assert share is not None  # noqa: S101
     if arm.ranking in AT_RANDOM or arm.kind == "soft":
         rows = at_random(evidence, share)
@@ -100,6 +104,8 @@ def choose(arm: Arm, evidence: Evidence) -> Choice:
 def _scores(arm: Arm, evidence: Evidence) -> Floats:
     """What ``arm`` ranks by, ``(n,)``."""
     first, label_set = evidence.draws[0], evidence.label_set
+    if arm.ranking == "oracle" and evidence.examples["gold_label"].isna().any():
+        raise AssayError("the arm oracle needs the gold label of every training example; some have none. Leave it out of arms.")
     scored: dict[str, Callable[[], Floats]] = {
         "entropy": lambda: suspicion.entropy(first, label_set),
         "margin": lambda: suspicion.margin(first, label_set),

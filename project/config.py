@@ -36,6 +36,10 @@ class TaskConfig(Stage):
     id_column: str = parameter("", "column with a unique id; empty: the card's, else a hash of the text")
     where: str = parameter("", "keep only rows with COLUMN=VALUE; empty: all rows")
     bad_rows: str = parameter("error", "null labels and empty texts: stop, or drop and count them", choices=("error", "drop"))
+    unlabelled: bool = parameter(
+        False, "rows without a gold label are training texts, for a human's answers to label (-e ask, then human=...); gold labels are left to the "
+        "other splits first",
+    )  # fmt: skip
     max_train: int | None = parameter(None, "most training examples; auto: the card's cap (5000 in the paper)", at_least=1)
     max_validation: int | None = parameter(None, "most validation examples; auto: the card's", at_least=1)
     max_test: int | None = parameter(None, "most test examples; auto: the card's cap (2000 in the paper)", at_least=1)
@@ -179,6 +183,10 @@ class LabelConfig(Stage):
     ensemble_share: float | None = parameter(
         None, "most per cent of the labels that a human gives in the arm ensemble, those first that divide the draws most; auto: all where they "
         "disagree, as in the paper", at_least=0, at_most=100,
+    )  # fmt: skip
+    consistency_below: float | None = parameter(
+        None, "least consistency score in [0, 1] that the arms consistency and drop_consistency let pass; auto: they take replace_share per cent, "
+        "the least consistent first", above=0, at_most=1,
     )  # fmt: skip
     audit_share: float = parameter(
         20.0, "per cent of a human's labels that are drawn at random, to learn from, in the arm learned", at_least=1, at_most=100

@@ -31,7 +31,8 @@ def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
     made = []
     for kind in config.arms:
         all_draws = needs_all_draws(kind) or (kind == "soft" and config.soft_labels == "mean")
-        share = needs_share(kind) or (kind == "soft" and config.soft_labels == "calibrated")
+        below = kind.removeprefix(DROP) == "consistency" and config.consistency_below is not None
+        share = (needs_share(kind) and not below) or (kind == "soft" and config.soft_labels == "calibrated")
         made += [Arm(kind, one, ensemble_size if all_draws else None) for one in (config.replace_share if share else (None,))]
     return made
 
@@ -52,6 +53,10 @@ def label(arm: Arm, evidence: Evidence) -> pd.DataFrame:
         raise AssayError(f"arm {arm.name}: the annotator gave no label at all to the {len(examples)} examples of the split. Use another draw or arm.")
     n = len(examples)
     if arm.kind == "gold":
+        if evidence.human is None and pd.isna(evidence.answers).any():
+            raise AssayError(
+                f"arm gold needs every gold label; {int(pd.isna(evidence.answers).sum())} of {n} examples have none. Leave it out of arms."
+            )
         return _table(evidence, evidence.answers, Choice(np.ones(n, dtype=bool), np.full(n, "gold", dtype=object), np.ones(n)), None)
     choice, given, probabilities = choose(arm, evidence), _given(arm, evidence), _distribution(arm, evidence)
     if arm.drops:  # but for the audit, which a human has labelled

@@ -21,7 +21,14 @@ def assign_splits(rows: pd.DataFrame, label_set: Sequence[str], sizes: Mapping[s
     are in the file.
     Rows with the same text (white space at the ends ignored) go to one split. Where the data name a test or validation
     split, it is used; training rows whose text occurs there are left out. Returns the splits and how many were left out.
+    Rows without a gold label can be training rows only, and leave the labelled ones to the other splits.
     """
+    split, straddling = (_with_unlabelled if rows["gold_label"].isna().any() else _split)(rows, sizes, seed)
+    _enough(split, rows, label_set)
+    return split, straddling
+
+
+def _split(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> tuple[pd.Series, int]:
     key = rows["text"].str.strip()
     split = pd.Series("", index=rows.index)
     named = {name: rows["given"] == name for name in ("test", "validation")}
@@ -40,8 +47,22 @@ def assign_splits(rows: pd.DataFrame, label_set: Sequence[str], sizes: Mapping[s
         if name == "demonstration":
             size = max(size, min(sizes[name], LEAST_DEMONSTRATIONS))
         split.loc[_take(rows[open_rows & (split == "")], key, size, f"{seed}:{name}")] = name
-    _enough(split, rows, label_set)
     return split, int(straddling.sum())
+
+
+def _with_unlabelled(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> tuple[pd.Series, int]:
+    """The labelled rows are split as if the training split were to have next to none; what they leave and the others make the training split."""
+    labelled = rows["gold_label"].notna()
+    split = pd.Series("", index=rows.index)
+    split[labelled], straddling = _split(rows[labelled], {**sizes, "train": 1}, seed)
+    key, elsewhere = rows["text"].str.strip(), split.isin(["demonstration", "validation", "test"])
+    known = ~elsewhere & key.isin(set(key[elsewhere]))
+    free = ~elsewhere & ~known & ~rows["given"].isin(["validation", "test"])
+    split[~elsewhere] = ""
+    # nobody knows the classes of most: they come in by chance
+    pool = rows[free].assign(gold_label="unknown")
+    split.loc[_take(pool, key, sizes["train"], f"{seed}:train")] = "train"
+    return split, straddling + int((known & ~labelled).sum())
 
 
 def _enough(split: pd.Series, rows: pd.DataFrame, label_set: Sequence[str]) -> None:

@@ -22,8 +22,8 @@ class Task:
     """Examples with splits and what is needed to label them.
 
     ``data_hash``: SHA-256 of all usable rows that were read; ``content_hash``: of the examples with their splits. ``counts``: rows read,
-    dropped, of each split. ``columns``: of text, label and id in the data, "" for none; ``values``: what the data write for a label.
-    ``notes``: what a person should know of the data.
+    dropped, of each split, training examples without a gold label. ``columns``: of text, label and id in the data, "" for none; ``values``: what
+    the data write for a label. ``notes``: what a person should know of the data.
     """
 
     name: str
@@ -57,7 +57,7 @@ def load_task(config: TaskConfig) -> Task:
     table, source = _read(card, config)
     table = _where(table, config.where)
     columns = _column_names(table, card, config)
-    rows, counts = _rows(table, card, columns, config.bad_rows)
+    rows, counts = _rows(table, card, columns, config)
     sizes = {**card.sizes, **{k: v for k, v in _sizes(config).items() if v is not None}}
     splits, dropped = assign_splits(rows, card.labels, sizes, config.split_seed)
     examples = rows.assign(split=splits)
@@ -66,6 +66,8 @@ def load_task(config: TaskConfig) -> Task:
     examples = examples[examples["split"] != ""].drop(columns="given").sort_values("example_id", ignore_index=True)
     for split, n in examples["split"].value_counts().items():
         counts[str(split)] = int(n)
+    if config.unlabelled:
+        counts["unlabelled"] = int(examples["gold_label"].isna().sum())
     check("examples", examples, card.labels)
     return Task(
         card.name, card.title, card.labels, card.description, examples, card.defaults, source,
@@ -77,7 +79,7 @@ def _absent(examples: pd.DataFrame, label_set: tuple[str, ...]) -> tuple[str, ..
     """A note for every class without an example in train or test."""
     return tuple(
         f"class {label!r} has no {split} example; macro-F1 runs over the whole label set and counts it all the same."
-        for split in ("train", "test")
+        for split in (("train", "test") if examples["gold_label"].notna().all() else ("test",))
         for label in label_set
         if not ((examples["split"] == split) & (examples["gold_label"] == label)).any()
     )
@@ -178,24 +180,24 @@ def _column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[s
     return columns
 
 
-def _rows(table: pd.DataFrame, card: Card, columns: Mapping[str, str], bad_rows: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Columns ``example_id, text, gold_label, given`` of the rows that can be used, and what was dropped."""
+def _rows(table: pd.DataFrame, card: Card, columns: Mapping[str, str], config: TaskConfig) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Columns ``example_id, text, gold_label, given`` of the rows that can be used, some without gold label if need be, and what was dropped."""
     text = table[columns["text"]]
     label = table[columns["label"]].astype(object).map(lambda value: _label(value, card), na_action="ignore")
     empty = text.isna() | (text.astype(str).str.strip() == "")
-    null = label.isna()
+    null = label.isna() & (not config.unlabelled)
     counts = {"read": len(table), "empty_text_dropped": int(empty.sum()), "null_label_dropped": int((null & ~empty).sum())}
-    if bad_rows == "error" and (empty | null).any():
+    if config.bad_rows == "error" and (empty | null).any():
         first = int((empty | null).to_numpy().argmax())
         raise AssayError(
             f"{int(empty.sum())} rows have an empty text and {int(null.sum())} a null label, the first in row {first + 1}. "
-            "Mend them, or leave them out with -P bad_rows=drop."
+            "Mend them, or leave them out with -P bad_rows=drop. Texts that nobody has labelled yet are trained on with -P unlabelled=true."
         )
     keep = ~(empty | null)
     given = _given_splits(table, card)
     rows = pd.DataFrame({"text": text[keep].astype(str), "gold_label": label[keep], "given": given[keep]})
     if rows["gold_label"].nunique() < 2:
-        found = ", ".join(map(repr, rows["gold_label"].unique())) or "none"
+        found = ", ".join(map(repr, rows["gold_label"].dropna().unique())) or "none"
         raise AssayError(f"{columns['label']} must hold at least two classes; found {found} in {len(rows)} rows.")
     rows.insert(0, "example_id", _ids(table.loc[keep, columns["id"]] if columns["id"] else None, rows["text"]))
     return rows.reset_index(drop=True), counts

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from entrypoints import ask, main
+from project.card import CARDS
 from project.errors import AssayError
 from project.human import label_studio_interface, label_studio_tasks, questions, read_answers
 from project.tracking import children, latest_root, read_table
@@ -130,6 +131,39 @@ def test_a_human_is_asked_answers_and_the_next_run_trains_on_the_answers(params,
     labels = read_table(run.run_id, "labels.parquet")
     assert (labels["source"] == "human").sum() == 24
     assert set(labels.loc[labels["source"] == "human", "example_id"]) == set(both["example_id"])
+
+
+def test_texts_that_nobody_has_labelled_are_asked_about_and_trained_on(params, store, capsys):
+    """300 texts of which the last 200 have no label: the first 100 hold out and demonstrate, the others are for the LLM and the human."""
+    table = pd.read_csv(CARDS / "catalogue.csv", dtype=str).sample(300, random_state=0).reset_index(drop=True)
+    labels = table["label"].where(table.index < 100)
+    table.assign(label=labels).to_csv(store / "texts.csv", index=False)
+    given = {"data": str(store / "texts.csv"), "unlabelled": "true", "max_train": "60", "encoder": "bundled", "replace_share": "50"}
+
+    with pytest.raises(AssayError, match=r"gold, entropy_50 need a human's labels of training texts, 60 of which have no gold label.*-e ask"):
+        main.experiment(params(**given, arms="gold,llm,entropy"))
+    with pytest.raises(AssayError, match="rows have an empty text and 200 a null label.*-P unlabelled=true"):
+        main.experiment(params(**{**given, "unlabelled": "false"}))
+    ask.ask(params("ask", **given, arms="entropy"))
+    (path,) = (store / "work").rglob("questions.csv")
+    asked = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert len(asked) == 30
+    truth = table.set_index("text")["label"]
+    asked.assign(label=truth[asked["text"]].to_numpy()).to_csv(store / "answers.csv", index=False)
+
+    main.experiment(params(**given, arms="llm,entropy,human_only", human=str(store / "answers.csv"), seeds="1"))
+
+    root = latest_root()
+    examples = read_table(root.run_id, "examples.parquet")
+    train = examples["split"] == "train"
+    assert examples.loc[train, "gold_label"].isna().all()
+    assert examples.loc[~train, "gold_label"].notna().all()
+    sources = {run.params["arm"]: read_table(run.run_id, "labels.parquet")["source"] for run in children(root, "seed")}
+    assert (sources["entropy_50"] == "human").sum() == 30
+    assert (sources["llm"] == "llm").sum() == 60
+    annotated = {run.params["split"]: run for run in children(root, "annotation")}
+    assert "accuracy" not in annotated["train"].metrics
+    assert "accuracy" in annotated["test"].metrics
 
 
 @pytest.mark.parametrize("arm", ["gold", "llm", "oracle", "drop_entropy"])

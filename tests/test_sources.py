@@ -142,6 +142,27 @@ def test_the_ensemble_replaces_all_that_divides_the_draws_or_what_divides_them_m
     assert choose(Arm("ensemble", ensemble_size=3), evidence(world, ensemble_share=100.0)).rows.sum() == whole.rows.sum()
 
 
+def test_below_a_threshold_of_consistency_all_are_asked_about_or_dropped(world):
+    examples, draws, _ = world
+    inconsistent = draws[0]["consistency"] < 0.4
+    wanted = LabelConfig(arms=("consistency", "drop_consistency"), replace_share=(5.0, 25.0), consistency_below=0.4)
+
+    replacing, dropping = arms(wanted, 3)
+    assert (replacing.name, dropping.name) == ("consistency", "drop_consistency")
+    replaced, dropped = (label(one, evidence(world, consistency_below=0.4)) for one in (replacing, dropping))
+    assert set(replaced.loc[replaced["source"] == "gold", "example_id"]) == set(examples.loc[inconsistent, "example_id"])
+    assert set(replaced.loc[inconsistent.to_numpy(), "reason"]) == {"consistency below 0.4"}
+    assert set(dropped["example_id"]) == set(examples.loc[~inconsistent, "example_id"])
+
+
+def test_a_source_that_needs_gold_says_so_where_there_is_none(world):
+    examples, draws, embeddings = world
+    blind = examples.assign(gold_label=examples["gold_label"].where(np.arange(N) % 2 == 0, None))
+    for kind, message in (("oracle", "oracle needs the gold label of every"), ("gold", "gold needs every gold label; 100 of 200 examples have none")):
+        with pytest.raises(AssayError, match=message):
+            label(Arm(kind, 20.0 if kind == "oracle" else None), Evidence(blind, draws, LABELS, LabelConfig(), lambda: embeddings))
+
+
 def test_the_oracle_repairs_every_wrong_label_first(world):
     examples, draws, _ = world
     is_wrong = draws[0]["label"] != examples["gold_label"]

@@ -69,6 +69,24 @@ def test_splits_are_stratified_sized_and_disjoint(pets):
     assert (task.split("train")["gold_label"] == "dog").mean() == pytest.approx(2 / 3, abs=0.05)
 
 
+def test_unlabelled_texts_are_training_texts_alone_and_leave_the_labelled_ones_to_the_other_splits(pets):
+    def change(table):
+        more = pd.DataFrame({"text": [f"nobody read {i}" for i in range(30)] + ["letter number 0", "letter number 1"], "label": None})
+        return pd.concat([table, more.assign(split=["test"] * 5 + [""] * 27)], ignore_index=True)
+
+    task = load_task(dataclasses.replace(pets(change), unlabelled=True, max_train=1000))
+    known = task.examples["gold_label"].notna()
+    sizes = task.examples[known]["split"].value_counts()
+
+    assert set(task.examples.loc[~known, "split"]) == {"train"}
+    assert 25 <= (~known).sum() <= 27  # five were given to the test split, two may stand there with a label
+    assert (sizes["test"], sizes["validation"], sizes["demonstration"]) == (10, 6, 4)
+    texts = task.examples.groupby("text")["split"].nunique()
+    assert (texts == 1).all()
+    assert task.counts["unlabelled"] == (~known).sum()
+    assert not any("has no train example" in note for note in task.notes)
+
+
 def test_a_split_depends_on_ids_and_seed_alone_not_on_the_order_of_rows(pets):
     one = load_task(pets())
     shuffled = load_task(pets(lambda table: table.sample(frac=1, random_state=3)))
