@@ -16,7 +16,7 @@ from analysis.render import markdown, number, pair, plain, title
 from analysis.store import arm_row, log_report, main, priced, read_root, replicates
 from project.arm import needs_all_draws, needs_share
 from project.sweep import figures
-from project.tracking import TRIAL_STATE, Record, children, of_study
+from project.tracking import CHOSEN, TRIAL_STATE, Record, children, of_study
 
 PARTS = ("source", "replace_share", "ensemble_size", "n_demonstrations", "calibration")
 _NUMBERS = ("validation.macro_f1", "validation.macro_f1_sd", "human_share", "human_labels", "llm_calls", "cost")
@@ -47,10 +47,12 @@ def load_study(run_id: str = "") -> Study:
     """Read the study that a worker's root run belongs to, finished or running (empty: of the newest finished one)."""
     stored = read_root(run_id, "sweep")
     study_id = stored.config["design"]["study"]
-    trials = pd.DataFrame([_trial(run) for run in of_study(study_id, "trial")], columns=["number", "state", *PARTS, *_NUMBERS, "reason"])
+    told = [run for run in of_study(study_id, "trial") if "source" in run.params]  # another worker may be writing one now
+    trials = pd.DataFrame([_trial(run) for run in told], columns=["number", "state", *PARTS, *_NUMBERS, "reason"])
     trials = trials.sort_values("number").drop_duplicates("number", keep="last").reset_index(drop=True)
     by_name: dict[tuple[int, str], list[Record]] = {}
-    for root in of_study(study_id, "sweep"):
+    last = [root for root in of_study(study_id, "sweep") if CHOSEN in root.tags][-1:]  # a study that was given more trials chooses anew
+    for root in last:
         for run in (run for run in children(root, "seed") if run.params["evaluated"] == "test"):
             by_name.setdefault((int(run.params.get("trial", -1)), run.params["arm"]), []).append(run)
     rows = []
@@ -122,10 +124,11 @@ def sentence(study: Study) -> str:
     gold, trials = study.tested[study.tested["trial"] < 0], study.tested[study.tested["trial"] >= 0]
     if gold.empty or trials.empty:
         return text
-    best = trials.loc[trials["macro_f1"].idxmax()]
+    values = study.trials.set_index("number")["value"]
+    best = trials.loc[trials["trial"].map(values).idxmax()]  # the test split has no part in choosing
     reached = 100 * best["macro_f1"] / float(gold["macro_f1"].iloc[0])
     found = f"{reached:.0f} % of gold's macro-F1, {best['human_labels']} human labels"
-    return f"{text} Of those tested, trial {best['trial']} ({best['arm']}) is best: {found}."
+    return f"{text} The best on validation, trial {best['trial']} ({best['arm']}), reaches on test {found}."
 
 
 def pareto_figure(study: Study) -> matplotlib.figure.Figure:

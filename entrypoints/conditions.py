@@ -51,7 +51,7 @@ class Condition:
 
     @property
     def spent(self) -> Spent:
-        """What the training labels have taken, whoever paid; those that pick the epoch cost a human the same under every arm."""
+        """What the training labels have taken, whoever paid; those that pick the epoch are not counted."""
         return spent(self.answers, human_share(self.labels)[0])
 
     def absent(self, label_set: Sequence[str]) -> list[str]:
@@ -89,9 +89,7 @@ def condition(arm: Arm, task: Task, drawn: Drawn, config: ExperimentConfig, *, e
     evidence = drawn.evidence(train, drawn.train, draw, task, config.label)
     labels, answers = label(arm, evidence), list(evidence.draws[: arm.draws])
     if config.finetune.validation_labels == "arm":
-        held_evidence = drawn.evidence(validation, drawn.validation, draw, task, config.label)
-        held = label(arm, held_evidence)
-        answers += held_evidence.draws[: arm.draws]
+        held = label(arm, drawn.evidence(validation, drawn.validation, draw, task, config.label))
     else:
         held = validation.rename(columns={"gold_label": "label"})
     recipe = dataclasses.replace(config.finetune, targets="soft") if arm.kind == "soft" else config.finetune

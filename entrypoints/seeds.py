@@ -21,7 +21,7 @@ from project.encoder import Encoder
 from project.errors import Incomplete
 from project.evaluate import evaluate
 from project.finetune import Epoch, Lesson, Training, best_epoch, best_macro_f1, seed_digest
-from project.label import FIRST, human_share
+from project.label import FIRST
 from project.seeds import MODEL, PREDICTIONS, Job, SeedResult, default_workers, run_jobs
 from project.tables import Codes, codes, content_hash, write_table
 from project.targets import targets
@@ -33,13 +33,17 @@ _NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "chec
 
 
 class Trained(NamedTuple):
-    """A seed that is trained, its run, and its ``scores`` on the split that it predicts, in [0, 1]."""
+    """A seed that is trained, its run, its ``scores`` on the split that it predicts, in [0, 1], and the ``seconds`` of the machine that it took.
+
+    Seeds that are trained side by side share the machine's time.
+    """
 
     run_id: str
     condition: Condition
     job: Job
     result: SeedResult
     scores: Mapping[str, float]
+    seconds: float
 
 
 class Trainer:
@@ -81,8 +85,10 @@ class Trainer:
                     for job, result in results:
                         one = condition_of[id(job)]
                         scores = evaluate(result.predictions, self._task.split(one.evaluated), self._task.label_set)
-                        run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, scores, self._config)
-                        done.setdefault((one.arm.name, one.setting, len(one.examples)), []).append(Trained(run_id, one, job, result, scores))
+                        seconds = result.seconds / min(workers, len(jobs))
+                        run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, scores, seconds, self._config)
+                        made_of = (one.arm.name, one.setting, len(one.examples))
+                        done.setdefault(made_of, []).append(Trained(run_id, one, job, result, scores, seconds))
                 except Incomplete as error:  # seeds that failed take nothing from the others
                     failed = error
         for seeds in done.values():
@@ -94,7 +100,7 @@ class Trainer:
     def _log_models(self, done: Sequence[Trained]) -> None:
         """The weights that ``log_model`` asks for: of all of them, or of the one with the best validation macro-F1 (ties: the first)."""
         best = sorted(done, key=lambda seed: (-best_macro_f1(seed.result.history), seed.condition.first_replicate + seed.job.seed))
-        for run_id, one, job, result, _ in best if self._config.finetune.log_model == "all" else best[:1]:
+        for run_id, one, job, result, *_ in best if self._config.finetune.log_model == "all" else best[:1]:
             if job.keep_model:
                 about = f"{self._encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title}, task {self._task.name}, seed {job.seed}."
                 say(f"fine-tune: logging the weights of {one.title}, seed {job.seed:02d}.")
@@ -180,13 +186,14 @@ def _labelled(places: Codes, examples: pd.DataFrame, labels: pd.DataFrame) -> tu
 
 def _log_seed(
     tracker: Tracker, encoder: Encoder, task: Task, one: Condition, job: Job, result: SeedResult, scores: Mapping[str, float],
-    config: ExperimentConfig,
+    seconds: float, config: ExperimentConfig,
 ) -> str:  # fmt: skip
-    """Log one seed's run; returns its id."""
-    share, spent = human_share(one.labels)[1], one.spent
+    """Log one seed's run; returns its id. ``seconds``: of the whole machine."""
+    spent = one.spent
     metrics = {
-        **{f"{one.evaluated}.{name}": value for name, value in scores.items()}, "human_share": share, **spent._asdict(),
-        "best_epoch": best_epoch(result.history), "train_seconds": result.seconds, "cost": spent.cost(config.spend, result.seconds),
+        **{f"{one.evaluated}.{name}": value for name, value in scores.items()}, **spent._asdict(),
+        "human_share": spent.human_labels / len(one.examples), "cost": spent.cost(config.spend, seconds),
+        "best_epoch": best_epoch(result.history), "train_seconds": result.seconds,
         "best_validation_macro_f1": best_macro_f1(result.history),
     }  # fmt: skip
     absent = one.absent(task.label_set)

@@ -9,10 +9,11 @@ The same command on another machine joins the study, where both see ``sweep_stor
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +32,9 @@ from project.errors import AssayError, Incomplete, Stopped
 from project.parameters import parse
 from project.prompt import build_prompts
 from project.spend import Spent
-from project.sweep import Lost, Setting, Space, Sweep, Trial, Values, refuse_password
+from project.sweep import Lost, Setting, Space, Sweep, Trial, Values, refuse_password, storage_errors
 from project.tables import digest
-from project.tracking import STUDY, TRIAL_STATE, Child, Tracker, root_run
+from project.tracking import CHOSEN, STUDY, TRIAL_STATE, Child, Tracker, root_run
 
 STAGES = (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig)
 FAILURES = 3  # in a row, after which no more trials are begun
@@ -43,12 +44,12 @@ def sweep(params: Mapping[str, str]) -> None:
     """Trials until the study has as many as were asked for; then the chosen ones, and gold, with all seeds on the test split."""
     asked = parse(SweepConfig, params)
     refuse_password(asked.sweep_storage)
-    with opened({**params, "ensemble_size": str(max(asked.sweep_ensemble_size))}, tested=False) as study:
+    with _opened(params, asked) as study:
         space, task = _space(asked, study), study.task
         design = _design(asked, study, space)
         name = asked.sweep_name or f"{task.name}-{digest(design)[:8]}"
         if study.config.spend.dry_run:
-            _dry_run(params, study, space)
+            _dry_run(params, study, _shots(asked, space))
             return
         searched = Sweep(asked, study.config.label, space, name, design, Path(study.config.host.workspace))
         with root_run("sweep", f"{task.name} sweep", params) as tracker:
@@ -57,8 +58,22 @@ def sweep(params: Mapping[str, str]) -> None:
             log_setup(tracker, task, study.config, arms=asked.arms, annotator=annotator, encoder=study.encoder, design=facts)
             tracker.tag({STUDY: searched.study_id})
             say(f"sweep: study {name}, {searched.done()} of {searched.wanted} trials done.")
-            with published(lambda: publish(tracker.run_id, study.config.host.workspace)):
+            with published(lambda: publish(tracker.run_id, study.config.host.workspace)), storage_errors(name):
                 Search(asked, study, searched, tracker).run()
+
+
+@contextlib.contextmanager
+def _opened(params: Mapping[str, str], asked: SweepConfig) -> Iterator[Study]:
+    """The study's task, models and prompts, of the largest ensemble."""
+    most = max(asked.sweep_ensemble_size)
+    with contextlib.ExitStack() as stack:
+        try:
+            study = stack.enter_context(opened({**params, "ensemble_size": str(most)}, tested=False))
+        except AssayError as error:
+            if str(error).startswith("ensemble_size "):  # which the user has not given
+                raise AssayError(f"sweep_{error}") from None
+            raise
+        yield study
 
 
 class _Tried(NamedTuple):
@@ -78,6 +93,8 @@ class Search:
         self._asked, self._study, self._sweep, self._tracker = asked, study, searched, tracker
         self._draws: dict[tuple[int, str], Drawn] = {}
         self._trainer = Trainer(tracker, study.encoder, study.task, study.config)
+        if study.asked:
+            study.asked.meter.pause()
 
     def run(self) -> None:
         """Trials while there are any to do, then the test of the chosen ones where that is this worker's."""
@@ -121,8 +138,8 @@ class Search:
                     self._end(trial, "PRUNED", _metrics(tried), "after its first seed it was below the median of the trials so far")
                 else:
                     self._sweep.complete(trial, tried.values, self._log(trial.number, trial.setting, "COMPLETE", _metrics(tried), ""))
-        except BaseException:
-            self._sweep.give_back(trial)
+        except BaseException as error:
+            self._sweep.give_back(trial, blameless=isinstance(error, KeyboardInterrupt | SystemExit | Stopped))
             raise
         return None
 
@@ -141,7 +158,7 @@ class Search:
         return self._tried(one, [*done, *self._trainer.train([dataclasses.replace(one, seeds=seeds[len(done) :])])]), False
 
     def _tried(self, one: Condition, done: Sequence[Trained]) -> _Tried:
-        scores, seconds = [seed.scores["macro_f1"] for seed in done], statistics.fmean(seed.result.seconds for seed in done)
+        scores, seconds = [seed.scores["macro_f1"] for seed in done], statistics.fmean(seed.seconds for seed in done)
         spent = one.spent
         cost = spent.cost(self._study.config.spend, seconds)
         return _Tried(Values(statistics.fmean(scores), spent.human_labels / len(one.examples), float(spent.llm_calls), cost), scores, spent, seconds)
@@ -161,7 +178,9 @@ class Search:
         if n_draws > have:
             asked = _prompted(study, config.prompt.n_demonstrations)
             more = dataclasses.replace(asked, prompts=asked.prompts[have:n_draws])
+            asked.meter.resume()
             made = {split: annotate_split(self._tracker, more, study.task, split, n_draws - have, config) for split in study.splits}
+            asked.meter.pause()
             more.close()  # its memory is the encoder's until more draws are wanted
             drawn = dataclasses.replace(drawn, train=[*drawn.train, *made["train"]], validation=[*drawn.validation, *made.get("validation", [])])
             self._draws[key] = drawn
@@ -179,6 +198,7 @@ class Search:
         say(f"sweep: testing {len(chosen)} chosen {'trial' if len(chosen) == 1 else 'trials'} and gold.")
         gold = condition(Arm("gold"), self._study.task, Drawn(), self._study.config)
         self._trainer.train([gold, *(self._condition(number, setting) for number, setting in chosen)])
+        self._tracker.tag({CHOSEN: ",".join(str(number) for number, _ in chosen)})
         self._sweep.tested(self._tracker.run_id)
 
     def _log_lost(self, lost: Lost) -> None:
@@ -249,7 +269,8 @@ def _design(asked: SweepConfig, study: Study, space: Space) -> dict[str, Any]:
         "encoder": study.encoder.source.identity, "recipe": recipe, "label": label,
         "human": digest(study.human.to_dict()) if study.human is not None else "",
         "prices": prices, "space": {name: list(values) for name, values in dataclasses.asdict(space).items()}, "sweep_seeds": asked.sweep_seeds,
-        "prune": asked.prune, "repeats": config.annotate.repeats,
+        "prune": asked.prune, "objective": asked.objective, "price_point": asked.price_point, "grid": asked.sampler == "grid",
+        "repeats": config.annotate.repeats,
     }  # fmt: skip
     return made
 
@@ -265,12 +286,18 @@ def _prompted(study: Study, n_demonstrations: int) -> Asked:
     return dataclasses.replace(asked, prompts=build_prompts(prompt, study.task.label_set, study.task.description, shown, len(asked.prompts)))
 
 
-def _dry_run(params: Mapping[str, str], study: Study, space: Space) -> None:
+def _shots(asked: SweepConfig, space: Space) -> list[int]:
+    """Numbers of demonstrations that a trial may have."""
+    given = space.n_demonstrations
+    return list(given) if asked.sampler == "grid" else list(range(min(given), max(given) + 1))
+
+
+def _dry_run(params: Mapping[str, str], study: Study, shots: Sequence[int]) -> None:
     """What annotating all that a trial may want would take, at most."""
     with root_run("dry run", f"{study.task.name} sweep", params) as tracker:
         if study.asked is None:
             say("dry run: these arms need no annotation.")
-        for n_demonstrations in space.n_demonstrations if study.asked else ():
+        for n_demonstrations in shots if study.asked else ():
             say(f"dry run: all draws with {n_demonstrations} demonstrations, which the trials may not all want")
             dry_run(tracker, _prompted(study, n_demonstrations), study.task, study.splits, study.config)
 

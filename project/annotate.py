@@ -111,13 +111,13 @@ def _work(
         names, texts, began = draw.items.names(places), draw.items.at(places), time.perf_counter()
         try:
             answers = annotator.read(draw.prompt, texts)
-            table = answers_table(names, answers, label_set, time.perf_counter() - began)
+            table = answers_table(names, answers, label_set, (time.perf_counter() - began) / at_once)
             broken = draw.folder.write(table)
         except BaseException as error:
             meter.give_up(len(texts))
             if isinstance(error, Incomplete) and error.partial:
                 rows, answers = error.partial
-                draw.folder.write(answers_table([names[row] for row in rows], answers, label_set, time.perf_counter() - began))
+                draw.folder.write(answers_table([names[row] for row in rows], answers, label_set, (time.perf_counter() - began) / at_once))
             raise
         meter.add(len(table), int(table["prompt_tokens"].sum()) * answers.requests, answers.generated * len(table))
         _check_calibration(table, label_set, str(config.calibration))  # now rather than when all is paid for
@@ -128,6 +128,7 @@ def _work(
 
     lock = threading.Lock()
     tasks = [(number, shard) for number, draw in enumerate(draws) for shard in range(len(draw.todo))]
+    at_once = max(1, min(len(annotators), len(tasks)))  # they share the machine's time
     return share(annotators, tasks, do, lambda task: meter.admit(len(draws[task[0]].todo[task[1]])))
 
 

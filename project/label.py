@@ -53,11 +53,7 @@ def label(arm: Arm, evidence: Evidence) -> pd.DataFrame:
         raise AssayError(f"arm {arm.name}: the annotator gave no label at all to the {len(examples)} examples of the split. Use another draw or arm.")
     n = len(examples)
     if arm.kind == "gold":
-        if evidence.human is None and pd.isna(evidence.answers).any():
-            raise AssayError(
-                f"arm gold needs every gold label; {int(pd.isna(evidence.answers).sum())} of {n} examples have none. Leave it out of arms."
-            )
-        return _table(evidence, evidence.answers, Choice(np.ones(n, dtype=bool), np.full(n, "gold", dtype=object), np.ones(n)), None)
+        return _gold(evidence)
     choice, given, probabilities = choose(arm, evidence), _given(arm, evidence), _distribution(arm, evidence)
     if arm.drops:  # but for the audit, which a human has labelled
         audited = choice.rows & np.asarray(choice.reasons == AUDIT)
@@ -74,9 +70,18 @@ def label(arm: Arm, evidence: Evidence) -> pd.DataFrame:
     weights = np.ones(n) if choice.doubt is None or arm.kind != "weighted" else np.where(answered, 1.0, 1.0 - choice.doubt)
     labels = np.where(answered, evidence.answers, given)
     table = _table(evidence, labels, choice._replace(rows=answered, reasons=reasons), probabilities, weights)
+    if table.empty:
+        raise AssayError(f"arm {arm.name} leaves no training label of {n} examples. Use another share, or leave it out.")
     if arm.kind == "llm_then_human":
         table[FIRST] = table["example_id"].map(pd.Series(given, index=examples["example_id"]))
     return table
+
+
+def _gold(evidence: Evidence) -> pd.DataFrame:
+    n, absent = len(evidence.examples), int(pd.isna(evidence.answers).sum())
+    if evidence.human is None and absent:
+        raise AssayError(f"arm gold needs every gold label; {absent} of {n} examples have none. Leave it out of arms.")
+    return _table(evidence, evidence.answers, Choice(np.ones(n, dtype=bool), np.full(n, "gold", dtype=object), np.ones(n)), None)
 
 
 def human_share(labels: pd.DataFrame) -> tuple[int, float]:

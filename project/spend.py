@@ -60,12 +60,23 @@ class Meter:
     generated_tokens: int = 0
     pending: int = 0
     began: float = field(default_factory=time.monotonic)
+    before: float = 0.0
+    running: bool = True
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def seconds(self) -> float:
-        """Since the meter was made."""
-        return time.monotonic() - self.began
+        """Since the meter was made, but for pauses."""
+        return self.before + (time.monotonic() - self.began if self.running else 0.0)
+
+    def pause(self) -> None:
+        """Do not count what the machine does now, which is no annotation."""
+        self.before, self.running = self.seconds, False
+
+    def resume(self) -> None:
+        """Count again."""
+        if not self.running:
+            self.began, self.running = time.monotonic(), True
 
     @property
     def cost(self) -> float:

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import random
+import re
 import socket
 import threading
 import time
@@ -20,7 +21,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import optuna
@@ -44,7 +44,7 @@ SILENCE, UNSIGNED = 600.0, 60.0  # seconds without one until a trial is taken fo
 ATTEMPTS = 3  # times that a trial is begun whose workers die
 POLL = 1.0
 _PARETO = ("maximize", "minimize", "minimize")
-_RETRIED, _WORKER, _BEAT, _ATTEMPT, _QUEUED, _SURPLUS = "retried", "worker", "beat", "attempt", "queued", "surplus"
+_RETRY_OF, _WORKER, _BEAT, _ATTEMPT, _QUEUED, _SURPLUS = "retry_of", "worker", "beat", "attempt", "queued", "surplus"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Setting:
     def name(self, config: LabelConfig) -> str:
         """The same for settings that differ in nothing their source looks at."""
         arm = self.arm(config)
-        return f"{arm.kind} {arm.replace_share} {arm.ensemble_size} {self.n_demonstrations if arm.draws else None} {self.calibration}"
+        asked = (self.n_demonstrations, self.calibration) if arm.draws else None
+        return f"{arm.kind} {arm.replace_share} {arm.ensemble_size} {asked}"
 
 
 def _plain(config: LabelConfig) -> LabelConfig:
@@ -139,8 +140,8 @@ class Sweep:
         self.many, self._me = config.objective == "pareto", _worker(os.getpid())
         self._wanted = config.trials or (len(space.grid()) if config.sampler == "grid" else 20)
         pruner = optuna.pruners.MedianPruner() if config.prune else optuna.pruners.NopPruner()
-        written = json.dumps({**design, "objective": config.objective, "price_point": config.price_point}, sort_keys=True)
-        with _storage_errors(name), warnings.catch_warnings():
+        written = json.dumps(design, sort_keys=True)
+        with storage_errors(name, opening=True), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # journals and GP are experimental to Optuna
             storage = _storage(config, workspace, name)
             directions: Any = list(_PARETO) if self.many else ["maximize"]
@@ -153,16 +154,31 @@ class Sweep:
         if theirs := _difference(json.loads(self._study.user_attrs["design"]), json.loads(written)):
             raise AssayError(f"the study {name} was made with another {theirs}. Give the same, or another name with -P sweep_name=...")
         self.study_id = str(self._study.user_attrs["id"])
+        self._retry_the_failed()
+        if config.sampler == "grid":
+            self._queue_the_grid()  # a study may be given more trials than it was made with
 
     def _prepare(self, design: str) -> None:
         self._study.set_user_attr("id", f"{self.name}-{uuid.uuid4().hex[:8]}")
         self._study.set_user_attr("design", design)
-        if self._config.sampler == "grid":  # Optuna's own grid cannot be asked for one trial at a time, nor for one again
-            points = self.space.grid()
-            random.Random(self._config.sweep_seed).shuffle(points)
-            for point in points[: self._wanted]:
-                self._queue(point, 1)
+        if self._config.sampler == "grid":
+            self._queue_the_grid()
         self._study.set_user_attr("ready", value=True)
+
+    def _queue_the_grid(self) -> None:
+        """Queue what is wanted of the grid and is not there. Optuna's own grid cannot be asked for one trial at a time, nor for one again."""
+        points = self.space.grid()
+        random.Random(self._config.sweep_seed).shuffle(points)  # so that a grid cut short is a fair part
+        there = [trial.user_attrs.get(_QUEUED) for trial in self._trials()]
+        for point in points[: self._wanted]:
+            if point not in there:
+                self._queue(point, 1)
+
+    def _retry_the_failed(self) -> None:
+        """Queue trials again that failed for good: whoever runs the same command again may have mended why."""
+        trials = self._trials()
+        for number in self.failed(trials):
+            self._again(trials[number], int(trials[number].user_attrs.get(_ATTEMPT, 1)) + 1)
 
     def _wait_until_prepared(self) -> None:
         for _ in range(30):
@@ -200,12 +216,21 @@ class Sweep:
             queued = _QUEUED in handle.user_attrs
             handle.set_user_attr(_WORKER, self._me)
             handle.set_user_attr(_BEAT, time.time())
-            if self._config.sampler == "grid" and not queued:  # somebody else took the last one of the grid meanwhile
+            if self._is_surplus(handle.number, queued=queued):
                 handle.set_user_attr(_SURPLUS, value=True)
                 self._study.tell(handle, state=TrialState.FAIL)
                 return None
             setting = self.space.setting({name: self._suggest(handle, name, values) for name, values in self.space.varied().items()})
         return Trial(handle.number, setting, int(handle.user_attrs.get(_ATTEMPT, 1)), handle, self._twin(setting, before))
+
+    def _is_surplus(self, number: int, *, queued: bool) -> bool:
+        """Whether workers that looked at the same time have begun one trial too many, or queued the same one twice."""
+        trials = self._trials()
+        mine, earlier = trials[number].user_attrs, trials[:number]
+        if queued:
+            return any(trial.user_attrs.get(_QUEUED) == mine[_QUEUED] and trial.user_attrs.get(_RETRY_OF) == mine.get(_RETRY_OF) for trial in earlier)
+        ahead = self.done(trials) + sum(trial.state == TrialState.RUNNING for trial in earlier)
+        return self._config.sampler == "grid" or ahead >= self._wanted
 
     def _suggest(self, handle: optuna.Trial, name: str, values: Sequence[Any]) -> Any:
         if isinstance(values[0], str) or self._config.sampler == "grid":
@@ -261,19 +286,21 @@ class Sweep:
             for name, value in {"mlflow_run_id": run_id, **values}.items():
                 trial.handle.set_user_attr(name, value)
 
-    def give_back(self, trial: Trial) -> None:
-        """Leave ``trial`` to whoever comes next, since this process must stop."""
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            trial.handle.set_user_attr(_RETRIED, value=True)
-        self._again(self._trials()[trial.number], trial.attempt)
+    def give_back(self, trial: Trial, *, blameless: bool) -> None:
+        """Leave ``trial`` to whoever comes next, since this process must stop; it was ``blameless`` where it would have gone on but for that."""
+        self._again(self._trials()[trial.number], trial.attempt + (not blameless))
         self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def _again(self, trial: FrozenTrial, attempt: int) -> None:
-        if (params := _params(trial)) or not self.space.varied():  # else it died before anything was chosen
-            self._queue(params, attempt)
+    def _again(self, trial: FrozenTrial, attempt: int) -> bool:
+        """Queue what ``trial`` tried, unless it was tried too often or died before that was settled; returns whether it is."""
+        params = _params(trial)
+        again = attempt <= ATTEMPTS and bool(params or not self.space.varied())
+        if again:
+            self._queue(params, attempt, retry_of=trial.number)
+        return again
 
-    def _queue(self, params: Mapping[str, Any], attempt: int) -> None:
-        self._study.enqueue_trial(dict(params), user_attrs={_QUEUED: dict(params), _ATTEMPT: attempt})
+    def _queue(self, params: Mapping[str, Any], attempt: int, **more: int) -> None:
+        self._study.enqueue_trial(dict(params), user_attrs={_QUEUED: dict(params), _ATTEMPT: attempt, **more})
 
     def _retry_the_dead(self) -> Iterator[Lost]:
         """End the trials of dead workers, and queue them again."""
@@ -281,16 +308,12 @@ class Sweep:
             worker = str(trial.user_attrs.get(_WORKER, ""))
             if trial.state != TrialState.RUNNING or worker == self._me or _alive(worker, self._heard(trial)):
                 continue
-            attempt = int(trial.user_attrs.get(_ATTEMPT, 1)) + 1
-            if attempt <= ATTEMPTS:
-                self._study._storage.set_trial_user_attr(trial._trial_id, _RETRIED, value=True)
             try:
                 self._study.tell(trial.number, state=TrialState.FAIL)
-            except ValueError:  # somebody else did so first
+            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):  # somebody else did so first
                 continue
-            if attempt <= ATTEMPTS:
-                self._again(trial, attempt)
-            yield Lost(trial.number, worker, _params(trial), attempt <= ATTEMPTS)
+            again = self._again(trial, int(trial.user_attrs.get(_ATTEMPT, 1)) + 1)
+            yield Lost(trial.number, worker, _params(trial), again)
 
     @staticmethod
     def _heard(trial: FrozenTrial) -> float:
@@ -320,18 +343,20 @@ class Sweep:
 
     def done(self, trials: Sequence[FrozenTrial] | None = None) -> int:
         """How many trials ended for good: complete, pruned or failed."""
-        ended = [trial for trial in (self._trials() if trials is None else trials) if trial.state.is_finished()]
-        return sum(not (trial.user_attrs.get(_RETRIED) or trial.user_attrs.get(_SURPLUS)) for trial in ended)
+        given = self._trials() if trials is None else trials
+        retried = _retried(given)
+        return sum(trial.state.is_finished() and trial.number not in retried and not trial.user_attrs.get(_SURPLUS) for trial in given)
 
     @property
     def wanted(self) -> int:
         """How many trials there are to be."""
         return self._wanted
 
-    def failed(self) -> list[int]:
-        """Numbers of the trials that failed for good."""
-        lost = [trial for trial in self._trials() if trial.state == TrialState.FAIL]
-        return [trial.number for trial in lost if not (trial.user_attrs.get(_RETRIED) or trial.user_attrs.get(_SURPLUS))]
+    def failed(self, trials: Sequence[FrozenTrial] | None = None) -> list[int]:
+        """Numbers of the trials that failed and are not tried again."""
+        given = self._trials() if trials is None else trials
+        over = _retried(given) | {trial.number for trial in given if trial.user_attrs.get(_SURPLUS)}
+        return [trial.number for trial in given if trial.state == TrialState.FAIL and trial.number not in over]
 
     def chosen(self) -> list[tuple[int, Setting]]:
         """The best trial, or all that no other one beats in everything (the Pareto front), each setting once; empty where none is complete."""
@@ -362,6 +387,11 @@ class Sweep:
         """The chosen trials were evaluated in this run."""
         chosen = ",".join(str(number) for number, _ in self.chosen())
         self._study.set_user_attr(f"tested {digest(chosen)}", run_id)
+
+
+def _retried(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Numbers of the trials whose setting was queued again."""
+    return {int(trial.user_attrs[_RETRY_OF]) for trial in trials if _RETRY_OF in trial.user_attrs}
 
 
 def _params(trial: FrozenTrial) -> dict[str, Any]:
@@ -422,25 +452,28 @@ def _storage(config: SweepConfig, workspace: Path, name: str) -> optuna.storages
 
 
 @contextlib.contextmanager
-def _storage_errors(name: str) -> Iterator[None]:
+def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
+    """Say in one line what is wrong with the storage; while it is opened any trouble with files and packages is its."""
+    known = (optuna.exceptions.StorageInternalError, SQLAlchemyError, *((ImportError, OSError) if opening else ()))
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, ImportError, OSError) as error:
+    except known as error:
         reason = " ".join(str(error.__cause__ or error).split())[:200]
-        raise Incomplete(f"the storage of the study {name} cannot be used: {_without_password(reason)} Mend it, or name another one.") from error
+        raise Incomplete(f"the storage of the study {name} cannot be used: {_without_secrets(reason)} Mend it, or name another one.") from error
 
 
-def _without_password(text: str) -> str:
-    """``text`` without what could be an address with a password in it."""
-    return " ".join("..." if "@" in word and "//" in word else word for word in text.split(" "))
+def _without_secrets(text: str) -> str:
+    """``text`` without addresses and what looks like a password in it."""
+    hidden = " ".join("..." if "://" in word or "@" in word else word for word in text.split(" "))
+    return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", hidden)
 
 
 def refuse_password(address: str) -> None:
     """An address with a user's password would stand in the tracking store."""
-    if "://" in address and (urlsplit(address).password or "@" in address):
+    if "://" in address and any(mark in address for mark in "@?#"):
         raise AssayError(
-            f"sweep_storage must hold no user name and no password: it is written into the tracking store. Put the address into the environment "
-            f"variable {STORAGE} instead."
+            f"sweep_storage must hold no user name, no password and no query: it is written into the tracking store. Put the address into the "
+            f"environment variable {STORAGE} instead."
         )
 
 

@@ -38,7 +38,7 @@ SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
 QUESTION, ABSENT = "assay.question", "assay.absent_classes"
-STUDY, TRIAL_STATE = "assay.study", "assay.trial_state"
+STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 
 
