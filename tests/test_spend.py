@@ -1,6 +1,7 @@
 """What labels take: counted from the answers they were made of, whoever paid, and priced."""
 
 import time
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -61,7 +62,7 @@ def test_copies_at_work_at_once_share_the_seconds_of_the_machine(small_task, tmp
             return super().read(prompt, texts)
 
     prompts = build_prompts(PromptConfig(label_style="name"), small_task.label_set, "d", small_task.split("demonstration"), 1)
-    copies = [Slow(len(small_task.label_set)) for _ in range(4)]
+    copies: Any = [Slow(len(small_task.label_set)) for _ in range(4)]
     (draw,) = annotate(
         copies, prompts, small_task.split("train"), small_task.label_set, config=AnnotateConfig(calibration="none"), folder=tmp_path,
         progress=lambda n: None, meter=Meter(SpendConfig()),
