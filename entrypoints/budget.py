@@ -20,6 +20,7 @@ from project.audit import LEAST
 from project.choice import budget_rows
 from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
 from project.designs import BudgetConfig
+from project.parameters import parse
 
 STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, HostConfig)
 
@@ -35,7 +36,7 @@ def budget(params: Mapping[str, str]) -> None:
             else:
                 possible.append(arm)
         study = dataclasses.replace(asked, compared=possible)
-        with study_run("budget", f"{task.name} budget", params, study, {}) as (tracker, drawn):
+        with study_run("budget", f"{task.name} budget", params, study, {"reach": parse(BudgetConfig, params).reach}) as (tracker, drawn):
             if drawn is None:
                 return
             conditions = [condition(arm, task, drawn, config) for arm in possible]

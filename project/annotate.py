@@ -226,11 +226,11 @@ def raw_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
     values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
     known = ~np.isnan(values).all(axis=1)
     answer = np.where(known, np.where(np.isnan(values), -np.inf, values).argmax(axis=1), codes(table["label"], label_set))
-    columns = [KEY, "label_mass", "log_bound", "truncated", "prompt_tokens", "error"]
-    columns += [name for name in ("requests", "generated_tokens", "seconds") if name in table]
+    told = [name for name in ("requests", "generated_tokens", "seconds") if name in table]  # runs of earlier versions do not say
+    columns = [KEY, "label_mass", "log_bound", "truncated", "prompt_tokens", *told, "error"]
     columns += [RAW_LOG_PROBABILITY + label for label in label_set]
     if SAMPLING in table:  # repeats that were drawn from a distribution are no answers
         table = table.assign(repeats=table["repeats"].where(table[SAMPLING].notna(), None))
         columns += ["repeats", SAMPLING]
-    seconds = table.get("seconds", 0.0)  # runs of earlier versions do not say
+    seconds = table.get("seconds", 0.0)
     return table[columns].assign(answer=answer.astype(np.int32), seconds=seconds).drop_duplicates(KEY)

@@ -71,6 +71,7 @@ class BudgetConfig(LabelConfig):
     replace_share: tuple[float, ...] = parameter(
         (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0), "budgets: per cent of the labels that a human gives, comma-separated", at_least=0, at_most=100
     )
+    reach: float = parameter(95.0, "per cent of gold's macro-F1 whose cheapest source is to be named", above=0, at_most=100)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from project.annotators import Answers, Size  # noqa: E402
 from project.card import CARDS  # noqa: E402
 from project.config import TaskConfig  # noqa: E402
 from project.stats.information import log_normalise  # noqa: E402
+from project.tables import content_hash  # noqa: E402
 from project.task import load_task  # noqa: E402
 
 
@@ -145,6 +146,11 @@ def tiny_llm(tmp_path_factory, words):
         )  # fmt: skip
         LlamaForCausalLM(settings).save_pretrained(folder)
     return folder
+
+
+def answers_hash(table):
+    """The content hash of an annotations table, but for how long the answers took, which is never the same."""
+    return content_hash(table.drop(columns="seconds"))
 
 
 class ScriptedAnnotator:

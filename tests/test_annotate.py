@@ -18,8 +18,9 @@ from project.errors import AssayError, Incomplete, Stopped
 from project.prompt import Prompt, build_prompt, demonstration_sets
 from project.spend import Meter
 from project.stats.information import conditional_entropy_bits
-from project.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, class_columns, content_hash
+from project.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, class_columns
 from project.task import load_task
+from tests.conftest import answers_hash
 
 SHARD = 64
 
@@ -65,7 +66,7 @@ def test_a_second_run_asks_for_nothing_and_gives_the_same_table(task, tmp_path, 
     one, two = run(first, task, tmp_path), run(second, task, tmp_path)
 
     assert first.asked == list(task.split("train")["text"])
-    assert content_hash(one.table) == content_hash(two.table)
+    assert answers_hash(one.table) == answers_hash(two.table)
     assert (one.asked, one.reused, two.asked, two.reused) == (len(one.table), 0, 0, len(one.table))
 
 
@@ -78,19 +79,18 @@ def test_a_run_that_dies_half_way_goes_on_where_it_stopped(task, tmp_path, scrip
     resumed = run(rest, task, tmp_path / "cut")
 
     assert len(rest.asked) == len(task.split("train")) - 2 * SHARD
-    assert content_hash(resumed.table) == content_hash(whole.table)
+    assert answers_hash(resumed.table) == answers_hash(whole.table)
 
 
 KILLED = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
-from conftest import ScriptedAnnotator
-from test_annotate import prompts_for
+from tests.conftest import ScriptedAnnotator, answers_hash
+from tests.test_annotate import prompts_for
 from project.annotate import annotate
 from project.config import AnnotateConfig, SpendConfig, TaskConfig
 from project.spend import Meter
-from project.tables import content_hash
 from project.task import load_task
 
 class Slow(ScriptedAnnotator):
@@ -105,7 +105,7 @@ task = load_task(TaskConfig(max_train=160, max_test=20, max_validation=20))
 print("ready", flush=True)
 made = annotate([Slow(4)], prompts_for(task, 3), task.split("train"), task.label_set, config=AnnotateConfig(calibration="batch"),
                 folder=Path({folder!r}), progress=lambda n: None, meter=Meter(SpendConfig()))
-print([content_hash(draw.table) for draw in made], flush=True)
+print([answers_hash(draw.table) for draw in made], flush=True)
 """
 
 
@@ -127,7 +127,7 @@ def test_killed_at_ten_random_points_it_asks_for_nothing_twice_and_ends_with_the
 
     small = load_task(TaskConfig(max_train=160, max_test=20, max_validation=20))
     whole = run_all([scripted(4)], small, tmp_path / "whole", n=3)
-    assert ended.splitlines()[-1] == str([content_hash(draw.table) for draw in whole])
+    assert ended.splitlines()[-1] == str([answers_hash(draw.table) for draw in whole])
     assert shards == sorted(shards)
     assert 0 < shards[-1] < 60  # it was killed on the way, not before or behind
     asked = log.read_text().splitlines()
@@ -177,7 +177,7 @@ def test_copies_of_an_engine_share_the_draws_and_the_tables_are_the_same(task, t
 
     together = run_all(copies, task, tmp_path / "together", n=3)
 
-    assert [content_hash(one.table) for one in together] == [content_hash(one.table) for one in alone]
+    assert [answers_hash(one.table) for one in together] == [answers_hash(one.table) for one in alone]
     assert sorted(copies[0].asked + copies[1].asked) == sorted(list(task.split("train")["text"]) * 3)
     assert min(len(copy.asked) for copy in copies) > 0
 
@@ -199,7 +199,7 @@ def test_answers_of_a_finished_run_elsewhere_are_taken_over(task, tmp_path, scri
 
     made = run(scripted(4, limit=0), task, tmp_path / "mine", fetch=lambda question: [raw_answers(done.table, task.label_set)])
 
-    assert content_hash(made.table) == content_hash(done.table)
+    assert answers_hash(made.table) == answers_hash(done.table)
     assert (made.asked, made.reused, made.fetched) == (0, 0, len(done.table))
     again = run(scripted(4, limit=0), task, tmp_path / "mine", fetch=lambda question: pytest.fail("asked the store for what is on disk"))
     assert again.reused == len(done.table)
@@ -272,7 +272,7 @@ def test_repeats_follow_the_distribution_at_the_temperature(task, tmp_path, scri
     assert np.abs(shares - expected).max() < 5 * 0.5 / np.sqrt(400)
     assert np.abs((shares - expected).mean(axis=0)).max() < 5 * 0.5 / np.sqrt(400 * len(drawn))
     assert made.table["consistency"].to_numpy() == pytest.approx(shares.max(axis=1))
-    assert content_hash(again.table) == content_hash(made.table)
+    assert answers_hash(again.table) == answers_hash(made.table)
 
 
 def test_a_price_limit_stops_before_it_is_passed_and_the_next_run_goes_on(task, tmp_path, scripted):

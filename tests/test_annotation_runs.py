@@ -13,9 +13,9 @@ from entrypoints import annotate, main
 from project.annotators.transformers import TransformersAnnotator
 from project.config import TaskConfig
 from project.errors import Stopped
-from project.tables import content_hash
 from project.task import load_task
 from project.tracking import children, latest_root, read_json, read_table
+from tests.conftest import answers_hash
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ def no_model(monkeypatch):
 
 
 def tables(root):
-    return [content_hash(read_table(run.run_id, "annotations.parquet")) for run in children(root, "annotation")]
+    return [answers_hash(read_table(run.run_id, "annotations.parquet")) for run in children(root, "annotation")]
 
 
 def test_an_unchanged_rerun_loads_no_model_and_logs_the_same_tables(params, no_model):

@@ -90,7 +90,7 @@ def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(pa
 
 def budget_of(rows):
     columns = ["arm", "arm_kind", "share", "macro_f1"]
-    return Points(ROOT, {}, pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]), ())
+    return Points(ROOT, {"design": {"reach": 95.0}}, pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]), ())
 
 
 GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
