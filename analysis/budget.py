@@ -103,16 +103,21 @@ def verdict(budget: Points) -> str:
     reach = float(budget.config["design"].get("reach", 95.0))  # runs of earlier versions do not say
     goal = reach / 100 * float(gold.iloc[0])
     real = points[~points["arm_kind"].isin(["gold", "oracle"]) & ~points["arm_kind"].str.startswith("drop_oracle")]
-    reached = real[real["macro_f1"] >= goal].sort_values(["share", "macro_f1"], ascending=[True, False])
+    by = "cost" if priced(budget.config) else "human_share"
+    reached = real[real["macro_f1"] >= goal].sort_values([by, "macro_f1"], ascending=[True, False])
     aim = f"{reach:g} % of gold's macro-F1 ({100 * goal:.1f})"
     if reached.empty:
         return f"No source reaches {aim} at these budgets."
     best, random = reached.iloc[0], reached[reached["arm_kind"] == "random"]
-    if best["arm_kind"] == "llm" or best["share"] == 0:
-        return f"{aim} is reached without any human label."
-    beside = f"random needs {random.iloc[0]['share']:g} %" if len(random) else "random does not reach it at these budgets"
+    if best["human_share"] == 0:
+        return f"{aim} is reached without any human label, by {best['arm']}."
+    beside = f"random needs {_price(random.iloc[0], by)}" if len(random) else "random does not reach it at these budgets"
     rival = "" if best["arm_kind"] == "random" or not (points["arm_kind"] == "random").any() else f"; {beside}"
-    return f"{aim} is reached first by {best['arm']}, with {best['share']:g} % human labels{rival}. Means over seeds, without regard to their spread."
+    return f"{aim} is reached cheapest by {best['arm']}, with {_price(best, by)}{rival}. Means over seeds, without regard to their spread."
+
+
+def _price(row: pd.Series, by: str) -> str:
+    return f"{100 * row['human_share']:.3g} % human labels" + (f" at a cost of {row['cost']:.4g}" if by == "cost" else "")
 
 
 def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:

@@ -88,9 +88,11 @@ def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(pa
     assert {path.name for path in (store / "work").rglob("budget.*")} == {"budget.csv", "budget.png"}
 
 
-def budget_of(rows):
-    columns = ["arm", "arm_kind", "share", "macro_f1"]
-    return Points(ROOT, {"design": {"reach": 95.0}}, pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]), ())
+def budget_of(rows, price=0.0):
+    points = pd.DataFrame(rows, columns=["arm", "arm_kind", "share", "macro_f1"])
+    dropped = points["arm_kind"].str.startswith("drop_")
+    points = points.assign(human_share=np.where(dropped, 0.0, points["share"] / 100), cost=1000.0 - points["share"])
+    return Points(ROOT, {"design": {"reach": 95.0}, "config": {"spend": {"price_label": price}}}, points, ())
 
 
 GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
@@ -101,16 +103,23 @@ GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
     [
         (
             [("random_50", "random", 50.0, 0.86), ("learned_10", "learned", 10.0, 0.87)],
-            "first by learned_10, with 10 % human labels; random needs 50 %",
+            "cheapest by learned_10, with 10 % human labels; random needs 50 %",
         ),
         ([("random_50", "random", 50.0, 0.8), ("learned_10", "learned", 10.0, 0.87)], "10 % human labels; random does not reach it at these budgets"),
-        ([("oracle_5", "oracle", 5.0, 0.9), ("random_50", "random", 50.0, 0.87)], "reached first by random_50, with 50 % human labels. Means"),
+        ([("oracle_5", "oracle", 5.0, 0.9), ("random_50", "random", 50.0, 0.87)], "reached cheapest by random_50, with 50 % human labels. Means"),
         ([("random_50", "random", 50.0, 0.8)], "No source reaches 95 % of gold's macro-F1 (85.5) at these budgets"),
-        ([("learned_0", "learned", 0.0, 0.89)], "is reached without any human label"),
+        ([("learned_0", "learned", 0.0, 0.89)], "is reached without any human label, by learned_0"),
+        ([("random_5", "random", 5.0, 0.89), ("drop_margin_25", "drop_margin", 25.0, 0.88)], "without any human label, by drop_margin_25"),
     ],
 )
 def test_the_sentence_names_the_cheapest_real_source(rows, says):
     assert says in verdict(budget_of([GOLD, LLM, *rows]))
+
+
+def test_the_cheapest_is_that_of_least_cost_where_prices_are_given():
+    rows = [GOLD, LLM, ("random_50", "random", 50.0, 0.87), ("learned_10", "learned", 10.0, 0.87)]
+
+    assert "cheapest by random_50, with 50 % human labels at a cost of 950." in verdict(budget_of(rows, price=0.1))
 
 
 def test_the_figure_tells_sources_apart_without_colour(monkeypatch):
