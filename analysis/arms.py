@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.paper import paper_row
 from analysis.render import describe, html_page, png_figure, terminal_table
-from analysis.store import SPENT, annotator_rows, arm_row, log_report, main, read_root, replicates
+from analysis.store import AGREEMENT, SPENT, annotator_rows, arm_row, log_report, main, read_root, replicates
 from analysis.variance import PARTS, variance_rows, variance_text
 from project.tracking import Record
 
@@ -56,7 +56,7 @@ def load_experiment(run_id: str = "") -> Experiment:
 def table(experiment: Experiment) -> pd.DataFrame:
     """The result table as shown: numbers scaled by 100 as in the paper, the paper's own rows beside ours where the task matches."""
     task, annotator = experiment.config["task"]["name"], experiment.config["config"]["annotate"]["annotator_model"]
-    scaled = ["human_share", "accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd", "krippendorff_alpha", "unchanged"]
+    scaled = ["human_share", "accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd", *AGREEMENT]
     scaled += [f"recall.{label}" for label in experiment.label_set]
     rows: list[dict[str, Any]] = []
     for row in experiment.annotator.to_dict("records"):
@@ -82,7 +82,7 @@ def publish(run_id: str, workspace: str) -> None:
     if variance:
         files["variance.csv"] = experiment.variance.to_csv(index=False, float_format="%.6g").encode()
     files["report.html"] = html_page(experiment.root, config, shown, figure, experiment.incomplete, variance).encode()
-    names = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged", "human_share", "human_labels", *SPENT)
+    names = ("accuracy", "macro_f1", *AGREEMENT, "human_share", "human_labels", *SPENT)
     metrics = {f"{row['arm']}.{name}": row[name] for row in experiment.arms.to_dict("records") for name in names}
     for row in experiment.variance.to_dict("records"):
         metrics |= {f"{row['arm']}.{row['measure']}.variance_{part}": row[part] for part in PARTS}

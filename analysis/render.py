@@ -34,6 +34,9 @@ _REPLICATES = {
 }  # fmt: skip
 
 
+_INTERVALS = "In brackets 95 % intervals over the test examples, the replicates taken as they are: a bootstrap for alpha_K, Wilson's for unchanged. "
+
+
 def replicate_of(config: Mapping[str, Any]) -> str:
     """What the replicates of an experiment differ in."""
     return str(config["config"].get("replicate", {}).get("replicate", "training"))
@@ -63,6 +66,11 @@ def _human(row: Mapping[str, Any]) -> str:
     return "-" if math.isnan(row["human_labels"]) else f"{int(row['human_labels'])} ({number(row['human_share'], 0)} %)"
 
 
+def _agreement(row: Mapping[str, Any], name: str, *, intervals: bool) -> str:
+    low, high = number(row.get(f"{name}_low")), number(row.get(f"{name}_high"))
+    return number(row[name]) if not intervals or low == "-" else f"{number(row[name])} [{low}, {high}]"
+
+
 def spending_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Head and rows of what every arm has taken."""
     head = ["labels", "human labels", "LLM calls", "prompt tokens", "generated", "s to annotate", "s to train", "cost"]
@@ -73,11 +81,11 @@ def spending_cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     ]  # fmt: skip
 
 
-def _cells(shown: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def _cells(shown: pd.DataFrame, *, intervals: bool = False) -> tuple[list[str], list[list[str]]]:
     head = ["labels", "n", "human", "accuracy", "macro-F1", "alpha_K", "unchanged"]
     rows = [
         [str(row["labels"]), number(row["n"], 0), _human(row), pair(row, "accuracy"), pair(row, "macro_f1"),
-         number(row["krippendorff_alpha"]), number(row["unchanged"])]
+         *(_agreement(row, name, intervals=intervals) for name in ("krippendorff_alpha", "unchanged"))]
         for row in shown.to_dict("records")
     ]  # fmt: skip
     return head, rows
@@ -202,7 +210,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.
 
 def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figure: bytes, incomplete: Sequence[str], variance: str = "") -> str:
     """One self-contained page: no network, no script; every text from the store is escaped."""
-    head, rows = _cells(shown)
+    head, rows = _cells(shown, intervals=True)
     recalls = [column for column in shown.columns if column.startswith("recall.")]
     ours = shown[shown["kind"] != "paper"]
     recall_rows = [[str(row["labels"]), *(number(row[column]) for column in recalls)] for row in ours.to_dict("records")]
@@ -226,7 +234,7 @@ def html_page(root: Record, config: Mapping[str, Any], shown: pd.DataFrame, figu
 <p>{html.escape(task["title"])}<br>{html.escape(title(config))}</p>{warning}
 <p><b>{html.escape(summary(shown))}</b></p>
 {_html_table(head, rows, list(shown["kind"]))}
-<p class="note">{html.escape(_caption(config) + _footnote(config, shown, []))}</p>{paper}{parts}
+<p class="note">{html.escape(_caption(config) + _INTERVALS + _footnote(config, shown, []))}</p>{paper}{parts}
 <figure><img alt="Scores and agreement of the seeds for each source of labels" src="data:image/png;base64,{base64.b64encode(figure).decode()}">
 <figcaption>Every dot is one seed. The further the dots of an arm lie apart, the less a single training run can be trusted.</figcaption></figure>
 <h2>Recall of each class</h2>

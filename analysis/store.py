@@ -13,13 +13,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from project.errors import AssayError
-from project.stats.agreement import krippendorff_alpha, label_counts, unchanged
+from project.stats.agreement import alpha_interval, krippendorff_alpha, label_counts, unchanged_interval
 from project.stats.scores import Scores, confusion, score_answers, scores, spread
 from project.tables import check, codes, write_atomically
 from project.tracking import ABSENT, KIND, Record, Tracker, children, latest_root, read_json, read_run, read_table
 
 SPENT = ("llm_calls", "prompt_tokens", "generated_tokens", "annotation_seconds", "train_seconds", "cost")
 """Metrics of a seed beside ``human_labels``: what its labels and its training have taken."""
+
+
+AGREEMENT = tuple(f"{name}{part}" for name in ("krippendorff_alpha", "unchanged") for part in ("", "_low", "_high"))
+"""Agreement of the replicates, each with its 95 % interval over the test examples."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,14 @@ def arm_row(arm: str, found: Replicates, test: pd.DataFrame, label_set: Sequence
     each: list[Scores] = [scores(confusion(gold, one, n_classes)) for one in found.predicted]
     accuracy, macro_f1 = spread([one.accuracy for one in each]), spread([one.macro_f1 for one in each])
     recall = np.where(np.bincount(gold, minlength=n_classes) > 0, np.mean([one.recall for one in each], axis=0), np.nan)
-    first = found.runs[0]
+    first, counts = found.runs[0], label_counts(found.predicted, n_classes)
+    alpha, same = alpha_interval(counts), unchanged_interval(found.predicted)
     return {
         "arm": arm, "arm_kind": first.params["arm_kind"], "n_seeds": len(found.runs), "n_train": int(first.params["n_train"]),
         "human_labels": int(first.metrics["human_labels"]), "human_share": first.metrics["human_share"],
         "accuracy": accuracy.mean, "accuracy_sd": accuracy.sd, "macro_f1": macro_f1.mean, "macro_f1_sd": macro_f1.sd,
-        "krippendorff_alpha": krippendorff_alpha(label_counts(found.predicted, n_classes)), "unchanged": unchanged(found.predicted),
+        "krippendorff_alpha": krippendorff_alpha(counts), "krippendorff_alpha_low": alpha.low, "krippendorff_alpha_high": alpha.high,
+        "unchanged": same.estimate, "unchanged_low": same.low, "unchanged_high": same.high,
         **{f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}, **spending(found.runs),
         "accuracy_by_seed": [one.accuracy for one in each], "macro_f1_by_seed": [one.macro_f1 for one in each],
         "absent": first.tags.get(ABSENT, ""),

@@ -4,9 +4,19 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score, recall_score
 
-from project.stats.agreement import krippendorff_alpha, label_counts, unchanged
+from project.stats.agreement import (
+    alpha_interval,
+    churn,
+    cohen_kappa,
+    fleiss_kappa,
+    krippendorff_alpha,
+    label_counts,
+    pairwise_agreement,
+    unchanged,
+    unchanged_interval,
+)
 from project.stats.information import conditional_entropy_bits, divide_by_prior, entropy_bounds_bits, log_mean, log_normalise, sample
 from project.stats.scores import confusion, score_answers, scores, spread
 
@@ -45,6 +55,83 @@ def test_alpha_follows_its_definition():
 @pytest.mark.parametrize("codes", [np.zeros((5, 10), int), np.array([[0, 1, 2]]), np.full((2, 3), -1)])
 def test_alpha_is_not_a_number_where_it_is_undefined(codes):
     assert math.isnan(krippendorff_alpha(label_counts(codes, 3)))
+
+
+# The worked example of Fleiss' kappa on Wikipedia: 14 raters, 10 subjects, 5 categories, kappa 0.210.
+FLEISS = np.array(
+    [
+        [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1], [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2],
+        [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
+    ]
+)  # fmt: skip
+
+
+def noisy_raters(n_raters=5, n=300, noise=0.3, seed=0, n_classes=4):
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, n_classes, n)
+    codes = np.where(random.random((n_raters, n)) < noise, random.integers(0, n_classes, (n_raters, n)), truth)
+    return np.where(random.random(codes.shape) < 0.1, -1, codes)
+
+
+def test_the_interval_of_alpha_is_about_the_packages_value_with_missing_answers_too():
+    counts = label_counts(noisy_raters(), 4)
+    found = alpha_interval(counts)
+
+    assert found.estimate == pytest.approx(krippendorff_alpha(counts), abs=1e-12)
+    assert found.low < found.estimate < found.high
+    assert alpha_interval(counts) == found
+    wide = alpha_interval(counts[:75])
+    assert wide.high - wide.low > 1.5 * (found.high - found.low)
+
+
+def test_the_interval_of_alpha_is_that_of_resampled_examples():
+    counts = label_counts(noisy_raters(n=80, n_raters=3), 4)
+    random = np.random.default_rng(1)
+    values = [krippendorff_alpha(counts[random.integers(0, 80, 80)]) for _ in range(2000)]
+    found = alpha_interval(counts)
+
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.015)
+
+
+def test_an_undefined_alpha_has_no_interval():
+    for codes in (np.zeros((5, 20), dtype=int), np.array([[0, 1, 2]]), np.full((3, 4), -1)):
+        assert np.isnan(alpha_interval(label_counts(codes, 3))).all()
+    assert np.isnan(unchanged_interval(np.array([[0, 1, 2]]))).all()
+
+
+def test_wilsons_interval_has_its_published_values():
+    # Newcombe (1998), Statistics in Medicine 17:857, table I: 81 of 263 gives 0.2553 to 0.3662
+    codes = np.zeros((2, 263), dtype=int)
+    codes[1, 81:] = 1
+    found = unchanged_interval(codes)
+
+    assert found.estimate == pytest.approx(81 / 263)
+    assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+def test_kappas_have_their_published_values_and_sklearns():
+    assert fleiss_kappa(FLEISS) == pytest.approx(0.210, abs=5e-4)
+    one, other = noisy_raters(n_raters=2, seed=3)
+    both = (one >= 0) & (other >= 0)
+    assert cohen_kappa(one, other, 4) == pytest.approx(cohen_kappa_score(one[both], other[both]))
+    assert math.isnan(cohen_kappa(np.zeros(5, dtype=int), np.zeros(5, dtype=int), 2))
+    assert math.isnan(fleiss_kappa(np.array([[3, 0], [3, 0]])))
+    with pytest.raises(ValueError, match="needs equally many answers"):
+        fleiss_kappa(np.array([[3, 0], [2, 0]]))
+
+
+def test_pairwise_agreement_and_churn_are_shares_of_pairs():
+    codes = noisy_raters(n_raters=4, n=60)
+    found, each = pairwise_agreement(codes, 4), churn(label_counts(codes, 4))
+
+    for i in range(4):
+        for j in range(4):
+            both = (codes[i] >= 0) & (codes[j] >= 0)
+            assert found[i, j] == pytest.approx((codes[i][both] == codes[j][both]).mean())
+    for u in range(60):
+        given = codes[codes[:, u] >= 0, u]
+        apart = [a != b for k, a in enumerate(given) for b in given[k + 1 :]]
+        assert each[u] == pytest.approx(np.mean(apart)) if apart else math.isnan(each[u])
 
 
 def test_unchanged_is_the_share_that_all_raters_label_alike():
