@@ -131,6 +131,7 @@ def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:
         for arm, style in (("gold", (0, (6, 2))), ("llm", (0, (1, 2)))):
             for value in 100 * points.loc[points["arm"] == arm, measure]:
                 axes.axhline(value, color="black", linewidth=0.9, linestyle=style, label=arm)
+        _frame(axes, points, measure)
         if across == "cost":
             tidy(axes, [], "cost of labels and one training, in the unit of the prices", words)
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6))
@@ -139,6 +140,17 @@ def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:
         # budgets that were asked for are shared by sources; what the ensemble used is a point of its own
         tidy(axes, sorted(counts.index[counts > 1]) or sorted(counts.index), "human labels, per cent of the training texts", words)
     return png(figure)
+
+
+def _frame(axes: Any, points: pd.DataFrame, measure: str) -> None:
+    """Show what lies about the LLM's labels and gold; a source far below, as few human labels alone are, would press all others into one line."""
+    names = [measure, f"{measure}_sd"]
+    near = 100 * points.loc[points["arm_kind"] != "human_only", names]
+    low, high = (near[measure] - near[f"{measure}_sd"].fillna(0)).min(), (near[measure] + near[f"{measure}_sd"].fillna(0)).max()
+    room = 0.06 * max(high - low, 1.0)
+    axes.set_ylim(low - room, max(high, 100 * points[measure].max()) + room)
+    if (100 * points[measure] < low - room).any():
+        axes.annotate("\N{DOWNWARDS ARROW} human_only lies below", (0.02, 0.02), xycoords="axes fraction", fontsize=8)
 
 
 def notes(budget: Points) -> list[str]:
