@@ -71,10 +71,10 @@ def test_a_part_of_a_grid_is_a_mixed_part(open_study):
 
 @pytest.mark.parametrize("config", [{}, {"objective": "single"}, {"sampler": "gp", "objective": "single"}, {"sampler": "gp"}])
 def test_a_study_that_was_stopped_goes_on_as_if_it_had_not_been(open_study, config):
-    whole = work(open_study(trials=14, **config))
-    work(open_study(name="stopped", trials=14, **config), 11)
+    whole = work(open_study(trials=12, **config))
+    work(open_study(name="stopped", trials=12, **config), 11)
 
-    assert work(open_study(name="stopped", trials=14, **config)) == whole[11:]
+    assert work(open_study(name="stopped", trials=12, **config)) == whole[11:]
     assert {setting.source for setting in whole} == {"random", "ensemble"}
     assert len({setting.replace_share for setting in whole} - {5.0, 50.0}) > 1  # anything between the two
     assert all(setting.replace_share.is_integer() and setting.ensemble_size in (2, 3) for setting in whole)
