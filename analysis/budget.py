@@ -53,7 +53,8 @@ def _point(arm: str, found: Replicates, stored: Stored, others: dict[str, Replic
     row, first = arm_row(arm, found, stored.test, stored.label_set), found.runs[0]
     given = first.params["replace_share"]
     n, share = int(first.params["n_examples"]), None if given == "None" else float(given)
-    row |= {"share": 100 * row["human_labels"] / n if share is None else share, "repaired": _repaired(first, others.get("llm"))}
+    used = 1 - row["n_train"] / n if row["arm_kind"].startswith("drop_") else row["human_labels"] / n  # where that is an outcome
+    row |= {"share": 100 * used if share is None else share, "repaired": _repaired(first, others.get("llm"))}
     rival = others.get("random" if share is None else f"random_{share:g}")
     if rival and rival is not found and row["arm_kind"] not in ("gold", "llm"):
         gold = codes(stored.test["gold_label"], stored.label_set)

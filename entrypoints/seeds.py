@@ -72,6 +72,7 @@ class Trainer:
             condition_of.update({id(job): one for job in made})
         folder = Path(self._config.host.workspace) / "seeds"
         workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
+        n_new = len({job.digest for job in jobs if not (folder / job.digest).is_dir()})
         with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
 
             def tell(job: Job, epoch: Epoch) -> None:
@@ -85,7 +86,7 @@ class Trainer:
                     for job, result in results:
                         one = condition_of[id(job)]
                         scores = evaluate(result.predictions, self._task.split(one.evaluated), self._task.label_set)
-                        seconds = result.seconds / min(workers, len(jobs))
+                        seconds = result.seconds / max(1, min(workers, len(jobs) if result.reused else n_new))
                         run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, scores, seconds, self._config)
                         made_of = (one.arm.name, one.setting, len(one.examples))
                         done.setdefault(made_of, []).append(Trained(run_id, one, job, result, scores, seconds))

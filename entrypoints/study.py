@@ -87,7 +87,8 @@ def opened(params: Mapping[str, str], *, tested: bool = True, asks: bool = True)
         config = asked.settled(config) if asked else config
         n_draws = len(asked.prompts) if asked else 1
         compared, human = arms(config.label, n_draws), human_answers(task, config)
-        if asks and human is None and (blind := [arm.name for arm in compared if arm.kind not in NO_HUMAN]) and task.counts.get("unlabelled"):
+        blind = [arm.name for arm in compared if arm.kind == "oracle" or (human is None and arm.kind not in NO_HUMAN)]
+        if asks and blind and task.counts.get("unlabelled"):
             raise AssayError(
                 f"{', '.join(blind)} need a human's labels of training texts, {task.counts['unlabelled']} of which have no gold label. Have some "
                 "labelled (-e ask) and give the file with -P human=..., or compare -P arms=llm and others that need none."

@@ -179,9 +179,11 @@ class Search:
             asked = _prompted(study, config.prompt.n_demonstrations)
             more = dataclasses.replace(asked, prompts=asked.prompts[have:n_draws])
             asked.meter.resume()
-            made = {split: annotate_split(self._tracker, more, study.task, split, n_draws - have, config) for split in study.splits}
-            asked.meter.pause()
-            more.close()  # its memory is the encoder's until more draws are wanted
+            try:
+                made = {split: annotate_split(self._tracker, more, study.task, split, n_draws - have, config) for split in study.splits}
+            finally:
+                asked.meter.pause()
+                more.close()  # its memory is the encoder's until more draws are wanted
             drawn = dataclasses.replace(drawn, train=[*drawn.train, *made["train"]], validation=[*drawn.validation, *made.get("validation", [])])
             self._draws[key] = drawn
         return dataclasses.replace(drawn, train=drawn.train[:n_draws], validation=drawn.validation[:n_draws])
@@ -195,9 +197,10 @@ class Search:
             say(f"sweep: the chosen trials were tested in run {where}." if where else
                 "sweep: whoever did the last trial tests the chosen ones. Run the same command again should nobody have.")  # fmt: skip
             return
-        say(f"sweep: testing {len(chosen)} chosen {'trial' if len(chosen) == 1 else 'trials'} and gold.")
-        gold = condition(Arm("gold"), self._study.task, Drawn(), self._study.config)
-        self._trainer.train([gold, *(self._condition(number, setting) for number, setting in chosen)])
+        say(f"sweep: testing {len(chosen)} chosen {'trial' if len(chosen) == 1 else 'trials'}, and gold where every text has a gold label.")
+        with_gold = bool(self._study.task.split("train")["gold_label"].notna().all())
+        gold = [condition(Arm("gold"), self._study.task, Drawn(), self._study.config)] if with_gold else []
+        self._trainer.train([*gold, *(self._condition(number, setting) for number, setting in chosen)])
         self._tracker.tag({CHOSEN: ",".join(str(number) for number, _ in chosen)})
         self._sweep.tested(self._tracker.run_id)
 
@@ -260,7 +263,7 @@ def _design(asked: SweepConfig, study: Study, space: Space) -> dict[str, Any]:
         for name, value in dataclasses.asdict(config.finetune).items()
         if name not in ("workers", "seeds", "log_model", "checkpoint_seconds")
     }
-    label = {name: getattr(config.label, name) for name in ("ensemble_share", "audit_share", "soft_labels", "tie_seed")}
+    label = {name: getattr(config.label, name) for name in ("ensemble_share", "consistency_below", "audit_share", "soft_labels", "tie_seed")}
     prices = {name: value for name, value in dataclasses.asdict(config.spend).items() if name.startswith("price_")}
     varied = ("ensemble_size", "n_demonstrations")
     prompt = {name: value for name, value in dataclasses.asdict(config.prompt).items() if name not in varied}
@@ -270,7 +273,7 @@ def _design(asked: SweepConfig, study: Study, space: Space) -> dict[str, Any]:
         "human": digest(study.human.to_dict()) if study.human is not None else "",
         "prices": prices, "space": {name: list(values) for name, values in dataclasses.asdict(space).items()}, "sweep_seeds": asked.sweep_seeds,
         "prune": asked.prune, "objective": asked.objective, "price_point": asked.price_point, "grid": asked.sampler == "grid",
-        "repeats": config.annotate.repeats,
+        "repeats": config.annotate.repeats, "temperature": config.annotate.temperature,
     }  # fmt: skip
     return made
 

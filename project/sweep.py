@@ -292,11 +292,10 @@ class Sweep:
         self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _again(self, trial: FrozenTrial, attempt: int) -> bool:
-        """Queue what ``trial`` tried, unless it was tried too often or died before that was settled; returns whether it is."""
-        params = _params(trial)
-        again = attempt <= ATTEMPTS and bool(params or not self.space.varied())
+        """Queue what ``trial`` tried, unless it was tried too often; returns whether it is."""
+        again = attempt <= ATTEMPTS and self._settled(trial)
         if again:
-            self._queue(params, attempt, retry_of=trial.number)
+            self._queue(_params(trial), attempt, retry_of=trial.number)
         return again
 
     def _queue(self, params: Mapping[str, Any], attempt: int, **more: int) -> None:
@@ -312,8 +311,13 @@ class Sweep:
                 self._study.tell(trial.number, state=TrialState.FAIL)
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):  # somebody else did so first
                 continue
-            again = self._again(trial, int(trial.user_attrs.get(_ATTEMPT, 1)) + 1)
-            yield Lost(trial.number, worker, _params(trial), again)
+            if self._settled(trial):  # else it never came to be a trial, and counts for none
+                again = self._again(trial, int(trial.user_attrs.get(_ATTEMPT, 1)) + 1)
+                yield Lost(trial.number, worker, _params(trial), again)
+
+    def _settled(self, trial: FrozenTrial) -> bool:
+        """Whether it was chosen what ``trial`` is to try: its worker may have died before."""
+        return _params(trial).keys() >= self.space.varied().keys()
 
     @staticmethod
     def _heard(trial: FrozenTrial) -> float:
@@ -344,8 +348,14 @@ class Sweep:
     def done(self, trials: Sequence[FrozenTrial] | None = None) -> int:
         """How many trials ended for good: complete, pruned or failed."""
         given = self._trials() if trials is None else trials
-        retried = _retried(given)
-        return sum(trial.state.is_finished() and trial.number not in retried and not trial.user_attrs.get(_SURPLUS) for trial in given)
+        none = self._none(given)
+        return sum(trial.state.is_finished() and trial.number not in none for trial in given)
+
+    def _none(self, trials: Sequence[FrozenTrial]) -> set[int]:
+        """Numbers of the ended trials that count for none: queued again, one too many, or never settled."""
+        ended = [trial for trial in trials if trial.state.is_finished()]
+        idle = {trial.number for trial in ended if trial.user_attrs.get(_SURPLUS) or not self._settled(trial)}
+        return idle | {int(trial.user_attrs[_RETRY_OF]) for trial in trials if _RETRY_OF in trial.user_attrs}
 
     @property
     def wanted(self) -> int:
@@ -355,8 +365,8 @@ class Sweep:
     def failed(self, trials: Sequence[FrozenTrial] | None = None) -> list[int]:
         """Numbers of the trials that failed and are not tried again."""
         given = self._trials() if trials is None else trials
-        over = _retried(given) | {trial.number for trial in given if trial.user_attrs.get(_SURPLUS)}
-        return [trial.number for trial in given if trial.state == TrialState.FAIL and trial.number not in over]
+        none = self._none(given)
+        return [trial.number for trial in given if trial.state == TrialState.FAIL and trial.number not in none]
 
     def chosen(self) -> list[tuple[int, Setting]]:
         """The best trial, or all that no other one beats in everything (the Pareto front), each setting once; empty where none is complete."""
@@ -375,23 +385,29 @@ class Sweep:
         last = max(ended, key=lambda trial: (trial.datetime_complete, trial.number))
         assert last.datetime_complete is not None  # noqa: S101
         worker = str(last.user_attrs[_WORKER])
-        return worker == self._me or not _alive(worker, last.datetime_complete.timestamp())
+        return worker == self._me or (not _alive(worker, last.datetime_complete.timestamp()) and self._claim())
+
+    def _claim(self) -> bool:
+        """Say that this process tests the chosen trials in place of one that is gone; whether no other one that lives has said so since."""
+        claim = f"testing {self._chosen_digest()}"
+        theirs, _, when = str(self._study.user_attrs.get(claim, "")).rpartition(" ")
+        if theirs and theirs != self._me and _alive(theirs, float(when)):
+            return False
+        self._study.set_user_attr(claim, f"{self._me} {time.time()}")
+        time.sleep(POLL)  # of those that claim at the same time, the last one has it
+        return str(self._study.user_attrs[claim]).rpartition(" ")[0] == self._me
+
+    def _chosen_digest(self) -> str:
+        return digest(",".join(str(number) for number, _ in self.chosen()))
 
     @property
     def tested_in(self) -> str:
         """The run in which these chosen trials were evaluated; empty where none was."""
-        chosen = ",".join(str(number) for number, _ in self.chosen())
-        return str(self._study.user_attrs.get(f"tested {digest(chosen)}", ""))
+        return str(self._study.user_attrs.get(f"tested {self._chosen_digest()}", ""))
 
     def tested(self, run_id: str) -> None:
         """The chosen trials were evaluated in this run."""
-        chosen = ",".join(str(number) for number, _ in self.chosen())
-        self._study.set_user_attr(f"tested {digest(chosen)}", run_id)
-
-
-def _retried(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Numbers of the trials whose setting was queued again."""
-    return {int(trial.user_attrs[_RETRY_OF]) for trial in trials if _RETRY_OF in trial.user_attrs}
+        self._study.set_user_attr(f"tested {self._chosen_digest()}", run_id)
 
 
 def _params(trial: FrozenTrial) -> dict[str, Any]:

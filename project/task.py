@@ -183,7 +183,10 @@ def _column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[s
 def _rows(table: pd.DataFrame, card: Card, columns: Mapping[str, str], config: TaskConfig) -> tuple[pd.DataFrame, dict[str, int]]:
     """Columns ``example_id, text, gold_label, given`` of the rows that can be used, some without gold label if need be, and what was dropped."""
     text = table[columns["text"]]
-    label = table[columns["label"]].astype(object).map(lambda value: _label(value, card), na_action="ignore")
+    given_label = table[columns["label"]].astype(object)
+    if config.unlabelled:  # files without nulls leave the cell blank
+        given_label = given_label.where(given_label.astype(str).str.strip() != "", None)
+    label = given_label.map(lambda value: _label(value, card), na_action="ignore")
     empty = text.isna() | (text.astype(str).str.strip() == "")
     null = label.isna() & (not config.unlabelled)
     counts = {"read": len(table), "empty_text_dropped": int(empty.sum()), "null_label_dropped": int((null & ~empty).sum())}
