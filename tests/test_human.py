@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pandas as pd
 import pytest
 
-from entrypoints import ask, main
+from entrypoints import ask, budget, main, sweep
 from project.card import CARDS
 from project.errors import AssayError
 from project.human import label_studio_interface, label_studio_tasks, questions, read_answers
@@ -164,6 +164,15 @@ def test_texts_that_nobody_has_labelled_are_asked_about_and_trained_on(params, s
     annotated = {run.params["split"]: run for run in children(root, "annotation")}
     assert "accuracy" not in annotated["train"].metrics
     assert "accuracy" in annotated["test"].metrics
+
+    more = {**given, "arms": "entropy", "human": str(store / "answers.csv"), "seeds": "1"}
+    budget.budget(params("budget", **more))
+    assert {run.params["arm"] for run in children(latest_root("budget"), "seed")} == {"llm", "entropy_50"}  # gold there is none
+    sweep.sweep(params("sweep", **{**more, "replace_share": "25,50"}, trials="2", sweep_ensemble_size="2", sweep_seeds="1"))
+    tested = [run for run in children(latest_root("sweep"), "seed") if run.params["evaluated"] == "test"]
+    assert {run.params["arm_kind"] for run in tested} == {"entropy"}
+    with pytest.raises(AssayError, match=r"oracle_50 need a human's labels"):
+        budget.budget(params("budget", **{**more, "arms": "oracle"}))
 
 
 @pytest.mark.parametrize("arm", ["gold", "llm", "oracle", "drop_entropy"])

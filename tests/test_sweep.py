@@ -168,6 +168,36 @@ def test_a_setting_that_breaks_its_worker_is_left_after_three_attempts_and_faile
     assert later.done() == 1
 
 
+def test_a_worker_that_dies_before_its_setting_is_settled_leaves_no_trial(open_study, monkeypatch):
+    dead = open_study(trials=3)
+    monkeypatch.setattr(dead, "_me", "gone:1:1")
+    with monkeypatch.context() as patch:
+        patch.setattr(dead, "_suggest", lambda *more: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ask(dead)
+    monkeypatch.setattr(rooms, "SILENCE", -1.0)
+    study = open_study(trials=3)
+
+    assert len(work(study)) == 3
+    assert study.failed() == []
+    assert study.done() == 3
+
+
+def test_one_worker_claims_the_test_of_the_chosen_where_whoever_ended_the_last_trial_is_gone(open_study, monkeypatch):
+    gone = open_study(trials=1)
+    monkeypatch.setattr(gone, "_me", "gone:1:1")
+    work(gone)
+    one, other = open_study(trials=1), open_study(trials=1)
+    monkeypatch.setattr(other, "_me", "elsewhere:1:1")
+    monkeypatch.setattr(rooms, "_alive", lambda worker, heard: not worker.startswith("gone"))
+
+    assert one.mine_to_test()
+    assert not other.mine_to_test()
+    assert one.mine_to_test()
+    one.tested("run")
+    assert not one.mine_to_test()
+
+
 def test_a_study_may_be_given_more_trials(open_study):
     seen = [*work(open_study(sampler="grid", trials=3)), *work(open_study(sampler="grid", trials=5)), *work(open_study(sampler="grid"))]
 

@@ -87,6 +87,16 @@ def test_unlabelled_texts_are_training_texts_alone_and_leave_the_labelled_ones_t
     assert not any("has no train example" in note for note in task.notes)
 
 
+def test_a_blank_label_is_none_in_any_format(pets, tmp_path):
+    pets()
+    table = pd.DataFrame({"text": [f"letter {i}" for i in range(60)], "label": ["cat", "dog"] * 20 + [" ", ""] * 10})
+    table.to_json(tmp_path / "blank.jsonl", orient="records", lines=True)
+    table.to_parquet(tmp_path / "blank.parquet")
+    for name in ("blank.jsonl", "blank.parquet"):
+        task = load_task(TaskConfig(task=str(tmp_path / "pets.yaml"), data=str(tmp_path / name), unlabelled=True))
+        assert task.counts["unlabelled"] > 0
+
+
 def test_a_split_depends_on_ids_and_seed_alone_not_on_the_order_of_rows(pets):
     one = load_task(pets())
     shuffled = load_task(pets(lambda table: table.sample(frac=1, random_state=3)))
