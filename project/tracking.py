@@ -76,6 +76,38 @@ class Record:
     tags: Mapping[str, str]
 
 
+class _Signals:
+    """Keeps Ctrl-C and SIGTERM out of the middle of a write, whose open transaction would lock a SQLite store against what is still to be said.
+
+    A signal waits for the end of the write; a second one does not.
+    """
+
+    def __init__(self) -> None:
+        self._writes, self._pending = 0, 0
+
+    def handle(self, number: int, frame: object) -> None:
+        del frame
+        if self._writes and not self._pending:
+            self._pending = number
+            return
+        self._pending = 0
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """A write."""
+        self._writes += 1
+        try:
+            yield
+        finally:
+            self._writes -= 1
+            if self._pending and not self._writes:
+                self.handle(self._pending, None)
+
+
+_signals = _Signals()
+
+
 class Tracker:
     """Logs into one root run, running or ended, and below it."""
 
@@ -126,14 +158,15 @@ class Tracker:
             _PARENT: self.run_id, ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION,
             _NOTE: child.description, **child.tags,
         }  # fmt: skip
-        run_id = str(self._client.create_run(self._experiment_id, tags=tags, run_name=child.name).info.run_id)
-        try:
-            self._fill(run_id, child)
-        except BaseException:
-            with contextlib.suppress(Exception):  # the store may be what failed
-                self._client.set_terminated(run_id, "KILLED")
-            raise
-        self._client.set_terminated(run_id, child.status)
+        with _signals.whole():
+            run_id = str(self._client.create_run(self._experiment_id, tags=tags, run_name=child.name).info.run_id)
+            try:
+                self._fill(run_id, child)
+            except BaseException:
+                with contextlib.suppress(Exception):  # the store may be what failed
+                    self._client.set_terminated(run_id, "KILLED")
+                raise
+            self._client.set_terminated(run_id, child.status)
         return run_id
 
     def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
@@ -217,9 +250,9 @@ def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Track
 
     def terminate(number: int, frame: object) -> None:
         terminated.set()
-        raise SystemExit(128 + number)
+        _signals.handle(number, frame)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate), signal.SIGINT: signal.signal(signal.SIGINT, _signals.handle)}
     try:
         if not made:
             mlflow.log_params(dict(params))
@@ -236,7 +269,8 @@ def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Track
         status = "FAILED"
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         with contextlib.suppress(mlflow.MlflowException):  # a store that is gone must not hide why the work ended
             mlflow.set_tag(ENDED, status)
         mlflow.end_run(status)

@@ -14,8 +14,9 @@ from mlflow.tracking import MlflowClient
 
 from analysis.arms import load_experiment, publish
 from entrypoints import annotate, finetune, main
+from project import tracking
 from project.errors import AssayError
-from project.tracking import children, latest_root, read_json, read_run, read_table
+from project.tracking import children, latest_root, read_json, read_run, read_table, root_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -321,3 +322,18 @@ def test_mlflow_run_logs_into_the_run_it_made(params, store):
     assert root.params["seeds"] == "1"
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert json.loads((store / "work" / "seeds").glob("*/result.json").__next__().read_text())["history"]
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_waits_for_the_end_of_a_write_and_a_second_one_does_not(store, number, raised):
+    reached = []
+    with pytest.raises(raised), root_run("experiment", "x", {}), tracking._signals.whole():
+        os.kill(os.getpid(), number)
+        reached.append("written")
+    with pytest.raises(raised), root_run("experiment", "x", {}), tracking._signals.whole():
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        reached.append("not reached")
+
+    assert reached == ["written"]
+    assert {run.info.status for run in MlflowClient().search_runs(["1"])} == {"KILLED"}
