@@ -30,7 +30,10 @@ _PARETO = " Chosen: all trials that no other one beats in macro-F1, human share 
 
 @dataclass(frozen=True)
 class Study:
-    """A study's trials, of all its workers, and its chosen ones as tested: one row each, scores in [0, 1]."""
+    """A study's trials, of all its workers, and its chosen ones as tested: one row each, scores in [0, 1].
+
+    ``value`` of a trial: what a single objective maximises, in points (x 100); ``chosen``: it was tested.
+    """
 
     root: Record
     config: dict[str, Any]
@@ -48,7 +51,7 @@ def load_study(run_id: str = "") -> Study:
     stored = read_root(run_id, "sweep")
     study_id = stored.config["design"]["study"]
     told = [run for run in of_study(study_id, "trial") if "source" in run.params]  # another worker may be writing one now
-    trials = pd.DataFrame([_trial(run) for run in told], columns=["number", "state", *PARTS, *_NUMBERS, "reason"])
+    trials = pd.DataFrame([_trial(run) for run in told], columns=["number", "state", *PARTS, *_NUMBERS, "value", "reason"])
     trials = trials.sort_values("number").drop_duplicates("number", keep="last").reset_index(drop=True)
     by_name: dict[tuple[int, str], list[Record]] = {}
     last = [root for root in of_study(study_id, "sweep") if CHOSEN in root.tags][-1:]  # a study that was given more trials chooses anew
@@ -59,22 +62,14 @@ def load_study(run_id: str = "") -> Study:
     for (trial, arm), runs in sorted(by_name.items()):
         found = replicates(runs, stored.test, stored.label_set)
         rows.append({"trial": trial, **arm_row(arm, found, stored.test, stored.label_set)})
-    return Study(stored.root, stored.config, _with_choice(trials, {row["trial"] for row in rows}, stored.config), pd.DataFrame(rows))
+    return Study(stored.root, stored.config, trials.assign(chosen=trials["number"].isin({row["trial"] for row in rows})), pd.DataFrame(rows))
 
 
 def _trial(run: Record) -> dict[str, Any]:
     parts: dict[str, Any] = {name: run.params[name] for name in PARTS}
     parts |= {"replace_share": float(parts["replace_share"]), **{name: int(parts[name]) for name in ("ensemble_size", "n_demonstrations")}}
-    numbers = {name: run.metrics.get(name, float("nan")) for name in _NUMBERS}
+    numbers = {name: run.metrics.get(name, float("nan")) for name in _NUMBERS} | {"value": run.metrics.get("objective", float("nan"))}
     return {"number": int(run.params["trial"]), "state": run.tags[TRIAL_STATE], **parts, **numbers, "reason": run.tags.get("assay.reason", "")}
-
-
-def _with_choice(trials: pd.DataFrame, tested: set[int], config: dict[str, Any]) -> pd.DataFrame:
-    """``value``: what is maximised, with a single objective; x 100 macro-F1 else. ``chosen``: those that were tested."""
-    asked, value = config["design"]["sweep"], 100 * trials["validation.macro_f1"]
-    if asked["price_point"]:
-        value -= trials["cost"] / asked["price_point"]
-    return trials.assign(value=value, chosen=trials["number"].isin(tested))
 
 
 def trial_cells(study: Study) -> tuple[list[str], list[list[str]]]:

@@ -29,8 +29,8 @@ def budget(params: Mapping[str, str]) -> None:
     """Gold, the LLM's labels, and every source at every budget that it can use, with all seeds."""
     with opened(params) as asked:
         config, task = asked.config, asked.task
-        n, with_gold = len(task.split("train")), bool(task.split("train")["gold_label"].notna().all())
-        possible = [*([Arm("gold")] if with_gold else []), *([Arm("llm")] if asked.asked else [])]
+        n = len(task.split("train"))
+        possible = [*([] if task.counts.get("unlabelled") else [Arm("gold")]), *([Arm("llm")] if asked.asked else [])]
         for arm in (one for one in asked.compared if one.kind not in ("gold", "llm")):
             if why := impossible(arm, n, len(task.label_set)):
                 say(f"budget: {arm.name} is left out: {why}.")

@@ -49,7 +49,7 @@ class Condition:
         """What a person reads of the condition: its labels and, where there are several, its recipe."""
         return f"{self.name} {self.setting}".strip()
 
-    @property
+    @functools.cached_property
     def spent(self) -> Spent:
         """What the training labels have taken, whoever paid; those that pick the epoch are not counted."""
         return spent(self.answers, human_share(self.labels)[0])

@@ -31,8 +31,9 @@ from project.designs import SweepConfig
 from project.errors import AssayError, Incomplete, Stopped
 from project.parameters import parse
 from project.prompt import build_prompts
+from project.space import Setting, Space, Values
 from project.spend import Spent
-from project.sweep import Lost, Setting, Space, Sweep, Trial, Values, refuse_password, storage_errors
+from project.sweep import Lost, Sweep, Trial, refuse_password, storage_errors
 from project.tables import digest
 from project.tracking import CHOSEN, STUDY, TRIAL_STATE, Child, Tracker, root_run
 
@@ -120,7 +121,7 @@ class Search:
                 if trial.twin is not None:
                     values = self._sweep.twin_values(trial.twin)
                     reason = f"the same as trial {trial.twin} in all that its source looks at"
-                    self._sweep.complete(trial, values, self._log(trial.number, trial.setting, "COMPLETE", values._asdict(), reason))
+                    self._sweep.complete(trial, values, self._log(trial.number, trial.setting, "COMPLETE", self._measures(values), reason))
                     return None
                 try:
                     tried, pruned = self._train(trial)
@@ -135,9 +136,9 @@ class Search:
                     self._end(trial, "PRUNED", {}, str(error))
                     return None
                 if pruned:
-                    self._end(trial, "PRUNED", _metrics(tried), "after its first seed it was below the median of the trials so far")
+                    self._end(trial, "PRUNED", self._metrics(tried), "after its first seed it was below the median of the trials so far")
                 else:
-                    self._sweep.complete(trial, tried.values, self._log(trial.number, trial.setting, "COMPLETE", _metrics(tried), ""))
+                    self._sweep.complete(trial, tried.values, self._log(trial.number, trial.setting, "COMPLETE", self._metrics(tried), ""))
         except BaseException as error:
             self._sweep.give_back(trial, blameless=isinstance(error, KeyboardInterrupt | SystemExit | Stopped))
             raise
@@ -198,17 +199,23 @@ class Search:
                 "sweep: whoever did the last trial tests the chosen ones. Run the same command again should nobody have.")  # fmt: skip
             return
         say(f"sweep: testing {len(chosen)} chosen {'trial' if len(chosen) == 1 else 'trials'}, and gold where every text has a gold label.")
-        with_gold = bool(self._study.task.split("train")["gold_label"].notna().all())
-        gold = [condition(Arm("gold"), self._study.task, Drawn(), self._study.config)] if with_gold else []
+        task = self._study.task
+        gold = [] if task.counts.get("unlabelled") else [condition(Arm("gold"), task, Drawn(), self._study.config)]
         self._trainer.train([*gold, *(self._condition(number, setting) for number, setting in chosen)])
         self._tracker.tag({CHOSEN: ",".join(str(number) for number, _ in chosen)})
         self._sweep.tested(self._tracker.run_id)
 
     def _log_lost(self, lost: Lost) -> None:
         say(f"sweep: the worker of trial {lost.number} died; its setting is {'queued again' if lost.again else 'given up'}.")
-        if lost.params or not self._sweep.space.varied():  # else what it was to try was never settled
-            reason = f"its worker {lost.worker} died" + ("; its setting was tried again" if lost.again else "")
-            self._log(lost.number, self._sweep.space.setting(lost.params), "FAIL", {}, reason)
+        reason = f"its worker {lost.worker} died" + ("; its setting was tried again" if lost.again else "")
+        self._log(lost.number, self._sweep.space.setting(lost.params), "FAIL", {}, reason)
+
+    def _measures(self, values: Values) -> dict[str, float]:
+        return {**values._asdict(), "objective": self._sweep.objective(values)}
+
+    def _metrics(self, tried: _Tried) -> dict[str, float]:
+        sd = {"validation.macro_f1_sd": statistics.stdev(tried.scores)} if len(tried.scores) > 1 else {}
+        return {**tried.spent._asdict(), **self._measures(tried.values), **sd, "train_seconds": tried.seconds, "n_scores": len(tried.scores)}
 
     def _log(self, number: int, setting: Setting, state: str, metrics: Mapping[str, float], reason: str) -> str:
         """The trial's own run: finished, killed where it was pruned, failed; returns its id."""
@@ -227,11 +234,6 @@ class Search:
                 tags={STUDY: self._sweep.study_id, TRIAL_STATE: state, **({"assay.reason": reason[:1000]} if reason else {})}, status=status,
             )
         )  # fmt: skip
-
-
-def _metrics(tried: _Tried) -> dict[str, float]:
-    sd = {"validation.macro_f1_sd": statistics.stdev(tried.scores)} if len(tried.scores) > 1 else {}
-    return {**tried.spent._asdict(), **tried.values._asdict(), **sd, "train_seconds": tried.seconds, "n_scores": len(tried.scores)}
 
 
 def _words(setting: Setting) -> str:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import random
 import re
-import socket
 import threading
 import time
 import uuid
@@ -20,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import optuna
@@ -28,11 +26,11 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from project.arm import Arm
+from project import worker
 from project.config import LabelConfig
 from project.designs import SweepConfig
 from project.errors import AssayError, Incomplete
-from project.label import arms
+from project.space import Setting, Space, Values
 from project.tables import digest
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -40,74 +38,10 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 STORAGE = "ASSAY_SWEEP_STORAGE"
 """Environment variable that may hold the storage's address, password included."""
 BEAT = 30.0  # seconds between two signs of life
-SILENCE, UNSIGNED = 600.0, 60.0  # seconds without one until a trial is taken for dead: one elsewhere, one whose worker never said who it was
 ATTEMPTS = 3  # times that a trial is begun whose workers die
 POLL = 1.0
 _PARETO = ("maximize", "minimize", "minimize")
 _RETRY_OF, _WORKER, _BEAT, _ATTEMPT, _QUEUED, _SURPLUS = "retry_of", "worker", "beat", "attempt", "queued", "surplus"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What one trial tries: a label source with all that could be told of it, and the prompt that the annotator gets."""
-
-    source: str
-    replace_share: float
-    ensemble_size: int
-    n_demonstrations: int
-    calibration: str
-
-    def arm(self, config: LabelConfig) -> Arm:
-        """The arm, with those of the parameters that its kind looks at; refuses what cannot be."""
-        (arm,) = arms(dataclasses.replace(_plain(config), arms=(self.source,), replace_share=(self.replace_share,)), self.ensemble_size)
-        return arm
-
-    def name(self, config: LabelConfig) -> str:
-        """The same for settings that differ in nothing their source looks at."""
-        arm = self.arm(config)
-        asked = (self.n_demonstrations, self.calibration) if arm.draws else None
-        return f"{arm.kind} {arm.replace_share} {arm.ensemble_size} {asked}"
-
-
-def _plain(config: LabelConfig) -> LabelConfig:
-    return LabelConfig(**{item.name: getattr(config, item.name) for item in dataclasses.fields(LabelConfig)})
-
-
-class Values(NamedTuple):
-    """What a trial is judged by: macro-F1 on validation in [0, 1], human labels for each training text, LLM calls, money."""
-
-    macro_f1: float
-    human_share: float
-    llm_calls: float
-    cost: float
-
-
-@dataclass(frozen=True)
-class Space:
-    """The values of every part of a setting; a part with one value is fixed.
-
-    Numbers lie anywhere between the least and the greatest value, but in the grid, which has these values alone.
-    """
-
-    source: tuple[str, ...]
-    replace_share: tuple[float, ...]
-    ensemble_size: tuple[int, ...]
-    n_demonstrations: tuple[int, ...]
-    calibration: tuple[str, ...]
-
-    def varied(self) -> dict[str, tuple[Any, ...]]:
-        """The parts with several values."""
-        parts = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        return {name: values for name, values in parts.items() if len(values) > 1}
-
-    def grid(self) -> list[dict[str, Any]]:
-        """Every combination of what varies."""
-        return [dict(zip(self.varied(), one, strict=True)) for one in itertools.product(*self.varied().values())]
-
-    def setting(self, params: Mapping[str, Any]) -> Setting:
-        """The setting with ``params`` for what varies."""
-        parts = {item.name: params.get(item.name, getattr(self, item.name)[0]) for item in dataclasses.fields(self)}
-        return Setting(**parts)
 
 
 @dataclass(frozen=True)
@@ -137,7 +71,7 @@ class Sweep:
     def __init__(self, config: SweepConfig, label: LabelConfig, space: Space, name: str, design: Mapping[str, Any], workspace: Path) -> None:
         """Open the study ``name`` or make it. ``design``: all that its trials share; another one under the same name is refused."""
         self._config, self._label, self.space, self.name = config, label, space, name
-        self.many, self._me = config.objective == "pareto", _worker(os.getpid())
+        self.many, self._me = config.objective == "pareto", worker.name(os.getpid())
         self._wanted = config.trials or (len(space.grid()) if config.sampler == "grid" else 20)
         pruner = optuna.pruners.MedianPruner() if config.prune else optuna.pruners.NopPruner()
         written = json.dumps(design, sort_keys=True)
@@ -304,8 +238,8 @@ class Sweep:
     def _retry_the_dead(self) -> Iterator[Lost]:
         """End the trials of dead workers, and queue them again."""
         for trial in self._trials():
-            worker = str(trial.user_attrs.get(_WORKER, ""))
-            if trial.state != TrialState.RUNNING or worker == self._me or _alive(worker, self._heard(trial)):
+            its = str(trial.user_attrs.get(_WORKER, ""))
+            if trial.state != TrialState.RUNNING or its == self._me or worker.alive(its, self._heard(trial)):
                 continue
             try:
                 self._study.tell(trial.number, state=TrialState.FAIL)
@@ -313,7 +247,7 @@ class Sweep:
                 continue
             if self._settled(trial):  # else it never came to be a trial, and counts for none
                 again = self._again(trial, int(trial.user_attrs.get(_ATTEMPT, 1)) + 1)
-                yield Lost(trial.number, worker, _params(trial), again)
+                yield Lost(trial.number, its, _params(trial), again)
 
     def _settled(self, trial: FrozenTrial) -> bool:
         """Whether it was chosen what ``trial`` is to try: its worker may have died before."""
@@ -384,14 +318,14 @@ class Sweep:
         ended = [trial for trial in self._trials() if trial.datetime_complete and _WORKER in trial.user_attrs]
         last = max(ended, key=lambda trial: (trial.datetime_complete, trial.number))
         assert last.datetime_complete is not None  # noqa: S101
-        worker = str(last.user_attrs[_WORKER])
-        return worker == self._me or (not _alive(worker, last.datetime_complete.timestamp()) and self._claim())
+        its = str(last.user_attrs[_WORKER])
+        return its == self._me or (not worker.alive(its, last.datetime_complete.timestamp()) and self._claim())
 
     def _claim(self) -> bool:
         """Say that this process tests the chosen trials in place of one that is gone; whether no other one that lives has said so since."""
         claim = f"testing {self._chosen_digest()}"
         theirs, _, when = str(self._study.user_attrs.get(claim, "")).rpartition(" ")
-        if theirs and theirs != self._me and _alive(theirs, float(when)):
+        if theirs and theirs != self._me and worker.alive(theirs, float(when)):
             return False
         self._study.set_user_attr(claim, f"{self._me} {time.time()}")
         time.sleep(POLL)  # of those that claim at the same time, the last one has it
@@ -491,29 +425,6 @@ def refuse_password(address: str) -> None:
             f"sweep_storage must hold no user name, no password and no query: it is written into the tracking store. Put the address into the "
             f"environment variable {STORAGE} instead."
         )
-
-
-def _worker(pid: int) -> str:
-    """A process, told from a later one with the same number by when it began."""
-    return f"{socket.gethostname()}:{pid}:{_began(pid)}"
-
-
-def _began(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def _alive(worker: str, heard: float) -> bool:
-    """Whether a worker is at work still: here its process is looked for, elsewhere it must have been ``heard`` of."""
-    if not worker:  # it died before it could say who it was
-        return time.time() - heard < UNSIGNED
-    host, _, rest = worker.partition(":")
-    if host != socket.gethostname():
-        return time.time() - heard < SILENCE
-    pid, _, began = rest.partition(":")
-    return pid.isdecimal() and bool(began) and _began(int(pid)) == began
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

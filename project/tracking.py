@@ -15,7 +15,6 @@ import re
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from project.errors import AssayError, Incomplete, Stopped  # noqa: E402
+from project.signals import Signals  # noqa: E402
 
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
@@ -76,36 +76,7 @@ class Record:
     tags: Mapping[str, str]
 
 
-class _Signals:
-    """Keeps Ctrl-C and SIGTERM out of the middle of a write, whose open transaction would lock a SQLite store against what is still to be said.
-
-    A signal waits for the end of the write; a second one does not.
-    """
-
-    def __init__(self) -> None:
-        self._writes, self._pending = 0, 0
-
-    def handle(self, number: int, frame: object) -> None:
-        del frame
-        if self._writes and not self._pending:
-            self._pending = number
-            return
-        self._pending = 0
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-
-    @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
-        """A write."""
-        self._writes += 1
-        try:
-            yield
-        finally:
-            self._writes -= 1
-            if self._pending and not self._writes:
-                self.handle(self._pending, None)
-
-
-_signals = _Signals()
+_signals = Signals()
 
 
 class Tracker:
@@ -117,22 +88,27 @@ class Tracker:
         self._client = MlflowClient()
         self._experiment_id = str(self._client.get_run(run_id).info.experiment_id)
 
+    @_signals.whole()
     def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
         """Set the root run's description (Markdown) and tags."""
         self._client.log_batch(self.run_id, tags=_tags({_NOTE: description, **(tags or {})}))
 
+    @_signals.whole()
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the root run."""
         self._client.log_batch(self.run_id, tags=_tags(tags))
 
+    @_signals.whole()
     def log_files(self, files: Mapping[str, Path]) -> None:
         """Log local files to the root run under their artifact paths."""
         self._artifacts(self.run_id, files)
 
+    @_signals.whole()
     def log_json(self, path: str, value: object) -> None:
         """Log ``value`` to the root run as a JSON artifact."""
         self._client.log_dict(self.run_id, json.loads(json.dumps(value)), path)
 
+    @_signals.whole()
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log ``metrics`` to the root run in one request."""
         self._client.log_batch(self.run_id, metrics=_metrics(metrics, step))
@@ -152,23 +128,24 @@ class Tracker:
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
         return f"{Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri {store}    then open http://127.0.0.1:5000/{place}"
 
+    @_signals.whole()
     def log_child(self, child: Child) -> str:
         """Log ``child`` as a finished nested run; returns its id."""
         tags = {
             _PARENT: self.run_id, ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION,
             _NOTE: child.description, **child.tags,
         }  # fmt: skip
-        with _signals.whole():
-            run_id = str(self._client.create_run(self._experiment_id, tags=tags, run_name=child.name).info.run_id)
-            try:
-                self._fill(run_id, child)
-            except BaseException:
-                with contextlib.suppress(Exception):  # the store may be what failed
-                    self._client.set_terminated(run_id, "KILLED")
-                raise
-            self._client.set_terminated(run_id, child.status)
+        run_id = str(self._client.create_run(self._experiment_id, tags=tags, run_name=child.name).info.run_id)
+        try:
+            self._fill(run_id, child)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the store may be what failed
+                self._client.set_terminated(run_id, "KILLED")
+            raise
+        self._client.set_terminated(run_id, child.status)
         return run_id
 
+    @_signals.whole()
     def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
         """Log a seed's weights with its run ``run_id``; returns their address, ``models:/...``.
 
@@ -246,13 +223,8 @@ def root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracke
 def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracker]:
     made = bool(os.environ.get("MLFLOW_RUN_ID"))
     run = mlflow.start_run() if made else mlflow.start_run(experiment_id=_experiment_id(), run_name=name)
-    status, terminated = "FINISHED", threading.Event()
-
-    def terminate(number: int, frame: object) -> None:
-        terminated.set()
-        _signals.handle(number, frame)
-
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate), signal.SIGINT: signal.signal(signal.SIGINT, _signals.handle)}
+    status = "FINISHED"
+    _signals.install()
     try:
         if not made:
             mlflow.log_params(dict(params))
@@ -263,14 +235,13 @@ def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Track
         status = "KILLED"
         raise
     except BaseException as error:
-        if terminated.is_set():  # whatever library the signal broke into, and what it made of that
+        if _signals.terminated:  # whatever library the signal broke into, and what it made of that
             status = "KILLED"
             raise SystemExit(128 + signal.SIGTERM) from error
         status = "FAILED"
         raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _signals.restore()
         with contextlib.suppress(mlflow.MlflowException):  # a store that is gone must not hide why the work ended
             mlflow.set_tag(ENDED, status)
         mlflow.end_run(status)

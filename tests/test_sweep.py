@@ -15,10 +15,12 @@ from mlflow.tracking import MlflowClient
 from analysis.sweep import load_study, sentence
 from entrypoints import sweep as entrypoint
 from project import sweep as rooms
+from project import worker
 from project.config import LabelConfig
 from project.designs import SweepConfig
 from project.errors import AssayError, Incomplete
-from project.sweep import Setting, Space, Sweep, Values, figures, refuse_password
+from project.space import Setting, Space, Values
+from project.sweep import Sweep, figures, refuse_password
 from project.tracking import STUDY, TRIAL_STATE, children, latest_root, of_study, read_table
 
 ROOT = Path(__file__).parents[1]
@@ -126,10 +128,10 @@ def test_what_a_dead_worker_tried_is_tried_again_by_whoever_comes_next_three_tim
 def test_a_worker_elsewhere_is_taken_for_dead_when_it_has_been_silent_for_long_and_one_here_when_its_process_is_gone(open_study, monkeypatch):
     study, other = open_study(), open_study()
     with_beat = ask(study)
-    assert rooms._alive(f"elsewhere:{os.getpid()}:1", time.time() - rooms.SILENCE / 2)
-    assert not rooms._alive(f"elsewhere:{os.getpid()}:1", time.time() - 2 * rooms.SILENCE)
-    assert not rooms._alive(f"{rooms._worker(os.getpid())}0", time.time())  # the same number, another process
-    assert not rooms._alive("", time.time() - 2 * rooms.UNSIGNED)
+    assert worker.alive(f"elsewhere:{os.getpid()}:1", time.time() - worker.SILENCE / 2)
+    assert not worker.alive(f"elsewhere:{os.getpid()}:1", time.time() - 2 * worker.SILENCE)
+    assert not worker.alive(f"{worker.name(os.getpid())}0", time.time())  # the same number, another process
+    assert not worker.alive("", time.time() - 2 * worker.UNSIGNED)
 
     monkeypatch.setattr(rooms, "BEAT", 0.05)
     before = with_beat.handle.user_attrs["beat"]
@@ -175,7 +177,7 @@ def test_a_worker_that_dies_before_its_setting_is_settled_leaves_no_trial(open_s
         patch.setattr(dead, "_suggest", lambda *more: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             ask(dead)
-    monkeypatch.setattr(rooms, "SILENCE", -1.0)
+    monkeypatch.setattr(worker, "SILENCE", -1.0)
     study = open_study(trials=3)
 
     assert len(work(study)) == 3
@@ -189,7 +191,7 @@ def test_one_worker_claims_the_test_of_the_chosen_where_whoever_ended_the_last_t
     work(gone)
     one, other = open_study(trials=1), open_study(trials=1)
     monkeypatch.setattr(other, "_me", "elsewhere:1:1")
-    monkeypatch.setattr(rooms, "_alive", lambda worker, heard: not worker.startswith("gone"))
+    monkeypatch.setattr(worker, "alive", lambda name, heard: not name.startswith("gone"))
 
     assert one.mine_to_test()
     assert not other.mine_to_test()
@@ -209,14 +211,14 @@ def test_several_that_died_together_are_ended_once_by_several_survivors(open_stu
     for study, name in zip(dead, ("gone:1:1", "gone:2:1"), strict=True):
         monkeypatch.setattr(study, "_me", name)
         ask(study)
-    monkeypatch.setattr(rooms, "SILENCE", -1.0)
+    monkeypatch.setattr(worker, "SILENCE", -1.0)
     one, other = open_study(sampler="grid"), open_study(sampler="grid")
 
     first = one._retry_the_dead()
     found = [next(first), *other._retry_the_dead(), *first]
 
     assert sorted(lost.number for lost in found) == [0, 1]
-    monkeypatch.setattr(rooms, "SILENCE", 600.0)
+    monkeypatch.setattr(worker, "SILENCE", 600.0)
     assert len({*work(one)}) == 8
 
 
@@ -354,7 +356,7 @@ def test_two_processes_share_a_study_and_one_that_is_killed_loses_nothing(params
         while "sweep: trial" not in logs[0].read_text() and time.monotonic() < deadline:
             time.sleep(0.02)
         workers[0].kill()
-        assert [worker.wait(240) for worker in workers] == [-signal.SIGKILL, 0], logs[1].read_text()
+        assert [one.wait(240) for one in workers] == [-signal.SIGKILL, 0], logs[1].read_text()
 
     root = latest_root("sweep")
     trials = of_study(root.tags[STUDY], "trial")
