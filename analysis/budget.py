@@ -1,11 +1,10 @@
 """Where does a human label help most? Label sources at equal human budgets, rebuilt from the tracking store alone.
 
-python -m analysis.budget --run_id RUN        terminal table, and CSV and PNG in outputs/reports/RUN
+python -m analysis.budget --run_id RUN        terminal table, and CSV, Markdown and PNG in outputs/reports/RUN
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -13,63 +12,63 @@ import matplotlib.ticker
 import numpy as np
 import pandas as pd
 
+from analysis.fetch import table
 from analysis.lines import MEASURES, draw_line, png, tidy
-from analysis.render import markdown, number, pair, plain, title
-from analysis.store import SPENT, Points, Replicates, Stored, absent_note, arm_row, log_report, main, priced, read_root, replicates
-from project.stats.bootstrap import macro_f1_difference
-from project.tables import codes
-from project.tracking import Record, read_table
+from analysis.publish import main_section
+from analysis.render import number, pair, ranged, title
+from analysis.section import Figure, Section, Table
+from analysis.store import Experiment, Points, Replicates, absent_note, arm_row, priced
+from project.stats.bootstrap import Interval, gap_closed, interval
+from project.tracking import Record
 
 _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. human: per cent "
-    "of the training texts that a human labels (drop_...: that are left out). closed: share of the way from llm to gold, in macro-F1. repaired: "
-    "wrong LLM labels replaced for each human label. against random: difference in macro-F1 at the same budget, with the middle 95 % of a paired "
-    "bootstrap over test examples and seeds; the intervals are of single comparisons. The annotator is asked nothing anew: all sources share its "
+    "of the training texts that a human labels (drop_...: that are left out). closed: share of the way from llm to gold, in macro-F1, where there "
+    "is one. repaired: "
+    "wrong LLM labels replaced for each human label. against random: difference in macro-F1 at the same budget. In brackets the middle 95 % of a "
+    "paired bootstrap over test examples and seeds; the intervals are of single comparisons. The annotator is asked nothing anew: all sources "
+    "share its "
     "answers."
 )
 _COST = " cost: of the human labels, the LLM's answers whoever paid for them, and one training, at the prices given; what each took is in budget.csv."
 
 
-def load_budget(run_id: str = "") -> Points:
-    """Read finished or running budget curves (empty: the newest finished ones) and score them from their predictions.
-
-    One point for each arm; ``share``: human labels, or texts left out, in per cent of the training texts.
-    """
-    stored = read_root(run_id, "budget")
-    by_arm: dict[str, list[Record]] = {arm: [] for arm in stored.config["arms"]}
-    for run in stored.seeds():
-        by_arm[run.params["arm"]].append(run)
-    wanted = int(stored.config["config"]["finetune"]["seeds"])
-    incomplete = tuple(f"{arm} ({len(runs)} of {wanted} seeds)" for arm, runs in by_arm.items() if len(runs) < wanted)
-    found = {arm: replicates(runs, stored.test, stored.label_set) for arm, runs in by_arm.items() if runs}
-    points = pd.DataFrame([_point(arm, one, stored, found) for arm, one in found.items()])
-    by_name = points.set_index("arm")["macro_f1"]
-    if {"gold", "llm"} <= set(by_name.index):
-        points["closed"] = (points["macro_f1"] - by_name["llm"]) / (by_name["gold"] - by_name["llm"])
-    return Points(stored.root, stored.config, points, incomplete)
+def scored(experiment: Experiment) -> Points:
+    """One point for each arm; ``share``: human labels, or texts left out, in per cent of the training texts."""
+    rows = pd.DataFrame([_point(arm, experiment) for arm in experiment.arms])
+    return Points(experiment.root, experiment.config, rows, experiment.incomplete)
 
 
-def _point(arm: str, found: Replicates, stored: Stored, others: dict[str, Replicates]) -> dict[str, Any]:
-    row, first = arm_row(arm, found, stored.test, stored.label_set), found.runs[0]
+def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
+    found, scores = experiment.arms[arm], experiment.resampled
+    row, first = arm_row(arm, found, experiment.test, experiment.label_set), found.runs[0]
     given = first.params["replace_share"]
     n, share = int(first.params["n_examples"]), None if given == "None" else float(given)
     used = 1 - row["n_train"] / n if row["arm_kind"].startswith("drop_") else row["human_labels"] / n  # where that is an outcome
-    row |= {"share": 100 * used if share is None else share, "repaired": _repaired(first, others.get("llm"))}
-    rival = others.get("random" if share is None else f"random_{share:g}")
-    if rival and rival is not found and row["arm_kind"] not in ("gold", "llm"):
-        gold = codes(stored.test["gold_label"], stored.label_set)
-        apart = macro_f1_difference(gold, found.predicted, rival.predicted, len(stored.label_set))
-        row |= {"over_random": apart.estimate, "over_random_low": apart.low, "over_random_high": apart.high}
+    row |= {"share": 100 * used if share is None else share, "repaired": _repaired(first, experiment.arms.get("llm"))}
+    if {"gold", "llm"} <= set(scores) and arm not in ("gold", "llm"):
+        row |= _named("closed", gap_closed(scores[arm].macro_f1, scores["llm"].macro_f1, scores["gold"].macro_f1))
+    rival = "random" if share is None else f"random_{share:g}"
+    if rival in scores and rival != arm and row["arm_kind"] not in ("gold", "llm"):
+        row |= _named("over_random", interval(scores[arm].macro_f1 - scores[rival].macro_f1))
     return row
+
+
+def _named(name: str, found: Interval) -> dict[str, float]:
+    return {f"{name}{end}": value for end, value in zip(("", "_low", "_high"), found, strict=True)}
+
+
+def _interval(row: dict[str, Any], name: str) -> Interval:
+    return Interval(*(row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high")))
 
 
 def _repaired(run: Record, llm: Replicates | None) -> float:
     """Wrong LLM labels that a human replaced, for each label that a human gave; nan where no human gave any."""
-    labels = read_table(run.run_id, "labels.parquet")
+    labels = table(run, "labels.parquet")
     human = labels[labels["source"].isin(["gold", "human"])]
     if llm is None or not len(human):
         return float("nan")
-    said = read_table(llm.runs[0].run_id, "labels.parquet").set_index("example_id")["label"]
+    said = table(llm.runs[0], "labels.parquet").set_index("example_id")["label"]
     return float((said.reindex(human["example_id"]).to_numpy() != human["label"].to_numpy()).mean())
 
 
@@ -77,25 +76,22 @@ def cells(budget: Points) -> tuple[list[str], list[list[str]]]:
     """The table's head and rows, x 100."""
     money = priced(budget.config)
     head = ["labels", "human", *(["cost"] if money else []), "accuracy", "macro-F1", "closed", "alpha_K", "unchanged", "repaired", "against random"]
-    scaled = ["accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd", "closed", "krippendorff_alpha", "unchanged", "repaired"]
+    scaled = ["accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd", "krippendorff_alpha", "unchanged", "repaired"]
     rows = []
     for row in budget.points.to_dict("records"):
         shown = row | {name: 100 * row[name] for name in scaled if name in row}
-        against = "-"
-        if not np.isnan(row.get("over_random", np.nan)):
-            apart, low, high = (f"{100 * row[f'over_random{part}']:+.1f}" for part in ("", "_low", "_high"))
-            against = f"{apart} [{low}, {high}]"
         rows.append(
             [
                 row["arm"], f"{row['share']:g} %", *([f"{row['cost']:.4g}"] if money else []),
-                pair(shown, "accuracy"), pair(shown, "macro_f1"), number(shown.get("closed"), 0),
-                number(shown["krippendorff_alpha"]), number(shown["unchanged"]), number(shown["repaired"], 0), against,
+                pair(shown, "accuracy"), pair(shown, "macro_f1"), ranged(_interval(row, "closed"), 100, 0),
+                number(shown["krippendorff_alpha"]), number(shown["unchanged"]), number(shown["repaired"], 0),
+                ranged(_interval(row, "over_random"), 100, 1, sign=True),
             ]
         )  # fmt: skip
     return head, rows
 
 
-def verdict(budget: Points) -> str:
+def cheapest(budget: Points) -> str:
     """The sentence that names the cheapest source."""
     points = budget.points
     gold = points.loc[points["arm"] == "gold", "macro_f1"]
@@ -157,26 +153,25 @@ def _frame(axes: Any, points: pd.DataFrame, measure: str) -> None:
 def notes(budget: Points) -> list[str]:
     """What stands below the table."""
     absent = {row["arm"]: row["absent"] for row in budget.points.to_dict("records")}
-    lines = [verdict(budget), _NOTE + (_COST if priced(budget.config) else ""), absent_note(budget.config, absent).strip()]
-    return [line for line in [*lines, f"INCOMPLETE: {', '.join(budget.incomplete)}." if budget.incomplete else ""] if line]
+    lines = [cheapest(budget), _NOTE + (_COST if priced(budget.config) else ""), absent_note(budget.config, absent).strip()]
+    return [lines[0], *(line for line in [*lines[1:], f"INCOMPLETE: {', '.join(budget.incomplete)}." if budget.incomplete else ""] if line)]
 
 
-def publish(run_id: str, workspace: str) -> None:
-    """Rebuild the report of budget curves from the store, write it, log it to the root run, print the table and what to open."""
-    budget = load_budget(run_id)
-    head, rows = cells(budget)
-    points = budget.points.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
-    files = {"budget.csv": points.to_csv(index=False, float_format="%.6g").encode(), "budget.png": png_figure(budget.points)}
+def section(experiment: Experiment) -> Section:
+    """The table and the curves."""
+    budget = scored(experiment)
+    frame = budget.points.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
+    says = "Accuracy and macro-F1 against what a human labels, for each source of labels; broken lines: gold and the LLM's labels alone."
+    figures = [Figure("budget", png_figure(budget.points), says)]
     if priced(budget.config):
-        files = {"budget_cost.png": png_figure(budget.points, "cost"), **files}
-    names: Sequence[str] = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged", "human_labels", *SPENT)
-    metrics = {f"{row['arm']}.{name}": row[name] for row in points.to_dict("records") for name in names}
+        figures.append(
+            Figure("budget_cost", png_figure(budget.points, "cost"), says.replace("what a human labels", "what labels and one training cost"))
+        )
     lines = notes(budget)
-    description = f"**{title(budget.config)}**\n\n{markdown(head, rows)}\n\n" + "\n\n".join(lines)
-    where = log_report(budget.root.run_id, workspace, files, description, {0: metrics})
-    print(plain(title(budget.config), head, rows, lines))
-    print(where)
+    return Section(
+        "budget", "Where does a human label help most?", lines[0], [Table("budget", title(budget.config), *cells(budget), frame)], figures, lines[1:]
+    )
 
 
 if __name__ == "__main__":
-    main(__doc__ or "", "a budget", publish)
+    main_section(__doc__ or "", section, "budget")

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.publish import log_report, main
 from analysis.render import markdown, number, pair, plain, title
-from analysis.store import Stored, absent_note, arm_row, log_report, main, read_root, replicates
+from analysis.store import Stored, absent_note, arm_row, gather, read_root
 from project.errors import AssayError, Incomplete
 from project.stats.scores import spread
 from project.tracking import Record
@@ -41,7 +42,7 @@ def tried(stored: Stored) -> tuple[pd.DataFrame, list[str]]:
 
     ``validation_macro_f1`` in [0, 1], mean over the seeds; ``chosen``: the arm's first with the highest, False for all while any lacks seeds.
     """
-    design, runs = stored.config["design"], stored.seeds("validation")
+    design, runs = stored.config["design"], stored.validated()
     rows, incomplete = [], []
     for arm in stored.config["arms"]:
         for place, values in enumerate(design["grid"]):
@@ -72,25 +73,16 @@ def load_search(run_id: str = "") -> Search:
     """Read a finished or running grid search (empty: the newest finished one)."""
     stored = read_root(run_id, "grid")
     table, incomplete = tried(stored)
-    wanted, rows, by_arm = int(stored.config["config"]["finetune"]["seeds"]), [], _tested(stored)
-    for arm in stored.config["arms"]:
-        found = replicates(by_arm[arm], stored.test, stored.label_set) if arm in by_arm else None
-        if (len(found.runs) if found else 0) < wanted:
-            incomplete.append(f"{arm} on test ({len(found.runs) if found else 0} of {wanted} seeds)")
-        if found:
-            settings = {name: float(found.runs[0].params[name]) for name in SEARCHED}
-            rows.append({**arm_row(arm, found, stored.test, stored.label_set), **settings})
-    return Search(stored.root, stored.config, table, pd.DataFrame(rows), tuple(incomplete))
-
-
-def _tested(stored: Stored) -> dict[str, list[Record]]:
-    by_arm: dict[str, list[Record]] = {}
+    wanted = dict.fromkeys(stored.config["arms"], int(stored.config["config"]["finetune"]["seeds"]))
     try:
-        for run in stored.seeds():
-            by_arm.setdefault(run.params["arm"], []).append(run)
+        tested, lacking = gather(stored, wanted, lambda run: run.params["arm"])
     except AssayError:  # the search was stopped before anything was chosen
-        return {}
-    return by_arm
+        tested, lacking = {}, tuple(stored.config["arms"])
+    rows = []
+    for arm, found in tested.items():
+        settings = {name: float(found.runs[0].params[name]) for name in SEARCHED}
+        rows.append({**arm_row(arm, found, stored.test, stored.label_set), **settings})
+    return Search(stored.root, stored.config, table, pd.DataFrame(rows), (*incomplete, *(f"{note} on test" for note in lacking)))
 
 
 def tables(search: Search) -> list[tuple[list[str], list[list[str]]]]:

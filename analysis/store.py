@@ -1,22 +1,28 @@
-"""What the analyses share: a root run and its seeds read from the store and scored, a report written back to it, one command line."""
+"""What the analyses read: a root run with its examples, and the seeds below it, each arm complete or left out by name.
+
+An arm counts where it has all the seeds that its experiment asked for. Left out and named are: an arm with fewer finished seeds, with runs that a
+crash left RUNNING said; one that has two different trainings of one seed; runs that another version of Assay logged in another form. Of two runs of
+one and the same training the later one counts, which is said too.
+"""
 
 from __future__ import annotations
 
-import argparse
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.fetch import read_json, table, tables
 from project.errors import AssayError
 from project.stats.agreement import alpha_interval, krippendorff_alpha, label_counts, unchanged_interval
+from project.stats.bootstrap import Weighted, resampled
 from project.stats.scores import Scores, confusion, score_answers, scores, spread
-from project.tables import check, codes, write_atomically
-from project.tracking import ABSENT, KIND, Record, Tracker, children, latest_root, read_json, read_run, read_table
+from project.tables import check, class_columns, codes
+from project.tracking import ABSENT, DIGEST, KIND, SCHEMA, SCHEMA_VERSION, Record, children, every_child, latest_root, read_run
 
 SPENT = ("llm_calls", "prompt_tokens", "generated_tokens", "annotation_seconds", "train_seconds", "cost")
 """Metrics of a seed beside ``human_labels``: what its labels and its training have taken."""
@@ -24,6 +30,22 @@ SPENT = ("llm_calls", "prompt_tokens", "generated_tokens", "annotation_seconds",
 
 AGREEMENT = tuple(f"{name}{part}" for name in ("krippendorff_alpha", "unchanged") for part in ("", "_low", "_high"))
 """Agreement of the replicates, each with its 95 % interval over the test examples."""
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+Key = TypeVar("Key", bound="tuple[Any, ...] | str")
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Seed runs of one arm that differ in nothing but their replicate, with their test predictions.
+
+    ``predicted`` ``(n_runs, n_examples)`` are class codes, ``log_probabilities`` ``(n_runs, n_examples, n_classes)`` natural logs.
+    """
+
+    runs: Sequence[Record]
+    predicted: Codes
+    log_probabilities: Floats
 
 
 @dataclass(frozen=True)
@@ -35,19 +57,57 @@ class Stored:
     label_set: tuple[str, ...]
     examples: pd.DataFrame
 
-    @property
+    @functools.cached_property
     def test(self) -> pd.DataFrame:
         """The test split, index 0..n-1."""
-        return self.examples[self.examples["split"] == "test"].reset_index(drop=True)
+        return self.split("test")
 
-    def seeds(self, evaluated: str = "test") -> list[Record]:
-        """Its finished seed runs that predict the split ``evaluated``."""
-        found = [run for run in children(self.root, "seed") if run.params.get("evaluated", "test") == evaluated]
-        if not found:
-            raise AssayError(
-                f"run {self.root.run_id} holds no finished seed. It is no experiment, or it was stopped early; run the same command again to go on."
-            )
-        return found
+    @functools.cached_property
+    def gold(self) -> Codes:
+        """The test split's gold labels as class codes, ``(n_test,)``."""
+        return codes(self.test["gold_label"], self.label_set)
+
+    def split(self, name: str) -> pd.DataFrame:
+        """One split, index 0..n-1."""
+        return self.examples[self.examples["split"] == name].reset_index(drop=True)
+
+    def annotations(self, split: str) -> list[pd.DataFrame]:
+        """The annotations tables of a split, one for each draw in their order, rows in that of :meth:`split`."""
+        names = self.split(split)["example_id"]
+        runs = {int(run.params["draw"]): run for run in self._annotation_runs if run.params["split"] == split}
+        found = tables([runs[draw] for draw in sorted(runs)], "annotations.parquet")
+        return [check("annotations", one, self.label_set).set_index("example_id").loc[names].reset_index() for one in found]
+
+    def validated(self) -> list[Record]:
+        """Its finished seeds that predict the validation split, as a search does."""
+        return [run for run in children(self.root, "seed") if run.params.get("evaluated") == "validation"]
+
+    @functools.cached_property
+    def _annotation_runs(self) -> list[Record]:
+        return children(self.root, "annotation")
+
+
+@dataclass(frozen=True)
+class Experiment(Stored):
+    """A root run with its complete ``arms`` in the order they were asked for; ``incomplete`` names the others and why."""
+
+    arms: dict[str, Replicates]
+    incomplete: tuple[str, ...]
+
+    @functools.cached_property
+    def resampled(self) -> dict[str, Weighted]:
+        """Scores of every arm in the data and under resampled test examples and seeds; see :func:`project.stats.bootstrap.resampled`."""
+        return resampled(self.gold, {arm: found.predicted for arm, found in self.arms.items()}, len(self.label_set))
+
+    @functools.cached_property
+    def llm_train(self) -> list[pd.DataFrame]:
+        """The annotations of the training split, one table for each draw."""
+        return self.annotations("train")
+
+    @functools.cached_property
+    def llm_test(self) -> pd.DataFrame | None:
+        """The annotations of the test split under the first draw, where there are any."""
+        return next(iter(self.annotations("test")), None)
 
 
 @dataclass(frozen=True)
@@ -60,37 +120,96 @@ class Points:
     incomplete: tuple[str, ...]
 
 
-def read_root(run_id: str, kind: str) -> Stored:
-    """A finished or running root run of ``kind`` (empty ``run_id``: the newest finished one)."""
-    root = read_run(run_id) if run_id else latest_root(kind)
+def read_root(run_id: str, *kinds: str) -> Stored:
+    """A finished or running root run of one of ``kinds`` (empty ``run_id``: the newest finished one of the first)."""
+    root = read_run(run_id) if run_id else latest_root(kinds[0])
     found = root.tags.get(KIND, "no root run")
-    if found != kind:
-        raise AssayError(f"run {root.run_id} must be of the kind {kind}; it is: {found}. Name another run_id, or use the report of its kind.")
-    config = read_json(root.run_id, "config.json")
+    if found not in kinds:
+        raise AssayError(
+            f"run {root.run_id} must be of the kind {' or '.join(kinds)}; it is: {found}. Name another run_id, or use the report of its kind."
+        )
+    version = root.tags.get(SCHEMA)
+    if version != SCHEMA_VERSION:
+        raise AssayError(
+            f"run {root.run_id} ({root.name}) was logged in form {version}; this version of Assay reads form {SCHEMA_VERSION}. Read it with the "
+            "version that made it, or run it again: what was paid for is reused."
+        )
+    config = read_json(root, "config.json")
     label_set = tuple(config["task"]["label_set"])
-    return Stored(root, config, label_set, check("examples", read_table(root.run_id, "examples.parquet"), label_set))
+    return Stored(root, config, label_set, check("examples", table(root, "examples.parquet"), label_set))
 
 
-@dataclass(frozen=True)
-class Replicates:
-    """Seed runs of one arm that differ in nothing but their replicate, and their test predictions ``(n_runs, n_examples)`` as class codes."""
-
-    runs: Sequence[Record]
-    predicted: npt.NDArray[np.int64]
-
-
-def replicates(runs: Sequence[Record], test: pd.DataFrame, label_set: Sequence[str]) -> Replicates:
-    """``runs``, one for each replicate and in their order, with their predictions."""
-    unique = {int(run.params.get("replicate", run.params["seed"])): run for run in runs}
-    kept = [unique[number] for number in sorted(unique)]
-    return Replicates(kept, np.stack([_predicted(run, test, label_set) for run in kept]))
+def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
+    """An experiment, or the curves of a budget, with its arms (empty: the newest finished one of ``kind``)."""
+    stored = read_root(run_id, *dict.fromkeys((kind, "experiment", "budget")))
+    config = stored.config
+    replicated = config.get("design", {}).get("replicates", {})
+    wanted = {arm: int(replicated.get(arm, config["config"]["finetune"]["seeds"])) for arm in config["arms"]}
+    arms, incomplete = gather(stored, wanted, lambda run: run.params["arm"])
+    return Experiment(stored.root, config, stored.label_set, stored.examples, arms, incomplete)
 
 
-def _predicted(run: Record, test: pd.DataFrame, label_set: Sequence[str]) -> npt.NDArray[np.int64]:
-    table = check("predictions", read_table(run.run_id, "predictions.parquet"), label_set).set_index("example_id")
-    if set(table.index) != set(test["example_id"]):
+def gather(stored: Stored, wanted: Mapping[Key, int], key: Callable[[Record], Key]) -> tuple[dict[Key, Replicates], tuple[str, ...]]:
+    """The replicates of every key that has as many of them as are ``wanted``, and what is left out and why."""
+    runs = [run for run in every_child(stored.root, "seed") if run.params.get("evaluated", "test") == "test"]
+    if not any(run.status == "FINISHED" for run in runs):
+        raise AssayError(
+            f"run {stored.root.run_id} holds no finished seed. It is no experiment, or it was stopped early; run the same command again to go on."
+        )
+    complete: dict[Key, list[Record]] = {}
+    notes = []
+    for one, n in wanted.items():
+        kept, faults = _replicates([run for run in runs if key(run) == one], n)
+        if len(kept) == n:
+            complete[one] = kept
+        if faults:
+            notes.append(f"{one if isinstance(one, str) else ' '.join(map(str, one))} ({'; '.join(faults)})")
+    if not complete:
+        raise AssayError(f"run {stored.root.run_id} holds no arm with all its seeds: {', '.join(notes)}. Run the same command again to go on.")
+    return replicates(complete, stored.test, stored.label_set), tuple(notes)
+
+
+def _replicates(runs: Sequence[Record], wanted: int) -> tuple[list[Record], list[str]]:
+    """One run for each replicate in their order, none where they are not all there, and what is wrong with them."""
+    faults = []
+    foreign = [run for run in runs if run.tags.get(SCHEMA) != SCHEMA_VERSION]
+    if foreign:
+        faults.append(f"{len(foreign)} runs in form {foreign[0].tags.get(SCHEMA)}, not {SCHEMA_VERSION}, do not count")
+    by_replicate: dict[int, list[Record]] = {}
+    for run in runs:
+        if run.status == "FINISHED" and run not in foreign:
+            by_replicate.setdefault(int(run.params.get("replicate", run.params["seed"])), []).append(run)
+    for number, found in sorted(by_replicate.items()):
+        if len({run.tags.get(DIGEST) for run in found}) > 1:
+            return [], [*faults, f"{len(found)} different trainings of seed {number}"]
+        if len(found) > 1:
+            faults.append(f"{len(found)} runs of seed {number}, of one training: the last one counts")
+    if len(by_replicate) < wanted:
+        faults.append(f"{len(by_replicate)} of {wanted} seeds")
+        running = sum(run.status not in ("FINISHED", "FAILED", "KILLED") for run in runs)
+        if running:
+            faults.append(f"{running} left RUNNING")
+        return [], faults
+    return [by_replicate[number][-1] for number in sorted(by_replicate)][:wanted], faults
+
+
+def replicates(runs: Mapping[Key, Sequence[Record]], test: pd.DataFrame, label_set: Sequence[str]) -> dict[Key, Replicates]:
+    """The runs of every key with their predictions, all of them fetched side by side."""
+    flat = [run for found in runs.values() for run in found]
+    predicted = iter([_predicted(run, one, test, label_set) for run, one in zip(flat, tables(flat, "predictions.parquet"), strict=True)])
+    made = {}
+    for key, found in runs.items():
+        labels, logs = zip(*(next(predicted) for _ in found), strict=True)
+        made[key] = Replicates(found, np.stack(labels), np.stack(logs))
+    return made
+
+
+def _predicted(run: Record, predictions: pd.DataFrame, test: pd.DataFrame, label_set: Sequence[str]) -> tuple[Codes, Floats]:
+    given = check("predictions", predictions, label_set).set_index("example_id")
+    if set(given.index) != set(test["example_id"]):
         raise AssayError(f"seed run {run.run_id} ({run.name}) predicts other examples than the experiment's test split; it cannot be compared.")
-    return codes(table.loc[test["example_id"], "label"], label_set)
+    rows = given.loc[test["example_id"]]
+    return codes(rows["label"], label_set), class_columns(rows, label_set)
 
 
 def arm_row(arm: str, found: Replicates, test: pd.DataFrame, label_set: Sequence[str]) -> dict[str, Any]:
@@ -126,32 +245,18 @@ def priced(config: Mapping[str, Any]) -> bool:
 def annotator_rows(stored: Stored) -> pd.DataFrame:
     """The annotator itself, few-shot, under its first draw: one row for each split it annotated, scores in [0, 1]."""
     rows, label_set = [], stored.label_set
-    for run in (run for run in children(stored.root, "annotation") if run.params["draw"] == "0"):
-        table = check("annotations", read_table(run.run_id, "annotations.parquet"), label_set).set_index("example_id")
-        if table["label"].isna().all():
-            continue  # recorded labels need not cover every split
-        gold = stored.examples[(stored.examples["split"] == run.params["split"]) & stored.examples["gold_label"].notna()]
-        if gold.empty:
+    for split in ("train", "validation", "test"):
+        examples = stored.split(split)
+        first = next(iter(stored.annotations(split)), None)
+        known = examples["gold_label"].notna().to_numpy()
+        if first is None or first["label"].isna().all() or not known.any():  # recorded labels need not cover every split
             continue
-        right = codes(gold["gold_label"], label_set)
-        score = score_answers(right, codes(table.loc[gold["example_id"], "label"], label_set), len(label_set))
+        right = codes(examples.loc[known, "gold_label"], label_set)
+        score = score_answers(right, codes(first.loc[known, "label"], label_set), len(label_set))
         recall = np.where(np.bincount(right, minlength=len(label_set)) > 0, score.recall, np.nan)
-        rows.append({"split": run.params["split"], "n": len(gold), "accuracy": score.accuracy, "macro_f1": score.macro_f1,
+        rows.append({"split": split, "n": int(known.sum()), "accuracy": score.accuracy, "macro_f1": score.macro_f1,
                      **{f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}})  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def log_report(run_id: str, workspace: str, files: Mapping[str, bytes], description: str, metrics: Mapping[int, Mapping[str, float]]) -> str:
-    """Write a report's files below the workspace and log them, its text and its numbers (by step) to the root run; returns what to open."""
-    folder = Path(workspace) / "reports" / run_id
-    for name, data in files.items():
-        write_atomically(folder / name, data)
-    tracker = Tracker(run_id)
-    tracker.log_files({f"report/{name}": folder / name for name in files})
-    tracker.describe(description)
-    for step, values in metrics.items():
-        tracker.log_metrics(values, step)
-    return f"\nreport   {(folder / list(files)[-1]).resolve()}\nMLflow   {tracker.open_command()}\nrun      {run_id}"
 
 
 def absent_note(config: Mapping[str, Any], absent: Mapping[str, str]) -> str:
@@ -161,15 +266,3 @@ def absent_note(config: Mapping[str, Any], absent: Mapping[str, str]) -> str:
     if found:
         parts.append(f"classes without any training label ({found}), which macro-F1 counts all the same")
     return f" Mind: {'. '.join(parts)}." if parts else ""
-
-
-def main(description: str, kind: str, publish: Callable[[str, str], None]) -> None:
-    """The command line of an analysis."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--run_id", default="", help=f"root run, {kind} [text; default: the newest finished one]")
-    parser.add_argument("--workspace", default="outputs", help="folder to write below [text; default: outputs]")
-    arguments = parser.parse_args()
-    try:
-        publish(arguments.run_id, arguments.workspace)
-    except AssayError as error:
-        parser.exit(2, f"error: {error}\n")

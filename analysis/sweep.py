@@ -12,8 +12,9 @@ import matplotlib.figure
 import pandas as pd
 
 from analysis.lines import look, png
+from analysis.publish import log_report, main
 from analysis.render import markdown, number, pair, plain, title
-from analysis.store import arm_row, log_report, main, priced, read_root, replicates
+from analysis.store import arm_row, priced, read_root, replicates
 from project.arm import needs_all_draws, needs_share
 from project.sweep import figures
 from project.tracking import CHOSEN, TRIAL_STATE, Record, children, of_study
@@ -58,10 +59,9 @@ def load_study(run_id: str = "") -> Study:
     for root in last:
         for run in (run for run in children(root, "seed") if run.params["evaluated"] == "test"):
             by_name.setdefault((int(run.params.get("trial", -1)), run.params["arm"]), []).append(run)
-    rows = []
-    for (trial, arm), runs in sorted(by_name.items()):
-        found = replicates(runs, stored.test, stored.label_set)
-        rows.append({"trial": trial, **arm_row(arm, found, stored.test, stored.label_set)})
+    unique = {key: list({run.params["replicate"]: run for run in by_name[key]}.values()) for key in sorted(by_name)}
+    found = replicates(unique, stored.test, stored.label_set)
+    rows = [{"trial": trial, **arm_row(arm, one, stored.test, stored.label_set)} for (trial, arm), one in found.items()]
     return Study(stored.root, stored.config, trials.assign(chosen=trials["number"].isin({row["trial"] for row in rows})), pd.DataFrame(rows))
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from entrypoints.command import main, say
 from entrypoints.conditions import Drawn
 from entrypoints.study import Study, opened, study_run
+from project.arm import FLIP
 from project.choice import AUDIT, Choice, choose
 from project.config import ANNOTATION, HostConfig, TaskConfig
 from project.designs import AskConfig
@@ -28,7 +29,7 @@ from project.tables import write_atomically, write_table
 from project.tracking import Tracker
 
 STAGES = (TaskConfig, *ANNOTATION, AskConfig, HostConfig)
-_NO_QUESTIONS = ("gold", "llm", "majority")
+_NO_QUESTIONS = ("gold", "llm", "majority", FLIP)
 
 
 def ask(params: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from analysis.budget import publish
+from analysis.report import publish
 from entrypoints.command import main, say
 from entrypoints.conditions import condition
 from entrypoints.seeds import Trainer
@@ -27,6 +27,7 @@ STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, HostConfig)
 
 def budget(params: Mapping[str, str]) -> None:
     """Gold, the LLM's labels, and every source at every budget that it can use, with all seeds."""
+    reach = parse(BudgetConfig, params).reach  # refuses what is no source of labels, before anything is loaded
     with opened(params) as asked:
         config, task = asked.config, asked.task
         n = len(task.split("train"))
@@ -37,7 +38,7 @@ def budget(params: Mapping[str, str]) -> None:
             else:
                 possible.append(arm)
         study = dataclasses.replace(asked, compared=possible)
-        with study_run("budget", f"{task.name} budget", params, study, {"reach": parse(BudgetConfig, params).reach}) as (tracker, drawn):
+        with study_run("budget", f"{task.name} budget", params, study, {"reach": reach}) as (tracker, drawn):
             if drawn is None:
                 return
             conditions = [condition(arm, task, drawn, config) for arm in possible]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.arms import publish
+from analysis.report import publish
 from entrypoints.command import main
 from entrypoints.conditions import Condition
 from entrypoints.seeds import Trainer

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis.arms import publish
+from analysis.report import publish
 from entrypoints.command import main
 from entrypoints.conditions import replicate_counts, replicated
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, ReplicateConfig, TaskConfig
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, ReplicateConfig, TaskConfig, VerdictConfig
 
-STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, VerdictConfig, HostConfig)
 
 
 def experiment(params: Mapping[str, str]) -> None:

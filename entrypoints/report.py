@@ -1,4 +1,4 @@
-"""Rebuild the report of an experiment, a learning curve or a grid search from the tracking store alone.
+"""Rebuild the report of an experiment, a budget, a learning curve, a grid search or a sweep from the tracking store alone.
 
 mlflow run . -e report -P run_id=RUN
 python -m entrypoints.report
@@ -8,22 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis import arms, budget, plateau, search, sweep
+from analysis import plateau, search, sweep
+from analysis import report as of_experiment
 from entrypoints.command import main
 from project.designs import ReportConfig
 from project.parameters import parse
 from project.tracking import KIND, read_run
 
 STAGES = (ReportConfig,)
-PUBLISH = {"curve": plateau.publish, "grid": search.publish, "budget": budget.publish, "sweep": sweep.publish}
+PUBLISH = {"curve": plateau.publish, "grid": search.publish, "sweep": sweep.publish}
 
 
 def report(params: Mapping[str, str]) -> None:
     """The report of one root run, whatever its kind."""
     config = parse(ReportConfig, params)
     kind = read_run(config.run_id).tags.get(KIND, "") if config.run_id else ""
-    PUBLISH.get(kind, arms.publish)(config.run_id, config.workspace)
+    if kind in PUBLISH:
+        PUBLISH[kind](config.run_id, config.workspace)
+    else:
+        of_experiment.publish(config.run_id, config.workspace, config.tolerance, config.least_alpha)
 
 
 if __name__ == "__main__":
-    main("report", "Rebuild the report of an experiment, a learning curve or a grid search from the tracking store alone.", STAGES, report)
+    main(
+        "report",
+        "Rebuild the report of an experiment, a budget, a learning curve, a grid search or a sweep from the tracking store alone.",
+        STAGES,
+        report,
+    )

@@ -232,7 +232,7 @@ def _params(encoder: Encoder, task: Task, one: Condition, seed: int, batching: s
     recipe = {name: value for name, value in dataclasses.asdict(one.config).items() if name not in _NOT_LOGGED}
     return {
         **shared_params(task, config), "arm": one.arm.name, "arm_kind": one.arm.kind, "replace_share": one.arm.replace_share,
-        "ensemble_size": one.arm.ensemble_size, "seed": seed, "draw": one.draw, "replicate": one.first_replicate + seed,
-        "n_examples": len(one.examples), "n_train": len(one.labels), "evaluated": one.evaluated, "precision": encoder.precision,
-        "batching": batching, **recipe, **one.params,
+        "ensemble_size": one.arm.ensemble_size, "flip_rate": one.arm.flip_rate, "seed": seed, "draw": one.draw,
+        "replicate": one.first_replicate + seed, "n_examples": len(one.examples), "n_train": len(one.labels), "evaluated": one.evaluated,
+        "precision": encoder.precision, "batching": batching, **recipe, **one.params,
     }  # fmt: skip

@@ -8,14 +8,18 @@ RANKINGS = ("entropy", "margin", "label_mass", "vote_entropy", "consistency", "c
 """Arms in which a human labels the top share of a ranking; see :mod:`project.suspicion` and :mod:`project.audit`."""
 DROP = "drop_"
 AT_RANDOM = ("random", "human_only", "llm_then_human", "weighted")  # a human labels a random share
-ARM_KINDS = (
+FLIP = "flip"
+"""A diagnosis, no source of labels that anybody would use: gold labels, some of them flipped to another class at random."""
+RIVALS = (
     "gold", "llm", "majority", "soft", "ensemble", *RANKINGS, "human_only", "llm_then_human", "weighted",
     *(DROP + kind for kind in ("ensemble", *RANKINGS)),
 )  # fmt: skip
-NO_LLM = ("gold", "human_only")
+"""Kinds that compete for a budget."""
+ARM_KINDS = (*RIVALS, FLIP)
+NO_LLM = ("gold", "human_only", FLIP)
 NO_HUMAN = ("llm", "majority", "soft")
 _ALL_DRAWS = ("majority", "vote_entropy", "ensemble", "learned", "weighted")
-_WITHOUT_SHARE = ("gold", "llm", "majority", "soft", "ensemble")
+_WITHOUT_SHARE = ("gold", "llm", "majority", "soft", "ensemble", FLIP)
 
 
 @dataclass(frozen=True)
@@ -23,17 +27,19 @@ class Arm:
     """One way to make training labels.
 
     ``replace_share``: per cent of the training texts whose label comes from a human (the paper's alpha), or that are left out;
-    ``ensemble_size``: the number of draws (K) that it looks at, where it looks at all of them.
+    ``ensemble_size``: the number of draws (K) that it looks at, where it looks at all of them; ``flip_rate``: per cent of the training labels that
+    are flipped.
     """
 
     kind: str
     replace_share: float | None = None
     ensemble_size: int | None = None
+    flip_rate: float | None = None
 
     @property
     def name(self) -> str:
-        """``gold``, ``llm``, ``entropy_5``, ``ensemble_5`` (5 draws), ``drop_margin_25``."""
-        value = self.replace_share if self.replace_share is not None else self.ensemble_size
+        """``gold``, ``llm``, ``entropy_5``, ``ensemble_5`` (5 draws), ``drop_margin_25``, ``flip_20``."""
+        value = next((one for one in (self.replace_share, self.flip_rate, self.ensemble_size) if one is not None), None)
         return self.kind if value is None else f"{self.kind}_{value:g}"
 
     @property

@@ -2,8 +2,9 @@
 
 Keys: ``name``, ``title``, ``source`` (``file`` beside the card; or ``hub`` with ``revision``, ``config`` and ``splits``; or
 ``download``, where a person fetches ``file``), ``columns`` (``text``, ``label``, ``id``, ``split``), ``description`` (the task
-description of the prompt), ``labels`` (ordered), ``values`` (label in the data -> label), ``split`` (most examples in each
-split), ``defaults`` (for parameters left at ``auto``), ``licence``, ``citation``.
+description of the prompt), ``labels`` (ordered), ``values`` (label in the data -> label), ``gold_probabilities`` (label -> column
+with the human votes, counts or shares, that it got), ``split`` (most examples in each split), ``defaults`` (for parameters left
+at ``auto``), ``licence``, ``citation``.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from project.tables import SPLITS
 CARDS = Path(__file__).parent / "tasks"
 SIZES = {"demonstration": 100, "train": 5000, "validation": 500, "test": 2000}  # train and test: the paper, Appendix A
 _REQUIRED = ("name", "source", "columns", "description", "labels")
-_OPTIONAL = ("title", "values", "split", "defaults", "licence", "citation")
+_OPTIONAL = ("title", "values", "gold_probabilities", "split", "defaults", "licence", "citation")
 _SOURCE = ("file", "hub", "revision", "config", "splits", "download", "header")
 
 
 @dataclass(frozen=True)
 class Card:
-    """A checked task card. ``sizes``: most examples in each split."""
+    """A checked task card. ``sizes``: most examples in each split; ``gold_probabilities``: the column of each label's votes, {} for none."""
 
     path: Path
     name: str
@@ -38,6 +39,7 @@ class Card:
     description: str
     labels: tuple[str, ...]
     values: dict[str, str] = field(default_factory=dict)
+    gold_probabilities: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=lambda: dict(SIZES))
     defaults: dict[str, Any] = field(default_factory=dict)
     title: str = ""
@@ -77,6 +79,7 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
     if not {"text", "label"} <= columns.keys():
         raise bad("'columns' must name the columns of text and label.")
     _check_labels(bad, labels)
+    _check_votes(bad, content, labels)
     values = {str(key): str(value) for key, value in (content.get("values") or {}).items()}
     for value in values.values():
         if value not in labels:
@@ -90,7 +93,8 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
         raise bad(f"defaults: {error}") from None
     return Card(
         path, str(content["name"]), source, {key: str(value) for key, value in columns.items()},
-        " ".join(str(content["description"]).split()), tuple(labels), values, sizes, defaults,
+        " ".join(str(content["description"]).split()), tuple(labels), values,
+        dict(content.get("gold_probabilities", {})), sizes, defaults,
         str(content.get("title", "")), str(content.get("licence", "")), str(content.get("citation", "")),
     )  # fmt: skip
 
@@ -102,6 +106,7 @@ def _check_mappings(bad: Any, content: dict[str, Any]) -> None:
         ("split", SPLITS),
         ("defaults", DEFAULTS),
         ("values", None),
+        ("gold_probabilities", None),
     ):
         value = content.get(key, {})
         if not isinstance(value, dict):
@@ -115,6 +120,18 @@ def _check_labels(bad: Any, labels: Any) -> None:
         raise bad(f"'labels' must be a list of strings; got {labels!r}. Quote words such as yes, no, on, off and numbers.")
     if len(set(labels)) < len(labels) or len(labels) < 2:
         raise bad(f"'labels' must be at least two different names; got {labels!r}.")
+
+
+def _check_votes(bad: Any, content: dict[str, Any], labels: list[str]) -> None:
+    if "gold_probabilities" not in content:
+        return
+    votes = content["gold_probabilities"]
+    named = all(isinstance(column, str) and column.strip() for column in votes.values())
+    if set(votes) != set(labels) or not named or len(set(votes.values())) < len(votes):
+        raise bad(
+            f"'gold_probabilities' must map each of the labels {', '.join(labels)}, and nothing else, to a column of its own; got {votes!r}. "
+            "Quote words such as yes, no, on, off and numbers, or leave the key out."
+        )
 
 
 def _only_known(bad: Any, where: str, mapping: dict[str, Any], known: tuple[str, ...]) -> None:

@@ -68,8 +68,13 @@ class Evidence:
     @functools.cached_property
     def random_order(self) -> Floats:
         """A number in [0, 1) for every example, out of its id: who is asked at random is asked in this order, whatever the budget and the split."""
+        return self.chance("ask")
+
+    def chance(self, stream: str) -> Floats:
+        """A number in [0, 1] for every example, out of its id and ``tie_seed``; the numbers of another ``stream`` know nothing of these."""
         named = (
-            hashlib.sha256(f"{self.config.tie_seed}:ask:{name}".encode("utf-8", "surrogatepass")).digest() for name in self.examples["example_id"]
+            hashlib.sha256(f"{self.config.tie_seed}:{stream}:{name}".encode("utf-8", "surrogatepass")).digest()
+            for name in self.examples["example_id"]
         )
         return np.array([int.from_bytes(one[:8], "big") / 2**64 for one in named])
 

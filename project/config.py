@@ -195,11 +195,25 @@ class LabelConfig(Stage):
         "draw", "the distribution that the arm soft learns: of one draw, with a temperature calibrated on replace_share per cent of human labels, "
         "or the mean over the draws", choices=("draw", "calibrated", "mean"),
     )  # fmt: skip
+    flip_rate: tuple[float, ...] = parameter(
+        (10.0, 20.0, 40.0), "per cent of the gold labels that the arm flip turns into another class, drawn at random, comma-separated", at_least=0,
+        at_most=100,
+    )  # fmt: skip
     human: str = parameter(
         "", "file of a human's answers (.csv, .jsonl, .parquet with example_id and label, or Label Studio's .json), as -e ask asks for them; empty: "
         "the gold labels are the human's",
     )  # fmt: skip
     tie_seed: int = parameter(0, "seed that breaks ties of a ranking, and of what is drawn at random", at_least=0)
+
+
+@dataclass(frozen=True)
+class VerdictConfig(Stage):
+    """What labels must not cost to be called safe."""
+
+    tolerance: float = parameter(2.0, "largest loss of macro-F1 against gold labels that is safe, in points (x 100)", at_least=0, at_most=100)
+    least_alpha: float = parameter(
+        0.8, "least agreement of the seeds with one another that is safe: Krippendorff's alpha; 0.8 is his own rule", at_least=-1, at_most=1
+    )
 
 
 @dataclass(frozen=True)
@@ -237,6 +251,7 @@ class ExperimentConfig:
     label: LabelConfig = LabelConfig()
     replicate: ReplicateConfig = ReplicateConfig()
     finetune: FinetuneConfig = FinetuneConfig()  # noqa: RUF009  (frozen)
+    verdict: VerdictConfig = VerdictConfig()
     host: HostConfig = HostConfig()
 
     def resolved(self, defaults: Mapping[str, Any]) -> ExperimentConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from project.arm import ARM_KINDS
+from project.arm import ARM_KINDS, RIVALS
 from project.config import LabelConfig
 from project.errors import AssayError
 from project.parameters import Stage, parameter
@@ -66,7 +66,7 @@ class BudgetConfig(LabelConfig):
 
     arms: tuple[str, ...] = parameter(
         ("random", "entropy", "margin", "learned", "human_only", "llm_then_human", "oracle"),
-        "label sources to compare, comma-separated, as in the entry point main; gold and llm are always there", choices=ARM_KINDS,
+        "label sources to compare, comma-separated, as in the entry point main; gold and llm are always there", choices=RIVALS,
     )  # fmt: skip
     replace_share: tuple[float, ...] = parameter(
         (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0), "budgets: per cent of the labels that a human gives, comma-separated", at_least=0, at_most=100
@@ -79,7 +79,7 @@ class SweepConfig(LabelConfig):
     """What a study of Optuna searches over, how, and for how long. A list of one value is fixed."""
 
     arms: tuple[str, ...] = parameter(
-        ("random", "entropy", "ensemble", "learned"), "label sources to search over, comma-separated, as in the entry point main", choices=ARM_KINDS
+        ("random", "entropy", "ensemble", "learned"), "label sources to search over, comma-separated, as in the entry point main", choices=RIVALS
     )
     replace_share: tuple[float, ...] = parameter(
         (5.0, 10.0, 25.0, 50.0), "per cent of the labels that a human gives: the values of the grid; tpe and gp try anything from the least to the "
@@ -146,5 +146,13 @@ class AskConfig(LabelConfig):
 class ReportConfig(Stage):
     """Which experiment the entry point ``report`` shows."""
 
-    run_id: str = parameter("", "root run of an experiment, a curve or a grid; empty: the newest finished experiment")
+    run_id: str = parameter("", "root run of an experiment, a budget, a curve, a grid or a sweep; empty: the newest finished experiment")
     workspace: str = parameter("outputs", "folder to write the report below")
+    tolerance: float | None = parameter(
+        None, "largest loss of macro-F1 against gold labels that the verdict calls safe, in points; auto: what the experiment was run with",
+        at_least=0, at_most=100,
+    )  # fmt: skip
+    least_alpha: float | None = parameter(
+        None, "least agreement of the seeds that the verdict calls safe: Krippendorff's alpha; auto: what the experiment was run with",
+        at_least=-1, at_most=1,
+    )  # fmt: skip

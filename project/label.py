@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from project import suspicion
-from project.arm import DROP, Arm, needs_all_draws, needs_share
-from project.choice import AUDIT, Choice, Evidence, at_random, choose
+from project.arm import DROP, FLIP, Arm, needs_all_draws, needs_share
+from project.choice import AUDIT, Choice, Evidence, at_random, choose, highest
 from project.config import LabelConfig
 from project.errors import AssayError
 from project.stats.calibration import fit_temperature, with_temperature
@@ -25,11 +25,14 @@ FIRST = "first_label"
 
 
 def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
-    """The arms of an experiment in the order they were asked for; one that needs a share stands once for each replace share."""
+    """The arms of an experiment in the order they were asked for; one that needs a share stands once for each, flip once for each rate."""
     if any(kind.removeprefix(DROP) == "ensemble" for kind in config.arms) and ensemble_size is not None and ensemble_size < 2:
         raise AssayError(f"ensemble_size must be at least 2 for the arm ensemble; got {ensemble_size}. Raise it, or leave the arm out of arms.")
     made = []
     for kind in config.arms:
+        if kind == FLIP:
+            made += [Arm(kind, flip_rate=rate) for rate in config.flip_rate]
+            continue
         all_draws = needs_all_draws(kind) or (kind == "soft" and config.soft_labels == "mean")
         below = kind.removeprefix(DROP) == "consistency" and config.consistency_below is not None
         share = (needs_share(kind) and not below) or (kind == "soft" and config.soft_labels == "calibrated")
@@ -52,8 +55,8 @@ def label(arm: Arm, evidence: Evidence) -> pd.DataFrame:
     if arm.draws and draws[0]["label"].isna().all():
         raise AssayError(f"arm {arm.name}: the annotator gave no label at all to the {len(examples)} examples of the split. Use another draw or arm.")
     n = len(examples)
-    if arm.kind == "gold":
-        return _gold(evidence)
+    if arm.kind in ("gold", FLIP):
+        return _gold(arm, evidence)
     choice, given, probabilities = choose(arm, evidence), _given(arm, evidence), _distribution(arm, evidence)
     if arm.drops:  # but for the audit, which a human has labelled
         audited = choice.rows & np.asarray(choice.reasons == AUDIT)
@@ -77,11 +80,29 @@ def label(arm: Arm, evidence: Evidence) -> pd.DataFrame:
     return table
 
 
-def _gold(evidence: Evidence) -> pd.DataFrame:
+def _gold(arm: Arm, evidence: Evidence) -> pd.DataFrame:
+    """A human's labels alone, those flipped that ``arm`` flips: these still count as the human's, who gave what they were made from."""
     n, absent = len(evidence.examples), int(pd.isna(evidence.answers).sum())
     if evidence.human is None and absent:
-        raise AssayError(f"arm gold needs every gold label; {absent} of {n} examples have none. Leave it out of arms.")
-    return _table(evidence, evidence.answers, Choice(np.ones(n, dtype=bool), np.full(n, "gold", dtype=object), np.ones(n)), None)
+        raise AssayError(f"arm {arm.name} needs every gold label; {absent} of {n} examples have none. Leave it out of arms.")
+    labels, flipped = _flipped(evidence, arm.flip_rate or 0.0)
+    return _table(evidence, labels, Choice(np.ones(n, dtype=bool), np.where(flipped, "flipped", "gold").astype(object), np.ones(n)), None)
+
+
+def _flipped(evidence: Evidence, rate: float) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
+    """A human's labels with ``rate`` per cent of them flipped, and which these are, ``(n,)`` each.
+
+    Which are flipped, and to which of the other classes, all equally likely, follows from ``tie_seed`` and the examples' ids alone: a larger rate
+    flips the same ones in the same way, and more.
+    """
+    known, n_classes = ~pd.isna(evidence.answers), len(evidence.label_set)
+    rows = np.zeros(len(known), dtype=bool)
+    rows[known] = highest(evidence.chance("flip")[known], rate, tie_seed=0)
+    gold = codes(pd.Series(evidence.answers[rows]), evidence.label_set)
+    further = 1 + np.minimum((evidence.chance("flip to")[rows] * (n_classes - 1)).astype(np.int64), n_classes - 2)  # a chance may round to 1
+    labels = evidence.answers.copy()
+    labels[rows] = np.array(evidence.label_set, dtype=object)[(gold + further) % n_classes]
+    return labels, rows
 
 
 def human_share(labels: pd.DataFrame) -> tuple[int, float]:

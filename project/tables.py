@@ -1,7 +1,8 @@
 """The tables between stages: their columns, one check for each, and how they are written and hashed.
 
 A stage boundary is a pandas frame with a fixed set of columns. One log probability per class stands in
-columns ``log_probability.<label>``, in the order of the task's label set.
+columns ``log_probability.<label>``, in the order of the task's label set. Examples whose human votes are known have, in columns
+``gold_probability.<label>``, the share of the votes that each class got; all null where nobody voted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from project.errors import AssayError
 LOG_PROBABILITY = "log_probability."
 RAW_LOG_PROBABILITY = "raw_log_probability."
 PROBABILITY = "probability."
+GOLD_PROBABILITY = "gold_probability."
 SPLITS = ("demonstration", "train", "validation", "test")
 SOURCES = ("gold", "llm", "human")
 
@@ -46,7 +48,7 @@ def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFr
     """Return ``table`` if it is a valid ``name`` table (see module docstring), else raise AssayError.
 
     Checked: columns present, key unique and not null, labels inside ``label_set``, splits and sources known,
-    rows of every class distribution summing to one within 1e-4.
+    rows of every class distribution summing to one within 1e-4, shares of human votes within 1e-6.
     """
     missing = [column for column in _COLUMNS[name] if column not in table.columns]
     if missing:
@@ -67,6 +69,11 @@ def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFr
         values = values[~np.isnan(values).all(axis=1)]  # a label without probabilities; single nulls are censored classes
         if not np.allclose(np.nansum(np.exp(values), axis=1), 1.0, atol=1e-4):
             raise AssayError(f"table {name}: the known class probabilities of every row must sum to 1.")
+    if name == "examples" and any(GOLD_PROBABILITY + label in table.columns for label in label_set):
+        shares = class_columns(table, label_set, GOLD_PROBABILITY)
+        shares = shares[~np.isnan(shares).all(axis=1)]  # where nobody voted
+        if not np.allclose(shares.sum(axis=1), 1.0, rtol=0, atol=1e-6):
+            raise AssayError(f"table {name}: the shares of human votes in every row must sum to 1.")
     return table
 
 

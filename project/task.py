@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from project.card import Card, as_label, load_card
 from project.config import TaskConfig
 from project.errors import AssayError, suggest
 from project.split import assign_splits
-from project.tables import check, content_hash
+from project.tables import GOLD_PROBABILITY, Floats, check, content_hash, with_class_columns
 
 
 @dataclass(frozen=True)
 class Task:
     """Examples with splits and what is needed to label them.
 
-    ``data_hash``: SHA-256 of all usable rows that were read; ``content_hash``: of the examples with their splits. ``counts``: rows read,
+    ``data_hash``: SHA-256 of all usable rows that were read; ``content_hash``: of the examples with their splits, without the shares of human
+    votes: a card that gains them names the same examples, and a study of them goes on. ``counts``: rows read,
     dropped, of each split, training examples without a gold label. ``columns``: of text, label and id in the data, "" for none; ``values``: what
     the data write for a label. ``notes``: what a person should know of the data.
     """
@@ -71,7 +73,8 @@ def load_task(config: TaskConfig) -> Task:
     check("examples", examples, card.labels)
     return Task(
         card.name, card.title, card.labels, card.description, examples, card.defaults, source,
-        data_hash, content_hash(examples), _absent(examples, card.labels), counts, columns, card.values, card.licence, card.citation,
+        data_hash, content_hash(examples.drop(columns=[GOLD_PROBABILITY + label for label in card.labels], errors="ignore")),
+        _absent(examples, card.labels) + _votes_missing(examples, card), counts, columns, card.values, card.licence, card.citation,
     )  # fmt: skip
 
 
@@ -83,6 +86,17 @@ def _absent(examples: pd.DataFrame, label_set: tuple[str, ...]) -> tuple[str, ..
         for label in label_set
         if not ((examples["split"] == split) & (examples["gold_label"] == label)).any()
     )
+
+
+def _votes_missing(examples: pd.DataFrame, card: Card) -> tuple[str, ...]:
+    """A note where the card promises human votes and the data have none, or not for every example."""
+    if not card.gold_probabilities:
+        return ()
+    first = GOLD_PROBABILITY + card.labels[0]
+    if first not in examples:
+        return (f"the data have none of the columns {', '.join(card.gold_probabilities.values())}: how human votes are distributed is left out.",)
+    nobody = int(examples[first].isna().sum())
+    return (f"{nobody} of {len(examples)} examples have no human votes; their distribution is null.",) if nobody else ()
 
 
 def _sizes(config: TaskConfig) -> dict[str, int | None]:
@@ -181,7 +195,10 @@ def _column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[s
 
 
 def _rows(table: pd.DataFrame, card: Card, columns: Mapping[str, str], config: TaskConfig) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Columns ``example_id, text, gold_label, given`` of the rows that can be used, some without gold label if need be, and what was dropped."""
+    """Columns ``example_id, text, gold_label, given`` of the rows that can be used, some without gold label if need be, and what was dropped.
+
+    One more column for each label where the data hold human votes.
+    """
     text = table[columns["text"]]
     given_label = table[columns["label"]].astype(object)
     if config.unlabelled:  # files without nulls leave the cell blank
@@ -203,7 +220,39 @@ def _rows(table: pd.DataFrame, card: Card, columns: Mapping[str, str], config: T
         found = ", ".join(map(repr, rows["gold_label"].dropna().unique())) or "none"
         raise AssayError(f"{columns['label']} must hold at least two classes; found {found} in {len(rows)} rows.")
     rows.insert(0, "example_id", _ids(table.loc[keep, columns["id"]] if columns["id"] else None, rows["text"]))
-    return rows.reset_index(drop=True), counts
+    rows = rows.reset_index(drop=True)
+    voted = _vote_columns(table, card, config)
+    return with_class_columns(rows, _shares(table[voted], keep.to_numpy()), card.labels, GOLD_PROBABILITY) if voted else rows, counts
+
+
+def _vote_columns(table: pd.DataFrame, card: Card, config: TaskConfig) -> list[str]:
+    """The columns of the human votes in the order of the labels; none where the card names none or a file given with ``data`` has none of them."""
+    columns = [card.gold_probabilities[label] for label in card.labels] if card.gold_probabilities else []
+    missing = [column for column in columns if column not in table.columns]
+    if missing and not (config.data and len(missing) == len(columns)):
+        raise suggest(
+            "gold_probabilities", missing[0], map(str, table.columns), "Name the columns of all labels in the task card, or leave the key out."
+        )
+    return [] if missing else columns
+
+
+def _shares(votes: pd.DataFrame, keep: np.ndarray) -> Floats:
+    """The votes of the rows to ``keep`` (mask) divided by their sum, ``(n_kept, n_classes)``; a null vote is none, a row without any is null."""
+    numbers = np.empty((int(keep.sum()), votes.shape[1]))
+    for place, name in enumerate(votes.columns):
+        given = votes[name].astype(object)
+        given = given.where(given.notna() & (given.astype(str).str.strip() != ""), None)  # files without nulls leave the cell blank
+        read = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        wrong = keep & given.notna().to_numpy() & ~((read >= 0) & (read < np.inf))
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise AssayError(
+                f"column {name!r} must hold votes, numbers from 0 up; row {first + 1} has {given.iloc[first]!r}. "
+                "Mend the data, or leave 'gold_probabilities' out of the task card."
+            )
+        numbers[:, place] = np.nan_to_num(read[keep])
+    total = numbers.sum(axis=1, keepdims=True)
+    return np.divide(numbers, total, out=np.full_like(numbers, np.nan), where=total > 0)
 
 
 def _given_splits(table: pd.DataFrame, card: Card) -> pd.Series:

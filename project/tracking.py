@@ -7,6 +7,7 @@ complete, so that a killed experiment leaves no child half written. Nothing here
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -28,7 +29,7 @@ for _name in ("alembic", "mlflow.store.db.utils"):
 
 import mlflow  # noqa: E402
 import pandas as pd  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from project.errors import AssayError, Incomplete, Stopped  # noqa: E402
@@ -66,7 +67,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Record:
-    """A run as it stands in the store; values of ``params`` are the stored strings."""
+    """A run as it stands in the store; values of ``params`` are the stored strings, ``started`` is in ms since 1970."""
 
     run_id: str
     name: str
@@ -74,6 +75,9 @@ class Record:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    experiment_id: str
+    started: int
+    artifact_uri: str
 
 
 _signals = Signals()
@@ -115,7 +119,7 @@ class Tracker:
 
     def answered(self, question: str) -> Iterator[tuple[Record, pd.DataFrame]]:
         """Finished runs, in any experiment of the store, whose tag ``assay.question`` is this one, and their annotations tables, newest first."""
-        ids = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        ids = _experiment_ids()
         filter_string = f"tags.`{QUESTION}` = '{question}' AND tags.`{SCHEMA}` = '{SCHEMA_VERSION}' AND attributes.status = 'FINISHED'"
         for run in self._client.search_runs(ids, filter_string, max_results=100, order_by=["attributes.start_time DESC"]):
             yield _record(run), read_table(run.info.run_id, "annotations.parquet")
@@ -252,7 +256,7 @@ def _store_errors() -> Iterator[None]:
     try:
         yield
     except mlflow.MlflowException as error:
-        uri, reason = _masked(mlflow.get_tracking_uri()), _masked(" ".join(str(error).split())[:300])
+        uri, reason = _store(), _masked(" ".join(str(error).split())[:300])
         raise Incomplete(
             f"the tracking store {uri} failed: {reason} Everything finished is kept in the workspace; run again when it is back."
         ) from error
@@ -297,63 +301,111 @@ def _tags(values: Mapping[str, str]) -> list[RunTag]:
 
 
 def read_run(run_id: str) -> Record:
-    """The run with this id."""
-    try:
-        return _record(MlflowClient().get_run(run_id))
-    except mlflow.MlflowException as error:
-        raise AssayError(f"run {run_id} cannot be read from {_masked(mlflow.get_tracking_uri())}: {_masked(' '.join(str(error).split()))}") from error
+    """The run with this id; a deleted one is refused."""
+    with _store_errors():
+        try:
+            run = MlflowClient().get_run(run_id)
+        except mlflow.MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            raise AssayError(f"run {run_id} is not in the tracking store {_store()}: {_masked(' '.join(str(error).split()))}") from error
+    if run.info.lifecycle_stage == "deleted":
+        raise AssayError(
+            f"run {run_id} of the tracking store {_store()} is deleted. Name another, or restore it: mlflow runs restore --run-id {run_id}"
+        )
+    return _record(run)
 
 
 def latest_root(kind: str = "experiment") -> Record:
     """The newest finished root run of ``kind`` in any experiment of the store."""
-    client = MlflowClient()
-    filter_string = f"tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"
-    with _store_errors():
-        ids = [experiment.experiment_id for experiment in client.search_experiments()]
-        found = client.search_runs(ids, filter_string, max_results=1, order_by=["attributes.start_time DESC"])
+    found = next(newest_first(kind, page=1))
     if not found:
-        raise AssayError(
-            f"the tracking store {_masked(mlflow.get_tracking_uri())} holds no finished {kind}. "
-            "Run one, name one with -P run_id=..., or set MLFLOW_TRACKING_URI."
-        )
-    return _record(found[0])
+        raise AssayError(f"the tracking store {_store()} holds no finished {kind}. Run one, name one with -P run_id=..., or set MLFLOW_TRACKING_URI.")
+    return found[0]
 
 
 def children(root: Record, kind: str) -> list[Record]:
     """All finished children of ``root`` of one kind, oldest first."""
-    experiment_id = str(MlflowClient().get_run(root.run_id).info.experiment_id)
-    return _search([experiment_id], f"tags.`{_PARENT}` = '{root.run_id}' AND tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'")
+    return [run for run in every_child(root, kind) if run.status == "FINISHED"]
+
+
+def every_child(root: Record, kind: str) -> list[Record]:
+    """All children of ``root`` of one kind, whatever they ended as or if they still run, oldest first; deleted ones are not among them."""
+    with _store_errors():
+        return _search([root.experiment_id], f"tags.`{_PARENT}` = '{root.run_id}' AND tags.`{KIND}` = '{kind}'")
 
 
 def of_study(study_id: str, kind: str) -> list[Record]:
     """All runs of one kind, whatever they ended as, that belong to the study, in any experiment of the store, oldest first."""
     with _store_errors():
-        ids = [str(experiment.experiment_id) for experiment in MlflowClient().search_experiments()]
-        return _search(ids, f"tags.`{STUDY}` = '{study_id}' AND tags.`{KIND}` = '{kind}'")
+        return _search(_experiment_ids(), f"tags.`{STUDY}` = '{study_id}' AND tags.`{KIND}` = '{kind}'")
+
+
+def newest_first(kind: str, *, page: int, deleted: bool = False) -> Iterator[list[Record]]:
+    """Finished runs of one kind in any experiment of the store, or those of them that are deleted, in pages, newest first."""
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    with _store_errors():
+        filter_string = f"tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"
+        yield from _pages(_experiment_ids(), filter_string, "attributes.start_time DESC", page, view)
+
+
+def store_digest() -> str:
+    """What tells this tracking store from others, and says nothing of it."""
+    return hashlib.sha256(_store().encode()).hexdigest()[:16]
+
+
+def _store() -> str:
+    return _masked(mlflow.get_tracking_uri())
+
+
+def _experiment_ids() -> list[str]:
+    client, token = MlflowClient(), None
+    ids: list[str] = []
+    while True:
+        page = client.search_experiments(max_results=1000, page_token=token)
+        ids += [str(experiment.experiment_id) for experiment in page]
+        token = page.token
+        if not token:
+            return ids
 
 
 def _search(experiment_ids: list[str], filter_string: str) -> list[Record]:
     """Every run that the filter lets through, oldest first."""
-    client = MlflowClient()
-    records, token = [], None
+    return [run for page in _pages(experiment_ids, filter_string, "attributes.start_time ASC", 500) for run in page]
+
+
+def _pages(experiment_ids: list[str], filter_string: str, order: str, size: int, view: int = ViewType.ACTIVE_ONLY) -> Iterator[list[Record]]:
+    client, token = MlflowClient(), None
     while True:
-        page = client.search_runs(experiment_ids, filter_string, max_results=500, order_by=["attributes.start_time ASC"], page_token=token)
-        records += [_record(run) for run in page]
+        page = client.search_runs(experiment_ids, filter_string, view, size, [order], token)
+        yield [_record(run) for run in page]
         token = page.token
         if not token:
-            return records
+            return
 
 
 def read_table(run_id: str, path: str) -> pd.DataFrame:
     """A Parquet artifact of a run."""
-    with _downloaded(run_id, path) as file:
+    with _downloaded(f"runs:/{run_id}/{path}") as file:
         return pd.read_parquet(file)
 
 
 def read_json(run_id: str, path: str) -> Any:
     """A JSON artifact of a run."""
-    with _downloaded(run_id, path) as file:
+    with _downloaded(f"runs:/{run_id}/{path}") as file:
         return json.loads(file.read_text(encoding="utf-8"))
+
+
+def local_artifact(run: Record, path: str) -> Path | None:
+    """Where an artifact lies, if it lies in this machine's files."""
+    uri = run.artifact_uri.removeprefix("file://")
+    return Path(uri, path) if uri.startswith("/") else None
+
+
+def read_artifact(run: Record, path: str) -> bytes:
+    """An artifact of a run, fetched from wherever its store keeps it."""
+    with _downloaded(f"{run.artifact_uri}/{path}") as file:
+        return file.read_bytes()
 
 
 def read_uri(uri: str) -> pd.DataFrame:
@@ -363,13 +415,17 @@ def read_uri(uri: str) -> pd.DataFrame:
 
 
 @contextlib.contextmanager
-def _downloaded(run_id: str, path: str) -> Iterator[Path]:
+def _downloaded(uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            yield Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=folder))
+            yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
         except (mlflow.MlflowException, OSError) as error:
-            raise AssayError(f"run {run_id} has no readable artifact {path}: {' '.join(str(error).split())}") from error
+            raise AssayError(f"the artifact {_masked(uri)} cannot be read: {_masked(' '.join(str(error).split()))}") from error
 
 
 def _record(run: Run) -> Record:
-    return Record(run.info.run_id, run.info.run_name or "", run.info.status, run.data.params, run.data.metrics, run.data.tags)
+    info = run.info
+    return Record(
+        info.run_id, info.run_name or "", info.status, run.data.params, run.data.metrics, run.data.tags, info.experiment_id, info.start_time or 0,
+        info.artifact_uri or "",
+    )  # fmt: skip

@@ -43,6 +43,7 @@ def store(migrated_store, tmp_path, monkeypatch):
     shutil.copy(migrated_store, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     yield tmp_path
     mlflow.set_tracking_uri("")

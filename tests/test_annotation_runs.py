@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis.arms import load_experiment
+from analysis.arms import Arms
+from analysis.store import read_experiment
 from entrypoints import annotate, main
 from project.annotators.transformers import TransformersAnnotator
 from project.config import TaskConfig
@@ -144,7 +145,7 @@ def test_recorded_labels_go_through_the_whole_experiment(params, store, capsys):
         )
     )  # fmt: skip
 
-    experiment = load_experiment()
+    experiment = Arms(read_experiment())
     assert list(experiment.arms["arm"]) == ["gold", "llm", "ensemble_3"]
     drawn = {run.name: run for run in children(latest_root(), "annotation")}
     missing = int((labels.set_index("example_id").loc[task.split("train")["example_id"], "three"] == "__unparsed__").sum())

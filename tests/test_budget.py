@@ -4,48 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.budget import load_budget, png_figure, verdict
-from analysis.store import Points
+from analysis.budget import cheapest, png_figure, scored
+from analysis.store import Points, read_experiment
 from entrypoints import budget
 from entrypoints.budget import impossible
 from project.arm import Arm
-from project.stats.bootstrap import example_weights, macro_f1, macro_f1_difference
-from project.stats.scores import confusion, scores
 from project.tracking import Record, children, latest_root, read_table
 
-ROOT = Record("r", "budget", "FINISHED", {}, {}, {})
-
-
-@pytest.fixture(scope="module")
-def predictions():
-    random = np.random.default_rng(0)
-    gold = random.integers(0, 3, 300)
-    noisy = [np.where(random.random(300) < share, random.integers(0, 3, 300), gold) for share in (0.2, 0.25, 0.4, 0.45)]
-    return gold, np.stack(noisy[:2]), np.stack(noisy[2:])
-
-
-def test_macro_f1_under_weights_equals_that_of_the_examples_repeated(predictions):
-    gold, one, _ = predictions
-    weights = np.concatenate([np.ones((1, 300)), example_weights(300, 3, 0)])
-
-    found = macro_f1(gold, one, 4, weights)  # a fourth class that never occurs
-
-    for row, weighting in zip(found, weights, strict=True):
-        repeated = np.repeat(np.arange(300), weighting.astype(int))
-        assert row == pytest.approx([scores(confusion(gold[repeated], given[repeated], 4)).macro_f1 for given in one])
-
-
-def test_a_difference_is_that_of_the_means_over_seeds_and_its_interval_covers_it(predictions):
-    gold, one, other = predictions
-    apart = macro_f1_difference(gold, one, other, 3)
-    means = [np.mean([scores(confusion(gold, given, 3)).macro_f1 for given in each]) for each in (one, other)]
-
-    assert apart.estimate == pytest.approx(means[0] - means[1])
-    assert 0 < apart.low < apart.estimate < apart.high
-    same = macro_f1_difference(gold, one, one, 3)
-    assert same.estimate == 0
-    assert same.low < 0 < same.high  # the seeds are resampled by themselves
-    assert macro_f1_difference(gold, one, other, 3) == apart  # and nothing else is left to chance
+ROOT = Record("r", "budget", "FINISHED", {}, {}, {}, "1", 0, "")
 
 
 def test_budgets_that_a_source_cannot_use_are_left_out_with_the_reason():
@@ -69,13 +35,12 @@ def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(pa
     out = capsys.readouterr()
     assert "budget: learned_10 is left out: its audit takes 20 labels, and this budget is 4." in out.err
     assert "against random" in out.out
-    found = load_budget(root.run_id)
+    found = scored(read_experiment(root.run_id))
     points = found.points.set_index("arm")
     # no human label is the LLM's labels, whatever the source, and is trained once
     for arm in ("random_0", "learned_0", "llm_then_human_0", "drop_entropy_0"):
         assert points.loc[arm, "macro_f1"] == points.loc["llm", "macro_f1"]
-    assert points.loc["llm", "closed"] == 0
-    assert points.loc["gold", "closed"] == 1
+    assert np.isnan(points.loc["random_60", "closed"])  # so few examples tell no gap between llm and gold
     assert points.loc["random_60", "share"] == 60
     assert points.loc["ensemble_2", "share"] == pytest.approx(100 * points.loc["ensemble_2", "human_labels"] / 40)
     assert points.loc["learned_60", "over_random_low"] <= points.loc["learned_60", "over_random"] <= points.loc["learned_60", "over_random_high"]
@@ -85,7 +50,7 @@ def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(pa
     said = read_table(llm.run_id, "labels.parquet").set_index("example_id")["label"]
     human = labels.loc[labels["source"] == "gold", "example_id"]
     assert points.loc["random_60", "repaired"] == pytest.approx((said[human] != gold[human]).mean())
-    assert {path.name for path in (store / "work").rglob("budget.*")} == {"budget.csv", "budget.png"}
+    assert {path.name for path in (store / "work").rglob("budget.*")} == {"budget.csv", "budget.md", "budget.png"}
 
 
 def budget_of(rows, price=0.0):
@@ -113,13 +78,13 @@ GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
     ],
 )
 def test_the_sentence_names_the_cheapest_real_source(rows, says):
-    assert says in verdict(budget_of([GOLD, LLM, *rows]))
+    assert says in cheapest(budget_of([GOLD, LLM, *rows]))
 
 
 def test_the_cheapest_is_that_of_least_cost_where_prices_are_given():
     rows = [GOLD, LLM, ("random_50", "random", 50.0, 0.87), ("learned_10", "learned", 10.0, 0.87)]
 
-    assert "cheapest by random_50, with 50 % human labels at a cost of 950." in verdict(budget_of(rows, price=0.1))
+    assert "cheapest by random_50, with 50 % human labels at a cost of 950." in cheapest(budget_of(rows, price=0.1))
 
 
 def test_the_figure_tells_sources_apart_without_colour(monkeypatch):

@@ -1,12 +1,14 @@
 """Learning curves: which texts a size holds, what is trained, and the report from the store alone."""
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis import arms, plateau
-from analysis.plateau import load_curve, png_figure
+from analysis import plateau
+from analysis import report as of_experiment
+from analysis.plateau import flat_cells, flat_sentences, flat_table, flattening, load_curve, png_figure
 from entrypoints import curve, main, report
 from entrypoints.curve import first_examples, training_sizes
 from project.designs import CurveConfig
@@ -93,12 +95,76 @@ def test_a_curve_trains_every_arm_at_every_size_on_the_same_texts_and_asks_nothi
     assert (loaded.incomplete, list(loaded.annotator["split"])) == ((), ["train", "test"])
     folder = store / "work" / "reports" / root.run_id
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert before.keys() == {"curve.csv", "curve.png"}
+    assert before.keys() == {"report.md", "curve.csv", "plateau.csv", "curve.png"}
     assert [round(one.step) for one in MlflowClient().get_metric_history(root.run_id, "gold.accuracy")] == [12, 20, 40]
     report.report({"run_id": root.run_id, "workspace": str(store / "elsewhere")})
     assert {path.name: path.read_bytes() for path in (store / "elsewhere" / "reports" / root.run_id).iterdir()} == before
-    with pytest.raises(AssayError, match=rf"run {root.run_id} must be of the kind experiment; it is: curve"):
-        arms.publish(root.run_id, str(store))
+    with pytest.raises(AssayError, match=rf"run {root.run_id} must be of the kind experiment or budget; it is: curve"):
+        of_experiment.publish(root.run_id, str(store))
+
+
+def test_the_report_names_where_the_curve_flattens(params, store, capsys):
+    curve.curve(params("curve", arms="gold", sizes="8,20,40"))
+    root, printed = latest_root("curve"), " ".join(capsys.readouterr().out.split())
+    table = pd.read_csv(store / "work" / "reports" / root.run_id / "plateau.csv")
+    described = MlflowClient().get_run(root.run_id).data.tags["mlflow.note.content"]
+
+    assert list(zip(table["arm"], table["measure"], table["threshold_points"], strict=True)) == [("gold", "accuracy", 1), ("gold", "macro_f1", 1)]
+    for text in (printed, described):
+        assert "where the curve flattens" in text
+        assert "gold: doubling gains less than 1 point" in text
+
+    plateau.main(["--run_id", root.run_id, "--workspace", str(store / "half"), "--threshold", "0.5"])
+    assert "gold: doubling gains less than 0.5 points" in " ".join(capsys.readouterr().out.split())
+    assert set(pd.read_csv(store / "half" / "reports" / root.run_id / "plateau.csv")["threshold_points"]) == {0.5}
+
+
+def curve_points(sizes=(50, 100, 200, 400, 800), **laws):
+    """Points whose seeds lie evenly about limit - gain / n; macro-F1 a tenth lower."""
+    rows = []
+    for arm, (limit, gain) in laws.items():
+        for n in sizes:
+            seeds = [limit - gain / n + off for off in (-0.01, 0.0, 0.01)]
+            lower = [one - 0.1 for one in seeds]
+            rows.append({"arm": arm, "n_examples": n, "accuracy": seeds[1], "accuracy_sd": 0.01, "macro_f1": lower[1], "macro_f1_sd": 0.01,
+                         "accuracy_by_seed": seeds, "macro_f1_by_seed": lower})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_where_each_arm_flattens_and_what_it_lacks_to_gold():
+    points = curve_points(gold=(0.9, 5.0), llm=(0.85, 20.0), flat=(0.6, 0.0))
+    fits = flattening(points, 1.0)
+    head, rows = flat_cells(points, fits)
+    shown = {(row[0], row[1]): dict(zip(head, row, strict=True)) for row in rows}
+    sentences = flat_sentences(points, fits, 1.0)
+
+    # at rate 1 a doubling gains gain / 2n: 250 texts for gold; 1000 for llm, beyond the largest size
+    assert shown["gold", "accuracy"]["flat from n"].startswith("250 [")
+    assert shown["gold", "macro-F1"]["limit"].startswith("80.0 [")
+    assert shown["gold", "macro-F1"]["minus gold, limit"] == "-"
+    assert shown["llm", "macro-F1"]["flat from n"].startswith(">800 (extrapolated) [")
+    assert shown["llm", "macro-F1"]["minus gold, largest n"].startswith("-6.9 [")  # -5 - (20 - 5) / 800 x 100
+    assert shown["llm", "macro-F1"]["last doubling"].startswith("2.5 [")  # 20 / 800 x 100
+    assert shown["flat", "accuracy"]["flat from n"].startswith("<50")
+    assert "gold: doubling gains less than 1 point from about 250 texts [" in sentences
+    assert "llm: doubling gains less than 1 point only beyond the 800 texts measured [" in sentences
+    assert "flat: doubling gains less than 1 point from the smallest size measured on, 50 texts" in sentences
+    table = flat_table(points, fits, 1.0).set_index(["arm", "measure"])
+    assert table.loc[("llm", "accuracy"), "plateau"] == pytest.approx(1000, rel=1e-4)
+    assert list(table["extrapolated"]) == [False, False, True, True, False, False]
+    assert table.loc[("llm", "accuracy"), "minus_gold_limit"] == pytest.approx(-0.05, abs=1e-5)
+
+
+def test_fewer_than_three_sizes_are_not_fitted():
+    points = curve_points(sizes=(50, 100), gold=(0.9, 5.0))
+    fits = flattening(points, 1.0)
+
+    assert fits == {}
+    assert flat_cells(points, fits)[1] == [["gold", "accuracy", *["-"] * 6], ["gold", "macro-F1", *["-"] * 6]]
+    assert "gold: fewer than 3 sizes, no fit." in flat_sentences(points, fits, 1.0)
+    assert list(flat_table(points, fits, 1.0).columns) == ["arm", "measure"]
+    with pytest.raises(AssayError, match="threshold must be above 0 and finite, in points"):
+        flattening(points, 0.0)
 
 
 def test_a_curve_without_all_its_seeds_says_so(params, monkeypatch):
@@ -123,17 +189,35 @@ def test_a_curve_without_all_its_seeds_says_so(params, monkeypatch):
     assert "INCOMPLETE: gold n=40 (1 of 2 seeds)." in plateau.notes(loaded)
 
 
-def test_the_figure_tells_arms_apart_without_colour_and_has_a_band_of_one_standard_deviation(monkeypatch):
-    import matplotlib.figure
-
-    figures: list[matplotlib.figure.Figure] = []
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures made from here on."""
+    found: list[matplotlib.figure.Figure] = []
     made = matplotlib.figure.Figure
 
     def kept(**more):
-        figures.append(made(**more))
-        return figures[-1]
+        found.append(made(**more))
+        return found[-1]
 
     monkeypatch.setattr(matplotlib.figure, "Figure", kept)
+    return found
+
+
+def test_a_fit_is_a_thin_line_in_the_style_of_its_arm_with_a_stroke_where_it_flattens(figures):
+    points = curve_points(gold=(0.9, 5.0), llm=(0.85, 20.0))
+    png_figure(points, pd.DataFrame(), [50, 800], flattening(points, 1.0))
+
+    for axes in figures[0].axes:
+        lines = axes.get_lines()
+        arms, fits = lines[:2], [line for line in lines if len(line.get_xdata()) == 100]
+        strokes = [line for line in lines if line.get_marker() == "|" and len(line.get_xdata()) == 1]
+        assert [line.get_linestyle() for line in fits] == [line.get_linestyle() for line in arms]
+        assert {line.get_linewidth() for line in fits} == {0.7}
+        assert [list(line.get_xdata()) for line in strokes] == [[pytest.approx(250, rel=1e-3)]]  # llm's is beyond the sizes measured
+    assert figures[0].legends[0].get_texts()[-1].get_text() == "fit (thin), stroke: flat from here"
+
+
+def test_the_figure_tells_arms_apart_without_colour_and_has_a_band_of_one_standard_deviation(figures):
     points = pd.DataFrame(
         [{"arm": arm, "n_examples": n, "accuracy": 0.5, "accuracy_sd": 0.1, "macro_f1": 0.4, "macro_f1_sd": float("nan")}
          for arm in ("gold", "llm", "entropy_5", "ensemble_5") for n in (10, 100)]

@@ -1,5 +1,7 @@
 """The experiment end to end, with tiny models, on a real tracking store that is read back."""
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis.arms import load_experiment, publish
+from analysis.arms import Arms
+from analysis.report import publish
+from analysis.store import read_experiment
 from entrypoints import annotate, finetune, main
 from project import tracking
 from project.errors import AssayError
@@ -68,8 +72,8 @@ def test_the_store_holds_root_annotation_and_seed_runs_with_all_that_must_be_in_
 
 def test_the_table_is_recomputed_from_predictions_and_agrees_with_the_logged_scores(params):
     main.experiment(params(arms="gold,llm"))
-    experiment = load_experiment()
-    runs = [run for run in children(experiment.root, "seed") if run.params["arm"] == "llm"]
+    experiment = Arms(read_experiment())
+    runs = [run for run in children(experiment.experiment.root, "seed") if run.params["arm"] == "llm"]
 
     row = experiment.arms.set_index("arm").loc["llm"]
     assert row["accuracy"] == pytest.approx(sum(run.metrics["test.accuracy"] for run in runs) / 2)
@@ -87,16 +91,20 @@ def test_the_report_is_rebuilt_from_the_store_alone_to_the_same_bytes(params, st
 
     publish(root.run_id, str(store / "elsewhere"))
 
-    assert before.keys() == {"arms.csv", "arms.png", "report.html"}
+    assert {"arms.csv", "arms.md", "arms.png", "verdict.csv", "noise_transition.csv", "tail.csv", "report.md", "report.html"} - before.keys() == {
+        "verdict.csv"
+    }
     assert {path.name: path.read_bytes() for path in (store / "elsewhere" / "reports" / root.run_id).iterdir()} == before
 
 
-def test_the_report_is_one_page_without_network_or_script(params, store):
+def test_the_report_is_one_page_without_network_that_lets_no_script_run_but_its_own(params, store):
     main.experiment(params(arms="gold"))
     page = (store / "work" / "reports" / latest_root().run_id / "report.html").read_text()
 
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "<script" not in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'" in page
     assert "clothing &amp; accessories" in page
 
 
@@ -137,7 +145,7 @@ def test_arms_stand_in_the_order_asked_for_whatever_was_finished_first(params):
     main.experiment(params(arms="llm"))
     main.experiment(params(arms="gold,llm"))
 
-    assert list(load_experiment().arms["arm"]) == ["gold", "llm"]
+    assert list(read_experiment().arms) == ["gold", "llm"]
 
 
 def test_gold_alone_needs_no_annotator(params):
@@ -166,7 +174,7 @@ def test_an_interrupted_experiment_is_marked_keeps_its_children_and_the_report_n
 
     assert root.status == "KILLED"
     assert {run.name for run in children(root, "seed")} == {"gold seed 00", "gold seed 01", "llm seed 00"}
-    assert load_experiment(root.run_id).incomplete == ("llm (1 of 2 seeds)", "ensemble_2 (0 of 2 seeds)")
+    assert read_experiment(root.run_id).incomplete == ("llm (1 of 2 seeds)", "ensemble_2 (0 of 2 seeds)")
     assert root.tags["assay.ended"] == "KILLED"
 
 
@@ -200,7 +208,7 @@ def test_a_labels_file_without_the_split_it_needs_is_refused(params, store):
 def test_a_report_of_nothing_says_what_to_do(store):
     with pytest.raises(AssayError, match="holds no finished experiment. Run one"):
         publish("", str(store))
-    with pytest.raises(AssayError, match="run 123 cannot be read"):
+    with pytest.raises(AssayError, match="run 123 is not in the tracking store"):
         publish("123", str(store))
 
 

@@ -46,7 +46,7 @@ def test_each_arms_best_configuration_on_validation_alone_is_tested_with_all_see
     shown = capsys.readouterr().out
     assert shown.count("chosen\n") == 1
     assert "test macro-F1" in shown
-    assert {path.name for path in (store / "work" / "reports" / root.run_id).iterdir()} == {"search.csv", "chosen.csv"}
+    assert {path.name for path in (store / "work" / "reports" / root.run_id).iterdir()} == {"search.csv", "chosen.csv", "report.md"}
 
     grid.grid(params("grid", **SMALL))
     assert {run.tags["reused"] for run in children(latest_root("grid"), "seed")} == {"true"}
@@ -55,7 +55,17 @@ def test_each_arms_best_configuration_on_validation_alone_is_tested_with_all_see
 def stored(scores, grid_seeds=1):
     """A search as the store would hold it, with these validation scores of the seeds of each configuration."""
     runs = [
-        Record("id", "seed", "FINISHED", {"arm": "llm", "configuration": str(place), "seed": str(seed)}, {"best_validation_macro_f1": score}, {})
+        Record(
+            "id",
+            "seed",
+            "FINISHED",
+            {"arm": "llm", "configuration": str(place), "seed": str(seed)},
+            {"best_validation_macro_f1": score},
+            {},
+            "1",
+            0,
+            "",
+        )
         for place, values in enumerate(scores)
         for seed, score in enumerate(values)
     ]
@@ -66,8 +76,7 @@ def stored(scores, grid_seeds=1):
     class Search:
         config: dict
 
-        def seeds(self, evaluated):
-            assert evaluated == "validation"
+        def validated(self):
             return runs
 
     return Search(config)

@@ -58,7 +58,7 @@ def rooms(names):
 
 def test_statistics_know_numpy_and_the_krippendorff_package_only():
     for path, names in files("project/stats").items():
-        assert packages(names) <= {"__future__", "typing", "numpy", "krippendorff", "project"}, path
+        assert packages(names) <= {"__future__", "collections", "statistics", "typing", "numpy", "krippendorff", "project"}, path
         assert rooms(names) <= {"stats"}, path
 
 

@@ -175,7 +175,7 @@ def test_texts_that_nobody_has_labelled_are_asked_about_and_trained_on(params, s
         budget.budget(params("budget", **{**more, "arms": "oracle"}))
 
 
-@pytest.mark.parametrize("arm", ["gold", "llm", "oracle", "drop_entropy"])
+@pytest.mark.parametrize("arm", ["gold", "llm", "oracle", "drop_entropy", "flip"])
 def test_sources_that_ask_nobody_are_refused(params, arm):
     with pytest.raises(AssayError, match="arms must be a source that asks a human"):
         ask.ask(params("ask", arms=arm))

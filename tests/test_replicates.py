@@ -2,7 +2,8 @@
 
 import pytest
 
-from analysis.arms import load_experiment
+from analysis.arms import Arms
+from analysis.store import read_experiment
 from entrypoints import finetune, main
 from project.errors import AssayError
 from project.stats.variance import crossed_components
@@ -47,7 +48,7 @@ def test_with_pipeline_replicates_each_has_the_labels_of_its_own_draw(params, ca
     shown = " ".join(capsys.readouterr().out.split())
     assert "over the replicates" in shown
     assert "Replicate r of llm and entropy has demonstrations and labels of its own" in shown
-    assert load_experiment().incomplete == ()
+    assert read_experiment().incomplete == ()
 
 
 def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys):
@@ -58,12 +59,12 @@ def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys
         0: ("0", "0"), 1: ("0", "1"), 2: ("0", "2"), 3: ("1", "0"), 4: ("1", "1"), 5: ("1", "2"),
     }  # fmt: skip
     expected = crossed_components([[runs[3 * draw + seed].metrics["test.accuracy"] for seed in range(3)] for draw in range(2)])
-    experiment = load_experiment()
+    experiment = Arms(read_experiment())
     row = experiment.variance.set_index("measure").loc["accuracy"]
     assert [row[part] for part in ("draw", "seed", "residual")] == pytest.approx(expected)
     assert root.metrics["llm.accuracy.variance_draw"] == pytest.approx(expected.draw)
     assert set(experiment.arms.set_index("arm")["n_seeds"].items()) == {("gold", 3), ("llm", 6)}
-    assert experiment.incomplete == ()
+    assert experiment.experiment.incomplete == ()
     assert "comes from (2 draws x 3 seeds, crossed)" in capsys.readouterr().out
     # what one draw gives is what replicate=training gives, trained once
     main.experiment(params(arms="llm", seeds="3"))

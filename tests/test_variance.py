@@ -58,8 +58,8 @@ def test_one_draw_or_one_seed_has_no_components(shape):
 
 
 def replicates(cells, predicted):
-    runs = [Record("id", "name", "FINISHED", {"draw": str(draw), "seed": str(seed)}, {}, {}) for draw, seed in cells]
-    return Replicates(runs, np.array(predicted))
+    runs = [Record("id", "name", "FINISHED", {"draw": str(draw), "seed": str(seed)}, {}, {}, "1", 0, "") for draw, seed in cells]
+    return Replicates(runs, np.array(predicted), np.zeros((len(runs), 3, 2)))
 
 
 def test_only_a_whole_crossing_of_draws_and_seeds_is_split():

@@ -79,6 +79,18 @@ def _alpha(sums: Floats) -> Floats:
     return np.asarray(1.0 - np.divide((total - 1) * observed, expected, out=np.full_like(total, np.nan), where=expected > 0))
 
 
+def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> tuple[Floats, Floats]:
+    """Alpha and the share unchanged of ``codes`` ``(n_raters, n_examples)`` under every weighting of the examples, ``(n_weightings,)`` each.
+
+    With :func:`project.stats.bootstrap.example_weights`, the first row is that of the data; the difference of two sets of raters on the same
+    weights is a paired bootstrap. The raters are taken as they are.
+    """
+    counts = label_counts(codes, n_classes)
+    several = counts.sum(axis=1) > 1
+    alike = (codes == codes[0]).all(axis=0) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
+    return _alpha(weights[:, several] @ _alpha_terms(counts)), weights @ alike / weights.sum(axis=1)
+
+
 def unchanged_interval(codes: Codes) -> Interval:
     """:func:`unchanged` with Wilson's 95 % interval for a share of examples (Wilson 1927); the raters are taken as they are."""
     share, n = unchanged(codes), np.asarray(codes).shape[1]

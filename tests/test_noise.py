@@ -1,0 +1,143 @@
+"""How an annotator errs, and how well a number tells it."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import roc_auc_score
+
+from project.stats.detection import auroc, auroc_interval, midranks
+from project.stats.noise import error_by_class, error_by_value, error_direction, noise_equivalent_rate, noise_transition
+
+
+def test_the_transition_has_gold_in_rows_and_wilsons_limits():
+    # Newcombe (1998), Statistics in Medicine 17:857, table I: 81 of 263 gives 0.2553 to 0.3662; one row of two columns is one share
+    found = noise_transition(np.array([[81, 182], [0, 0]]))
+
+    assert found.share[0] == pytest.approx([81 / 263, 182 / 263])
+    assert (found.low[0, 0], found.high[0, 0]) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert np.isnan(found.share[1]).all()
+    assert np.isnan(found.low[1]).all()
+
+
+def test_more_rows_and_columns_have_wider_limits_since_all_hold_at_once():
+    one = noise_transition(np.array([[80, 20]]))
+    two = noise_transition(np.array([[80, 20], [20, 80]]))
+    three = noise_transition(np.array([[80, 20, 0]]))
+
+    assert two.low[0, 0] < one.low[0, 0]
+    assert three.high[0, 1] > one.high[0, 1]
+    # two rows at once: each at the square root of 95 %, two-sided 97.468 %, z = 2.2365
+    z, p, n = 2.2365, 0.8, 100
+    low = (p + z**2 / (2 * n) - z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)
+    assert two.low[0, 0] == pytest.approx(low, abs=1e-5)
+
+
+def test_all_limits_hold_at_once_in_about_95_of_100_samples():
+    truth, random = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]]), np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        found = noise_transition(np.stack([random.multinomial(n, row) for n, row in zip((300, 200, 80), truth, strict=True)]))
+        held += bool(((found.low <= truth) & (truth <= found.high)).all())
+    assert 0.92 <= held / 400 <= 0.985
+
+
+def test_errors_that_follow_the_class_are_told_from_errors_that_do_not():
+    random = np.random.default_rng(0)
+    gold = random.integers(0, 3, 600)
+    even, uneven = random.random(600) < 0.3, random.random(600) < np.array([0.1, 0.3, 0.5])[gold]
+
+    assert error_by_class(gold, even, 4).p_value > 0.05  # the fourth class has no example
+    assert error_by_class(gold, uneven, 4).p_value == pytest.approx(1e-4)
+
+
+def test_the_test_of_classes_is_exact_on_a_small_table():
+    # one error in each of 2 + 2 examples' worst split: both errors in class 0. 1 of C(4, 2) = 6 arrangements, and its mirror image: p = 1/3
+    found = error_by_class(np.array([0, 0, 1, 1]), np.array([True, True, False, False]), 2, permutations=60_000)
+
+    assert found.statistic == pytest.approx(4.0)  # chi-squared of [[2, 0], [0, 2]]
+    assert found.p_value == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_p_values_are_uniform_where_errors_are_random():
+    random = np.random.default_rng(3)
+    gold, length = random.integers(0, 3, 200), random.random(200)
+    by_class, by_value = [], []
+    for seed in range(200):
+        wrong = random.random(200) < 0.3
+        by_class.append(error_by_class(gold, wrong, 3, permutations=199, seed=seed).p_value)
+        by_value.append(error_by_value(length, wrong, permutations=199, seed=seed).p_value)
+    for found in (by_class, by_value):
+        assert 0.01 <= np.mean(np.array(found) <= 0.05) <= 0.1
+        assert 0.4 <= np.mean(found) <= 0.6
+
+
+def test_errors_that_go_with_length_are_found_on_either_side():
+    random = np.random.default_rng(0)
+    length = random.integers(1, 50, 400).astype(float)
+    wrong = random.random(400) < length / 60
+
+    longer, shorter = error_by_value(length, wrong), error_by_value(-length, wrong)
+    assert longer.statistic == pytest.approx(roc_auc_score(wrong, length))
+    assert shorter.statistic == pytest.approx(1 - longer.statistic)
+    assert longer.p_value == shorter.p_value == pytest.approx(1 / 2000)
+
+
+def test_where_nothing_or_everything_is_wrong_there_is_nothing_to_test():
+    gold, none = np.array([0, 1, 1]), np.zeros(3, dtype=bool)
+
+    for found in (
+        error_by_class(gold, none, 2),
+        error_by_class(gold, ~none, 2),
+        error_by_value(np.ones(3), none),
+        error_direction(np.eye(3, dtype=int)),
+    ):
+        assert np.isnan(found).all()
+    assert np.isnan(error_direction(np.array([[5, 3], [2, 5]]))).all()
+
+
+def test_wrong_labels_that_go_to_one_class_are_told_from_those_that_go_anywhere():
+    assert error_direction(np.array([[50, 10, 11], [9, 50, 10], [12, 8, 50]])).p_value > 0.3
+    assert error_direction(np.array([[50, 20, 1], [2, 50, 18], [3, 17, 50]])).p_value == pytest.approx(1e-4)
+
+
+def test_the_noise_equivalent_rate_is_read_off_the_line_between_two_rates():
+    rates, scores = np.array([0.0, 20.0, 40.0]), np.tile([[0.9], [0.8], [0.6]], 3)
+
+    assert noise_equivalent_rate(rates, scores, np.array([0.7, 0.75, 0.65])) == pytest.approx((30.0, 25.0, 35.0))
+    assert noise_equivalent_rate(rates, scores, np.full(3, 0.95)) == (0.0, 0.0, 0.0)
+    assert noise_equivalent_rate(rates, scores, np.full(3, 0.5)) == (np.inf, np.inf, np.inf)
+    # a dip that is no more than noise is evened out: 0.75 and 0.81 are 0.78 both
+    bumpy = np.tile([[0.9], [0.75], [0.81], [0.6]], 2)
+    assert noise_equivalent_rate(np.array([0.0, 10.0, 20.0, 40.0]), bumpy, np.full(2, 0.69)).estimate == pytest.approx(30.0)
+
+
+def test_falling_scores_are_those_of_isotonic_regression():
+    from project.stats.noise import _falling
+
+    random = np.random.default_rng(0)
+    scores = random.random((6, 20))
+    for column, made in zip(scores.T, _falling(scores).T, strict=True):
+        assert made == pytest.approx(IsotonicRegression(increasing=False).fit_transform(np.arange(6), column))
+
+
+def test_auroc_is_scikit_learns_with_ties_and_has_an_interval():
+    random = np.random.default_rng(0)
+    wrong = random.random(500) < 0.3
+    values = np.asarray(np.round(random.random(500) + 0.4 * wrong, 1), dtype=np.float64)
+    found = auroc_interval(values, wrong)
+
+    assert auroc(values, wrong) == pytest.approx(roc_auc_score(wrong, values))
+    assert found.estimate == pytest.approx(roc_auc_score(wrong, values))
+    # Hanley and McNeil (1982), Radiology 143:29: the standard error of an area
+    a, n, m = found.estimate, wrong.sum(), (~wrong).sum()
+    q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
+    error = math.sqrt((a * (1 - a) + (n - 1) * (q1 - a**2) + (m - 1) * (q2 - a**2)) / (n * m))
+    assert (found.high - found.low) == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert math.isnan(auroc(values, np.zeros(500, dtype=bool)))
+    assert auroc_interval(np.where(np.arange(500) < 250, values, np.nan), wrong).estimate == pytest.approx(roc_auc_score(wrong[:250], values[:250]))
+
+
+def test_ties_share_their_mean_rank():
+    assert midranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
