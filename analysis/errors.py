@@ -56,10 +56,10 @@ def section(experiment: Experiment) -> Section | None:
     if {"gold", "llm"} <= set(experiment.arms):
         rate = _equivalent(experiment)
         tables += [_tail(experiment), _shift(experiment)]
-        says += [_tail_says(experiment), *([rate] if rate else [])]
+        says += [_tail_says(experiment), rate]
     if not tables:
         return None
-    return Section("errors", "Are the LLM's errors random?", " ".join(says), tables, figures)
+    return Section("errors", "Are the LLM's errors random?", " ".join(filter(None, says)), tables, figures)
 
 
 def _annotator(experiment: Experiment) -> tuple[list[Table], Figure, str] | None:
@@ -184,6 +184,8 @@ def _tail_says(experiment: Experiment) -> str:
     gold, llm = experiment.resampled["gold"].recall, experiment.resampled["llm"].recall
     n = np.bincount(experiment.gold, minlength=len(experiment.label_set)).astype(np.float64)
     rarest = int(np.argmin(np.where(n > 0, n, np.inf)))
+    if n[rarest] == n.max():
+        return ""
     apart = interval(llm[:, rarest] - gold[:, rarest])
     return (
         f"The rarest class of the test split, {experiment.label_set[rarest]} ({n[rarest]:.0f} of {n.sum():.0f}), changes by "

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.fetch import cache
@@ -78,7 +79,7 @@ def selected(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
         if not equals or column not in table.columns:
             known = ", ".join(sorted(key.removeprefix(PARAM) for key in table.columns if key.startswith(PARAM)))
             raise AssayError(f"where must be NAME=VALUE with a parameter of the runs, root, name or run_id; got {one!r}. Parameters: {known}.")
-        table = table[table[column].map(lambda found, value=value: _same(found, value))]
+        table = table.loc[np.array([_same(found, value) for found in table[column]], dtype=bool)]
     return table.reset_index(drop=True)
 
 
