@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
-from stored import LABELS, examples, log_experiment, noisy
 
 from analysis import calibration, divergence, errors, report
 from analysis import examples as texts
@@ -18,8 +17,14 @@ from analysis.verdict import tolerances, verdict
 from project.config import VerdictConfig
 from project.tables import GOLD_PROBABILITY
 from project.tracking import read_run
+from tests.stored import LABELS, examples, log_experiment, noisy
 
 GOLD = np.arange(900) % 3
+
+
+def of(part, experiment):
+    """One part of the report."""
+    return part.section(experiment)
 
 
 def judged(store, arms, gold=GOLD, tolerance=5.0, least_alpha=0.5, **more):
@@ -120,7 +125,7 @@ def structured(random, gold=GOLD):
 def test_errors_in_one_class_are_called_structured_and_random_ones_are_not(store):
     random = np.random.default_rng(0)
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)}
-    made = errors.section(read_experiment(log_experiment(store, GOLD, arms, llm=structured(random))))
+    made = of(errors, read_experiment(log_experiment(store, GOLD, arms, llm=structured(random))))
     assert "the errors are not random: they depend on the gold class, which wrong label" in made.answer
     frame = {table.name: table.frame for table in made.tables}
     moved = frame["noise_transition"].set_index(["gold", "given"])
@@ -128,13 +133,13 @@ def test_errors_in_one_class_are_called_structured_and_random_ones_are_not(store
     assert moved.loc[("a", "a"), "share"] == 1.0
 
     flipped = np.where(random.random(900) < 0.3, (GOLD + random.integers(1, 3, 900)) % 3, GOLD)
-    made = errors.section(read_experiment(log_experiment(store, GOLD, arms, llm=flipped)))
+    made = of(errors, read_experiment(log_experiment(store, GOLD, arms, llm=flipped)))
     assert "nothing tested tells the errors from random ones" in made.answer
 
 
 def test_answers_without_a_label_have_a_column_of_their_own(store):
     llm = np.where(np.arange(900) % 10 == 0, -1, GOLD)
-    made = errors.section(read_experiment(log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9)}, llm=llm)))
+    made = of(errors, read_experiment(log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9)}, llm=llm)))
 
     assert list(made.tables[0].head) == ["gold", "n", "a", "b", "c", "(no answer)"]
     assert "wrong in 10.0 %" in made.answer
@@ -142,9 +147,9 @@ def test_answers_without_a_label_have_a_column_of_their_own(store):
 
 def test_the_noise_equivalent_rate_lies_between_the_rates_between_which_the_llm_stands(store):
     arms = {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.75, seed=1), "flip_20": noisy(GOLD, 0.85, seed=2), "flip_40": noisy(GOLD, 0.65, seed=3)}
-    made = errors.section(read_experiment(log_experiment(store, GOLD, arms)))
+    made = of(errors, read_experiment(log_experiment(store, GOLD, arms)))
     arms["flip_40"] = noisy(GOLD, 0.85, seed=3)
-    beyond = errors.section(read_experiment(log_experiment(store, GOLD, arms)))
+    beyond = of(errors, read_experiment(log_experiment(store, GOLD, arms)))
 
     rate, low, high = map(float, re.findall(r"The noise-equivalent rate is (\d+) % \[(\d+), (\d+)\]", made.answer)[0])
     assert 20 < low < rate < high < 40
@@ -154,7 +159,7 @@ def test_the_noise_equivalent_rate_lies_between_the_rates_between_which_the_llm_
 def test_the_tail_report_begins_with_the_rarest_class(store):
     gold = np.r_[np.zeros(200), np.ones(100), np.full(30, 2)].astype(int)
     llm = np.where(gold == 2, 0, noisy(gold, 0.9, 3, 1))
-    made = errors.section(read_experiment(log_experiment(store, gold, {"gold": noisy(gold, 0.9), "llm": llm})))
+    made = of(errors, read_experiment(log_experiment(store, gold, {"gold": noisy(gold, 0.9), "llm": llm})))
     tail = next(table.frame for table in made.tables if table.name == "tail")
 
     assert list(tail["class"]) == ["c", "b", "a"]
@@ -165,7 +170,7 @@ def test_the_tail_report_begins_with_the_rarest_class(store):
 
 def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are_any(store):
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)}
-    made = divergence.section(read_experiment(log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.7, 1, 2), sure=0.7)))
+    made = of(divergence, read_experiment(log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.7, 1, 2), sure=0.7)))
     row = made.tables[0].frame.iloc[0]
     assert row["total"] == pytest.approx(row["approximation"] + row["estimation"] + row["cross"])
     assert "one-hot, which leaves out that people disagree" in made.notes[0]
@@ -173,8 +178,8 @@ def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are
 
     table = examples(GOLD)
     votes = pd.DataFrame(np.full((len(table), 3), 1 / 3), columns=[GOLD_PROBABILITY + name for name in LABELS])
-    even = divergence.section(
-        read_experiment(log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.7, 1, 2), sure=0.7, table=pd.concat([table, votes], axis=1)))
+    even = of(
+        divergence, read_experiment(log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.7, 1, 2), sure=0.7, table=pd.concat([table, votes], axis=1)))
     )
     # P uniform: KL(P || P_S) is the same for all, of (0.7, 0.15, 0.15) mixed with a thousandth of the uniform
     p = 0.999 * np.array([0.7, 0.15, 0.15]) + 0.001 / 3
@@ -185,7 +190,7 @@ def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are
 def test_labels_without_distributions_have_no_divergence_and_that_is_said(store):
     found = read_experiment(log_experiment(store, GOLD, {"llm": noisy(GOLD, 0.8)}, llm=GOLD, known=False))
 
-    assert divergence.section(found).answer == "Not told: the labels came without class distributions."
+    assert of(divergence, found).answer == "Not told: the labels came without class distributions."
 
 
 def test_an_uncertainty_that_knows_wrong_labels_is_a_good_detector(store):
@@ -195,11 +200,11 @@ def test_an_uncertainty_that_knows_wrong_labels_is_a_good_detector(store):
     found = read_experiment(
         log_experiment(store, GOLD, {"llm": noisy(GOLD, 0.8)}, llm=llm, sure=np.where(wrong, 0.5, 0.9) - 0.01 * random.random(900))
     )
-    detectors = calibration.detectors(found).set_index("uncertainty")
+    made = of(calibration, found)
+    detectors = made.tables[1].frame.set_index("uncertainty")
 
     assert detectors.loc["entropy", "auroc"] == 1.0
     assert "label mass" not in detectors.index  # the same for all
-    made = calibration.section(found)
     assert made.answer.startswith("Of the uncertainties, entropy finds wrong labels best: AUROC 1.00")
     calibrated = made.tables[0].frame.set_index("labels").loc["the LLM itself"]
     assert calibrated["accuracy"] == pytest.approx(1 - wrong.mean())
@@ -209,7 +214,7 @@ def test_the_hundred_most_churning_and_most_doubtful_texts_are_shown_the_worst_f
     random = np.random.default_rng(0)
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.6, 3, 1)}
     run_id = log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.6, 2, 3), sure=random.uniform(0.4, 0.9, 900))
-    churning, suspicious = texts.section(read_experiment(run_id)).tables
+    churning, suspicious = of(texts, read_experiment(run_id)).tables
 
     assert len(churning.rows) == len(suspicious.rows) == 100
     churn = churning.frame["churn"].astype(float)

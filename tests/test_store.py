@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
-from stored import log_experiment, noisy
 
 from analysis import agreement, arms, compare, fetch, report, runs
 from analysis.publish import parser
@@ -18,7 +17,8 @@ from analysis.publish import run as command
 from analysis.runs import run_table, selected
 from analysis.store import read_experiment
 from project.errors import AssayError
-from project.tracking import children, every_child, read_run
+from project.tracking import children, every_child, newest_first, read_run
+from tests.stored import log_experiment, noisy
 
 GOLD = np.arange(120) % 3
 
@@ -183,8 +183,12 @@ def test_the_table_of_runs_is_what_the_store_holds_also_when_it_is_read_from_the
     run_id = log_experiment(store, GOLD, arms_of())
     run_table("seed")
     asked = []
-    whole = runs.newest_first
-    monkeypatch.setattr(runs, "newest_first", lambda kind, **named: (asked.append(named), whole(kind, **named))[1])
+
+    def ask(kind, **named):
+        asked.append(named)
+        return newest_first(kind, **named)
+
+    monkeypatch.setattr(runs, "newest_first", ask)
     table = run_table("seed")
 
     assert set(table["run_id"]) == {run.run_id for run in children(read_run(run_id), "seed")}
@@ -248,7 +252,7 @@ def test_draws_of_an_annotator_are_raters_too(store):
 
 def test_agreement_of_the_arms_has_the_numbers_of_their_definitions(store):
     predicted = arms_of(3)
-    made = agreement.section(read_experiment(log_experiment(store, GOLD, predicted)))
+    made = agreement.told(agreement.of_experiment(read_experiment(log_experiment(store, GOLD, predicted))))
     frame = made.tables[0].frame.set_index("raters")
 
     pairs = [(one == other).mean() for place, one in enumerate(predicted["llm"]) for other in predicted["llm"][:place]]
