@@ -43,9 +43,8 @@ from project.tracking import Record, read_run
 MANY = 60  # raters whose pairwise map can still be read
 _NOTE = (
     "alpha_K: Krippendorff's alpha (nominal), 95 % limits of a bootstrap over the examples; unchanged: share of the examples that all raters of "
-    "the group "
-    "give the same label, Wilson's limits; churn: share of pairs of raters that disagree, mean over the examples; kappas: Fleiss' of all, Cohen's as "
-    "the mean over pairs. The raters are taken as they are. undefined: one class is all that the group gives."
+    "the group give the same label, Wilson's limits; churn: share of pairs of raters that disagree, mean over the examples; kappas: Fleiss' of "
+    "all, Cohen's as the mean over pairs. The raters are taken as they are. undefined: one class is all that the group gives."
 )
 _APART = " Difference to {first}: on the same resampled examples, 95 % limits."
 _BETWEEN = "Mean share of examples to which two raters give the same label: of one group on the diagonal, of two groups beside it."

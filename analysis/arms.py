@@ -171,7 +171,7 @@ def _footnote(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequen
     note = f"Human-labelled and not counted there: {', and '.join(also)}."
     if recorded:
         note += " Whatever human labels the recorded ones were made with is not known here."
-    if (shown["kind"] == "paper").any():
+    if (shown["kind"] == "paper").any() and shown["labels"].str.startswith("entropy").any():
         note += " The paper's numbers for entropy stand under every share, since it does not say which share they are for."
     absent = shown[shown["kind"] == "arm"].set_index("labels")["absent"]
     note += absent_note(config, {str(name): str(classes) for name, classes in absent.items()})

@@ -24,11 +24,9 @@ from project.tracking import Record
 _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. human: per cent "
     "of the training texts that a human labels (drop_...: that are left out). closed: share of the way from llm to gold, in macro-F1, where there "
-    "is one. repaired: "
-    "wrong LLM labels replaced for each human label. against random: difference in macro-F1 at the same budget. In brackets the middle 95 % of a "
-    "paired bootstrap over test examples and seeds; the intervals are of single comparisons. The annotator is asked nothing anew: all sources "
-    "share its "
-    "answers."
+    "is one. repaired: wrong LLM labels replaced for each human label. against random: difference in macro-F1 at the same budget. In brackets the "
+    "middle 95 % of a paired bootstrap over test examples and seeds; the intervals are of single comparisons. The annotator is asked nothing anew: "
+    "all sources share its answers."
 )
 _COST = " cost: of the human labels, the LLM's answers whoever paid for them, and one training, at the prices given; what each took is in budget.csv."
 

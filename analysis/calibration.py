@@ -6,7 +6,8 @@ python -m analysis.calibration --run_id RUN        terminal tables, and CSV, Mar
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import matplotlib.figure
 import numpy as np
@@ -20,20 +21,19 @@ from analysis.section import Figure, Section, Table
 from analysis.store import Experiment
 from project import suspicion
 from project.errors import AssayError
+from project.stats.bootstrap import Interval
 from project.stats.calibration import BINS, expected_calibration_error, reliability
 from project.stats.detection import auroc_interval
 from project.tables import class_columns
 
 _ECE = (
     f"Test split. Confidence: the probability of the label given; ECE: expected calibration error x 100, {BINS} bins of equal width (Guo et al. "
-    "2017), mean over the "
-    "seeds, with 95 % limits of a bootstrap over test examples; few examples raise it. The LLM's is that of its first draw, after whatever "
-    "calibration was asked for."
+    "2017), mean over the seeds, with 95 % limits of a bootstrap over test examples; few examples raise it. The LLM's is that of its first draw, "
+    "after whatever calibration was asked for."
 )
 _AUROC = (
-    "Training split, first draw. AUROC: the probability that a wrong label looks more uncertain than a right one; 0.5 is chance. 95 % limits of a "
-    "bootstrap "
-    "over the examples."
+    "Training split, first draw. AUROC: the probability that a wrong label looks more uncertain than a right one; 0.5 is chance. 95 % limits by "
+    "DeLong et al. (1988) on the logit scale; none where the two do not overlap."
 )
 
 
@@ -44,7 +44,7 @@ def section(experiment: Experiment) -> Section | None:
         tables.append(_error_table(curves))
     found = detectors(experiment)
     if found is not None and len(found):
-        rows = [[row["uncertainty"], str(row["n"]), f"{row['auroc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"] for row in found.to_dict("records")]
+        rows = [[row["uncertainty"], str(row["n"]), ranged(_area(row), 1, 3)] for row in found.to_dict("records")]
         tables.append(Table("detectors", "Who finds the LLM's wrong labels", ["uncertainty", "n", "AUROC"], rows, found, [_AUROC]))
     if not tables:
         return None
@@ -116,8 +116,12 @@ def _says(found: pd.DataFrame | None) -> str:
     if found is None or not len(found):
         return ""
     best = found.loc[found["auroc"].idxmax()]
-    said = f"Of the uncertainties, {best['uncertainty']} finds wrong labels best: AUROC {best['auroc']:.2f} [{best['low']:.2f}, {best['high']:.2f}]"
-    return f"{said}." if best["low"] > 0.5 else f"{said}, which is not told from chance."
+    said = f"Of the uncertainties, {best['uncertainty']} finds wrong labels best: AUROC {ranged(_area(best), 1, 2)}"
+    return f"{said}, which is not told from chance." if best["low"] <= 0.5 else f"{said}."
+
+
+def _area(row: Mapping[Hashable, Any]) -> Interval:
+    return Interval(row["auroc"], row["low"], row["high"])
 
 
 def _figure(curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]) -> Figure:

@@ -22,8 +22,7 @@ from project.stats.bootstrap import REPLICATES, Interval, example_weights, inter
 MEASURES = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged")
 _NOTE = (
     "The other experiment's arm less the one's, x 100, with 95 % limits, each row on its own: both are scored on the same resampled test examples; "
-    "for "
-    "accuracy and macro-F1 the seeds of each are resampled too, for alpha_K and unchanged they are taken as they are."
+    "for accuracy and macro-F1 the seeds of each are resampled too, for alpha_K and unchanged they are taken as they are."
 )
 
 
@@ -63,8 +62,7 @@ def _comparable(one: Experiment, other: Experiment) -> None:
     if mine != theirs:
         raise AssayError(
             f"the experiments test on different examples ({len(mine & theirs)} in common of {len(mine)} and {len(theirs)}); a paired comparison "
-            "needs the "
-            "same. Run both with the same data, split_seed and max_test."
+            "needs the same. Run both with the same data, split_seed and max_test."
         )
     if list(one.test["gold_label"]) != list(other.test.set_index("example_id").loc[one.test["example_id"], "gold_label"]):
         raise AssayError("the experiments have different gold labels for the same test examples; they cannot be compared.")

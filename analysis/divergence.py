@@ -18,7 +18,7 @@ from analysis.render import ranged
 from analysis.section import Figure, Section, Table
 from analysis.store import Experiment
 from project.arm import NO_LLM
-from project.stats.bootstrap import REPLICATES, Interval, drawn_seeds, example_weights, interval, seed_mean
+from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, over_seeds
 from project.stats.divergence import Decomposition, decomposition
 from project.tables import GOLD_PROBABILITY, class_columns
 
@@ -27,11 +27,10 @@ PARTS = ("total", "approximation", "estimation", "cross")
 _HEAD = ("KL(P||P_hat)", "KL(P||P_S)", "KL(P_S||P_hat)", "cross term")
 _WHAT = (
     "Bits per test example, mean over the seeds, with 95 % limits of a bootstrap over test examples and seeds. P: {target}; P_S: the LLM's "
-    "distribution "
-    "under its first draw; P_hat: the classifiers'. P_S and P_hat are mixed with {smoothing:g} of the uniform distribution, so that a sure and wrong "
-    "answer stays finite. The paper's approximation (Lu and Smith 2025, section 3) is the sum of the second and third column; the cross term is "
-    "what it "
-    "drops. Its expectation over synthetic samples is the mean over seeds here, all of which learned one sample unless replicate=pipeline."
+    "distribution under its first draw; P_hat: the classifiers'. P_S and P_hat are mixed with {smoothing:g} of the uniform distribution, so that a "
+    "sure and wrong answer stays finite. The paper's approximation (Lu and Smith 2025, section 3) is the sum of the second and third column; the "
+    "cross term is what it drops. Its expectation over synthetic samples is the mean over seeds here, all of which learned one sample unless "
+    "replicate=pipeline."
 )
 _ONE_HOT = "the single gold label, one-hot, which leaves out that people disagree: what no annotator could know counts as the LLM's error here"
 _SHARES = "the shares of the human votes"
@@ -70,9 +69,9 @@ class _Terms:
     """The terms of one arm: of every example, and resampled means."""
 
     def __init__(self, each: Decomposition) -> None:
-        n_seeds, n = each.total.shape
+        n = each.total.shape[1]
         self.each = Decomposition(each.total, np.broadcast_to(each.approximation, each.total.shape), each.estimation, each.cross)
-        self._weights, self._drawn = example_weights(n, REPLICATES, 0), drawn_seeds(n_seeds, REPLICATES, 1)
+        self._weights = example_weights(n, REPLICATES, 0)
 
     def mean(self, part: str, among: npt.NDArray[np.bool_] | None = None) -> Interval:
         """The mean of one term over the examples, or ``among`` some of them, with its interval."""
@@ -80,7 +79,7 @@ class _Terms:
         total = weights.sum(axis=1)
         values = np.divide(weights @ getattr(self.each, part).T, total[:, None], out=np.full((len(weights), len(self.each.total)), np.nan),
                            where=total[:, None] > 0)  # fmt: skip
-        return interval(seed_mean(values, self._drawn))
+        return interval(over_seeds(values, np.random.default_rng(1)))
 
 
 def _terms(target: npt.NDArray[np.float64], source: npt.NDArray[np.float64], learned: npt.NDArray[np.float64]) -> _Terms:
@@ -115,8 +114,7 @@ def _says(one: _Terms, arm: str) -> str:
     return (
         f"Classifiers trained on {arm} are {total.estimate:.2f} bits from the target: {larger} they are from the LLM "
         f"({approximation.estimate:.2f} against {estimation.estimate:.2f} bits), and the paper's sum of the two is off by {cross.estimate:+.2f} "
-        "bits, "
-        "the cross term."
+        "bits, the cross term."
     ).replace("-", "\N{MINUS SIGN}")
 
 

@@ -26,22 +26,19 @@ LEVEL = 0.05
 NO_ANSWER = "(no answer)"
 _TRANSITION = (
     "Training split, first draw; rows gold, columns the LLM's label, per cent of the row, with 95 % limits that hold for all cells at once "
-    "(Wilson's, corrected for their number)."
+    "(Clopper and Pearson's, corrected for their number)."
 )
 _TESTS = (
     "p: how often chance alone makes errors that look at least as structured, by permuting the errors over the examples (for the wrong label: by "
-    "drawing "
-    "it uniformly from the other classes). p, adjusted: Holm's, for all rows of the table together."
+    "drawing it uniformly from the other classes). p, adjusted: Holm's, for all rows of the table together."
 )
 _TAIL = (
     "Test split, mean over the seeds; recall x 100, classes from rare to frequent in the test split. Difference to gold-trained classifiers with "
-    "95 % "
-    "limits of a paired bootstrap over test examples and seeds, each row on its own."
+    "95 % limits of a paired bootstrap over test examples and seeds, each row on its own."
 )
 _SHIFT = (
     "Test split; macro averages x 100 less those of gold-trained classifiers, with 95 % limits of the same bootstrap. Pangakis and Wolken (2024) "
-    "find "
-    "recall kept and precision lost with LLM labels."
+    "find recall kept and precision lost with LLM labels."
 )
 
 

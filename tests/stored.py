@@ -44,7 +44,8 @@ def log_experiment(
     config = {
         "config": settings, "arms": list(arms), "design": {}, "models": {"annotator": "made up", "encoder": "none"},
         "identities": {"annotator": {"model": "made up"}, "encoder": "none"}, "versions": {"assay": "0"},
-        "task": {"name": "task", "title": "A task", "label_set": list(label_set), "counts": {"validation": 10, "test": len(gold)}, "notes": [], "source": "here",
+        "task": {"name": "task", "title": "A task", "label_set": list(label_set), "counts": {"validation": 10, "test": len(gold)}, "notes": [],
+                 "source": "here",
                  "examples_sha256": "0", "licence": "none", "citation": "none"}, **(more or {}),
     }  # fmt: skip
     with root_run(kind, "made up", {"task": "task"}) as tracker:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score
 
-from project.stats.bootstrap import drawn_seeds, example_weights, gap_closed, interval, resampled, seed_mean, weighted_scores
+from project.stats.bootstrap import example_weights, gap_closed, interval, over_seeds, resampled, simultaneous, weighted_scores
 from project.stats.scores import confusion, scores
 
 
@@ -86,12 +86,65 @@ def test_the_same_seed_draws_the_same_and_the_global_state_is_left_alone():
     assert str(np.random.get_state()) == before  # noqa: NPY002
 
 
-def test_the_mean_over_drawn_seeds_is_that_of_the_seeds_drawn():
-    values = np.arange(12.0).reshape(3, 4)
-    drawn = drawn_seeds(4, 2, 0)
+def test_seeds_that_differ_no_more_than_examples_make_them_add_nothing_of_their_own():
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 0.02, (2001, 4))  # each seed's own luck with the examples, nothing else
+    values = 0.8 + noise
+    values[0] = 0.8 + np.array([0.01, -0.01, 0.005, -0.005])
 
-    assert (drawn[0] == [0, 1, 2, 3]).all()
-    assert seed_mean(values, drawn) == pytest.approx([values[row, drawn[row]].mean() for row in range(3)])
+    found = over_seeds(values, random)
+    assert found == pytest.approx(values.mean(axis=1))
+    one = values[:, :1]
+    assert over_seeds(one, random) == pytest.approx(one[:, 0])
+
+
+def test_the_seeds_own_spread_is_students_t_over_the_root_of_their_number():
+    values = np.tile([0.7, 0.8, 0.9], (20_001, 1))  # no chance but the seeds'
+    found = interval(over_seeds(values, np.random.default_rng(0)))
+
+    # sd 0.1, three seeds: 0.8 -+ 4.3027 (t of 2 degrees of freedom at 97.5 %) x 0.1 / sqrt(3)
+    assert found.estimate == pytest.approx(0.8)
+    assert (found.low, found.high) == pytest.approx((0.8 - 0.2484, 0.8 + 0.2484), abs=0.012)
+
+
+def test_a_difference_covers_the_truth_with_few_seeds_that_differ_and_with_many_that_do_not():
+    for sd, seeds in ((0.03, 3), (0.0, 5)):
+        random, held = np.random.default_rng(1), 0
+        for place in range(200):
+            gold = np.zeros(400, dtype=int)
+            hard = random.random(400)
+            arms = {
+                name: np.array([(hard + 0.3 * random.normal(size=400) > right + sd * random.normal()).astype(int) for _ in range(seeds)])
+                for name, right in (("one", 0.8), ("other", 0.7))
+            }
+            scored = resampled(gold, arms, 2, replicates=400, seed=place)
+            found = interval(scored["one"].accuracy - scored["other"].accuracy)
+            # accuracy: P(u + 0.3 z < c), u uniform, z normal; a threshold that varies shifts both alike
+            held += bool(found.low <= TRUTH[sd] <= found.high)
+        assert 0.88 <= held / 200 <= 1.0
+
+
+def below(c, sd):
+    """P(u + 0.3 z - sd w < c), u uniform, z and w normal, by a fine grid."""
+    u = (np.arange(20_000) + 0.5) / 20_000
+    total = math.sqrt(0.3**2 + sd**2)
+    return float(np.mean([0.5 * (1 + math.erf((c - one) / total / math.sqrt(2))) for one in u]))
+
+
+TRUTH = {sd: below(0.8, sd) - below(0.7, sd) for sd in (0.03, 0.0)}
+
+
+def test_intervals_that_hold_at_once_are_wider_by_as_much_as_the_numbers_differ():
+    random = np.random.default_rng(0)
+    common = random.normal(size=2001)
+    alike, apart = np.stack([common, common * 2, common * 3]), random.normal(size=(3, 2001))
+    alike[:, 0] = apart[:, 0] = 0.0
+
+    # one number three times over: 1.96 of its own standard errors; three independent ones: z at 0.95 ** (1 / 3), two-sided, 2.388
+    assert [one.high for one in simultaneous(alike)] == pytest.approx([1.96, 3.92, 5.88], rel=0.08)
+    assert [one.high for one in simultaneous(apart)] == pytest.approx([2.388] * 3, rel=0.08)
+    constant = simultaneous(np.stack([np.ones(2001), common]))
+    assert constant[0] == (1.0, 1.0, 1.0)
 
 
 def test_the_share_of_the_gap_is_told_where_there_is_a_gap_and_only_there():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 
@@ -11,36 +12,35 @@ from project.stats.detection import auroc, auroc_interval, midranks
 from project.stats.noise import error_by_class, error_by_value, error_direction, noise_equivalent_rate, noise_transition
 
 
-def test_the_transition_has_gold_in_rows_and_wilsons_limits():
-    # Newcombe (1998), Statistics in Medicine 17:857, table I: 81 of 263 gives 0.2553 to 0.3662; one row of two columns is one share
-    found = noise_transition(np.array([[81, 182], [0, 0]]))
-
-    assert found.share[0] == pytest.approx([81 / 263, 182 / 263])
-    assert (found.low[0, 0], found.high[0, 0]) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert np.isnan(found.share[1]).all()
-    assert np.isnan(found.low[1]).all()
-
-
-def test_more_rows_and_columns_have_wider_limits_since_all_hold_at_once():
-    one = noise_transition(np.array([[80, 20]]))
-    two = noise_transition(np.array([[80, 20], [20, 80]]))
-    three = noise_transition(np.array([[80, 20, 0]]))
-
-    assert two.low[0, 0] < one.low[0, 0]
-    assert three.high[0, 1] > one.high[0, 1]
-    # two rows at once: each at the square root of 95 %, two-sided 97.468 %, z = 2.2365
-    z, p, n = 2.2365, 0.8, 100
-    low = (p + z**2 / (2 * n) - z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)
-    assert two.low[0, 0] == pytest.approx(low, abs=1e-5)
+def test_the_transition_has_gold_in_rows_and_exact_limits():
+    # Newcombe (1998), Statistics in Medicine 17:857, table I, method 5 (Clopper and Pearson): 81 of 263 gives 0.2527 to 0.3676, 15 of 148 0.0578 to
+    # 0.1617, 0 of 20 0.0000 to 0.1684; a row of two columns is one share
+    for hits, n, limits in ((81, 263, (0.2527, 0.3676)), (15, 148, (0.0578, 0.1617)), (0, 20, (0.0, 0.1684))):
+        found = noise_transition(np.array([[hits, n - hits], [0, 0]]))
+        assert found.share[0] == pytest.approx([hits / n, 1 - hits / n])
+        assert (found.low[0, 0], found.high[0, 0]) == pytest.approx(limits, abs=1e-4)
+        assert np.isnan(found.share[1]).all()
+        assert np.isnan(found.low[1]).all()
 
 
-def test_all_limits_hold_at_once_in_about_95_of_100_samples():
+def test_limits_are_the_quantiles_of_beta_distributions_with_the_error_shared_out():
+    counts = np.array([[80, 15, 5, 0], [3, 900, 97, 0]])
+    found = noise_transition(counts)
+    error = (1 - 0.95**0.5) / 4  # two rows, four columns
+    n = counts.sum(axis=1, keepdims=True)
+
+    assert found.low[counts > 0] == pytest.approx(beta.ppf(error / 2, counts, n - counts + 1)[counts > 0], rel=1e-6)
+    assert found.high == pytest.approx(beta.ppf(1 - error / 2, counts + 1, n - counts), rel=1e-6)
+    assert found.low[:, 3].tolist() == [0.0, 0.0]
+
+
+def test_all_limits_hold_at_once_in_95_of_100_samples_at_least():
     truth, random = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]]), np.random.default_rng(0)
     held = 0
     for _ in range(400):
         found = noise_transition(np.stack([random.multinomial(n, row) for n, row in zip((300, 200, 80), truth, strict=True)]))
         held += bool(((found.low <= truth) & (truth <= found.high)).all())
-    assert 0.92 <= held / 400 <= 0.985
+    assert 0.94 <= held / 400 <= 1.0
 
 
 def test_errors_that_follow_the_class_are_told_from_errors_that_do_not():
@@ -135,8 +135,30 @@ def test_auroc_is_scikit_learns_with_ties_and_has_an_interval():
     q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
     error = math.sqrt((a * (1 - a) + (n - 1) * (q1 - a**2) + (m - 1) * (q2 - a**2)) / (n * m))
     assert (found.high - found.low) == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert a - found.low > 0
+    assert found.high - a > 0
     assert math.isnan(auroc(values, np.zeros(500, dtype=bool)))
     assert auroc_interval(np.where(np.arange(500) < 250, values, np.nan), wrong).estimate == pytest.approx(roc_auc_score(wrong[:250], values[:250]))
+
+
+def test_the_variance_of_an_area_is_delongs():
+    wrong, values = np.array([True, True, True, False, False, False, False]), np.array([3.0, 5.0, 2.0, 1.0, 4.0, 2.0, 0.0])
+    # shares of right ones below each wrong one: 3/4, 1, (2 + 1/2)/4; of wrong ones above each right one: 1, 1/3, (2 + 1/2)/3, 1
+    above, under = np.array([0.75, 1.0, 0.625]), np.array([1.0, 1 / 3, 2.5 / 3, 1.0])
+    error, area = math.sqrt(above.var(ddof=1) / 3 + under.var(ddof=1) / 4), above.mean()
+    reach = 1.959964 * error / (area * (1 - area))
+    found = auroc_interval(values, wrong)
+
+    assert found.estimate == pytest.approx(area)
+    assert math.log(found.low / (1 - found.low)) == pytest.approx(math.log(area / (1 - area)) - reach)
+    assert math.log(found.high / (1 - found.high)) == pytest.approx(math.log(area / (1 - area)) + reach)
+
+
+def test_an_area_without_overlap_or_of_one_example_has_no_limits():
+    apart = auroc_interval(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True]))
+    assert apart.estimate == 1.0
+    assert math.isnan(apart.low)
+    assert math.isnan(auroc_interval(np.array([1.0, 2.0, 0.0]), np.array([True, False, False])).low)
 
 
 def test_ties_share_their_mean_rank():

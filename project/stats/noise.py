@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -37,22 +36,36 @@ _NOTHING = Chance(float("nan"), float("nan"))
 def noise_transition(counts: Counts, level: float = 0.95) -> Transition:
     """Shares of every row of ``counts`` ``(n_gold_classes, n_given)``: rows gold, columns given, of which one may stand for no answer.
 
-    All limits hold at once with probability ``level``: the rows, which are independent given how many examples each gold class has, share it as
-    Sidak (1967) does, the columns of a row as Bonferroni does, and each share has Wilson's (1927) limits. With two columns one share decides the
-    other, so that they are not corrected for.
+    All limits hold at once with a probability of ``level`` at least: the rows, which are independent given how many examples each gold class has,
+    share it as Sidak (1967) does, the columns of a row as Bonferroni does, and each share has Clopper and Pearson's (1934) exact limits. With two
+    columns one share decides the other, so that they are not corrected for. Approximate limits, such as Wilson's, do not hold for the rare cells of
+    many at once (``python -m benchmarks.coverage``).
     """
-    n = counts.sum(axis=1, keepdims=True).astype(np.float64)
+    n = counts.sum(axis=1)
     rows, columns = int((n > 0).sum()), counts.shape[1]
-    if rows == 0:
-        nothing = np.full(counts.shape, np.nan)
-        return Transition(nothing, nothing, nothing)
-    error = (1 - level ** (1 / rows)) / (1 if columns == 2 else columns)
-    z = NormalDist().inv_cdf(1 - error / 2)
-    share = np.divide(counts, n, out=np.full(counts.shape, np.nan), where=n > 0)
-    size = np.where(n > 0, n, np.nan)
-    middle, half = share + z**2 / (2 * size), z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
-    scale = 1 + z**2 / size
-    return Transition(share, np.clip((middle - half) / scale, 0.0, 1.0), np.clip((middle + half) / scale, 0.0, 1.0))
+    error = (1 - level ** (1 / max(1, rows))) / (1 if columns == 2 else columns)
+    share, low, high = (np.full(counts.shape, np.nan) for _ in range(3))
+    for row in np.flatnonzero(n):
+        share[row] = counts[row] / n[row]
+        low[row] = _least(int(n[row]), counts[row], error / 2)
+        high[row] = 1 - _least(int(n[row]), n[row] - counts[row], error / 2)
+    return Transition(share, low, high)
+
+
+def _least(n: int, hits: Counts, error: float) -> Floats:
+    """Clopper and Pearson's lower limit, by bisection: the share at which ``hits`` of ``n`` or more have probability ``error``; 0 for no hit."""
+    steps = np.log(np.arange(1, n + 1))
+    log_factorial = np.concatenate([[0.0], steps.cumsum()])
+    k = np.arange(n + 1)
+    log_ways = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
+    counted = k >= hits[:, None]
+    low, high = np.zeros(len(hits)), np.ones(len(hits))
+    for _ in range(50):
+        middle = (low + high) / 2
+        terms = log_ways + k * np.log(middle)[:, None] + (n - k) * np.log1p(-middle)[:, None]
+        more = np.where(counted, np.exp(terms), 0.0).sum(axis=1)
+        low, high = np.where(more < error, middle, low), np.where(more < error, high, middle)
+    return np.where(hits > 0, low, 0.0)
 
 
 def _chance(statistic: float, by_chance: Floats) -> Chance:

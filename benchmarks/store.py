@@ -1,0 +1,198 @@
+"""A tracking store with synthetic runs that hold what those of a real experiment hold; nothing is trained, no model is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import sqlite3
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+
+from benchmarks.million import HashAnnotator, short_texts
+from entrypoints.conditions import Condition, Drawn, replicated
+from entrypoints.draws import Asked, annotate_split
+from entrypoints.setup import log_setup, shared_params
+from project.annotators import Answers
+from project.config import ExperimentConfig, experiment_config
+from project.encoder import Encoder
+from project.evaluate import evaluate
+from project.finetune import predictions_table
+from project.label import arms
+from project.models import ModelSource
+from project.prompt import Prompt, build_prompts
+from project.spend import Meter
+from project.stats.information import log_normalise
+from project.tables import codes, write_atomically, write_table
+from project.task import Task, load_task
+from project.tracking import EXPERIMENT, Child, Tracker, root_run
+
+TRAIN, TEST, SEEDS, DRAWS = 1000, 2000, 5, 5
+SHARES = "5,10,25"  # with the arms below ten arms in all
+ARMS = "gold,llm,majority,ensemble,entropy,random"
+MINUTE = 60_000  # ms
+_NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds", "log_model")
+_LIKELY = 3.0  # how much a class that the text names gains in the annotator's logits
+_OF_A_RUN = {"tags": "run_uuid", "params": "run_uuid", "metrics": "run_uuid", "latest_metrics": "run_uuid"}
+
+
+class NamedAnnotator(HashAnnotator):
+    """The hash of prompt and text, and a lean to the class that ends the text: draws differ, and most labels are right."""
+
+    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+        """See :class:`project.annotators.Annotator`."""
+        noise = super().read(prompt, [f"{prompt.before}{item}" for item in items])
+        named = np.array([[item.endswith(answer.strip()) for answer in prompt.answers] for item in items])
+        return dataclasses.replace(noise, log_probabilities=log_normalise(noise.log_probabilities + _LIKELY * named))
+
+
+@contextlib.contextmanager
+def new_store() -> Iterator[Path]:
+    """A folder with an empty sqlite store and a cache of its own, to which MLflow and Assay point in the context."""
+    names = ("MLFLOW_TRACKING_URI", "ASSAY_CACHE", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    before = {name: os.environ.pop(name, None) for name in names}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        os.environ.update(MLFLOW_TRACKING_URI=uri, ASSAY_CACHE=str(folder / "cache"))
+        mlflow.set_tracking_uri(uri)
+        try:
+            MlflowClient().create_experiment(EXPERIMENT, artifact_location=str(folder / "artifacts"))
+            yield folder
+        finally:
+            mlflow.set_tracking_uri("")
+            for one, value in before.items():
+                os.environ.pop(one, None)
+                os.environ.update({one: value} if value is not None else {})
+
+
+def experiment(folder: Path, *, arm_kinds: str = ARMS, shares: str = SHARES, seeds: int = SEEDS) -> str:
+    """Log an experiment with its annotations and seeds; returns the root run's id."""
+    write_table(folder / "texts.parquet", _texts(TRAIN + TEST + 400))
+    params = {
+        "data": str(folder / "texts.parquet"), "max_train": str(TRAIN), "max_test": str(TEST), "ensemble_size": str(DRAWS), "calibration": "none",
+        "arms": arm_kinds, "replace_share": shares, "seeds": str(seeds), "workspace": str(folder / "work"),
+    }  # fmt: skip
+    config = experiment_config(params)
+    task = load_task(config.task)
+    config = config.resolved(task.defaults)
+    prompts = build_prompts(config.prompt, task.label_set, task.description, task.split("demonstration"), DRAWS)
+    asked = Asked([NamedAnnotator()], prompts, Meter(config.spend))
+    compared = arms(config.label, DRAWS)
+    encoder = Encoder(ModelSource("synthetic", "", None, "synthetic"), "fp32", 256)
+    with contextlib.redirect_stdout(sys.stderr), root_run("experiment", task.name, params) as tracker:
+        log_setup(
+            tracker, task, config, arms=[arm.name for arm in compared], annotator=asked.annotator, encoder=encoder,
+            design={"replicates": {arm.name: seeds for arm in compared}},
+        )  # fmt: skip
+        train = annotate_split(tracker, asked, task, "train", DRAWS, config)
+        annotate_split(tracker, asked, task, "test", 1, config)
+        for one in replicated(compared, task, Drawn(train), config):
+            for seed in one.seeds:
+                _log_seed(tracker, task, one, seed, config, folder)
+        return tracker.run_id
+
+
+def _texts(n: int) -> pd.DataFrame:
+    """Listings whose gold classes are of uneven size; 85 per cent of the texts end in their class, the others in any."""
+    labels = load_task(experiment_config({}).task).label_set
+    random = np.random.default_rng(0)
+    gold = random.choice(len(labels), n, p=[0.4, 0.3, 0.2, 0.1])
+    named = np.where(random.random(n) < 0.85, gold, random.integers(len(labels), size=n))
+    texts = [f"{one} {two} {labels[at]}" for one, two, at in zip(short_texts(0, n), short_texts(n, n), named, strict=True)]
+    return pd.DataFrame({"listing_id": [f"listing-{number}" for number in range(n)], "text": texts, "label": [labels[at] for at in gold]})
+
+
+def _log_seed(tracker: Tracker, task: Task, one: Condition, seed: int, config: ExperimentConfig, folder: Path) -> str:
+    """Log predictions that are as often right as the labels of ``one`` as a seed's run, with all that such a run holds."""
+    test, digest = task.split("test"), hashlib.sha256(f"{one.name} {seed}".encode()).hexdigest()[:16]
+    predictions = _predictions(task, one, np.random.default_rng([int(digest[:8], 16), seed]))
+    scores, spent = evaluate(predictions, test, task.label_set), one.spent
+    write_table(folder / "labels.parquet", one.labels)
+    write_table(folder / "predictions.parquet", predictions)
+    write_atomically(folder / "history.json", b"{}")
+    recipe = {name: value for name, value in dataclasses.asdict(one.config).items() if name not in _NOT_LOGGED}
+    params = {
+        **shared_params(task, config), "arm": one.arm.name, "arm_kind": one.arm.kind, "replace_share": one.arm.replace_share,
+        "ensemble_size": one.arm.ensemble_size, "flip_rate": one.arm.flip_rate, "seed": seed, "draw": one.draw,
+        "replicate": one.first_replicate + seed, "n_examples": len(one.examples), "n_train": len(one.labels), "evaluated": one.evaluated,
+        "precision": "fp32", "batching": "packed", **recipe,
+    }  # fmt: skip
+    metrics = {
+        **{f"test.{name}": value for name, value in scores.items()}, **spent._asdict(), "human_share": spent.human_labels / len(one.examples),
+        "cost": 0.0, "best_epoch": 3.0, "train_seconds": 60.0 + seed, "best_validation_macro_f1": scores["macro_f1"],
+    }  # fmt: skip
+    epoch = {"training_loss": 0.5, "validation_accuracy": 0.8, "validation_macro_f1": 0.8, "learning_rate": 1e-5, "texts_per_second": 100.0}
+    files = {name: folder / name for name in ("labels.parquet", "predictions.parquet", "history.json")}
+    return tracker.log_child(
+        Child(
+            f"{one.title} seed {seed:02d}", "seed", digest, params, metrics, files,
+            f"synthetic fine-tuned on {len(one.labels)} labels of {one.title}, seed {seed}: test accuracy {scores['accuracy']:.3f}.",
+            tags={"reused": "false"}, history=[(number, epoch) for number in (1, 2, 3)],
+            inputs=[(f"{task.name}/train", digest, "training"), (f"{task.name}/test", task.content_hash, "test")],
+        )
+    )  # fmt: skip
+
+
+def _predictions(task: Task, one: Condition, random: np.random.Generator) -> pd.DataFrame:
+    gold = codes(task.split("test")["gold_label"], task.label_set)
+    truth = dict(zip(one.examples["example_id"], one.examples["gold_label"], strict=True))
+    right = float((one.labels["label"] == one.labels["example_id"].map(truth)).mean())
+    learned = np.where(random.random(len(gold)) < 0.5 + 0.4 * right, gold, random.integers(len(task.label_set), size=len(gold)))
+    logits = random.normal(size=(len(gold), len(task.label_set))) + 5.0 * np.eye(len(task.label_set))[learned]
+    return predictions_table(list(task.split("test")["example_id"]), log_normalise(logits), task.label_set)
+
+
+def copies(folder: Path, run_id: str, n: int) -> None:
+    """Copy the seed run ``run_id`` ``n`` times within the store's tables, each 7 minutes later, with a seed and metrics of its own."""
+    random = np.random.default_rng(0)
+    names = [uuid.UUID(bytes=random.bytes(16)).hex for _ in range(n)]
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        later = {"start_time", "end_time"}
+
+        def run_value(column: str, value: object, number: int) -> object:
+            if column == "artifact_uri":
+                return str(value).replace(run_id, names[number])
+            return int(str(value)) + 7 * MINUTE * (number + 1) if column in later else value
+
+        _copy(database, "runs", "run_uuid", run_id, names, run_value)
+        for table, column in _OF_A_RUN.items():
+            _copy(database, table, column, run_id, names, lambda column, value, _: value)
+        seeds = [(str(number + 1), name) for number, name in enumerate(names)]
+        database.executemany("UPDATE params SET value = ? WHERE run_uuid = ? AND key IN ('seed', 'replicate')", seeds)
+        shift = [(number / n / 100, name) for number, name in enumerate(names)]
+        for table in ("metrics", "latest_metrics"):
+            database.executemany(f"UPDATE {table} SET value = value - ? WHERE run_uuid = ? AND key LIKE 'test.%'", shift)  # noqa: S608
+        _copy_inputs(database, run_id, names)
+
+
+def _copy(database: sqlite3.Connection, table: str, key: str, run_id: str, names: Sequence[str], made: Callable[[str, object, int], object]) -> None:
+    """Copy the rows of ``run_id`` in ``table`` for each of ``names``, which take its place; ``made`` gives the other columns' values."""
+    found = database.execute(f"SELECT * FROM {table} WHERE {key} = ?", [run_id])  # noqa: S608
+    columns = [one[0] for one in found.description]
+    rows = [
+        [name if column == key else made(column, value, number) for column, value in zip(columns, row, strict=True)]
+        for row in found.fetchall()
+        for number, name in enumerate(names)
+    ]
+    database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)  # noqa: S608
+
+
+def _copy_inputs(database: sqlite3.Connection, run_id: str, names: Sequence[str]) -> None:
+    """The data sets of the run, each link with its tags and an id of its own."""
+    for (link,) in database.execute("SELECT input_uuid FROM inputs WHERE destination_id = ?", [run_id]).fetchall():
+        links = [uuid.uuid4().hex for _ in names]
+        _copy(
+            database, "inputs", "input_uuid", link, links,
+            lambda column, value, number: names[number] if column == "destination_id" else value,
+        )  # fmt: skip
+        _copy(database, "input_tags", "input_uuid", link, links, lambda column, value, _: value)
