@@ -93,9 +93,9 @@ class Kind(NamedTuple):
     limits: Callable[[Scenario, np.random.Generator, int], Limits]
     truth: Callable[[Scenario, np.random.Generator], npt.ArrayLike]
     scenarios: tuple[Scenario, ...]
+    words: Callable[[Scenario], str]
     main: bool = True
     most: float = MOST  # covered, in per cent
-    main: bool = True
 
 
 class World:
@@ -364,7 +364,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows.append([f"{KINDS[kind].name}: {KINDS[kind].words(scenario)}", *cells])
     notes = [
         f"{options.repetitions} repetitions, {_REPLICATES} replicates of a bootstrap. covered: per cent of the repetitions whose 95 % interval holds "
-        f"the truth, ± its standard error; ok from {LEAST:g} to {MOST:g}, of the transition from {LEAST:g} on. width: mean over the repetitions, of the transition over its cells too."
+        f"the truth, ± its standard error; ok from {LEAST:g} to {MOST:g}, of the transition from {LEAST:g} on. width: mean over the repetitions, of the "
+        "transition over its cells too."
     ]
     print("\n".join([*lines, "", plain("Coverage of 95 % intervals", ["interval and scenario", "covered", "width", ""], rows, notes)]))
     return int(outside)
