@@ -40,6 +40,7 @@ from project.stats.bootstrap import REPLICATES, Interval, example_weights, inter
 from project.tables import check, codes, digest
 from project.tracking import Record, read_run
 
+_NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 MANY = 60  # raters whose pairwise map can still be read
 _NOTE = (
     "alpha_K: Krippendorff's alpha (nominal), 95 % limits of a bootstrap over the examples; unchanged: share of the examples that all raters of "
@@ -132,8 +133,11 @@ def told(raters: Raters) -> Section:
     groups = list(dict.fromkeys(raters.groups))
     first = "gold" if "gold" in groups else groups[0]
     rows, frame = [], []
+    n_classes, weights = len(raters.label_set), example_weights(raters.codes.shape[1], REPLICATES, 0)
+    base = resampled_agreement(raters.group(first), n_classes, weights)[0]
     for name in groups:
-        row = _group(raters, name, first)
+        apart = _NOTHING if name == first else interval(resampled_agreement(raters.group(name), n_classes, weights)[0] - base)
+        row = _group(raters, name, apart)
         frame.append(row)
         rows.append([name, str(row["n_raters"]), *(row.pop(f"{part} shown") for part in ("alpha", "apart", "unchanged", "churn", "fleiss", "cohen"))])
     head = ["raters", "n", "alpha_K", f"alpha_K minus {first}", "unchanged", "churn", "Fleiss' kappa", "Cohen's kappa"]
@@ -144,8 +148,8 @@ def told(raters: Raters) -> Section:
     return Section("agreement", "Do the trainings agree?", _says(frame, first), tables_, figures)
 
 
-def _group(raters: Raters, name: str, first: str) -> dict[str, Any]:
-    """Numbers of one group, and how they are shown."""
+def _group(raters: Raters, name: str, apart: Interval) -> dict[str, Any]:
+    """Numbers of one group, and how they are shown; ``apart``: its alpha less the first group's."""
     given, n_classes = raters.group(name), len(raters.label_set)
     counts = label_counts(given, n_classes)
     alpha, same, each = alpha_interval(counts), unchanged_interval(given), churn(counts)
@@ -153,10 +157,6 @@ def _group(raters: Raters, name: str, first: str) -> dict[str, Any]:
     fleiss = fleiss_kappa(counts) if complete else float("nan")
     pairs = [cohen_kappa(one, other, n_classes) for place, one in enumerate(given) for other in given[:place]]
     cohen = float(np.mean(pairs)) if pairs else float("nan")
-    apart = Interval(float("nan"), float("nan"), float("nan"))
-    if name != first:
-        weights = example_weights(given.shape[1], REPLICATES, 0)
-        apart = interval(resampled_agreement(given, n_classes, weights)[0] - resampled_agreement(raters.group(first), n_classes, weights)[0])
     mean = float(np.nanmean(each)) if not np.isnan(each).all() else float("nan")
     shown = ranged(alpha, 100, 1) if not np.isnan(alpha.estimate) else "undefined" if len(given) > 1 else "-"
     return {

@@ -66,20 +66,21 @@ def _target(experiment: Experiment) -> tuple[npt.NDArray[np.float64], str]:
 
 
 class _Terms:
-    """The terms of one arm: of every example, and resampled means."""
+    """The terms of one arm, resampled: their means over the examples with their intervals."""
 
     def __init__(self, each: Decomposition) -> None:
-        n = each.total.shape[1]
-        self.each = Decomposition(each.total, np.broadcast_to(each.approximation, each.total.shape), each.estimation, each.cross)
-        self._weights = example_weights(n, REPLICATES, 0)
+        self._n = each.total.shape[1]
+        parts = [each.total, np.broadcast_to(each.approximation, each.total.shape), each.estimation, each.cross]
+        self._columns = np.concatenate(parts).T  # (n, 4 x n_seeds)
+        self.means = self.among(np.ones(self._n, dtype=bool))
 
-    def mean(self, part: str, among: npt.NDArray[np.bool_] | None = None) -> Interval:
-        """The mean of one term over the examples, or ``among`` some of them, with its interval."""
-        weights = self._weights if among is None else self._weights * among
-        total = weights.sum(axis=1)
-        values = np.divide(weights @ getattr(self.each, part).T, total[:, None], out=np.full((len(weights), len(self.each.total)), np.nan),
-                           where=total[:, None] > 0)  # fmt: skip
-        return interval(over_seeds(values, np.random.default_rng(1)))
+    def among(self, rows: npt.NDArray[np.bool_]) -> list[Interval]:
+        """The means of all four terms over some examples."""
+        weights = example_weights(self._n, REPLICATES, 0)[:, rows]
+        total = weights.sum(axis=1, keepdims=True)
+        means = np.divide(weights @ self._columns[rows], total, out=np.full((len(weights), self._columns.shape[1]), np.nan), where=total > 0)
+        known = means[~np.isnan(means[:, 0])]  # a rare class may be drawn in no example of a replicate
+        return [interval(over_seeds(part, np.random.default_rng(1))) for part in np.split(known, len(PARTS), axis=1)]
 
 
 def _terms(target: npt.NDArray[np.float64], source: npt.NDArray[np.float64], learned: npt.NDArray[np.float64]) -> _Terms:
@@ -92,7 +93,7 @@ def _row(name: str, column: str, found: list[Interval], **more: Any) -> dict[str
 
 
 def _by_arm(terms: dict[str, _Terms]) -> Table:
-    found = {arm: [one.mean(part) for part in PARTS] for arm, one in terms.items()}
+    found = {arm: one.means for arm, one in terms.items()}
     rows = [[arm, *(ranged(one, 1, 3) for one in parts)] for arm, parts in found.items()]
     return Table("divergence", "", ["labels", *_HEAD], rows, pd.DataFrame([_row(arm, "arm", parts) for arm, parts in found.items()]))
 
@@ -102,14 +103,14 @@ def _by_class(one: _Terms, experiment: Experiment, known: npt.NDArray[np.bool_],
     for place, label in enumerate(experiment.label_set):
         among = experiment.gold[known] == place
         if among.any():
-            parts = [one.mean(part, among) for part in PARTS]
+            parts = one.among(among)
             rows.append([label, str(int(among.sum())), *(ranged(part, 1, 3) for part in parts)])
             frame.append(_row(label, "gold", parts, n=int(among.sum())))
     return Table("divergence_by_class", f"By gold class, labels of {arm}", ["gold", "n", *_HEAD], rows, pd.DataFrame(frame))
 
 
 def _says(one: _Terms, arm: str) -> str:
-    total, approximation, estimation, cross = (one.mean(part) for part in PARTS)
+    total, approximation, estimation, cross = one.means
     larger = "the LLM is further from the target than" if approximation.estimate > estimation.estimate else "the LLM is closer to the target than"
     return (
         f"Classifiers trained on {arm} are {total.estimate:.2f} bits from the target: {larger} they are from the LLM "
@@ -122,10 +123,10 @@ def _figure(terms: dict[str, _Terms]) -> Figure:
     """The terms side by side, a group for each arm."""
     figure = matplotlib.figure.Figure(figsize=(8.6, 1.2 + 0.62 * len(terms)), layout="constrained")
     axes = figure.subplots()
-    looks = zip(PARTS, _HEAD, ("o", "s", "D", "^"), ("#222222", "#b5530f", "#1f5a99", "#7a3b8f"), strict=True)
+    looks = zip(range(len(PARTS)), _HEAD, ("o", "s", "D", "^"), ("#222222", "#b5530f", "#1f5a99", "#7a3b8f"), strict=True)
     for shift, (part, words, mark, colour) in zip((-0.24, -0.08, 0.08, 0.24), looks, strict=True):
         for place, one in enumerate(terms.values()):
-            found = one.mean(part)
+            found = one.means[part]
             axes.plot([found.low, found.high], [place + shift] * 2, color=colour, linewidth=1.5)
             axes.plot(found.estimate, place + shift, mark, color=colour, markersize=6, label=words if place == 0 else None)
     axes.axvline(0, color="black", linewidth=0.8)

@@ -364,8 +364,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows.append([f"{KINDS[kind].name}: {KINDS[kind].words(scenario)}", *cells])
     notes = [
         f"{options.repetitions} repetitions, {_REPLICATES} replicates of a bootstrap. covered: per cent of the repetitions whose 95 % interval holds "
-        f"the truth, ± its standard error; ok from {LEAST:g} to {MOST:g}, of the transition from {LEAST:g} on. width: mean over the repetitions, of the "
-        "transition over its cells too."
+        f"the truth, ± its standard error; ok from {LEAST:g} to {MOST:g}, of the transition from {LEAST:g} on. width: mean, of the transition "
+        "over its cells too."
     ]
     print("\n".join([*lines, "", plain("Coverage of 95 % intervals", ["interval and scenario", "covered", "width", ""], rows, notes)]))
     return int(outside)

@@ -6,6 +6,7 @@ by replicate, and :func:`interval` reads its interval off.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -62,10 +63,14 @@ def simultaneous(values: Floats, level: float = 0.95) -> list[Interval]:
     return [Interval(float(one), float(one - reach * each), float(one + reach * each)) for one, each in zip(estimate, error, strict=True)]
 
 
+@functools.lru_cache(maxsize=2)  # all parts of a report resample the same examples
 def example_weights(n: int, replicates: int, seed: int) -> Floats:
-    """How often each of ``n`` examples is drawn, ``(1 + replicates, n)``: once in the first row, which is the data, then in every replicate."""
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
-    return np.concatenate([np.ones((1, n)), drawn])
+    """How often each of ``n`` examples is drawn, ``(1 + replicates, n)``, read-only: once in the first row, the data, then in every replicate."""
+    random, weights = np.random.default_rng(seed), np.ones((1 + replicates, n))
+    for row in weights[1:]:
+        row[:] = np.bincount(random.integers(0, n, n), minlength=n)
+    weights.flags.writeable = False
+    return weights
 
 
 def weighted_scores(gold: Codes, predicted: Codes, n_classes: int, weights: Floats) -> Weighted:
