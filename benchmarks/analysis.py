@@ -36,7 +36,7 @@ from analysis.runs import METRIC, PARAM, run_table
 from analysis.store import read_experiment
 from benchmarks.machine import Report, Row, describe, faster, in_turn, load, table, wall
 from benchmarks.store import DRAWS, TEST, TRAIN, copies, experiment, new_store
-from project.stats.agreement import Codes, alpha_interval, label_counts, resampled_agreement
+from project.stats.agreement import Codes, alpha_interval, label_counts, nominal_alpha
 from project.stats.bootstrap import REPLICATES
 from project.tracking import KIND, children, read_run
 
@@ -102,7 +102,7 @@ def _raters(n_raters: int, n: int, n_classes: int) -> Codes:
 
 
 def _alpha(given: Codes, n_classes: int) -> float:
-    return float(resampled_agreement(given, n_classes, np.ones((1, given.shape[1])))[0][0])
+    return nominal_alpha(label_counts(given, n_classes))
 
 
 def _equal(measure: str, given: Codes, n_classes: int, compute: Callable[[], Any], target: float, repeats: int) -> Row:

@@ -13,6 +13,7 @@ from project.stats.agreement import (
     fleiss_kappa,
     krippendorff_alpha,
     label_counts,
+    nominal_alpha,
     pairwise_agreement,
     unchanged,
     unchanged_interval,
@@ -91,6 +92,17 @@ def test_the_interval_of_alpha_is_that_of_resampled_examples():
     found = alpha_interval(counts)
 
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.015)
+
+
+def test_the_alpha_of_one_pass_is_that_of_the_package_and_of_its_definition():
+    counts = label_counts(noisy_raters(), 4)  # some answers are missing
+    whole = np.random.default_rng(0).integers(0, 3, (4, 12))
+
+    assert nominal_alpha(counts) == pytest.approx(krippendorff_alpha(counts), abs=1e-12)
+    assert nominal_alpha(label_counts(whole, 3)) == pytest.approx(alpha_by_definition(whole, 3), abs=1e-12)
+    assert nominal_alpha(label_counts(KRIPPENDORFF_2011 - (KRIPPENDORFF_2011 > 0), 5)) == pytest.approx(0.743, abs=5e-4)
+    assert math.isnan(nominal_alpha(np.array([[3, 0], [2, 0]])))
+    assert math.isnan(nominal_alpha(np.array([[1, 0], [0, 1]])))
 
 
 def test_an_undefined_alpha_has_no_interval():

@@ -17,9 +17,10 @@ def label_counts(codes: Codes, n_classes: int) -> npt.NDArray[np.int64]:
     """How often each example got each class: ``(n_examples, n_classes)`` from codes ``(n_raters, n_examples)``, -1 missing."""
     codes = np.asarray(codes)
     n_examples = codes.shape[1]
-    rows = np.broadcast_to(np.arange(n_examples), codes.shape)[codes >= 0]
-    flat = rows * n_classes + codes[codes >= 0]
-    return np.bincount(flat, minlength=n_examples * n_classes).reshape(n_examples, n_classes)
+    flat = codes + n_classes * np.arange(n_examples)
+    known = codes >= 0
+    counted = flat.ravel() if known.all() else flat[known]
+    return np.bincount(counted, minlength=n_examples * n_classes).reshape(n_examples, n_classes)
 
 
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
@@ -32,6 +33,22 @@ def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
     if np.count_nonzero(pairable.sum(axis=0)) < 2:
         return float("nan")
     return float(krippendorff.alpha(value_counts=pairable, level_of_measurement="nominal"))
+
+
+def nominal_alpha(counts: npt.NDArray[np.int64]) -> float:
+    """:func:`krippendorff_alpha` from sums over the examples alone, in one pass over ``counts`` ``(n_examples, n_classes)``.
+
+    1 - (t - 1) D / (t^2 - sum n_c^2), with D the sum over examples of (m^2 - sum n_uc^2) / (m - 1), m the answers to an example, n_c those of a class
+    and t all of them, examples with one answer left out (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C).
+    """
+    m = counts.sum(axis=1)
+    several = m > 1
+    squares = np.einsum("uc,uc->u", counts, counts)
+    observed = float(((m**2 - squares)[several] / (m[several] - 1)).sum())
+    n = counts.sum(axis=0) - counts[~several].sum(axis=0)
+    total = int(n.sum())
+    expected = total**2 - int((n**2).sum())
+    return 1 - (total - 1) * observed / expected if expected else float("nan")
 
 
 def unchanged(codes: Codes) -> float:
@@ -60,7 +77,7 @@ def alpha_interval(counts: npt.NDArray[np.int64], *, replicates: int = 2000, see
     values = _alpha(drawn.astype(np.float64) @ kinds)
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-    return Interval(float(_alpha(terms.sum(axis=0)[None])[0]), float(low), float(high))
+    return Interval(nominal_alpha(counts), float(low), float(high))
 
 
 def _alpha_terms(counts: npt.NDArray[np.int64]) -> Floats:
