@@ -6,7 +6,7 @@ python -m analysis.calibration --run_id RUN        terminal tables, and CSV, Mar
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -93,6 +93,14 @@ def detectors(experiment: Experiment) -> pd.DataFrame | None:
                 {"uncertainty": name, "n": int((~np.isnan(values[known])).sum()), "auroc": found.estimate, "low": found.low, "high": found.high}
             )
     return pd.DataFrame(rows)
+
+
+def entropy(annotations: pd.DataFrame, label_set: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The LLM's entropy in bits of every example, ``(n,)``; nan where it gave no label or no distribution."""
+    with contextlib.suppress(AssayError):  # labels without probabilities
+        found = suspicion.entropy(annotations, label_set)
+        return np.where(np.isfinite(found), found, np.nan)
+    return np.full(len(annotations), np.nan)
 
 
 def uncertainties(experiment: Experiment) -> dict[str, npt.NDArray[np.float64]]:

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.calibration import entropy
 from analysis.lines import png
 from analysis.publish import main_section
 from analysis.render import ranged
 from analysis.section import Figure, Section, Table
 from analysis.store import Experiment
 from project.stats.bootstrap import Interval, interval
-from project.stats.information import conditional_entropy_bits
 from project.stats.noise import Chance, Transition, error_by_class, error_by_value, error_direction, noise_equivalent_rate, noise_transition
-from project.tables import class_columns, codes
+from project.tables import codes
 
 LEVEL = 0.05
 NO_ANSWER = "(no answer)"
@@ -101,12 +101,11 @@ def _tests(
     counts = np.zeros((n, n), dtype=np.int64)
     np.add.at(counts, (gold[answered], given[answered]), 1)
     length = examples["text"].str.split().str.len().to_numpy(dtype=np.float64)
-    entropy = conditional_entropy_bits(class_columns(annotations, experiment.label_set))
     return [
         ("the gold class", "chi-squared", error_by_class(gold, wrong, n)),
         ("which wrong label", "chi-squared", error_direction(counts)),
         ("the text's length in words", "AUROC", error_by_value(length, wrong)),
-        ("the LLM's entropy", "AUROC", error_by_value(entropy, wrong)),
+        ("the LLM's entropy", "AUROC", error_by_value(entropy(annotations, experiment.label_set), wrong)),
     ]
 
 

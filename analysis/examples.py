@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.calibration import uncertainties
+from analysis.calibration import entropy, uncertainties
 from analysis.publish import main_section
 from analysis.section import Section, Table
 from analysis.store import Experiment, Replicates
 from project.stats.agreement import churn, label_counts
-from project.stats.information import conditional_entropy_bits
-from project.tables import class_columns
 
 MOST = 100
 SHOWN = 300
@@ -62,14 +60,14 @@ def _churning(experiment: Experiment) -> Table | None:
     label_set, test, llm = experiment.label_set, experiment.test, experiment.llm_test
     each = churn(label_counts(experiment.arms[arm].predicted, len(label_set)))
     given = test["example_id"].map(lambda _: None) if llm is None else llm["label"]
-    entropy = np.full(len(test), np.nan) if llm is None else conditional_entropy_bits(class_columns(llm, label_set))
+    bits = np.full(len(test), np.nan) if llm is None else entropy(llm, label_set)
     beside = ["gold", arm] if "gold" in several and arm != "gold" else [arm]
     rows, frame = [], []
     for place in (place for place in np.argsort(-each, kind="stable")[:MOST] if each[place] > 0):
         votes = {f"predictions of {name}": _votes(experiment.arms[name], place, label_set) for name in beside}
         row: dict[str, Any] = {
             "text": _cut(test["text"][place]), "gold label": test["gold_label"][place], "LLM label": _label(given[place]),
-            "entropy, bits": _bits(entropy[place]), "churn": f"{each[place]:.2f}", **votes,
+            "entropy, bits": _bits(bits[place]), "churn": f"{each[place]:.2f}", **votes,
         }  # fmt: skip
         rows.append(list(row.values()))
         frame.append({"example_id": test["example_id"][place], **row, "text": test["text"][place]})

@@ -145,6 +145,15 @@ def test_answers_without_a_label_have_a_column_of_their_own(store):
     assert "wrong in 10.0 %" in made.answer
 
 
+def test_labels_without_distributions_have_no_entropy_to_test_or_to_show(store):
+    run_id = log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.6, seed=1)}, llm=noisy(GOLD, 0.7, 1, 2), known=False)
+    experiment = read_experiment(run_id)
+    tests = next(table.frame for table in of(errors, experiment).tables if table.name == "error_tests").set_index("errors_depend_on")
+
+    assert np.isnan(tests.loc["the LLM's entropy", ["value", "p", "p_adjusted"]].astype(float)).all()
+    assert set(of(texts, experiment).tables[0].frame["entropy, bits"]) == {"-"}
+
+
 def test_the_noise_equivalent_rate_lies_between_the_rates_between_which_the_llm_stands(store):
     arms = {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.75, seed=1), "flip_20": noisy(GOLD, 0.85, seed=2), "flip_40": noisy(GOLD, 0.65, seed=3)}
     made = of(errors, read_experiment(log_experiment(store, GOLD, arms)))
