@@ -2,13 +2,14 @@
 
 python -m analysis.agreement --run_id RUN                                            the seeds of an experiment, by arm
 python -m analysis.agreement --where task=toxic --where arm=llm --by encoder         seeds across experiments, by encoder
-python -m analysis.agreement --kind annotation --where task=toxic --by draw          draws of an annotator, or --by annotator_model
+python -m analysis.agreement --kind annotation --where task=toxic                    an annotator's draws, by annotator_model
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from project.stats.agreement import (
 )
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval
 from project.tables import check, codes, digest
-from project.tracking import Record, read_run
+from project.tracking import SCHEMA_VERSION, Record, read_run
 
 _NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 MANY = 60  # raters whose pairwise map can still be read
@@ -83,10 +84,11 @@ def of_runs(kind: str, where: Sequence[str], by: str, split: str) -> Raters:
     if PARAM + by not in found.columns and by != "root":
         raise AssayError(f"by must be a parameter of the runs, or root; got {by!r}.")
     column = by if by == "root" else PARAM + by
+    found, sets = _readable(found[found["schema"] == SCHEMA_VERSION])
     found = found.sort_values([column, "started"], kind="stable", ignore_index=True)
     if len(found) < 2:
         raise AssayError(f"agreement needs two runs at least; {len(found)} of {len(table)} match {', '.join(where) or 'everything'} on {split}.")
-    label_set = _label_set(found)
+    label_set = _same(sets)
     runs = [_record(row) for row in found.to_dict("records")]
     rated = [check(f"{'annotations' if kind == 'annotation' else 'predictions'}", one, label_set).set_index("example_id")
              for one in tables(runs, f"{'annotations' if kind == 'annotation' else 'predictions'}.parquet")]  # fmt: skip
@@ -109,17 +111,25 @@ def _record(row: dict[str, Any]) -> Record:
     return Record(row["run_id"], row["name"], "FINISHED", {}, {}, {}, str(row["experiment_id"]), int(row["started"]), row["artifact_uri"])
 
 
-def _label_set(found: pd.DataFrame) -> list[str]:
-    """The label set that all the runs' experiments share."""
-    sets: dict[tuple[str, ...], str] = {}
+def _readable(found: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    """The runs whose experiment can be read, which a deleted one cannot, and the label set of every experiment."""
+    sets = {}
     for root in found["root"].unique():
-        sets.setdefault(tuple(read_json(read_run(root), "config.json")["task"]["label_set"]), root)
-    if len(sets) > 1:
-        (one, first), (other, second) = list(sets.items())[:2]
-        raise AssayError(
-            f"the experiments {first} and {second} have different label sets ({', '.join(one)}; {', '.join(other)}); their runs cannot be compared."
-        )
-    return list(next(iter(sets)))
+        with contextlib.suppress(AssayError):
+            sets[root] = tuple(read_json(read_run(root), "config.json")["task"]["label_set"])
+    return found[found["root"].isin(list(sets))], sets
+
+
+def _same(sets: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The label set that all experiments share."""
+    first = next(iter(sets))
+    for root, label_set in sets.items():
+        if label_set != sets[first]:
+            raise AssayError(
+                f"the experiments {first} and {root} have different label sets ({', '.join(sets[first])}; {', '.join(label_set)}); their runs cannot "
+                "be compared."
+            )
+    return list(sets[first])
 
 
 def section(experiment: Experiment) -> Section | None:
@@ -227,7 +237,7 @@ def tell(given: argparse.Namespace) -> None:
     """Print and write what was asked for."""
     if given.where:
         split = given.split or ("train" if given.kind == "annotation" else "test")
-        raters = of_runs(given.kind, given.where, given.by or ("draw" if given.kind == "annotation" else "arm"), split)
+        raters = of_runs(given.kind, given.where, given.by or ("annotator_model" if given.kind == "annotation" else "arm"), split)
         folder = f"agreement-{digest([given.kind, given.where, given.by, split])}"
     else:
         experiment = read_experiment(given.run_id)
@@ -243,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
         "--where", action="append", default=[], help="NAME=VALUE of a parameter of the runs, root, name or run_id; again for more [text]"
     )
     made.add_argument("--kind", choices=("seed", "annotation"), default="seed", help="which runs are the raters [default: seed]; with --where")
-    made.add_argument("--by", default="", help="parameter that groups the raters [text; default: arm, or draw for annotations]; with --where")
+    made.add_argument("--by", default="", help="parameter that groups the raters [text; default: arm; annotator_model for annotations]; with --where")
     made.add_argument("--split", default="", help="split that is rated [text; default: test, or train for annotations]; with --where")
     return made
 

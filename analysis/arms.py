@@ -24,7 +24,7 @@ from analysis.publish import parser, run, write
 from analysis.render import number, pair, replicate_of, title
 from analysis.section import Figure, Section, Table, files, terminal
 from analysis.store import AGREEMENT, SPENT, Experiment, absent_note, annotator_rows, arm_row, read_experiment
-from analysis.variance import variance_rows, variance_text
+from analysis.variance import variance_rows, variance_table
 from project.errors import AssayError
 from project.tables import digest
 from project.tracking import newest_first
@@ -45,6 +45,7 @@ _REPLICATES = {
     ),
 }  # fmt: skip
 _INTERVALS = "In brackets 95 % intervals over the test examples, the replicates taken as they are: a bootstrap for alpha_K, Wilson's for unchanged. "
+_ONE_EACH = ("task", "data", "annotator", "annotator_model", "recorded_columns")
 _UNDEFINED = " undefined: all replicates give all examples one class, where alpha has no value."
 
 
@@ -188,7 +189,7 @@ def caption(scored: Arms, shown: pd.DataFrame) -> str:
 
 def sections(scored: Arms) -> list[Section]:
     """The result table with its figure, the recall of each class, where the spread comes from, what it took."""
-    shown, variance = table(scored), variance_text(scored.variance)
+    shown = table(scored)
     ours, arms = shown[shown["kind"] != "paper"], shown[shown["kind"] == "arm"]
     main = Table("arms", title(scored.config), *cells(shown, intervals=True), shown, [_INTERVALS + caption(scored, shown)], list(shown["kind"]))
     says = "Scores of every seed, and agreement of the seeds. The further the dots of an arm lie apart, the less one training can be trusted."
@@ -200,18 +201,21 @@ def sections(scored: Arms) -> list[Section]:
     )  # fmt: skip
     spent = Table("spent", "", *spending_cells(shown), arms[["labels", "human_labels", *SPENT]], [SPENDING_NOTE], kinds=["arm"] * len(arms))
     first = Section("arms", "What does each source of labels cost?", summary(shown), [main, recall], [Figure("arms", png_figure(scored.arms), says)])
-    more = [Section("variance", "Where does the spread come from?", "", notes=[variance])] if variance else []
+    crossed = [variance_table(scored.variance)] if len(scored.variance) else []
+    more = [Section("variance", "Where does the spread come from?", "", crossed)] if crossed else []
     return [first, *more, Section("spent", "What did it take?", "", [spent])]
 
 
 def brief(scored: Arms) -> Section:
     """The result table as the terminal and the run's description show it."""
-    shown, variance = table(scored), variance_text(scored.variance)
-    one = Table("arms", title(scored.config), *cells(shown), shown, kinds=list(shown["kind"]))
-    return Section("arms", "", summary(shown), [one], notes=[caption(scored, shown), variance])
+    shown = table(scored)
+    tables = [Table("arms", title(scored.config), *cells(shown), shown, kinds=list(shown["kind"]))]
+    if len(scored.variance):
+        tables.append(variance_table(scored.variance))
+    return Section("arms", "", summary(shown), tables, notes=[caption(scored, shown)])
 
 
-def several(found: Sequence[Arms]) -> Section:
+def several(found: Sequence[Arms], notes: Sequence[str] = ()) -> Section:
     """The tables of several experiments as one, each row with its task and annotator."""
     parts = []
     for one in found:
@@ -226,7 +230,7 @@ def several(found: Sequence[Arms]) -> Section:
     table_ = Table("tables", "Tasks, annotators and arms", ["task", "annotator", *head], made, whole, kinds=list(whole["kind"]))
     incomplete = [f"{one.experiment.root.run_id}: {', '.join(one.experiment.incomplete)}" for one in found if one.experiment.incomplete]
     runs = ", ".join(f"{one.config['task']['name']} {one.experiment.root.run_id}" for one in found)
-    return Section("tables", "", "", [table_], notes=[f"Runs: {runs}.", *(f"INCOMPLETE, left out: {note}." for note in incomplete)])
+    return Section("tables", "", "", [table_], notes=[f"Runs: {runs}.", *(f"INCOMPLETE: {note}." for note in incomplete), *notes])
 
 
 def png_figure(arms: pd.DataFrame) -> bytes:
@@ -256,8 +260,8 @@ def png_figure(arms: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def newest() -> list[str]:
-    """The newest finished experiment of every task and annotator in the store."""
+def newest() -> tuple[list[Arms], list[str]]:
+    """The newest finished experiment of every task and annotator in the store, and why some cannot be read."""
     found: dict[tuple[str, ...], str] = {}
     for page in newest_first("experiment", page=200):
         for root in page:
@@ -266,18 +270,31 @@ def newest() -> list[str]:
             )
     if not found:
         raise AssayError("the tracking store holds no finished experiment. Run one, or set MLFLOW_TRACKING_URI.")
-    return sorted(found.values())
+    read, notes = [], []
+    for name in sorted(found.values()):
+        try:
+            read.append(Arms(read_experiment(name)))
+        except AssayError as error:
+            notes.append(f"Left out: {error}")
+    if not read:
+        raise AssayError(" ".join(notes))
+    return read, notes
 
 
 def tell(given: argparse.Namespace) -> None:
     """Print the table or tables, and write them."""
-    names = newest() if given.run_id == "all" else [name.strip() for name in given.run_id.split(",")]
-    found = [Arms(read_experiment(name)) for name in names]
-    parts = [brief(found[0]), *sections(found[0])[1:]] if len(found) == 1 else [several(found)]
-    folder = found[0].experiment.root.run_id if len(found) == 1 else f"arms-{digest(names)}"
-    written = sections(found[0]) if len(found) == 1 else parts
-    print(terminal(parts[0]))
-    print(write(Path(given.workspace) / "reports" / folder, {name: data for part in written for name, data in files(part).items()}))
+    notes: list[str] = []
+    if given.run_id == "all":
+        found, notes = newest()
+    else:
+        found = [Arms(read_experiment(name.strip())) for name in given.run_id.split(",")]
+    names = [one.experiment.root.run_id for one in found]
+    alone = len(found) == 1 and given.run_id != "all"
+    shown = brief(found[0]) if alone else several(found, notes)
+    parts = sections(found[0]) if alone else [shown]
+    print(terminal(shown))
+    folder = Path(given.workspace) / "reports" / (names[0] if alone else f"arms-{digest(names)}")
+    print(write(folder, {name: data for part in parts for name, data in files(part).items()}))
 
 
 if __name__ == "__main__":

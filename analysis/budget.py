@@ -18,6 +18,7 @@ from analysis.publish import main_section
 from analysis.render import number, pair, ranged, title
 from analysis.section import Figure, Section, Table
 from analysis.store import Experiment, Points, Replicates, absent_note, arm_row, priced
+from project.arm import FLIP, NO_REMEDY
 from project.stats.bootstrap import Interval, gap_closed, interval
 from project.tracking import Record
 
@@ -97,7 +98,7 @@ def cheapest(budget: Points) -> str:
         return ""
     reach = float(budget.config["design"].get("reach", 95.0))  # runs of earlier versions do not say
     goal = reach / 100 * float(gold.iloc[0])
-    real = points[~points["arm_kind"].isin(["gold", "oracle"]) & ~points["arm_kind"].str.startswith("drop_oracle")]
+    real = points[~points["arm_kind"].isin(NO_REMEDY)]
     by = "cost" if priced(budget.config) else "human_share"
     reached = real[real["macro_f1"] >= goal].sort_values([by, "macro_f1"], ascending=[True, False])
     aim = f"{reach:g} % of gold's macro-F1 ({100 * goal:.1f})"
@@ -118,7 +119,7 @@ def _price(row: pd.Series, by: str) -> str:
 def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:
     """Both measures against the human share or the ``cost``, a line for each source in a band of one standard deviation; readable without colour."""
     figure = matplotlib.figure.Figure(figsize=(9.0, 4.6), layout="constrained")
-    lined = points[~points["arm_kind"].isin(["gold", "llm"])]
+    lined = points[~points["arm_kind"].isin(["gold", "llm", FLIP])]
     counts = lined["share"].value_counts()
     for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         for place, (kind, rows) in enumerate(lined.groupby("arm_kind", sort=False)):

@@ -24,7 +24,7 @@ from project.errors import AssayError
 from project.stats.bootstrap import Interval
 from project.stats.calibration import BINS, expected_calibration_error, reliability
 from project.stats.detection import auroc_interval
-from project.tables import class_columns
+from project.tables import class_columns, codes
 
 _ECE = (
     f"Test split. Confidence: the probability of the label given; ECE: expected calibration error x 100, {BINS} bins of equal width (Guo et al. "
@@ -57,10 +57,11 @@ def _confidences(experiment: Experiment) -> dict[str, tuple[npt.NDArray[np.float
     made = {}
     llm = experiment.llm_test
     if llm is not None:
-        values = np.exp(class_columns(llm, experiment.label_set))
-        known = ~np.isnan(values).any(axis=1)
+        given = codes(llm["label"], experiment.label_set)
+        sure = np.exp(class_columns(llm, experiment.label_set))[np.arange(len(given)), given]
+        known = (given >= 0) & ~np.isnan(sure)
         if known.any():
-            made["the LLM itself"] = values[known].max(axis=1)[None], (values[known].argmax(axis=1) == experiment.gold[known])[None]
+            made["the LLM itself"] = sure[known][None], (given == experiment.gold)[known][None]
     for arm, found in experiment.arms.items():
         made[arm] = np.exp(found.log_probabilities.max(axis=2)), found.predicted == experiment.gold
     return made

@@ -33,9 +33,10 @@ def compared(one: Experiment, other: Experiment) -> Section:
     if not common:
         raise AssayError(f"the experiments have no complete arm in common: {', '.join(one.arms)}; {', '.join(other.arms)}.")
     n_classes, weights = len(one.label_set), example_weights(len(one.gold), REPLICATES, 0)
+    places = pd.Index(other.test["example_id"]).get_indexer(pd.Index(one.test["example_id"]))  # the other's rows may stand in another order
     rows, frame = [], []
     for arm in common:
-        mine, theirs = one.arms[arm].predicted, other.arms[arm].predicted
+        mine, theirs = one.arms[arm].predicted, other.arms[arm].predicted[:, places]
         scored = resampled(one.gold, {"one": mine, "other": theirs}, n_classes)
         agreed = [resampled_agreement(found, n_classes, weights) for found in (mine, theirs)]
         found = [interval(getattr(scored["other"], name) - getattr(scored["one"], name)) for name in ("accuracy", "macro_f1")]
@@ -45,7 +46,7 @@ def compared(one: Experiment, other: Experiment) -> Section:
     head = ["labels", "seeds of one", "of the other", "accuracy", "macro-F1", "alpha_K", "unchanged"]
     table = Table("compare", "The other less the one", head, rows, pd.DataFrame(frame), [_NOTE])
     notes = [f"One: {title(one.config)}, run {one.root.run_id}.", f"The other: {title(other.config)}, run {other.root.run_id}."]
-    notes += [f"INCOMPLETE, left out: {', '.join(each.incomplete)} of {each.root.run_id}." for each in (one, other) if each.incomplete]
+    notes += [f"INCOMPLETE, {each.root.run_id}: {', '.join(each.incomplete)}." for each in (one, other) if each.incomplete]
     return Section("compare", "Which of two experiments is better?", _says(frame), [table], notes=notes)
 
 

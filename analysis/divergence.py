@@ -44,11 +44,12 @@ def section(experiment: Experiment) -> Section | None:
     if llm is None or not arms:
         return None
     source = np.exp(class_columns(llm, experiment.label_set))
-    known = ~np.isnan(source).any(axis=1)
-    if not known.any():
-        return Section("divergence", question, "Not told: the labels came without class distributions.")
     target, words = _target(experiment)
-    known = np.asarray(known & ~np.isnan(target).any(axis=1))
+    answered, voted = ~np.isnan(source).any(axis=1), ~np.isnan(target).any(axis=1)
+    known = np.asarray(answered & voted)
+    if not known.any():
+        why = "the labels came without class distributions" if not answered.any() else "no test example has both votes and a distribution"
+        return Section("divergence", question, f"Not told: {why}.")
     terms = {arm: _terms(target[known], source[known], np.exp(experiment.arms[arm].log_probabilities[:, known])) for arm in arms}
     main = "llm" if "llm" in terms else arms[0]
     notes = [_WHAT.format(target=words, smoothing=SMOOTHING)]

@@ -27,7 +27,6 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.
 .verdict{border-left:.5rem solid var(--open);background:var(--soft);padding:.8rem 1.2rem;margin:1.2rem 0}
 .verdict.safe{border-color:var(--good)}.verdict.not{border-color:var(--bad)}.verdict b{font-size:1.4rem}
 .bad{border-left:4px solid var(--bad);padding-left:.8rem}nav{font-size:.9rem}nav a{margin-right:1rem;white-space:nowrap}
-details summary{cursor:pointer;font-size:.9rem}pre{overflow-x:auto;font-size:.85rem}
 @media print{:root{color-scheme:light}body{max-width:none;margin:0;font-size:11px}nav{display:none}h2{break-after:avoid}table{font-size:9px}
 tr,figure,.verdict{break-inside:avoid}.wide{overflow:visible}table.texts td:first-child{min-width:0}}
 """
@@ -49,7 +48,7 @@ def page(title: str, subtitle: Sequence[str], verdict: str, sections: Sequence[S
     """The whole page; ``verdict`` and nothing else is HTML already (:func:`verdict_box`)."""
     policy = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     links = "".join(f'<a href="#{html.escape(one.name)}">{html.escape(one.question)}</a>' for one in sections)
-    said = f'<p class="bad"><b>Incomplete, and left out of everything below:</b> {html.escape(warning)}.</p>' if warning else ""
+    said = f'<p class="bad"><b>Incomplete:</b> {html.escape(warning)}. An arm that lacks seeds is in nothing below.</p>' if warning else ""
     listed = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in facts.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">

@@ -1,8 +1,8 @@
 """One typed row for every finished run of the store, kept on this machine: only what is new is asked for again.
 
-Seed and annotation runs are logged when they are complete and do not change afterwards, so that a row once read stays right; deleted ones are asked
-for and left out each time. A run that a wrong clock has put more than ``SKEW`` into the past may be missed; delete the folder ``runs`` of the cache
-then.
+Seed and annotation runs are logged when they are complete and do not change afterwards, so that a row once read stays right. Runs and experiments
+that are deleted are left out, and are there again when they are restored. What is missed: a run that a wrong clock has put more than ``SKEW`` into the
+past, and one that was deleted before it was ever read and then restored. Delete the folder ``runs`` of the cache to read everything anew.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.fetch import cache
 from project.errors import AssayError
 from project.tables import write_table
-from project.tracking import ROOT, SCHEMA, Record, newest_first, store_digest
+from project.tracking import ROOT, SCHEMA, Record, experiments, newest_first, read_run, store_digest
 
 PAGE = 500
 FIRST_PAGE = 50  # most often nothing is new
@@ -26,16 +26,31 @@ PARAM, METRIC = "params.", "metrics."
 
 def run_table(kind: str = "seed") -> pd.DataFrame:
     """Every finished run of ``kind`` in the store, newest first: ``run_id, root, name, started`` (ms), ``params.*`` typed and ``metrics.*``."""
-    path = cache() / "runs" / store_digest() / f"{kind}.parquet"
-    known = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=["run_id", "started"])
+    made = experiments()
+    path = cache() / "runs" / store_digest(made) / f"{kind}.parquet"
+    known = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=["run_id", "started", "gone"])
+    deleted = {run.run_id for page in newest_first(kind, page=PAGE, deleted=True) for run in page}
+    gone = known["run_id"].isin(deleted)
+    back = [name for name in known.loc[known["gone"].eq(True) & ~gone, "run_id"] if not _exists(name)]
     fresh = _fresh(kind, known)
-    if fresh:
+    if fresh or back or not known["gone"].eq(gone).all():
         rows = pd.DataFrame([_row(run) for run in fresh])
-        known = pd.concat([rows, known], ignore_index=True) if len(known) else rows
+        kept = known.assign(gone=gone)[~known["run_id"].isin(back)]
+        known = pd.concat([one for one in (rows, kept) if len(one)], ignore_index=True) if len(rows) + len(kept) else kept
         known = known.sort_values("started", ascending=False, kind="stable", ignore_index=True)
         write_table(path, known)
-    gone = {run.run_id for page in newest_first(kind, page=PAGE, deleted=True) for run in page}
-    return _typed(known[~known["run_id"].isin(gone)].reset_index(drop=True)) if len(known) else known
+    if known.empty:
+        return known
+    return _typed(known[~known["gone"].astype(bool) & known["experiment_id"].isin(list(made))].reset_index(drop=True))
+
+
+def _exists(run_id: str) -> bool:
+    """Whether a run that was deleted is there again, and not gone for good."""
+    try:
+        read_run(run_id)
+    except AssayError:
+        return False
+    return True
 
 
 def _fresh(kind: str, known: pd.DataFrame) -> list[Record]:
@@ -52,6 +67,7 @@ def _fresh(kind: str, known: pd.DataFrame) -> list[Record]:
 
 def _row(run: Record) -> dict[str, Any]:
     named = {"run_id": run.run_id, "root": run.tags.get(ROOT, ""), "name": run.name, "schema": run.tags.get(SCHEMA, ""), "started": run.started,
+             "gone": False,
              "experiment_id": run.experiment_id, "artifact_uri": run.artifact_uri}  # fmt: skip
     return {**named, **{PARAM + key: value for key, value in run.params.items()}, **{METRIC + key: value for key, value in run.metrics.items()}}
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.section import Table
 from analysis.store import Replicates
 from project.stats.scores import confusion, scores
 from project.stats.variance import crossed_components
@@ -37,22 +38,18 @@ def variance_rows(arm: str, found: Replicates, test: pd.DataFrame, label_set: Se
     ]  # fmt: skip
 
 
-def variance_text(rows: pd.DataFrame) -> str:
-    """The components as a small table: the standard deviation x 100 that each brings, and its share of their sum."""
-    if rows.empty:
-        return ""
-    lines = [
-        f"Where the spread of arm {rows['arm'].iloc[0]} comes from ({rows['n_draws'].iloc[0]} draws x {rows['n_seeds'].iloc[0]} seeds, crossed):"
-    ]
-    lines.append(f"{'':<12}" + "".join(f"{part:>16}" for part in PARTS))
-    negative = []
+def variance_table(rows: pd.DataFrame) -> Table:
+    """The standard deviation x 100 that each part brings, and its share of the sum of the variances: one row a measure."""
+    shown, negative = [], []
     for row in rows.to_dict("records"):
-        shown = np.array([max(0.0, row[part]) for part in PARTS])
-        share = 100 * shown / shown.sum() if shown.sum() else np.zeros(len(PARTS))
-        cells = [f"{100 * np.sqrt(value):.1f} ({part:.0f} %)" for value, part in zip(shown, share, strict=True)]
-        lines.append(f"{str(row['measure']).replace('macro_f1', 'macro-F1'):<12}" + "".join(f"{cell:>16}" for cell in cells))
+        values = np.array([max(0.0, row[part]) for part in PARTS])
+        share = 100 * values / values.sum() if values.sum() else np.zeros(len(PARTS))
+        name = str(row["measure"]).replace("macro_f1", "macro-F1")
+        shown.append([name, *(f"{100 * np.sqrt(value):.1f} ({part:.0f} %)" for value, part in zip(values, share, strict=True))])
         negative += [f"{row['measure']}.{part} {row[part]:.2g}" for part in PARTS if row[part] < 0]
-    lines.append("Standard deviation x 100 that each part brings, and its share of the variance; correctness: of single test examples, on average.")
+    first = rows.iloc[0]
+    heading = f"Labels of {first['arm']}, {first['n_draws']} draws x {first['n_seeds']} seeds, crossed"
+    notes = ["Standard deviation x 100 that each part brings, and its share of the variance; correctness: of single test examples, on average."]
     if negative:
-        lines.append(f"Estimates below zero are shown as 0; as computed: {', '.join(negative)}.")
-    return "\n".join(lines)
+        notes.append(f"Estimates below zero are shown as 0; as computed: {', '.join(negative)}.")
+    return Table("variance", heading, ["measure", *PARTS], shown, rows, notes)

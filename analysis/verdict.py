@@ -19,15 +19,14 @@ import pandas as pd
 from analysis.render import number
 from analysis.section import Section, Table
 from analysis.store import Experiment, Replicates
+from project.arm import NO_REMEDY
 from project.config import VerdictConfig
-from project.stats.agreement import resampled_agreement
+from project.stats.agreement import alpha_interval, label_counts, resampled_agreement
 from project.stats.bootstrap import Interval, example_weights, interval, simultaneous
 
 LEAST_EXAMPLES = 100
 LEAST_OF_A_CLASS = 10
 LEAST_SEEDS = 3
-NOT_A_REMEDY = ("gold", "oracle", "drop_oracle", "flip")
-"""Arms that nobody has instead of the LLM's labels: the ceiling, and what stands for other labels."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def verdict(experiment: Experiment, config: VerdictConfig) -> Verdict:
     if refused:
         word, sentence = "cannot tell", refused
     else:
-        word, sentence = _decided(judged, config)
+        word, sentence = _decided(judged, config, alpha_interval(label_counts(experiment.arms["gold"].predicted, len(experiment.label_set))))
     return Verdict(word, sentence, judged, config.tolerance, config.least_alpha)
 
 
@@ -79,17 +78,33 @@ def _too_small(experiment: Experiment) -> str:
             f"Some classes have fewer than {LEAST_OF_A_CLASS} test examples, by which macro-F1 stands or falls: {names}. "
             "Raise max_test, or join rare classes."
         )
-    few = [f"{name} ({len(arms[name].runs)})" for name in ("gold", "llm") if len(arms[name].runs) < LEAST_SEEDS]
+    few = [f"{name} ({_seeds(arms[name])})" for name in ("gold", "llm") if _seeds(arms[name]) < LEAST_SEEDS]
     if few:
         return f"{', '.join(few)}: fewer than {LEAST_SEEDS} seeds say too little of how trainings differ. Raise seeds, to 5 as in the paper."
+    learned, constant = experiment.resampled["gold"].macro_f1, _constant(gold)
+    if interval(learned).low <= constant:
+        return (
+            "Classifiers trained on gold labels are not told from one that always gives the same label (macro-F1 "
+            f"{100 * learned[0]:.1f} against {100 * constant:.1f}). Give them more texts, more epochs or another learning rate."
+        )
     return ""
+
+
+def _seeds(found: Replicates) -> int:
+    """How many different seeds; crossed replicates share theirs."""
+    return len({run.params["seed"] for run in found.runs})
+
+
+def _constant(gold: npt.NDArray[np.int64]) -> float:
+    """The macro-F1 of always giving the most frequent class, ``gold`` being the number of examples of each."""
+    return float(2 * gold.max() / (gold.sum() + gold.max()) / len(gold))
 
 
 def _judged(experiment: Experiment, config: VerdictConfig) -> pd.DataFrame:
     """One row for every arm that somebody could train on: loss, alpha, their simultaneous intervals, and whether each is safe."""
     arms = {
         name: found for name, found in experiment.arms.items()
-        if found.runs[0].params["arm_kind"] not in NOT_A_REMEDY and len(found.runs) >= LEAST_SEEDS
+        if found.runs[0].params["arm_kind"] not in NO_REMEDY and _seeds(found) >= LEAST_SEEDS
     }  # fmt: skip
     scores, gold = experiment.resampled, experiment.resampled["gold"].macro_f1
     weights = example_weights(len(experiment.gold), len(gold) - 1, 0)
@@ -123,7 +138,8 @@ def _side(low: float, high: float, most: float) -> str:
     return "yes" if high <= most else "no" if low > most else "undecided"
 
 
-def _decided(judged: pd.DataFrame, config: VerdictConfig) -> tuple[str, str]:
+def _decided(judged: pd.DataFrame, config: VerdictConfig, gold: Interval) -> tuple[str, str]:
+    """Word and sentence; ``gold``: alpha of the classifiers trained on gold labels."""
     by_arm = judged.set_index("arm")
     llm = by_arm.loc["llm"]
     if llm["safe"] == "yes":
@@ -132,17 +148,23 @@ def _decided(judged: pd.DataFrame, config: VerdictConfig) -> tuple[str, str]:
     if len(safe):
         best = safe.iloc[0]
         n = int(best["human_labels"])
-        word = f"safe with {n} human labels" if n else "safe"
+        word = f"safe with {n} human labels" if n else f"safe with {best['arm']}"
         return word, f"With the labels of {best['arm']}, {n} of them ({100 * best['human_share']:.0f} %) by a human, {_found(best, config)}."
     others = judged[(judged["safe"] == "undecided") & (judged["arm"] != "llm")]["arm"]
     remedies = f" Of the {len(judged) - 1} remedies tried none is safe, {len(others)} undecided." if len(others) else ""
+    if llm["loss_is_small"] != "no" and llm["seeds_agree"] == "no" and not gold.high >= config.least_alpha:
+        own = "undefined" if np.isnan(gold.estimate) else f"{gold.estimate:.3f} [{gold.low:.3f}, {gold.high:.3f}]"
+        return "cannot tell", (
+            f"Trainings differ too much here whatever the labels: the alpha of classifiers trained on gold labels is {own}, that of the LLM's "
+            f"{llm['krippendorff_alpha']:.3f}, where {config.least_alpha:g} is asked for. Give them more texts or more epochs, or ask for less."
+        )
     if llm["safe"] == "no":
         remedies = remedies or (" None of the remedies tried is safe." if len(judged) > 1 else "")
         return "not safe", f"Trained on the LLM's labels alone, {_found(llm, config)}.{remedies}"
     if np.isnan(llm["krippendorff_alpha"]):
         return "cannot tell", f"Trained on the LLM's labels alone, {_found(llm, config)}.{remedies}"
     return "cannot tell", (
-        f"n is too small: trained on the LLM's labels alone, {_found(llm, config)}, and the intervals hold the limits.{remedies} "
+        f"n is too small: trained on the LLM's labels alone, {_found(llm, config)}, and an interval holds its limit.{remedies} "
         "More test examples narrow both intervals, more seeds the first."
     )
 

@@ -16,6 +16,8 @@ RIVALS = (
 )  # fmt: skip
 """Kinds that compete for a budget."""
 ARM_KINDS = (*RIVALS, FLIP)
+NO_REMEDY = ("gold", "oracle", DROP + "oracle", FLIP)
+"""Kinds that nobody has instead of the LLM's labels: the ceiling, and what stands for other labels."""
 NO_LLM = ("gold", "human_only", FLIP)
 NO_HUMAN = ("llm", "majority", "soft")
 _ALL_DRAWS = ("majority", "vote_entropy", "ensemble", "learned", "weighted")

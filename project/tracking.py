@@ -349,9 +349,18 @@ def newest_first(kind: str, *, page: int, deleted: bool = False) -> Iterator[lis
         yield from _pages(_experiment_ids(), filter_string, "attributes.start_time DESC", page, view)
 
 
-def store_digest() -> str:
-    """What tells this tracking store from others, and says nothing of it."""
-    return hashlib.sha256(_store().encode()).hexdigest()[:16]
+def experiments() -> dict[str, int]:
+    """The store's experiments that are not deleted, by id, and when each was made (ms since 1970)."""
+    with _store_errors():
+        return {str(one.experiment_id): one.creation_time or 0 for one in _experiments()}
+
+
+def store_digest(made: Mapping[str, int]) -> str:
+    """What tells this tracking store from others, a new one at the same place too, and says nothing of it; ``made``: its :func:`experiments`."""
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("sqlite:///"):
+        uri = str(Path(uri.removeprefix("sqlite:///")).resolve())
+    return hashlib.sha256(f"{_masked(uri)} {min(made.values(), default=0)}".encode()).hexdigest()[:16]
 
 
 def _store() -> str:
@@ -359,14 +368,17 @@ def _store() -> str:
 
 
 def _experiment_ids() -> list[str]:
+    return [str(experiment.experiment_id) for experiment in _experiments()]
+
+
+def _experiments() -> Iterator[Any]:
     client, token = MlflowClient(), None
-    ids: list[str] = []
     while True:
         page = client.search_experiments(max_results=1000, page_token=token)
-        ids += [str(experiment.experiment_id) for experiment in page]
+        yield from page
         token = page.token
         if not token:
-            return ids
+            return
 
 
 def _search(experiment_ids: list[str], filter_string: str) -> list[Record]:

@@ -65,7 +65,7 @@ def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys
     assert root.metrics["llm.accuracy.variance_draw"] == pytest.approx(expected.draw)
     assert set(experiment.arms.set_index("arm")["n_seeds"].items()) == {("gold", 3), ("llm", 6)}
     assert experiment.experiment.incomplete == ()
-    assert "comes from (2 draws x 3 seeds, crossed)" in capsys.readouterr().out
+    assert "Labels of llm, 2 draws x 3 seeds, crossed" in capsys.readouterr().out
     # what one draw gives is what replicate=training gives, trained once
     main.experiment(params(arms="llm", seeds="3"))
     assert {run.tags["reused"] for run in children(latest_root(), "seed")} == {"true"}

@@ -59,11 +59,31 @@ def test_what_nobody_can_have_is_no_remedy(store):
     assert list(found.judged["arm"]) == ["llm"]
 
 
-def test_seeds_that_disagree_make_labels_unsafe_however_good_they_are_on_average(store):
-    arms = {"gold": noisy(GOLD, 0.8), "llm": noisy(GOLD, 0.8, seed=1)}
+def test_labels_are_not_blamed_for_what_gold_labels_do_too(store):
+    found = judged(store, {"gold": noisy(GOLD, 0.7), "llm": noisy(GOLD, 0.7, seed=1)}, least_alpha=0.95)
 
-    assert judged(store, arms, least_alpha=0.95).word == "not safe"
-    assert judged(store, arms, least_alpha=0.2).word == "safe"
+    assert found.word == "cannot tell"
+    assert found.sentence.startswith("Trainings differ too much here whatever the labels: the alpha of classifiers trained on gold labels is 0.4")
+
+
+def test_gold_classifiers_that_have_learned_nothing_are_no_measure(store):
+    found = judged(store, {"gold": np.zeros((3, 900), dtype=int), "llm": noisy(GOLD, 0.1)})
+
+    assert found.word == "cannot tell"
+    assert "not told from one that always gives the same label (macro-F1 16.7 against 16.7)" in found.sentence
+
+
+def test_a_remedy_without_human_labels_is_named(store):
+    arms = {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.5, seed=1), "majority": noisy(GOLD, 0.95, seed=2)}
+
+    assert judged(store, arms).word == "safe with majority"
+
+
+def test_seeds_that_disagree_make_labels_unsafe_however_good_they_are_on_average(store):
+    arms = {"gold": noisy(GOLD, 0.99), "llm": noisy(GOLD, 0.8, seed=1)}
+
+    assert judged(store, arms, least_alpha=0.95, tolerance=30.0).word == "not safe"
+    assert judged(store, arms, least_alpha=0.2, tolerance=30.0).word == "safe"
 
 
 def test_an_interval_that_holds_the_limit_cannot_tell(store):
@@ -194,6 +214,15 @@ def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are
     p = 0.999 * np.array([0.7, 0.15, 0.15]) + 0.001 / 3
     assert even.tables[0].frame["approximation"][0] == pytest.approx(-np.log2(3) - np.log2(p).mean())
     assert "the shares of the human votes" in even.notes[0]
+
+
+def test_votes_on_other_splits_alone_leave_the_divergence_untold(store):
+    table = examples(GOLD)
+    votes = pd.DataFrame(np.full((len(table), 3), 1 / 3), columns=[GOLD_PROBABILITY + name for name in LABELS])
+    votes[table["split"] == "test"] = np.nan
+    run_id = log_experiment(store, GOLD, {"llm": noisy(GOLD, 0.8)}, llm=noisy(GOLD, 0.7, 1, 2), table=pd.concat([table, votes], axis=1))
+
+    assert of(divergence, read_experiment(run_id)).answer == "Not told: no test example has both votes and a distribution."
 
 
 def test_labels_without_distributions_have_no_divergence_and_that_is_said(store):

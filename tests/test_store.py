@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
 from analysis import agreement, arms, compare, fetch, report, runs
@@ -17,8 +18,9 @@ from analysis.publish import run as command
 from analysis.runs import run_table, selected
 from analysis.store import read_experiment
 from project.errors import AssayError
-from project.tracking import children, every_child, newest_first, read_run
-from tests.stored import log_experiment, noisy
+from project.stats.agreement import unchanged
+from project.tracking import children, every_child, newest_first, read_run, store_digest
+from tests.stored import examples, log_experiment, noisy
 
 GOLD = np.arange(120) % 3
 
@@ -192,9 +194,37 @@ def test_the_table_of_runs_is_what_the_store_holds_also_when_it_is_read_from_the
     table = run_table("seed")
 
     assert set(table["run_id"]) == {run.run_id for run in children(read_run(run_id), "seed")}
-    assert [one["page"] for one in asked] == [runs.FIRST_PAGE, runs.PAGE]  # what is new, what is deleted
+    assert [one["page"] for one in asked] == [runs.PAGE, runs.FIRST_PAGE]  # what is deleted, what is new
     row = table.set_index("run_id").loc[every_child(read_run(run_id), "seed")[0].run_id]
     assert (row["params.arm"], row["root"], row["metrics.llm_calls"]) == ("gold", run_id, 1.0)
+
+
+def test_a_run_that_is_restored_is_there_again_and_one_that_is_gone_for_good_is_not(store):
+    run_id = log_experiment(store, GOLD, arms_of())
+    run_table("seed")
+    client, (first, second, *_) = MlflowClient(), [run.run_id for run in children(read_run(run_id), "seed")]
+    for one in (first, second):
+        client.delete_run(one)
+    assert len(run_table("seed")) == 2
+    client.restore_run(first)
+    SqlAlchemyStore(mlflow.get_tracking_uri(), str(store))._hard_delete_run(second)
+
+    assert set(run_table("seed")["run_id"]) >= {first}
+    assert len(run_table("seed")) == 3
+    client.delete_experiment(read_run(run_id).experiment_id)
+    assert run_table("seed").empty
+
+
+def test_stores_are_told_apart_also_at_one_place_or_under_one_relative_name(store, monkeypatch):
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    here, later = store_digest({"0": 1}), store_digest({"0": 2})  # an experiment that was made later: another database
+    (store / "elsewhere").mkdir()
+    monkeypatch.chdir(store / "elsewhere")
+    there = store_digest({"0": 1})
+    mlflow.set_tracking_uri(f"sqlite:///{store}/mlflow.db")
+
+    assert len({here, later, there}) == 3
+    assert store_digest({"0": 1, "1": 5}) == here
 
 
 def test_artifacts_of_a_server_are_fetched_once_and_kept_by_run(store, monkeypatch):
@@ -246,6 +276,7 @@ def test_draws_of_an_annotator_are_raters_too(store):
 
     assert raters.codes.tolist() == draws.tolist()
     assert list(raters.groups) == ["0", "1", "2"]
+    assert unchanged(raters.codes[:, :5]) == 0  # no answer is no label
     made = agreement.told(agreement.of_runs("annotation", [], "annotator_model", "train"))
     assert made.tables[0].frame["n_raters"].tolist() == [3]
 
@@ -274,6 +305,13 @@ def test_two_experiments_are_compared_on_the_same_examples_only(store):
     assert frame.loc["gold", "macro_f1"] == pytest.approx(0)
     assert frame.loc["llm", "krippendorff_alpha"] > 0
     assert made.answer.startswith("In the other experiment llm gains")
+    order = np.random.default_rng(0).permutation(120)
+    table = examples(GOLD)
+    test = table[table["split"] == "test"].iloc[order]
+    same = log_experiment(
+        store, GOLD, {name: codes[:, order] for name, codes in arms_of(3).items()}, table=pd.concat([test, table[table["split"] != "test"]])
+    )
+    assert compare.compared(one, read_experiment(same)).tables[0].frame["macro_f1"].abs().max() < 1e-12  # whatever the order of the rows
     fewer = read_experiment(log_experiment(store, GOLD[:60], {"llm": noisy(GOLD[:60], 0.9, 3)}))
     with pytest.raises(AssayError, match=r"test on different examples \(60 in common of 120 and 60\)"):
         compare.compared(one, fewer)

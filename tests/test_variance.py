@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.store import Replicates
-from analysis.variance import variance_rows, variance_text
+from analysis.variance import variance_rows, variance_table
 from project.stats.variance import crossed_components
 from project.tracking import Record
 
@@ -79,7 +79,7 @@ def test_only_a_whole_crossing_of_draws_and_seeds_is_split():
 def test_a_negative_estimate_is_shown_as_zero_and_told():
     row = {"arm": "llm", "measure": "accuracy", "n_draws": 2, "n_seeds": 2, "draw": 0.0003, "seed": -0.0002, "residual": 0.0001}
 
-    shown = variance_text(pd.DataFrame([row]))
+    shown = variance_table(pd.DataFrame([row]))
 
-    assert "accuracy 1.7 (75 %) 0.0 (0 %) 1.0 (25 %)" in " ".join(shown.split())
-    assert "as computed: accuracy.seed -0.0002" in shown
+    assert shown.rows == [["accuracy", "1.7 (75 %)", "0.0 (0 %)", "1.0 (25 %)"]]
+    assert "as computed: accuracy.seed -0.0002" in shown.notes[1]

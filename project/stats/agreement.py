@@ -54,12 +54,12 @@ def nominal_alpha(counts: npt.NDArray[np.int64]) -> float:
 def unchanged(codes: Codes) -> float:
     """Share in [0, 1] of examples that every rater gives the same class; ``nan`` for fewer than two raters.
 
-    ``codes`` has shape ``(n_raters, n_examples)``. p_uc in Lu and Smith (2025), section 2.2.
+    ``codes`` has shape ``(n_raters, n_examples)``; no example without an answer, -1, is among them. p_uc in Lu and Smith (2025), section 2.2.
     """
     codes = np.asarray(codes)
     if codes.shape[0] < 2 or codes.shape[1] == 0:
         return float("nan")
-    return float((codes == codes[0]).all(axis=0).mean())
+    return float(((codes == codes[0]) & (codes[0] >= 0)).all(axis=0).mean())
 
 
 def alpha_interval(counts: npt.NDArray[np.int64], *, replicates: int = 2000, seed: int = 0) -> Interval:
@@ -104,7 +104,7 @@ def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> tuple[
     """
     counts = label_counts(codes, n_classes)
     several = counts.sum(axis=1) > 1
-    alike = (codes == codes[0]).all(axis=0) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
+    alike = ((codes == codes[0]) & (codes[0] >= 0)).all(axis=0) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
     return _alpha(weights[:, several] @ _alpha_terms(counts)), weights @ alike / weights.sum(axis=1)
 
 

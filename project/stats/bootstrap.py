@@ -59,7 +59,8 @@ def simultaneous(values: Floats, level: float = 0.95) -> list[Interval]:
     low, high = np.nanquantile(replicates, [0.025, 0.975], axis=1)
     error = (high - low) / (2 * 1.959963984540054)
     off = np.abs(replicates - estimate[:, None])[error > 0] / error[error > 0, None]
-    reach = float(np.quantile(np.nanmax(off, axis=0), level)) if len(off) else 0.0
+    off = off[:, ~np.isnan(off).all(axis=0)]
+    reach = float(np.quantile(np.nanmax(off, axis=0), level)) if off.size else 0.0
     return [Interval(float(one), float(one - reach * each), float(one + reach * each)) for one, each in zip(estimate, error, strict=True)]
 
 
