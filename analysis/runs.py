@@ -1,8 +1,8 @@
 """One typed row for every finished run of the store, kept on this machine: only what is new is asked for again.
 
 Seed and annotation runs are logged when they are complete and do not change afterwards, so that a row once read stays right. Runs and experiments
-that are deleted are left out, and are there again when they are restored. What is missed: a run that a wrong clock has put more than ``SKEW`` into the
-past, and one that was deleted before it was ever read and then restored. Delete the folder ``runs`` of the cache to read everything anew.
+that are deleted are left out, and are there again when they are restored. What is missed: a run that a wrong clock has put more than ``SKEW`` into
+the past, and one that was deleted before it was ever read and then restored. Delete the folder ``runs`` of the cache to read everything anew.
 """
 
 from __future__ import annotations
