@@ -185,7 +185,8 @@ def section(found: Verdict) -> Section:
     note = (
         "Loss: macro-F1 of gold-trained classifiers less that of the arm's, in points (x 100), by a paired bootstrap over test examples and seeds; "
         "alpha: Krippendorff's, of the arm's seeds, by a bootstrap over test examples. 95 % limits: of llm by itself, of all remedies at once "
-        "(max-t). Safe: both intervals lie wholly within the limits. Gold labels, oracles and flipped labels are no remedy and are not judged."
+        "(max-t); crossed replicates, which share draws and seeds, count as if they did not, which is too narrow. Safe: both intervals lie wholly "
+        "within the limits. Gold labels, oracles and flipped labels are no remedy and are not judged."
     )
     question, said = "May I fine-tune on these labels?", f"{found.word.capitalize()}. {found.sentence}"
     if found.judged.empty:
