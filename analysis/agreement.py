@@ -24,7 +24,7 @@ from analysis.lines import png
 from analysis.publish import parser, run, write
 from analysis.render import ranged
 from analysis.runs import PARAM, run_table, selected
-from analysis.section import Figure, Section, Table, files, terminal
+from analysis.section import Figure, Section, Table, columns, files, terminal
 from analysis.store import Experiment, read_experiment
 from project.errors import AssayError
 from project.stats.agreement import (
@@ -37,11 +37,10 @@ from project.stats.agreement import (
     resampled_agreement,
     unchanged_interval,
 )
-from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval
+from project.stats.bootstrap import NO_INTERVAL, REPLICATES, Interval, example_weights, interval
 from project.tables import check, codes, digest
 from project.tracking import SCHEMA_VERSION, Record, read_run
 
-_NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 MANY = 60  # raters whose pairwise map can still be read
 _NOTE = (
     "alpha_K: Krippendorff's alpha (nominal), 95 % limits of a bootstrap over the examples; unchanged: share of the examples that all raters of "
@@ -60,7 +59,6 @@ class Raters:
     groups: Sequence[str]
     codes: npt.NDArray[np.int64]
     label_set: Sequence[str]
-    example_ids: Sequence[str]
 
     def group(self, name: str) -> npt.NDArray[np.int64]:
         """The codes of one group."""
@@ -72,7 +70,7 @@ def of_experiment(experiment: Experiment) -> Raters:
     names = [f"{arm} {place}" for arm, found in experiment.arms.items() for place in range(len(found.runs))]
     groups = [arm for arm, found in experiment.arms.items() for _ in found.runs]
     every = np.concatenate([found.predicted for found in experiment.arms.values()])
-    return Raters(names, groups, every, experiment.label_set, list(experiment.test["example_id"]))
+    return Raters(names, groups, every, experiment.label_set)
 
 
 def of_runs(kind: str, where: Sequence[str], by: str, split: str) -> Raters:
@@ -90,8 +88,8 @@ def of_runs(kind: str, where: Sequence[str], by: str, split: str) -> Raters:
         raise AssayError(f"agreement needs two runs at least; {len(found)} of {len(table)} match {', '.join(where) or 'everything'} on {split}.")
     label_set = _same(sets)
     runs = [_record(row) for row in found.to_dict("records")]
-    rated = [check(f"{'annotations' if kind == 'annotation' else 'predictions'}", one, label_set).set_index("example_id")
-             for one in tables(runs, f"{'annotations' if kind == 'annotation' else 'predictions'}.parquet")]  # fmt: skip
+    name = "annotations" if kind == "annotation" else "predictions"
+    rated = [check(name, one, label_set).set_index("example_id") for one in tables(runs, f"{name}.parquet")]
     names = list(rated[0].index)
     for run_, one in zip(runs, rated, strict=True):
         if set(one.index) != set(names):
@@ -100,7 +98,7 @@ def of_runs(kind: str, where: Sequence[str], by: str, split: str) -> Raters:
                 "Narrow the choice with --where, for instance --where root=RUN."
             )
     every = np.stack([codes(one.loc[names, "label"], label_set) for one in rated])
-    return Raters([run_.name for run_ in runs], [_text(value) for value in found[column]], every, label_set, names)
+    return Raters([run_.name for run_ in runs], [_text(value) for value in found[column]], every, label_set)
 
 
 def _text(value: Any) -> str:
@@ -146,7 +144,7 @@ def told(raters: Raters) -> Section:
     n_classes, weights = len(raters.label_set), example_weights(raters.codes.shape[1], REPLICATES, 0)
     base = resampled_agreement(raters.group(first), n_classes, weights)[0]
     for name in groups:
-        apart = _NOTHING if name == first else interval(resampled_agreement(raters.group(name), n_classes, weights)[0] - base)
+        apart = NO_INTERVAL if name == first else interval(resampled_agreement(raters.group(name), n_classes, weights)[0] - base)
         row = _group(raters, name, apart)
         frame.append(row)
         rows.append([name, str(row["n_raters"]), *(row.pop(f"{part} shown") for part in ("alpha", "apart", "unchanged", "churn", "fleiss", "cohen"))])
@@ -171,9 +169,7 @@ def _group(raters: Raters, name: str, apart: Interval) -> dict[str, Any]:
     shown = ranged(alpha, 100, 1) if not np.isnan(alpha.estimate) else "undefined" if len(given) > 1 else "-"
     return {
         "raters": name, "n_raters": len(given), "n_examples": given.shape[1],
-        **{f"krippendorff_alpha{end}": value for end, value in zip(("", "_low", "_high"), alpha, strict=True)},
-        **{f"alpha_difference{end}": value for end, value in zip(("", "_low", "_high"), apart, strict=True)},
-        **{f"unchanged{end}": value for end, value in zip(("", "_low", "_high"), same, strict=True)},
+        **columns("krippendorff_alpha", alpha), **columns("alpha_difference", apart), **columns("unchanged", same),
         "churn": mean, "fleiss_kappa": fleiss, "cohen_kappa": cohen,
         "alpha shown": shown, "apart shown": ranged(apart, 100, 1, sign=True), "unchanged shown": ranged(same, 100, 1),
         "churn shown": _hundredths(mean), "fleiss shown": _hundredths(fleiss), "cohen shown": _hundredths(cohen),

@@ -16,7 +16,7 @@ from analysis.fetch import table
 from analysis.lines import MEASURES, draw_line, png, tidy
 from analysis.publish import main_section
 from analysis.render import number, pair, ranged, title
-from analysis.section import Figure, Section, Table
+from analysis.section import Figure, Section, Table, columns
 from analysis.store import Experiment, Points, Replicates, absent_note, arm_row, priced
 from project.arm import FLIP, NO_REMEDY
 from project.stats.bootstrap import Interval, gap_closed, interval
@@ -46,15 +46,11 @@ def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
     used = 1 - row["n_train"] / n if row["arm_kind"].startswith("drop_") else row["human_labels"] / n  # where that is an outcome
     row |= {"share": 100 * used if share is None else share, "repaired": _repaired(first, experiment.arms.get("llm"))}
     if {"gold", "llm"} <= set(scores) and arm not in ("gold", "llm"):
-        row |= _named("closed", gap_closed(scores[arm].macro_f1, scores["llm"].macro_f1, scores["gold"].macro_f1))
+        row |= columns("closed", gap_closed(scores[arm].macro_f1, scores["llm"].macro_f1, scores["gold"].macro_f1))
     rival = "random" if share is None else f"random_{share:g}"
     if rival in scores and rival != arm and row["arm_kind"] not in ("gold", "llm"):
-        row |= _named("over_random", interval(scores[arm].macro_f1 - scores[rival].macro_f1))
+        row |= columns("over_random", interval(scores[arm].macro_f1 - scores[rival].macro_f1))
     return row
-
-
-def _named(name: str, found: Interval) -> dict[str, float]:
-    return {f"{name}{end}": value for end, value in zip(("", "_low", "_high"), found, strict=True)}
 
 
 def _interval(row: dict[str, Any], name: str) -> Interval:

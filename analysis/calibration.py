@@ -79,9 +79,9 @@ def _error_table(curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 def detectors(experiment: Experiment) -> pd.DataFrame | None:
     """AUROC of every uncertainty that the annotations hold, as a detector of wrong labels: one row each."""
-    if not experiment.llm_train:
+    if not experiment.annotations["train"]:
         return None
-    examples, first = experiment.split("train"), experiment.llm_train[0]
+    examples, first = experiment.split("train"), experiment.annotations["train"][0]
     known = (examples["gold_label"].notna() & first["label"].notna()).to_numpy()
     wrong = (first["label"] != examples["gold_label"]).to_numpy()[known]
     if len(wrong) == 0 or wrong.all() or not wrong.any():
@@ -106,7 +106,7 @@ def entropy(annotations: pd.DataFrame, label_set: Sequence[str]) -> npt.NDArray[
 
 def uncertainties(experiment: Experiment) -> dict[str, npt.NDArray[np.float64]]:
     """Every uncertainty that the training split's annotations hold, ``(n,)`` each, the larger the more doubtful; nan where an example has none."""
-    draws, label_set = experiment.llm_train, experiment.label_set
+    draws, label_set = experiment.annotations["train"], experiment.label_set
     makers: dict[str, Callable[[], npt.NDArray[np.float64]]] = {
         "entropy": lambda: suspicion.entropy(draws[0], label_set), "margin": lambda: suspicion.margin(draws[0], label_set),
         "label mass": lambda: suspicion.label_mass(draws[0]), "consistency of repeats": lambda: suspicion.inconsistency(draws[0]),

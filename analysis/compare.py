@@ -13,11 +13,11 @@ import pandas as pd
 
 from analysis.publish import parser, run, write
 from analysis.render import ranged, title
-from analysis.section import Section, Table, files, terminal
+from analysis.section import Section, Table, columns, files, terminal
 from analysis.store import Experiment, read_experiment
 from project.errors import AssayError
 from project.stats.agreement import resampled_agreement
-from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, resampled
+from project.stats.bootstrap import REPLICATES, example_weights, interval, resampled
 
 MEASURES = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged")
 _NOTE = (
@@ -42,16 +42,13 @@ def compared(one: Experiment, other: Experiment) -> Section:
         found = [interval(getattr(scored["other"], name) - getattr(scored["one"], name)) for name in ("accuracy", "macro_f1")]
         found += [interval(after - before) for before, after in zip(*agreed, strict=True)]
         rows.append([arm, str(len(mine)), str(len(theirs)), *(ranged(value, 100, 1, sign=True) for value in found)])
-        frame.append({"arm": arm, "n_seeds_one": len(mine), "n_seeds_other": len(theirs), **_flat(found)})
+        limits = {key: value for name, apart in zip(MEASURES, found, strict=True) for key, value in columns(name, apart).items()}
+        frame.append({"arm": arm, "n_seeds_one": len(mine), "n_seeds_other": len(theirs), **limits})
     head = ["labels", "seeds of one", "of the other", "accuracy", "macro-F1", "alpha_K", "unchanged"]
     table = Table("compare", "The other less the one", head, rows, pd.DataFrame(frame), [_NOTE])
     notes = [f"One: {title(one.config)}, run {one.root.run_id}.", f"The other: {title(other.config)}, run {other.root.run_id}."]
     notes += [f"INCOMPLETE, {each.root.run_id}: {', '.join(each.incomplete)}." for each in (one, other) if each.incomplete]
     return Section("compare", "Which of two experiments is better?", _says(frame), [table], notes=notes)
-
-
-def _flat(found: list[Interval]) -> dict[str, Any]:
-    return {f"{name}{end}": value for name, one in zip(MEASURES, found, strict=True) for end, value in zip(("", "_low", "_high"), one, strict=True)}
 
 
 def _comparable(one: Experiment, other: Experiment) -> None:

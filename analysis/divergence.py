@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.lines import png
 from analysis.publish import main_section
 from analysis.render import ranged
-from analysis.section import Figure, Section, Table
+from analysis.section import Figure, Section, Table, columns
 from analysis.store import Experiment
 from project.arm import NO_LLM
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, over_seeds
@@ -89,8 +89,8 @@ def _terms(target: npt.NDArray[np.float64], source: npt.NDArray[np.float64], lea
 
 
 def _row(name: str, column: str, found: list[Interval], **more: Any) -> dict[str, Any]:
-    values = {f"{part}{end}": value for part, one in zip(PARTS, found, strict=True) for end, value in zip(("", "_low", "_high"), one, strict=True)}
-    return {column: name, **more, **values}
+    values = (columns(part, one) for part, one in zip(PARTS, found, strict=True))
+    return {column: name, **more, **{key: value for one in values for key, value in one.items()}}
 
 
 def _by_arm(terms: dict[str, _Terms]) -> Table:

@@ -19,7 +19,8 @@ from analysis.render import ranged
 from analysis.section import Figure, Section, Table
 from analysis.store import Experiment
 from project.stats.bootstrap import Interval, interval
-from project.stats.noise import Chance, Transition, error_by_class, error_by_value, error_direction, noise_equivalent_rate, noise_transition
+from project.stats.noise import Transition, error_by_class, error_by_value, error_direction, holm, noise_equivalent_rate, noise_transition
+from project.stats.scores import confusion
 from project.tables import codes
 
 LEVEL = 0.05
@@ -46,7 +47,7 @@ def section(experiment: Experiment) -> Section | None:
     """What is wrong with the LLM's labels, and with classifiers that learned them; None where no LLM labelled anything that has a gold label."""
     tables: list[Table] = []
     figures, says = [], []
-    if experiment.llm_train:
+    if experiment.annotations["train"]:
         made = _annotator(experiment)
         if made:
             tables, figures, says = [*made[0]], [made[1]], [made[2]]
@@ -61,22 +62,20 @@ def section(experiment: Experiment) -> Section | None:
 
 def _annotator(experiment: Experiment) -> tuple[list[Table], Figure, str] | None:
     """The transition, the tests and what they say, on the training examples that have a gold label."""
-    examples, first = experiment.split("train"), experiment.llm_train[0]
+    examples, first = experiment.split("train"), experiment.annotations["train"][0]
     known = examples["gold_label"].notna().to_numpy()
     if not known.any() or first["label"].isna().all():
         return None
     gold, given = codes(examples.loc[known, "gold_label"], experiment.label_set), codes(first.loc[known, "label"], experiment.label_set)
-    found = _transition(gold, given, experiment)
-    names = [*experiment.label_set, *([NO_ANSWER] if (given < 0).any() else [])]
-    tests = _tests(gold, given, examples[known], first[known], experiment)
-    return [_transition_table(found, gold, names, experiment), _test_table(tests)], _heat(found, names, experiment), _structured(tests, gold, given)
-
-
-def _transition(gold: npt.NDArray[np.int64], given: npt.NDArray[np.int64], experiment: Experiment) -> Transition:
-    n = len(experiment.label_set)
-    counts = np.zeros((n, n + 1), dtype=np.int64)
-    np.add.at(counts, (gold, given), 1)  # -1, no answer, is the last column
-    return noise_transition(counts if (given < 0).any() else counts[:, :n])
+    n, answered = len(experiment.label_set), given >= 0
+    counts = confusion(gold[answered], given[answered], n)
+    tests = _tests(gold, given, counts, examples[known], first[known], experiment)
+    names = list(experiment.label_set)
+    if not answered.all():
+        names.append(NO_ANSWER)
+        counts = np.concatenate([counts, np.bincount(gold[~answered], minlength=n)[:, None]], axis=1)
+    found = noise_transition(counts)
+    return [_transition_table(found, gold, names, experiment), tests], _heat(found, names, experiment), _structured(tests.frame, gold, given)
 
 
 def _transition_table(found: Transition, gold: npt.NDArray[np.int64], names: list[str], experiment: Experiment) -> Table:
@@ -93,33 +92,19 @@ def _transition_table(found: Transition, gold: npt.NDArray[np.int64], names: lis
 
 
 def _tests(
-    gold: npt.NDArray[np.int64], given: npt.NDArray[np.int64], examples: pd.DataFrame, annotations: pd.DataFrame, experiment: Experiment
-) -> list[tuple[str, str, Chance]]:
-    """What is tested, what its statistic is, and the test."""
-    wrong, n = given != gold, len(experiment.label_set)
-    answered = given >= 0
-    counts = np.zeros((n, n), dtype=np.int64)
-    np.add.at(counts, (gold[answered], given[answered]), 1)
+    gold: npt.NDArray[np.int64], given: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], examples: pd.DataFrame, annotations: pd.DataFrame,
+    experiment: Experiment,
+) -> Table:  # fmt: skip
+    """What the errors may depend on, each with its statistic and p-value; ``counts``: gold in rows, labels in columns, of what has a label."""
+    wrong = given != gold
     length = examples["text"].str.split().str.len().to_numpy(dtype=np.float64)
-    return [
-        ("the gold class", "chi-squared", error_by_class(gold, wrong, n)),
+    tests = [
+        ("the gold class", "chi-squared", error_by_class(gold, wrong, len(counts))),
         ("which wrong label", "chi-squared", error_direction(counts)),
         ("the text's length in words", "AUROC", error_by_value(length, wrong)),
         ("the LLM's entropy", "AUROC", error_by_value(entropy(annotations, experiment.label_set), wrong)),
     ]
-
-
-def _holm(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Holm's (1979) adjusted p-values; nan stays."""
-    adjusted = np.full(len(values), np.nan)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known])]
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate((len(order) - np.arange(len(order))) * values[order]))
-    return adjusted
-
-
-def _test_table(tests: list[tuple[str, str, Chance]]) -> Table:
-    adjusted = _holm(np.array([found.p_value for *_, found in tests]))
+    adjusted = holm(np.array([found.p_value for *_, found in tests]))
     frame = pd.DataFrame([
         {"errors_depend_on": what, "statistic": name, "value": found.statistic, "p": found.p_value, "p_adjusted": p}
         for (what, name, found), p in zip(tests, adjusted, strict=True)
@@ -131,16 +116,12 @@ def _test_table(tests: list[tuple[str, str, Chance]]) -> Table:
     return Table("error_tests", "What the errors depend on", ["errors depend on", "statistic", "value", "p", "p, adjusted"], rows, frame, [_TESTS])
 
 
-def _structured(tests: list[tuple[str, str, Chance]], gold: npt.NDArray[np.int64], given: npt.NDArray[np.int64]) -> str:
-    rate = 100 * float((given != gold).mean())
-    adjusted = _holm(np.array([found.p_value for *_, found in tests]))
-    on = [what for (what, *_), p in zip(tests, adjusted, strict=True) if p < LEVEL]
-    said = f"The LLM's labels of the {len(gold)} training texts are wrong in {rate:.1f} %"
-    return (
-        f"{said}, and the errors are not random: they depend on {', '.join(on)}."
-        if on
-        else f"{said}; nothing tested tells the errors from random ones."
-    )
+def _structured(tests: pd.DataFrame, gold: npt.NDArray[np.int64], given: npt.NDArray[np.int64]) -> str:
+    on = tests.loc[tests["p_adjusted"] < LEVEL, "errors_depend_on"]
+    said = f"The LLM's labels of the {len(gold)} training texts are wrong in {100 * float((given != gold).mean()):.1f} %"
+    if on.empty:
+        return f"{said}; nothing tested tells the errors from random ones."
+    return f"{said}, and the errors are not random: they depend on {', '.join(on)}."
 
 
 def _heat(found: Transition, names: list[str], experiment: Experiment) -> Figure:

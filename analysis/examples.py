@@ -79,11 +79,11 @@ def _churning(experiment: Experiment) -> Table | None:
 
 def _suspicious(experiment: Experiment) -> Table | None:
     """Training examples by the first uncertainty that there is."""
-    doubts = uncertainties(experiment) if experiment.llm_train else {}
+    doubts = uncertainties(experiment) if experiment.annotations["train"] else {}
     if not doubts:
         return None
     what = next((name for name in doubts if name == "entropy"), next(iter(doubts)))
-    train, draws = experiment.split("train"), experiment.llm_train
+    train, draws = experiment.split("train"), experiment.annotations["train"]
     values = np.nan_to_num(doubts[what], nan=-np.inf)
     rows, frame = [], []
     for place in np.argsort(-values, kind="stable")[:MOST]:

@@ -20,6 +20,7 @@ import pandas as pd
 from analysis.lines import MEASURES, draw_line, look, png, tidy
 from analysis.publish import log_report, parser, run
 from analysis.render import markdown, number, pair, plain, title
+from analysis.section import columns
 from analysis.store import Points, absent_note, annotator_rows, arm_row, gather, read_root
 from project.errors import AssayError
 from project.stats.bootstrap import Interval
@@ -171,8 +172,8 @@ def flat_table(points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted], thr
             lost = gap(fit, gold)
             row["minus_gold_size"] = lost.size
             found |= {"minus_gold": lost.at_size, "minus_gold_limit": lost.limit}
-        for name, (estimate, low, high) in found.items():
-            row |= {name: estimate, f"{name}_low": low, f"{name}_high": high}
+        for name, one in found.items():
+            row |= columns(name, one)
         rows.append({**row, "extrapolated": fit.plateau.estimate > fit.largest})
     return pd.DataFrame(rows, columns=None if rows else ["arm", "measure"])
 

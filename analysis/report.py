@@ -31,8 +31,11 @@ def publish(run_id: str, workspace: str, tolerance: float | None = None, least_a
     experiment = read_experiment(run_id)
     scored, config = arms.Arms(experiment), experiment.config
     found = judge.verdict(experiment, judge.tolerances(config, tolerance, least_alpha))
-    first = [budget.section(experiment)] if experiment.root.tags.get(KIND) == "budget" else arms.sections(scored)
-    short = first[0] if experiment.root.tags.get(KIND) == "budget" else arms.brief(scored)
+    if experiment.root.tags.get(KIND) == "budget":
+        short = budget.section(experiment)
+        first = [short]
+    else:
+        short, first = arms.brief(scored), arms.sections(scored)
     more = [made for part in PARTS_OF_IT if (made := part(experiment))]
     judged = judge.section(found)
     parts = [judged, *first, *more]

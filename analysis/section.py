@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.render import markdown, plain
+from project.stats.bootstrap import Interval
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Section:
     notes: Sequence[str] = ()
 
 
+def columns(name: str, found: Interval) -> dict[str, float]:
+    """An interval as three columns of a table: ``name``, ``name_low``, ``name_high``."""
+    return {f"{name}{end}": value for end, value in zip(("", "_low", "_high"), found, strict=True)}
+
+
 def terminal(section: Section) -> str:
     """As plain text."""
     parts = [plain(f"{section.question} {one.heading}".strip(), one.head, one.rows, one.notes) for one in section.tables]
@@ -52,8 +59,6 @@ def terminal(section: Section) -> str:
 
 def wrapped(text: str, width: int = 110) -> str:
     """``text`` in lines of at most ``width`` characters."""
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width))
 
 

@@ -17,11 +17,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.fetch import read_json, table, tables
+from analysis.section import columns
 from project.errors import AssayError
 from project.stats.agreement import alpha_interval, krippendorff_alpha, label_counts, unchanged_interval
 from project.stats.bootstrap import Weighted, resampled
 from project.stats.scores import Scores, confusion, score_answers, scores, spread
-from project.tables import check, class_columns, codes
+from project.tables import SPLITS, check, class_columns, codes
 from project.tracking import ABSENT, DIGEST, KIND, SCHEMA, SCHEMA_VERSION, Record, children, every_child, latest_root, read_run
 
 SPENT = ("llm_calls", "prompt_tokens", "generated_tokens", "annotation_seconds", "train_seconds", "cost")
@@ -71,20 +72,22 @@ class Stored:
         """One split, index 0..n-1."""
         return self.examples[self.examples["split"] == name].reset_index(drop=True)
 
-    def annotations(self, split: str) -> list[pd.DataFrame]:
-        """The annotations tables of a split, one for each draw in their order, rows in that of :meth:`split`."""
-        names = self.split(split)["example_id"]
-        runs = {int(run.params["draw"]): run for run in self._annotation_runs if run.params["split"] == split}
-        found = tables([runs[draw] for draw in sorted(runs)], "annotations.parquet")
-        return [check("annotations", one, self.label_set).set_index("example_id").loc[names].reset_index() for one in found]
+    @functools.cached_property
+    def annotations(self) -> dict[str, list[pd.DataFrame]]:
+        """The annotations tables of every split, one for each draw in their order, rows in that of :meth:`split`; none where nobody annotated it."""
+        found: dict[str, dict[int, Record]] = {name: {} for name in SPLITS}
+        for run in children(self.root, "annotation"):
+            found[run.params["split"]][int(run.params["draw"])] = run
+        read = iter(tables([runs[draw] for runs in found.values() for draw in sorted(runs)], "annotations.parquet"))
+        made: dict[str, list[pd.DataFrame]] = {}
+        for name, runs in found.items():
+            ids = self.split(name)["example_id"]
+            made[name] = [check("annotations", next(read), self.label_set).set_index("example_id").loc[ids].reset_index() for _ in runs]
+        return made
 
     def validated(self) -> list[Record]:
         """Its finished seeds that predict the validation split, as a search does."""
         return [run for run in children(self.root, "seed") if run.params.get("evaluated") == "validation"]
-
-    @functools.cached_property
-    def _annotation_runs(self) -> list[Record]:
-        return children(self.root, "annotation")
 
 
 @dataclass(frozen=True)
@@ -99,15 +102,10 @@ class Experiment(Stored):
         """Scores of every arm in the data and under resampled test examples and seeds; see :func:`project.stats.bootstrap.resampled`."""
         return resampled(self.gold, {arm: found.predicted for arm, found in self.arms.items()}, len(self.label_set))
 
-    @functools.cached_property
-    def llm_train(self) -> list[pd.DataFrame]:
-        """The annotations of the training split, one table for each draw."""
-        return self.annotations("train")
-
-    @functools.cached_property
+    @property
     def llm_test(self) -> pd.DataFrame | None:
         """The annotations of the test split under the first draw, where there are any."""
-        return next(iter(self.annotations("test")), None)
+        return next(iter(self.annotations["test"]), None)
 
 
 @dataclass(frozen=True)
@@ -219,13 +217,12 @@ def arm_row(arm: str, found: Replicates, test: pd.DataFrame, label_set: Sequence
     accuracy, macro_f1 = spread([one.accuracy for one in each]), spread([one.macro_f1 for one in each])
     recall = np.where(np.bincount(gold, minlength=n_classes) > 0, np.mean([one.recall for one in each], axis=0), np.nan)
     first, counts = found.runs[0], label_counts(found.predicted, n_classes)
-    alpha, same = alpha_interval(counts), unchanged_interval(found.predicted)
+    alpha = alpha_interval(counts)._replace(estimate=krippendorff_alpha(counts))
     return {
         "arm": arm, "arm_kind": first.params["arm_kind"], "n_seeds": len(found.runs), "n_train": int(first.params["n_train"]),
         "human_labels": int(first.metrics["human_labels"]), "human_share": first.metrics["human_share"],
         "accuracy": accuracy.mean, "accuracy_sd": accuracy.sd, "macro_f1": macro_f1.mean, "macro_f1_sd": macro_f1.sd,
-        "krippendorff_alpha": krippendorff_alpha(counts), "krippendorff_alpha_low": alpha.low, "krippendorff_alpha_high": alpha.high,
-        "unchanged": same.estimate, "unchanged_low": same.low, "unchanged_high": same.high,
+        **columns("krippendorff_alpha", alpha), **columns("unchanged", unchanged_interval(found.predicted)),
         **{f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}, **spending(found.runs),
         "accuracy_by_seed": [one.accuracy for one in each], "macro_f1_by_seed": [one.macro_f1 for one in each],
         "absent": first.tags.get(ABSENT, ""),
@@ -245,9 +242,9 @@ def priced(config: Mapping[str, Any]) -> bool:
 def annotator_rows(stored: Stored) -> pd.DataFrame:
     """The annotator itself, few-shot, under its first draw: one row for each split it annotated, scores in [0, 1]."""
     rows, label_set = [], stored.label_set
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         examples = stored.split(split)
-        first = next(iter(stored.annotations(split)), None)
+        first = next(iter(stored.annotations[split]), None)
         known = examples["gold_label"].notna().to_numpy()
         if first is None or first["label"].isna().all() or not known.any():  # recorded labels need not cover every split
             continue

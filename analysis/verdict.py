@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.render import number
-from analysis.section import Section, Table
+from analysis.section import Section, Table, columns
 from analysis.store import Experiment, Replicates
 from project.arm import NO_REMEDY
 from project.config import VerdictConfig
@@ -54,16 +54,14 @@ def tolerances(config: Mapping[str, Any], tolerance: float | None = None, least_
 
 def verdict(experiment: Experiment, config: VerdictConfig) -> Verdict:
     """The verdict on an experiment, or on the curves of a budget, by its complete arms."""
-    refused = _too_small(experiment)
-    judged = pd.DataFrame() if refused else _judged(experiment, config)
+    refused = _refused(experiment)
     if refused:
-        word, sentence = "cannot tell", refused
-    else:
-        word, sentence = _decided(judged, config, alpha_interval(label_counts(experiment.arms["gold"].predicted, len(experiment.label_set))))
-    return Verdict(word, sentence, judged, config.tolerance, config.least_alpha)
+        return Verdict("cannot tell", refused, pd.DataFrame(), config.tolerance, config.least_alpha)
+    judged, gold = _judged(experiment, config), alpha_interval(label_counts(experiment.arms["gold"].predicted, len(experiment.label_set)))
+    return Verdict(*_decided(judged, config, gold), judged, config.tolerance, config.least_alpha)
 
 
-def _too_small(experiment: Experiment) -> str:
+def _refused(experiment: Experiment) -> str:
     """Why nothing can be told, "" where something can."""
     arms, gold = experiment.arms, np.bincount(experiment.gold, minlength=len(experiment.label_set))
     missing = [name for name in ("gold", "llm") if name not in arms]
@@ -101,7 +99,7 @@ def _constant(gold: npt.NDArray[np.int64]) -> float:
 
 
 def _judged(experiment: Experiment, config: VerdictConfig) -> pd.DataFrame:
-    """One row for every arm that somebody could train on: loss, alpha, their simultaneous intervals, and whether each is safe."""
+    """One row for every arm that somebody could train on: loss, alpha, their intervals, and whether each is safe."""
     arms = {
         name: found for name, found in experiment.arms.items()
         if found.runs[0].params["arm_kind"] not in NO_REMEDY and _seeds(found) >= LEAST_SEEDS
@@ -127,8 +125,7 @@ def _row(name: str, found: Replicates, loss: Interval, alpha: Interval, config: 
     decided = "no" if "no" in (small, agree) else "yes" if small == agree == "yes" else "undecided"
     return {
         "arm": name, "human_labels": int(first.metrics["human_labels"]), "human_share": first.metrics["human_share"],
-        **{f"loss{part}": value for part, value in zip(("", "_low", "_high"), loss, strict=True)},
-        **{f"krippendorff_alpha{part}": value for part, value in zip(("", "_low", "_high"), alpha, strict=True)},
+        **columns("loss", loss), **columns("krippendorff_alpha", alpha),
         "loss_is_small": small, "seeds_agree": agree, "safe": decided,
     }  # fmt: skip
 

@@ -34,7 +34,8 @@ import pandas as pd
 from analysis import arms, report, verdict
 from analysis.runs import METRIC, PARAM, run_table
 from analysis.store import read_experiment
-from benchmarks.machine import Report, Row, describe, faster, in_turn, load, table, wall
+from benchmarks.command import conclude, names
+from benchmarks.machine import Report, Row, describe, faster, in_turn, wall
 from benchmarks.store import DRAWS, TEST, TRAIN, copies, experiment, new_store
 from project.stats.agreement import Codes, alpha_interval, label_counts, nominal_alpha
 from project.stats.bootstrap import REPLICATES
@@ -213,27 +214,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.only:
         sys.stderr.write(f"{name} ...\n")
         PARTS[name](options.repeats, out)
-    lines += [f"- load average after: {load()}", "", table(out.rows), "", *(f"- {note}" for note in out.notes), ""]
-    text = "\n".join(lines)
-    sys.stdout.write(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    return 1 if any(row.met is False for row in out.rows) else 0
+    return conclude(lines, out, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
+    parser.add_argument("--only", type=names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="file to write the report to as well")
     return parser
-
-
-def _parts(text: str) -> list[str]:
-    unknown = [name for name in text.split(",") if name not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not among {', '.join(PARTS)}")
-    return text.split(",")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import again, engines, host, vllm_engine
+from benchmarks.command import conclude, names
 from benchmarks.engines import Settings
-from benchmarks.machine import Report, Row, describe, load, table
+from benchmarks.machine import Report, Row, describe
 from benchmarks.workload import SHAPES, model_folder
 
 PARTS: dict[str, Callable[[Settings, str, Report], None]] = {
@@ -51,17 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 torch.cuda.empty_cache()  # the next part may be an engine that wants most of the GPU
     if not torch.cuda.is_available():
         report.rows.append(Row("1,000 labels on a GPU: seconds, price, share of its peak", "not measured: no GPU"))
-    lines += [f"- load average after: {load()}", "", table(report.rows), "", *(f"- {note}" for note in report.notes), ""]
-    text = "\n".join(lines)
-    sys.stdout.write(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    return 1 if any(row.met is False for row in report.rows) else 0
+    return conclude(lines, report, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=_names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
+    parser.add_argument("--only", type=names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
     parser.add_argument(
         "--model", type=lambda text: text.split(","), default=["bundled"], metavar="MODEL,...",
         help=f"models: bundled (135M), {', '.join(SHAPES)} (random weights of that shape), a local folder or a hub id",
@@ -72,17 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--price-hour", type=float, default=0.0, help="price of this machine for an hour, for the price of 1,000 labels on a GPU")
     parser.add_argument("--out", type=Path, help="file to write the report to as well")
     return parser
-
-
-def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        names = text.split(",")
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not among {', '.join(known)}")
-        return names
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.render import plain
+from benchmarks.command import names
 from benchmarks.machine import describe
 from entrypoints.command import Progress
 from project.stats import bootstrap, detection
@@ -374,17 +375,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=1000, help="data sets that are drawn for every scenario [default: 1000]")
-    parser.add_argument("--only", type=_kinds, default=list(KINDS), metavar="KIND,...", help=f"kinds of intervals: {', '.join(KINDS)}")
+    parser.add_argument("--only", type=names(tuple(KINDS)), default=list(KINDS), metavar="KIND,...", help=f"kinds of intervals: {', '.join(KINDS)}")
     parser.add_argument("--processes", type=int, default=2, help="at a time [default: 2]")
     return parser
-
-
-def _kinds(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in KINDS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not among {', '.join(KINDS)}")
-    return names
 
 
 if __name__ == "__main__":

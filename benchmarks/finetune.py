@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.machine import Report, Row, describe, faster, gemm_peak, in_turn, load, share_of_peak, table, wall
+from benchmarks.command import conclude, names
+from benchmarks.machine import Report, Row, describe, faster, gemm_peak, in_turn, share_of_peak, wall
 from benchmarks.training import LONGEST, MEDIAN, SIGMA, Work, logged_seeds, our_epoch, our_seeds, their_epoch, their_seeds, workload
 from project.encoder import precision
 from project.host import cpu_cores
@@ -132,28 +133,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "sides, one epoch, the paper's recipe. An epoch: training alone. Seeds: loading, training, evaluation, predictions; for ours the start of "
         "its processes too, while the Trainer's libraries are loaded already."
     )
-    lines += [f"- load average after: {load()}", "", table(report.rows), "", *(f"- {note}" for note in report.notes), ""]
-    text = "\n".join(lines)
-    sys.stdout.write(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    return 1 if any(row.met is False for row in report.rows) else 0
+    return conclude(lines, report, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
+    parser.add_argument("--only", type=names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
     parser.add_argument("--texts", type=int, default=512, help="texts of an epoch")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, help="file to write the report to as well")
     return parser
-
-
-def _parts(text: str) -> list[str]:
-    unknown = [name for name in text.split(",") if name not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not among {', '.join(PARTS)}")
-    return text.split(",")
 
 
 if __name__ == "__main__":

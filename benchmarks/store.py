@@ -21,26 +21,27 @@ from mlflow import MlflowClient
 from benchmarks.million import HashAnnotator, short_texts
 from entrypoints.conditions import Condition, Drawn, replicated
 from entrypoints.draws import Asked, annotate_split
-from entrypoints.setup import log_setup, shared_params
+from entrypoints.seeds import log_seed
+from entrypoints.setup import log_setup
 from project.annotators import Answers
 from project.config import ExperimentConfig, experiment_config
 from project.encoder import Encoder
 from project.evaluate import evaluate
-from project.finetune import predictions_table
+from project.finetune import Epoch, predictions_table
 from project.label import arms
 from project.models import ModelSource
 from project.prompt import Prompt, build_prompts
+from project.seeds import PREDICTIONS, RESULT, SeedResult
 from project.spend import Meter
 from project.stats.information import log_normalise
 from project.tables import codes, write_atomically, write_table
 from project.task import Task, load_task
-from project.tracking import EXPERIMENT, Child, Tracker, root_run
+from project.tracking import EXPERIMENT, Tracker, root_run
 
 TRAIN, TEST, SEEDS, DRAWS = 1000, 2000, 5, 5
 SHARES = "5,10,25"  # with the arms below ten arms in all
 ARMS = "gold,llm,majority,ensemble,entropy,random"
 MINUTE = 60_000  # ms
-_NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds", "log_model")
 _LIKELY = 3.0  # how much a class that the text names gains in the annotator's logits
 _OF_A_RUN = {"tags": "run_uuid", "params": "run_uuid", "metrics": "run_uuid", "latest_metrics": "run_uuid"}
 
@@ -98,7 +99,7 @@ def experiment(folder: Path, *, arm_kinds: str = ARMS, shares: str = SHARES, see
         annotate_split(tracker, asked, task, "test", 1, config)
         for one in replicated(compared, task, Drawn(train), config):
             for seed in one.seeds:
-                _log_seed(tracker, task, one, seed, config, folder)
+                _log_seed(tracker, encoder, task, one, seed, config, folder)
         return tracker.run_id
 
 
@@ -112,35 +113,15 @@ def _texts(n: int) -> pd.DataFrame:
     return pd.DataFrame({"listing_id": [f"listing-{number}" for number in range(n)], "text": texts, "label": [labels[at] for at in gold]})
 
 
-def _log_seed(tracker: Tracker, task: Task, one: Condition, seed: int, config: ExperimentConfig, folder: Path) -> str:
-    """Log predictions that are as often right as the labels of ``one`` as a seed's run, with all that such a run holds."""
-    test, digest = task.split("test"), hashlib.sha256(f"{one.name} {seed}".encode()).hexdigest()[:16]
+def _log_seed(tracker: Tracker, encoder: Encoder, task: Task, one: Condition, seed: int, config: ExperimentConfig, folder: Path) -> None:
+    """Log predictions that are as often right as the labels of ``one``, as an experiment logs a trained seed."""
+    digest = hashlib.sha256(f"{one.name} {seed}".encode()).hexdigest()[:16]
     predictions = _predictions(task, one, np.random.default_rng([int(digest[:8], 16), seed]))
-    scores, spent = evaluate(predictions, test, task.label_set), one.spent
-    write_table(folder / "labels.parquet", one.labels)
-    write_table(folder / "predictions.parquet", predictions)
-    write_atomically(folder / "history.json", b"{}")
-    recipe = {name: value for name, value in dataclasses.asdict(one.config).items() if name not in _NOT_LOGGED}
-    params = {
-        **shared_params(task, config), "arm": one.arm.name, "arm_kind": one.arm.kind, "replace_share": one.arm.replace_share,
-        "ensemble_size": one.arm.ensemble_size, "flip_rate": one.arm.flip_rate, "seed": seed, "draw": one.draw,
-        "replicate": one.first_replicate + seed, "n_examples": len(one.examples), "n_train": len(one.labels), "evaluated": one.evaluated,
-        "precision": "fp32", "batching": "packed", **recipe,
-    }  # fmt: skip
-    metrics = {
-        **{f"test.{name}": value for name, value in scores.items()}, **spent._asdict(), "human_share": spent.human_labels / len(one.examples),
-        "cost": 0.0, "best_epoch": 3.0, "train_seconds": 60.0 + seed, "best_validation_macro_f1": scores["macro_f1"],
-    }  # fmt: skip
-    epoch = {"training_loss": 0.5, "validation_accuracy": 0.8, "validation_macro_f1": 0.8, "learning_rate": 1e-5, "texts_per_second": 100.0}
-    files = {name: folder / name for name in ("labels.parquet", "predictions.parquet", "history.json")}
-    return tracker.log_child(
-        Child(
-            f"{one.title} seed {seed:02d}", "seed", digest, params, metrics, files,
-            f"synthetic fine-tuned on {len(one.labels)} labels of {one.title}, seed {seed}: test accuracy {scores['accuracy']:.3f}.",
-            tags={"reused": "false"}, history=[(number, epoch) for number in (1, 2, 3)],
-            inputs=[(f"{task.name}/train", digest, "training"), (f"{task.name}/test", task.content_hash, "test")],
-        )
-    )  # fmt: skip
+    write_table(folder / PREDICTIONS, predictions)
+    write_atomically(folder / RESULT, b"{}")
+    history = [Epoch(number, 0.5, 0.8, 0.8, 1e-5, texts_per_second=100.0) for number in (1, 2, 3)]
+    result = SeedResult(folder, predictions, history, 60.0 + seed, "packed", reused=False)
+    log_seed(tracker, encoder, task, one, seed, digest, result, evaluate(predictions, task.split("test"), task.label_set), result.seconds, config)
 
 
 def _predictions(task: Task, one: Condition, random: np.random.Generator) -> pd.DataFrame:

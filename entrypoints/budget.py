@@ -18,11 +18,11 @@ from entrypoints.study import opened, published, study_run
 from project.arm import Arm
 from project.audit import LEAST
 from project.choice import budget_rows
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig, VerdictConfig
 from project.designs import BudgetConfig
 from project.parameters import parse
 
-STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, VerdictConfig, HostConfig)
 
 
 def budget(params: Mapping[str, str]) -> None:

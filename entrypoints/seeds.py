@@ -87,7 +87,7 @@ class Trainer:
                         one = condition_of[id(job)]
                         scores = evaluate(result.predictions, self._task.split(one.evaluated), self._task.label_set)
                         seconds = result.seconds / max(1, min(workers, len(jobs) if result.reused else n_new))
-                        run_id = _log_seed(self._tracker, self._encoder, self._task, one, job, result, scores, seconds, self._config)
+                        run_id = log_seed(self._tracker, self._encoder, self._task, one, job.seed, job.digest, result, scores, seconds, self._config)
                         made_of = (one.arm.name, one.setting, len(one.examples))
                         done.setdefault(made_of, []).append(Trained(run_id, one, job, result, scores, seconds))
                 except Incomplete as error:  # seeds that failed take nothing from the others
@@ -185,11 +185,11 @@ def _labelled(places: Codes, examples: pd.DataFrame, labels: pd.DataFrame) -> tu
     return joined[known].reset_index(drop=True), places[known]
 
 
-def _log_seed(
-    tracker: Tracker, encoder: Encoder, task: Task, one: Condition, job: Job, result: SeedResult, scores: Mapping[str, float],
+def log_seed(
+    tracker: Tracker, encoder: Encoder, task: Task, one: Condition, seed: int, digest: str, result: SeedResult, scores: Mapping[str, float],
     seconds: float, config: ExperimentConfig,
 ) -> str:  # fmt: skip
-    """Log one seed's run; returns its id. ``seconds``: of the whole machine."""
+    """Log one seed's run; returns its id. ``digest``: of all that can change its predictions; ``seconds``: of the whole machine."""
     spent = one.spent
     metrics = {
         **{f"{one.evaluated}.{name}": value for name, value in scores.items()}, **spent._asdict(),
@@ -207,9 +207,9 @@ def _log_seed(
         }
         return tracker.log_child(
             Child(
-                f"{one.title} seed {job.seed:02d}", "seed", job.digest,
-                _params(encoder, task, one, job.seed, result.batching, config), metrics, files,
-                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {job.seed}: "
+                f"{one.title} seed {seed:02d}", "seed", digest,
+                _params(encoder, task, one, seed, result.batching, config), metrics, files,
+                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {seed}: "
                 f"{one.evaluated} accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}.",
                 tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
                 history=[_epoch_metrics(epoch) for epoch in result.history],

@@ -15,6 +15,7 @@ if _worker:  # a core for each: models take a thread for every core they may use
     os.sched_setaffinity(0, {_cores[int(_worker.removeprefix("gw")) % len(_cores)]})
 
 import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
 
 from project.annotators import Answers, Size  # noqa: E402
@@ -23,6 +24,7 @@ from project.config import TaskConfig  # noqa: E402
 from project.stats.information import log_normalise  # noqa: E402
 from project.tables import content_hash  # noqa: E402
 from project.task import load_task  # noqa: E402
+from tests.pets import CARD  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +61,19 @@ def small_task():
 def words():
     """The words of the embedded task, for tokenizers built in memory."""
     return (CARDS / "catalogue.csv").read_text(encoding="utf-8").lower().split()[:3000]
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """A card with a file of 60 rows beside it; call it with changes to the rows."""
+
+    def write(change=lambda table: table, card=CARD):
+        table = pd.DataFrame({"text": [f"letter number {i}" for i in range(60)], "label": ["cat", "dog", "dog"] * 20})
+        change(table).to_csv(tmp_path / "pets.csv", index=False)
+        (tmp_path / "pets.yaml").write_text(card)
+        return TaskConfig(task=str(tmp_path / "pets.yaml"))
+
+    return write
 
 
 SHAPES: dict[str, dict[str, object]] = {

@@ -170,7 +170,7 @@ def test_fewer_than_three_sizes_are_not_fitted():
 def test_a_curve_without_all_its_seeds_says_so(params, monkeypatch):
     import entrypoints.seeds
 
-    whole = entrypoints.seeds._log_seed
+    whole = entrypoints.seeds.log_seed
     done: list[int] = []
 
     def log_three(*arguments):
@@ -179,7 +179,7 @@ def test_a_curve_without_all_its_seeds_says_so(params, monkeypatch):
         done.append(1)
         whole(*arguments)
 
-    monkeypatch.setattr(entrypoints.seeds, "_log_seed", log_three)
+    monkeypatch.setattr(entrypoints.seeds, "log_seed", log_three)
     with pytest.raises(KeyboardInterrupt):
         curve.curve(params("curve", arms="gold", sizes="8,40"))
     (run,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'curve'")

@@ -18,9 +18,9 @@ from analysis.arms import Arms
 from analysis.report import publish
 from analysis.store import read_experiment
 from entrypoints import annotate, finetune, main
-from project import tracking
 from project.errors import AssayError
 from project.tracking import children, latest_root, read_json, read_run, read_table, root_run
+from project.tracking.log import _signals
 
 ROOT = Path(__file__).parents[1]
 
@@ -157,7 +157,7 @@ def test_gold_alone_needs_no_annotator(params):
 def test_an_interrupted_experiment_is_marked_keeps_its_children_and_the_report_names_what_is_missing(params, monkeypatch):
     import entrypoints.seeds
 
-    whole = entrypoints.seeds._log_seed
+    whole = entrypoints.seeds.log_seed
     done: list[int] = []
 
     def log_three(*arguments):
@@ -166,7 +166,7 @@ def test_an_interrupted_experiment_is_marked_keeps_its_children_and_the_report_n
         done.append(1)
         whole(*arguments)
 
-    monkeypatch.setattr(entrypoints.seeds, "_log_seed", log_three)
+    monkeypatch.setattr(entrypoints.seeds, "log_seed", log_three)
     with pytest.raises(KeyboardInterrupt):
         main.experiment(params(arms="gold,llm,ensemble"))
     (run,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'experiment'")
@@ -335,10 +335,10 @@ def test_mlflow_run_logs_into_the_run_it_made(params, store):
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_signal_waits_for_the_end_of_a_write_and_a_second_one_does_not(store, number, raised):
     reached = []
-    with pytest.raises(raised), root_run("experiment", "x", {}), tracking._signals.whole():
+    with pytest.raises(raised), root_run("experiment", "x", {}), _signals.whole():
         os.kill(os.getpid(), number)
         reached.append("written")
-    with pytest.raises(raised), root_run("experiment", "x", {}), tracking._signals.whole():
+    with pytest.raises(raised), root_run("experiment", "x", {}), _signals.whole():
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
         reached.append("not reached")

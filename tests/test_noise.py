@@ -9,7 +9,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 
 from project.stats.detection import auroc, auroc_interval, midranks
-from project.stats.noise import error_by_class, error_by_value, error_direction, noise_equivalent_rate, noise_transition
+from project.stats.noise import error_by_class, error_by_value, error_direction, holm, noise_equivalent_rate, noise_transition
 
 
 def test_the_transition_has_gold_in_rows_and_exact_limits():
@@ -100,6 +100,13 @@ def test_where_nothing_or_everything_is_wrong_there_is_nothing_to_test():
 def test_wrong_labels_that_go_to_one_class_are_told_from_those_that_go_anywhere():
     assert error_direction(np.array([[50, 10, 11], [9, 50, 10], [12, 8, 50]])).p_value > 0.3
     assert error_direction(np.array([[50, 20, 1], [2, 50, 18], [3, 17, 50]])).p_value == pytest.approx(1e-4)
+
+
+def test_holms_adjustment_of_a_worked_example():
+    # 0.01 x 4, 0.02 x 3 = 0.06, 0.03 x 2 = 0.06, 0.9 x 1: never below the one before; nan does not count
+    assert holm(np.array([0.03, 0.01, np.nan, 0.9, 0.02])) == pytest.approx([0.06, 0.04, np.nan, 0.9, 0.06], nan_ok=True)
+    assert holm(np.array([0.6, 0.7])) == pytest.approx([1.0, 1.0])
+    assert holm(np.array([np.nan])) == pytest.approx([np.nan], nan_ok=True)
 
 
 def test_the_noise_equivalent_rate_is_read_off_the_line_between_two_rates():

@@ -6,11 +6,10 @@ import krippendorff
 import numpy as np
 import numpy.typing as npt
 
-from project.stats.bootstrap import Interval
+from project.stats.bootstrap import NO_INTERVAL, Z95, Interval
 
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-_Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
 
 
 def label_counts(codes: Codes, n_classes: int) -> npt.NDArray[np.int64]:
@@ -70,7 +69,7 @@ def alpha_interval(counts: npt.NDArray[np.int64], *, replicates: int = 2000, see
     """
     terms = _alpha_terms(counts)
     if len(terms) == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
+        return NO_INTERVAL
     # examples with the same counts are interchangeable: how often each kind of them is drawn is multinomial
     kinds, often = np.unique(terms, axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(terms), often / len(terms), size=replicates)
@@ -112,9 +111,9 @@ def unchanged_interval(codes: Codes) -> Interval:
     """:func:`unchanged` with Wilson's 95 % interval for a share of examples (Wilson 1927); the raters are taken as they are."""
     share, n = unchanged(codes), np.asarray(codes).shape[1]
     if np.isnan(share):
-        return Interval(share, share, share)
-    middle, half = share + _Z**2 / (2 * n), _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    scale = 1 + _Z**2 / n
+        return NO_INTERVAL
+    middle, half = share + Z95**2 / (2 * n), Z95 * np.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    scale = 1 + Z95**2 / n
     return Interval(share, float((middle - half) / scale), float((middle + half) / scale))
 
 

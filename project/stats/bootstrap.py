@@ -16,6 +16,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 REPLICATES = 2000
+Z95 = 1.959963984540054
+"""The normal distribution's two-sided 95 % quantile."""
 
 
 class Interval(NamedTuple):
@@ -34,6 +36,10 @@ class Weighted(NamedTuple):
     precision: Floats
     recall: Floats
     f1: Floats
+
+
+NO_INTERVAL = Interval(float("nan"), float("nan"), float("nan"))
+"""Of what is not defined."""
 
 
 def interval(values: Floats, level: float = 0.95) -> Interval:
@@ -57,7 +63,7 @@ def simultaneous(values: Floats, level: float = 0.95) -> list[Interval]:
     """
     estimate, replicates = values[:, 0], values[:, 1:]
     low, high = np.nanquantile(replicates, [0.025, 0.975], axis=1)
-    error = (high - low) / (2 * 1.959963984540054)
+    error = (high - low) / (2 * Z95)
     off = np.abs(replicates - estimate[:, None])[error > 0] / error[error > 0, None]
     off = off[:, ~np.isnan(off).all(axis=0)]
     reach = float(np.quantile(np.nanmax(off, axis=0), level)) if off.size else 0.0
@@ -136,5 +142,5 @@ def gap_closed(arm: Floats, llm: Floats, gold: Floats) -> Interval:
     """
     gap = gold - llm
     if interval(gap).low <= 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
+        return NO_INTERVAL
     return interval(np.divide(arm - llm, gap, out=np.full_like(gap, np.nan), where=gap > 0))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from project.stats.bootstrap import Interval
+from project.stats.bootstrap import Z95, Interval
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-_Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
 
 
 def midranks(values: Floats) -> Floats:
@@ -45,5 +44,5 @@ def auroc_interval(values: Floats, wrong: Mask) -> Interval:
     above = (ranks[wrong] - midranks(values[wrong])) / n_right  # the share of right ones below each wrong one
     below = 1 - (ranks[~wrong] - midranks(values[~wrong])) / n_wrong
     error = np.sqrt(above.var(ddof=1) / n_wrong + below.var(ddof=1) / n_right)
-    middle, reach = np.log(area / (1 - area)), _Z * error / (area * (1 - area))
+    middle, reach = np.log(area / (1 - area)), Z95 * error / (area * (1 - area))
     return Interval(area, *(float(1 / (1 + np.exp(-limit))) for limit in (middle - reach, middle + reach)))

@@ -132,6 +132,18 @@ def error_direction(counts: Counts, *, samples: int = 9999, seed: int = 0) -> Ch
     return _chance(statistic, by_chance)
 
 
+def holm(p_values: Floats) -> Floats:
+    """p-values ``(n,)`` adjusted for their number: those below a level err in none with that probability; nan stays and does not count.
+
+    Holm (1979), Scandinavian Journal of Statistics 6:65.
+    """
+    adjusted = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order = known[np.argsort(p_values[known])]
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate((len(order) - np.arange(len(order))) * p_values[order]))
+    return adjusted
+
+
 def noise_equivalent_rate(rates: Floats, scores: Floats, target: Floats) -> Interval:
     """The rate of uniform label flips whose score is ``target``'s, by linear interpolation; in the unit of ``rates``, with its 95 % interval.
 

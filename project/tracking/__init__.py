@@ -1,0 +1,74 @@
+"""The tracking store: opens runs, logs results, reads them back. The only folder of ``project/`` that imports mlflow.
+
+A root run is one experiment; annotation runs and seed runs are its children. Nothing here computes a result.
+"""
+
+import logging
+import os
+
+# Both are read when mlflow is imported. Its progress bars and migration notes say nothing to a user of Assay.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+for _name in ("alembic", "mlflow.store.db.utils"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+from project.tracking.log import Child, Tracker, root_run  # noqa: E402
+from project.tracking.read import (  # noqa: E402
+    children,
+    every_child,
+    latest_root,
+    local_artifact,
+    newest_first,
+    of_study,
+    read_artifact,
+    read_json,
+    read_run,
+    read_table,
+    read_uri,
+)
+from project.tracking.store import (  # noqa: E402
+    ABSENT,
+    CHOSEN,
+    DIGEST,
+    EXPERIMENT,
+    KIND,
+    QUESTION,
+    ROOT,
+    SCHEMA,
+    SCHEMA_VERSION,
+    STUDY,
+    TRIAL_STATE,
+    Record,
+    experiments,
+    store_digest,
+)
+
+__all__ = [
+    "ABSENT",
+    "CHOSEN",
+    "DIGEST",
+    "EXPERIMENT",
+    "KIND",
+    "QUESTION",
+    "ROOT",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "STUDY",
+    "TRIAL_STATE",
+    "Child",
+    "Record",
+    "Tracker",
+    "children",
+    "every_child",
+    "experiments",
+    "latest_root",
+    "local_artifact",
+    "newest_first",
+    "of_study",
+    "read_artifact",
+    "read_json",
+    "read_run",
+    "read_table",
+    "read_uri",
+    "root_run",
+    "store_digest",
+]

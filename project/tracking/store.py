@@ -1,0 +1,99 @@
+"""The store itself: where it is, how it fails, what its runs and tags are called."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from project.errors import Incomplete
+
+SCHEMA_VERSION = "2"
+EXPERIMENT = "assay"
+KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
+QUESTION, ABSENT = "assay.question", "assay.absent_classes"
+STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as it stands in the store; values of ``params`` are the stored strings, ``started`` is in ms since 1970."""
+
+    run_id: str
+    name: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    experiment_id: str
+    started: int
+    artifact_uri: str
+
+
+def record(run: Run) -> Record:
+    """MLflow's run as a record."""
+    info = run.info
+    return Record(
+        info.run_id, info.run_name or "", info.status, run.data.params, run.data.metrics, run.data.tags, info.experiment_id, info.start_time or 0,
+        info.artifact_uri or "",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
+    """Raise Incomplete, with the store's address and reason, for a store that fails in the context."""
+    try:
+        yield
+    except mlflow.MlflowException as error:
+        uri, reason = address(), masked(" ".join(str(error).split())[:300])
+        raise Incomplete(
+            f"the tracking store {uri} failed: {reason} Everything finished is kept in the workspace; run again when it is back."
+        ) from error
+
+
+def masked(text: str) -> str:
+    """``text`` without the user and password of any address in it."""
+    return re.sub("//[^/@ ]*@", "//", text)
+
+
+def address() -> str:
+    """The tracking URI without user and password."""
+    return masked(mlflow.get_tracking_uri())
+
+
+def experiments() -> dict[str, int]:
+    """The store's experiments that are not deleted, by id, and when each was made (ms since 1970)."""
+    with store_errors():
+        return {str(one.experiment_id): one.creation_time or 0 for one in _experiments()}
+
+
+def store_digest(made: Mapping[str, int]) -> str:
+    """What tells this tracking store from others, a new one at the same place too, and says nothing of it; ``made``: its :func:`experiments`."""
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("sqlite:///"):
+        uri = str(Path(uri.removeprefix("sqlite:///")).resolve())
+    return hashlib.sha256(f"{masked(uri)} {min(made.values(), default=0)}".encode()).hexdigest()[:16]
+
+
+def experiment_ids() -> list[str]:
+    """The experiments of the store that are not deleted."""
+    return [str(experiment.experiment_id) for experiment in _experiments()]
+
+
+def _experiments() -> Iterator[Any]:
+    client, token = MlflowClient(), None
+    while True:
+        page = client.search_experiments(max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
