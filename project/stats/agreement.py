@@ -10,16 +10,18 @@ from project.stats.bootstrap import NO_INTERVAL, Z95, Interval
 
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+_BLOCK = 8192  # examples at a time, so that what is counted stays in the processor's cache
 
 
 def label_counts(codes: Codes, n_classes: int) -> npt.NDArray[np.int64]:
     """How often each example got each class: ``(n_examples, n_classes)`` from codes ``(n_raters, n_examples)``, -1 missing."""
-    codes = np.asarray(codes)
-    n_examples = codes.shape[1]
-    flat = codes + n_classes * np.arange(n_examples)
-    known = codes >= 0
-    counted = flat.ravel() if known.all() else flat[known]
-    return np.bincount(counted, minlength=n_examples * n_classes).reshape(n_examples, n_classes)
+    codes, width = np.asarray(codes), n_classes + 1
+    counts = np.empty((codes.shape[1], width), dtype=np.int64)
+    for start in range(0, len(counts), _BLOCK):
+        part = counts[start : start + _BLOCK]
+        flat = codes[:, start : start + _BLOCK] + (width * np.arange(len(part)) + 1)  # the first column counts what is missing
+        part.ravel()[:] = np.bincount(flat.ravel(), minlength=part.size)
+    return counts[:, 1:]
 
 
 def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
@@ -40,11 +42,11 @@ def nominal_alpha(counts: npt.NDArray[np.int64]) -> float:
     1 - (t - 1) D / (t^2 - sum n_c^2), with D the sum over examples of (m^2 - sum n_uc^2) / (m - 1), m the answers to an example, n_c those of a class
     and t all of them, examples with one answer left out (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C).
     """
-    m = counts.sum(axis=1)
+    m = np.einsum("uc->u", counts)  # twice as fast as sum over few columns
     several = m > 1
     squares = np.einsum("uc,uc->u", counts, counts)
     observed = float(((m**2 - squares)[several] / (m[several] - 1)).sum())
-    n = counts.sum(axis=0) - counts[~several].sum(axis=0)
+    n = np.einsum("uc->c", counts) - counts[~several].sum(axis=0)
     total = int(n.sum())
     expected = total**2 - int((n**2).sum())
     return 1 - (total - 1) * observed / expected if expected else float("nan")
