@@ -32,12 +32,12 @@ _NOTE = (
     "are the same at every size, and so is the validation split that picks the epoch. The recipe is too, epochs included: small sizes take few steps."
 )
 _FIT_NOTE = (
-    "Where the curve flattens: the fit is limit - gain x n^-rate, by least squares over the scores of all seeds, limit at most 100. In brackets 95 % "
-    "intervals by a bootstrap over the seeds of each size, with the texts and the test split as they are. flat from n: from there on doubling the "
-    "texts gains less than {points}; > and < mark what lies beyond the sizes measured. Beyond the largest it is an extrapolation (from half of it on "
-    "the doubling ends there), and every limit is one. last doubling: the fitted gain from half of the largest size to it. off by: root mean square "
-    "between fit and means; not small: the points follow no such curve; with 3 sizes it says nothing. minus gold: between the fits, at the largest "
-    "size of both and at the limits, paired by seed."
+    "Where the curve flattens: the fit is limit - gain x n^-rate, by least squares over the scores of all seeds, limit at most 100. In brackets 95 "
+    "% intervals by a bootstrap over the seeds of each size, with the texts and the test split as they are. flat from n: from there on doubling "
+    "the texts gains less than {points}; > and < mark what lies beyond the sizes measured. Beyond the largest it is an extrapolation (from half of "
+    "it on the doubling ends there), and every limit is one. last doubling: the fitted gain from half of the largest size to it. off by: root mean "
+    "square between fit and means; above twice the threshold the points follow no such curve and no plateau is told; with 3 sizes it says nothing. "
+    "minus gold: between the fits, at the largest size of both and at the limits, paired by seed."
 )
 _GOLD = "gold"
 
@@ -117,12 +117,19 @@ def _score(found: Interval, sign: str = "") -> str:
     return form(found.estimate) + _bracket(found, form)
 
 
-def _flat_from(fit: Fitted) -> str:
+def _follows(fit: Fitted, threshold: float) -> bool:
+    """Whether the points follow the law closely enough for a plateau of ``threshold`` points (x 100) to be told from it."""
+    return 100 * float(fit.law.residual) <= 2 * threshold
+
+
+def _flat_from(fit: Fitted, threshold: float) -> str:
+    if not _follows(fit, threshold):
+        return "no power law"
     beyond = " (extrapolated)" if fit.plateau.estimate > fit.largest else ""
     return _size(fit.plateau.estimate, fit) + beyond + _bracket(fit.plateau, lambda size: _size(size, fit))
 
 
-def flat_cells(points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted]) -> tuple[list[str], list[list[str]]]:
+def flat_cells(points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted], threshold: float) -> tuple[list[str], list[list[str]]]:
     """Where the curve flattens: one row for each arm and measure, x 100; ``-`` where there are fewer than 3 sizes."""
     rows = []
     for arm in _arms(points):
@@ -130,7 +137,7 @@ def flat_cells(points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted]) -> 
             fit, gold = fits.get((arm, measure)), fits.get((_GOLD, measure))
             row = ["-"] * 6
             if fit:
-                row[:4] = [_score(fit.limit), number(100 * float(fit.law.residual)), _flat_from(fit), _score(fit.last_doubling)]
+                row[:4] = [_score(fit.limit), number(100 * float(fit.law.residual)), _flat_from(fit, threshold), _score(fit.last_doubling)]
             if fit and gold and arm != _GOLD:
                 lost = gap(fit, gold)
                 row[4:] = [_score(lost.at_size, "+"), _score(lost.limit, "+")]
@@ -150,6 +157,8 @@ def flat_sentences(points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted],
 def _sentence(arm: str, fit: Fitted | None, threshold: float) -> str:
     if not fit:
         return f"{arm}: fewer than 3 sizes, no fit."
+    if not _follows(fit, threshold):
+        return f"{arm}: the points follow no power law (off by {100 * float(fit.law.residual):.1f}), and no plateau is told from it."
     size, bracket = fit.plateau.estimate, _bracket(fit.plateau, lambda size: _size(size, fit))
     if size > fit.largest:
         where = f"only beyond the {fit.largest:.0f} texts measured{bracket}, by extrapolation"
@@ -218,7 +227,7 @@ def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
     curve = load_curve(run_id)
     fits = flattening(curve.points, threshold)
     tables = [(words, *cells(curve, measure)) for measure, words in MEASURES]
-    tables.append(("where the curve flattens", *flat_cells(curve.points, fits)))
+    tables.append(("where the curve flattens", *flat_cells(curve.points, fits, threshold)))
     said = [flat_sentences(curve.points, fits, threshold), *notes(curve), _FIT_NOTE.format(points=_in_points(threshold))]
     points = curve.points.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
     files = {

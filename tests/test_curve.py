@@ -134,7 +134,7 @@ def curve_points(sizes=(50, 100, 200, 400, 800), **laws):
 def test_where_each_arm_flattens_and_what_it_lacks_to_gold():
     points = curve_points(gold=(0.9, 5.0), llm=(0.85, 20.0), flat=(0.6, 0.0))
     fits = flattening(points, 1.0)
-    head, rows = flat_cells(points, fits)
+    head, rows = flat_cells(points, fits, 1.0)
     shown = {(row[0], row[1]): dict(zip(head, row, strict=True)) for row in rows}
     sentences = flat_sentences(points, fits, 1.0)
 
@@ -155,12 +155,23 @@ def test_where_each_arm_flattens_and_what_it_lacks_to_gold():
     assert table.loc[("llm", "accuracy"), "minus_gold_limit"] == pytest.approx(-0.05, abs=1e-5)
 
 
+def test_points_that_follow_no_power_law_have_no_plateau_told():
+    points = curve_points(gold=(0.9, 5.0))
+    jump = [0.3, 0.3, 0.9, 0.9, 0.9]  # flat, then up: few steps of training first
+    points["macro_f1_by_seed"] = [[one - 0.01, one, one + 0.01] for one in jump]
+    fits = flattening(points, 1.0)
+
+    assert flat_cells(points, fits, 1.0)[1][1][4] == "no power law"
+    assert flat_cells(points, fits, 1.0)[1][0][4] != "no power law"
+    assert "gold: the points follow no power law (off by " in flat_sentences(points, fits, 1.0)
+
+
 def test_fewer_than_three_sizes_are_not_fitted():
     points = curve_points(sizes=(50, 100), gold=(0.9, 5.0))
     fits = flattening(points, 1.0)
 
     assert fits == {}
-    assert flat_cells(points, fits)[1] == [["gold", "accuracy", *["-"] * 6], ["gold", "macro-F1", *["-"] * 6]]
+    assert flat_cells(points, fits, 1.0)[1] == [["gold", "accuracy", *["-"] * 6], ["gold", "macro-F1", *["-"] * 6]]
     assert "gold: fewer than 3 sizes, no fit." in flat_sentences(points, fits, 1.0)
     assert list(flat_table(points, fits, 1.0).columns) == ["arm", "measure"]
     with pytest.raises(AssayError, match="threshold must be above 0 and finite, in points"):
