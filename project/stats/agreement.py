@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import krippendorff
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +11,16 @@ import numpy.typing as npt
 from project.stats.bootstrap import NO_INTERVAL, Z95, Interval
 
 Codes = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.signedinteger[Any]]
 Floats = npt.NDArray[np.float64]
 _BLOCK = 8192  # examples at a time, so that what is counted stays in the processor's cache
 
 
-def label_counts(codes: Codes, n_classes: int) -> npt.NDArray[np.int64]:
+def label_counts(codes: Codes, n_classes: int) -> Counts:
     """How often each example got each class: ``(n_examples, n_classes)`` from codes ``(n_raters, n_examples)``, -1 missing."""
     codes, width = np.asarray(codes), n_classes + 1
-    counts = np.empty((codes.shape[1], width), dtype=np.int64)
+    # half the memory to go through, and the square of a count still fits
+    counts = np.empty((codes.shape[1], width), dtype=np.int32 if len(codes) < 2**15 else np.int64)
     for start in range(0, len(counts), _BLOCK):
         part = counts[start : start + _BLOCK]
         flat = codes[:, start : start + _BLOCK] + (width * np.arange(len(part)) + 1)  # the first column counts what is missing
@@ -24,7 +28,7 @@ def label_counts(codes: Codes, n_classes: int) -> npt.NDArray[np.int64]:
     return counts[:, 1:]
 
 
-def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
+def krippendorff_alpha(counts: Counts) -> float:
     """Krippendorff's alpha, nominal level, of ``counts`` ``(n_examples, n_classes)``; in [-1, 1].
 
     ``nan`` where it is undefined: no example with two answers, or one class only in all answers
@@ -36,7 +40,7 @@ def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
     return float(krippendorff.alpha(value_counts=pairable, level_of_measurement="nominal"))
 
 
-def nominal_alpha(counts: npt.NDArray[np.int64]) -> float:
+def nominal_alpha(counts: Counts) -> float:
     """:func:`krippendorff_alpha` from sums over the examples alone, in one pass over ``counts`` ``(n_examples, n_classes)``.
 
     1 - (t - 1) D / (t^2 - sum n_c^2), with D the sum over examples of (m^2 - sum n_uc^2) / (m - 1), m the answers to an example, n_c those of a class
@@ -46,7 +50,8 @@ def nominal_alpha(counts: npt.NDArray[np.int64]) -> float:
     several = m > 1
     squares = np.einsum("uc,uc->u", counts, counts)
     observed = float(((m**2 - squares)[several] / (m[several] - 1)).sum())
-    n = np.einsum("uc->c", counts) - counts[~several].sum(axis=0)
+    kind = counts.dtype if m.sum() < 2**31 else np.int64  # sums in the counts' own kind are four times as fast
+    n = np.einsum("uc->c", counts, dtype=kind).astype(np.int64) - counts[~several].sum(axis=0)
     total = int(n.sum())
     expected = total**2 - int((n**2).sum())
     return 1 - (total - 1) * observed / expected if expected else float("nan")
@@ -63,7 +68,7 @@ def unchanged(codes: Codes) -> float:
     return float(((codes == codes[0]) & (codes[0] >= 0)).all(axis=0).mean())
 
 
-def alpha_interval(counts: npt.NDArray[np.int64], *, replicates: int = 2000, seed: int = 0) -> Interval:
+def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> Interval:
     """Krippendorff's alpha, nominal level, of ``counts`` ``(n_examples, n_classes)`` with the middle 95 % of a bootstrap over the examples.
 
     Both disagreements are recomputed in every replicate (Zapf et al. 2016, BMC Med. Res. Methodol. 16:93); Krippendorff's own bootstrap, which
@@ -81,7 +86,7 @@ def alpha_interval(counts: npt.NDArray[np.int64], *, replicates: int = 2000, see
     return Interval(nominal_alpha(counts), float(low), float(high))
 
 
-def _alpha_terms(counts: npt.NDArray[np.int64]) -> Floats:
+def _alpha_terms(counts: Counts) -> Floats:
     """What every example with several answers adds to alpha: its counts, and its observed disagreement, ``(n_pairable, n_classes + 1)``."""
     pairable = counts[counts.sum(axis=1) > 1].astype(np.float64)
     m = pairable.sum(axis=1)
@@ -143,7 +148,7 @@ def cohen_kappa(one: Codes, other: Codes, n_classes: int) -> float:
     return (float(np.trace(table)) - expected) / (1 - expected) if expected < 1 else float("nan")
 
 
-def fleiss_kappa(counts: npt.NDArray[np.int64]) -> float:
+def fleiss_kappa(counts: Counts) -> float:
     """Fleiss' kappa (1971) of ``counts`` ``(n_examples, n_classes)``, equally many answers for every example; nan where one class is all there is."""
     n_raters = counts.sum(axis=1)
     if len(counts) == 0 or (n_raters != n_raters[0]).any() or n_raters[0] < 2:
@@ -154,7 +159,7 @@ def fleiss_kappa(counts: npt.NDArray[np.int64]) -> float:
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
 
 
-def churn(counts: npt.NDArray[np.int64]) -> Floats:
+def churn(counts: Counts) -> Floats:
     """Share in [0, 1] of the pairs of raters who disagree about each example, ``(n_examples,)``; nan for fewer than two answers."""
     m = counts.sum(axis=1).astype(np.float64)
     return np.divide(m**2 - (counts**2).sum(axis=1), m * (m - 1), out=np.full_like(m, np.nan), where=m > 1)

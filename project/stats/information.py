@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,7 +26,7 @@ def conditional_entropy_bits(log_probabilities: Floats) -> Floats:
     return -terms.sum(axis=1) / np.log(2.0)
 
 
-def count_entropy_bits(counts: npt.NDArray[np.int64]) -> Floats:
+def count_entropy_bits(counts: npt.NDArray[np.signedinteger[Any]]) -> Floats:
     """Entropy in bits of the shares in every row of counts ``(n, n_classes)``, ``(n,)``; 0 for a row without any."""
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
