@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from entrypoints.command import main, say
 from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
 from entrypoints.setup import log_setup
-from project.config import ANNOTATION, ExperimentConfig, HostConfig, TaskConfig, experiment_config
+from project.config import ANNOTATION, ExperimentConfig, HostConfig, StoreConfig, TaskConfig, experiment_config
 from project.designs import SplitsConfig
 from project.parameters import parse
 from project.task import Task, load_task
 from project.tracking import root_run
 
-STAGES = (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig)
 
 
 def annotate(params: Mapping[str, str]) -> None:
@@ -34,7 +34,8 @@ def annotate(params: Mapping[str, str]) -> None:
 
 def _annotate(params: Mapping[str, str], config: ExperimentConfig, task: Task, asked: Asked, splits: Sequence[str]) -> None:
     n_draws = len(asked.prompts)
-    with root_run("dry run" if config.spend.dry_run else "annotation set", f"{task.name} annotations", params) as tracker:
+    kind = "dry run" if config.spend.dry_run else "annotation set"
+    with root_run(kind, f"{task.name} annotations", params, config.host.workspace) as tracker:
         log_setup(tracker, task, config, annotator=asked.annotator)
         if config.spend.dry_run:
             dry_run(tracker, asked, task, dict.fromkeys(splits, n_draws), config)

@@ -20,7 +20,7 @@ from entrypoints.conditions import Drawn
 from entrypoints.study import Study, opened, study_run
 from project.arm import FLIP
 from project.choice import AUDIT, Choice, choose
-from project.config import ANNOTATION, HostConfig, TaskConfig
+from project.config import ANNOTATION, HostConfig, StoreConfig, TaskConfig
 from project.designs import AskConfig
 from project.errors import AssayError
 from project.human import label_studio_interface, label_studio_tasks, questions
@@ -28,7 +28,7 @@ from project.parameters import parse
 from project.tables import write_atomically, write_table
 from project.tracking import Tracker
 
-STAGES = (TaskConfig, *ANNOTATION, AskConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig)
 _NO_QUESTIONS = ("gold", "llm", "majority", FLIP)
 
 

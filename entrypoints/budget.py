@@ -18,11 +18,11 @@ from entrypoints.study import opened, published, study_run
 from project.arm import Arm
 from project.audit import LEAST
 from project.choice import budget_rows
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig, VerdictConfig
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, StoreConfig, TaskConfig, VerdictConfig
 from project.designs import BudgetConfig
 from project.parameters import parse
 
-STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, VerdictConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, VerdictConfig, HostConfig, StoreConfig)
 
 
 def budget(params: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ def budget(params: Mapping[str, str]) -> None:
             if drawn is None:
                 return
             conditions = [condition(arm, task, drawn, config) for arm in possible]
-            with published(lambda: publish(tracker.run_id, config.host.workspace)):
+            with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
                 Trainer(tracker, study.encoder, task, config).train(conditions)
 
 

@@ -19,12 +19,12 @@ from entrypoints.command import main
 from entrypoints.conditions import Condition, condition
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, TaskConfig
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, StoreConfig, TaskConfig
 from project.designs import CurveConfig
 from project.errors import AssayError
 from project.parameters import parse
 
-STAGES = (TaskConfig, *ANNOTATION, LabelConfig, CurveConfig, FinetuneConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, LabelConfig, CurveConfig, FinetuneConfig, HostConfig, StoreConfig)
 
 
 def curve(params: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ def curve(params: Mapping[str, str]) -> None:
                 for arm in study.compared:
                     one = condition(arm, task, drawn, config, examples=examples)
                     conditions.append(dataclasses.replace(one, name=f"{arm.name} n={size}", params={"curve_seed": asked.curve_seed}))
-            with published(lambda: publish(tracker.run_id, config.host.workspace)):
+            with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
                 Trainer(tracker, study.encoder, task, config).train(conditions)
 
 

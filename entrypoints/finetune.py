@@ -19,7 +19,7 @@ from entrypoints.setup import log_setup
 from entrypoints.study import published
 from project.arm import Arm
 from project.choice import Evidence
-from project.config import FinetuneConfig, HostConfig, LabelConfig, TaskConfig, experiment_config
+from project.config import FinetuneConfig, HostConfig, LabelConfig, StoreConfig, TaskConfig, experiment_config
 from project.designs import LabelsConfig
 from project.encoder import Encoder
 from project.errors import AssayError
@@ -28,7 +28,7 @@ from project.parameters import parse
 from project.task import Task, load_task, read_file
 from project.tracking import read_uri, root_run
 
-STAGES = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig)
+STAGES = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig)
 
 
 def finetune(params: Mapping[str, str]) -> None:
@@ -41,11 +41,11 @@ def finetune(params: Mapping[str, str]) -> None:
     encoder = Encoder.find(config.finetune)
     arm, labels = _labels(parse(LabelsConfig, params).labels, task)
 
-    with root_run("experiment", f"{task.name} {arm.name}", params) as tracker:
+    with root_run("experiment", f"{task.name} {arm.name}", params, config.host.workspace) as tracker:
         log_setup(tracker, task, config, arms=[arm.name], encoder=encoder)
         validation = task.split("validation").rename(columns={"gold_label": "label"})
         one = Condition(arm, arm.name, task.split("train"), labels, validation, config.finetune, range(config.finetune.seeds))
-        with published(lambda: publish(tracker.run_id, config.host.workspace)):
+        with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
             Trainer(tracker, encoder, task, config).train([one])
 
 

@@ -17,11 +17,11 @@ from entrypoints.command import main
 from entrypoints.conditions import Condition, condition
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, StoreConfig, TaskConfig
 from project.designs import GridConfig, GridLabelConfig
 from project.parameters import parse
 
-STAGES = (TaskConfig, *ANNOTATION, GridLabelConfig, GridConfig, FinetuneConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, GridLabelConfig, GridConfig, FinetuneConfig, HostConfig, StoreConfig)
 
 
 def grid(params: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ def grid(params: Mapping[str, str]) -> None:
             if drawn is None:
                 return
             arms, trainer = [condition(arm, task, drawn, config) for arm in study.compared], Trainer(tracker, study.encoder, task, config)
-            with published(lambda: publish(tracker.run_id, config.host.workspace)):
+            with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
                 searched = [
                     dataclasses.replace(configured(one, values, place), seeds=range(asked.grid_seeds), evaluated="validation")
                     for one in arms

@@ -16,9 +16,9 @@ from entrypoints.command import main
 from entrypoints.conditions import replicate_counts, replicated
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, ReplicateConfig, TaskConfig, VerdictConfig
+from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, ReplicateConfig, StoreConfig, TaskConfig, VerdictConfig
 
-STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, VerdictConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, VerdictConfig, HostConfig, StoreConfig)
 
 
 def experiment(params: Mapping[str, str]) -> None:
@@ -30,7 +30,7 @@ def experiment(params: Mapping[str, str]) -> None:
             if drawn is None:
                 return
             conditions = replicated(study.compared, task, drawn, config)
-            with published(lambda: publish(tracker.run_id, config.host.workspace)):
+            with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
                 Trainer(tracker, study.encoder, task, config).train(conditions)
 
 

@@ -110,7 +110,7 @@ def human_answers(task: Task, config: ExperimentConfig) -> pd.Series | None:
 def study_run(kind: str, name: str, params: Mapping[str, str], study: Study, design: Mapping[str, object]) -> Iterator[tuple[Tracker, Drawn | None]]:
     """The root run of a study with its set-up and annotations logged; these are None after a dry run. ``design``: what is to be trained."""
     dry = study.config.spend.dry_run
-    with root_run("dry run" if dry else kind, name, params) as tracker:
+    with root_run("dry run" if dry else kind, name, params, study.config.host.workspace) as tracker:
         names = [arm.name for arm in study.compared]
         annotator = study.asked.annotator if study.asked else None
         log_setup(tracker, study.task, study.config, arms=names, annotator=annotator, encoder=study.encoder, design=design)
@@ -122,12 +122,18 @@ def study_run(kind: str, name: str, params: Mapping[str, str], study: Study, des
 
 
 @contextlib.contextmanager
-def published(publish: Callable[[], None]) -> Iterator[None]:
-    """Publish a report after the work in the context; where that stays incomplete, of what there is: it names what is missing."""
+def published(tracker: Tracker, publish: Callable[[], None]) -> Iterator[None]:
+    """Publish a report after the work in the context; where that stays incomplete, of what there is: it names what is missing.
+
+    A report is made from what the store holds, so that the store must hold everything first; where it is away, ``-e relog`` makes it later.
+    """
     try:
         yield
     except Incomplete:
         with contextlib.suppress(AssayError):  # there may be nothing to report; why is what must be read
+            tracker.settle()
             publish()
         raise
+    tracker.computed = True
+    tracker.settle()
     publish()

@@ -26,7 +26,7 @@ from entrypoints.setup import log_setup
 from entrypoints.study import Study, opened, published
 from project.annotators.recorded import RecordedAnnotator
 from project.arm import Arm
-from project.config import ANNOTATION, ExperimentConfig, FinetuneConfig, HostConfig, TaskConfig
+from project.config import ANNOTATION, ExperimentConfig, FinetuneConfig, HostConfig, StoreConfig, TaskConfig
 from project.designs import SweepConfig
 from project.errors import AssayError, Incomplete, Stopped
 from project.parameters import parse
@@ -37,7 +37,7 @@ from project.sweep import Lost, Sweep, Trial, refuse_password, storage_errors
 from project.tables import digest
 from project.tracking import CHOSEN, STUDY, TRIAL_STATE, Child, Tracker, root_run
 
-STAGES = (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig)
+STAGES = (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig, StoreConfig)
 FAILURES = 3  # in a row, after which no more trials are begun
 
 
@@ -53,13 +53,13 @@ def sweep(params: Mapping[str, str]) -> None:
             _dry_run(params, study, _shots(asked, space))
             return
         searched = Sweep(asked, study.config.label, space, name, design, Path(study.config.host.workspace))
-        with root_run("sweep", f"{task.name} sweep", params) as tracker:
+        with root_run("sweep", f"{task.name} sweep", params, study.config.host.workspace) as tracker:
             facts = {"study": searched.study_id, "name": name, "space": dataclasses.asdict(space), "sweep": dataclasses.asdict(asked)}
             annotator = study.asked.annotator if study.asked else None
             log_setup(tracker, task, study.config, arms=asked.arms, annotator=annotator, encoder=study.encoder, design=facts)
             tracker.tag({STUDY: searched.study_id})
             say(f"sweep: study {name}, {searched.done()} of {searched.wanted} trials done.")
-            with published(lambda: publish(tracker.run_id, study.config.host.workspace)), storage_errors(name):
+            with published(tracker, lambda: publish(tracker.run_id, study.config.host.workspace)), storage_errors(name):
                 Search(asked, study, searched, tracker).run()
 
 
@@ -299,7 +299,7 @@ def _shots(asked: SweepConfig, space: Space) -> list[int]:
 
 def _dry_run(params: Mapping[str, str], study: Study, shots: Sequence[int]) -> None:
     """What annotating all that a trial may want would take, at most."""
-    with root_run("dry run", f"{study.task.name} sweep", params) as tracker:
+    with root_run("dry run", f"{study.task.name} sweep", params, study.config.host.workspace) as tracker:
         if study.asked is None:
             say("dry run: these arms need no annotation.")
         for n_demonstrations in shots if study.asked else ():

@@ -224,6 +224,24 @@ class HostConfig(Stage):
 
 
 @dataclass(frozen=True)
+class StoreConfig(Stage):
+    """What the tracking store is given, and what is taken from it."""
+
+    reuse: str = parameter(
+        "team", "finished annotations and seeds of the same digest that are taken from the store: none, mine (my own runs'), or team (anybody's); "
+        "what the workspace holds is always used", choices=("none", "mine", "team"),
+    )  # fmt: skip
+    private: bool = parameter(False, "keep texts and prompts out of the store, hashes in their place, and the workspace's files to their owner")
+    register_prompt: bool = parameter(False, "register every prompt in MLflow's Prompt Registry too, each once")
+
+    def __post_init__(self) -> None:
+        """A private prompt cannot be registered."""
+        super().__post_init__()
+        if self.private and self.register_prompt:
+            raise AssayError("register_prompt must be false with private=true: the registry would hold the prompt. Leave one of the two away.")
+
+
+@dataclass(frozen=True)
 class ReplicateConfig(Stage):
     """What differs between the replicates of an arm; the paper leaves it open."""
 
@@ -253,6 +271,7 @@ class ExperimentConfig:
     finetune: FinetuneConfig = FinetuneConfig()  # noqa: RUF009  (frozen)
     verdict: VerdictConfig = VerdictConfig()
     host: HostConfig = HostConfig()
+    store: StoreConfig = StoreConfig()
 
     def resolved(self, defaults: Mapping[str, Any]) -> ExperimentConfig:
         """The same with every ``auto`` that a task card may answer filled in: from ``defaults``, else as in the paper (labels by name)."""

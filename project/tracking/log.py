@@ -1,6 +1,8 @@
 """What is written: the root run, and finished results as runs below it.
 
-Children are created when their result is complete, so that a killed experiment leaves no child half written.
+Everything is on this machine's disk first (:mod:`project.tracking.spool`) and reaches the store from there, at once where it answers. What fails
+there fails no computation: it is kept, tried again, and sent later by ``-e relog``. Children are logged when their result is complete, so that a
+killed experiment leaves no child half written.
 """
 
 from __future__ import annotations
@@ -19,30 +21,41 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
+from mlflow.tracking.context.registry import resolve_tags
 
+from project import worker
 from project.errors import Stopped
 from project.signals import Signals
-from project.tracking.model import log_classifier
+from project.tracking.alive import HEARD, WORKER, Alive
+from project.tracking.model import check_classifier
 from project.tracking.read import read_table
+from project.tracking.ship import send, send_all
+from project.tracking.spool import FILES, Entry, Root, Spool
 from project.tracking.store import (
+    AWAY,
     DIGEST,
     ENDED,
     EXPERIMENT,
     KIND,
     NOTE,
-    PARENT,
     QUESTION,
     ROOT,
     SCHEMA,
     SCHEMA_VERSION,
+    USER,
     Record,
+    StoreAway,
+    address,
     experiment_ids,
     masked,
     record,
     store_errors,
 )
+
+SAMPLE, _TABLES = "sample.json", "mlflow.loggedArtifacts"
+_AGAIN = 30.0  # seconds until a store that is away is tried again
+_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at the end, when nothing else is left to do
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class Child:
     """A finished result, ready to be logged as a nested run.
 
     ``history``: metrics by step, each ``(step, {name: value})``. ``files``: artifact path -> local file. ``sample``: a small table
-    for the UI. ``inputs``: (name, content hash, context) of the data it used. ``status``: what its run ends as.
+    for the UI. ``inputs``: (name, content hash, context) of the data it used. ``status``: what its run ends as. ``seconds``: how long it took.
     """
 
     name: str
@@ -65,6 +78,7 @@ class Child:
     inputs: Sequence[tuple[str, str, str]] = ()
     sample: pd.DataFrame | None = None
     status: str = "FINISHED"
+    seconds: float = 0.0
 
 
 _signals = Signals()
@@ -73,47 +87,54 @@ _signals = Signals()
 class Tracker:
     """Logs into one root run, running or ended, and below it."""
 
-    def __init__(self, run_id: str) -> None:
-        """``run_id``: the root run."""
+    def __init__(self, run_id: str, spool: Spool | None = None) -> None:
+        """``run_id``: the root run. ``spool``: where what is to be logged is kept; without one, a store that fails raises StoreAway."""
         self.run_id = run_id
-        self._client = MlflowClient()
-        self._experiment_id = str(self._client.get_run(run_id).info.experiment_id)
+        self.computed = False
+        self._spool = spool
+        self._root = spool.root if spool else root_of(run_id)
+        self._quiet_until, self._waited = 0.0, False
 
     @_signals.whole()
     def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
         """Set the root run's description (Markdown) and tags."""
-        self._client.log_batch(self.run_id, tags=_tags({NOTE: description, **(tags or {})}))
+        self._put(Entry(_now(), tags=_texts({NOTE: description, **(tags or {})})))
 
     @_signals.whole()
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the root run."""
-        self._client.log_batch(self.run_id, tags=_tags(tags))
+        self._put(Entry(_now(), tags=_texts(tags)))
 
     @_signals.whole()
-    def log_files(self, files: Mapping[str, Path]) -> None:
-        """Log local files to the root run under their artifact paths."""
-        self._artifacts(self.run_id, files)
+    def log_files(self, files: Mapping[str, Path], *, tags: Mapping[str, str] | None = None, metrics: Mapping[str, float] | None = None) -> None:
+        """Log local files to the root run under their artifact paths; ``tags`` and ``metrics`` with them."""
+        now = _now()
+        self._put(Entry(now, tags=_texts(tags or {}), metrics=_metrics(metrics or {}, 0, now)), files)
 
     @_signals.whole()
     def log_json(self, path: str, value: object) -> None:
         """Log ``value`` to the root run as a JSON artifact."""
-        self._client.log_dict(self.run_id, json.loads(json.dumps(value)), path)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "value.json")
+            file.write_text(json.dumps(value, indent=2), encoding="utf-8")
+            self._put(Entry(_now()), {path: file})
 
     @_signals.whole()
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log ``metrics`` to the root run in one request."""
-        self._client.log_batch(self.run_id, metrics=_metrics(metrics, step))
+        """Log ``metrics`` to the root run."""
+        now = _now()
+        self._put(Entry(now, metrics=_metrics(metrics, step, now)))
 
     def answered(self, question: str) -> Iterator[tuple[Record, pd.DataFrame]]:
         """Finished runs, in any experiment of the store, whose tag ``assay.question`` is this one, and their annotations tables, newest first."""
         ids = experiment_ids()
         filter_string = f"tags.`{QUESTION}` = '{question}' AND tags.`{SCHEMA}` = '{SCHEMA_VERSION}' AND attributes.status = 'FINISHED'"
-        for run in self._client.search_runs(ids, filter_string, max_results=100, order_by=["attributes.start_time DESC"]):
+        for run in MlflowClient().search_runs(ids, filter_string, max_results=100, order_by=["attributes.start_time DESC"]):
             yield record(run), read_table(run.info.run_id, "annotations.parquet")
 
     def open_command(self) -> str:
         """The command, or the address, that opens the MLflow UI on the root run."""
-        uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._experiment_id}/runs/{self.run_id}"
+        uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._root.experiment_id}/runs/{self.run_id}"
         if uri.startswith("http"):
             return masked(f"{uri.rstrip('/')}/{place}")
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
@@ -121,80 +142,144 @@ class Tracker:
 
     @_signals.whole()
     def log_child(self, child: Child) -> str:
-        """Log ``child`` as a finished nested run; returns its id."""
-        tags = {
-            PARENT: self.run_id, ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION,
-            NOTE: child.description, **child.tags,
-        }  # fmt: skip
-        run_id = str(self._client.create_run(self._experiment_id, tags=tags, run_name=child.name).info.run_id)
-        try:
-            self._fill(run_id, child)
-        except BaseException:
-            with contextlib.suppress(Exception):  # the store may be what failed
-                self._client.set_terminated(run_id, "KILLED")
-            raise
-        self._client.set_terminated(run_id, child.status)
-        return run_id
+        """Log ``child`` as a finished nested run; returns its id, or what stands for it while the store is away."""
+        now, tags = _now(), {}
+        files = dict(child.files)
+        metrics = [one for step, values in child.history for one in _metrics(values, step, now)] + _metrics(child.metrics, 0, now)
+        with tempfile.TemporaryDirectory() as folder:
+            if child.sample is not None:
+                files[SAMPLE] = Path(folder, SAMPLE)
+                files[SAMPLE].write_text(child.sample.to_json(orient="split", index=False), encoding="utf-8")
+                tags[_TABLES] = json.dumps([{"path": SAMPLE, "type": "table"}])  # as MLflow's log_table would, which appends where it comes again
+            tags |= {
+                ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION, USER: self._root.user, NOTE: child.description,
+                **child.tags,
+            }  # fmt: skip
+            entry = Entry(
+                now, child=(child.name, child.status), seconds=child.seconds, params=_texts(child.params), tags=_texts(tags), metrics=metrics,
+                inputs=list(child.inputs),
+            )  # fmt: skip
+            return self._put(entry, files)
 
     @_signals.whole()
     def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
-        """Log a seed's weights with its run ``run_id``; returns their address, ``models:/...``.
+        """Log a seed's weights with its run ``run_id``, as :meth:`log_child` gave it; returns their address, ``models:/...``, empty while away.
 
-        ``folder``: what ``save_pretrained`` of model and tokenizer leave, in safetensors. The address can be given to
-        ``mlflow.transformers.load_model`` and to ``mlflow models serve``, where texts are cut at ``max_length`` tokens. ``source``: the
-        encoder that was fine-tuned; nothing is looked up on the hub.
+        ``folder``: what ``save_pretrained`` of model and tokenizer leave, in safetensors; it stays where it is until the store has it. The run's
+        model can be given to ``mlflow.transformers.load_model`` and to ``mlflow models serve``, where texts are cut at ``max_length`` tokens.
+        ``source``: the encoder that was fine-tuned; nothing is looked up on the hub.
         """
-        return log_classifier(run_id, folder, source=source, max_length=max_length, about=about)
+        check_classifier(folder)
+        facts = {"folder": str(folder.resolve()), "source": source, "max_length": max_length, "about": about}
+        held = self._put(Entry(_now(), of=run_id, model=facts))
+        outputs = None if held.startswith(AWAY) else MlflowClient().get_run(held).outputs
+        return f"models:/{outputs.model_outputs[-1].model_id}" if outputs else ""
 
-    def _fill(self, run_id: str, child: Child) -> None:
-        metrics = [one for step, values in child.history for one in _metrics(values, step)] + _metrics(child.metrics, 0)
-        self._client.log_batch(run_id, metrics=metrics, params=[Param(key, str(value)) for key, value in child.params.items()])
-        inputs = [
-            DatasetInput(Dataset(name, digest[:36], "local", json.dumps({"sha256": digest})), [InputTag("mlflow.data.context", context)])
-            for name, digest, context in child.inputs
-        ]
-        if inputs:
-            self._client.log_inputs(run_id, inputs)
-        if child.sample is not None:
-            self._client.log_table(run_id, child.sample, "sample.json")
-        if child.files:
-            self._artifacts(run_id, child.files)
+    def settle(self) -> None:
+        """See that the store holds everything, with patience; raises StoreAway where it does not."""
+        if self._spool and self._spool.pending():
+            self._quiet_until = 0.0
+            try:
+                send_all(self._spool, _PATIENCE)
+            except StoreAway as error:
+                raise StoreAway(f"the tracking store {address()} is away: {error} {self._kept()}") from error
 
-    def _artifacts(self, run_id: str, files: Mapping[str, Path]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for path, source in files.items():
-                target = Path(folder, path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
-            self._client.log_artifacts(run_id, folder)
+    @_signals.whole()
+    def end(self, status: str, *, report: bool) -> None:
+        """End the root run as ``status``. ``report``: its report is still to be made from what the store will hold."""
+        self._put(Entry(_now(), tags={ENDED: status}, end=status, report=report))
+
+    def _put(self, entry: Entry, files: Mapping[str, Path] | None = None) -> str:
+        """Keep the entry, then send all that is pending; the run that the entry is part of."""
+        if self._spool is None:
+            with tempfile.TemporaryDirectory() as folder, store_errors():
+                return send(self._root, entry, Spool(Path(folder)).put(entry, files or {}) / FILES)
+        self._spool.put(entry, files or {})
+        return self._send().get(entry.entry_id, AWAY + entry.entry_id)
+
+    def _send(self) -> Mapping[str, str]:
+        if self._spool is None or time.monotonic() < self._quiet_until:
+            return {}
+        try:
+            sent = send_all(self._spool)
+        except StoreAway as error:
+            self._quiet_until = time.monotonic() + _AGAIN
+            if not self._waited:
+                _say(f"the tracking store {address()} does not take what is to be logged: {error} It is kept in {self._spool.folder}; going on.")
+            self._waited = True
+            return {}
+        if self._waited:
+            _say(f"the tracking store {address()} answers again; what waited is logged.")
+            self._waited = False
+        return sent
+
+    def _kept(self) -> str:
+        n, folder = (len(self._spool.pending()), self._spool.folder) if self._spool else (0, "")
+        return (
+            f"{n} entries wait in {folder}, and nothing is lost. When it is back: mlflow run . --env-manager local -e relog, "
+            f"with -P workspace=... as here."
+        )
+
+
+def root_of(run_id: str) -> Root:
+    """The root run with this id as it stands in the store."""
+    with store_errors():
+        run = MlflowClient().get_run(run_id)
+    tags = run.data.tags
+    return Root(run_id, str(run.info.experiment_id), tags.get(KIND, ""), address(), tags.get(USER, ""))
 
 
 @contextlib.contextmanager
-def root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracker]:
+def root_run(kind: str, name: str, params: Mapping[str, str], workspace: str = "outputs") -> Iterator[Tracker]:
     """Open the root run: the one ``mlflow run`` has made, else a new one in ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``.
 
     ``name`` is the new run's; a run of ``mlflow run`` keeps its own (``--run-name``), and has its parameters logged already:
     they are write-once, so they are logged here only where it has not. The run ends FINISHED, FAILED on an error, KILLED on
     Ctrl-C, SIGTERM and a limit that the user set; the tag ``assay.ended`` says the same, since ``mlflow run`` itself marks a run FAILED on Ctrl-C.
-    A store that fails raises Incomplete.
+    A store that fails while the run is opened raises StoreAway; one that fails later has what it lacks kept below ``workspace``, and StoreAway is
+    raised at the end.
     """
     with store_errors():
-        yield from _root_run(kind, name, params)
+        root = _opened(kind, name, params)
+        try:
+            spool = Spool.begin(Path(workspace), root)
+        except OSError:  # nothing can be kept there
+            MlflowClient().set_terminated(root.run_id, "FAILED")
+            raise
+    yield from _root_run(root, spool)
 
 
-def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Tracker]:
-    made = bool(os.environ.get("MLFLOW_RUN_ID"))
-    run = mlflow.start_run() if made else mlflow.start_run(experiment_id=_experiment_id(), run_name=name)
-    status = "FINISHED"
+def _opened(kind: str, name: str, params: Mapping[str, str]) -> Root:
+    client, made = MlflowClient(), os.environ.pop("MLFLOW_RUN_ID", None)  # as mlflow does: what this process starts is no part of that run
+    me = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    if made:
+        run = client.get_run(made)
+        client.update_run(made, "RUNNING")
+        experiment_id, user = str(run.info.experiment_id), me or run.data.tags.get(USER, "")
+    else:
+        experiment_id, tags = _experiment_id(), resolve_tags({})
+        user = me or tags.get(USER, "")
+        run = client.create_run(experiment_id, tags={**tags, USER: user}, run_name=name)
+    root = Root(str(run.info.run_id), experiment_id, kind, address(), user)
+    _open_on_runs(experiment_id)
+    tags = {KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: root.run_id, USER: user, WORKER: worker.name(os.getpid()), HEARD: str(int(time.time()))}
+    send(root, Entry(_now(), tags=tags, params={} if made else _texts(params)), Path(os.devnull))
+    return root
+
+
+def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
     _signals.install()
+    tracker, status, report = Tracker(root.run_id, spool), "FINISHED", False
+    beat = Alive(root.run_id)
     try:
-        if not made:
-            mlflow.log_params(dict(params))
-        _open_on_runs(run.info.experiment_id)
-        mlflow.set_tags({KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: run.info.run_id})
-        yield Tracker(str(run.info.run_id))
+        with store_errors():
+            yield tracker
+            tracker.settle()
     except (KeyboardInterrupt, SystemExit, Stopped):
         status = "KILLED"
+        raise
+    except StoreAway:
+        status, report = ("FINISHED", True) if tracker.computed else ("FAILED", False)
         raise
     except BaseException as error:
         if _signals.terminated:  # whatever library the signal broke into, and what it made of that
@@ -203,10 +288,10 @@ def _root_run(kind: str, name: str, params: Mapping[str, str]) -> Iterator[Track
         status = "FAILED"
         raise
     finally:
+        beat.stop()
+        tracker.end(status, report=report)
         _signals.restore()
-        with contextlib.suppress(mlflow.MlflowException):  # a store that is gone must not hide why the work ended
-            mlflow.set_tag(ENDED, status)
-        mlflow.end_run(status)
+        spool.close()
 
 
 def _experiment_id() -> str:
@@ -233,10 +318,18 @@ def _open_on_runs(experiment_id: str) -> None:
             client.set_experiment_tag(experiment_id, "mlflow.experimentKind", "custom_model_development")
 
 
-def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [Metric(key, float(value), now, step) for key, value in values.items()]
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
-def _tags(values: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(key, str(value)) for key, value in values.items()]
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def _metrics(values: Mapping[str, float], step: int, now: int) -> list[tuple[str, float, int, int]]:
+    return [(key, float(value), now, step) for key, value in values.items()]
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}

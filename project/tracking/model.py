@@ -11,10 +11,15 @@ import mlflow
 from project.errors import AssayError
 
 
-def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
-    """Log the weights in ``folder`` as the run's model; returns its address. See :meth:`project.tracking.Tracker.log_model`."""
+def check_classifier(folder: Path) -> None:
+    """Refuse a folder that holds no fine-tuned classifier."""
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise AssayError(f"{folder} must hold config.json and weights in safetensors; it does not. Train the seed again.")
+
+
+def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
+    """Log the weights in ``folder`` as the run's model; returns its address. See :meth:`project.tracking.Tracker.log_model`."""
+    check_classifier(folder)
     info = mlflow.models.Model.log(
         None, _Classifier(source), name="model", run_id=run_id, flavor_name="mlflow.transformers", transformers_model=str(folder),
         task="text-classification", model_config={"truncation": True, "max_length": max_length}, model_card=_card(about),

@@ -21,7 +21,9 @@ EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
 QUESTION, ABSENT = "assay.question", "assay.absent_classes"
 STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
-PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+ENTRY = "assay.entry"
+AWAY = "entry:"  # begins the name of a child that the store does not hold yet
+PARENT, NOTE, USER = "mlflow.parentRunId", "mlflow.note.content", "mlflow.user"
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,18 @@ def record(run: Run) -> Record:
     )  # fmt: skip
 
 
+class StoreAway(Incomplete):
+    """A tracking store that cannot be reached, or that fails; what was to be logged is kept."""
+
+
 @contextlib.contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise Incomplete, with the store's address and reason, for a store that fails in the context."""
+    """Raise StoreAway, with the store's address and reason, for a store that fails in the context."""
     try:
         yield
     except mlflow.MlflowException as error:
         uri, reason = address(), masked(" ".join(str(error).split())[:300])
-        raise Incomplete(
+        raise StoreAway(
             f"the tracking store {uri} failed: {reason} Everything finished is kept in the workspace; run again when it is back."
         ) from error
 

@@ -1,0 +1,112 @@
+"""How an entry of the spool reaches the store: complete, and once, however often it is tried."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from project.tracking.model import log_classifier
+from project.tracking.spool import FILES, TRIED, Entry, Root, Spool
+from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, masked
+
+_PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; a store that is away longer is tried again later
+_BATCH, _FIRST = 1000, 800  # MLflow's own limit of metrics in a request, and with up to 100 parameters and 100 tags beside them
+_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
+
+@contextlib.contextmanager
+def one_try() -> Iterator[None]:
+    """Let MLflow ask a server once, for 30 s at most: what it sends again by itself may arrive twice, and a run would be made twice."""
+    before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
+    os.environ[_RETRIES] = "0"
+    os.environ.setdefault(_TIMEOUT, "30")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def send_all(spool: Spool, pauses: tuple[float, ...] = _PAUSES) -> dict[str, str]:
+    """Send what is pending, in order; the runs that the entries are part of. Raises StoreAway, the rest kept, where one cannot be sent."""
+    runs = {}
+    for place in spool.pending():
+        for pause in (*pauses, None):
+            try:
+                entry, run_id = _send_kept(spool.root, place)
+                break
+            except (mlflow.MlflowException, OSError) as error:
+                if pause is None:
+                    raise StoreAway(masked(" ".join(str(error).split())[:300])) from error
+                time.sleep(pause)
+        spool.done(place)
+        runs[entry.entry_id] = run_id
+    return runs
+
+
+def _send_kept(root: Root, place: Path) -> tuple[Entry, str]:
+    entry, tried = Entry.load(place), (place / TRIED).exists()
+    (place / TRIED).touch()  # from here on the store may hold a part of it
+    with one_try():
+        return entry, send(root, entry, place / FILES, again=tried)
+
+
+def send(root: Root, entry: Entry, files: Path, *, again: bool = False) -> str:
+    """Bring the store to hold ``entry``, with the files in the folder ``files``; the run that it is part of. ``again``: a part may be there."""
+    client = MlflowClient()
+    if entry.model is not None:
+        run_id = entry.of if not entry.of.startswith(AWAY) else _find(client, root, entry.of.removeprefix(AWAY))
+        outputs = client.get_run(run_id).outputs if again else None
+        if not (outputs and outputs.model_outputs):
+            log_classifier(run_id, **{**entry.model, "folder": Path(entry.model["folder"])})
+        return run_id
+    run_id = root.run_id if entry.child is None else _child(client, root, entry, again=again)
+    _fill(client, run_id, entry, files)
+    status = entry.child[1] if entry.child else entry.end
+    if status:
+        client.set_terminated(run_id, status, end_time=entry.made)
+    return run_id
+
+
+def _child(client: MlflowClient, root: Root, entry: Entry, *, again: bool) -> str:
+    """The run of the child ``entry``, made unless it is there from an earlier try."""
+    found = _find(client, root, entry.entry_id) if again else ""
+    if found or entry.child is None:
+        return found
+    began = entry.made - round(1000 * entry.seconds)
+    made = client.create_run(root.experiment_id, began, {PARENT: root.run_id, ENTRY: entry.entry_id}, entry.child[0])
+    return str(made.info.run_id)
+
+
+def _find(client: MlflowClient, root: Root, entry_id: str) -> str:
+    """The id of the run that the entry has become; empty where there is none."""
+    found = client.search_runs([root.experiment_id], f"tags.`{ENTRY}` = '{entry_id}'", max_results=1)
+    return str(found[0].info.run_id) if found else ""
+
+
+def _fill(client: MlflowClient, run_id: str, entry: Entry, files: Path) -> None:
+    metrics = [Metric(*one) for one in entry.metrics]
+    params, tags = [Param(*pair) for pair in entry.params.items()], [RunTag(*pair) for pair in entry.tags.items()]
+    if metrics or params or tags:
+        client.log_batch(run_id, metrics=metrics[:_FIRST], params=params, tags=tags)
+    for start in range(_FIRST, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    if entry.inputs:
+        client.log_inputs(run_id, [_input(*one) for one in entry.inputs])
+    if files.is_dir():
+        client.log_artifacts(run_id, str(files))
+
+
+def _input(name: str, sha256: str, context: str) -> DatasetInput:
+    return DatasetInput(Dataset(name, sha256[:36], "local", json.dumps({"sha256": sha256})), [InputTag("mlflow.data.context", context)])
