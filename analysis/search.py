@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.publish import log_report, main
 from analysis.render import markdown, number, pair, plain, title
 from analysis.store import Stored, absent_note, arm_row, gather, read_root
-from project.errors import AssayError, Incomplete
+from project.errors import AssayError
 from project.stats.scores import spread
 from project.tracking import Record
 
@@ -59,14 +59,6 @@ def tried(stored: Stored) -> tuple[pd.DataFrame, list[str]]:
 
 def _named(row: dict[str, Any]) -> str:
     return f"{row['arm']} " + ", ".join(f"{name}={row[name]:g}" for name in SEARCHED)
-
-
-def chosen(run_id: str) -> dict[str, int]:
-    """The place in the grid of every arm's chosen configuration."""
-    table, incomplete = tried(read_root(run_id, "grid"))
-    if incomplete:
-        raise Incomplete(f"the grid search lacks {', '.join(incomplete)}; nothing is chosen. Run again, or leave values out of the grid.")
-    return {str(row["arm"]): int(row["configuration"]) for row in table[table["chosen"]].to_dict("records")}
 
 
 def load_search(run_id: str = "") -> Search:

@@ -14,23 +14,26 @@ import numpy as np
 import pandas as pd
 
 from entrypoints.command import Progress, say
-from entrypoints.setup import shared_params
+from entrypoints.setup import shared_params, taken_tags, taken_words
 from project.annotate import Annotations, annotate, raw_answers
 from project.annotators import Annotator
 from project.annotators.open import open_annotators
 from project.annotators.recorded import RecordedAnnotator as Recorded
 from project.answers import KEY, Fetch
 from project.config import PAPER_DRAWS, ExperimentConfig
+from project.errors import AssayError
 from project.evaluate import evaluate
 from project.plan import plan
 from project.prompt import Prompt, build_prompts
+from project.seeds import Source
 from project.spend import Meter
 from project.stats.information import entropy_bounds_bits
-from project.tables import class_columns, content_hash, write_table
+from project.tables import check, class_columns, content_hash, parquet, write_table
 from project.task import Task
-from project.tracking import QUESTION, Child, Tracker, read_table
+from project.tracking import QUESTION, USER, Child, Tracker, checked
 
 CONTENT_FREE = "content_free.parquet"
+Taken = dict[str, list[Source]]  # the runs of others that answers to a question came from
 SAMPLE = 100  # rows of a table that the UI shows
 SHOWN = {"accuracy": "accuracy", "macro_f1": "macro-F1", "label_mass": "label mass", "consistency": "consistency", "missing": "missing"}
 
@@ -81,37 +84,49 @@ def open_draws(task: Task, config: ExperimentConfig) -> Asked:
 def annotate_split(tracker: Tracker, asked: Asked, task: Task, split: str, n_draws: int, config: ExperimentConfig) -> list[pd.DataFrame]:
     """The annotations of ``split`` under the first ``n_draws`` prompts; each draw is logged as a run when it is done."""
     examples, made, drawn = task.split(split), [], asked.prompts[:n_draws]
-    names: list[str] = []
+    taken: Taken = {}
     with Progress(f"annotate {split}", len(drawn) * len(examples), "texts") as progress:
         done = annotate(
             asked.annotators, drawn, examples, task.label_set, config=config.annotate, folder=Path(config.host.workspace) / "annotations",
-            progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed, fetch=_fetch(tracker, asked, task, names),
+            progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed, fetch=_fetch(tracker, asked, task, config, taken),
         )  # fmt: skip
         for draw in done:
-            _log_annotations(tracker, asked, task, split, draw, config)
+            _log_annotations(tracker, asked, task, split, draw, config, taken.get(draw.question, []) if draw.fetched else [])
             made.append(draw)
     asked.say_notes()
-    _say_what_happened(split, made, names, asked.annotator.name)
+    _say_what_happened(split, made, taken, asked.annotator.name)
     return [draw.table for draw in made]
 
 
-def _fetch(tracker: Tracker, asked: Asked, task: Task, names: list[str]) -> Fetch:
-    """Answers to the same question in finished runs of the store, those to content-free inputs among them; ``names`` gets the runs' ids."""
+def _fetch(tracker: Tracker, asked: Asked, task: Task, config: ExperimentConfig, taken: Taken) -> Fetch:
+    """Answers to the same question in finished runs of the store, those to content-free inputs among them; ``taken`` gets the runs they are from."""
 
     def fetch(question: str) -> Iterator[pd.DataFrame]:
-        for run, table in () if isinstance(asked.annotator, Recorded) else tracker.answered(question):
-            names.append(run.run_id)
-            yield raw_answers(table, task.label_set)
-            if run.params["calibration"] == "contextual":
-                yield read_table(run.run_id, CONTENT_FREE)
+        runs = () if isinstance(asked.annotator, Recorded) else tracker.reusable("annotation", QUESTION, question, config.store.reuse)
+        for run in runs:
+            free = [CONTENT_FREE] if run.params.get("calibration") == "contextual" else []
+            try:
+                files = checked(run, ["annotations.parquet", *free])
+                tables = [_answers(files["annotations.parquet"], task.label_set), *(parquet(files[name]) for name in free)]
+            except AssayError as error:  # somebody's run that is not what it says is no reason to stop
+                say(f"annotate: {error} Nothing is taken from it.")
+                continue
+            taken.setdefault(question, []).append(Source(run.run_id, run.tags.get(USER, "somebody")))
+            yield from tables
 
     return fetch
 
 
-def _say_what_happened(split: str, made: Sequence[Annotations], runs: Sequence[str], name: str) -> None:
+def _answers(data: bytes, label_set: Sequence[str]) -> pd.DataFrame:
+    """The raw answers in another run's annotations table, checked."""
+    return raw_answers(check("annotations", parquet(data), label_set), label_set)
+
+
+def _say_what_happened(split: str, made: Sequence[Annotations], taken: Taken, name: str) -> None:
     fetched = sum(draw.fetched for draw in made)
     if fetched:
-        say(f"annotate {split}: {fetched} answers came from finished runs in the tracking store ({', '.join(dict.fromkeys(runs))}) and cost nothing.")
+        runs = dict.fromkeys(f"{one.run_id} of {one.user}" for found in taken.values() for one in found)
+        say(f"annotate {split}: {fetched} answers came from finished runs in the tracking store ({', '.join(runs)}) and cost nothing.")
     total = sum(len(draw.table) for draw in made)
     for column, text in (
         ("truncated", f"were too long for {name}; their texts were cut at the end"),
@@ -147,7 +162,9 @@ def _annotation_metrics(done: Annotations, examples: pd.DataFrame, label_set: Se
     return {name: float(value) for name, value in metrics.items() if not np.isnan(value)}
 
 
-def _log_annotations(tracker: Tracker, asked: Asked, task: Task, split: str, done: Annotations, config: ExperimentConfig) -> None:
+def _log_annotations(
+    tracker: Tracker, asked: Asked, task: Task, split: str, done: Annotations, config: ExperimentConfig, taken: Sequence[Source]
+) -> None:
     examples, annotator = task.split(split), asked.annotator
     metrics = _annotation_metrics(done, examples, task.label_set)
     rendered = _shown(done.prompt, "{input_text}")
@@ -175,10 +192,11 @@ def _log_annotations(tracker: Tracker, asked: Asked, task: Task, split: str, don
                 f"annotate {split} draw {done.prompt.draw:02d}", "annotation", done.digest, params, metrics,
                 {path: folder / file for path, file in files.items()},
                 f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
-                + ", ".join(f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics) + ".",
-                tags={"prompt.sha256": hashlib.sha256(rendered.encode()).hexdigest(), QUESTION: done.question},
+                + ", ".join(f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics) + "."
+                + taken_words(f"{done.fetched} answers are", taken),
+                tags={"prompt.sha256": hashlib.sha256(rendered.encode()).hexdigest(), QUESTION: done.question, **taken_tags(taken)},
                 inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
-                sample=_annotation_sample(done.table, examples),
+                sample=_annotation_sample(done.table, examples), seconds=done.seconds if done.asked else 0.0,
             )
         )  # fmt: skip
 
@@ -195,7 +213,7 @@ def dry_run(tracker: Tracker, asked: Asked, task: Task, splits: Mapping[str, int
     for split, n_draws in splits.items():
         plans = plan(
             asked.annotators, asked.prompts[:n_draws], task.split(split), task.label_set, config=config.annotate, spend=config.spend,
-            folder=Path(config.host.workspace) / "annotations", fetch=_fetch(tracker, asked, task, []),
+            folder=Path(config.host.workspace) / "annotations", fetch=_fetch(tracker, asked, task, config, {}),
         )  # fmt: skip
         rows += [{"split": split, **dataclasses.asdict(one)} for one in plans]
     table = pd.DataFrame(rows)

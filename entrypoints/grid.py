@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.search import SEARCHED, chosen, publish
+import numpy as np
+
+from analysis.search import SEARCHED, publish
 from entrypoints.command import main
 from entrypoints.conditions import Condition, condition
-from entrypoints.seeds import Trainer
+from entrypoints.seeds import Trained, Trainer
 from entrypoints.study import opened, published, study_run
 from project.config import ANNOTATION, FinetuneConfig, HostConfig, StoreConfig, TaskConfig
 from project.designs import GridConfig, GridLabelConfig
+from project.finetune import best_macro_f1
 from project.parameters import parse
 
 STAGES = (TaskConfig, *ANNOTATION, GridLabelConfig, GridConfig, FinetuneConfig, HostConfig, StoreConfig)
@@ -41,8 +44,7 @@ def grid(params: Mapping[str, str]) -> None:
                     for one in arms
                     for place, values in enumerate(configurations)
                 ]
-                trainer.train(searched)
-                best = chosen(tracker.run_id)
+                best = chosen(trainer.train(searched))
                 tested = [configured(one, configurations[best[one.arm.name]], best[one.arm.name]) for one in arms]
                 trainer.train(tested)
 
@@ -51,6 +53,15 @@ def configurations_of(asked: GridConfig) -> list[dict[str, Any]]:
     """Every combination of the values asked for, in their order, the last one changing fastest."""
     values = (asked.grid_learning_rate, asked.grid_train_batch_size, asked.grid_epochs)
     return [dict(zip(SEARCHED, one, strict=True)) for one in itertools.product(*values)]
+
+
+def chosen(done: Sequence[Trained]) -> dict[str, int]:
+    """The place in the grid of every arm's best configuration: the highest mean validation macro-F1 over its seeds (ties: the earlier one)."""
+    scores: dict[str, dict[int, list[float]]] = {}
+    for one in done:
+        place = int(str(one.condition.params["configuration"]))
+        scores.setdefault(one.condition.arm.name, {}).setdefault(place, []).append(best_macro_f1(one.result.history))
+    return {arm: min(places, key=lambda place: (-float(np.mean(places[place])), place)) for arm, places in scores.items()}
 
 
 def configured(one: Condition, values: Mapping[str, Any], place: int) -> Condition:

@@ -16,17 +16,22 @@ from project.parameters import parse
 from project.tracking import KIND, read_run
 
 STAGES = (ReportConfig,)
-PUBLISH = {"curve": plateau.publish, "grid": search.publish, "sweep": sweep.publish}
+ELSEWHERE = {"curve": plateau.publish, "grid": search.publish, "sweep": sweep.publish}
 
 
 def report(params: Mapping[str, str]) -> None:
     """The report of one root run, whatever its kind."""
     config = parse(ReportConfig, params)
     kind = read_run(config.run_id).tags.get(KIND, "") if config.run_id else ""
-    if kind in PUBLISH:
-        PUBLISH[kind](config.run_id, config.workspace)
+    if kind in ELSEWHERE:
+        publish(config.run_id, kind, config.workspace)
     else:
         of_experiment.publish(config.run_id, config.workspace, config.tolerance, config.least_alpha)
+
+
+def publish(run_id: str, kind: str, workspace: str) -> None:
+    """The report of a root run of ``kind``, with what it was run with."""
+    ELSEWHERE.get(kind, of_experiment.publish)(run_id, workspace)
 
 
 if __name__ == "__main__":

@@ -15,19 +15,20 @@ import pandas as pd
 
 from entrypoints.command import Progress, say
 from entrypoints.conditions import Condition
-from entrypoints.setup import shared_params
+from entrypoints.setup import shared_params, taken_tags, taken_words
 from project.config import ExperimentConfig
 from project.encoder import Encoder
-from project.errors import Incomplete
+from project.errors import AssayError, Incomplete
 from project.evaluate import evaluate
 from project.finetune import Epoch, Lesson, Training, best_epoch, best_macro_f1, seed_digest
 from project.label import FIRST
-from project.seeds import MODEL, PREDICTIONS, Job, SeedResult, default_workers, run_jobs
+from project.seeds import MODEL, PREDICTIONS, RESULT, Job, SeedResult, Source, adopt, default_workers, finished, run_jobs
 from project.tables import Codes, codes, content_hash, write_table
 from project.targets import targets
 from project.task import Task
-from project.tracking import ABSENT, Child, Tracker
+from project.tracking import ABSENT, DIGEST, USER, Child, Tracker, checked
 
+HISTORY = "history.json"
 # no matter for one seed, or told by the encoder
 _NOT_LOGGED = ("seeds", "workers", "precision", "batching", "remote_code", "checkpoint_seconds", "log_model")
 
@@ -72,6 +73,7 @@ class Trainer:
             condition_of.update({id(job): one for job in made})
         folder = Path(self._config.host.workspace) / "seeds"
         workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
+        self._take(jobs, folder)
         n_new = len({job.digest for job in jobs if not (folder / job.digest).is_dir()})
         with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
 
@@ -97,6 +99,24 @@ class Trainer:
         if failed:
             raise failed
         return [seed for seeds in done.values() for seed in seeds]
+
+    def _take(self, jobs: Sequence[Job], folder: Path) -> None:
+        """Take from the store what somebody has trained already, unless its weights are wanted."""
+        sources = []
+        for job in {job.digest: job for job in jobs if not job.keep_model and not finished(folder, job)}.values():
+            for run in self._tracker.reusable("seed", DIGEST, job.digest, self._config.store.reuse):
+                source = Source(run.run_id, run.tags.get(USER, "somebody"))
+                try:
+                    files = checked(run, [PREDICTIONS, HISTORY])
+                    adopt(folder, job, files[PREDICTIONS], files[HISTORY], source)
+                except AssayError as error:  # somebody's run that is not what it says is no reason to stop
+                    say(f"fine-tune: {error} Nothing is taken from it.")
+                    continue
+                sources.append(source)
+                break
+        if sources:
+            users = ", ".join(dict.fromkeys(one.user for one in sources))
+            say(f"fine-tune: {len(sources)} seeds are taken from finished runs of {users} in the tracking store, and are not trained again.")
 
     def _log_models(self, done: Sequence[Trained]) -> None:
         """The weights that ``log_model`` asks for: of all of them, or of the one with the best validation macro-F1 (ties: the first)."""
@@ -197,22 +217,23 @@ def log_seed(
         "best_epoch": best_epoch(result.history), "train_seconds": result.seconds,
         "best_validation_macro_f1": best_macro_f1(result.history),
     }  # fmt: skip
-    absent = one.absent(task.label_set)
+    absent, sources = one.absent(task.label_set), [result.source] if result.source else []
     with tempfile.TemporaryDirectory() as name:
         write_table(Path(name, "labels.parquet"), one.labels)
         files = {
             "labels.parquet": Path(name, "labels.parquet"),
-            "predictions.parquet": result.folder / PREDICTIONS,
-            "history.json": result.folder / "result.json",
+            PREDICTIONS: result.folder / PREDICTIONS,
+            HISTORY: result.folder / RESULT,
         }
         return tracker.log_child(
             Child(
                 f"{one.title} seed {seed:02d}", "seed", digest,
                 _params(encoder, task, one, seed, result.batching, config), metrics, files,
                 f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {seed}: "
-                f"{one.evaluated} accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}.",
-                tags={"reused": str(result.reused).lower(), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
-                history=[_epoch_metrics(epoch) for epoch in result.history],
+                f"{one.evaluated} accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}."
+                + taken_words("It is taken", sources),
+                tags={"reused": str(result.reused).lower(), **taken_tags(sources), **({ABSENT: ", ".join(absent)[:1000]} if absent else {})},
+                history=[_epoch_metrics(epoch) for epoch in result.history], seconds=0.0 if result.reused else result.seconds,
                 inputs=[
                     (f"{task.name}/train", content_hash(one.labels), "training"),
                     (f"{task.name}/{one.evaluated}", content_hash(task.split(one.evaluated)), one.evaluated),

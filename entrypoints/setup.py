@@ -11,9 +11,10 @@ from entrypoints.command import say
 from project.annotators import Annotator
 from project.config import ExperimentConfig
 from project.encoder import Encoder
+from project.seeds import Source
 from project.tables import write_table
 from project.task import Task
-from project.tracking import Tracker
+from project.tracking import TAKEN_FROM, TAKEN_OF, Tracker
 
 
 def log_setup(
@@ -43,6 +44,18 @@ def log_setup(
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(folder, "examples.parquet"), task.examples)
         tracker.log_files({"examples.parquet": Path(folder, "examples.parquet")})
+
+
+def taken_tags(sources: Sequence[Source]) -> dict[str, str]:
+    """The tags of a result that was taken from finished runs: which, and whose."""
+    if not sources:
+        return {}
+    return {TAKEN_FROM: ",".join(one.run_id for one in sources), TAKEN_OF: ",".join(dict.fromkeys(one.user for one in sources))}
+
+
+def taken_words(what: str, sources: Sequence[Source]) -> str:
+    """The same for the result's description; ``what`` is taken, and the verb."""
+    return f" {what} from {', '.join(f'run {one.run_id} of {one.user}' for one in sources)}." if sources else ""
 
 
 def shared_params(task: Task, config: ExperimentConfig) -> dict[str, object]:

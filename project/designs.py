@@ -156,3 +156,19 @@ class ReportConfig(Stage):
         None, "least agreement of the seeds that the verdict calls safe: Krippendorff's alpha; auto: what the experiment was run with",
         at_least=-1, at_most=1,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RelogConfig(Stage):
+    """Where what a tracking store did not take is kept."""
+
+    workspace: str = parameter("outputs", "folder that the experiments kept it below")
+
+
+@dataclass(frozen=True)
+class ReapConfig(Stage):
+    """Which runs the entry point ``reap`` ends."""
+
+    run_id: str = parameter("", "one root run; empty: all whose process is gone")
+    whose: str = parameter("mine", "mine, or anybody's", choices=("mine", "anybody"))
+    dry_run: bool = parameter(False, "say which, and end none")

@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -31,7 +31,7 @@ from project.host import cpu_cores, keep_freed_memory, visible_gpus
 from project.recipe import FinetuneConfig
 from project.tables import Codes, check, new_folder, read_table, write_atomically, write_table
 
-PREDICTIONS, RESULT, MODEL = "predictions.parquet", "result.json", "model"
+PREDICTIONS, RESULT, MODEL, SOURCE = "predictions.parquet", "result.json", "model", "source.json"
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,19 @@ class Job:
         return self.config.epochs * len(self.training.lessons)
 
 
+class Source(NamedTuple):
+    """A run that somebody else has logged: its id, and the user."""
+
+    run_id: str
+    user: str
+
+
 @dataclass(frozen=True)
 class SeedResult:
-    """What one job leaves on disk in ``folder``. ``batching``: ``packed`` or ``padded``; ``reused``: it was there before."""
+    """What one job leaves on disk in ``folder``. ``batching``: ``packed`` or ``padded``; ``reused``: it was there before.
+
+    ``source``: the run that it was taken from, and whose, where it was not trained here.
+    """
 
     folder: Path
     predictions: pd.DataFrame
@@ -68,6 +78,7 @@ class SeedResult:
     seconds: float
     batching: str
     reused: bool
+    source: Source | None = None
 
 
 Progress = Callable[[Job, Epoch], None]
@@ -99,7 +110,7 @@ def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progr
     """
     twins: dict[str, list[Job]] = {}  # arms whose labels are the same share one training run
     for job in jobs:
-        if _finished(folder, job):
+        if finished(folder, job):
             yield job, _again(folder, job, progress)
         else:
             twins.setdefault(job.digest, []).append(job)
@@ -116,7 +127,28 @@ def run_jobs(jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progr
         raise Incomplete(f"{len(failures)} of {len(jobs)} seeds failed; the others are kept. {'; '.join(failures)}")
 
 
-def _finished(folder: Path, job: Job) -> bool:
+def adopt(folder: Path, job: Job, predictions: bytes, result: bytes, source: Source) -> None:
+    """Take a result of the job's digest that somebody has, ``predictions.parquet`` and ``result.json``, as if it had been trained here.
+
+    Raises AssayError where it is no result of the job's.
+    """
+    temporary = new_folder(folder, job.digest)
+    try:
+        for name, data in ((PREDICTIONS, predictions), (RESULT, result), (SOURCE, json.dumps(source).encode())):
+            write_atomically(temporary / name, data)
+        try:
+            found = _load(temporary, job, reused=True)
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:  # AssayError is a ValueError
+            raise AssayError(f"what is said to be a trained seed is none: {' '.join(str(error).split())[:200]}") from error
+        if tuple(found.predictions["example_id"]) != job.test_ids or not found.history or not isinstance(found.seconds, int | float):
+            raise AssayError("what is said to be a trained seed predicts other examples, or does not say how it was trained.")
+        with contextlib.suppress(OSError):  # another process was faster
+            temporary.rename(folder / job.digest)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def finished(folder: Path, job: Job) -> bool:
     """Whether the job's result is there, with its model where that is wanted."""
     return (folder / job.digest / RESULT).is_file() and (not job.keep_model or (folder / job.digest / MODEL).is_dir())
 
@@ -178,7 +210,7 @@ def _in_processes(jobs: Sequence[Job], folder: Path, workers: int, progress: Pro
                 yield left.pop(job.digest), error
         except concurrent.futures.process.BrokenProcessPool:
             alone = min(at_once, len(left)) == 1
-            for job in [job for job in left.values() if _finished(folder, job)]:
+            for job in [job for job in left.values() if finished(folder, job)]:
                 yield left.pop(job.digest), None
             if alone and left:
                 error = AssayError("its process died, often for lack of memory. Raise gradient_accumulation, or lower max_length.")
@@ -280,7 +312,7 @@ def _keep(folder: Path, job: Job, predictions: pd.DataFrame, facts: dict[str, An
         try:
             temporary.rename(place)
         except OSError:
-            if not _finished(folder, job):  # else another process has finished the same job
+            if not finished(folder, job):  # else another process has finished the same job
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -289,4 +321,6 @@ def _keep(folder: Path, job: Job, predictions: pd.DataFrame, facts: dict[str, An
 def _load(folder: Path, job: Job, *, reused: bool) -> SeedResult:
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     predictions = check("predictions", read_table(folder / PREDICTIONS), job.label_set)
-    return SeedResult(folder, predictions, [Epoch(**epoch) for epoch in result["history"]], result["seconds"], result["batching"], reused)
+    source = Source(*json.loads((folder / SOURCE).read_text(encoding="utf-8"))) if (folder / SOURCE).is_file() else None
+    history = [Epoch(**epoch) for epoch in result["history"]]
+    return SeedResult(folder, predictions, history, result["seconds"], result["batching"], reused, source)

@@ -8,6 +8,7 @@ columns ``log_probability.<label>``, in the order of the task's label set. Examp
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import uuid
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from project.errors import AssayError
 
@@ -134,6 +136,14 @@ def new_folder(parent: Path, name: str) -> Path:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write ``table`` as Parquet, atomically."""
     write_atomically(path, table.to_parquet(index=False))
+
+
+def parquet(data: bytes) -> pd.DataFrame:
+    """The table in the bytes of a Parquet file, which may be somebody else's."""
+    try:
+        return pd.read_parquet(io.BytesIO(data))
+    except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        raise AssayError(f"what should be a Parquet table cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def test_every_entry_point_answers_help(module):
     done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0
-    assert "default: " in done.stdout
+    assert "default:" in done.stdout
 
 
 def test_conda_yaml_holds_only_what_every_environment_manager_reads():

@@ -11,7 +11,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for _name in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-from project.tracking.log import Child, Tracker, root_run  # noqa: E402
+from project.tracking.log import Child, Tracker, me, root_run  # noqa: E402
 from project.tracking.read import (  # noqa: E402
     children,
     every_child,
@@ -25,6 +25,10 @@ from project.tracking.read import (  # noqa: E402
     read_table,
     read_uri,
 )
+from project.tracking.reap import dead_runs, end_dead  # noqa: E402
+from project.tracking.relog import relog  # noqa: E402
+from project.tracking.reuse import TAKEN_FROM, TAKEN_OF, checked  # noqa: E402
+from project.tracking.spool import Root, spools  # noqa: E402
 from project.tracking.store import (  # noqa: E402
     ABSENT,
     CHOSEN,
@@ -37,7 +41,9 @@ from project.tracking.store import (  # noqa: E402
     SCHEMA_VERSION,
     STUDY,
     TRIAL_STATE,
+    USER,
     Record,
+    StoreAway,
     experiments,
     store_digest,
 )
@@ -53,15 +59,24 @@ __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
     "STUDY",
+    "TAKEN_FROM",
+    "TAKEN_OF",
     "TRIAL_STATE",
+    "USER",
     "Child",
     "Record",
+    "Root",
+    "StoreAway",
     "Tracker",
+    "checked",
     "children",
+    "dead_runs",
+    "end_dead",
     "every_child",
     "experiments",
     "latest_root",
     "local_artifact",
+    "me",
     "newest_first",
     "of_study",
     "read_artifact",
@@ -69,6 +84,8 @@ __all__ = [
     "read_run",
     "read_table",
     "read_uri",
+    "relog",
     "root_run",
+    "spools",
     "store_digest",
 ]

@@ -29,7 +29,7 @@ from project.errors import Stopped
 from project.signals import Signals
 from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.model import check_classifier
-from project.tracking.read import read_table
+from project.tracking.reuse import finished, hashes_of
 from project.tracking.ship import send, send_all
 from project.tracking.spool import FILES, Entry, Root, Spool
 from project.tracking.store import (
@@ -39,7 +39,6 @@ from project.tracking.store import (
     EXPERIMENT,
     KIND,
     NOTE,
-    QUESTION,
     ROOT,
     SCHEMA,
     SCHEMA_VERSION,
@@ -49,7 +48,6 @@ from project.tracking.store import (
     address,
     experiment_ids,
     masked,
-    record,
     store_errors,
 )
 
@@ -93,6 +91,7 @@ class Tracker:
         self.computed = False
         self._spool = spool
         self._root = spool.root if spool else root_of(run_id)
+        self._ids: list[str] = []
         self._quiet_until, self._waited = 0.0, False
 
     @_signals.whole()
@@ -125,12 +124,21 @@ class Tracker:
         now = _now()
         self._put(Entry(now, metrics=_metrics(metrics, step, now)))
 
-    def answered(self, question: str) -> Iterator[tuple[Record, pd.DataFrame]]:
-        """Finished runs, in any experiment of the store, whose tag ``assay.question`` is this one, and their annotations tables, newest first."""
-        ids = experiment_ids()
-        filter_string = f"tags.`{QUESTION}` = '{question}' AND tags.`{SCHEMA}` = '{SCHEMA_VERSION}' AND attributes.status = 'FINISHED'"
-        for run in MlflowClient().search_runs(ids, filter_string, max_results=100, order_by=["attributes.start_time DESC"]):
-            yield record(run), read_table(run.info.run_id, "annotations.parquet")
+    def reusable(self, kind: str, tag: str, value: str, reuse: str) -> Iterator[Record]:
+        """Finished runs of one kind, in any experiment of the store, whose ``tag`` is ``value``, newest first; ``reuse``: whose they may be.
+
+        None while the store is away, and none that this root run has logged itself.
+        """
+        if reuse == "none" or time.monotonic() < self._quiet_until:
+            return
+        try:
+            with store_errors():
+                self._ids = self._ids or experiment_ids()
+            for run in finished(self._ids, kind, tag, value, user=self._root.user if reuse == "mine" else ""):
+                if run.tags.get(ROOT) != self.run_id:
+                    yield run
+        except StoreAway as error:
+            self._away(f"does not say what it holds: {error}")
 
     def open_command(self) -> str:
         """The command, or the address, that opens the MLflow UI on the root run."""
@@ -153,7 +161,7 @@ class Tracker:
                 tags[_TABLES] = json.dumps([{"path": SAMPLE, "type": "table"}])  # as MLflow's log_table would, which appends where it comes again
             tags |= {
                 ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION, USER: self._root.user, NOTE: child.description,
-                **child.tags,
+                **hashes_of(files), **child.tags,
             }  # fmt: skip
             entry = Entry(
                 now, child=(child.name, child.status), seconds=child.seconds, params=_texts(child.params), tags=_texts(tags), metrics=metrics,
@@ -203,15 +211,18 @@ class Tracker:
         try:
             sent = send_all(self._spool)
         except StoreAway as error:
-            self._quiet_until = time.monotonic() + _AGAIN
-            if not self._waited:
-                _say(f"the tracking store {address()} does not take what is to be logged: {error} It is kept in {self._spool.folder}; going on.")
-            self._waited = True
+            self._away(f"does not take what is to be logged: {error} It is kept in {self._spool.folder}")
             return {}
         if self._waited:
             _say(f"the tracking store {address()} answers again; what waited is logged.")
             self._waited = False
         return sent
+
+    def _away(self, how: str) -> None:
+        self._quiet_until = time.monotonic() + _AGAIN
+        if not self._waited:
+            _say(f"the tracking store {address()} {how}; going on without it.")
+        self._waited = True
 
     def _kept(self) -> str:
         n, folder = (len(self._spool.pending()), self._spool.folder) if self._spool else (0, "")
@@ -249,16 +260,19 @@ def root_run(kind: str, name: str, params: Mapping[str, str], workspace: str = "
     yield from _root_run(root, spool)
 
 
+def me() -> str:
+    """Whose runs are logged here: the tracking server's user, where it asks for one, else the operating system's, as MLflow has it."""
+    return os.environ.get("MLFLOW_TRACKING_USERNAME") or str(resolve_tags({}).get(USER, ""))
+
+
 def _opened(kind: str, name: str, params: Mapping[str, str]) -> Root:
     client, made = MlflowClient(), os.environ.pop("MLFLOW_RUN_ID", None)  # as mlflow does: what this process starts is no part of that run
-    me = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
     if made:
         run = client.get_run(made)
         client.update_run(made, "RUNNING")
-        experiment_id, user = str(run.info.experiment_id), me or run.data.tags.get(USER, "")
+        experiment_id, user = str(run.info.experiment_id), me()
     else:
-        experiment_id, tags = _experiment_id(), resolve_tags({})
-        user = me or tags.get(USER, "")
+        experiment_id, tags, user = _experiment_id(), resolve_tags({}), me()
         run = client.create_run(experiment_id, tags={**tags, USER: user}, run_name=name)
     root = Root(str(run.info.run_id), experiment_id, kind, address(), user)
     _open_on_runs(experiment_id)

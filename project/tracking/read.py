@@ -61,6 +61,11 @@ def of_study(study_id: str, kind: str) -> list[Record]:
         return _search(experiment_ids(), f"tags.`{STUDY}` = '{study_id}' AND tags.`{KIND}` = '{kind}'")
 
 
+def running() -> list[Record]:
+    """All runs that are RUNNING, in any experiment of the store, oldest first."""
+    return _search(experiment_ids(), "attributes.status = 'RUNNING'")
+
+
 def newest_first(kind: str, *, page: int, deleted: bool = False) -> Iterator[list[Record]]:
     """Finished runs of one kind in any experiment of the store, or those of them that are deleted, in pages, newest first."""
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY

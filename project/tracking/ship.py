@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -38,28 +38,33 @@ def one_try() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def send_all(spool: Spool, pauses: tuple[float, ...] = _PAUSES) -> dict[str, str]:
-    """Send what is pending, in order; the runs that the entries are part of. Raises StoreAway, the rest kept, where one cannot be sent."""
+def send_all(spool: Spool, pauses: tuple[float, ...] = _PAUSES, before: Callable[[Entry], None] | None = None) -> dict[str, str]:
+    """Send what is pending, in order; the runs that the entries are part of. Raises StoreAway, the rest kept, where one cannot be sent.
+
+    ``before`` is called with every entry before it is sent.
+    """
     runs = {}
     for place in spool.pending():
+        entry = Entry.load(place)
+        if before:
+            before(entry)
         for pause in (*pauses, None):
             try:
-                entry, run_id = _send_kept(spool.root, place)
+                runs[entry.entry_id] = _send_kept(spool.root, entry, place)
                 break
             except (mlflow.MlflowException, OSError) as error:
                 if pause is None:
                     raise StoreAway(masked(" ".join(str(error).split())[:300])) from error
                 time.sleep(pause)
         spool.done(place)
-        runs[entry.entry_id] = run_id
     return runs
 
 
-def _send_kept(root: Root, place: Path) -> tuple[Entry, str]:
-    entry, tried = Entry.load(place), (place / TRIED).exists()
+def _send_kept(root: Root, entry: Entry, place: Path) -> str:
+    tried = (place / TRIED).exists()
     (place / TRIED).touch()  # from here on the store may hold a part of it
     with one_try():
-        return entry, send(root, entry, place / FILES, again=tried)
+        return send(root, entry, place / FILES, again=tried)
 
 
 def send(root: Root, entry: Entry, files: Path, *, again: bool = False) -> str:

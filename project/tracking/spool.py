@@ -114,7 +114,11 @@ class Spool:
 
     def pending(self) -> list[Path]:
         """The folders of the entries that the store does not hold, in their order."""
-        return sorted(place for place in self.folder.iterdir() if place.name[0].isdigit() and place.is_dir())
+        return sorted(self.folder.glob("[0-9]*-*"))
+
+    def ended(self) -> bool:
+        """Whether the root run's end is among them: its process came to an end of its own."""
+        return any(Entry.load(place).end for place in self.pending())
 
     def done(self, place: Path) -> None:
         """The store holds the entry; it needs no place any more."""

@@ -1,0 +1,53 @@
+"""Log what a tracking store did not take, because it was away or broke down: results, reports and how the runs ended.
+
+mlflow run . -e relog -P workspace=outputs
+python -m entrypoints.relog
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from entrypoints.command import main, say
+from entrypoints.report import publish
+from project.designs import RelogConfig
+from project.errors import AssayError
+from project.parameters import parse
+from project.tracking import Root, relog, spools
+
+STAGES = (RelogConfig,)
+
+
+def log_again(params: Mapping[str, str]) -> None:
+    """Everything that waits below the workspace, run by run; what one run cannot have takes nothing from the others."""
+    workspace = Path(parse(RelogConfig, params).workspace)
+    failed: AssayError | None = None
+    waiting = [spool for spool in spools(workspace) if spool.pending()]
+    say(f"relog: {len(waiting)} runs wait below {workspace / 'spool'}.")
+    for spool in waiting:
+        if not spool.lock():
+            say(f"relog: run {spool.folder.name} is at work, and logs what waits itself.")
+            continue
+        try:
+            ended = spool.ended()
+            n = relog(spool, lambda root: _report(root, workspace))
+            say(f"relog: {n} entries of run {spool.folder.name} are logged.{'' if ended else ' Its process died; -e reap ends the run.'}")
+        except AssayError as error:
+            say(f"relog: {error}")
+            failed = failed or error
+        finally:
+            spool.close()
+    if failed:
+        raise failed
+
+
+def _report(root: Root, workspace: Path) -> None:
+    try:
+        publish(root.run_id, root.kind, str(workspace))
+    except AssayError as error:
+        say(f"relog: run {root.run_id} has no report: {error}")
+
+
+if __name__ == "__main__":
+    main("relog", "Log what a tracking store did not take, because it was away or broke down.", STAGES, log_again)

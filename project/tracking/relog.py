@@ -1,0 +1,43 @@
+"""What the store did not take when it was logged, brought there later: the store then holds what it would have held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from project.errors import AssayError
+from project.tracking.ship import send_all
+from project.tracking.spool import Entry, Root, Spool
+from project.tracking.store import StoreAway, address, store_errors
+
+
+def relog(spool: Spool, report: Callable[[Root], None]) -> int:
+    """Send all that waits in ``spool``, which this process has locked; how many entries that were.
+
+    ``report`` makes the report of a root run whose results are complete, from the store, before the root run ends as it should have. Raises
+    StoreAway where the store is away still, and AssayError where it is another one than that of the root run.
+    """
+    root, n = spool.root, len(spool.pending())
+    with store_errors():
+        try:
+            MlflowClient().get_run(root.run_id)
+        except mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise AssayError(
+                f"run {root.run_id} is not in the tracking store {address()}; what waits in {spool.folder} belongs to {root.store}. "
+                "Set MLFLOW_TRACKING_URI to that."
+            ) from error
+
+    def before(entry: Entry) -> None:
+        if entry.report:
+            report(root)
+
+    try:
+        send_all(spool, before=before)
+    except StoreAway as error:
+        left = len(spool.pending())
+        raise StoreAway(f"the tracking store {address()} took {n - left} of {n} entries, then: {error} The rest waits in {spool.folder}.") from error
+    return n
