@@ -1,5 +1,6 @@
 # make demo        the whole experiment on the embedded task, about 8 minutes on 2 cores after installation
 # make demo-quick  the same on a handful of texts, about 2 minutes
+# make server      a tracking server for a small team on this machine, with users; SERVER="--port 5001" changes how
 # make test        the tests
 # make test-vllm   the tests that need a vLLM engine, on the CPU, in an environment of its own
 PYTHON ?= python3
@@ -9,13 +10,16 @@ BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
-.PHONY: demo demo-quick test test-vllm lint install ui clean MLproject
+.PHONY: demo demo-quick server test test-vllm lint install ui clean MLproject
 
 demo: install
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue
 
 demo-quick: install
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue-quick $(QUICK)
+
+server: install
+	$(RUN) python -m entrypoints.server $(SERVER)
 
 test: install
 	$(RUN) python -m pytest

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.checked import checked_config
 from analysis.fetch import read_json, tables
 from analysis.lines import png
 from analysis.publish import parser, run, write
 from analysis.render import ranged
 from analysis.runs import PARAM, run_table, selected
 from analysis.section import Figure, Section, Table, columns, files, terminal
-from analysis.store import Experiment, read_experiment
+from analysis.store import Experiment, checked_table, read_experiment
 from project.errors import AssayError
 from project.stats.agreement import (
     alpha_interval,
@@ -38,8 +39,8 @@ from project.stats.agreement import (
     unchanged_interval,
 )
 from project.stats.bootstrap import NO_INTERVAL, REPLICATES, Interval, example_weights, interval
-from project.tables import check, codes, digest
-from project.tracking import SCHEMA_VERSION, Record, read_run
+from project.tables import codes, digest
+from project.tracking import KIND, SCHEMA_VERSION, Record, read_run
 
 MANY = 60  # raters whose pairwise map can still be read
 _NOTE = (
@@ -89,10 +90,11 @@ def of_runs(kind: str, where: Sequence[str], by: str, split: str) -> Raters:
     label_set = _same(sets)
     runs = [_record(row) for row in found.to_dict("records")]
     name = "annotations" if kind == "annotation" else "predictions"
-    rated = [check(name, one, label_set).set_index("example_id") for one in tables(runs, f"{name}.parquet")]
+    read = zip(runs, tables(runs, f"{name}.parquet"), strict=True)
+    rated = [checked_table(run_, name, one, label_set).set_index("example_id") for run_, one in read]
     names = list(rated[0].index)
     for run_, one in zip(runs, rated, strict=True):
-        if set(one.index) != set(names):
+        if set(one.index) != set(names) or not one.index.is_unique:
             raise AssayError(
                 f"runs {runs[0].run_id} ({runs[0].name}) and {run_.run_id} ({run_.name}) rate different examples; agreement is of the same ones. "
                 "Narrow the choice with --where, for instance --where root=RUN."
@@ -114,7 +116,8 @@ def _readable(found: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, .
     sets = {}
     for root in found["root"].unique():
         with contextlib.suppress(AssayError):
-            sets[root] = tuple(read_json(read_run(root), "config.json")["task"]["label_set"])
+            run = read_run(root)
+            sets[root] = tuple(checked_config(run, run.tags.get(KIND, ""), read_json(run, "config.json"))["task"]["label_set"])
     return found[found["root"].isin(list(sets))], sets
 
 
@@ -234,13 +237,13 @@ def tell(given: argparse.Namespace) -> None:
     if given.where:
         split = given.split or ("train" if given.kind == "annotation" else "test")
         raters = of_runs(given.kind, given.where, given.by or ("annotator_model" if given.kind == "annotation" else "arm"), split)
-        folder = f"agreement-{digest([given.kind, given.where, given.by, split])}"
+        folder, roots = f"agreement-{digest([given.kind, given.where, given.by, split])}", []
     else:
         experiment = read_experiment(given.run_id)
-        raters, folder = of_experiment(experiment), experiment.root.run_id
+        raters, folder, roots = of_experiment(experiment), experiment.root.run_id, [experiment.root]
     made = told(raters)
     print(terminal(made))
-    print(write(Path(given.workspace) / "reports" / folder, files(made)))
+    print(write(Path(given.workspace) / "reports" / folder, files(made), roots))
 
 
 def _parser() -> argparse.ArgumentParser:

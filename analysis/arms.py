@@ -294,7 +294,7 @@ def tell(given: argparse.Namespace) -> None:
     parts = sections(found[0]) if alone else [shown]
     print(terminal(shown))
     folder = Path(given.workspace) / "reports" / (names[0] if alone else f"arms-{digest(names)}")
-    print(write(folder, {name: data for part in parts for name, data in files(part).items()}))
+    print(write(folder, {name: data for part in parts for name, data in files(part).items()}, [one.experiment.root for one in found]))
 
 
 if __name__ == "__main__":

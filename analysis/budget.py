@@ -41,6 +41,7 @@ def scored(experiment: Experiment) -> Points:
 def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
     found, scores = experiment.arms[arm], experiment.resampled
     row, first = arm_row(arm, found, experiment.test, experiment.label_set), found.runs[0]
+    needs(first, {"replace_share": number_or_none})
     given = first.params["replace_share"]
     n, share = int(first.params["n_examples"]), None if given == "None" else float(given)
     used = 1 - row["n_train"] / n if row["arm_kind"].startswith("drop_") else row["human_labels"] / n  # where that is an outcome

@@ -79,9 +79,10 @@ def tell(given: argparse.Namespace) -> None:
     names = [name.strip() for name in given.run_id.split(",") if name.strip()]
     if len(names) != 2:
         raise AssayError(f"run_id must name two experiments, comma-separated; got {given.run_id!r}. Write --run_id ONE,OTHER.")
-    made = compared(*(read_experiment(name) for name in names))
+    both = [read_experiment(name) for name in names]
+    made = compared(*both)
     print(terminal(made))
-    print(write(Path(given.workspace) / "reports" / "-".join(names), files(made)))
+    print(write(Path(given.workspace) / "reports" / "-".join(one.root.run_id for one in both), files(made), [one.root for one in both]))
 
 
 if __name__ == "__main__":

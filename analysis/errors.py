@@ -18,6 +18,7 @@ from analysis.publish import main_section
 from analysis.render import ranged
 from analysis.section import Figure, Section, Table
 from analysis.store import Experiment
+from project.private import words
 from project.stats.bootstrap import Interval, interval
 from project.stats.noise import Transition, error_by_class, error_by_value, error_direction, holm, noise_equivalent_rate, noise_transition
 from project.stats.scores import confusion
@@ -97,7 +98,7 @@ def _tests(
 ) -> Table:  # fmt: skip
     """What the errors may depend on, each with its statistic and p-value; ``counts``: gold in rows, labels in columns, of what has a label."""
     wrong = given != gold
-    length = examples["text"].str.split().str.len().to_numpy(dtype=np.float64)
+    length = words(examples).to_numpy(dtype=np.float64)
     tests = [
         ("the gold class", "chi-squared", error_by_class(gold, wrong, len(counts))),
         ("which wrong label", "chi-squared", error_direction(counts)),

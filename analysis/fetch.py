@@ -5,7 +5,6 @@ The cache is ``$ASSAY_CACHE``, else ``~/.cache/assay``, keyed by run id and read
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -15,16 +14,20 @@ from typing import Any
 
 import pandas as pd
 
-from project.tables import write_atomically
+from analysis.checked import broken
+from project.errors import AssayError
+from project.tables import parquet, write_atomically
 from project.tracking import Record, local_artifact, read_artifact
 
 AT_ONCE = 8
 
 
-def cache() -> Path:
-    """The folder of the cache."""
-    folder = Path(os.environ.get("ASSAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "assay"))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def cache(part: str) -> Path:
+    """The folder of a part of the cache."""
+    folder = Path(os.environ.get("ASSAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "assay"), part)
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)  # whoever made it, and under whatever umask
     return folder
 
 
@@ -33,7 +36,7 @@ def artifact(run: Record, path: str) -> bytes:
     local = local_artifact(run, path)
     if local and local.is_file():
         return local.read_bytes()
-    kept = cache() / "artifacts" / run.run_id / path
+    kept = _place(run, path)
     if kept.is_file():
         return kept.read_bytes()
     data = read_artifact(run, path)
@@ -42,10 +45,29 @@ def artifact(run: Record, path: str) -> bytes:
     return data
 
 
+def _place(run: Record, path: str) -> Path:
+    """Where an artifact is kept; a run that a store calls by the name of some other place is refused."""
+    folder = cache("artifacts").resolve()
+    place = (folder / run.run_id / path).resolve()
+    if not place.is_relative_to(folder / run.run_id) or (folder / run.run_id).parent != folder or run.run_id in (".", ".."):
+        raise AssayError(
+            f"run {run.run_id!r} cannot be kept in the cache with its artifact {path!r}: the name leads out of its folder. No store of MLflow's has "
+            "such names; see what MLFLOW_TRACKING_URI is."
+        )
+    return place
+
+
 def tables(runs: Sequence[Record], path: str) -> list[pd.DataFrame]:
     """The Parquet artifact ``path`` of every run, several at once."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [pd.read_parquet(io.BytesIO(data)) for data in pool.map(lambda run: artifact(run, path), runs)]
+        return [_table(run, path, data) for run, data in zip(runs, pool.map(lambda run: artifact(run, path), runs), strict=True)]
+
+
+def _table(run: Record, path: str, data: bytes) -> pd.DataFrame:
+    try:
+        return parquet(data)
+    except AssayError:
+        raise broken(run, path, "is no Parquet table") from None
 
 
 def table(run: Record, path: str) -> pd.DataFrame:
@@ -55,4 +77,7 @@ def table(run: Record, path: str) -> pd.DataFrame:
 
 def read_json(run: Record, path: str) -> Any:
     """A JSON artifact of one run."""
-    return json.loads(artifact(run, path).decode("utf-8"))
+    try:
+        return json.loads(artifact(run, path).decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise broken(run, path, "is no JSON") from None

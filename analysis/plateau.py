@@ -23,6 +23,7 @@ from analysis.render import markdown, number, pair, plain, title
 from analysis.section import columns
 from analysis.store import Points, absent_note, annotator_rows, arm_row, gather, read_root
 from project.errors import AssayError
+from project.shown import in_markdown
 from project.stats.bootstrap import Interval
 from project.stats.curves import Fitted, fitted, gap, value
 
@@ -239,7 +240,7 @@ def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
     for row in points.to_dict("records"):  # the step is the size, so that the store's own charts draw the curve
         metrics.setdefault(int(row["n_examples"]), {}).update({f"{row['arm']}.{name}": row[name] for name, _ in MEASURES})
     sections = "\n\n".join(f"{words}\n\n{markdown(head, rows)}" for words, head, rows in tables)
-    description = f"**{title(curve.config)}**\n\n{sections}\n\n" + "\n\n".join(said)
+    description = f"**{in_markdown(title(curve.config))}**\n\n{sections}\n\n" + "\n\n".join(map(in_markdown, said))
     where = log_report(curve.root.run_id, workspace, files, description, metrics)
     shown = [plain(f"{title(curve.config)}: {words}", head, rows, []) for words, head, rows in tables[:-1]]
     words, head, rows = tables[-1]

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from analysis.section import Section, files, terminal
 from analysis.store import Experiment, read_experiment
 from project.errors import AssayError
+from project.private import owner_only
+from project.secrets import scrubbed
 from project.tables import write_atomically
-from project.tracking import Tracker
+from project.tracking import PRIVATE, Record, Tracker, read_run
 
 TRIES = "2"
 """How often a tracking server that does not answer is asked again, unless MLFLOW_HTTP_REQUEST_MAX_RETRIES says so."""
 
+_NO_METRIC = re.compile(r"[^\w./\- :]")  # what MLflow takes in no metric's name, and an arm of somebody's own making may have
 
-def write(folder: Path, files: Mapping[str, bytes]) -> str:
-    """Write ``files`` below ``folder``; returns what to open: the last of them."""
-    for name, data in files.items():
-        write_atomically(folder / name, data)
+
+def write(folder: Path, files: Mapping[str, bytes], roots: Sequence[Record] = ()) -> str:
+    """Write ``files`` below ``folder``; returns what to open: the last of them. ``roots``: the root runs they tell of, some private perhaps."""
+    with owner_only(any(root.tags.get(PRIVATE) == "true" for root in roots), folder):
+        for name, data in files.items():
+            write_atomically(folder / name, data)
     return f"\nreport   {(folder / list(files)[-1]).resolve()}"
 
 
@@ -31,12 +37,12 @@ def log_report(
     """Write a report's files below the workspace and log them, its text and its numbers (by step) to the root run; returns what to open."""
     folder = Path(workspace) / "reports" / run_id
     files = {"report.md": description.encode(), **files}
-    opened = write(folder, files)
+    opened = write(folder, files, [read_run(run_id)])
     tracker = Tracker(run_id)
     tracker.log_files({f"report/{name}": folder / name for name in files})
     tracker.describe(description, tags)
     for step, values in metrics.items():
-        tracker.log_metrics(values, step)
+        tracker.log_metrics({_NO_METRIC.sub("_", name): value for name, value in values.items()}, step)
     return f"{opened}\nMLflow   {tracker.open_command()}\nrun      {run_id}"
 
 
@@ -63,7 +69,7 @@ def main_section(description: str, section: Callable[[Experiment], Section | Non
         if made is None:
             raise AssayError(f"run {experiment.root.run_id} ({experiment.root.name}) holds nothing that answers: {description.splitlines()[0]}")
         print(terminal(made))
-        print(write(Path(given.workspace) / "reports" / experiment.root.run_id, files(made)))
+        print(write(Path(given.workspace) / "reports" / experiment.root.run_id, files(made), [experiment.root]))
 
     run(parser(description, f"{_article(kind)} {kind}"), work)
 
@@ -79,4 +85,4 @@ def run(arguments: argparse.ArgumentParser, work: Callable[[argparse.Namespace],
     try:
         work(parsed)
     except AssayError as error:
-        arguments.exit(2, f"error: {error}\n")
+        arguments.exit(2, f"error: {scrubbed(str(error))}\n")

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from project.shown import in_markdown, in_terminal
 from project.stats.bootstrap import Interval
 
 
@@ -45,6 +46,7 @@ def title(config: Mapping[str, Any]) -> str:
 
 def plain(heading: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
     """A table as plain text: the first column to the left, the others to the right; notes, where they say something, wrapped below it."""
+    head, rows = [in_terminal(cell) for cell in head], [[in_terminal(cell).replace("\n", " ") for cell in cells] for cells in rows]
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -52,11 +54,11 @@ def plain(heading: str, head: Sequence[str], rows: Sequence[Sequence[str]], note
         return "  ".join([first, *rest]).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    wrapped = ["\n".join(textwrap.wrap(text, max(len(rule), 70))) for text in notes if text]
-    return "\n".join([heading, rule, line(head), rule, *map(line, rows), rule, *wrapped])
+    wrapped = ["\n".join(textwrap.wrap(in_terminal(text), max(len(rule), 70))) for text in notes if text]
+    return "\n".join([in_terminal(heading), rule, line(head), rule, *map(line, rows), rule, *wrapped])
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
-    lines = [[" ".join(cell.replace("|", "\\|").split()) for cell in cells] for cells in [head, ["---"] * len(head), *rows]]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    lines = [[" ".join(in_markdown(cell).replace("|", "\\|").split()) for cell in cells] for cells in [head, *rows]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], ["---"] * len(head), *lines[1:]])

@@ -18,6 +18,7 @@ from analysis.render import title
 from analysis.section import Section, as_markdown, files, terminal
 from analysis.store import AGREEMENT, SPENT, Experiment, read_experiment
 from analysis.variance import PARTS
+from project.shown import in_markdown, in_terminal
 from project.tracking import KIND
 
 METRICS = ("accuracy", "macro_f1", *AGREEMENT, "human_share", "human_labels", *SPENT)
@@ -46,9 +47,9 @@ def publish(run_id: str, workspace: str, tolerance: float | None = None, least_a
         [dataclasses.replace(judged, answer=""), *parts[1:]],  # the box says it
         _facts(experiment), ", ".join(experiment.incomplete),
     ).encode()  # fmt: skip
-    description = f"**{found.word.capitalize()}.** {found.sentence}\n\n{as_markdown(short)}"
+    description = f"**{found.word.capitalize()}.** {in_markdown(found.sentence)}\n\n{as_markdown(short)}"
     where = log_report(experiment.root.run_id, workspace, written, description, {0: _metrics(scored)}, found.tags)
-    print(f"{terminal(short)}\n\n{found.word.upper()}. {found.sentence}\n{where}")
+    print(f"{terminal(short)}\n\n{found.word.upper()}. {in_terminal(found.sentence)}\n{where}")
 
 
 def _metrics(scored: arms.Arms) -> dict[str, float]:

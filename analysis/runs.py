@@ -29,7 +29,7 @@ PARAM, METRIC = "params.", "metrics."
 def run_table(kind: str = "seed") -> pd.DataFrame:
     """Every finished run of ``kind`` in the store, newest first: ``run_id, root, name, started`` (ms), ``params.*`` typed and ``metrics.*``."""
     made = experiments()
-    path = cache() / "runs" / store_digest(made) / f"{kind}.parquet"
+    path = cache("runs") / store_digest(made) / f"{kind}.parquet"
     known = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=["run_id", "started", "gone"])
     deleted = {run.run_id for page in newest_first(kind, page=PAGE, deleted=True) for run in page}
     gone = known["run_id"].isin(deleted)

@@ -11,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.checked import broken, needs
 from analysis.publish import log_report, main
 from analysis.render import markdown, number, pair, plain, title
 from analysis.store import Stored, absent_note, arm_row, gather, read_root
 from project.errors import AssayError
+from project.shown import in_markdown
 from project.stats.scores import spread
 from project.tracking import Record
 
@@ -43,6 +45,10 @@ def tried(stored: Stored) -> tuple[pd.DataFrame, list[str]]:
     ``validation_macro_f1`` in [0, 1], mean over the seeds; ``chosen``: the arm's first with the highest, False for all while any lacks seeds.
     """
     design, runs = stored.config["design"], stored.validated()
+    for run in runs:
+        needs(run, {"arm": str, "seed": int, "configuration": int}, ("best_validation_macro_f1",))
+    if not all(set(values) == set(SEARCHED) for values in design["grid"]):
+        raise broken(stored.root, "config.json", f"must have {', '.join(SEARCHED)} in every configuration of design.grid")
     rows, incomplete = [], []
     for arm in stored.config["arms"]:
         for place, values in enumerate(design["grid"]):
@@ -72,6 +78,7 @@ def load_search(run_id: str = "") -> Search:
         tested, lacking = {}, tuple(stored.config["arms"])
     rows = []
     for arm, found in tested.items():
+        needs(found.runs[0], dict.fromkeys(SEARCHED, float))
         settings = {name: float(found.runs[0].params[name]) for name in SEARCHED}
         rows.append({**arm_row(arm, found, stored.test, stored.label_set), **settings})
     return Search(stored.root, stored.config, table, pd.DataFrame(rows), (*incomplete, *(f"{note} on test" for note in lacking)))
@@ -111,7 +118,7 @@ def publish(run_id: str, workspace: str) -> None:
         files["chosen.csv"] = shown.to_csv(index=False, float_format="%.6g").encode()
         metrics = {f"{row['arm']}.{name}": row[name] for row in shown.to_dict("records") for name in ("accuracy", "macro_f1", *SEARCHED)}
     made, notes = tables(search), _notes(search)
-    description = "\n\n".join([f"**{title(search.config)}**", *(markdown(*one) for one in made), *notes])
+    description = "\n\n".join([f"**{in_markdown(title(search.config))}**", *(markdown(*one) for one in made), *map(in_markdown, notes)])
     where = log_report(search.root.run_id, workspace, files, description, {0: metrics})
     print("\n\n".join(_texts(title(search.config), head, made, notes)))
     print(where)

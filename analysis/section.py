@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.render import markdown, plain
+from project.shown import in_markdown, in_terminal
 from project.stats.bootstrap import Interval
 
 
@@ -59,15 +60,16 @@ def terminal(section: Section) -> str:
 
 def wrapped(text: str, width: int = 110) -> str:
     """``text`` in lines of at most ``width`` characters."""
-    return "\n".join(textwrap.wrap(text, width))
+    return "\n".join(textwrap.wrap(in_terminal(text), width))
 
 
 def as_markdown(section: Section) -> str:
     """As Markdown."""
-    parts = [f"## {section.question}", section.answer]
+    parts = [*([f"## {section.question}"] if section.question else []), in_markdown(section.answer)]
     for one in section.tables:
-        parts += [f"**{one.heading}**" if one.heading else "", markdown(one.head, one.rows), *one.notes]
-    return "\n\n".join(part for part in [*parts, *section.notes] if part)
+        heading = in_markdown(one.heading)
+        parts += [f"**{heading}**" if heading else "", markdown(one.head, one.rows), *map(in_markdown, one.notes)]
+    return "\n\n".join(part for part in [*parts, *map(in_markdown, section.notes)] if part)
 
 
 def files(section: Section) -> dict[str, bytes]:

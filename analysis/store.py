@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.checked import broken, checked_config, needs
 from analysis.fetch import read_json, table, tables
 from analysis.section import columns
 from project.errors import AssayError
@@ -77,13 +78,19 @@ class Stored:
         """The annotations tables of every split, one for each draw in their order, rows in that of :meth:`split`; none where nobody annotated it."""
         found: dict[str, dict[int, Record]] = {name: {} for name in SPLITS}
         for run in children(self.root, "annotation"):
-            found[run.params["split"]][int(run.params["draw"])] = run
-        read = iter(tables([runs[draw] for runs in found.values() for draw in sorted(runs)], "annotations.parquet"))
-        made: dict[str, list[pd.DataFrame]] = {}
-        for name, runs in found.items():
-            ids = self.split(name)["example_id"]
-            made[name] = [check("annotations", next(read), self.label_set).set_index("example_id").loc[ids].reset_index() for _ in runs]
-        return made
+            needs(run, {"split": str, "draw": int})
+            if run.params["split"] in found:
+                found[run.params["split"]][int(run.params["draw"])] = run
+        every = [runs[draw] for runs in found.values() for draw in sorted(runs)]
+        read = iter(zip(every, tables(every, "annotations.parquet"), strict=True))
+        return {name: [self._annotated(*next(read), self.split(name)["example_id"]) for _ in runs] for name, runs in found.items()}
+
+    def _annotated(self, run: Record, table: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+        """A run's annotations of the examples ``ids``, in their order."""
+        given = checked_table(run, "annotations", table, self.label_set).set_index("example_id")
+        if not given.index.is_unique or not ids.isin(given.index).all():
+            raise broken(run, "annotations.parquet", "is not of the examples of its experiment, each once")
+        return given.loc[ids].reset_index()
 
     def validated(self) -> list[Record]:
         """Its finished seeds that predict the validation split, as a search does."""
@@ -132,9 +139,20 @@ def read_root(run_id: str, *kinds: str) -> Stored:
             f"run {root.run_id} ({root.name}) was logged in form {version}; this version of Assay reads form {SCHEMA_VERSION}. Read it with the "
             "version that made it, or run it again: what was paid for is reused."
         )
-    config = read_json(root, "config.json")
+    config = checked_config(root, found, read_json(root, "config.json"))
     label_set = tuple(config["task"]["label_set"])
-    return Stored(root, config, label_set, check("examples", table(root, "examples.parquet"), label_set))
+    examples = checked_table(root, "examples", table(root, "examples.parquet"), label_set)
+    if examples.loc[examples["split"] == "test", "gold_label"].isna().any():
+        raise broken(root, "examples.parquet", "has test examples without a gold label")
+    return Stored(root, config, label_set, examples)
+
+
+def checked_table(run: Record, name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
+    """An artifact of a run as a valid ``name`` table; raises AssayError, with the run and the artifact, where it is none."""
+    try:
+        return check(name, table, label_set)
+    except AssayError as error:
+        raise broken(run, f"{name}.parquet", f"is no table of {name}: {error}") from None
 
 
 def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
@@ -150,6 +168,10 @@ def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
 def gather(stored: Stored, wanted: Mapping[Key, int], key: Callable[[Record], Key]) -> tuple[dict[Key, Replicates], tuple[str, ...]]:
     """The replicates of every key that has as many of them as are ``wanted``, and what is left out and why."""
     runs = [run for run in every_child(stored.root, "seed") if run.params.get("evaluated", "test") == "test"]
+    for run in runs:
+        if run.status == "FINISHED" and run.tags.get(SCHEMA) == SCHEMA_VERSION:
+            check_seed(run)
+    runs = [run for run in runs if {"arm", "n_examples"} <= run.params.keys()]  # one that is being logged has nothing yet
     if not any(run.status == "FINISHED" for run in runs):
         raise AssayError(
             f"run {stored.root.run_id} holds no finished seed. It is no experiment, or it was stopped early; run the same command again to go on."
@@ -165,6 +187,15 @@ def gather(stored: Stored, wanted: Mapping[Key, int], key: Callable[[Record], Ke
     if not complete:
         raise AssayError(f"run {stored.root.run_id} holds no arm with all its seeds: {', '.join(notes)}. Run the same command again to go on.")
     return replicates(complete, stored.test, stored.label_set), tuple(notes)
+
+
+def check_seed(run: Record) -> None:
+    """Refuse a finished seed's run that lacks what is read of it."""
+    kinds: dict[str, Callable[[str], Any]] = {"arm": str, "arm_kind": str, "seed": int, "n_train": int, "n_examples": int}
+    needs(run, kinds, ("human_labels", "human_share"))
+    needs(run, {name: int for name in ("replicate", "trial") if name in run.params})
+    if run.params["arm_kind"] == "flip":
+        needs(run, {"flip_rate": float})
 
 
 def _replicates(runs: Sequence[Record], wanted: int) -> tuple[list[Record], list[str]]:
@@ -203,7 +234,7 @@ def replicates(runs: Mapping[Key, Sequence[Record]], test: pd.DataFrame, label_s
 
 
 def _predicted(run: Record, predictions: pd.DataFrame, test: pd.DataFrame, label_set: Sequence[str]) -> tuple[Codes, Floats]:
-    given = check("predictions", predictions, label_set).set_index("example_id")
+    given = checked_table(run, "predictions", predictions, label_set).set_index("example_id")
     if set(given.index) != set(test["example_id"]):
         raise AssayError(f"seed run {run.run_id} ({run.name}) predicts other examples than the experiment's test split; it cannot be compared.")
     rows = given.loc[test["example_id"]]

@@ -11,11 +11,13 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
+from analysis.checked import needs
 from analysis.lines import look, png
 from analysis.publish import log_report, main
 from analysis.render import markdown, number, pair, plain, title
-from analysis.store import arm_row, priced, read_root, replicates
+from analysis.store import arm_row, check_seed, priced, read_root, replicates
 from project.arm import needs_all_draws, needs_share
+from project.shown import in_markdown
 from project.sweep import figures
 from project.tracking import CHOSEN, TRIAL_STATE, Record, children, of_study
 
@@ -57,19 +59,23 @@ def load_study(run_id: str = "") -> Study:
     by_name: dict[tuple[int, str], list[Record]] = {}
     last = [root for root in of_study(study_id, "sweep") if CHOSEN in root.tags][-1:]  # a study that was given more trials chooses anew
     for root in last:
-        for run in (run for run in children(root, "seed") if run.params["evaluated"] == "test"):
+        for run in (run for run in children(root, "seed") if run.params.get("evaluated") == "test"):
+            check_seed(run)
             by_name.setdefault((int(run.params.get("trial", -1)), run.params["arm"]), []).append(run)
-    unique = {key: list({run.params["replicate"]: run for run in by_name[key]}.values()) for key in sorted(by_name)}
+    unique = {key: list({run.params.get("replicate", run.params["seed"]): run for run in by_name[key]}.values()) for key in sorted(by_name)}
     found = replicates(unique, stored.test, stored.label_set)
     rows = [{"trial": trial, **arm_row(arm, one, stored.test, stored.label_set)} for (trial, arm), one in found.items()]
     return Study(stored.root, stored.config, trials.assign(chosen=trials["number"].isin({row["trial"] for row in rows})), pd.DataFrame(rows))
 
 
 def _trial(run: Record) -> dict[str, Any]:
+    needs(run, {**dict.fromkeys(PARTS, str), "replace_share": float, "ensemble_size": int, "n_demonstrations": int, "trial": int})
     parts: dict[str, Any] = {name: run.params[name] for name in PARTS}
     parts |= {"replace_share": float(parts["replace_share"]), **{name: int(parts[name]) for name in ("ensemble_size", "n_demonstrations")}}
     numbers = {name: run.metrics.get(name, float("nan")) for name in _NUMBERS} | {"value": run.metrics.get("objective", float("nan"))}
-    return {"number": int(run.params["trial"]), "state": run.tags[TRIAL_STATE], **parts, **numbers, "reason": run.tags.get("assay.reason", "")}
+    state, reason = run.tags.get(TRIAL_STATE, ""), run.tags.get("assay.reason", "")
+    state = state if state in ("COMPLETE", "PRUNED") else "FAIL"
+    return {"number": int(run.params["trial"]), "state": state, **parts, **numbers, "reason": reason}
 
 
 def trial_cells(study: Study) -> tuple[list[str], list[list[str]]]:
@@ -170,7 +176,7 @@ def publish(run_id: str, workspace: str) -> None:
     if (study.trials["state"] == "COMPLETE").any():
         files |= {name: png(figure, legend=False) for name, figure in figures(study.trials, many=study.many).items()}
         files["pareto.png"] = png(pareto_figure(study))
-    description = "\n\n".join([f"**{title(study.config)}**", *(markdown(*one) for one in made if one[1]), *lines])
+    description = "\n\n".join([f"**{in_markdown(title(study.config))}**", *(markdown(*one) for one in made if one[1]), *map(in_markdown, lines)])
     where = log_report(study.root.run_id, workspace, files, description, {0: metrics})
     heading = title(study.config)
     tables = [(part, one) for part, one in zip(parts, made, strict=True) if one[1]]

@@ -47,7 +47,8 @@ class Verdict:
 
 def tolerances(config: Mapping[str, Any], tolerance: float | None = None, least_alpha: float | None = None) -> VerdictConfig:
     """What is asked for here, else what the experiment was run with, else the defaults."""
-    run_with = config["config"].get("verdict", {})  # runs of earlier versions have none
+    given = config["config"].get("verdict", {})  # runs of earlier versions have none
+    run_with = {name: given[name] for name in ("tolerance", "least_alpha") if name in given}
     asked = {name: value for name, value in (("tolerance", tolerance), ("least_alpha", least_alpha)) if value is not None}
     return VerdictConfig(**{**run_with, **asked})
 

@@ -31,6 +31,7 @@ from project.finetune import Epoch, predictions_table
 from project.label import arms
 from project.models import ModelSource
 from project.prompt import Prompt, build_prompts
+from project.provenance import Given
 from project.seeds import PREDICTIONS, RESULT, SeedResult
 from project.spend import Meter
 from project.stats.information import log_normalise
@@ -92,7 +93,7 @@ def experiment(folder: Path, *, arm_kinds: str = ARMS, shares: str = SHARES, see
     encoder = Encoder(ModelSource("synthetic", "", None, "synthetic"), "fp32", 256)
     with contextlib.redirect_stdout(sys.stderr), root_run("experiment", task.name, params) as tracker:
         log_setup(
-            tracker, task, config, arms=[arm.name for arm in compared], annotator=asked.annotator, encoder=encoder,
+            tracker, Given("main", params), task, config, arms=[arm.name for arm in compared], annotator=asked.annotator, encoder=encoder,
             design={"replicates": {arm.name: seeds for arm in compared}},
         )  # fmt: skip
         train = annotate_split(tracker, asked, task, "train", DRAWS, config)

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from entrypoints.command import main, say
 from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
-from entrypoints.setup import log_setup
+from entrypoints.setup import log_setup, ready
 from project.config import ANNOTATION, ExperimentConfig, HostConfig, StoreConfig, TaskConfig, experiment_config
 from project.designs import SplitsConfig
 from project.parameters import parse
+from project.provenance import Given
 from project.task import Task, load_task
 from project.tracking import root_run
 
@@ -26,6 +27,7 @@ def annotate(params: Mapping[str, str]) -> None:
     """``ensemble_size`` draws over every split asked for."""
     config = experiment_config(params)
     splits = parse(SplitsConfig, params).splits
+    ready(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     with contextlib.closing(open_draws(task, config)) as asked:
@@ -36,7 +38,7 @@ def _annotate(params: Mapping[str, str], config: ExperimentConfig, task: Task, a
     n_draws = len(asked.prompts)
     kind = "dry run" if config.spend.dry_run else "annotation set"
     with root_run(kind, f"{task.name} annotations", params, config.host.workspace) as tracker:
-        log_setup(tracker, task, config, annotator=asked.annotator)
+        log_setup(tracker, Given("annotate", params), task, config, annotator=asked.annotator)
         if config.spend.dry_run:
             dry_run(tracker, asked, task, dict.fromkeys(splits, n_draws), config)
             return

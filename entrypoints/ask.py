@@ -25,6 +25,7 @@ from project.designs import AskConfig
 from project.errors import AssayError
 from project.human import label_studio_interface, label_studio_tasks, questions
 from project.parameters import parse
+from project.provenance import Given
 from project.tables import write_atomically, write_table
 from project.tracking import Tracker
 
@@ -39,7 +40,7 @@ def ask(params: Mapping[str, str]) -> None:
         raise AssayError(f"arms must be a source that asks a human; got {asked.arms[0]!r}. Use learned, entropy, margin, ensemble or random.")
     with opened(params, tested=False, asks=False) as study:
         name = f"{study.task.name} questions"
-        with study_run("questions", name, params, study, {}) as (tracker, drawn):
+        with study_run("questions", name, Given("ask", params), study, {}) as (tracker, drawn):
             if drawn is not None:
                 _ask(asked, study, tracker, drawn)
 
@@ -86,7 +87,8 @@ def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.Da
     for file, data in files.items():
         write_atomically(folder / file, data)
     write_table(folder / "sampling.parquet", sampled)
-    tracker.log_files({f"questions/{file}": folder / file for file in (*files, "sampling.parquet")})
+    kept = () if study.config.store.private else files  # sampling.parquet knows the texts by their ids
+    tracker.log_files({f"questions/{file}": folder / file for file in (*kept, "sampling.parquet")})
     certain = sampled["inclusion_probability"].isin([0.0, 1.0]).all()
     mind = " They are no random sample: nothing about the other texts can be estimated from them without bias." if certain else ""
     tracker.describe(f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}")

@@ -21,6 +21,7 @@ from project.choice import budget_rows
 from project.config import ANNOTATION, FinetuneConfig, HostConfig, StoreConfig, TaskConfig, VerdictConfig
 from project.designs import BudgetConfig
 from project.parameters import parse
+from project.provenance import Given
 
 STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, VerdictConfig, HostConfig, StoreConfig)
 
@@ -38,7 +39,7 @@ def budget(params: Mapping[str, str]) -> None:
             else:
                 possible.append(arm)
         study = dataclasses.replace(asked, compared=possible)
-        with study_run("budget", f"{task.name} budget", params, study, {"reach": reach}) as (tracker, drawn):
+        with study_run("budget", f"{task.name} budget", Given("budget", params), study, {"reach": reach}) as (tracker, drawn):
             if drawn is None:
                 return
             conditions = [condition(arm, task, drawn, config) for arm in possible]

@@ -8,15 +8,19 @@ import errno
 import os
 import sys
 import time
+import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
 from project.errors import AssayError, Incomplete
 from project.parameters import Stage, written
+from project.private import asked_for, owner_only
+from project.secrets import scrubbed
+from project.shown import in_terminal
 
 _MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
 STOPPED = "Stopped. Everything finished is kept; the same command goes on where this one stopped."
@@ -61,12 +65,18 @@ class Progress:
 
 def say(message: str) -> None:
     """One line to the person at the terminal."""
-    print(message, file=sys.stderr, flush=True)
+    print(in_terminal(scrubbed(message)), file=sys.stderr, flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """What is wrong with the command line, without repeating a key that is in it."""
+        super().error(scrubbed(message))
 
 
 def parser(name: str, description: str, stages: Sequence[type[Stage]]) -> argparse.ArgumentParser:
     """A parser with one option for every field of ``stages``; values stay text until the stages parse and check them."""
-    made = argparse.ArgumentParser(prog=f"python -m entrypoints.{name}", description=description, allow_abbrev=False)
+    made = _Parser(prog=f"python -m entrypoints.{name}", description=description, allow_abbrev=False)
     for stage in stages:
         group = made.add_argument_group(stage.__name__.removesuffix("Config").lower(), (stage.__doc__ or "").splitlines()[0])
         for item, kind in fields(stage):
@@ -97,7 +107,8 @@ def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callab
     """
     params = vars(parser(name, description, stages).parse_args())
     try:
-        run(params)
+        with owner_only(asked_for(params), Path(params.get("workspace", ""))):
+            run(params)
     except Incomplete as error:
         say(f"error: {error}")
         sys.exit(1)
@@ -107,9 +118,10 @@ def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callab
     except (KeyboardInterrupt, SystemExit):
         say(f"\n{STOPPED}")
         sys.exit(130)
-    except OSError as error:
-        if error.errno not in _MENDABLE:
-            raise
+    except Exception as error:
+        if not isinstance(error, OSError) or error.errno not in _MENDABLE:
+            say(traceback.format_exc().rstrip())  # as Python would show it, but for what is secret in it
+            sys.exit(1)
         say(
             f"error: {error.strerror}: {error.filename or 'the workspace or the tracking store'}. Everything finished is kept; mend it and run again."
         )

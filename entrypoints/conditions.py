@@ -125,6 +125,12 @@ def draws_needed(compared: Sequence[Arm], config: ExperimentConfig, n_draws: int
     return n_draws
 
 
+def annotated_splits(config: ExperimentConfig, n_draws: int, *, tested: bool) -> dict[str, int]:
+    """How many draws each split is annotated under: validation only where arms pick the epoch by their own labels. ``tested``: the annotator is."""
+    validated = config.finetune.validation_labels == "arm"
+    return {"train": n_draws, **({"test": 1} if tested else {}), **({"validation": n_draws} if validated else {})}
+
+
 def replicated(compared: Sequence[Arm], task: Task, drawn: Drawn, config: ExperimentConfig) -> list[Condition]:
     """The conditions of all arms, with the replicates that ``replicate`` asks for."""
     made = []

@@ -23,6 +23,7 @@ from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, 
 from project.designs import CurveConfig
 from project.errors import AssayError
 from project.parameters import parse
+from project.provenance import Given
 
 STAGES = (TaskConfig, *ANNOTATION, LabelConfig, CurveConfig, FinetuneConfig, HostConfig, StoreConfig)
 
@@ -34,7 +35,7 @@ def curve(params: Mapping[str, str]) -> None:
         config, task = study.config, study.task
         train = task.split("train")
         sizes = training_sizes(asked, len(train))
-        with study_run("curve", f"{task.name} curve", params, study, {"sizes": sizes}) as (tracker, drawn):
+        with study_run("curve", f"{task.name} curve", Given("curve", params), study, {"sizes": sizes}) as (tracker, drawn):
             if drawn is None:
                 return
             conditions: list[Condition] = []

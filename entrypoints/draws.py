@@ -24,6 +24,7 @@ from project.config import PAPER_DRAWS, ExperimentConfig
 from project.errors import AssayError
 from project.evaluate import evaluate
 from project.plan import plan
+from project.private import logged
 from project.prompt import Prompt, build_prompts
 from project.seeds import Source
 from project.spend import Meter
@@ -167,11 +168,13 @@ def _log_annotations(
 ) -> None:
     examples, annotator = task.split(split), asked.annotator
     metrics = _annotation_metrics(done, examples, task.label_set)
-    rendered = _shown(done.prompt, "{input_text}")
+    rendered, private = _shown(done.prompt, "{input_text}"), config.store.private
+    sha256 = hashlib.sha256(rendered.encode()).hexdigest()
+    linked = _registered(tracker, asked, task, done.prompt, sha256, config)
     params = {**shared_params(task, config), "split": split, "draw": done.prompt.draw, "n_examples": len(examples)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "prompt.txt").write_text(rendered, encoding="utf-8")
+        (folder / "prompt.txt").write_text(f"sha256:{sha256}" if private else rendered, encoding="utf-8")
         facts = {
             "answers": list(done.prompt.answers),
             "demonstration_ids": list(done.prompt.demonstration_ids),
@@ -180,12 +183,12 @@ def _log_annotations(
         }
         (folder / "prompt.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
         shown = task.examples.set_index("example_id").loc[list(done.prompt.demonstration_ids)].reset_index()
-        write_table(folder / "demonstrations.parquet", shown)
-        write_table(folder / "annotations.parquet", done.table)
+        write_table(folder / "demonstrations.parquet", logged(shown, private=private))
+        write_table(folder / "annotations.parquet", logged(done.table, private=private))
         files = {"prompt/prompt.txt": "prompt.txt", "prompt/prompt.json": "prompt.json", "prompt/demonstrations.parquet": "demonstrations.parquet"}
         files["annotations.parquet"] = "annotations.parquet"
         if done.content_free is not None:
-            write_table(folder / CONTENT_FREE, done.content_free)
+            write_table(folder / CONTENT_FREE, logged(done.content_free, private=private))
             files[CONTENT_FREE] = CONTENT_FREE
         tracker.log_child(
             Child(
@@ -194,11 +197,20 @@ def _log_annotations(
                 f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
                 + ", ".join(f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics) + "."
                 + taken_words(f"{done.fetched} answers are", taken),
-                tags={"prompt.sha256": hashlib.sha256(rendered.encode()).hexdigest(), QUESTION: done.question, **taken_tags(taken)},
+                tags={"prompt.sha256": sha256, QUESTION: done.question, **taken_tags(taken), **linked},
                 inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
-                sample=_annotation_sample(done.table, examples), seconds=done.seconds if done.asked else 0.0,
+                sample=logged(_annotation_sample(done.table, examples), private=private), seconds=done.seconds if done.asked else 0.0,
             )
         )  # fmt: skip
+
+
+def _registered(tracker: Tracker, asked: Asked, task: Task, prompt: Prompt, sha256: str, config: ExperimentConfig) -> dict[str, str]:
+    """The tags that link a draw's run to its prompt in the registry, where it is to be there; recorded labels have no prompt."""
+    if not config.store.register_prompt or isinstance(asked.annotator, Recorded):
+        return {}
+    style, text = str(config.prompt.label_style), "{{input_text}}"  # as MLflow writes what is filled in
+    about = f"Task {task.name}, labels written by {style}, {len(prompt.demonstration_ids)} demonstrations."
+    return tracker.register_prompt(("assay", task.name, style), prompt.messages(text) if prompt.chat else prompt.render(text), sha256, about)
 
 
 def _annotation_sample(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from analysis.report import publish
 from entrypoints.command import main
 from entrypoints.conditions import Condition
 from entrypoints.seeds import Trainer
-from entrypoints.setup import log_setup
+from entrypoints.setup import log_setup, ready
 from entrypoints.study import published
 from project.arm import Arm
 from project.choice import Evidence
@@ -25,6 +25,7 @@ from project.encoder import Encoder
 from project.errors import AssayError
 from project.label import given, label
 from project.parameters import parse
+from project.provenance import Given
 from project.task import Task, load_task, read_file
 from project.tracking import read_uri, root_run
 
@@ -34,15 +35,16 @@ STAGES = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig)
 def finetune(params: Mapping[str, str]) -> None:
     """One arm, ``gold`` or ``given``, and its seeds."""
     config = experiment_config({**params, "annotator": "none", "annotator_model": "none"})
-    task = load_task(config.task)
-    config = config.resolved(task.defaults)
     if config.finetune.validation_labels == "arm":
         raise AssayError("validation_labels must be gold here; got 'arm'. The file has labels for the training split alone.")
+    ready(config.host.workspace)
+    task = load_task(config.task)
+    config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
     arm, labels = _labels(parse(LabelsConfig, params).labels, task)
 
     with root_run("experiment", f"{task.name} {arm.name}", params, config.host.workspace) as tracker:
-        log_setup(tracker, task, config, arms=[arm.name], encoder=encoder)
+        log_setup(tracker, Given("finetune", params), task, config, arms=[arm.name], encoder=encoder)
         validation = task.split("validation").rename(columns={"gold_label": "label"})
         one = Condition(arm, arm.name, task.split("train"), labels, validation, config.finetune, range(config.finetune.seeds))
         with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):

@@ -23,6 +23,7 @@ from project.config import ANNOTATION, FinetuneConfig, HostConfig, StoreConfig, 
 from project.designs import GridConfig, GridLabelConfig
 from project.finetune import best_macro_f1
 from project.parameters import parse
+from project.provenance import Given
 
 STAGES = (TaskConfig, *ANNOTATION, GridLabelConfig, GridConfig, FinetuneConfig, HostConfig, StoreConfig)
 
@@ -34,7 +35,7 @@ def grid(params: Mapping[str, str]) -> None:
     with opened(params, tested=False) as study:
         config, task = study.config, study.task
         design = {"grid": configurations, "grid_seeds": asked.grid_seeds}
-        with study_run("grid", f"{task.name} grid", params, study, design) as (tracker, drawn):
+        with study_run("grid", f"{task.name} grid", Given("grid", params), study, design) as (tracker, drawn):
             if drawn is None:
                 return
             arms, trainer = [condition(arm, task, drawn, config) for arm in study.compared], Trainer(tracker, study.encoder, task, config)

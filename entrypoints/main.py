@@ -17,6 +17,7 @@ from entrypoints.conditions import replicate_counts, replicated
 from entrypoints.seeds import Trainer
 from entrypoints.study import opened, published, study_run
 from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, ReplicateConfig, StoreConfig, TaskConfig, VerdictConfig
+from project.provenance import Given
 
 STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, VerdictConfig, HostConfig, StoreConfig)
 
@@ -26,7 +27,7 @@ def experiment(params: Mapping[str, str]) -> None:
     with opened(params) as study:
         config, task = study.config, study.task
         design = {"replicates": replicate_counts(study.compared, config, study.n_draws)}
-        with study_run("experiment", task.name, params, study, design) as (tracker, drawn):
+        with study_run("experiment", task.name, Given("main", params), study, design) as (tracker, drawn):
             if drawn is None:
                 return
             conditions = replicated(study.compared, task, drawn, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,18 +12,27 @@ from entrypoints.command import say
 from project.annotators import Annotator
 from project.config import ExperimentConfig
 from project.encoder import Encoder
+from project.private import logged
+from project.provenance import DIFF, FILE, Given, inputs, provenance, repository, tags
+from project.secrets import scrubbed_json
 from project.seeds import Source
-from project.tables import write_table
+from project.tables import content_hash, write_table
 from project.task import Task
-from project.tracking import TAKEN_FROM, TAKEN_OF, Tracker
+from project.tracking import TAKEN_FROM, TAKEN_OF, Tracker, preflight, read_uri
+
+
+def ready(workspace: str) -> None:
+    """Refuse a tracking store that will not do, before anything is loaded or paid for; what is worth knowing of it is said."""
+    for note in preflight(Path(workspace)):
+        say(f"note: {note}")
 
 
 def log_setup(
-    tracker: Tracker, task: Task, config: ExperimentConfig,
+    tracker: Tracker, given: Given, task: Task, config: ExperimentConfig,
     *, arms: Sequence[str] = (), annotator: Annotator | None = None, encoder: Encoder | None = None,
     design: Mapping[str, object] | None = None,
 ) -> None:  # fmt: skip
-    """The resolved configuration, the arms to come, the models, versions and the examples, on the root run.
+    """Where the run comes from, the resolved configuration, the arms to come, the models, versions and the examples, on the root run.
 
     ``design``: what else is to be trained, so that a report can name what is missing: replicates of each arm, sizes, a grid.
     """
@@ -38,12 +48,31 @@ def log_setup(
         "task": task_facts, "arms": list(arms), "design": dict(design or {}), "models": models, "identities": identities, "versions": versions,
         "config": config.as_dict(),
     }  # fmt: skip
-    tracker.log_json("config.json", facts)
-    for note in task.notes:
+    repo = repository(private=config.store.private)
+    origin = provenance(given, repo, inputs_of(given, task), _identities(annotator, encoder))
+    for note in (*task.notes, *([f"{repo.why}; a hash tells which code this is."] if repo.why else ())):
         say(f"note: {note}")
-    with tempfile.TemporaryDirectory() as folder:
-        write_table(Path(folder, "examples.parquet"), task.examples)
-        tracker.log_files({"examples.parquet": Path(folder, "examples.parquet")})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "config.json").write_text(json.dumps(scrubbed_json(facts), indent=2), encoding="utf-8")
+        (folder / FILE).write_text(json.dumps(origin, indent=1), encoding="utf-8")
+        write_table(folder / "examples.parquet", logged(task.examples, private=config.store.private))
+        if repo.diff:
+            (folder / DIFF).write_text(repo.diff, encoding="utf-8")
+        tracker.log_files({path.name: path for path in sorted(folder.iterdir())}, tags=tags(origin))
+
+
+def inputs_of(given: Given, task: Task | None) -> dict[str, dict[str, str | None]]:
+    """The files that were asked for, by their hashes, those in the store among them; ``task`` is looked at where its data come from the hub."""
+    return inputs(given.params, lambda address: content_hash(read_uri(address)), task)
+
+
+def _identities(annotator: Annotator | None, encoder: Encoder | None) -> dict[str, str]:
+    """The exact weights of the models that this machine loads."""
+    found = {"encoder": encoder.source.identity} if encoder else {}
+    if annotator and annotator.identity.get("engine") in ("transformers", "vllm"):
+        found["annotator_model"] = annotator.identity["model"]
+    return found
 
 
 def taken_tags(sources: Sequence[Source]) -> dict[str, str]:

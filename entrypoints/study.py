@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from entrypoints.command import say
-from entrypoints.conditions import Drawn, draws_needed
+from entrypoints.conditions import Drawn, annotated_splits, draws_needed
 from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
-from entrypoints.setup import log_setup
+from entrypoints.setup import log_setup, ready
 from project.annotators.open import check_engine
 from project.arm import NO_HUMAN, NO_LLM, Arm
 from project.config import ExperimentConfig, experiment_config
@@ -21,6 +21,7 @@ from project.encoder import Encoder
 from project.errors import AssayError, Incomplete
 from project.human import read_answers
 from project.label import arms
+from project.provenance import Given
 from project.tables import Floats
 from project.task import Task, load_task
 from project.tracking import Tracker, root_run
@@ -58,9 +59,8 @@ class Study:
 
     @property
     def splits(self) -> dict[str, int]:
-        """How many draws each split is annotated under: validation only where arms pick the epoch by their own labels."""
-        validated = self.config.finetune.validation_labels == "arm"
-        return {"train": self.n_draws, **({"test": 1} if self.tested else {}), **({"validation": self.n_draws} if validated else {})}
+        """How many draws each split is annotated under."""
+        return annotated_splits(self.config, self.n_draws, tested=self.tested)
 
     def dry_run(self, tracker: Tracker) -> None:
         """Say what the annotation will take."""
@@ -79,6 +79,7 @@ def opened(params: Mapping[str, str], *, tested: bool = True, asks: bool = True)
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
     arms(config.label, config.prompt.ensemble_size)  # refuses what cannot be, before anything is loaded
+    ready(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
@@ -107,13 +108,13 @@ def human_answers(task: Task, config: ExperimentConfig) -> pd.Series | None:
 
 
 @contextlib.contextmanager
-def study_run(kind: str, name: str, params: Mapping[str, str], study: Study, design: Mapping[str, object]) -> Iterator[tuple[Tracker, Drawn | None]]:
+def study_run(kind: str, name: str, given: Given, study: Study, design: Mapping[str, object]) -> Iterator[tuple[Tracker, Drawn | None]]:
     """The root run of a study with its set-up and annotations logged; these are None after a dry run. ``design``: what is to be trained."""
     dry = study.config.spend.dry_run
-    with root_run("dry run" if dry else kind, name, params, study.config.host.workspace) as tracker:
+    with root_run("dry run" if dry else kind, name, given.params, study.config.host.workspace) as tracker:
         names = [arm.name for arm in study.compared]
         annotator = study.asked.annotator if study.asked else None
-        log_setup(tracker, study.task, study.config, arms=names, annotator=annotator, encoder=study.encoder, design=design)
+        log_setup(tracker, given, study.task, study.config, arms=names, annotator=annotator, encoder=study.encoder, design=design)
         if dry:
             study.dry_run(tracker)
             yield tracker, None

@@ -30,7 +30,10 @@ from project.config import ANNOTATION, ExperimentConfig, FinetuneConfig, HostCon
 from project.designs import SweepConfig
 from project.errors import AssayError, Incomplete, Stopped
 from project.parameters import parse
+from project.private import hashed
 from project.prompt import build_prompts
+from project.provenance import Given
+from project.secrets import scrubbed
 from project.space import Setting, Space, Values
 from project.spend import Spent
 from project.sweep import Lost, Sweep, Trial, refuse_password, storage_errors
@@ -43,24 +46,28 @@ FAILURES = 3  # in a row, after which no more trials are begun
 
 def sweep(params: Mapping[str, str]) -> None:
     """Trials until the study has as many as were asked for; then the chosen ones, and gold, with all seeds on the test split."""
+    refuse_password(params.get("sweep_storage", ""))
     asked = parse(SweepConfig, params)
-    refuse_password(asked.sweep_storage)
     with _opened(params, asked) as study:
         space, task = _space(asked, study), study.task
         design = _design(asked, study, space)
         name = asked.sweep_name or f"{task.name}-{digest(design)[:8]}"
         if study.config.spend.dry_run:
-            _dry_run(params, study, _shots(asked, space))
+            _dry_run(params, study, asked, _shots(asked, space))
             return
         searched = Sweep(asked, study.config.label, space, name, design, Path(study.config.host.workspace))
         with root_run("sweep", f"{task.name} sweep", params, study.config.host.workspace) as tracker:
             facts = {"study": searched.study_id, "name": name, "space": dataclasses.asdict(space), "sweep": dataclasses.asdict(asked)}
-            annotator = study.asked.annotator if study.asked else None
-            log_setup(tracker, task, study.config, arms=asked.arms, annotator=annotator, encoder=study.encoder, design=facts)
+            _log_setup(tracker, params, study, asked, facts)
             tracker.tag({STUDY: searched.study_id})
             say(f"sweep: study {name}, {searched.done()} of {searched.wanted} trials done.")
             with published(tracker, lambda: publish(tracker.run_id, study.config.host.workspace)), storage_errors(name):
                 Search(asked, study, searched, tracker).run()
+
+
+def _log_setup(tracker: Tracker, params: Mapping[str, str], study: Study, asked: SweepConfig, design: Mapping[str, object]) -> None:
+    given, annotator = Given("sweep", params), study.asked.annotator if study.asked else None
+    log_setup(tracker, given, study.task, study.config, arms=asked.arms, annotator=annotator, encoder=study.encoder, design=design)
 
 
 @contextlib.contextmanager
@@ -129,11 +136,11 @@ class Search:
                     raise
                 except Incomplete as error:
                     say(f"sweep: trial {trial.number} failed: {error}")
-                    self._end(trial, "FAIL", {}, str(error))
+                    self._end(trial, "FAIL", {}, self._why(error))
                     return error
                 except AssayError as error:  # a setting that cannot be, such as an ensemble of one draw
                     say(f"sweep: trial {trial.number} cannot be: {error}")
-                    self._end(trial, "PRUNED", {}, str(error))
+                    self._end(trial, "PRUNED", {}, self._why(error))
                     return None
                 if pruned:
                     self._end(trial, "PRUNED", self._metrics(tried), "after its first seed it was below the median of the trials so far")
@@ -143,6 +150,10 @@ class Search:
             self._sweep.give_back(trial, blameless=isinstance(error, KeyboardInterrupt | SystemExit | Stopped))
             raise
         return None
+
+    def _why(self, error: AssayError) -> str:
+        """Why a trial failed, as it is logged: what was said may quote a text or a reply."""
+        return f"{type(error).__name__}, {hashed(str(error))}" if self._study.config.store.private else scrubbed(str(error))
 
     def _end(self, trial: Trial, state: str, metrics: Mapping[str, float], reason: str) -> None:
         self._sweep.end(trial, state, self._log(trial.number, trial.setting, state, metrics, reason), reason)
@@ -297,9 +308,10 @@ def _shots(asked: SweepConfig, space: Space) -> list[int]:
     return list(given) if asked.sampler == "grid" else list(range(min(given), max(given) + 1))
 
 
-def _dry_run(params: Mapping[str, str], study: Study, shots: Sequence[int]) -> None:
+def _dry_run(params: Mapping[str, str], study: Study, asked: SweepConfig, shots: Sequence[int]) -> None:
     """What annotating all that a trial may want would take, at most."""
     with root_run("dry run", f"{study.task.name} sweep", params, study.config.host.workspace) as tracker:
+        _log_setup(tracker, params, study, asked, {})
         if study.asked is None:
             say("dry run: these arms need no annotation.")
         for n_demonstrations in shots if study.asked else ():

@@ -120,8 +120,8 @@ class ServerConfig(Stage):
 
     def __post_init__(self) -> None:
         """The address must be one, and hold no key."""
+        _check_address(self.annotator_url)  # before the general rule, since it names the way out
         super().__post_init__()
-        _check_address(self.annotator_url)
 
 
 def _check_address(url: str) -> None:
@@ -272,6 +272,14 @@ class ExperimentConfig:
     verdict: VerdictConfig = VerdictConfig()
     host: HostConfig = HostConfig()
     store: StoreConfig = StoreConfig()
+
+    def __post_init__(self) -> None:
+        """Prompt text that is a parameter is in the store before anything of ours runs: ``mlflow run`` logs parameters first."""
+        if self.store.private and self.prompt.system_prompt:
+            raise AssayError(
+                "system_prompt must be empty with private=true: parameters are logged, by mlflow run before Assay starts (delete that run if it was "
+                "one). Put its words into a template file: -P template=FILE."
+            )
 
     def resolved(self, defaults: Mapping[str, Any]) -> ExperimentConfig:
         """The same with every ``auto`` that a task card may answer filled in: from ``defaults``, else as in the paper (labels by name)."""

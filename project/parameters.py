@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from project.errors import AssayError, suggest
+from project.secrets import holds_secret
 
 AUTO = "auto"
 
@@ -38,6 +39,11 @@ def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
             f"{name} must name at least one value, each once; got {','.join(map(str, value)) or 'nothing'!r}. Give others with -P {name}=..."
         )
     for one in values:
+        if isinstance(one, str) and holds_secret(one):  # which is not repeated
+            raise AssayError(
+                f"{name} must hold no user and password, key or token: parameters are written into the tracking store. Leave it out; what is "
+                "behind an address that wants one, give as a file."
+            )
         if rule["choices"] and one not in rule["choices"]:
             raise suggest(name, str(one), rule["choices"])
         for bound, holds, word in (

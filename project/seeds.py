@@ -29,6 +29,7 @@ from project.errors import AssayError, Incomplete
 from project.finetune import Epoch, Training, predict, predictions_table, train
 from project.host import cpu_cores, keep_freed_memory, visible_gpus
 from project.recipe import FinetuneConfig
+from project.secrets import brief, scrubbed
 from project.tables import Codes, check, new_folder, read_table, write_atomically, write_table
 
 PREDICTIONS, RESULT, MODEL, SOURCE = "predictions.parquet", "result.json", "model", "source.json"
@@ -294,8 +295,8 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
             raise AssayError(
                 "out of memory. Lower workers, which changes no result; or raise gradient_accumulation, or lower eval_batch_size or max_length."
             ) from error
-        traceback.print_exc()
-        raise AssayError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+        sys.stderr.write(scrubbed(traceback.format_exc()))
+        raise AssayError(f"{type(error).__name__}: {brief(error)}") from error
     checkpoint.remove()
 
 

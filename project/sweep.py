@@ -30,6 +30,7 @@ from project import worker
 from project.config import LabelConfig
 from project.designs import SweepConfig
 from project.errors import AssayError, Incomplete
+from project.secrets import brief
 from project.space import Setting, Space, Values
 from project.tables import digest
 
@@ -408,12 +409,12 @@ def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
     try:
         yield
     except known as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:200]
-        raise Incomplete(f"the storage of the study {name} cannot be used: {_without_secrets(reason)} Mend it, or name another one.") from error
+        reason = _without_addresses(brief(error.__cause__ or error, 200))
+        raise Incomplete(f"the storage of the study {name} cannot be used: {reason} Mend it, or name another one.") from error
 
 
-def _without_secrets(text: str) -> str:
-    """``text`` without addresses and what looks like a password in it."""
+def _without_addresses(text: str) -> str:
+    """``text`` without addresses and users in it: a driver writes a password in many ways."""
     hidden = " ".join("..." if "://" in word or "@" in word else word for word in text.split(" "))
     return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", hidden)
 

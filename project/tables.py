@@ -27,6 +27,7 @@ PROBABILITY = "probability."
 GOLD_PROBABILITY = "gold_probability."
 SPLITS = ("demonstration", "train", "validation", "test")
 SOURCES = ("gold", "llm", "human")
+MOST_LABELS = 1000  # what is counted class by class grows with their square
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -44,24 +45,28 @@ _KEYS = {
     "predictions": ["example_id"],
 }
 _DISTRIBUTION = {"annotations": LOG_PROBABILITY, "predictions": LOG_PROBABILITY}
+_TEXTS = ("example_id", "text", "gold_label", "split", "label", "source", "reason", "error")
+_NUMBERS = (
+    "draw", "label_mass", "log_bound", "truncated", "weight", "consistency", "prompt_tokens", "requests", "generated_tokens", "seconds", "n_words",
+)  # fmt: skip
+_COMPLETE = {"examples": "text", "predictions": "label", "labels": "label"}
 
 
 def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
     """Return ``table`` if it is a valid ``name`` table (see module docstring), else raise AssayError.
 
-    Checked: columns present, key unique and not null, labels inside ``label_set``, splits and sources known,
-    rows of every class distribution summing to one within 1e-4, shares of human votes within 1e-6.
+    Checked: columns present, each once, of texts and of numbers as they must be, key unique and not null, labels inside ``label_set``, splits and
+    sources known, rows of every class distribution summing to one within 1e-4, shares of human votes within 1e-6.
     """
     missing = [column for column in _COLUMNS[name] if column not in table.columns]
     if missing:
         raise AssayError(f"table {name} must have the columns {', '.join(_COLUMNS[name])}; missing: {', '.join(missing)}.")
-    key = _KEYS[name]
-    if table[key].isna().any(axis=None) or table.duplicated(key).any():
-        raise AssayError(f"table {name} must have one row for each {' and '.join(key)}, without nulls.")
+    _check_kinds(name, table)
+    _check_rows(name, table)
     column = "gold_label" if name == "examples" else "label"
     unknown = set(table[column].dropna()) - set(label_set)
     if unknown:
-        raise AssayError(f"table {name}: {column} must be one of {', '.join(label_set)}; got {sorted(unknown)[0]!r}.")
+        raise AssayError(f"table {name}: {column} must be one of {', '.join(label_set)}; got {sorted(unknown)[0][:100]!r}.")
     for column, known in (("split", SPLITS), ("source", SOURCES)):
         if column in table.columns and not set(table[column]) <= set(known):
             raise AssayError(f"table {name}: {column} must be one of {', '.join(known)}.")
@@ -79,13 +84,36 @@ def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFr
     return table
 
 
+def _check_rows(name: str, table: pd.DataFrame) -> None:
+    key, complete = _KEYS[name], _COMPLETE.get(name)
+    if table[key].isna().any(axis=None) or table.duplicated(key).any():
+        raise AssayError(f"table {name} must have one row for each {' and '.join(key)}, without nulls.")
+    if complete and table[complete].isna().any():
+        raise AssayError(f"table {name} must have a {complete} in every row; {int(table[complete].isna().sum())} have none.")
+
+
+def _check_kinds(name: str, table: pd.DataFrame) -> None:
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise AssayError(f"table {name} must have every column once; it has {str(twice[0])!r} more often.")
+    for column in (one for one in (*_TEXTS, *_NUMBERS) if one in table):
+        values = table[column]
+        text = column in _TEXTS and pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty")
+        if not (text or values.isna().all() or (column in _NUMBERS and pd.api.types.is_numeric_dtype(values))):
+            kind = "texts" if column in _TEXTS else "numbers"
+            raise AssayError(f"table {name} must have {kind} in the column {column}; it has {values.dtype}.")
+
+
 def class_columns(table: pd.DataFrame, label_set: Sequence[str], prefix: str = LOG_PROBABILITY) -> Floats:
     """The ``(n_rows, n_classes)`` matrix in the columns ``prefix + label``, classes in the order of ``label_set``."""
     columns = [prefix + label for label in label_set]
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise AssayError(f"the table has no column {missing[0]!r}; its label set differs from the task's.")
-    return table[columns].to_numpy(dtype=np.float64)
+    try:
+        return table[columns].to_numpy(dtype=np.float64)
+    except (ValueError, TypeError):
+        raise AssayError(f"the columns {prefix}* must hold numbers, one for each label.") from None
 
 
 def with_class_columns(table: pd.DataFrame, values: Floats, label_set: Sequence[str], prefix: str = LOG_PROBABILITY) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -14,6 +15,7 @@ from typing import Any
 from project.annotators import Annotator, Answers, Size
 from project.errors import AssayError, Incomplete
 from project.prompt import Prompt
+from project.secrets import brief, scrubbed
 
 
 class ProcessAnnotator:
@@ -95,8 +97,8 @@ def _serve(pipe: Connection, opener: Any, devices: str | None) -> None:
         except AssayError as error:
             kind, answer = Incomplete if isinstance(error, Incomplete) else AssayError, str(error)
         except Exception as error:  # whatever it is, the parent must hear of it
-            traceback.print_exc()
-            kind, answer = Incomplete, f"{type(error).__name__}: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on."
+            sys.stderr.write(scrubbed(traceback.format_exc()))
+            kind, answer = Incomplete, f"{type(error).__name__}: {brief(error)} Answers on disk are kept; run again to go on."
         pipe.send((kind, answer, tuple(getattr(annotator, "notes", ()))))
     if annotator:
         annotator.close()

@@ -26,6 +26,7 @@ from project.errors import AssayError, Incomplete
 from project.models import annotator_source
 from project.parameters import AUTO
 from project.prompt import Prompt
+from project.secrets import brief
 
 MOST_TOKENS = 128  # vLLM's own limit of logprob_token_ids
 
@@ -60,7 +61,7 @@ class VllmAnnotator:
             )  # fmt: skip
         except (RuntimeError, ValueError, OSError) as error:
             raise AssayError(
-                f"vLLM could not start with {self.name}: {' '.join(str(error).split())[:500]} Where memory is short, lower -P max_model_len=..., "
+                f"vLLM could not start with {self.name}: {brief(error, 500)} Where memory is short, lower -P max_model_len=..., "
                 "change -P gpu_memory=..., or raise -P tensor_parallel=...; vLLM's own output above says more."
             ) from error
 
@@ -102,7 +103,7 @@ class VllmAnnotator:
                 return list(self.engine.generate(prompts, wanted, use_tqdm=False))
         except (EngineDeadError, EngineGenerateError) as error:
             raise Incomplete(
-                f"vLLM's engine died: {' '.join(str(error).split())[:300]} Answers on disk are kept; run again to go on. Where its "
+                f"vLLM's engine died: {brief(error)} Answers on disk are kept; run again to go on. Where its "
                 "output above says that GPU memory ran out, lower -P annotator_batch_tokens=... or -P max_model_len=... first."
             ) from error
 

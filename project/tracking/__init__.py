@@ -6,12 +6,14 @@ A root run is one experiment; annotation runs and seed runs are its children. No
 import logging
 import os
 
-# Both are read when mlflow is imported. Its progress bars and migration notes say nothing to a user of Assay.
+# Read when mlflow is imported or at work. Its progress bars and migration notes say nothing to a user of Assay.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run that ends, for which it asks the server
 for _name in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-from project.tracking.log import Child, Tracker, me, root_run  # noqa: E402
+from project.tracking.log import Child, Tracker, me, root_run, tagged  # noqa: E402
+from project.tracking.preflight import findings, preflight  # noqa: E402
 from project.tracking.read import (  # noqa: E402
     children,
     every_child,
@@ -35,6 +37,7 @@ from project.tracking.store import (  # noqa: E402
     DIGEST,
     EXPERIMENT,
     KIND,
+    PRIVATE,
     QUESTION,
     ROOT,
     SCHEMA,
@@ -54,6 +57,7 @@ __all__ = [
     "DIGEST",
     "EXPERIMENT",
     "KIND",
+    "PRIVATE",
     "QUESTION",
     "ROOT",
     "SCHEMA",
@@ -74,11 +78,13 @@ __all__ = [
     "end_dead",
     "every_child",
     "experiments",
+    "findings",
     "latest_root",
     "local_artifact",
     "me",
     "newest_first",
     "of_study",
+    "preflight",
     "read_artifact",
     "read_json",
     "read_run",
@@ -88,4 +94,5 @@ __all__ = [
     "root_run",
     "spools",
     "store_digest",
+    "tagged",
 ]

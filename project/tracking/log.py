@@ -8,6 +8,7 @@ killed experiment leaves no child half written.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import mlflow
@@ -26,9 +28,12 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from project import worker
 from project.errors import Stopped
+from project.private import asked_for, owner_only
+from project.secrets import scrubbed, scrubbed_json
 from project.signals import Signals
 from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.model import check_classifier
+from project.tracking.prompts import Prompts, Template
 from project.tracking.reuse import finished, hashes_of
 from project.tracking.ship import send, send_all
 from project.tracking.spool import FILES, Entry, Root, Spool
@@ -36,9 +41,9 @@ from project.tracking.store import (
     AWAY,
     DIGEST,
     ENDED,
-    EXPERIMENT,
     KIND,
     NOTE,
+    PRIVATE,
     ROOT,
     SCHEMA,
     SCHEMA_VERSION,
@@ -48,6 +53,7 @@ from project.tracking.store import (
     address,
     experiment_ids,
     masked,
+    root_experiment_id,
     store_errors,
 )
 
@@ -80,6 +86,7 @@ class Child:
 
 
 _signals = Signals()
+_more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("more_tags", default=MappingProxyType({}))
 
 
 class Tracker:
@@ -93,6 +100,7 @@ class Tracker:
         self._root = spool.root if spool else root_of(run_id)
         self._ids: list[str] = []
         self._quiet_until, self._waited = 0.0, False
+        self._prompts = Prompts()
 
     @_signals.whole()
     def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
@@ -140,9 +148,20 @@ class Tracker:
         except StoreAway as error:
             self._away(f"does not say what it holds: {error}")
 
+    @_signals.whole()
+    def register_prompt(self, parts: Sequence[str], template: Template, sha256: str, about: str) -> dict[str, str]:
+        """Register a prompt unless it is; the tags that link a run to it. A registry that fails is left alone from then on, and that is said once.
+
+        See :meth:`project.tracking.prompts.Prompts.tags`.
+        """
+        tags, wrong = ({}, "") if time.monotonic() < self._quiet_until else self._prompts.tags(parts, template, sha256, about)
+        if wrong:
+            _say(wrong)
+        return tags
+
     def open_command(self) -> str:
         """The command, or the address, that opens the MLflow UI on the root run."""
-        uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._root.experiment_id}/runs/{self.run_id}"
+        uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._root.experiment_id}/runs/{self.run_id}?workflowType=machine_learning"
         if uri.startswith("http"):
             return masked(f"{uri.rstrip('/')}/{place}")
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
@@ -190,7 +209,7 @@ class Tracker:
             try:
                 send_all(self._spool, _PATIENCE)
             except StoreAway as error:
-                raise StoreAway(f"the tracking store {address()} is away: {error} {self._kept()}") from error
+                raise StoreAway(f"{self.waits()} It says: {error}") from error
 
     @_signals.whole()
     def end(self, status: str, *, report: bool) -> None:
@@ -209,7 +228,7 @@ class Tracker:
         if self._spool is None or time.monotonic() < self._quiet_until:
             return {}
         try:
-            sent = send_all(self._spool)
+            sent = send_all(self._spool, () if self._waited else None)
         except StoreAway as error:
             self._away(f"does not take what is to be logged: {error} It is kept in {self._spool.folder}")
             return {}
@@ -224,11 +243,16 @@ class Tracker:
             _say(f"the tracking store {address()} {how}; going on without it.")
         self._waited = True
 
-    def _kept(self) -> str:
+    def waits(self) -> str:
+        """What waits for the store, and what to do about it; empty where nothing does."""
         n, folder = (len(self._spool.pending()), self._spool.folder) if self._spool else (0, "")
         return (
-            f"{n} entries wait in {folder}, and nothing is lost. When it is back: mlflow run . --env-manager local -e relog, "
-            f"with -P workspace=... as here."
+            (
+                f"the tracking store {address()} is away: {n} entries wait in {folder}, and nothing is lost. When it is back: "
+                "mlflow run . -e relog, with -P workspace=... as here."
+            )
+            if n
+            else ""
         )
 
 
@@ -250,14 +274,25 @@ def root_run(kind: str, name: str, params: Mapping[str, str], workspace: str = "
     A store that fails while the run is opened raises StoreAway; one that fails later has what it lacks kept below ``workspace``, and StoreAway is
     raised at the end.
     """
-    with store_errors():
-        root = _opened(kind, name, params)
-        try:
-            spool = Spool.begin(Path(workspace), root)
-        except OSError:  # nothing can be kept there
-            MlflowClient().set_terminated(root.run_id, "FAILED")
-            raise
-    yield from _root_run(root, spool)
+    with owner_only(asked_for(params), Path(workspace)):
+        with store_errors():
+            root = _opened(kind, name, params)
+            try:
+                spool = Spool.begin(Path(workspace), root)
+            except OSError:  # nothing can be kept there
+                MlflowClient().set_terminated(root.run_id, "FAILED")
+                raise
+        yield from _root_run(root, spool)
+
+
+@contextlib.contextmanager
+def tagged(tags: Mapping[str, str]) -> Iterator[None]:
+    """Root runs that are opened in the context have these tags too."""
+    token = _more_tags.set(tags)
+    try:
+        yield
+    finally:
+        _more_tags.reset(token)
 
 
 def me() -> str:
@@ -271,29 +306,34 @@ def _opened(kind: str, name: str, params: Mapping[str, str]) -> Root:
         run = client.get_run(made)
         client.update_run(made, "RUNNING")
         experiment_id, user = str(run.info.experiment_id), me()
+        before = run.data.tags  # among them the address of a clone's origin, which may hold a token
     else:
-        experiment_id, tags, user = _experiment_id(), resolve_tags({}), me()
-        run = client.create_run(experiment_id, tags={**tags, USER: user}, run_name=name)
+        experiment_id, before, user = root_experiment_id(), {}, me()
+        run = client.create_run(experiment_id, tags={**_texts(resolve_tags({})), USER: user}, run_name=name)
     root = Root(str(run.info.run_id), experiment_id, kind, address(), user)
     _open_on_runs(experiment_id)
     tags = {KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: root.run_id, USER: user, WORKER: worker.name(os.getpid()), HEARD: str(int(time.time()))}
-    send(root, Entry(_now(), tags=tags, params={} if made else _texts(params)), Path(os.devnull))
+    tags |= {PRIVATE: "true"} if asked_for(params) else {}
+    tags |= {key: value for key, value in _texts(before).items() if value != before[key]} | _texts(_more_tags.get())
+    texts = {key: value for key, value in _texts(params).items() if key not in run.data.params}
+    send(root, Entry(_now(), tags=tags, params=texts), Path(os.devnull))
     return root
 
 
 def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
     _signals.install()
-    tracker, status, report = Tracker(root.run_id, spool), "FINISHED", False
+    tracker, status, report, whole = Tracker(root.run_id, spool), "FINISHED", False, False
     beat = Alive(root.run_id)
     try:
         with store_errors():
             yield tracker
+            whole = True
             tracker.settle()
     except (KeyboardInterrupt, SystemExit, Stopped):
         status = "KILLED"
         raise
     except StoreAway:
-        status, report = ("FINISHED", True) if tracker.computed else ("FAILED", False)
+        status, report = "FINISHED" if whole or tracker.computed else "FAILED", tracker.computed and not whole
         raise
     except BaseException as error:
         if _signals.terminated:  # whatever library the signal broke into, and what it made of that
@@ -305,23 +345,10 @@ def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
         beat.stop()
         tracker.end(status, report=report)
         _signals.restore()
+        waits = tracker.waits()
         spool.close()
-
-
-def _experiment_id() -> str:
-    client = MlflowClient()
-    if os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return os.environ["MLFLOW_EXPERIMENT_ID"]
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name))
-        except mlflow.MlflowException:  # somebody else may have made it meanwhile
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    return str(found.experiment_id)
+        if waits and sys.exc_info()[0] is None:
+            raise StoreAway(waits)
 
 
 def _open_on_runs(experiment_id: str) -> None:
@@ -337,7 +364,7 @@ def _now() -> int:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{scrubbed(message)}\n")
     sys.stderr.flush()
 
 
@@ -346,4 +373,5 @@ def _metrics(values: Mapping[str, float], step: int, now: int) -> list[tuple[str
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in values.items()}
+    texts: dict[str, str] = scrubbed_json({key: str(value) for key, value in values.items()})
+    return texts

@@ -6,16 +6,18 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
+from project.secrets import brief
 from project.tracking.model import log_classifier
 from project.tracking.spool import FILES, TRIED, Entry, Root, Spool
-from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, masked
+from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway
 
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; a store that is away longer is tried again later
 _BATCH, _FIRST = 1000, 800  # MLflow's own limit of metrics in a request, and with up to 100 parameters and 100 tags beside them
@@ -23,11 +25,11 @@ _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIM
 
 
 @contextlib.contextmanager
-def one_try() -> Iterator[None]:
-    """Let MLflow ask a server once, for 30 s at most: what it sends again by itself may arrive twice, and a run would be made twice."""
+def one_try(seconds: int = 30) -> Iterator[None]:
+    """Let MLflow ask a server once, and wait no longer than that: what it sends again by itself may arrive twice, and a run would be made twice."""
     before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
     os.environ[_RETRIES] = "0"
-    os.environ.setdefault(_TIMEOUT, "30")
+    os.environ.setdefault(_TIMEOUT, str(seconds))
     try:
         yield
     finally:
@@ -38,7 +40,7 @@ def one_try() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def send_all(spool: Spool, pauses: tuple[float, ...] = _PAUSES, before: Callable[[Entry], None] | None = None) -> dict[str, str]:
+def send_all(spool: Spool, pauses: Sequence[float] | None = None, before: Callable[[Entry], None] | None = None) -> dict[str, str]:
     """Send what is pending, in order; the runs that the entries are part of. Raises StoreAway, the rest kept, where one cannot be sent.
 
     ``before`` is called with every entry before it is sent.
@@ -48,13 +50,13 @@ def send_all(spool: Spool, pauses: tuple[float, ...] = _PAUSES, before: Callable
         entry = Entry.load(place)
         if before:
             before(entry)
-        for pause in (*pauses, None):
+        for pause in (*(_PAUSES if pauses is None else pauses), None):
             try:
                 runs[entry.entry_id] = _send_kept(spool.root, entry, place)
                 break
             except (mlflow.MlflowException, OSError) as error:
                 if pause is None:
-                    raise StoreAway(masked(" ".join(str(error).split())[:300])) from error
+                    raise StoreAway(brief(error)) from error
                 time.sleep(pause)
         spool.done(place)
     return runs
@@ -76,22 +78,31 @@ def send(root: Root, entry: Entry, files: Path, *, again: bool = False) -> str:
         if not (outputs and outputs.model_outputs):
             log_classifier(run_id, **{**entry.model, "folder": Path(entry.model["folder"])})
         return run_id
-    run_id = root.run_id if entry.child is None else _child(client, root, entry, again=again)
-    _fill(client, run_id, entry, files)
-    status = entry.child[1] if entry.child else entry.end
-    if status:
-        client.set_terminated(run_id, status, end_time=entry.made)
+    if entry.child is None:
+        _fill(client, root.run_id, entry, entry.tags)
+        if files.is_dir():
+            client.log_artifacts(root.run_id, str(files))
+        if entry.end:
+            client.set_terminated(root.run_id, entry.end, end_time=entry.made)
+        return root.run_id
+    return _send_child(client, root, entry, entry.child, files, again=again)
+
+
+def _send_child(client: MlflowClient, root: Root, entry: Entry, child: tuple[str, str], files: Path, *, again: bool) -> str:
+    """The run of a child, made unless it is there from an earlier try, and filled; in as few requests as it takes."""
+    name, status = child
+    run_id = _find(client, root, entry.entry_id) if again else ""
+    if run_id:
+        run = client.get_run(run_id)
+    else:
+        began = entry.made - round(1000 * entry.seconds)
+        run = client.create_run(root.experiment_id, began, {PARENT: root.run_id, ENTRY: entry.entry_id, **entry.tags}, name)
+        run_id = str(run.info.run_id)
+    _fill(client, run_id, entry, {})
+    if files.is_dir():
+        get_artifact_repository(run.info.artifact_uri).log_artifacts(str(files))  # the client would ask where they belong
+    client.set_terminated(run_id, status, end_time=entry.made)
     return run_id
-
-
-def _child(client: MlflowClient, root: Root, entry: Entry, *, again: bool) -> str:
-    """The run of the child ``entry``, made unless it is there from an earlier try."""
-    found = _find(client, root, entry.entry_id) if again else ""
-    if found or entry.child is None:
-        return found
-    began = entry.made - round(1000 * entry.seconds)
-    made = client.create_run(root.experiment_id, began, {PARENT: root.run_id, ENTRY: entry.entry_id}, entry.child[0])
-    return str(made.info.run_id)
 
 
 def _find(client: MlflowClient, root: Root, entry_id: str) -> str:
@@ -100,17 +111,15 @@ def _find(client: MlflowClient, root: Root, entry_id: str) -> str:
     return str(found[0].info.run_id) if found else ""
 
 
-def _fill(client: MlflowClient, run_id: str, entry: Entry, files: Path) -> None:
+def _fill(client: MlflowClient, run_id: str, entry: Entry, tags_of: Mapping[str, str]) -> None:
     metrics = [Metric(*one) for one in entry.metrics]
-    params, tags = [Param(*pair) for pair in entry.params.items()], [RunTag(*pair) for pair in entry.tags.items()]
+    params, tags = [Param(*pair) for pair in entry.params.items()], [RunTag(*pair) for pair in tags_of.items()]
     if metrics or params or tags:
         client.log_batch(run_id, metrics=metrics[:_FIRST], params=params, tags=tags)
     for start in range(_FIRST, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
     if entry.inputs:
         client.log_inputs(run_id, [_input(*one) for one in entry.inputs])
-    if files.is_dir():
-        client.log_artifacts(run_id, str(files))
 
 
 def _input(name: str, sha256: str, context: str) -> DatasetInput:

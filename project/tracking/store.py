@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 from mlflow.tracking import MlflowClient
 
 from project.errors import Incomplete
+from project.secrets import brief, public, scrubbed
 
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
-QUESTION, ABSENT = "assay.question", "assay.absent_classes"
+QUESTION, ABSENT, PRIVATE = "assay.question", "assay.absent_classes", "assay.private"
 STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
 ENTRY = "assay.entry"
 AWAY = "entry:"  # begins the name of a child that the store does not hold yet
@@ -60,20 +61,20 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except mlflow.MlflowException as error:
-        uri, reason = address(), masked(" ".join(str(error).split())[:300])
+        uri, reason = address(), brief(error)
         raise StoreAway(
             f"the tracking store {uri} failed: {reason} Everything finished is kept in the workspace; run again when it is back."
         ) from error
 
 
 def masked(text: str) -> str:
-    """``text`` without the user and password of any address in it."""
-    return re.sub("//[^/@ ]*@", "//", text)
+    """``text`` without anything secret: addresses have no user and password, be they before the host or, as databases take them, behind a ``?``."""
+    return scrubbed(text)
 
 
 def address() -> str:
     """The tracking URI without user and password."""
-    return masked(mlflow.get_tracking_uri())
+    return public(mlflow.get_tracking_uri())
 
 
 def experiments() -> dict[str, int]:
@@ -87,7 +88,31 @@ def store_digest(made: Mapping[str, int]) -> str:
     uri = mlflow.get_tracking_uri()
     if uri.startswith("sqlite:///"):
         uri = str(Path(uri.removeprefix("sqlite:///")).resolve())
-    return hashlib.sha256(f"{masked(uri)} {min(made.values(), default=0)}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{public(uri)} {min(made.values(), default=0)}".encode()).hexdigest()[:16]
+
+
+def root_experiment() -> Experiment | None:
+    """Where a new root run belongs, if it is there: ``$MLFLOW_EXPERIMENT_ID``, else what ``$MLFLOW_EXPERIMENT_NAME`` names, or ``assay``."""
+    client, experiment_id = MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_ID")
+    return client.get_experiment(experiment_id) if experiment_id else client.get_experiment_by_name(root_experiment_name())
+
+
+def root_experiment_name() -> str:
+    """The name of the experiment of new root runs, where none is given by its id."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def root_experiment_id() -> str:
+    """The id of the experiment where a new root run belongs, which is made if it is not there."""
+    found = root_experiment()
+    if found is None:
+        try:
+            return str(MlflowClient().create_experiment(root_experiment_name()))
+        except mlflow.MlflowException:  # somebody else may have made it meanwhile
+            found = root_experiment()
+            if found is None:
+                raise
+    return str(found.experiment_id)
 
 
 def experiment_ids() -> list[str]:

@@ -25,6 +25,7 @@ from project.annotators.openai.faults import Broken, Malformed, Refused
 from project.annotators.openai.pace import Pace, seconds
 from project.config import ServerConfig
 from project.errors import AssayError, Incomplete
+from project.secrets import hide, name_secret, scrubbed
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Client:
         """``url``: without a slash at its end. The key is read from the environment here; nothing is sent yet."""
         self.url, self._server = url, server
         self._key = os.environ.get(server.api_key_variable, "").strip()
+        name_secret(server.api_key_variable)
         if not (self._key.isascii() and self._key.isprintable()):
             raise AssayError(f"the key in the environment variable {server.api_key_variable} holds characters that no key has. Set it again.")
         host = urllib.parse.urlsplit(url).hostname or ""
@@ -183,12 +185,8 @@ class Client:
         self.pace.busy(turn, wait)
 
     def scrub(self, text: str) -> str:
-        """``text`` without the key, in whatever way it is written."""
-        if not self._key:
-            return text
-        for written in (self._key, json.dumps(self._key)[1:-1], urllib.parse.quote(self._key), urllib.parse.quote(self._key, safe="")):
-            text = text.replace(written, "***")
-        return text
+        """``text`` without the key, in whatever way it is written, and without anything else that is secret."""
+        return scrubbed(hide(text, self._key))
 
     def _says(self, content: bytes) -> tuple[str, str]:
         """A server's own words about an error, scrubbed and shortened, and its code for it."""

@@ -1,0 +1,225 @@
+"""Measure what logging costs, beside MLflow's fluent API: both sides in one run, in turn, on a real tracking server with SQLite on this machine.
+
+    python -m benchmarks.tracking                          # all parts: about a quarter of an hour on two cores
+    python -m benchmarks.tracking --only examples,seed     # without the experiment
+
+Requests are those that leave the client. Times are medians over the repeats; behind a ratio stands its range over the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import mlflow
+import numpy as np
+import pandas as pd
+import requests
+from mlflow.tracking import MlflowClient
+
+from benchmarks.command import conclude, names
+from benchmarks.machine import Report, Row, describe, faster, in_turn, wall
+from benchmarks.store import TRAIN, experiment
+from entrypoints import main as experiment_command
+from entrypoints.command import parser
+from project.tables import LOG_PROBABILITY, write_table
+from project.tracking import Child, Tracker, children, read_artifact, read_run, root_run
+
+TEXTS, SLICE, MOST_SHARE = 5000, 500, 0.01
+_PACKAGES = ("mlflow", "SQLAlchemy", "pyarrow")
+
+
+def examples(repeats: int, out: Report) -> None:
+    """The class distributions of 5,000 texts as one annotation run, against one metric for each text."""
+    with server() as folder, root_run("experiment", "benchmark", {}, str(folder)) as tracker:
+        write_table(folder / "annotations.parquet", _annotations())
+        other = MlflowClient().create_run("0").info.run_id
+
+        def ours(_: int) -> float:
+            child = Child("annotate", "annotation", "digest", {"split": "train"}, {"accuracy": 0.5}, {}, "")
+            files = {"annotations.parquet": folder / "annotations.parquet"}
+            return wall(lambda: tracker.log_child(Child(**{**vars(child), "files": files})))
+
+        def theirs(repeat: int) -> float:
+            client = MlflowClient()
+
+            def log() -> None:
+                for step in range(SLICE):
+                    client.log_metric(other, "entropy_bits", 0.5, step=repeat * SLICE + step)
+
+            return wall(log) * TEXTS / SLICE
+
+        found = in_turn({"ours": ours, "theirs": theirs}, repeats)
+    measure = f"the distributions of {TEXTS:,} texts as an annotation run, against log_metric of one number for each text"
+    out.rows.append(faster(measure, found["ours"], found["theirs"], target=1000.0))
+    out.notes.append(
+        f"examples: a repeat of log_metric logs {SLICE} texts, its time is scaled to {TEXTS:,}; the annotation run holds six numbers each."
+    )
+
+
+def _annotations() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    values = np.log(random.dirichlet(np.ones(4), TEXTS))
+    shares = {f"{LOG_PROBABILITY}{name}": values[:, place] for place, name in enumerate("abcd")}
+    return pd.DataFrame({"example_id": [f"{number:016x}" for number in range(TEXTS)], "draw": 0, "label_mass": random.random(TEXTS), **shares})
+
+
+def seed(repeats: int, out: Report) -> None:
+    """A seed's run as an experiment logs it, against the fluent API call by call: requests and seconds."""
+    with server() as folder:
+        run_id = experiment(folder, arm_kinds="entropy", shares="5", seeds=1)
+        run = children(read_run(run_id), "seed")[0]
+        files = {}
+        for path in ("labels.parquet", "predictions.parquet", "history.json"):
+            files[path] = folder / path
+            files[path].write_bytes(read_artifact(run, path))
+        epochs = [(step, {f"epoch_{name}": 0.5 for name in range(6)}) for step in (1, 2, 3)]
+        inputs = [("task/train", "0" * 64, "training"), ("task/test", "1" * 64, "test")]
+        counts: dict[str, list[int]] = {"ours": [], "theirs": []}
+        with root_run("experiment", "benchmark", {}, str(folder)) as tracker:
+
+            def ours(_: int) -> float:
+                child = Child("seed", "seed", "digest", run.params, run.metrics, files, "a seed", history=epochs, inputs=inputs)
+                return _counted(counts["ours"], lambda: tracker.log_child(child))
+
+            def theirs(_: int) -> float:
+                return _counted(counts["theirs"], lambda: _call_by_call(run_id, run.params, run.metrics, run.tags, epochs, inputs, files))
+
+            found = in_turn({"ours": ours, "theirs": theirs}, repeats)
+    least, most = statistics.median(counts["ours"]), statistics.median(counts["theirs"])
+    measure = f"requests for a seed's run ({len(run.params)} parameters, {len(run.metrics) + 18} metrics), against the fluent API call by call"
+    out.rows.append(Row(measure, f"{least:g}", f"{most:g}", f"{most / least:.1f}×", ">= 5×", most / least >= 5))
+    out.rows.append(faster("the same, seconds", found["ours"], found["theirs"], target=None))
+
+
+def _call_by_call(
+    parent: str, params: Any, metrics: Any, tags: Any, epochs: Sequence[tuple[int, dict[str, float]]], inputs: Sequence[tuple[str, str, str]],
+    files: dict[str, Path],
+) -> None:  # fmt: skip
+    """The same content as one writes it down first: a call for each thing."""
+    with mlflow.start_run(experiment_id="0", run_name="seed", parent_run_id=parent):
+        for name, value in params.items():
+            mlflow.log_param(name, value)
+        for name, value in metrics.items():
+            mlflow.log_metric(name, value)
+        for step, values in epochs:
+            for name, value in values.items():
+                mlflow.log_metric(name, value, step=step)
+        for name, value in tags.items():
+            if not name.startswith("mlflow."):
+                mlflow.set_tag(name, value)
+        for name, digest, context in inputs:
+            table = pd.DataFrame({"example_id": ["a"], "label": ["b"]})
+            mlflow.log_input(mlflow.data.from_pandas(table, source=name, name=name, digest=digest[:36]), context=context)
+        for file in files.values():
+            mlflow.log_artifact(str(file))
+
+
+def _counted(counts: list[int], work: Callable[[], Any]) -> float:
+    """Seconds of ``work``; the requests that it sends are added to ``counts``."""
+    sent, send = [0], requests.Session.send
+
+    def count(session: requests.Session, request: Any, **more: Any) -> Any:
+        sent[0] += 1
+        return send(session, request, **more)
+
+    with mock.patch.object(requests.Session, "send", count):
+        seconds = wall(work)
+    counts.append(sent[0])
+    return seconds
+
+
+def share(_: int, out: Report) -> None:
+    """The part of an experiment's time in which it waits for the tracking store, its report not counted: the demo, once."""
+    with server() as folder:
+        params = {**vars(parser("main", "", experiment_command.STAGES).parse_args([])), "workspace": str(folder / "work")}
+        spent = [0.0]
+        names = ("_put", "settle")
+        with contextlib.ExitStack() as stack:
+            for name in names:
+                stack.enter_context(mock.patch.object(Tracker, name, _clocked(getattr(Tracker, name), spent)))
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+            whole = wall(lambda: experiment_command.experiment(params))
+    part = spent[0] / whole
+    measure = f"waiting for the store in an experiment of {whole:.0f} s ({TRAIN and params['seeds']} seeds, arms {params['arms']})"
+    out.rows.append(Row(measure, f"{spent[0]:.2f} s", f"{whole:.0f} s", f"{part:.2%}", f"<= {MOST_SHARE:.0%}", part <= MOST_SHARE))
+
+
+def _clocked(work: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return work(*arguments)
+        finally:
+            spent[0] += time.perf_counter() - began
+
+    return call
+
+
+@contextlib.contextmanager
+def server() -> Iterator[Path]:
+    """A folder with a tracking server of its own, to which MLflow and Assay point in the context."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        arguments = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *arguments]
+        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait(f"{url}/health")
+            with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": url, "ASSAY_CACHE": str(folder / "cache")}):
+                mlflow.set_tracking_uri(url)
+                yield folder
+        finally:
+            mlflow.set_tracking_uri("")
+            process.terminate()
+            process.wait(30)
+
+
+def _wait(address: str) -> None:
+    for _ in range(300):
+        with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(address, timeout=5):  # noqa: S310  (this machine's)
+            return
+        time.sleep(0.2)
+    raise RuntimeError("the tracking server did not start")
+
+
+PARTS: dict[str, Callable[[int, Report], None]] = {"examples": examples, "seed": seed, "share": share}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and say by the exit status whether every target was met."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--only", type=names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
+    made.add_argument("--repeats", type=int, default=5)
+    made.add_argument("--out", type=Path, help="file to write the report to as well")
+    options = made.parse_args(arguments)
+    out = Report()
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    for name in options.only:
+        sys.stderr.write(f"{name} ...\n")
+        PARTS[name](options.repeats, out)
+    return conclude(["## Tracking", "", *describe(), f"- compared and used: {versions}"], out, options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""A database that is a tracking store itself, with no server before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import sqlalchemy
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from project.errors import AssayError
+from project.host import check_folder
+from project.tracking.refusals import away, outdated, reason, unknown_schema
+from project.tracking.store import address
+
+
+def check_database(uri: str, patience: int) -> None:
+    """Refuse a database that is away, or whose schema is not this MLflow's. ``patience``: seconds to wait for it.
+
+    MLflow tries for minutes to reach one that is away; and it migrates one that lacks a table without asking, under everybody who shares it.
+    """
+    url = sqlalchemy.make_url(uri)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        check_folder(Path(url.database or "").parent)
+        return
+    limits = {"connect_timeout": patience} if url.get_backend_name() in ("postgresql", "mysql") else {}
+    try:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=limits)
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+    except ImportError as error:
+        raise AssayError(
+            f"the tracking store {address()} needs the package {error.name}, which is not installed here. Install it, or name another driver in "
+            "MLFLOW_TRACKING_URI, as in postgresql+psycopg2://..."
+        ) from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        why = reason(getattr(error, "orig", None) or error)
+        if "authentication failed" in why or "Access denied" in why:
+            raise AssayError(f"the tracking store {address()} refuses you: {why} Correct user and password in MLFLOW_TRACKING_URI.") from error
+        raise away(why) from error
+    script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    newest = script.get_current_head()
+    if found in (None, newest):
+        return
+    try:
+        script.get_revision(found)
+    except CommandError as error:
+        raise unknown_schema(str(found)) from error
+    raise outdated(f" ({found}; MLflow {mlflow.__version__} needs {newest})")

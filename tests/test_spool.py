@@ -1,0 +1,201 @@
+"""What is logged is on disk first; a store that dies, comes back or stays away loses nothing and is given nothing twice."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from entrypoints.reap import reap
+from entrypoints.relog import log_again
+from project.errors import AssayError
+from project.tracking import Child, Root, StoreAway, children, me, read_run, root_run, spools
+from project.tracking import log as log_module
+from project.tracking.spool import Entry, Spool
+from tests.servers import Proxy, client, tracking_server
+
+UNEQUAL = {"mlflow.parentRunId", "mlflow.rootRunId", "assay.root", "assay.entry", "assay.heard", "assay.worker", "mlflow.runName"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One tracking server for the whole file; every test has an experiment of its own."""
+    with tracking_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def line(server, tmp_path, monkeypatch):
+    """A line to the server that can be cut, to which this process points; a store that is away is tried again at once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
+    monkeypatch.setattr(log_module, "_AGAIN", 0.0)
+    monkeypatch.setattr(log_module, "_PATIENCE", (0.1,))
+    monkeypatch.setattr("project.tracking.ship._PAUSES", (0.05,))
+    with Proxy(server.port) as proxy, client(proxy.url):
+        yield proxy
+
+
+def log_small(folder, *, workspace="work", spoil=lambda place: None):
+    """A root run with files, tags, two children and metrics by step; ``spoil`` is called between the steps."""
+    (folder / "a.txt").write_text("a")
+    (folder / "b.txt").write_text("b")
+    with root_run("experiment", "small", {"task": "t"}, workspace) as tracker:
+        spoil(0)
+        tracker.log_files({"one/a.txt": folder / "a.txt"}, tags={"colour": "red"}, metrics={"m": 0.5})
+        for number in (0, 1):
+            spoil(1 + number)
+            child = Child(
+                f"child {number}", "seed", f"digest{number}", {"seed": number}, {"score": number / 2}, {"b.txt": folder / "b.txt"}, "a child",
+                history=[(1, {"loss": 1.0}), (2, {"loss": 0.5})], inputs=[("data", "0" * 64, "training")],
+            )  # fmt: skip
+            tracker.log_child(child)
+        spoil(3)
+        tracker.describe("All there.", {"ended": "well"})
+        spoil(4)
+    return tracker.run_id
+
+
+def content(run_id):
+    """All that the store holds of a root run and below it, less what is never the same."""
+    client_ = MlflowClient()
+    root = read_run(run_id)
+    runs = client_.search_runs([root.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["attributes.run_name ASC"])
+
+    def one(run):
+        history = {name: sorted((m.step, m.value) for m in client_.get_metric_history(run.info.run_id, name)) for name in run.data.metrics}
+        inputs = sorted((one.dataset.name, one.dataset.digest, one.tags[0].value) for one in run.inputs.dataset_inputs)
+        tags = {name: text for name, text in run.data.tags.items() if name not in UNEQUAL}
+        return run.info.run_name, run.info.status, run.data.params, history, tags, inputs, sorted(artifacts(run.info.run_id))
+
+    def artifacts(of, folder=None):
+        for found in client_.list_artifacts(of, folder):
+            yield from artifacts(of, found.path) if found.is_dir else [(found.path, found.file_size)]
+
+    return [one(run) for run in (client_.get_run(run_id), *runs)]
+
+
+def test_what_the_store_takes_leaves_nothing_behind(line, tmp_path):
+    run_id = log_small(tmp_path)
+
+    assert [name for name, *_ in content(run_id)] == ["small", "child 0", "child 1"]
+    assert not (tmp_path / "work" / "spool").exists()
+
+
+@pytest.mark.timeout(600)
+def test_wherever_the_line_breaks_relog_brings_the_store_to_what_it_would_have_held(line, tmp_path):
+    whole = content(log_small(tmp_path))
+    line.requests.clear()
+    log_small(tmp_path)  # with the experiment there already
+    requests = len(line.requests)
+    opening = next(place for place, (_, path) in enumerate(line.requests) if path.endswith("artifacts/one/a.txt"))
+    for broken in range(opening - 1, requests):
+        run_id = _broken(line, tmp_path, broken, answer=bool(broken % 2) and broken < requests - 1)
+        line.mend()
+        assert [spool.folder.name for spool in spools(tmp_path / "work")] == [run_id]
+
+        log_again({"workspace": str(tmp_path / "work")})
+
+        assert content(run_id) == whole, f"broken at request {broken}: {line.requests}"
+        assert not (tmp_path / "work" / "spool").exists()
+
+
+def _broken(line, folder, after, *, answer):
+    """A small run whose line breaks for good with request number ``after``; its id."""
+    made = []
+
+    def spoil(place):
+        if place == 0:
+            made.append(next(iter(spools(folder / "work"))).folder.name)
+
+    line.requests.clear()
+    line.cut(after + 1, answer=answer)
+    with pytest.raises(StoreAway, match=r"entries wait in .*, and nothing is lost\. When it is back: mlflow run"):
+        log_small(folder, spoil=spoil)
+    return made[0]
+
+
+def test_a_store_that_comes_back_in_time_holds_everything_and_nothing_waits(line, tmp_path, capsys):
+    whole = content(log_small(tmp_path))
+
+    run_id = log_small(tmp_path, spoil=lambda place: line.cut() if place == 1 else line.mend() if place == 3 else None)
+
+    assert content(run_id) == whole
+    assert not (tmp_path / "work" / "spool").exists()
+    said = capsys.readouterr().err
+    assert said.count("does not take what is to be logged") == said.count("answers again; what waited is logged") == 1
+
+
+def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_reap_ends(line, tmp_path):
+    script = (
+        "import os, signal\nfrom project.tracking import Child, root_run\n"
+        "with root_run('experiment', 'killed', {'task': 't'}, 'work') as tracker:\n"
+        "    print(tracker.run_id, flush=True)\n    input()\n"
+        "    tracker.log_child(Child('child', 'seed', 'digest', {'seed': 0}, {'score': 1.0}, {}, 'a child'))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        run_id = process.stdout.readline().strip()
+        line.cut()
+        process.communicate("\n")
+    line.mend()
+    assert read_run(run_id).status == "RUNNING"
+
+    log_again({"workspace": "work"})
+    assert [child.metrics["score"] for child in children(read_run(run_id), "seed")] == [1.0]
+    assert read_run(run_id).status == "RUNNING"
+
+    reap({"run_id": run_id, "dry_run": "true"})
+    assert read_run(run_id).status == "RUNNING"
+    reap({"run_id": run_id})
+    assert read_run(run_id).status == read_run(run_id).tags["assay.ended"] == "KILLED"
+
+
+def test_reap_leaves_alone_what_may_be_at_work_and_what_is_somebody_elses(line, tmp_path, monkeypatch):
+    client_ = MlflowClient()
+    with root_run("experiment", "mine", {}, "work") as tracker:
+        reap({})
+        assert read_run(tracker.run_id).status == "RUNNING"
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+        with root_run("experiment", "ann's", {}, "work") as other:
+            pass
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    client_.update_run(other.run_id, "RUNNING")
+    client_.set_tag(other.run_id, "assay.worker", "elsewhere:1:1")
+    client_.set_tag(other.run_id, "assay.heard", "1000000000")
+
+    reap({})
+    assert read_run(other.run_id).status == "RUNNING"
+    reap({"whose": "anybody"})
+    assert read_run(other.run_id).status == "KILLED"
+
+
+def test_a_run_that_mlflow_run_made_and_that_never_began_is_ended_after_an_hour(line, tmp_path):
+    client_ = MlflowClient()
+    experiment_id = client_.create_experiment(f"{tmp_path.name} never")
+    hours_ago = int(1000 * (time.time() - 7200))
+    tags = {"mlflow.project.entryPoint": "relog", "mlflow.user": me()}
+    made = [client_.create_run(experiment_id, hours_ago, tags).info.run_id for _ in range(2)]
+    client_.log_param(made[0], "workspace", "outputs")  # the other one is of another project, whose entry point has the same name
+
+    reap({})
+
+    assert [read_run(run_id).status for run_id in made] == ["KILLED", "RUNNING"]
+
+
+def test_relog_refuses_another_store_and_leaves_a_run_at_work_alone(line, tmp_path, capsys):
+    spool = Spool.begin(tmp_path / "work", Root("0" * 32, "0", "experiment", "http://elsewhere"))
+    spool.put(Entry(0, tags={"a": "b"}), {})
+
+    log_again({"workspace": "work"})
+    assert "is at work, and logs what waits itself" in capsys.readouterr().err
+
+    spool.close()
+    with pytest.raises(AssayError, match=r"belongs to http://elsewhere\. Set MLFLOW_TRACKING_URI to that\."):
+        log_again({"workspace": "work"})
+    assert len(spool.pending()) == 1
