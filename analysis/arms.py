@@ -166,7 +166,7 @@ def _footnote(config: Mapping[str, Any], shown: pd.DataFrame, incomplete: Sequen
     if config["models"]["annotator"] and shots and not recorded:
         also.append(f"{shots} demonstrations in every draw (1 draw; {draws} for the ensemble)")
     if stages["finetune"]["validation_labels"] == "gold":
-        also.append(f"the {counts['validation']} validation labels that pick the best epoch of every arm")
+        also.append(f"the {counts.get('validation', 0)} validation labels that pick the best epoch of every arm")
     else:
         also.append("the gold labels that repair an arm's validation labels")
     note = f"Human-labelled and not counted there: {', and '.join(also)}."

@@ -12,12 +12,13 @@ import matplotlib.ticker
 import numpy as np
 import pandas as pd
 
+from analysis.checked import needs, number_or_none
 from analysis.fetch import table
 from analysis.lines import MEASURES, draw_line, png, tidy
 from analysis.publish import main_section
 from analysis.render import number, pair, ranged, title
 from analysis.section import Figure, Section, Table, columns
-from analysis.store import Experiment, Points, Replicates, absent_note, arm_row, priced
+from analysis.store import Experiment, Points, absent_note, arm_row, checked_table, priced
 from project.arm import FLIP, NO_REMEDY
 from project.stats.bootstrap import Interval, gap_closed, interval
 from project.tracking import Record
@@ -45,7 +46,7 @@ def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
     given = first.params["replace_share"]
     n, share = int(first.params["n_examples"]), None if given == "None" else float(given)
     used = 1 - row["n_train"] / n if row["arm_kind"].startswith("drop_") else row["human_labels"] / n  # where that is an outcome
-    row |= {"share": 100 * used if share is None else share, "repaired": _repaired(first, experiment.arms.get("llm"))}
+    row |= {"share": 100 * used if share is None else share, "repaired": _repaired(first, experiment)}
     if {"gold", "llm"} <= set(scores) and arm not in ("gold", "llm"):
         row |= columns("closed", gap_closed(scores[arm].macro_f1, scores["llm"].macro_f1, scores["gold"].macro_f1))
     rival = "random" if share is None else f"random_{share:g}"
@@ -58,13 +59,14 @@ def _interval(row: dict[str, Any], name: str) -> Interval:
     return Interval(*(row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high")))
 
 
-def _repaired(run: Record, llm: Replicates | None) -> float:
+def _repaired(run: Record, experiment: Experiment) -> float:
     """Wrong LLM labels that a human replaced, for each label that a human gave; nan where no human gave any."""
-    labels = table(run, "labels.parquet")
+    llm, label_set = experiment.arms.get("llm"), experiment.label_set
+    labels = checked_table(run, "labels", table(run, "labels.parquet"), label_set)
     human = labels[labels["source"].isin(["gold", "human"])]
     if llm is None or not len(human):
         return float("nan")
-    said = table(llm.runs[0], "labels.parquet").set_index("example_id")["label"]
+    said = checked_table(llm.runs[0], "labels", table(llm.runs[0], "labels.parquet"), label_set).set_index("example_id")["label"]
     return float((said.reindex(human["example_id"]).to_numpy() != human["label"].to_numpy()).mean())
 
 

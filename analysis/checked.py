@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from project.errors import AssayError
+from project.shown import abridged
 from project.tables import MOST_LABELS
 from project.tracking import Record
 
@@ -86,13 +86,13 @@ _ABSENT = object()
 def checked_config(run: Record, kind: str, value: Any) -> dict[str, Any]:
     """The configuration of a root run of ``kind`` as its ``config.json`` holds it; raises AssayError where something that is needed is not there."""
     if not isinstance(value, dict):
-        raise broken(run, "config.json", f"must be an object; it is {reprlib.repr(value)}")
+        raise broken(run, "config.json", f"must be an object; it is {abridged(value)}")
     for rule in _RULES:
         found = _at(value, rule.path)
         if found is _ABSENT and (rule.kinds is None or kind in rule.kinds):
             raise broken(run, "config.json", f"has no {rule.path}")
         if found is not _ABSENT and not rule.holds(found):
-            raise broken(run, "config.json", f"must have {rule.words} as {rule.path}; it has {reprlib.repr(found)}")
+            raise broken(run, "config.json", f"must have {rule.words} as {rule.path}; it has {abridged(found)}")
     return value
 
 
@@ -118,8 +118,8 @@ def needs(run: Record, params: Mapping[str, Callable[[str], Any]], metrics: Sequ
             raise AssayError(f"run {run.run_id} ({run.name}) has no parameter {name}; it is no run of Assay's, or half of one. Delete it.") from None
         except (ValueError, OverflowError):
             raise AssayError(
-                f"run {run.run_id} ({run.name}): its parameter {name} must be {'a whole number' if kind is int else 'a number'}; it is "
-                f"{reprlib.repr(run.params[name])}. It is no run of Assay's. Delete it."
+                f"run {run.run_id} ({run.name}): its parameter {name} must be {_WORDS.get(kind, 'text')}; it is {abridged(run.params[name])}. "
+                "It is no run of Assay's. Delete it."
             ) from None
     for name in metrics:
         if not math.isfinite(run.metrics.get(name, math.nan)):
@@ -129,3 +129,15 @@ def needs(run: Record, params: Mapping[str, Callable[[str], Any]], metrics: Sequ
 def number_or_none(text: str) -> float | None:
     """A parameter that may be ``None``."""
     return None if text == "None" else float(text)
+
+
+def above_zero(text: str) -> int:
+    """A parameter that something is divided by."""
+    if int(text) <= 0:
+        raise ValueError
+    return int(text)
+
+
+_WORDS: dict[Callable[[str], Any], str] = {
+    int: "a whole number", float: "a number", number_or_none: "a number or None", above_zero: "a whole number above 0",
+}  # fmt: skip

@@ -22,13 +22,20 @@ from project.tracking import Record, local_artifact, read_artifact
 AT_ONCE = 8
 
 
-def cache(part: str) -> Path:
-    """The folder of a part of the cache."""
-    folder = Path(os.environ.get("ASSAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "assay"), part)
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.stat().st_uid == os.geteuid():
-        folder.chmod(0o700)  # whoever made it, and under whatever umask
+def cache() -> Path:
+    """The folder of the cache."""
+    folder = Path(os.environ.get("ASSAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "assay"))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write a file of the cache; its part of it is the owner's alone, whoever made the cache itself."""
+    part = cache() / path.relative_to(cache()).parts[0]
+    part.mkdir(mode=0o700, exist_ok=True)
+    if part.stat().st_uid == os.geteuid():
+        part.chmod(0o700)
+    write_atomically(path, data)
 
 
 def artifact(run: Record, path: str) -> bytes:
@@ -41,20 +48,19 @@ def artifact(run: Record, path: str) -> bytes:
         return kept.read_bytes()
     data = read_artifact(run, path)
     if run.status == "FINISHED":
-        write_atomically(kept, data)
+        keep(kept, data)
     return data
 
 
 def _place(run: Record, path: str) -> Path:
     """Where an artifact is kept; a run that a store calls by the name of some other place is refused."""
-    folder = cache("artifacts").resolve()
-    place = (folder / run.run_id / path).resolve()
-    if not place.is_relative_to(folder / run.run_id) or (folder / run.run_id).parent != folder or run.run_id in (".", ".."):
+    folder, name = cache() / "artifacts", Path(run.run_id, path)
+    if name.is_absolute() or ".." in name.parts or len(Path(run.run_id).parts) != 1:
         raise AssayError(
             f"run {run.run_id!r} cannot be kept in the cache with its artifact {path!r}: the name leads out of its folder. No store of MLflow's has "
             "such names; see what MLFLOW_TRACKING_URI is."
         )
-    return place
+    return folder / name
 
 
 def tables(runs: Sequence[Record], path: str) -> list[pd.DataFrame]:
@@ -77,7 +83,8 @@ def table(run: Record, path: str) -> pd.DataFrame:
 
 def read_json(run: Record, path: str) -> Any:
     """A JSON artifact of one run."""
+    data = artifact(run, path)
     try:
-        return json.loads(artifact(run, path).decode("utf-8"))
+        return json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise broken(run, path, "is no JSON") from None

@@ -46,13 +46,14 @@ head.addEventListener("click",sort);head.addEventListener("keydown",event=>{if(e
 
 def page(title: str, subtitle: Sequence[str], verdict: str, sections: Sequence[Section], facts: Mapping[str, str], warning: str = "") -> str:
     """The whole page; ``verdict`` and nothing else is HTML already (:func:`verdict_box`)."""
-    policy = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+    script = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
     links = "".join(f'<a href="#{html.escape(one.name)}">{html.escape(one.question)}</a>' for one in sections)
     said = f'<p class="bad"><b>Incomplete:</b> {html.escape(warning)}. An arm that lacks seeds is in nothing below.</p>' if warning else ""
     listed = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in facts.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{policy}'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{html.escape(subtitle[-1] if subtitle else title)}</title><style>{_STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p>{"<br>".join(map(html.escape, subtitle))}</p>{said}{verdict}

@@ -13,6 +13,7 @@ from analysis.store import Experiment, read_experiment
 from project.errors import AssayError
 from project.private import owner_only
 from project.secrets import scrubbed
+from project.shown import in_terminal
 from project.tables import write_atomically
 from project.tracking import PRIVATE, Record, Tracker, read_run
 
@@ -85,4 +86,4 @@ def run(arguments: argparse.ArgumentParser, work: Callable[[argparse.Namespace],
     try:
         work(parsed)
     except AssayError as error:
-        arguments.exit(2, f"error: {scrubbed(str(error))}\n")
+        arguments.exit(2, f"error: {in_terminal(scrubbed(str(error)))}\n")

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.fetch import cache
+from analysis.fetch import cache, keep
 from project.errors import AssayError
-from project.tables import write_table
 from project.tracking import ROOT, SCHEMA, Record, experiments, newest_first, read_run, store_digest
 
 PAGE = 500
@@ -29,7 +28,7 @@ PARAM, METRIC = "params.", "metrics."
 def run_table(kind: str = "seed") -> pd.DataFrame:
     """Every finished run of ``kind`` in the store, newest first: ``run_id, root, name, started`` (ms), ``params.*`` typed and ``metrics.*``."""
     made = experiments()
-    path = cache("runs") / store_digest(made) / f"{kind}.parquet"
+    path = cache() / "runs" / store_digest(made) / f"{kind}.parquet"
     known = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=["run_id", "started", "gone"])
     deleted = {run.run_id for page in newest_first(kind, page=PAGE, deleted=True) for run in page}
     gone = known["run_id"].isin(deleted)
@@ -41,7 +40,7 @@ def run_table(kind: str = "seed") -> pd.DataFrame:
         kept = known.assign(gone=gone)[~known["run_id"].isin(back)]
         known = pd.concat([one for one in (rows, kept) if len(one)], ignore_index=True) if len(rows) + len(kept) else kept
         known = known.sort_values("started", ascending=False, kind="stable", ignore_index=True)
-        write_table(path, known)
+        keep(path, known.to_parquet(index=False))
     if known.empty:
         return known
     return _typed(known[~known["gone"].astype(bool) & known["experiment_id"].isin(list(made))].reset_index(drop=True))

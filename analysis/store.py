@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.checked import broken, checked_config, needs
+from analysis.checked import above_zero, broken, checked_config, needs
 from analysis.fetch import read_json, table, tables
 from analysis.section import columns
 from project.errors import AssayError
@@ -191,7 +191,7 @@ def gather(stored: Stored, wanted: Mapping[Key, int], key: Callable[[Record], Ke
 
 def check_seed(run: Record) -> None:
     """Refuse a finished seed's run that lacks what is read of it."""
-    kinds: dict[str, Callable[[str], Any]] = {"arm": str, "arm_kind": str, "seed": int, "n_train": int, "n_examples": int}
+    kinds: dict[str, Callable[[str], Any]] = {"arm": str, "arm_kind": str, "seed": int, "n_train": int, "n_examples": above_zero}
     needs(run, kinds, ("human_labels", "human_share"))
     needs(run, {name: int for name in ("replicate", "trial") if name in run.params})
     if run.params["arm_kind"] == "flip":

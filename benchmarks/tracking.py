@@ -33,7 +33,7 @@ from mlflow.tracking import MlflowClient
 
 from benchmarks.command import conclude, names
 from benchmarks.machine import Report, Row, describe, faster, in_turn, wall
-from benchmarks.store import TRAIN, experiment
+from benchmarks.store import experiment
 from entrypoints import main as experiment_command
 from entrypoints.command import parser
 from project.tables import LOG_PROBABILITY, write_table
@@ -50,9 +50,9 @@ def examples(repeats: int, out: Report) -> None:
         other = MlflowClient().create_run("0").info.run_id
 
         def ours(_: int) -> float:
-            child = Child("annotate", "annotation", "digest", {"split": "train"}, {"accuracy": 0.5}, {}, "")
             files = {"annotations.parquet": folder / "annotations.parquet"}
-            return wall(lambda: tracker.log_child(Child(**{**vars(child), "files": files})))
+            child = Child("annotate", "annotation", "digest", {"split": "train"}, {"accuracy": 0.5}, files, "")
+            return wall(lambda: tracker.log_child(child))
 
         def theirs(repeat: int) -> float:
             client = MlflowClient()
@@ -148,14 +148,13 @@ def share(_: int, out: Report) -> None:
     with server() as folder:
         params = {**vars(parser("main", "", experiment_command.STAGES).parse_args([])), "workspace": str(folder / "work")}
         spent = [0.0]
-        names = ("_put", "settle")
         with contextlib.ExitStack() as stack:
-            for name in names:
+            for name in ("_put", "reusable", "settle"):
                 stack.enter_context(mock.patch.object(Tracker, name, _clocked(getattr(Tracker, name), spent)))
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
             whole = wall(lambda: experiment_command.experiment(params))
     part = spent[0] / whole
-    measure = f"waiting for the store in an experiment of {whole:.0f} s ({TRAIN and params['seeds']} seeds, arms {params['arms']})"
+    measure = f"waiting for the store in an experiment of {whole:.0f} s ({params['seeds']} seeds of each of {params['arms']})"
     out.rows.append(Row(measure, f"{spent[0]:.2f} s", f"{whole:.0f} s", f"{part:.2%}", f"<= {MOST_SHARE:.0%}", part <= MOST_SHARE))
 
 

@@ -17,6 +17,7 @@ from project.config import ANNOTATION, ExperimentConfig, HostConfig, StoreConfig
 from project.designs import SplitsConfig
 from project.parameters import parse
 from project.provenance import Given
+from project.shown import in_markdown
 from project.task import Task, load_task
 from project.tracking import root_run
 
@@ -46,7 +47,7 @@ def _annotate(params: Mapping[str, str], config: ExperimentConfig, task: Task, a
         for split in splits:
             tables = annotate_split(tracker, asked, task, split, n_draws, config)
             lines.append(f"{asked.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in {n_draws} draws.")
-        tracker.describe(" ".join(lines))
+        tracker.describe(in_markdown(" ".join(lines)))
     say("\n".join([*lines, f"MLflow   {tracker.open_command()}", f"run      {tracker.run_id}"]))
 
 

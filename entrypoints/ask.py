@@ -26,6 +26,7 @@ from project.errors import AssayError
 from project.human import label_studio_interface, label_studio_tasks, questions
 from project.parameters import parse
 from project.provenance import Given
+from project.shown import in_markdown
 from project.tables import write_atomically, write_table
 from project.tracking import Tracker
 
@@ -91,7 +92,7 @@ def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.Da
     tracker.log_files({f"questions/{file}": folder / file for file in (*kept, "sampling.parquet")})
     certain = sampled["inclusion_probability"].isin([0.0, 1.0]).all()
     mind = " They are no random sample: nothing about the other texts can be estimated from them without bias." if certain else ""
-    tracker.describe(f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}")
+    tracker.describe(in_markdown(f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}"))
     say(
         f"ask: {len(asked)} texts by {name}.{mind}\n\nquestions    {(folder / 'questions.csv').resolve()}\n"
         f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface label_studio.xml beside it\n"

@@ -13,8 +13,9 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from entrypoints.command import main, say
 from entrypoints.conditions import annotated_splits, draws_needed, replicate_counts
@@ -72,8 +73,8 @@ def check(params: Mapping[str, str]) -> None:
         part("annotator", lambda: _annotator(config, found))
         part("encoder", lambda: _encoder(config, found))
         part("experiment", lambda: _experiment(config, found))
-    for error in failed[1:]:
-        say(f"error: {error}")
+    for other in failed[1:]:
+        say(f"error: {other}")
     if failed:
         raise failed[0]
     say("All is well.")
@@ -96,10 +97,8 @@ def _machine(workspace: Path) -> Rows:
     if not present and not visible:
         yield "GPU", "none"
     elif len(visible) != len(present):
-        yield (
-            "GPU",
-            f"note: torch sees {len(visible)}: CUDA_VISIBLE_DEVICES, the driver or a torch without CUDA ({_version('torch')}) keep the others away",
-        )
+        why = f"CUDA_VISIBLE_DEVICES, the driver or torch {_version('torch')} itself keep it from the others"
+        yield "GPU", f"note: torch sees {len(visible)} of {len(present)}; {why}"
     for name, folder in (("workspace", workspace), ("temporary", Path(tempfile.gettempdir())), ("cache", cache_folder())):
         yield name, f"{folder}: {_size(shutil.disk_usage(existing(folder)).free)} free"
 
@@ -158,6 +157,25 @@ def _shown(model: Weights) -> str:
     return f"{model.name}: {size}, in {model.place}"
 
 
+class Needs(NamedTuple):
+    """What an experiment counts: answers of the annotator, seeds to train and of how many arms, texts of which all are tokenised, test texts."""
+
+    answers: int
+    seeds: int
+    arms: int
+    texts: int
+    tests: int
+    n_classes: int
+
+    def kept(self, max_length: int) -> int:
+        """Bytes that the workspace will hold, at most; the store's artifacts take about as much again, wherever it keeps them.
+
+        An answer takes 200 bytes and 8 for each class, a seed 4096 and for each test text 24 and 8 for each class, a token 4.
+        """
+        predictions = self.seeds * (4096 + self.tests * (24 + 8 * self.n_classes))
+        return self.answers * (200 + 8 * self.n_classes) + predictions + self.texts * 4 * max_length
+
+
 def _experiment(config: ExperimentConfig, found: Mapping[str, Weights]) -> Rows:
     """What the configuration would take, counted as the experiment counts it; answers and seeds that are there already are not taken off."""
     sizes, n_classes, source, drawn = _task(config)
@@ -166,14 +184,12 @@ def _experiment(config: ExperimentConfig, found: Mapping[str, Weights]) -> Rows:
     compared = arms(config.label, n_draws)
     asks = any(arm.draws for arm in compared)
     draws = annotated_splits(config, draws_needed(compared, config, n_draws), tested=True) if asks else {}
-    answers = sum(n * sizes[split] for split, n in draws.items())
-    parts = " + ".join(f"{n} draws of {sizes[split]:,} {split} texts" for split, n in draws.items())
-    yield "annotate", f"{answers:,} answers: {parts}" if answers else "nothing"
     counts = replicate_counts(compared, config, n_draws)
-    seeds = sum(counts.values())
+    answers, seeds = sum(n * sizes[split] for split, n in draws.items()), sum(counts.values())
+    parts = " + ".join(f"{n} {'draw' if n == 1 else 'draws'} of {sizes[split]:,} {split} texts" for split, n in draws.items())
+    yield "annotate", f"{answers:,} answers: {parts}" if answers else "nothing"
     yield "fine-tune", f"{seeds:,} seeds: {', '.join(f'{name} {n}' for name, n in counts.items())}; {config.finetune.epochs} epochs each"
-    yield from _memory(config, found)
-    yield from _disk(config, answers, seeds, len(counts), sizes, n_classes, found.get("encoder"))
+    yield from _room(config, Needs(answers, seeds, len(counts), sum(sizes.values()), sizes["test"], n_classes), found)
 
 
 def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
@@ -191,48 +207,30 @@ def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
     return {split: len(task.split(split)) for split in splits}, len(task.label_set), "", recorded
 
 
-def _memory(config: ExperimentConfig, found: Mapping[str, Weights]) -> Rows:
-    """What the models take, which are never in memory together, beside what there is.
+def _room(config: ExperimentConfig, needs: Needs, found: Mapping[str, Weights]) -> Rows:
+    """Memory and disk that it takes, at most, beside what is free.
 
-    The annotator: its parameters in its dtype (auto: two bytes on a GPU, four on a CPU). A seed: eight times its float32 weights, as where seeds are
-    put on a GPU (weights, gradients, two moments, and as much again). What a batch takes comes on top.
+    The annotator and the encoder are never in memory together. The annotator takes its parameters in its dtype (auto: two bytes each on a GPU, four
+    on a CPU), a seed eight times its float32 weights, as where seeds are put on a GPU; what a batch takes comes on top. On disk, weights that are
+    logged are float32, and while a seed trains, its checkpoint (weights, two moments, the best weights) stands beside its successor.
     """
-    from project.seeds import default_workers
+    from project.seeds import default_workers  # it imports what trains
 
     annotator, encoder, visible = found.get("annotator"), found.get("encoder"), visible_gpus()
-    free = min((one.free for one in gpus()), default=0) if visible else memory()[1]
-    where = "on a GPU" if visible else "here"
-    if annotator:
+    free, where = (min((one.free for one in gpus()), default=0), "on a GPU") if visible else (memory()[1], "here")
+    if annotator and annotator.n_parameters:
         width = {"float32": 4, "bfloat16": 2, "float16": 2}.get(config.annotate.annotator_dtype, 2 if visible else 4)
         yield "memory", _beside(f"the annotator {_size(width * annotator.n_parameters)}", width * annotator.n_parameters, free, where)
-    if encoder:
-        workers = config.finetune.workers or default_workers(4 * encoder.n_parameters)
-        one = 8 * 4 * encoder.n_parameters
-        yield "memory", _beside(f"fine-tuning {_size(one)} a seed, {workers} at once", one if visible else one * workers, free, where)
-
-
-def _disk(
-    config: ExperimentConfig, answers: int, seeds: int, n_arms: int, sizes: Mapping[str, int], n_classes: int, encoder: Weights | None
-) -> Rows:  # fmt: skip
-    """What the workspace will hold, at most, beside what is free there; the store's artifacts take about as much again, wherever it keeps them.
-
-    An answer takes 200 bytes and 8 for each class, a seed's prediction 24 and 8; a text's tokens four bytes each, ``max_length`` at most. Weights
-    that are logged are in float32. While a seed trains, its checkpoint stands beside its successor: weights, two moments and the best weights.
-    """
-    tests = sizes["test"] * seeds
-    kept = answers * (200 + 8 * n_classes) + tests * (24 + 8 * n_classes) + seeds * 4096 + sum(sizes.values()) * 4 * config.finetune.max_length
-    logged = {"none": 0, "best": n_arms, "all": seeds}[config.finetune.log_model]
     n_bytes = 4 * encoder.n_parameters if encoder else 0
-    weighed = seeds if logged else 0  # which seed is best is known at the end
-    from project.seeds import default_workers
-
-    workers = config.finetune.workers or default_workers(n_bytes)
+    workers = min(config.finetune.workers or default_workers(n_bytes), needs.seeds)
+    if n_bytes:
+        total = 8 * n_bytes * (1 if visible else workers)
+        yield "memory", _beside(f"fine-tuning {_size(8 * n_bytes)} a seed, {workers} at once", total, free, where)
+    logged = n_bytes * (needs.seeds if config.finetune.log_model != "none" else 0)  # which seed is the best is known at the end
+    kept, passing = needs.kept(config.finetune.max_length), 8 * n_bytes * workers
+    text = f"{_size(kept)} of answers, predictions and tokens, {_size(logged)} of weights, {_size(passing)} of checkpoints for a while"
     free = shutil.disk_usage(existing(Path(config.host.workspace))).free
-    total = kept + weighed * n_bytes + 8 * n_bytes * min(workers, seeds)
-    text = (
-        f"about {_size(kept)} of answers, predictions and tokens, {_size(weighed * n_bytes)} of weights, {_size(total - kept - weighed * n_bytes)} "
-    )
-    yield "disk", _beside(text + "of checkpoints for a while", total, free, f"in {config.host.workspace}")
+    yield "disk", _beside(text, kept + logged + passing, free, f"in {config.host.workspace}")
 
 
 def _beside(text: str, needed: int, free: int, where: str) -> str:

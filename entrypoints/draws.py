@@ -19,22 +19,21 @@ from project.annotate import Annotations, annotate, raw_answers
 from project.annotators import Annotator
 from project.annotators.open import open_annotators
 from project.annotators.recorded import RecordedAnnotator as Recorded
-from project.answers import KEY, Fetch
+from project.answers import KEY, Fetch, checked_answers
 from project.config import PAPER_DRAWS, ExperimentConfig
 from project.errors import AssayError
 from project.evaluate import evaluate
 from project.plan import plan
 from project.private import logged
 from project.prompt import Prompt, build_prompts
-from project.seeds import Source
+from project.shown import in_markdown
 from project.spend import Meter
 from project.stats.information import entropy_bounds_bits
-from project.tables import check, class_columns, content_hash, parquet, write_table
+from project.tables import Source, check, class_columns, content_hash, parquet, write_table
 from project.task import Task
 from project.tracking import QUESTION, USER, Child, Tracker, checked
 
 CONTENT_FREE = "content_free.parquet"
-Taken = dict[str, list[Source]]  # the runs of others that answers to a question came from
 SAMPLE = 100  # rows of a table that the UI shows
 SHOWN = {"accuracy": "accuracy", "macro_f1": "macro-F1", "label_mass": "label mass", "consistency": "consistency", "missing": "missing"}
 
@@ -85,35 +84,34 @@ def open_draws(task: Task, config: ExperimentConfig) -> Asked:
 def annotate_split(tracker: Tracker, asked: Asked, task: Task, split: str, n_draws: int, config: ExperimentConfig) -> list[pd.DataFrame]:
     """The annotations of ``split`` under the first ``n_draws`` prompts; each draw is logged as a run when it is done."""
     examples, made, drawn = task.split(split), [], asked.prompts[:n_draws]
-    taken: Taken = {}
     with Progress(f"annotate {split}", len(drawn) * len(examples), "texts") as progress:
         done = annotate(
             asked.annotators, drawn, examples, task.label_set, config=config.annotate, folder=Path(config.host.workspace) / "annotations",
-            progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed, fetch=_fetch(tracker, asked, task, config, taken),
+            progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed, fetch=_fetch(tracker, asked, task, config),
         )  # fmt: skip
         for draw in done:
-            _log_annotations(tracker, asked, task, split, draw, config, taken.get(draw.question, []) if draw.fetched else [])
+            _log_annotations(tracker, asked, task, split, draw, config)
             made.append(draw)
     asked.say_notes()
-    _say_what_happened(split, made, taken, asked.annotator.name)
+    _say_what_happened(split, made, asked.annotator.name)
     return [draw.table for draw in made]
 
 
-def _fetch(tracker: Tracker, asked: Asked, task: Task, config: ExperimentConfig, taken: Taken) -> Fetch:
-    """Answers to the same question in finished runs of the store, those to content-free inputs among them; ``taken`` gets the runs they are from."""
+def _fetch(tracker: Tracker, asked: Asked, task: Task, config: ExperimentConfig) -> Fetch:
+    """Answers to the same question in finished runs of the store, those to content-free inputs among them."""
 
-    def fetch(question: str) -> Iterator[pd.DataFrame]:
+    def fetch(question: str) -> Iterator[tuple[Source, pd.DataFrame]]:
         runs = () if isinstance(asked.annotator, Recorded) else tracker.reusable("annotation", QUESTION, question, config.store.reuse)
         for run in runs:
             free = [CONTENT_FREE] if run.params.get("calibration") == "contextual" else []
             try:
                 files = checked(run, ["annotations.parquet", *free])
-                tables = [_answers(files["annotations.parquet"], task.label_set), *(parquet(files[name]) for name in free)]
+                tables = [_answers(files["annotations.parquet"], task.label_set)]
+                tables += [checked_answers(parquet(files[name]), task.label_set) for name in free]
             except AssayError as error:  # somebody's run that is not what it says is no reason to stop
                 say(f"annotate: {error} Nothing is taken from it.")
                 continue
-            taken.setdefault(question, []).append(Source(run.run_id, run.tags.get(USER, "somebody")))
-            yield from tables
+            yield from ((Source(run.run_id, run.tags.get(USER, "somebody")), table) for table in tables)
 
     return fetch
 
@@ -123,10 +121,10 @@ def _answers(data: bytes, label_set: Sequence[str]) -> pd.DataFrame:
     return raw_answers(check("annotations", parquet(data), label_set), label_set)
 
 
-def _say_what_happened(split: str, made: Sequence[Annotations], taken: Taken, name: str) -> None:
+def _say_what_happened(split: str, made: Sequence[Annotations], name: str) -> None:
     fetched = sum(draw.fetched for draw in made)
     if fetched:
-        runs = dict.fromkeys(f"{one.run_id} of {one.user}" for found in taken.values() for one in found)
+        runs = dict.fromkeys(f"{one.run_id} of {one.user}" for draw in made for one in draw.sources)
         say(f"annotate {split}: {fetched} answers came from finished runs in the tracking store ({', '.join(runs)}) and cost nothing.")
     total = sum(len(draw.table) for draw in made)
     for column, text in (
@@ -163,9 +161,7 @@ def _annotation_metrics(done: Annotations, examples: pd.DataFrame, label_set: Se
     return {name: float(value) for name, value in metrics.items() if not np.isnan(value)}
 
 
-def _log_annotations(
-    tracker: Tracker, asked: Asked, task: Task, split: str, done: Annotations, config: ExperimentConfig, taken: Sequence[Source]
-) -> None:
+def _log_annotations(tracker: Tracker, asked: Asked, task: Task, split: str, done: Annotations, config: ExperimentConfig) -> None:
     examples, annotator = task.split(split), asked.annotator
     metrics = _annotation_metrics(done, examples, task.label_set)
     rendered, private = _shown(done.prompt, "{input_text}"), config.store.private
@@ -196,8 +192,8 @@ def _log_annotations(
                 {path: folder / file for path, file in files.items()},
                 f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
                 + ", ".join(f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics) + "."
-                + taken_words(f"{done.fetched} answers are", taken),
-                tags={"prompt.sha256": sha256, QUESTION: done.question, **taken_tags(taken), **linked},
+                + taken_words(f"{done.fetched} answers are", done.sources),
+                tags={"prompt.sha256": sha256, QUESTION: done.question, **taken_tags(done.sources), **linked},
                 inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
                 sample=logged(_annotation_sample(done.table, examples), private=private), seconds=done.seconds if done.asked else 0.0,
             )
@@ -225,7 +221,7 @@ def dry_run(tracker: Tracker, asked: Asked, task: Task, splits: Mapping[str, int
     for split, n_draws in splits.items():
         plans = plan(
             asked.annotators, asked.prompts[:n_draws], task.split(split), task.label_set, config=config.annotate, spend=config.spend,
-            folder=Path(config.host.workspace) / "annotations", fetch=_fetch(tracker, asked, task, config, {}),
+            folder=Path(config.host.workspace) / "annotations", fetch=_fetch(tracker, asked, task, config),
         )  # fmt: skip
         rows += [{"split": split, **dataclasses.asdict(one)} for one in plans]
     table = pd.DataFrame(rows)
@@ -234,7 +230,8 @@ def dry_run(tracker: Tracker, asked: Asked, task: Task, splits: Mapping[str, int
     probed = int(table["probed"].sum())
     total = f"{int(table['texts'].sum())} texts to ask, {table['seconds'].sum() / 60:.1f} minutes, price {table['cost'].sum():.4g}"
     tracker.log_json("plan.json", rows)
-    tracker.describe(f"A dry run of {asked.annotator.name} on {task.name}: {total}. Nothing was annotated but the probe's {probed} texts.")
+    said = f"A dry run of {asked.annotator.name} on {task.name}: {total}. Nothing was annotated but the probe's {probed} texts."
+    tracker.describe(in_markdown(said))
     say(f"in all: {total}. {probed} of these texts were read to measure the time; their answers are kept. Run again without dry_run.")
 
 

@@ -5,14 +5,14 @@ python -m entrypoints.mlproject > MLproject
 
 from __future__ import annotations
 
-from entrypoints import annotate, ask, budget, curve, finetune, grid, main, reap, relog, report, sweep
+from entrypoints import annotate, ask, budget, check, curve, finetune, grid, main, reap, relog, report, rerun, sweep
 from entrypoints.command import fields
 from project.parameters import written
 
 ENTRY_POINTS = {
     "main": main.STAGES, "annotate": annotate.STAGES, "finetune": finetune.STAGES, "curve": curve.STAGES, "grid": grid.STAGES,
     "budget": budget.STAGES, "ask": ask.STAGES, "sweep": sweep.STAGES, "report": report.STAGES,
-    "relog": relog.STAGES, "reap": reap.STAGES,
+    "relog": relog.STAGES, "reap": reap.STAGES, "rerun": rerun.STAGES, "check": check.STAGES,
 }  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from project.errors import AssayError, Incomplete
 from project.evaluate import evaluate
 from project.finetune import Epoch, Lesson, Training, best_epoch, best_macro_f1, seed_digest
 from project.label import FIRST
-from project.seeds import MODEL, PREDICTIONS, RESULT, Job, SeedResult, Source, adopt, default_workers, finished, run_jobs
-from project.tables import Codes, codes, content_hash, write_table
+from project.seeds import MODEL, PREDICTIONS, RESULT, Job, SeedResult, adopt, default_workers, finished, run_jobs
+from project.tables import Codes, Source, codes, content_hash, write_table
 from project.targets import targets
 from project.task import Task
 from project.tracking import ABSENT, DIGEST, USER, Child, Tracker, checked

@@ -15,8 +15,7 @@ from project.encoder import Encoder
 from project.private import logged
 from project.provenance import DIFF, FILE, Given, inputs, provenance, repository, tags
 from project.secrets import scrubbed_json
-from project.seeds import Source
-from project.tables import content_hash, write_table
+from project.tables import Source, content_hash, write_table
 from project.task import Task
 from project.tracking import TAKEN_FROM, TAKEN_OF, Tracker, preflight, read_uri
 

@@ -16,7 +16,20 @@ import pandas as pd
 import pyarrow as pa
 
 from project.annotators import Annotator
-from project.answers import CONTENT_FREE, KEY, SAMPLING, AnswerFolder, Fetch, Items, answers_table, keys, question_digest, question_items, sampling
+from project.answers import (
+    CONTENT_FREE,
+    KEY,
+    SAMPLING,
+    AnswerFolder,
+    Fetch,
+    Items,
+    answers_table,
+    checked_answers,
+    keys,
+    question_digest,
+    question_items,
+    sampling,
+)
 from project.config import AnnotateConfig
 from project.errors import AssayError, Incomplete
 from project.parallel import Task, share
@@ -24,7 +37,7 @@ from project.prompt import Prompt
 from project.spend import Meter
 from project.stats.agreement import label_counts
 from project.stats.information import divide_by_prior, log_mean, sample
-from project.tables import RAW_LOG_PROBABILITY, check, class_columns, codes, content_hash, digest, with_class_columns
+from project.tables import RAW_LOG_PROBABILITY, Source, check, class_columns, codes, content_hash, digest, with_class_columns
 
 Progress = Callable[[int], None]
 
@@ -34,7 +47,7 @@ class Annotations:
     """One draw over one split.
 
     ``digest`` names everything that could change ``table``'s raw answers, ``question`` the same but for the texts. ``asked`` of
-    ``len(table)`` examples were newly paid for, ``reused`` were on disk, and ``fetched`` came from a finished run elsewhere; what is
+    ``len(table)`` examples were newly paid for, ``reused`` were on disk, and ``fetched`` came from finished runs elsewhere, ``sources``; what is
     left are examples whose text stands more than once. ``content_free``: answers to content-free inputs, for contextual calibration.
     """
 
@@ -47,6 +60,7 @@ class Annotations:
     fetched: int
     seconds: float
     content_free: pd.DataFrame | None
+    sources: Sequence[Source] = ()
 
 
 @dataclass
@@ -57,6 +71,7 @@ class _Draw:
     folder: AnswerFolder
     items: Items
     fetched: int
+    sources: list[Source]
     todo: list[npt.NDArray[np.int64]]
     done: int = 0
     asked: int = 0
@@ -94,10 +109,10 @@ def annotate(
 def _open(annotator: Annotator, prompt: Prompt, items: Items, config: AnnotateConfig, folder: Path, fetch: Fetch | None) -> _Draw:
     """What is known of a draw, and its shards to do. A text belongs to the same shard however much is known already."""
     place = AnswerFolder(folder / question_digest(annotator, prompt), sampling(config))
-    here, fetched = place.known(items, fetch)
+    here, fetched, sources = place.known(items, fetch)
     shards = [np.arange(start, min(start + annotator.shard_size, len(items))) for start in range(0, len(items), annotator.shard_size)]
     left = [shard[~here[shard]] for shard in shards]
-    return _Draw(prompt, place, items, fetched, [shard for shard in left if len(shard)])
+    return _Draw(prompt, place, items, fetched, sources, [shard for shard in left if len(shard)])
 
 
 def _work(
@@ -156,7 +171,7 @@ def _complete(annotator: Annotator, draw: _Draw, examples: pd.DataFrame, label_s
     check("annotations", table, label_set)
     name = digest([question, _hash(table["example_id"]), _hash(table[KEY]), *([sampling(config)] if SAMPLING in table else [])])
     reused = int((items.copies > 0).sum()) - draw.fetched - draw.asked
-    return Annotations(table, draw.prompt, question, name, draw.asked, reused, draw.fetched, draw.seconds, free)
+    return Annotations(table, draw.prompt, question, name, draw.asked, reused, draw.fetched, draw.seconds, free, draw.sources)
 
 
 def _hash(column: pd.Series) -> str:
@@ -222,15 +237,17 @@ def _uniform(names: Sequence[str], n: int) -> npt.NDArray[np.float64]:
 
 
 def raw_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """The raw answers that an annotations table was made of, as they stand on disk."""
+    """The raw answers that an annotations table was made of, as they stand on disk; the table may be somebody else's."""
     values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
     known = ~np.isnan(values).all(axis=1)
     answer = np.where(known, np.where(np.isnan(values), -np.inf, values).argmax(axis=1), codes(table["label"], label_set))
     told = [name for name in ("requests", "generated_tokens", "seconds") if name in table]  # runs of earlier versions do not say
     columns = [KEY, "label_mass", "log_bound", "truncated", "prompt_tokens", *told, "error"]
     columns += [RAW_LOG_PROBABILITY + label for label in label_set]
+    if missing := [name for name in (*columns, *(["repeats"] if SAMPLING in table else [])) if name not in table]:
+        raise AssayError(f"the annotations lack the columns {', '.join(missing)}.")
     if SAMPLING in table:  # repeats that were drawn from a distribution are no answers
         table = table.assign(repeats=table["repeats"].where(table[SAMPLING].notna(), None))
         columns += ["repeats", SAMPLING]
     seconds = table.get("seconds", 0.0)
-    return table[columns].assign(answer=answer.astype(np.int32), seconds=seconds).drop_duplicates(KEY)
+    return checked_answers(table[columns].assign(answer=answer.astype(np.int32), seconds=seconds).drop_duplicates(KEY), label_set)

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from project.annotators import NOT_NUMBERS, Annotator, Answers
 from project.config import AnnotateConfig
+from project.errors import AssayError
 from project.prompt import Prompt
-from project.tables import RAW_LOG_PROBABILITY, digest, with_class_columns, write_table
+from project.tables import RAW_LOG_PROBABILITY, Source, class_columns, digest, with_class_columns, write_table
 
 READING = 3  # to be raised when the code comes to read other answers: answers on disk are then asked for anew
 KEY = "answer_key"
@@ -29,9 +30,15 @@ SAMPLING = "sampling"
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
 
-Fetch = Callable[[str], Iterable[pd.DataFrame]]
-"""Answers to a question (its digest) that somebody else has paid for already; no more are fetched than are needed."""
+Fetch = Callable[[str], Iterable[tuple[Source, pd.DataFrame]]]
+"""Answers to a question (its digest) that somebody else has paid for already, and where they are from; no more are fetched than are needed."""
 
+_KINDS = {
+    KEY: "str", "answer": "int32", "label_mass": "float64", "log_bound": "float64", "truncated": "bool", "prompt_tokens": "int64",
+    "requests": "int64", "generated_tokens": "int64", "seconds": "float64", "error": "str", SAMPLING: "str",
+}  # fmt: skip
+_NOT_ALWAYS = ("requests", "generated_tokens", SAMPLING)  # answers of earlier versions do not say; most are not sampled
+_AMOUNTS = ("label_mass", "prompt_tokens", "requests", "generated_tokens", "seconds")
 _PORTION = 50_000  # rows hashed at once
 
 
@@ -102,6 +109,24 @@ def answers_table(item_keys: Sequence[str], answers: Answers, label_set: Sequenc
     return with_class_columns(pd.DataFrame(columns), answers.log_probabilities, label_set, RAW_LOG_PROBABILITY)
 
 
+def checked_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
+    """Answers that somebody else gives, as they may be kept beside one's own: of the same columns and types; raises AssayError for what is none."""
+    try:
+        made = pd.DataFrame({name: table[name].astype(kind) for name, kind in _KINDS.items() if name in table or name not in _NOT_ALWAYS})
+        if SAMPLING in table:
+            made["repeats"] = [[int(index) for index in one] if np.iterable(one) else None for one in table["repeats"]]
+        values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
+    except (ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
+        raise AssayError(f"what should be answers is none: {' '.join(str(error).split())[:200]}") from None
+    known, n_classes = values[~np.isnan(values).all(axis=1)], len(label_set)
+    with np.errstate(over="ignore"):
+        sound = np.allclose(np.nansum(np.exp(known), axis=1), 1.0, atol=1e-4) and made["answer"].between(-1, n_classes - 1).all()
+    sound = sound and all(((column >= 0) & (column < np.inf) | column.isna()).all() for column in (made[name] for name in _AMOUNTS if name in made))
+    if not sound or any(not -1 <= index < n_classes for one in made.get("repeats", ()) if one for index in one):
+        raise AssayError("what should be answers is none: it holds numbers that no answer has.")
+    return with_class_columns(made, values, label_set, RAW_LOG_PROBABILITY)
+
+
 def sampling(config: AnnotateConfig) -> str:
     """How an engine that cannot tell a distribution samples labels."""
     return f"{config.repeats} at temperature {config.temperature:g}"
@@ -123,14 +148,14 @@ class AnswerFolder:
         shards = [pq.read_table(path, columns=columns) for path in (*told, *sampled)]
         return pa.concat_tables(shards, promote_options="default") if shards else None
 
-    def known(self, items: Items, fetch: Fetch | None = None) -> tuple[npt.NDArray[np.bool_], int]:
-        """Which of ``items`` are answered, ``(n,)``, and how many of them, of the column, ``fetch`` found; these are put here too."""
-        here, fetched = np.zeros(len(items), dtype=bool), 0
+    def known(self, items: Items, fetch: Fetch | None = None) -> tuple[npt.NDArray[np.bool_], int, list[Source]]:
+        """Which of ``items`` are answered, ``(n,)``, how many of them, of the column, ``fetch`` found, and where; these are put here too."""
+        here, fetched, sources = np.zeros(len(items), dtype=bool), 0, []
         known = self.load([KEY])
         if known is not None:
             places = items.places(known)
             here[places[places >= 0]] = True
-        for found in fetch(self.path.name) if fetch and not here.all() else ():
+        for source, found in fetch(self.path.name) if fetch and not here.all() else ():
             table = found if SAMPLING not in found else found[found[SAMPLING].isna() | (found[SAMPLING] == self._wanted)]
             places = items.places(pa.table({KEY: pa.array(table[KEY].tolist(), pa.string())}))
             new = (places >= 0) & ~here[places]
@@ -138,9 +163,10 @@ class AnswerFolder:
                 self.write(table[new])
                 here[places[new]] = True
                 fetched += int((items.copies[places[new]] > 0).sum())
+                sources.append(source)
             if here.all():
                 break
-        return here, fetched
+        return here, fetched, list(dict.fromkeys(sources))
 
     def answers(self, wanted: pa.Array) -> pd.DataFrame:
         """The answers to the keys ``wanted``, in their order, all of which must be there."""

@@ -9,6 +9,8 @@ at ``auto``), ``licence``, ``citation``.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +21,15 @@ import yaml
 from project.config import CARD_DEFAULTS as DEFAULTS
 from project.config import defaults_of_card
 from project.errors import AssayError, suggest
-from project.tables import SPLITS
+from project.shown import abridged
+from project.tables import MOST_LABELS, SPLITS
 
 CARDS = Path(__file__).parent / "tasks"
 SIZES = {"demonstration": 100, "train": 5000, "validation": 500, "test": 2000}  # train and test: the paper, Appendix A
 _REQUIRED = ("name", "source", "columns", "description", "labels")
 _OPTIONAL = ("title", "values", "gold_probabilities", "split", "defaults", "licence", "citation")
+_LONGEST = 200  # characters of a name
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _SOURCE = ("file", "hub", "revision", "config", "splits", "download", "header")
 
 
@@ -57,8 +62,8 @@ def load_card(task: str) -> Card:
         raise AssayError(f"task card {path} does not exist. Give the path of a card, or one of {', '.join(known)}.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AssayError(f"task card {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # dates and numbers that are none; depth
+        raise AssayError(f"task card {path} is not valid YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(content, dict):
         raise AssayError(f"task card {path} must be a mapping with the keys {', '.join(_REQUIRED)}.")
     return _checked(path, content)
@@ -72,10 +77,10 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
         if not content.get(key):
             raise bad(f"the key {key!r} is missing or empty. Required: {', '.join(_REQUIRED)}.")
     _only_known(bad, "", content, _REQUIRED + _OPTIONAL)
+    _check_texts(bad, content)
     _check_mappings(bad, content)
+    _check_source(bad, content["source"])
     source, columns, labels = content["source"], content["columns"], content["labels"]
-    if not any(key in source for key in ("file", "hub", "download")):
-        raise bad("'source' must have one of file, hub, download.")
     if not {"text", "label"} <= columns.keys():
         raise bad("'columns' must name the columns of text and label.")
     _check_labels(bad, labels)
@@ -86,7 +91,7 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
             raise bad(f"'values' maps to {value!r}, which is not in 'labels'.")
     sizes = {**SIZES, **content.get("split", {})}
     if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
-        raise bad(f"'split' must give positive whole numbers; got {content['split']!r}.")
+        raise bad(f"'split' must give positive whole numbers; got {abridged(content['split'])}.")
     try:  # checked by the stages' own rules; YAML reads 1e-4 as text
         defaults = defaults_of_card(content.get("defaults", {}))
     except AssayError as error:
@@ -97,6 +102,35 @@ def _checked(path: Path, content: dict[str, Any]) -> Card:
         dict(content.get("gold_probabilities", {})), sizes, defaults,
         str(content.get("title", "")), str(content.get("licence", "")), str(content.get("citation", "")),
     )  # fmt: skip
+
+
+def _one_line(value: Any, longest: int = _LONGEST) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= longest and not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in value)
+
+
+def _check_texts(bad: Any, content: dict[str, Any]) -> None:
+    """The card's words are texts, and its name is one that runs and files can bear."""
+    for key in ("description", "title", "licence", "citation"):
+        if not isinstance(content.get(key, ""), (str, int, float)):
+            raise bad(f"{key!r} must be a text; got {abridged(content[key])}.")
+    if not _one_line(str(content["name"]) if isinstance(content["name"], (str, int, float)) else content["name"]):
+        raise bad(f"'name' must be a text of at most {_LONGEST} characters on one line; got {abridged(content['name'])}.")
+
+
+def _check_source(bad: Any, source: dict[str, Any]) -> None:
+    """Where the data are: a file that lies beside the card, or a data set of the hub, and nothing that leads elsewhere."""
+    if not any(key in source for key in ("file", "hub", "download")):
+        raise bad("'source' must have one of file, hub, download.")
+    for key in ("file", "hub", "revision", "config", "download"):
+        if key in source and not _one_line(source[key], 1000):
+            raise bad(f"'source.{key}' must be a text on one line; got {abridged(source[key])}.")
+    if "hub" in source and not _HUB.fullmatch(source["hub"]):
+        raise bad(f"'source.hub' must be a data set of the hub, owner/name; got {abridged(source['hub'])}. Give a file with -P data=FILE.")
+    if not (isinstance(source.get("splits", {}), dict) and all(map(_one_line, source.get("splits", {}).values()))):
+        raise bad(f"'source.splits' must map the hub's splits to {', '.join(SPLITS)}; got {abridged(source['splits'])}.")
+    header = source.get("header", ["text"])
+    if not (isinstance(header, list) and header and all(map(_one_line, header))):
+        raise bad(f"'source.header' must be a list of column names; got {abridged(header)}.")
 
 
 def _check_mappings(bad: Any, content: dict[str, Any]) -> None:
@@ -110,16 +144,21 @@ def _check_mappings(bad: Any, content: dict[str, Any]) -> None:
     ):
         value = content.get(key, {})
         if not isinstance(value, dict):
-            raise bad(f"{key!r} must be a mapping; got {value!r}.")
+            raise bad(f"{key!r} must be a mapping; got {abridged(value)}.")
         if known:
             _only_known(bad, f"{key}.", value, known)
+        for name, one in value.items() if key != "source" else ():
+            if isinstance(one, (list, dict)):  # which aliases can make endless
+                raise bad(f"'{key}.{name}' must be one value; got {abridged(one)}.")
 
 
 def _check_labels(bad: Any, labels: Any) -> None:
     if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise bad(f"'labels' must be a list of strings; got {labels!r}. Quote words such as yes, no, on, off and numbers.")
+        raise bad(f"'labels' must be a list of strings; got {abridged(labels)}. Quote words such as yes, no, on, off and numbers.")
     if len(set(labels)) < len(labels) or len(labels) < 2:
-        raise bad(f"'labels' must be at least two different names; got {labels!r}.")
+        raise bad(f"'labels' must be at least two different names; got {abridged(labels)}.")
+    if len(labels) > MOST_LABELS or not all(map(_one_line, labels)):
+        raise bad(f"'labels' must be at most {MOST_LABELS} names of at most {_LONGEST} characters, each on one line; got {abridged(labels)}.")
 
 
 def _check_votes(bad: Any, content: dict[str, Any], labels: list[str]) -> None:
@@ -129,7 +168,7 @@ def _check_votes(bad: Any, content: dict[str, Any], labels: list[str]) -> None:
     named = all(isinstance(column, str) and column.strip() for column in votes.values())
     if set(votes) != set(labels) or not named or len(set(votes.values())) < len(votes):
         raise bad(
-            f"'gold_probabilities' must map each of the labels {', '.join(labels)}, and nothing else, to a column of its own; got {votes!r}. "
+            f"'gold_probabilities' must map each of the labels {', '.join(labels)}, and nothing else, to a column of its own; got {abridged(votes)}. "
             "Quote words such as yes, no, on, off and numbers, or leave the key out."
         )
 

@@ -172,3 +172,16 @@ class ReapConfig(Stage):
     run_id: str = parameter("", "one root run; empty: all whose process is gone")
     whose: str = parameter("mine", "mine, or anybody's", choices=("mine", "anybody"))
     dry_run: bool = parameter(False, "say which, and end none")
+
+
+@dataclass(frozen=True)
+class RerunConfig(Stage):
+    """Which run the entry point ``rerun`` runs again."""
+
+    run_id: str = parameter("", "root run that is to be run again with the same parameters, as a new one")
+    workspace: str = parameter("", "folder for what is computed; empty: that of the run, which may hold everything already")
+    reuse: str | None = parameter(
+        None, "finished annotations and seeds that are taken from the store: none, mine or team; auto: as the run was asked to",
+        choices=("none", "mine", "team"),
+    )  # fmt: skip
+    trust: bool = parameter(False, "of somebody else's run: send my key to the server that it names, and run the remote_code that it names")

@@ -164,7 +164,11 @@ def weights(parameter: str, name: str, revision: str) -> Weights:
     """The weights of the model that :func:`annotator_source` or :func:`encoder_source` would give; none are read, fetched or unpacked."""
     if name != "bundled":
         folder = _folder(parameter, name)
-        return _weights(folder.name, f"the folder {folder}", folder) if folder else _hub_weights(parameter, _named(parameter, name, revision))
+        if not folder:
+            return _hub_weights(parameter, _named(parameter, name, revision))
+        if not any(folder.glob("*.safetensors")):
+            raise AssayError(f"{parameter}: the folder {name} holds no weights in safetensors. Give a folder written by save_pretrained.")
+        return _weights(folder.name, f"the folder {folder}", folder)
     if parameter == "encoder":
         source = encoder_source(name, revision)
         return _weights(source.name, "its package", Path(source.location))

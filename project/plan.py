@@ -54,7 +54,7 @@ def plan(
     items = question_items(examples, annotator, config)
     for prompt in prompts:
         place = AnswerFolder(folder / question_digest(annotator, prompt), sampling(config))
-        known, _ = place.known(items, fetch)
+        known, _, _ = place.known(items, fetch)
         left = np.flatnonzero(~known)
         asked = dict(zip(items.names(left), items.at(left), strict=True))
         probed = 0

@@ -26,6 +26,7 @@ from project.secrets import MASK, brief, scrubbed, scrubbed_json, set_variables
 from project.task import Task
 
 FILE, DIFF, FORM = "provenance.json", "git.diff", 1
+RERUN_OF, DIFFERS = "assay.rerun_of", "assay.rerun_differs"
 COMMIT, DIRTY, ENTRY_POINT, CODE = "git.commit", "git.dirty", "entry_point", "code.version"
 ROOT = Path(__file__).parents[1]
 _CODE = ("project", "entrypoints", "analysis")
@@ -130,6 +131,11 @@ def inputs(params: Mapping[str, str], stored: Callable[[str], str], task: Task |
     return {name: {"place": place, "sha256": hashes[name]} for name, place in named.items()}
 
 
+def from_hub(params: Mapping[str, str]) -> bool:
+    """Whether the task's data come from the hub."""
+    return not params.get("data") and "hub" in load_card(parse(TaskConfig, params).task).source
+
+
 def file_hash(path: Path) -> str | None:
     """SHA-256 of a file, None where there is none."""
     try:
@@ -162,7 +168,8 @@ def machine() -> dict[str, Any]:
 def provenance(given: Given, repo: Repository, hashes: Mapping[str, Any], models: Mapping[str, str]) -> dict[str, Any]:
     """All of it as JSON, without secrets; ``hashes``: see :func:`inputs`; ``models``: the identity of each, by its parameter."""
     facts = {
-        "form": FORM, "entry_point": given.entry_point, "parameters": dict(given.params), "command": shlex.join(sys.orig_argv),
+        "form": FORM, "entry_point": given.entry_point, "parameters": dict(given.params),
+        "parameters_masked": [name for name, value in given.params.items() if scrubbed(value) != value], "command": shlex.join(sys.orig_argv),
         "folder": str(Path.cwd()),
         "git": {
             "commit": repo.commit, "dirty": repo.dirty, "changed": repo.changed, "untracked": repo.untracked,

@@ -20,7 +20,6 @@ _named: set[str] = set()
 
 # user and password of an address; a password may hold a slash or an @, and a port is no password
 _USER = re.compile(r"""(?<=:/{2})(?:[^\s/@:"'<>]*:(?!\d+(?:[/?#\s]|$))[^\s@"'<>]*|[^\s/@:"'<>]+)@(?:[^\s/@"'<>]*@)*""")
-_PASSWORD = re.compile(r"://[^\s/:@]*:(\S+)@")
 _BEGIN, _END = (re.compile(rf"-----{word} [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----") for word in ("BEGIN", "END"))
 _ONE_LINE = re.compile(rf"{_BEGIN.pattern}[^\n]*?{_END.pattern}")
 _BASE64 = re.compile(r"[+ -]?[A-Za-z0-9+/=]{8,}")
@@ -147,7 +146,8 @@ def _values() -> frozenset[str]:
         if name in _named or _NAME.search(name):
             found |= {value.strip(), " ".join(value.split())}
         if "://" in value:
-            found |= {form for one in _PASSWORD.findall(value) for form in (one, urllib.parse.unquote(one))}
+            passwords = [user[:-1].partition(":")[2] for user in _USER.findall(value)]
+            found |= {form for one in passwords for form in (one, urllib.parse.unquote(one))}
     return frozenset(one for one in found if len(one) >= _SHORTEST)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -18,7 +19,7 @@ import types
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import torch
@@ -30,7 +31,7 @@ from project.finetune import Epoch, Training, predict, predictions_table, train
 from project.host import cpu_cores, keep_freed_memory, visible_gpus
 from project.recipe import FinetuneConfig
 from project.secrets import brief, scrubbed
-from project.tables import Codes, check, new_folder, read_table, write_atomically, write_table
+from project.tables import Codes, Source, check, new_folder, read_table, write_atomically, write_table
 
 PREDICTIONS, RESULT, MODEL, SOURCE = "predictions.parquet", "result.json", "model", "source.json"
 
@@ -57,13 +58,6 @@ class Job:
     def epochs(self) -> int:
         """Passes over all lessons together."""
         return self.config.epochs * len(self.training.lessons)
-
-
-class Source(NamedTuple):
-    """A run that somebody else has logged: its id, and the user."""
-
-    run_id: str
-    user: str
 
 
 @dataclass(frozen=True)
@@ -139,14 +133,22 @@ def adopt(folder: Path, job: Job, predictions: bytes, result: bytes, source: Sou
             write_atomically(temporary / name, data)
         try:
             found = _load(temporary, job, reused=True)
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:  # AssayError is a ValueError
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:  # AssayError is a ValueError
             raise AssayError(f"what is said to be a trained seed is none: {' '.join(str(error).split())[:200]}") from error
-        if tuple(found.predictions["example_id"]) != job.test_ids or not found.history or not isinstance(found.seconds, int | float):
+        if tuple(found.predictions["example_id"]) != job.test_ids or not _told(found):
             raise AssayError("what is said to be a trained seed predicts other examples, or does not say how it was trained.")
         with contextlib.suppress(OSError):  # another process was faster
             temporary.rename(folder / job.digest)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _told(found: SeedResult) -> bool:
+    """Whether a result says of every epoch, and of the whole training, what a training says."""
+    numbers = [value for epoch in found.history for value in dataclasses.asdict(epoch).values()] + [found.seconds]
+    sound = all(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in numbers)
+    numbered = [epoch.epoch for epoch in found.history] == list(range(1, len(found.history) + 1))
+    return bool(found.history) and sound and numbered and isinstance(found.batching, str)
 
 
 def finished(folder: Path, job: Job) -> bool:

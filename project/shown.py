@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+import reprlib
+from typing import Any
 
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxstring = 2, 4, 4, 60
 _LINK = re.compile(r"\](?=[(\[])")  # what makes a link or a picture of [words]; brackets alone, as of an interval, stay
 _DEFINITION = re.compile(r"^(\s*)\[", re.MULTILINE)
 _ENTITY = re.compile(r"&(?=#?\w+;)")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # but for tab and line break; and what turns lines round
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # but for tab and line break; and what turns lines round
+
+
+def abridged(value: Any) -> str:
+    """A value of anybody's in a message, at most 200 characters of it, however much it holds."""
+    text = _BRIEF.repr(value)
+    return text if len(text) <= 200 else f"{text[:196]} ..."
 
 
 def in_markdown(text: str) -> str:

@@ -395,7 +395,7 @@ def _storage(config: SweepConfig, workspace: Path, name: str) -> optuna.storages
     where = os.environ.get(STORAGE) or config.sweep_storage
     if "://" in where:
         return optuna.storages.RDBStorage(where)
-    path = Path(where).expanduser() if where else workspace / "sweeps" / f"{name}.journal"
+    path = Path(where).expanduser() if where else workspace / "sweeps" / f"{name.replace('/', '-')}.journal"  # a task's name may hold anything
     path.parent.mkdir(parents=True, exist_ok=True)
     from optuna.storages.journal import JournalFileBackend
 

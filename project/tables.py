@@ -13,6 +13,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,14 @@ MOST_LABELS = 1000  # what is counted class by class grows with their square
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+
+
+class Source(NamedTuple):
+    """A finished run that a table is taken from: its id, and whose it is."""
+
+    run_id: str
+    user: str
+
 
 _COLUMNS = {
     "examples": ("example_id", "text", "gold_label", "split"),
@@ -74,7 +83,9 @@ def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFr
         answered = table[table["label"].notna()]
         values = class_columns(answered, label_set, _DISTRIBUTION[name])
         values = values[~np.isnan(values).all(axis=1)]  # a label without probabilities; single nulls are censored classes
-        if not np.allclose(np.nansum(np.exp(values), axis=1), 1.0, atol=1e-4):
+        with np.errstate(over="ignore"):
+            total = np.nansum(np.exp(values), axis=1)
+        if not np.allclose(total, 1.0, atol=1e-4):
             raise AssayError(f"table {name}: the known class probabilities of every row must sum to 1.")
     if name == "examples" and any(GOLD_PROBABILITY + label in table.columns for label in label_set):
         shares = class_columns(table, label_set, GOLD_PROBABILITY)
@@ -102,6 +113,11 @@ def _check_kinds(name: str, table: pd.DataFrame) -> None:
         if not (text or values.isna().all() or (column in _NUMBERS and pd.api.types.is_numeric_dtype(values))):
             kind = "texts" if column in _TEXTS else "numbers"
             raise AssayError(f"table {name} must have {kind} in the column {column}; it has {values.dtype}.")
+    for column in (one for one in ("weight", "label_mass") if one in table):
+        amounts = table[column].to_numpy(dtype=np.float64)
+        wrong = ~((np.isfinite(amounts) & (amounts >= 0)) | (np.isnan(amounts) & (column != "weight")))
+        if wrong.any():
+            raise AssayError(f"table {name} must have numbers from 0 up in the column {column}; it has {amounts[wrong][0]:g}.")
 
 
 def class_columns(table: pd.DataFrame, label_set: Sequence[str], prefix: str = LOG_PROBABILITY) -> Floats:

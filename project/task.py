@@ -118,7 +118,10 @@ def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
         )
     path = (card.path.parent / str(card.source["file"])).resolve()
     if not path.is_relative_to(card.path.parent.resolve()):
-        raise AssayError(f"task card {card.path.name}: source.file must lie beside the card; got {card.source['file']!r}. Use -P data=PATH.")
+        raise AssayError(
+            f"task card {card.path.name}: source.file must lie beside the card, or in a folder there; {card.source['file']!r} leads elsewhere. "
+            "If that is the file you want, say so with -P data=FILE."
+        )
     return read_file(path, card.source.get("header")), f"file {path.name}"
 
 
@@ -155,6 +158,8 @@ def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
     import huggingface_hub
 
     hub, revision = str(card.source["hub"]), str(card.source.get("revision", "main"))
+    if Path(hub).exists():  # which would be read in its place
+        raise AssayError(f"data set {hub} of the hub cannot be told from the folder {Path(hub).resolve()}. Run elsewhere, or give -P data=FILE.")
     wanted = card.source.get("splits")
     try:
         if not huggingface_hub.constants.HF_HUB_OFFLINE:  # asked first because it fails at once where there is no network

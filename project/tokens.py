@@ -60,16 +60,16 @@ class Tokens:
 
     def cut(self, indices: Codes) -> int:
         """How many of the texts at ``indices`` were longer than the encoder reads."""
-        return int((np.load(self.folder / "whole.npy", mmap_mode="r")[indices] > self.lengths(indices)).sum())
+        return int((np.load(self.folder / "whole.npy", mmap_mode="r", allow_pickle=False)[indices] > self.lengths(indices)).sum())
 
     @functools.cached_property
     def _ids(self) -> Ids:
-        ids: Ids = np.load(self.folder / "ids.npy", mmap_mode="r")
+        ids: Ids = np.load(self.folder / "ids.npy", mmap_mode="r", allow_pickle=False)
         return ids
 
     @functools.cached_property
     def _ends(self) -> Codes:
-        return np.load(self.folder / "ends.npy")
+        return np.load(self.folder / "ends.npy", allow_pickle=False)
 
 
 def _write(folder: Path, encoded: Iterable[tuple[list[int], int]]) -> None:
@@ -77,6 +77,6 @@ def _write(folder: Path, encoded: Iterable[tuple[list[int], int]]) -> None:
     for ids, n in encoded:
         rows.append(np.array(ids, dtype=np.int32))
         whole.append(n)
-    np.save(folder / "ids.npy", np.concatenate([np.empty(0, np.int32), *rows]))
-    np.save(folder / "ends.npy", np.cumsum([len(row) for row in rows], dtype=np.int64))
-    np.save(folder / "whole.npy", np.array(whole, dtype=np.int64))
+    np.save(folder / "ids.npy", np.concatenate([np.empty(0, np.int32), *rows]), allow_pickle=False)
+    np.save(folder / "ends.npy", np.cumsum([len(row) for row in rows], dtype=np.int64), allow_pickle=False)
+    np.save(folder / "whole.npy", np.array(whole, dtype=np.int64), allow_pickle=False)

@@ -18,11 +18,13 @@ from project.errors import AssayError, Incomplete, Stopped
 from project.prompt import Prompt, build_prompt, demonstration_sets
 from project.spend import Meter
 from project.stats.information import conditional_entropy_bits
-from project.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, class_columns
+from project.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, Source, class_columns
 from project.task import load_task
 from tests.conftest import answers_hash
 
 SHARD = 64
+
+ANN = Source("0" * 32, "ann")
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +199,10 @@ def test_when_one_copy_fails_the_others_answers_are_kept(task, tmp_path, scripte
 def test_answers_of_a_finished_run_elsewhere_are_taken_over(task, tmp_path, scripted):
     done = run(scripted(4), task, tmp_path / "theirs")
 
-    made = run(scripted(4, limit=0), task, tmp_path / "mine", fetch=lambda question: [raw_answers(done.table, task.label_set)])
+    made = run(scripted(4, limit=0), task, tmp_path / "mine", fetch=lambda question: [(ANN, raw_answers(done.table, task.label_set))])
 
     assert answers_hash(made.table) == answers_hash(done.table)
-    assert (made.asked, made.reused, made.fetched) == (0, 0, len(done.table))
+    assert (made.asked, made.reused, made.fetched, made.sources) == (0, 0, len(done.table), [ANN])
     again = run(scripted(4, limit=0), task, tmp_path / "mine", fetch=lambda question: pytest.fail("asked the store for what is on disk"))
     assert again.reused == len(done.table)
 
@@ -213,7 +215,7 @@ def test_distributions_among_samples_stay_distributions_and_are_worth_more(task,
     mixed = pd.concat([samples.head(2).assign(sampling="3 at temperature 1"), told.tail(2)])
 
     three = AnswerFolder(tmp_path / "q", "3 at temperature 1")
-    known, _ = three.known(items, lambda question: [mixed])
+    known, _, _ = three.known(items, lambda question: [(ANN, mixed)])
     assert known.sum() == 4
     for wanted, n in (("3 at temperature 1", 4), ("5 at temperature 1", 2)):
         assert AnswerFolder(tmp_path / "q", wanted).known(items)[0].sum() == n

@@ -22,7 +22,25 @@ TORCH = {
     "annotators/transformers", "annotators/packed", "annotators/plain", "annotators/exact",
 }  # fmt: skip
 ONE_PLACE = {
-    "mlflow": {f"project/tracking/{name}.py" for name in ("store", "log", "ship", "alive", "preflight", "refusals", "database", "roles", "reuse", "prompts", "relog", "reap", "model", "read")},
+    "mlflow": {
+        f"project/tracking/{name}.py"
+        for name in (
+            "store",
+            "log",
+            "ship",
+            "alive",
+            "preflight",
+            "refusals",
+            "database",
+            "roles",
+            "reuse",
+            "prompts",
+            "relog",
+            "reap",
+            "model",
+            "read",
+        )
+    },
     "vllm": {"project/annotators/vllm.py"},
     "aiohttp": {"project/annotators/openai/http.py"},
     "optuna": {"project/sweep.py"},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entrypoints import annotate, ask, budget, curve, finetune, grid, main, report, sweep
+from entrypoints import annotate, ask, budget, check, curve, finetune, grid, main, report, rerun, sweep
 from entrypoints.command import parser
 from entrypoints.mlproject import ENTRY_POINTS, mlproject
 
@@ -21,7 +21,7 @@ def test_mlproject_is_what_the_dataclasses_say():
     assert (ROOT / "MLproject").read_text(encoding="utf-8").rstrip() == mlproject(), "run: make MLproject"
 
 
-@pytest.mark.parametrize("name", ["main", "annotate", "finetune", "curve", "grid", "budget", "ask", "sweep", "report"])
+@pytest.mark.parametrize("name", ["main", "annotate", "finetune", "curve", "grid", "budget", "ask", "sweep", "report", "rerun", "check"])
 def test_every_declared_parameter_reaches_the_command_line_of_its_entry_point(name):
     entry = PROJECT["entry_points"][name]
     defaults = {key: str(value["default"]) for key, value in entry["parameters"].items()}
@@ -36,7 +36,7 @@ def test_every_declared_parameter_reaches_the_command_line_of_its_entry_point(na
     assert vars(parser(name, "", ENTRY_POINTS[name]).parse_args([])) == defaults
 
 
-@pytest.mark.parametrize("module", [main, annotate, finetune, curve, grid, budget, ask, sweep, report])
+@pytest.mark.parametrize("module", [main, annotate, finetune, curve, grid, budget, ask, sweep, report, rerun, check])
 def test_every_option_has_help_with_type_and_default(module):
     name = module.__name__.rpartition(".")[2]
     options = parser(name, "", module.STAGES)._actions[1:]

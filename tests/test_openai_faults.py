@@ -19,6 +19,7 @@ from project.answers import AnswerFolder, question_items
 from project.config import AnnotateConfig, ServerConfig, SpendConfig
 from project.errors import AssayError, Incomplete
 from project.spend import Meter
+from project.tables import Source
 from tests.faulty_server import EXACT, LISTED, SAMPLED, Fault, no_logprobs, wrong_ids
 from tests.serving import LETTERS, TEXTS, prompt_of, task_prompt
 
@@ -325,7 +326,7 @@ def test_samples_are_paid_for_anew_where_others_are_wanted_and_distributions_are
     assert [len(done.table["repeats"][0]) for done in made] == [3, 5, 3]
     assert made[2].table.equals(made[0].table)
     items, five = question_items(texts, annotator, config), raw_answers(made[1].table, small_task.label_set)
-    known, _ = AnswerFolder(tmp_path / "elsewhere", "3 at temperature 0.6").known(items, lambda question: [five])
+    known, _, _ = AnswerFolder(tmp_path / "elsewhere", "3 at temperature 0.6").known(items, lambda question: [(Source("run", "ann"), five)])
     assert known.sum() == 24 - paid_again  # five samples of a finished run are not three
 
 

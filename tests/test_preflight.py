@@ -1,9 +1,11 @@
 """What a tracking store refuses, and that it is said in one line before anything is computed. Real servers and databases."""
 
+import contextlib
 import email.utils
 import http.server
 import json
 import re
+import socket
 import sqlite3
 import threading
 import time
@@ -129,7 +131,8 @@ def test_a_user_without_rights_writes_nothing_and_is_told_which_right_is_lacking
 
 def test_a_run_given_to_a_user_without_rights_is_left_as_it_is(team):
     with servers.client(team.url, *team.admin):
-        run = MlflowClient().create_run(MlflowClient().get_experiment_by_name("shared").experiment_id)
+        (shared,) = MlflowClient().search_experiments(filter_string="name = 'shared'")
+        run = MlflowClient().create_run(shared.experiment_id)
     before = held(team)
     with servers.client(team.url, "ann", "the password of ann", MLFLOW_RUN_ID=run.info.run_id):
         assert "may not write to the experiment 'shared'" in refused()
@@ -281,14 +284,29 @@ def run_sql(uri, *statements):
     connection.close()
 
 
+def test_a_server_that_does_not_answer_is_not_waited_for_long():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listens,
+        servers.client(f"http://127.0.0.1:{listens.getsockname()[1]}", MLFLOW_HTTP_REQUEST_TIMEOUT="1"),
+    ):
+        began = time.perf_counter()
+        assert "cannot be used: Read timed out. Start it or mend it" in refused(Incomplete)
+
+    assert time.perf_counter() - began < 5
+
+
 class _Late(http.server.BaseHTTPRequestHandler):
     """As much of the API as is asked before anything is written, from a server whose clock is ten minutes ahead."""
 
     def do_GET(self):
         version = self.path == "/version"
         content = b"3.17.2" if version else json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}).encode()
-        self.send_response(200 if version else 404)
-        self.send_header("Content-Length", str(len(content)))
+        self.answer(200 if version else 404, content)
+
+    def answer(self, status, content=b"", **headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -299,27 +317,46 @@ class _Late(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_clock_that_differs_from_the_servers_is_a_note():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Late) as server:
+@contextlib.contextmanager
+def serving(handler):
+    """The address of a server of ``handler``'s."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with servers.client(f"http://127.0.0.1:{server.server_port}"):
-                found = {}
-                for one in findings(Path("work")):
-                    found[one.part] = one
-                    if one.part == "clock":
-                        break
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_clock_that_differs_from_the_servers_is_a_note():
+    found = {}
+    with serving(_Late) as url, servers.client(url):
+        for one in findings(Path("work")):
+            found[one.part] = one
+            if one.part == "clock":
+                break
 
     assert found["clock"].note
     assert re.fullmatch("this machine's clock is (599|600|601) s behind the tracking server's, and so will .* runs. Set it.", found["clock"].text)
 
 
+def test_an_address_that_sends_on_to_another_is_refused_for_that_one():
+    with serving(_Late) as there:
+
+        class Elsewhere(_Late):
+            def do_GET(self):
+                self.answer(301, Location=f"{there}{self.path}")
+
+        with serving(Elsewhere) as url, servers.client(url):
+            said = refused()
+
+    assert f"sends whoever asks on to {there}, and what is written is lost on the way. Give that address in MLFLOW_TRACKING_URI." in said
+
+
 def test_clocks_within_a_minute_are_no_matter():
-    assert clock(email.utils.formatdate(1000, usegmt=True), 1000.9) == ("clock", "within a second of the server's", False)
+    assert clock(email.utils.formatdate(1000, usegmt=True), 1000.9) == ("clock", "within two seconds of the server's", False)
     assert clock(email.utils.formatdate(1000, usegmt=True), 1030.5) == ("clock", "30 s from the server's", False)
     assert clock(email.utils.formatdate(1000, usegmt=True), 1100.5).text.startswith("this machine's clock is 100 s ahead of")
     assert clock("", 1000) == ("clock", "the server does not tell the time", False)

@@ -12,6 +12,7 @@ import pytest
 import requests
 from mlflow.artifacts import load_text
 from mlflow.exceptions import MlflowException
+from mlflow.genai import register_prompt
 from mlflow.tracking import MlflowClient
 
 from entrypoints.server import place
@@ -122,9 +123,11 @@ def test_whoever_has_the_role_logs_others_read_and_a_stranger_sees_nothing(team)
             with pytest.raises((MlflowException, requests.HTTPError), match=r"403|Permission denied"):
                 refused()
         own = reader.create_experiment("ben's own")  # what nobody can keep anybody from
+        register_prompt("bens", "Sort it.")
 
     with client(team.url, "ann", team.password("ann")):
         log.log_metric(log.create_run(own).info.run_id, "macro_f1", 0.7)
+        assert register_prompt("bens", "Sort it well.").version == 2
         assert load_text(f"{run.info.artifact_uri}/labels/first.txt") == "praise"
 
     artifact = f"2.0/mlflow-artifacts/artifacts/{experiment}/{run.info.run_id}/artifacts/labels/first.txt"

@@ -140,6 +140,7 @@ def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_rea
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
         run_id = process.stdout.readline().strip()
         line.cut()
         process.communicate("\n")

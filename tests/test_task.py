@@ -229,7 +229,7 @@ def test_numbers_are_no_indices_where_the_card_maps_values(pets):
         (("labels: [cat, dog]", "labels: [cat, cat]"), "two different names"),
         (("labels:", "label:"), "the key 'labels' is missing"),
         (("split:", "splits:"), "a key must be one of .*got 'splits'. Did you mean 'split'"),
-        (("pets.csv", "../pets.csv"), "must lie beside the card"),
+        (("pets.csv", "../pets.csv"), "must lie beside the card.*-P data=FILE"),
         (("train: 20", "train: -1"), "positive whole numbers"),
         (("name: pets", "name: [pets"), "is not valid YAML"),
     ],

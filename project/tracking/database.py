@@ -12,8 +12,8 @@ from alembic.util import CommandError
 
 from project.errors import AssayError
 from project.host import check_folder
-from project.tracking.refusals import away, outdated, reason, unknown_schema
-from project.tracking.store import address
+from project.tracking.refusals import away, outdated, unknown_schema
+from project.tracking.store import address, reason
 
 
 def check_database(uri: str, patience: int) -> None:

@@ -30,6 +30,7 @@ from project import worker
 from project.errors import Stopped
 from project.private import asked_for, owner_only
 from project.secrets import scrubbed, scrubbed_json
+from project.shown import in_markdown, in_terminal
 from project.signals import Signals
 from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.model import check_classifier
@@ -54,10 +55,21 @@ from project.tracking.store import (
     experiment_ids,
     masked,
     root_experiment_id,
+    sound_id,
     store_errors,
 )
 
 SAMPLE, _TABLES = "sample.json", "mlflow.loggedArtifacts"
+_OF_AN_EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "test.macro_f1",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+    NOTE: (
+        "How much gold is in these LLM labels? Every run at the top is one experiment: its description holds the verdict and the table, its artifact "
+        "`report/report.html` the rest. Below it stands a run for every annotation draw and for every fine-tuning seed. To compare arms, filter "
+        '`tags."assay.kind" = "seed"` and group by `arm`.'
+    ),
+}
 _AGAIN = 30.0  # seconds until a store that is away is tried again
 _PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at the end, when nothing else is left to do
 
@@ -66,8 +78,9 @@ _PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at the end, when n
 class Child:
     """A finished result, ready to be logged as a nested run.
 
-    ``history``: metrics by step, each ``(step, {name: value})``. ``files``: artifact path -> local file. ``sample``: a small table
-    for the UI. ``inputs``: (name, content hash, context) of the data it used. ``status``: what its run ends as. ``seconds``: how long it took.
+    ``description``: plain text. ``history``: metrics by step, each ``(step, {name: value})``. ``files``: artifact path -> local file.
+    ``sample``: a small table for the UI. ``inputs``: (name, content hash, context) of the data it used. ``status``: what its run ends as.
+    ``seconds``: how long it took.
     """
 
     name: str
@@ -179,8 +192,8 @@ class Tracker:
                 files[SAMPLE].write_text(child.sample.to_json(orient="split", index=False), encoding="utf-8")
                 tags[_TABLES] = json.dumps([{"path": SAMPLE, "type": "table"}])  # as MLflow's log_table would, which appends where it comes again
             tags |= {
-                ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION, USER: self._root.user, NOTE: child.description,
-                **hashes_of(files), **child.tags,
+                ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION, USER: self._root.user,
+                NOTE: in_markdown(child.description), **hashes_of(files), **child.tags,
             }  # fmt: skip
             entry = Entry(
                 now, child=(child.name, child.status), seconds=child.seconds, params=_texts(child.params), tags=_texts(tags), metrics=metrics,
@@ -306,11 +319,11 @@ def _opened(kind: str, name: str, params: Mapping[str, str]) -> Root:
         run = client.get_run(made)
         client.update_run(made, "RUNNING")
         experiment_id, user = str(run.info.experiment_id), me()
-        before = run.data.tags  # among them the address of a clone's origin, which may hold a token
+        before = run.data.tags  # among them the address that the project was cloned from, which may hold a token
     else:
         experiment_id, before, user = root_experiment_id(), {}, me()
         run = client.create_run(experiment_id, tags={**_texts(resolve_tags({})), USER: user}, run_name=name)
-    root = Root(str(run.info.run_id), experiment_id, kind, address(), user)
+    root = Root(sound_id(run), experiment_id, kind, address(), user)
     _open_on_runs(experiment_id)
     tags = {KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: root.run_id, USER: user, WORKER: worker.name(os.getpid()), HEARD: str(int(time.time()))}
     tags |= {PRIVATE: "true"} if asked_for(params) else {}
@@ -352,11 +365,13 @@ def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
 
 
 def _open_on_runs(experiment_id: str) -> None:
-    """Make the UI open this experiment on its runs and charts rather than on traces, unless somebody has chosen already."""
+    """Make the UI say what this experiment is and open it on its runs and charts rather than on traces, unless somebody has chosen already."""
     client = MlflowClient()
-    if "mlflow.experimentKind" not in client.get_experiment(experiment_id).tags:
-        with contextlib.suppress(mlflow.MlflowException):  # a reader of a shared experiment may not set its tags
-            client.set_experiment_tag(experiment_id, "mlflow.experimentKind", "custom_model_development")
+    there = client.get_experiment(experiment_id).tags
+    with contextlib.suppress(mlflow.MlflowException):  # a reader of a shared experiment may not set its tags
+        for name, text in _OF_AN_EXPERIMENT.items():
+            if name not in there:
+                client.set_experiment_tag(experiment_id, name, text)
 
 
 def _now() -> int:
@@ -364,7 +379,7 @@ def _now() -> int:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(f"{scrubbed(message)}\n")
+    sys.stderr.write(f"{in_terminal(scrubbed(message))}\n")
     sys.stderr.flush()
 
 

@@ -97,6 +97,11 @@ def _server(uri: str) -> Iterator[Finding]:
         began = time.time()
         answer = http_request(get_default_host_creds(uri), "/version", "GET", raise_on_status=False)
         now = (began + time.time()) / 2
+    if answer.history:
+        raise AssayError(
+            f"the tracking server {address()} sends whoever asks on to {masked(answer.url.removesuffix('/version'))}, and what is written is lost on "
+            "the way. Give that address in MLFLOW_TRACKING_URI."
+        )
     yield version(answer.text.strip() if answer.status_code == 200 else "", mlflow.__version__)
     yield clock(answer.headers.get("Date", ""), now)
 
@@ -124,7 +129,7 @@ def clock(date: str, now: float) -> Finding:
     except ValueError:
         return Finding("clock", "the server does not tell the time")
     if abs(ahead) <= _CLOCK:
-        return Finding("clock", "within a second of the server's" if abs(ahead) <= 1 else f"{abs(ahead):.0f} s from the server's")
+        return Finding("clock", "within two seconds of the server's" if abs(ahead) <= 2 else f"{abs(ahead):.0f} s from the server's")
     way = "ahead of" if ahead > 0 else "behind"
     text = f"this machine's clock is {abs(ahead):.0f} s {way} the tracking server's, and so will be the times of its runs. Set it."
     return Finding("clock", text, note=True)

@@ -15,6 +15,7 @@ from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError
+from project.tables import parquet
 from project.tracking.store import KIND, PARENT, STUDY, Record, address, experiment_ids, masked, record, store_errors
 
 
@@ -92,13 +93,19 @@ def _pages(experiment_ids: list[str], filter_string: str, order: str, size: int,
 def read_table(run_id: str, path: str) -> pd.DataFrame:
     """A Parquet artifact of a run."""
     with _downloaded(f"runs:/{run_id}/{path}") as file:
-        return pd.read_parquet(file)
+        try:
+            return parquet(file.read_bytes())
+        except AssayError:
+            raise AssayError(f"run {run_id}: its artifact {path} is no Parquet table. Somebody has changed it.") from None
 
 
 def read_json(run_id: str, path: str) -> Any:
     """A JSON artifact of a run."""
     with _downloaded(f"runs:/{run_id}/{path}") as file:
-        return json.loads(file.read_text(encoding="utf-8"))
+        try:
+            return json.loads(file.read_bytes())
+        except (ValueError, RecursionError):
+            raise AssayError(f"run {run_id}: its artifact {path} is no JSON. Somebody has changed it.") from None
 
 
 def local_artifact(run: Record, path: str) -> Path | None:

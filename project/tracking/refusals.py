@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
-import re
 import urllib.parse
 from collections.abc import Iterator
 
@@ -13,9 +11,8 @@ import mlflow
 
 from project.errors import AssayError
 from project.tracking.log import me
-from project.tracking.store import StoreAway, address, masked, root_experiment_name
+from project.tracking.store import StoreAway, address, masked, reason, root_experiment_name
 
-_CAUSES = (r"\[Errno -?\d+\] ([^\"'()\[\]]+)", r"\[(SSL: [A-Z_]+\] [^(\"']+)", r"([Rr]ead timed out|timed out)", r"too many (\d{3}) error responses")
 _NAMES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
 
 
@@ -112,13 +109,3 @@ def no_artifacts(error: Exception, experiment: str, uri: str) -> AssayError:
     else:
         way_out = "This machine must reach them itself: install what that takes and give it keys, or start the server with --artifacts-destination."
     return StoreAway(f"artifacts of the experiment {experiment!r} cannot be kept at {masked(uri)}: {why} {way_out}")
-
-
-def reason(error: object) -> str:
-    """Why something failed, in one line that ends in a full stop, without passwords and without what only a programmer can use."""
-    text = masked(" ".join(str(error).split()))
-    if "failed with" in text:  # a nest of causes, of which the innermost says it
-        text = next((found[1] for pattern in _CAUSES if (found := re.search(pattern, text))), text)
-        text = f"it answers {text} {http.client.responses.get(int(text), '')}" if text.isdigit() else text
-    text = re.sub(r"^(?:[A-Z_]+: |\([a-z0-9_.]+Error\) )", "", re.split(r" ?\[SQL: | ?\(Background on ", text)[0])[:300].strip()
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -14,10 +14,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-from project.secrets import brief
 from project.tracking.model import log_classifier
 from project.tracking.spool import FILES, TRIED, Entry, Root, Spool
-from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway
+from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, reason
 
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; a store that is away longer is tried again later
 _BATCH, _FIRST = 1000, 800  # MLflow's own limit of metrics in a request, and with up to 100 parameters and 100 tags beside them
@@ -56,7 +55,7 @@ def send_all(spool: Spool, pauses: Sequence[float] | None = None, before: Callab
                 break
             except (mlflow.MlflowException, OSError) as error:
                 if pause is None:
-                    raise StoreAway(brief(error)) from error
+                    raise StoreAway(reason(error)) from error
                 time.sleep(pause)
         spool.done(place)
     return runs

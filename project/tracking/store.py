@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import requests
 from mlflow.entities import Experiment, Run
 from mlflow.tracking import MlflowClient
 
-from project.errors import Incomplete
-from project.secrets import brief, public, scrubbed
+from project.errors import AssayError, Incomplete
+from project.secrets import public, scrubbed
 
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
@@ -23,6 +26,7 @@ KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay
 QUESTION, ABSENT, PRIVATE = "assay.question", "assay.absent_classes", "assay.private"
 STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
 ENTRY = "assay.entry"
+_RUN_ID = re.compile(r"\w[\w-]{0,255}", re.ASCII)
 AWAY = "entry:"  # begins the name of a child that the store does not hold yet
 PARENT, NOTE, USER = "mlflow.parentRunId", "mlflow.note.content", "mlflow.user"
 
@@ -42,17 +46,38 @@ class Record:
     artifact_uri: str
 
 
+def sound_id(run: Run) -> str:
+    """The run's id, which names folders on this machine: a store that gives another name is refused."""
+    found = str(run.info.run_id)
+    if not _RUN_ID.fullmatch(found):
+        raise AssayError(f"the tracking store {address()} calls a run {found[:100]!r}, as MLflow calls none. See what MLFLOW_TRACKING_URI is.")
+    return found
+
+
 def record(run: Run) -> Record:
     """MLflow's run as a record."""
     info = run.info
     return Record(
-        info.run_id, info.run_name or "", info.status, run.data.params, run.data.metrics, run.data.tags, info.experiment_id, info.start_time or 0,
+        sound_id(run), info.run_name or "", info.status, run.data.params, run.data.metrics, run.data.tags, info.experiment_id, info.start_time or 0,
         info.artifact_uri or "",
     )  # fmt: skip
 
 
+_CAUSES = (r"\[Errno -?\d+\] ([^\"'()\[\]]+)", r"\[(SSL: [A-Z_]+\] [^(\"']+)", r"([Rr]ead timed out|timed out)", r"too many (\d{3}) error responses")
+
+
 class StoreAway(Incomplete):
     """A tracking store that cannot be reached, or that fails; what was to be logged is kept."""
+
+
+def reason(error: object) -> str:
+    """Why something failed, in one line that ends in a full stop, without passwords and without what only a programmer can use."""
+    text = masked(" ".join(str(error).split()))
+    if "failed with" in text:  # a nest of causes, of which the innermost says it
+        text = next((found[1] for pattern in _CAUSES if (found := re.search(pattern, text))), text)
+        text = f"it answers {text} {http.client.responses.get(int(text), '')}" if text.isdigit() else text
+    text = re.sub(r"^(?:[A-Z_]+: |\([a-z0-9_.]+Error\) )", "", re.split(r" ?\[SQL: | ?\(Background on ", text)[0])[:300].strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 @contextlib.contextmanager
@@ -60,10 +85,9 @@ def store_errors() -> Iterator[None]:
     """Raise StoreAway, with the store's address and reason, for a store that fails in the context."""
     try:
         yield
-    except mlflow.MlflowException as error:
-        uri, reason = address(), brief(error)
+    except (mlflow.MlflowException, requests.RequestException) as error:  # the second where an artifact is refused
         raise StoreAway(
-            f"the tracking store {uri} failed: {reason} Everything finished is kept in the workspace; run again when it is back."
+            f"the tracking store {address()} failed: {reason(error)} Everything finished is kept in the workspace; run again when it is back."
         ) from error
 
 

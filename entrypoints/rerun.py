@@ -1,0 +1,127 @@
+"""Run a root run of the tracking store again: the same entry point with the same parameters and inputs, as a new root run.
+
+mlflow run . -e rerun -P run_id=RUN
+python -m entrypoints.rerun --run_id RUN --workspace fresh --reuse none      nothing is taken from before
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from entrypoints import annotate, ask, budget, curve, finetune, grid, sweep
+from entrypoints import main as experiment
+from entrypoints.command import main, parser, say
+from entrypoints.setup import inputs_of
+from project.config import TaskConfig
+from project.designs import RerunConfig
+from project.errors import AssayError
+from project.models import annotator_source, encoder_source
+from project.parameters import parse
+from project.private import asked_for, owner_only
+from project.provenance import (
+    COMMIT,
+    DIFF,
+    DIFFERS,
+    ENTRY_POINT,
+    FILE,
+    FORM,
+    RERUN_OF,
+    Given,
+    changed_inputs,
+    differences,
+    from_hub,
+    provenance,
+    repository,
+)
+from project.task import load_task
+from project.tracking import ROOT, USER, Record, me, read_json, read_run, tagged
+
+STAGES = (RerunConfig,)
+AGAIN = {
+    "main": (experiment.STAGES, experiment.experiment), "annotate": (annotate.STAGES, annotate.annotate),
+    "finetune": (finetune.STAGES, finetune.finetune), "curve": (curve.STAGES, curve.curve), "grid": (grid.STAGES, grid.grid),
+    "budget": (budget.STAGES, budget.budget), "ask": (ask.STAGES, ask.ask), "sweep": (sweep.STAGES, sweep.sweep),
+}  # fmt: skip
+MODELS = {"encoder": ("encoder_revision", encoder_source), "annotator_model": ("annotator_revision", annotator_source)}
+
+
+def rerun(params: Mapping[str, str]) -> None:
+    """The same again, where its inputs are what they were; what else differs is said and stands on the new run."""
+    asked = parse(RerunConfig, params)
+    run, then = _provenance(asked.run_id)
+    given = _given(run, then, asked)
+    task = load_task(parse(TaskConfig, given.params)) if from_hub(given.params) else None
+    now = provenance(given, repository(), inputs_of(given, task), _models(then, given))
+    if changed := changed_inputs(then, now):
+        raise AssayError(f"run {run.run_id} ({run.name}) cannot be run again: {'; '.join(changed)}. Put back what it was run with, or start it anew.")
+    differs = differences(then, now)
+    say(f"rerun: -e {given.entry_point} as in run {run.run_id} ({run.name}).")
+    for line in differs or ["code, machine and packages are what they were."]:
+        say(f"rerun: {line}")
+    if then["git"]["diff_sha256"] and then["code_version"] != now["code_version"]:
+        say(f"rerun: the code of then is commit {then['git']['commit']} and, on top of it, the run's artifact {DIFF}.")
+    with owner_only(asked_for(given.params), Path(given.params["workspace"])), tagged({RERUN_OF: run.run_id, DIFFERS: "; ".join(differs)[:4000]}):
+        AGAIN[given.entry_point][1](given.params)
+
+
+def _provenance(run_id: str) -> tuple[Record, dict[str, Any]]:
+    """The root run, and where it came from."""
+    if not run_id:
+        raise AssayError("run_id must be a root run of the tracking store; got ''. Name it with -P run_id=...")
+    run = read_run(run_id)
+    root = run.tags.get(ROOT, run_id)
+    if root != run_id:
+        raise AssayError(f"run {run_id} ({run.name}) is a part of run {root}, and is run again with it: -P run_id={root}")
+    if ENTRY_POINT not in run.tags:
+        raise AssayError(
+            f"run {run_id} ({run.name}) does not say where it comes from: an older version of Assay logged it, or it ended too early. "
+            "Start it anew with the parameters that it shows."
+        )
+    then = read_json(run_id, FILE)
+    if not isinstance(then, dict) or then.get("form") != FORM or then.get("entry_point") not in AGAIN:
+        raise AssayError(f"run {run_id} ({run.name}) was logged by another version of Assay. {_commit(run)}")
+    return run, then
+
+
+def _commit(run: Record) -> str:
+    return f"Check out its commit, {run.tags.get(COMMIT, 'which is not known')}."
+
+
+def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Given:
+    """The parameters of the run, as they must be given now; models of the hub at the commit that was loaded."""
+    name, params = then["entry_point"], dict(then["parameters"])
+    if hidden := then["parameters_masked"]:
+        raise AssayError(f"run {run.run_id} ({run.name}) was given a secret in {', '.join(hidden)}, which is kept nowhere. Start it anew.")
+    _check_trust(run, params, asked)
+    defaults = vars(parser(name, "", AGAIN[name][0]).parse_args([]))
+    if unknown := sorted(params.keys() - defaults.keys()):
+        raise AssayError(f"run {run.run_id} ({run.name}) was given {', '.join(unknown)}, which this version of Assay does not know. {_commit(run)}")
+    for model, (revision, _) in MODELS.items():
+        if then["models"].get(model, "").startswith("hub "):
+            params[revision] = then["models"][model].rpartition("@")[2]
+    if new := sorted(defaults.keys() - params.keys()):
+        say(f"rerun: {', '.join(new)} did not exist then and {'is' if len(new) == 1 else 'are'} left at the default.")
+    return Given(
+        name, {**defaults, **params, **({"workspace": asked.workspace} if asked.workspace else {}), **({"reuse": asked.reuse} if asked.reuse else {})}
+    )
+
+
+def _check_trust(run: Record, params: Mapping[str, str], asked: RerunConfig) -> None:
+    """Whoever may log to the store must not thereby get the keys of those who run things again, or have code run by them."""
+    owner = run.tags.get(USER, "")
+    risks = [f"run code that comes with {params['remote_code']}"] if params.get("remote_code") else []
+    if params.get("annotator") == "openai":
+        risks.append(f"send your key in {params['api_key_variable']} to {params['annotator_url']}")
+    if risks and owner != me() and not asked.trust:
+        raise AssayError(f"run {run.run_id} ({run.name}) is of {owner or 'nobody'} and would {' and '.join(risks)}. If that is right: -P trust=true")
+
+
+def _models(then: Mapping[str, Any], given: Given) -> dict[str, str]:
+    """The identities that the models of the run have now."""
+    return {model: MODELS[model][1](given.params[model], given.params[MODELS[model][0]]).identity for model in then["models"]}
+
+
+if __name__ == "__main__":
+    main("rerun", "Run a root run of the tracking store again: the same entry point, parameters and inputs, as a new root run.", STAGES, rerun)
