@@ -69,6 +69,7 @@ _RULES = (
     _Rule("config.annotate.annotator_model", _text, "text"),
     _Rule("config.prompt.n_demonstrations", _count, "a whole number"),
     _Rule("config.prompt.ensemble_size", lambda value: value is None or _count(value), "a whole number or null"),
+    _Rule("config.replicate.replicate", lambda value: value in ("training", "pipeline", "crossed"), "training, pipeline or crossed", _OPTIONAL),
     _Rule("config.verdict", _of(_number), "an object of numbers", _OPTIONAL),
     _Rule("design", _ANY, "an object", ("curve", "grid", "sweep", "budget")),
     _Rule("design.replicates", _of(_count), "an object of whole numbers", _OPTIONAL),

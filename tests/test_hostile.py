@@ -260,6 +260,7 @@ BROKEN_CONFIGS = [
     (put("config.finetune.seeds", 10**9), "whole number above 0"),
     (put("config.finetune.seeds", True), "whole number above 0"),
     (put("config.spend", ...), "has no config.spend"),
+    (put("config.replicate.replicate", "often"), "must have training, pipeline or crossed as config.replicate.replicate"),
     (put("config.verdict", {"tolerance": "much"}), "must have an object of numbers as config.verdict"),
     (put("design", []), "must have an object as design"),
     (put("design", {"replicates": {"gold": -1}}), "must have an object of whole numbers as design.replicates"),

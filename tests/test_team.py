@@ -14,6 +14,7 @@ from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 from mlflow.tracking import MlflowClient
 from sqlalchemy.orm import Session
 
+from analysis.store import read_experiment
 from project.tracking import KIND, STUDY, children, every_child, newest_first, of_study, read_run
 from project.tracking.store import PARENT
 from tests import servers
@@ -87,50 +88,87 @@ def test_two_who_log_at_once_complete_and_who_may_not_log_leaves_nothing(team, p
 FIRST = """
 import sys, time
 from pathlib import Path
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.tracking import MlflowClient
+from project.tracking import root_run
+from project.tracking.preflight import preflight
 
-def go(word, name):
-    print(word, flush=True)
-    while not Path(sys.argv[2], name).exists():
-        time.sleep(0.001)
-
-def make():
-    client = MlflowClient(sys.argv[1])
-    client.log_metric(client.create_run(client.create_experiment(sys.argv[3])).info.run_id, "macro_f1", 0.5)
-
-go("here", "first")
-try:
-    make()
-    go("made", "second")
-except Exception as error:
-    go(type(error).__name__, "second")
-    make()
-print("done")
+print("here", flush=True)
+while not Path(sys.argv[1], "go").exists():
+    time.sleep(0.001)
+preflight(Path(sys.argv[1], "work"))
+with root_run("experiment", sys.argv[2], {}, str(Path(sys.argv[1], "work"))):
+    pass
 """
 
 
-def test_four_who_come_first_to_an_empty_database_leave_it_whole(cluster, tmp_path):
-    uri, names = cluster.uri("empty"), {"a", "b", "c", "d"}
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_four_who_come_first_to_an_empty_database_at_once_all_log(cluster, tmp_path, kind):
+    uri, names = cluster.uri("empty") if kind == "postgresql" else f"sqlite:///{tmp_path}/mlflow.db", ["a", "b", "c", "d"]
+    settings = {**os.environ, **servers.environment(uri), "PYTHONPATH": str(ROOT)}
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", FIRST, uri, str(tmp_path), name], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", FIRST, str(tmp_path), name], cwd=tmp_path, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        for name in sorted(names)
+        for name in names
     ]
     assert [one.stdout.readline() for one in started] == ["here\n"] * 4  # type: ignore[union-attr]
-    (tmp_path / "first").touch()
-    first = [one.stdout.readline().strip() for one in started]  # type: ignore[union-attr]
-    (tmp_path / "second").touch()
-    ended = [one.communicate(timeout=100) for one in started]
+    (tmp_path / "go").touch()
+    ended = [one.communicate(timeout=200) for one in started]
 
-    # MLflow makes the tables without a lock: whoever comes while another is at it fails, and finds them when it comes again
-    assert "made" in first
-    assert set(first) <= {"made", "IntegrityError", "ProgrammingError", "OperationalError"}
-    assert [(one.returncode, said) for one, (said, _) in zip(started, ended, strict=True)] == [(0, "done\n")] * 4, ended
+    assert [one.returncode for one in started] == [0] * 4, ended
     with servers.client(uri):
-        assert {one.name for one in MlflowClient().search_experiments()} == {"Default", *names}
-        assert len(MlflowClient().search_runs([one.experiment_id for one in MlflowClient().search_experiments()])) == 4
+        assert {one.name for one in MlflowClient().search_experiments()} == {"Default", "assay"}
+        found = MlflowClient().search_runs([MlflowClient().get_experiment_by_name("assay").experiment_id])  # type: ignore[union-attr]
+        assert sorted((run.info.run_name, run.info.status) for run in found) == [(name, "FINISHED") for name in names]
+
+
+LOG = """
+import sys
+from pathlib import Path
+from project.tracking import Child, root_run
+
+with root_run("experiment", sys.argv[2], {}, str(Path(sys.argv[1], sys.argv[2]))) as tracker:
+    for seed in range(10):
+        tracker.log_child(Child(f"seed {seed:02d}", "seed", f"{sys.argv[2]}{seed}", {"seed": seed}, {"score": seed / 10}, {}, ""))
+"""
+
+
+def test_four_processes_log_their_seeds_at_once_into_one_sqlite_file(store):
+    settings = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LOG, str(store)]
+    started = [subprocess.Popen([*command, name], cwd=store, env=settings, stderr=subprocess.PIPE, text=True) for name in "abcd"]
+    errors = [one.communicate(timeout=200)[1] for one in started]
+
+    assert [one.returncode for one in started] == [0] * 4, errors
+    assert not any("does not take" in said for said in errors)
+    roots = next(newest_first("experiment", page=10))
+    assert sorted(root.name for root in roots) == list("abcd")
+    for root in roots:
+        assert sorted(run.metrics["score"] for run in children(root, "seed")) == [seed / 10 for seed in range(10)]
+
+
+def test_the_database_and_the_server_start_anew_under_an_experiment_which_then_lacks_nothing(team, cluster, params, store):
+    process = begin(team, "cara", "restarted", params(arms="gold,llm", seeds="3", reuse="none", workspace=str(store / "cara")))
+    while not list((store / "cara" / "spool").glob("*/root.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    cluster.stop()
+    time.sleep(1)
+    cluster.start()
+    while not list((store / "cara" / "seeds").glob("*/result.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    team.stop(kill=True)
+    team.start()
+    _, errors = process.communicate(timeout=200)
+
+    assert process.returncode == 0, errors
+    with servers.client(team.url, "cara", PASSWORDS["cara"]):
+        experiment = MlflowClient().get_experiment_by_name("restarted").experiment_id  # type: ignore[union-attr]
+        (root,) = [run for run in next(newest_first("experiment", page=10)) if run.experiment_id == experiment]
+        assert len(children(root, "seed")) == 6
+        assert read_experiment(root.run_id).incomplete == ()
+        assert "assay.verdict" in root.tags
+    assert not (store / "cara" / "spool").exists()
 
 
 def test_all_of_thousands_of_runs_are_found_though_many_began_in_the_same_moment(team, cluster):
