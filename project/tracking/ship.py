@@ -19,7 +19,7 @@ from project.tracking.spool import FILES, TRIED, Entry, Root, Spool
 from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, reason
 
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; a store that is away longer is tried again later
-_BATCH, _FIRST = 1000, 800  # MLflow's own limit of metrics in a request, and with up to 100 parameters and 100 tags beside them
+_METRICS, _MOST = 800, 100  # metrics in one request, and parameters and tags; MLflow's own limits are 1,000 in all, and 100 of each of these
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 
@@ -113,10 +113,9 @@ def _find(client: MlflowClient, root: Root, entry_id: str) -> str:
 def _fill(client: MlflowClient, run_id: str, entry: Entry, tags_of: Mapping[str, str]) -> None:
     metrics = [Metric(*one) for one in entry.metrics]
     params, tags = [Param(*pair) for pair in entry.params.items()], [RunTag(*pair) for pair in tags_of.items()]
-    if metrics or params or tags:
-        client.log_batch(run_id, metrics=metrics[:_FIRST], params=params, tags=tags)
-    for start in range(_FIRST, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    for n in range(max(-(-len(metrics) // _METRICS), -(-len(params) // _MOST), -(-len(tags) // _MOST))):
+        few = slice(n * _MOST, (n + 1) * _MOST)
+        client.log_batch(run_id, metrics[n * _METRICS : (n + 1) * _METRICS], params[few], tags[few])
     if entry.inputs:
         client.log_inputs(run_id, [_input(*one) for one in entry.inputs])
 
