@@ -20,7 +20,7 @@ from analysis.store import read_experiment
 from entrypoints import annotate, finetune, main
 from project.errors import AssayError
 from project.tracking import children, latest_root, read_json, read_run, read_table, root_run
-from project.tracking.log import _signals
+from project.tracking.log import signals
 
 ROOT = Path(__file__).parents[1]
 
@@ -340,10 +340,10 @@ def test_mlflow_run_logs_into_the_run_it_made(params, store):
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_signal_waits_for_the_end_of_a_write_and_a_second_one_does_not(store, number, raised):
     reached = []
-    with pytest.raises(raised), root_run("experiment", "x", {}), _signals.whole():
+    with pytest.raises(raised), root_run("experiment", "x", {}), signals.whole():
         os.kill(os.getpid(), number)
         reached.append("written")
-    with pytest.raises(raised), root_run("experiment", "x", {}), _signals.whole():
+    with pytest.raises(raised), root_run("experiment", "x", {}), signals.whole():
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
         reached.append("not reached")

@@ -22,25 +22,7 @@ TORCH = {
     "annotators/transformers", "annotators/packed", "annotators/plain", "annotators/exact",
 }  # fmt: skip
 ONE_PLACE = {
-    "mlflow": {
-        f"project/tracking/{name}.py"
-        for name in (
-            "store",
-            "log",
-            "ship",
-            "alive",
-            "preflight",
-            "refusals",
-            "database",
-            "roles",
-            "reuse",
-            "prompts",
-            "relog",
-            "reap",
-            "model",
-            "read",
-        )
-    },
+    "mlflow": {f"project/tracking/{path.name}" for path in (ROOT / "project" / "tracking").glob("*.py")} - {"project/tracking/spool.py"},
     "vllm": {"project/annotators/vllm.py"},
     "aiohttp": {"project/annotators/openai/http.py"},
     "optuna": {"project/sweep.py"},

@@ -12,7 +12,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of ev
 for _name in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-from project.tracking.log import Child, Tracker, me, root_run, tagged  # noqa: E402
+from project.tracking.log import Child, Tracker  # noqa: E402
 from project.tracking.preflight import findings, preflight  # noqa: E402
 from project.tracking.read import (  # noqa: E402
     children,
@@ -30,6 +30,7 @@ from project.tracking.read import (  # noqa: E402
 from project.tracking.reap import dead_runs, end_dead  # noqa: E402
 from project.tracking.relog import relog  # noqa: E402
 from project.tracking.reuse import TAKEN_FROM, TAKEN_OF, checked  # noqa: E402
+from project.tracking.root import me, root_run, tagged  # noqa: E402
 from project.tracking.spool import Root, spools  # noqa: E402
 from project.tracking.store import (  # noqa: E402
     ABSENT,

@@ -1,4 +1,4 @@
-"""What is written: the root run, and finished results as runs below it.
+"""What is written: into a root run, and finished results as runs below it.
 
 Everything is on this machine's disk first (:mod:`project.tracking.spool`) and reaches the store from there, at once where it answers. What fails
 there fails no computation: it is kept, tried again, and sent later by ``-e relog``. Children are logged when their result is complete, so that a
@@ -7,32 +7,22 @@ killed experiment leaves no child half written.
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import json
-import os
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import mlflow
 import pandas as pd
 from mlflow.tracking import MlflowClient
-from mlflow.tracking.context.registry import resolve_tags
 
-from project import worker
-from project.errors import Stopped
-from project.private import asked_for, owner_only
 from project.secrets import scrubbed, scrubbed_json
 from project.shown import in_markdown, in_terminal
 from project.signals import Signals
-from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.model import check_classifier
 from project.tracking.prompts import Prompts, Template
 from project.tracking.reuse import finished, hashes_of
@@ -44,7 +34,6 @@ from project.tracking.store import (
     ENDED,
     KIND,
     NOTE,
-    PRIVATE,
     ROOT,
     SCHEMA,
     SCHEMA_VERSION,
@@ -54,22 +43,10 @@ from project.tracking.store import (
     address,
     experiment_ids,
     masked,
-    root_experiment_id,
-    sound_id,
     store_errors,
 )
 
 SAMPLE, _TABLES = "sample.json", "mlflow.loggedArtifacts"
-_OF_AN_EXPERIMENT = {
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.experiment.primaryMetric.name": "test.macro_f1",
-    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
-    NOTE: (
-        "How much gold is in these LLM labels? Every run at the top is one experiment: its description holds the verdict and the table, its artifact "
-        "`report/report.html` the rest. Below it stands a run for every annotation draw and for every fine-tuning seed. To compare arms, filter "
-        '`tags."assay.kind" = "seed"` and group by `arm`.'
-    ),
-}
 _AGAIN = 30.0  # seconds until a store that is away is tried again
 _PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at the end, when nothing else is left to do
 
@@ -98,8 +75,8 @@ class Child:
     seconds: float = 0.0
 
 
-_signals = Signals()
-_more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("more_tags", default=MappingProxyType({}))
+signals = Signals()
+"""Kept out of the middle of every write; :mod:`project.tracking.root` takes them over."""
 
 
 class Tracker:
@@ -115,34 +92,34 @@ class Tracker:
         self._quiet_until, self._waited = 0.0, False
         self._prompts = Prompts()
 
-    @_signals.whole()
+    @signals.whole()
     def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
         """Set the root run's description (Markdown) and tags."""
-        self._put(Entry(_now(), tags=_texts({NOTE: description, **(tags or {})})))
+        self._put(Entry(milliseconds(), tags=texts({NOTE: description, **(tags or {})})))
 
-    @_signals.whole()
+    @signals.whole()
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the root run."""
-        self._put(Entry(_now(), tags=_texts(tags)))
+        self._put(Entry(milliseconds(), tags=texts(tags)))
 
-    @_signals.whole()
+    @signals.whole()
     def log_files(self, files: Mapping[str, Path], *, tags: Mapping[str, str] | None = None, metrics: Mapping[str, float] | None = None) -> None:
         """Log local files to the root run under their artifact paths; ``tags`` and ``metrics`` with them."""
-        now = _now()
-        self._put(Entry(now, tags=_texts(tags or {}), metrics=_metrics(metrics or {}, 0, now)), files)
+        now = milliseconds()
+        self._put(Entry(now, tags=texts(tags or {}), metrics=_metrics(metrics or {}, 0, now)), files)
 
-    @_signals.whole()
+    @signals.whole()
     def log_json(self, path: str, value: object) -> None:
         """Log ``value`` to the root run as a JSON artifact."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "value.json")
             file.write_text(json.dumps(value, indent=2), encoding="utf-8")
-            self._put(Entry(_now()), {path: file})
+            self._put(Entry(milliseconds()), {path: file})
 
-    @_signals.whole()
+    @signals.whole()
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log ``metrics`` to the root run."""
-        now = _now()
+        now = milliseconds()
         self._put(Entry(now, metrics=_metrics(metrics, step, now)))
 
     def reusable(self, kind: str, tag: str, value: str, reuse: str) -> Iterator[Record]:
@@ -161,7 +138,7 @@ class Tracker:
         except StoreAway as error:
             self._away(f"does not say what it holds: {error}")
 
-    @_signals.whole()
+    @signals.whole()
     def register_prompt(self, parts: Sequence[str], template: Template, sha256: str, about: str) -> dict[str, str]:
         """Register a prompt unless it is; the tags that link a run to it. A registry that fails is left alone from then on, and that is said once.
 
@@ -180,10 +157,10 @@ class Tracker:
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
         return f"{Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri {store}    then open http://127.0.0.1:5000/{place}"
 
-    @_signals.whole()
+    @signals.whole()
     def log_child(self, child: Child) -> str:
         """Log ``child`` as a finished nested run; returns its id, or what stands for it while the store is away."""
-        now, tags = _now(), {}
+        now, tags = milliseconds(), {}
         files = dict(child.files)
         metrics = [one for step, values in child.history for one in _metrics(values, step, now)] + _metrics(child.metrics, 0, now)
         with tempfile.TemporaryDirectory() as folder:
@@ -196,12 +173,12 @@ class Tracker:
                 NOTE: in_markdown(child.description), **hashes_of(files), **child.tags,
             }  # fmt: skip
             entry = Entry(
-                now, child=(child.name, child.status), seconds=child.seconds, params=_texts(child.params), tags=_texts(tags), metrics=metrics,
+                now, child=(child.name, child.status), seconds=child.seconds, params=texts(child.params), tags=texts(tags), metrics=metrics,
                 inputs=list(child.inputs),
             )  # fmt: skip
             return self._put(entry, files)
 
-    @_signals.whole()
+    @signals.whole()
     def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
         """Log a seed's weights with its run ``run_id``, as :meth:`log_child` gave it; returns their address, ``models:/...``, empty while away.
 
@@ -211,7 +188,7 @@ class Tracker:
         """
         check_classifier(folder)
         facts = {"folder": str(folder.resolve()), "source": source, "max_length": max_length, "about": about}
-        held = self._put(Entry(_now(), of=run_id, model=facts))
+        held = self._put(Entry(milliseconds(), of=run_id, model=facts))
         outputs = None if held.startswith(AWAY) else MlflowClient().get_run(held).outputs
         return f"models:/{outputs.model_outputs[-1].model_id}" if outputs else ""
 
@@ -224,10 +201,10 @@ class Tracker:
             except StoreAway as error:
                 raise StoreAway(f"{self.waits()} It says: {error}") from error
 
-    @_signals.whole()
+    @signals.whole()
     def end(self, status: str, *, report: bool) -> None:
         """End the root run as ``status``. ``report``: its report is still to be made from what the store will hold."""
-        self._put(Entry(_now(), tags={ENDED: status}, end=status, report=report))
+        self._put(Entry(milliseconds(), tags={ENDED: status}, end=status, report=report))
 
     def _put(self, entry: Entry, files: Mapping[str, Path] | None = None) -> str:
         """Keep the entry, then send all that is pending; the run that the entry is part of."""
@@ -277,104 +254,8 @@ def root_of(run_id: str) -> Root:
     return Root(run_id, str(run.info.experiment_id), tags.get(KIND, ""), address(), tags.get(USER, ""))
 
 
-@contextlib.contextmanager
-def root_run(kind: str, name: str, params: Mapping[str, str], workspace: str = "outputs") -> Iterator[Tracker]:
-    """Open the root run: the one ``mlflow run`` has made, else a new one in ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``.
-
-    ``name`` is the new run's; a run of ``mlflow run`` keeps its own (``--run-name``), and has its parameters logged already:
-    they are write-once, so they are logged here only where it has not. The run ends FINISHED, FAILED on an error, KILLED on
-    Ctrl-C, SIGTERM and a limit that the user set; the tag ``assay.ended`` says the same, since ``mlflow run`` itself marks a run FAILED on Ctrl-C.
-    A store that fails while the run is opened raises StoreAway; one that fails later has what it lacks kept below ``workspace``, and StoreAway is
-    raised at the end.
-    """
-    with owner_only(asked_for(params), Path(workspace)):
-        with store_errors():
-            root = _opened(kind, name, params)
-            try:
-                spool = Spool.begin(Path(workspace), root)
-            except OSError:  # nothing can be kept there
-                MlflowClient().set_terminated(root.run_id, "FAILED")
-                raise
-        yield from _root_run(root, spool)
-
-
-@contextlib.contextmanager
-def tagged(tags: Mapping[str, str]) -> Iterator[None]:
-    """Root runs that are opened in the context have these tags too."""
-    token = _more_tags.set(tags)
-    try:
-        yield
-    finally:
-        _more_tags.reset(token)
-
-
-def me() -> str:
-    """Whose runs are logged here: the tracking server's user, where it asks for one, else the operating system's, as MLflow has it."""
-    return os.environ.get("MLFLOW_TRACKING_USERNAME") or str(resolve_tags({}).get(USER, ""))
-
-
-def _opened(kind: str, name: str, params: Mapping[str, str]) -> Root:
-    client, made = MlflowClient(), os.environ.pop("MLFLOW_RUN_ID", None)  # as mlflow does: what this process starts is no part of that run
-    if made:
-        run = client.get_run(made)
-        client.update_run(made, "RUNNING")
-        experiment_id, user = str(run.info.experiment_id), me()
-        before = run.data.tags  # among them the address that the project was cloned from, which may hold a token
-    else:
-        experiment_id, before, user = root_experiment_id(), {}, me()
-        run = client.create_run(experiment_id, tags={**_texts(resolve_tags({})), USER: user}, run_name=name)
-    root = Root(sound_id(run), experiment_id, kind, address(), user)
-    _open_on_runs(experiment_id)
-    tags = {KIND: kind, SCHEMA: SCHEMA_VERSION, ROOT: root.run_id, USER: user, WORKER: worker.name(os.getpid()), HEARD: str(int(time.time()))}
-    tags |= {PRIVATE: "true"} if asked_for(params) else {}
-    tags |= {key: value for key, value in _texts(before).items() if value != before[key]} | _texts(_more_tags.get())
-    texts = {key: value for key, value in _texts(params).items() if key not in run.data.params}
-    send(root, Entry(_now(), tags=tags, params=texts), Path(os.devnull))
-    return root
-
-
-def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
-    _signals.install()
-    tracker, status, report, whole = Tracker(root.run_id, spool), "FINISHED", False, False
-    beat = Alive(root.run_id)
-    try:
-        with store_errors():
-            yield tracker
-            whole = True
-            tracker.settle()
-    except (KeyboardInterrupt, SystemExit, Stopped):
-        status = "KILLED"
-        raise
-    except StoreAway:
-        status, report = "FINISHED" if whole or tracker.computed else "FAILED", tracker.computed and not whole
-        raise
-    except BaseException as error:
-        if _signals.terminated:  # whatever library the signal broke into, and what it made of that
-            status = "KILLED"
-            raise SystemExit(128 + signal.SIGTERM) from error
-        status = "FAILED"
-        raise
-    finally:
-        beat.stop()
-        tracker.end(status, report=report)
-        _signals.restore()
-        waits = tracker.waits()
-        spool.close()
-        if waits and sys.exc_info()[0] is None:
-            raise StoreAway(waits)
-
-
-def _open_on_runs(experiment_id: str) -> None:
-    """Make the UI say what this experiment is and open it on its runs and charts rather than on traces, unless somebody has chosen already."""
-    client = MlflowClient()
-    there = client.get_experiment(experiment_id).tags
-    with contextlib.suppress(mlflow.MlflowException):  # a reader of a shared experiment may not set its tags
-        for name, text in _OF_AN_EXPERIMENT.items():
-            if name not in there:
-                client.set_experiment_tag(experiment_id, name, text)
-
-
-def _now() -> int:
+def milliseconds() -> int:
+    """Milliseconds since 1970."""
     return int(time.time() * 1000)
 
 
@@ -387,6 +268,7 @@ def _metrics(values: Mapping[str, float], step: int, now: int) -> list[tuple[str
     return [(key, float(value), now, step) for key, value in values.items()]
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    texts: dict[str, str] = scrubbed_json({key: str(value) for key, value in values.items()})
-    return texts
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as the store keeps them, without anything secret."""
+    made: dict[str, str] = scrubbed_json({key: str(value) for key, value in values.items()})
+    return made

@@ -23,8 +23,8 @@ from mlflow.utils.rest_utils import http_request
 
 from project.errors import AssayError
 from project.host import check_folder
-from project.tracking.log import me
 from project.tracking.refusals import explained, no_artifacts
+from project.tracking.root import me
 from project.tracking.ship import one_try
 from project.tracking.store import KIND, NOTE, USER, StoreAway, address, masked, root_experiment, root_experiment_id, root_experiment_name
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import mlflow
 
 from project.errors import AssayError
-from project.tracking.log import me
+from project.tracking.root import me
 from project.tracking.store import StoreAway, address, masked, reason, root_experiment_name
 
 _NAMES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
