@@ -316,7 +316,7 @@ def test_samples_are_paid_for_anew_where_others_are_wanted_and_distributions_are
     for repeats in (3, 5, 3):
         _, annotator = serve(can={can}, repeats=repeats, **what)
         config, meter = AnnotateConfig(calibration="none", repeats=repeats), Meter(SpendConfig())
-        store = [raw_answers(done.table, small_task.label_set) for done in made]
+        store = [(Source("run", "ann"), raw_answers(done.table, small_task.label_set)) for done in made]
         made += annotate(
             [annotator], [prompt_of(letters)], texts, small_task.label_set, config=config, folder=tmp_path, progress=lambda n: None, meter=meter,
             fetch=functools.partial(lambda found, question: found, store),

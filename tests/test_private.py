@@ -20,7 +20,8 @@ from project.config import TaskConfig, experiment_config
 from project.errors import AssayError, Incomplete
 from project.private import hashed, logged, owner_only
 from project.task import load_task
-from project.tracking import children, every_child, latest_root, read_json, read_run, read_table
+from project.tracking import children, every_child, latest_root, read_json, read_run, read_table, root_run
+from project.tracking.spool import Entry, Spool
 
 ROOT = Path(__file__).parents[1]
 PIECE = 20
@@ -210,6 +211,21 @@ def test_what_a_private_experiment_writes_here_is_its_owners_alone(params, store
     reports = store / "again" / "reports" / latest_root().run_id
     assert len(modes(reports)) > 5
     assert not any(mode & 0o077 for mode in modes(reports).values())
+
+
+def test_what_waits_for_the_store_is_its_owners_alone_too(store):
+    before = os.umask(0o022)
+    try:
+        with root_run("experiment", "x", {"private": "true"}, str(store / "work")) as tracker:
+            (spool,) = (store / "work" / "spool").iterdir()
+            Spool(spool).put(Entry(0, tags={"a": "b"}), {})
+            waiting = modes(store / "work")
+            assert len(waiting) >= 6
+            assert not any(mode & 0o077 for mode in waiting.values())
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    assert read_run(tracker.run_id).tags["assay.private"] == "true"
 
 
 def test_a_workspace_that_others_use_is_refused_and_left_as_it_is(tmp_path):

@@ -55,7 +55,7 @@ def _refusals(what: str) -> Iterator[None]:
     try:
         yield
     except mlflow.MlflowException as error:
-        reason = masked(" ".join(str(error).split())[:300])
+        reason = masked(" ".join(str(error).split()))[:300]
         if isinstance(error, RestException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
             reason = "there is one of this name already."  # the server's own words show the hash of a password
         raise AssayError(f"{what} cannot be made at {address()}: {reason}") from error
