@@ -17,6 +17,8 @@ from tests.test_spool import content
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.xdist_group("outage")  # its servers are started once
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -10,6 +10,7 @@ from project.config import AnnotateConfig, SpendConfig
 from project.plan import plan
 from project.prompt import build_prompt, demonstration_sets
 from project.spend import Meter, price
+from project.tables import Source
 
 
 def prompts_for(task, n):
@@ -75,7 +76,7 @@ def test_a_plan_looks_into_the_store_as_annotation_does(small_task, tmp_path, sc
 
     (planned,) = plan(
         [scripted(4, limit=0)], prompts, train, small_task.label_set, config=AnnotateConfig(), spend=SpendConfig(price_input=1),
-        folder=tmp_path / "mine", fetch=lambda question: [raw_answers(done.table, small_task.label_set)],
+        folder=tmp_path / "mine", fetch=lambda question: [(Source("run", "ann"), raw_answers(done.table, small_task.label_set))],
     )  # fmt: skip
 
     assert (planned.texts, planned.known, planned.cost) == (0, len(train), 0)

@@ -24,6 +24,8 @@ from project.tracking import findings, preflight, root_run
 from project.tracking.preflight import clock, version
 from tests import servers
 
+pytestmark = pytest.mark.xdist_group("preflight")  # its servers are started once
+
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory):

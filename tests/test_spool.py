@@ -19,6 +19,8 @@ from tests.servers import Proxy, client, tracking_server
 
 UNEQUAL = {"mlflow.parentRunId", "mlflow.rootRunId", "assay.root", "assay.entry", "assay.heard", "assay.worker", "mlflow.runName"}
 
+pytestmark = pytest.mark.xdist_group("spool")  # its servers are started once
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -21,7 +21,7 @@ from tests import servers
 
 ROOT = Path(__file__).parents[1]
 PASSWORDS = {name: f"the password of {name}" for name in ("ann", "cara", "ben")}
-pytestmark = [pytest.mark.timeout(280), pytest.mark.skipif(bool(servers.missing()), reason=servers.missing())]
+pytestmark = [pytest.mark.xdist_group("team"), pytest.mark.timeout(280), pytest.mark.skipif(bool(servers.missing()), reason=servers.missing())]
 
 
 @pytest.fixture(scope="module")

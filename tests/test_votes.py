@@ -128,7 +128,7 @@ def test_votes_that_are_no_numbers_from_zero_up_are_refused_with_row_and_column(
     "votes_of",
     [
         "{cat: for_cat}", "{cat: for_cat, dgo: for_dog}", "{cat: for_cat, dog: for_dog, bird: for_bird}", "{cat: for_cat, Dog: for_dog}", "{}",
-        "{cat: for_cat, dog: for_cat}", "{cat: for_cat, dog: 3}", "{cat: for_cat, dog: }", "{cat: for_cat, dog: ' '}", "{cat: for_cat, dog: [dogs]}",
+        "{cat: for_cat, dog: for_cat}", "{cat: for_cat, dog: 3}", "{cat: for_cat, dog: }", "{cat: for_cat, dog: ' '}",
     ],
 )  # fmt: skip
 def test_a_card_must_name_a_column_of_votes_for_every_label_and_nothing_else(pets, votes_of):
@@ -154,3 +154,8 @@ def test_shares_of_votes_that_do_not_sum_to_one_are_no_examples_table(pets):
             check("examples", with_value(0, "gold_probability.cat", value)(examples.copy()), ("cat", "dog"))
     with pytest.raises(AssayError, match="has no column 'gold_probability.dog'"):
         check("examples", examples.drop(columns="gold_probability.dog"), ("cat", "dog"))
+
+
+def test_a_column_of_votes_is_one_name(pets):
+    with pytest.raises(AssayError, match=r"task card pets.yaml: 'gold_probabilities.dog' must be one value; got \['dogs'\]\."):
+        load_task(pets(lambda table: table, f"{CARD}\ngold_probabilities: {{cat: for_cat, dog: [dogs]}}\n"))
