@@ -29,9 +29,9 @@ from project.prompt import Prompt, build_prompts
 from project.shown import in_markdown
 from project.spend import Meter
 from project.stats.information import entropy_bounds_bits
-from project.tables import Source, check, class_columns, content_hash, parquet, write_table
+from project.tables import Source, check, class_columns, content_hash, digest, parquet, write_table
 from project.task import Task
-from project.tracking import QUESTION, USER, Child, Tracker, checked
+from project.tracking import QUESTION, SERVER, USER, Child, Tracker, checked, me
 
 CONTENT_FREE = "content_free.parquet"
 SAMPLE = 100  # rows of a table that the UI shows
@@ -103,6 +103,8 @@ def _fetch(tracker: Tracker, asked: Asked, task: Task, config: ExperimentConfig)
     def fetch(question: str) -> Iterator[tuple[Source, pd.DataFrame]]:
         runs = () if isinstance(asked.annotator, Recorded) else tracker.reusable("annotation", QUESTION, question, config.store.reuse)
         for run in runs:
+            if SERVER in run.tags and run.tags.get(USER) != me() and run.tags[SERVER] != _server_tag(config).get(SERVER):
+                continue  # what a colleague's server calls by the same name may be another model
             free = [CONTENT_FREE] if run.params.get("calibration") == "contextual" else []
             try:
                 files = checked(run, ["annotations.parquet", *free])
@@ -114,6 +116,11 @@ def _fetch(tracker: Tracker, asked: Asked, task: Task, config: ExperimentConfig)
             yield from ((Source(run.run_id, run.tags.get(USER, "somebody")), table) for table in tables)
 
     return fetch
+
+
+def _server_tag(config: ExperimentConfig) -> dict[str, str]:
+    """Which server is asked, by a hash of its address; nothing where none is."""
+    return {SERVER: digest(config.server.annotator_url.rstrip("/"))} if config.annotate.annotator == "openai" else {}
 
 
 def _answers(data: bytes, label_set: Sequence[str]) -> pd.DataFrame:
@@ -193,7 +200,7 @@ def _log_annotations(tracker: Tracker, asked: Asked, task: Task, split: str, don
                 f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
                 + ", ".join(f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics) + "."
                 + taken_words(f"{done.fetched} answers are", done.sources),
-                tags={"prompt.sha256": sha256, QUESTION: done.question, **taken_tags(done.sources), **linked},
+                tags={"prompt.sha256": sha256, QUESTION: done.question, **_server_tag(config), **taken_tags(done.sources), **linked},
                 inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
                 sample=logged(_annotation_sample(done.table, examples), private=private), seconds=done.seconds if done.asked else 0.0,
             )

@@ -6,6 +6,7 @@ python -m entrypoints.relog
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from entrypoints.report import publish
 from project.designs import RelogConfig
 from project.errors import AssayError
 from project.parameters import parse
-from project.tracking import Root, relog, spools
+from project.tracking import Root, StoreAway, relog, spools
 
 STAGES = (RelogConfig,)
 
@@ -23,21 +24,22 @@ def log_again(params: Mapping[str, str]) -> None:
     """Everything that waits below the workspace, run by run; what one run cannot have takes nothing from the others."""
     workspace = Path(parse(RelogConfig, params).workspace)
     failed: AssayError | None = None
-    waiting = [spool for spool in spools(workspace) if spool.pending()]
+    waiting = [spool for spool in spools(workspace) if spool.pending() or spool.refused()]
     say(f"relog: {len(waiting)} runs wait below {workspace / 'spool'}.")
     for spool in waiting:
-        if not spool.lock():
-            say(f"relog: run {spool.folder.name} is at work, and logs what waits itself.")
-            continue
         try:
-            ended = spool.ended()
-            n = relog(spool, lambda root: _report(root, workspace))
-            say(f"relog: {n} entries of run {spool.folder.name} are logged.{'' if ended else ' Its process died; -e reap ends the run.'}")
-        except AssayError as error:
-            say(f"relog: {error}")
-            failed = failed or error
-        finally:
-            spool.close()
+            if not spool.lock():
+                say(f"relog: run {spool.folder.name} is at work, and logs what waits itself.")
+                continue
+            with contextlib.closing(spool):
+                spool.retry()
+                ended = spool.ended()
+                n = relog(spool, lambda root: _report(root, workspace))
+                say(f"relog: {n} entries of run {spool.folder.name} are logged.{'' if ended else ' Its process died; -e reap ends the run.'}")
+        except (AssayError, OSError, ValueError, TypeError, KeyError) as error:  # a damaged one takes nothing from the others
+            found = error if isinstance(error, AssayError) else AssayError(f"{spool.folder} cannot be read: {type(error).__name__}: {error}")
+            say(f"relog: {found}")
+            failed = failed or found
     if failed:
         raise failed
 
@@ -45,6 +47,8 @@ def log_again(params: Mapping[str, str]) -> None:
 def _report(root: Root, workspace: Path) -> None:
     try:
         publish(root.run_id, root.kind, str(workspace))
+    except StoreAway:
+        raise
     except AssayError as error:
         say(f"relog: run {root.run_id} has no report: {error}")
 

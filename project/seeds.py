@@ -309,6 +309,8 @@ def _keep(folder: Path, job: Job, predictions: pd.DataFrame, facts: dict[str, An
         write_atomically(temporary / RESULT, json.dumps(facts, indent=1).encode())
         if job.keep_model:
             job.encoder.save(model, job.label_set, temporary / MODEL)
+        if (place / SOURCE).is_file():
+            shutil.rmtree(place)  # somebody else's, whose model was not to be had
         if job.keep_model and (place / RESULT).is_file() and not (place / MODEL).is_dir():
             (temporary / MODEL).rename(place / MODEL)  # trained before, when its model was not wanted
             return

@@ -16,14 +16,18 @@ class Signals:
 
     def __init__(self) -> None:
         """Nothing is installed yet."""
-        self.terminated = False
+        self.terminated, self._came = False, False
         self._writes, self._pending = 0, 0
         self._before: dict[int, Any] = {}
 
     def install(self) -> None:
         """Take over both signals; of the main thread alone."""
-        self.terminated, self._pending = False, 0
+        self.terminated, self._pending, self._came = False, 0, False
         self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def heard(self) -> bool:
+        """Whether one has come since ``install``: somebody waits for the end."""
+        return self._came
 
     def restore(self) -> None:
         """Give them back to whoever had them."""
@@ -33,6 +37,7 @@ class Signals:
     def _handle(self, number: int, frame: object) -> None:
         """Raise KeyboardInterrupt, or SystemExit with 128 + ``number``, now or at the end of the write."""
         del frame
+        self._came = True
         self.terminated |= number == signal.SIGTERM
         if self._writes and not self._pending:
             self._pending = number

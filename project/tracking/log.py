@@ -7,7 +7,9 @@ killed experiment leaves no child half written.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -26,7 +28,7 @@ from project.signals import Signals
 from project.tracking.model import check_classifier
 from project.tracking.prompts import Prompts, Template
 from project.tracking.reuse import finished, hashes_of
-from project.tracking.ship import send, send_all
+from project.tracking.ship import ready_models, send, send_all
 from project.tracking.spool import FILES, Entry, Root, Spool
 from project.tracking.store import (
     AWAY,
@@ -182,29 +184,41 @@ class Tracker:
     def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
         """Log a seed's weights with its run ``run_id``, as :meth:`log_child` gave it; returns their address, ``models:/...``, empty while away.
 
-        ``folder``: what ``save_pretrained`` of model and tokenizer leave, in safetensors; it stays where it is until the store has it. The run's
+        ``folder``: what ``save_pretrained`` of model and tokenizer leave, in safetensors. The run's
         model can be given to ``mlflow.transformers.load_model`` and to ``mlflow models serve``, where texts are cut at ``max_length`` tokens.
         ``source``: the encoder that was fine-tuned; nothing is looked up on the hub.
         """
         check_classifier(folder)
-        facts = {"folder": str(folder.resolve()), "source": source, "max_length": max_length, "about": about}
-        held = self._put(Entry(milliseconds(), of=run_id, model=facts))
-        outputs = None if held.startswith(AWAY) else MlflowClient().get_run(held).outputs
-        return f"models:/{outputs.model_outputs[-1].model_id}" if outputs else ""
+        files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        held = self._put(Entry(milliseconds(), of=run_id, model={"source": source, "max_length": max_length, "about": about}), files)
+        with contextlib.suppress(mlflow.MlflowException):  # it is logged; where, the store may say another time
+            if not held.startswith(AWAY):
+                return "".join(f"models:/{model_id}" for model_id in ready_models(held)[-1:])
+        return ""
 
     def settle(self) -> None:
         """See that the store holds everything, with patience; raises StoreAway where it does not."""
         if self._spool and self._spool.pending():
             self._quiet_until = 0.0
             try:
-                send_all(self._spool, _PATIENCE)
+                with signals.whole():
+                    send_all(self._spool, _PATIENCE, hurry=signals.heard)
             except StoreAway as error:
                 raise StoreAway(f"{self.waits()} It says: {error}") from error
 
     @signals.whole()
     def end(self, status: str, *, report: bool) -> None:
-        """End the root run as ``status``. ``report``: its report is still to be made from what the store will hold."""
-        self._put(Entry(milliseconds(), tags={ENDED: status}, end=status, report=report))
+        """End the root run as ``status``. ``report``: its report is still to be made from what the store will hold, and the run ends after that."""
+        entry = Entry(milliseconds(), tags={ENDED: status}, end=status, report=report)
+        if report and self._spool:
+            self._spool.put(entry, {})
+            return
+        try:
+            self._put(entry)
+        except OSError:  # nothing more can be kept here: the store is told at least how it ended
+            with contextlib.suppress(Exception):
+                send(self._root, entry, Path(os.devnull))
+            raise
 
     def _put(self, entry: Entry, files: Mapping[str, Path] | None = None) -> str:
         """Keep the entry, then send all that is pending; the run that the entry is part of."""
@@ -218,7 +232,7 @@ class Tracker:
         if self._spool is None or time.monotonic() < self._quiet_until:
             return {}
         try:
-            sent = send_all(self._spool, () if self._waited else None)
+            sent = send_all(self._spool, () if self._waited else None, hurry=signals.heard)
         except StoreAway as error:
             self._away(f"does not take what is to be logged: {error} It is kept in {self._spool.folder}")
             return {}
@@ -235,6 +249,11 @@ class Tracker:
 
     def waits(self) -> str:
         """What waits for the store, and what to do about it; empty where nothing does."""
+        if self._spool and self._spool.refused():
+            return (
+                f"the tracking store {address()} refused {len(self._spool.refused())} entries, which wait in {self._spool.folder}; what was logged "
+                "besides is there. When the reason above is mended: mlflow run . -e relog, with -P workspace=... as here."
+            )
         n, folder = (len(self._spool.pending()), self._spool.folder) if self._spool else (0, "")
         return (
             (

@@ -130,6 +130,10 @@ def read_uri(uri: str) -> pd.DataFrame:
 def _downloaded(uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
-        except (mlflow.MlflowException, OSError) as error:
+            file = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        except Exception as error:  # the clients of artifact stores have exceptions of their own
+            raise AssayError(f"the artifact {masked(uri)} cannot be read: {masked(' '.join(str(error).split()))}") from error
+        try:
+            yield file
+        except OSError as error:
             raise AssayError(f"the artifact {masked(uri)} cannot be read: {masked(' '.join(str(error).split()))}") from error

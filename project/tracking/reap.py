@@ -45,7 +45,10 @@ def _gone(run: Record, entry_points: dict[str, set[str]]) -> float | None:
     """When the run's process was last heard of, None while it may be at work, or where the run is none of ours."""
     worker, began = run.tags.get(WORKER), run.started / 1000
     if worker:
-        heard = float(run.tags.get(HEARD, began))
+        try:
+            heard = float(run.tags.get(HEARD, began))
+        except ValueError:  # somebody has edited it
+            heard = began
         return None if alive(worker, heard) else heard
     asked = entry_points.get(run.tags.get(_ENTRY_POINT, ""))
     if run.tags.get(KIND) or asked is None or not asked <= set(run.params) or time.time() - began < _NEVER_BEGAN:
@@ -59,6 +62,8 @@ def end_dead(dead: Dead) -> None:
     why = f"its process was last heard of {when}"
     with store_errors():
         for run in (*dead.below, dead.run):
+            if client.get_run(run.run_id).info.status != "RUNNING":  # it has ended meanwhile
+                continue
             client.set_tag(run.run_id, ENDED, "KILLED")
             client.set_tag(run.run_id, "assay.reaped", why)
             client.set_terminated(run.run_id, "KILLED", end_time=max(run.started, int(1000 * dead.heard)))

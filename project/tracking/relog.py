@@ -22,7 +22,7 @@ def relog(spool: Spool, report: Callable[[Root], None]) -> int:
     root, n = spool.root, len(spool.pending())
     with store_errors():
         try:
-            MlflowClient().get_run(root.run_id)
+            run = MlflowClient().get_run(root.run_id)
         except mlflow.MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -30,6 +30,12 @@ def relog(spool: Spool, report: Callable[[Root], None]) -> int:
                 f"run {root.run_id} is not in the tracking store {address()}; what waits in {spool.folder} belongs to {root.store}. "
                 "Set MLFLOW_TRACKING_URI to that."
             ) from error
+
+    if run.info.lifecycle_stage == "deleted":
+        raise AssayError(
+            f"run {root.run_id} of the tracking store {address()} is deleted. Restore it (mlflow runs restore --run-id {root.run_id}), or remove "
+            f"{spool.folder}."
+        )
 
     def before(entry: Entry) -> None:
         if entry.report:
@@ -40,4 +46,6 @@ def relog(spool: Spool, report: Callable[[Root], None]) -> int:
     except StoreAway as error:
         left = len(spool.pending())
         raise StoreAway(f"the tracking store {address()} took {n - left} of {n} entries, then: {error} The rest waits in {spool.folder}.") from error
+    if refused := len(spool.refused()):
+        raise AssayError(f"the tracking store {address()} refused {refused} of {n} entries, for the reasons above; they stay in {spool.folder}.")
     return n

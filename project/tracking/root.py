@@ -21,7 +21,7 @@ from project.errors import Stopped
 from project.private import asked_for, owner_only
 from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.log import Tracker, milliseconds, signals, texts
-from project.tracking.ship import send
+from project.tracking.ship import one_try, send
 from project.tracking.spool import Entry, Root, Spool
 from project.tracking.store import (
     KIND,
@@ -62,14 +62,13 @@ def root_run(kind: str, name: str, params: Mapping[str, str], workspace: str = "
     raised at the end.
     """
     with owner_only(asked_for(params), Path(workspace)):
-        with store_errors():
-            root = _opened(kind, name, params)
-            try:
-                spool = Spool.begin(Path(workspace), root)
-            except OSError:  # nothing can be kept there
-                MlflowClient().set_terminated(root.run_id, "FAILED")
-                raise
-        yield from _root_run(root, spool)
+        signals.install()
+        try:
+            with store_errors(), signals.whole():
+                root, spool = _opened(kind, name, params, Path(workspace))
+            yield from _root_run(root, spool)
+        finally:
+            signals.restore()
 
 
 @contextlib.contextmanager
@@ -87,24 +86,30 @@ def me() -> str:
     return os.environ.get("MLFLOW_TRACKING_USERNAME") or str(resolve_tags({}).get(USER, ""))
 
 
-def _opened(kind: str, name: str, params: Mapping[str, str]) -> Root:
-    client, made = MlflowClient(), os.environ.pop("MLFLOW_RUN_ID", None)  # as mlflow does: what this process starts is no part of that run
+def _opened(kind: str, name: str, params: Mapping[str, str], workspace: Path) -> tuple[Root, Spool]:
+    client, made, user = MlflowClient(), os.environ.pop("MLFLOW_RUN_ID", None), me()  # popped as mlflow does: what starts here is no part of it
     if made:
         run = client.get_run(made)
         client.update_run(made, "RUNNING")
-        experiment_id, user = str(run.info.experiment_id), me()
+        experiment_id = str(run.info.experiment_id)
         before = run.data.tags  # among them the address that the project was cloned from, which may hold a token
     else:
-        experiment_id, before, user = root_experiment_id(), {}, me()
-        run = client.create_run(experiment_id, tags={**texts(resolve_tags({})), **_who(kind, user)}, run_name=name)
+        experiment_id, before = root_experiment_id(), {}
+        with one_try():  # sent again, it might make two
+            run = client.create_run(experiment_id, tags={**texts(resolve_tags({})), **_who(kind, user)}, run_name=name)
     root = Root(sound_id(run), experiment_id, kind, address(), user)
-    _open_on_runs(experiment_id)
-    tags = {ROOT: root.run_id, **_who(kind, user)}
-    tags |= {PRIVATE: "true"} if asked_for(params) else {}
-    tags |= {key: value for key, value in texts(before).items() if value != before[key]} | texts(_more_tags.get())
-    given = {key: value for key, value in texts(params).items() if key not in run.data.params}
-    send(root, Entry(milliseconds(), tags=tags, params=given), Path(os.devnull))
-    return root
+    try:
+        spool = Spool.begin(workspace, root)
+        _open_on_runs(experiment_id)
+        tags = {ROOT: root.run_id, **_who(kind, user), **({PRIVATE: "true"} if asked_for(params) else {})}
+        tags |= {key: value for key, value in texts(before).items() if value != before[key]} | texts(_more_tags.get())
+        given = {key: value for key, value in texts(params).items() if key not in run.data.params}
+        send(root, Entry(milliseconds(), tags=tags, params=given), Path(os.devnull))
+    except BaseException:  # nothing can be kept there, or the store is away again
+        with contextlib.suppress(mlflow.MlflowException):
+            client.set_terminated(root.run_id, "FAILED")
+        raise
+    return root, spool
 
 
 def _who(kind: str, user: str) -> dict[str, str]:
@@ -113,7 +118,6 @@ def _who(kind: str, user: str) -> dict[str, str]:
 
 
 def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
-    signals.install()
     tracker, status, report, whole = Tracker(root.run_id, spool), "FINISHED", False, False
     beat = Alive(root.run_id)
     try:
@@ -124,8 +128,12 @@ def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
     except (KeyboardInterrupt, SystemExit, Stopped):
         status = "KILLED"
         raise
-    except StoreAway:
+    except StoreAway as error:
         status, report = "FINISHED" if whole or tracker.computed else "FAILED", tracker.computed and not whole
+        if report:
+            raise StoreAway(
+                f"{error} Everything is computed and kept; mlflow run . -e relog makes the report, with -P workspace=... as here."
+            ) from error
         raise
     except BaseException as error:
         if signals.terminated:  # whatever library the signal broke into, and what it made of that
@@ -134,11 +142,13 @@ def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
         status = "FAILED"
         raise
     finally:
-        beat.stop()
-        tracker.end(status, report=report)
-        signals.restore()
-        waits = tracker.waits()
-        spool.close()
+        with signals.whole():
+            try:
+                tracker.end(status, report=report)
+                waits = tracker.waits()
+            finally:
+                beat.stop()
+                spool.close()
         if waits and sys.exc_info()[0] is None:
             raise StoreAway(waits)
 

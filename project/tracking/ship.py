@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
+from project.errors import AssayError
 from project.tracking.model import log_classifier
 from project.tracking.spool import FILES, TRIED, Entry, Root, Spool
-from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, reason
+from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, address, reason
 
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; a store that is away longer is tried again later
 _METRICS, _MOST = 800, 100  # metrics in one request, and parameters and tags; MLflow's own limits are 1,000 in all, and 100 of each of these
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -39,10 +42,13 @@ def one_try(seconds: int = 30) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def send_all(spool: Spool, pauses: Sequence[float] | None = None, before: Callable[[Entry], None] | None = None) -> dict[str, str]:
+def send_all(
+    spool: Spool, pauses: Sequence[float] | None = None, before: Callable[[Entry], None] | None = None, hurry: Callable[[], bool] = lambda: False
+) -> dict[str, str]:
     """Send what is pending, in order; the runs that the entries are part of. Raises StoreAway, the rest kept, where one cannot be sent.
 
-    ``before`` is called with every entry before it is sent.
+    What the store will never take, as it is or because its run is gone, is set aside (:meth:`Spool.refuse`), and the rest is sent. ``before`` is
+    called with every entry before it is sent. ``hurry``: whether somebody waits for the end, so that nothing is tried twice.
     """
     runs = {}
     for place in spool.pending():
@@ -52,13 +58,29 @@ def send_all(spool: Spool, pauses: Sequence[float] | None = None, before: Callab
         for pause in (*(_PAUSES if pauses is None else pauses), None):
             try:
                 runs[entry.entry_id] = _send_kept(spool.root, entry, place)
+                spool.done(place)
                 break
-            except (mlflow.MlflowException, OSError) as error:
-                if pause is None:
+            except Exception as error:  # the clients of artifact stores have exceptions of their own
+                if _never(error):
+                    sys.stderr.write(f"the tracking store {address()} refuses an entry, which is set aside in {place}: {reason(error)}\n")
+                    spool.refuse(place)
+                    break
+                if pause is None or not _slept(pause, hurry):
                     raise StoreAway(reason(error)) from error
-                time.sleep(pause)
-        spool.done(place)
     return runs
+
+
+def _never(error: Exception) -> bool:
+    """Whether the store understood what it was given, and does not want it."""
+    return isinstance(error, AssayError) or (isinstance(error, mlflow.MlflowException) and error.error_code in _REFUSALS)
+
+
+def _slept(seconds: float, hurry: Callable[[], bool]) -> bool:
+    """Sleep; False as soon as somebody waits for the end."""
+    end = time.monotonic() + seconds
+    while not hurry() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
+    return not hurry()
 
 
 def _send_kept(root: Root, entry: Entry, place: Path) -> str:
@@ -72,11 +94,7 @@ def send(root: Root, entry: Entry, files: Path, *, again: bool = False) -> str:
     """Bring the store to hold ``entry``, with the files in the folder ``files``; the run that it is part of. ``again``: a part may be there."""
     client = MlflowClient()
     if entry.model is not None:
-        run_id = entry.of if not entry.of.startswith(AWAY) else _find(client, root, entry.of.removeprefix(AWAY))
-        outputs = client.get_run(run_id).outputs if again else None
-        if not (outputs and outputs.model_outputs):
-            log_classifier(run_id, **{**entry.model, "folder": Path(entry.model["folder"])})
-        return run_id
+        return _send_model(client, root, entry, files, again=again)
     if entry.child is None:
         _fill(client, root.run_id, entry, entry.tags)
         if files.is_dir():
@@ -85,6 +103,29 @@ def send(root: Root, entry: Entry, files: Path, *, again: bool = False) -> str:
             client.set_terminated(root.run_id, entry.end, end_time=entry.made)
         return root.run_id
     return _send_child(client, root, entry, entry.child, files, again=again)
+
+
+def _send_model(client: MlflowClient, root: Root, entry: Entry, files: Path, *, again: bool) -> str:
+    """The run of a child whose model is logged, unless it is there whole from an earlier try; half of one is given up."""
+    run_id = entry.of if not entry.of.startswith(AWAY) else _find(client, root, entry.of.removeprefix(AWAY))
+    if not run_id:
+        raise AssayError("the run that the model belongs to is not in the store.")
+    if not (again and ready_models(run_id, give_up_others=True)):
+        log_classifier(run_id, files, **(entry.model or {}))
+    return run_id
+
+
+def ready_models(run_id: str, *, give_up_others: bool = False) -> list[str]:
+    """The models of a run whose weights are all there, by id: MLflow names one as the run's before it uploads it."""
+    client, ready = MlflowClient(), []
+    outputs = client.get_run(run_id).outputs
+    for one in outputs.model_outputs if outputs else ():
+        status = client.get_logged_model(one.model_id).status
+        if status == LoggedModelStatus.READY:
+            ready.append(str(one.model_id))
+        elif give_up_others and status == LoggedModelStatus.PENDING:
+            client.finalize_logged_model(one.model_id, LoggedModelStatus.FAILED)  # deleted, it would be a link to nothing
+    return ready
 
 
 def _send_child(client: MlflowClient, root: Root, entry: Entry, child: tuple[str, str], files: Path, *, again: bool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -20,7 +21,8 @@ from typing import Any
 
 from project.tables import new_folder, write_atomically
 
-FILES, ENTRY, ROOT_FILE, TRIED, LOCK = "files", "entry.json", "root.json", "tried", "lock"
+FILES, ENTRY, ROOT_FILE, TRIED, LOCK, REFUSED = "files", "entry.json", "root.json", "tried", "lock", "refused-"
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # file systems that know none, as some of clusters do
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Entry:
     """Something to log, with all that the store will hold of it, so that logging it twice is logging it once.
 
     ``made``: when, in ms since 1970. ``child``: name and status of a run of its own below the root run, that took ``seconds``; None where it is
-    the root run's. ``metrics``: each (name, value, ms since 1970, step). ``inputs``: (name, content hash, context). ``model``: a fine-tuned
-    classifier's folder and what :func:`project.tracking.model.log_classifier` asks beside, for the child of the entry ``of``. ``end``: the status
+    the root run's. ``metrics``: each (name, value, ms since 1970, step). ``inputs``: (name, content hash, context). ``model``: what
+    :func:`project.tracking.model.log_classifier` asks beside the folder, where the files are a classifier of the child ``of``. ``end``: the status
     that the root run ends as; ``report``: its report is still to be made from the store.
     """
 
@@ -71,19 +73,27 @@ class Spool:
         """``folder``: the root run's, made by :meth:`begin`."""
         self.folder = folder
         self._lock: Any = None
+        self._root: Root | None = None
+        self._last: int | None = None
 
     @classmethod
     def begin(cls, workspace: Path, root: Root) -> Spool:
         """The spool of a root run that begins, or goes on, locked by this process until :meth:`close`."""
         made = cls(workspace / "spool" / root.run_id)
-        write_atomically(made.folder / ROOT_FILE, json.dumps(dataclasses.asdict(root), indent=1).encode())
+        made._root = root
+        made._write_root()
         made.lock()
         return made
+
+    def _write_root(self) -> None:
+        write_atomically(self.folder / ROOT_FILE, json.dumps(dataclasses.asdict(self.root), indent=1).encode())
 
     @property
     def root(self) -> Root:
         """Whose entries these are."""
-        return Root(**json.loads((self.folder / ROOT_FILE).read_text(encoding="utf-8")))
+        if self._root is None:
+            self._root = Root(**json.loads((self.folder / ROOT_FILE).read_text(encoding="utf-8")))
+        return self._root
 
     def lock(self) -> bool:
         """Keep other processes from sending the same entries; False where another one has the lock, on this machine."""
@@ -93,6 +103,9 @@ class Spool:
         except BlockingIOError:
             self._lock.close()
             return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
         return True
 
     def put(self, entry: Entry, files: Mapping[str, Path]) -> Path:
@@ -104,9 +117,13 @@ class Spool:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(source, target)
             (temporary / ENTRY).write_text(json.dumps(dataclasses.asdict(entry), ensure_ascii=False), encoding="utf-8")
-            last = max((int(place.name.partition("-")[0]) for place in self.pending()), default=0)
-            place = self.folder / f"{last + 1:08d}-{entry.entry_id}"
+            for written in (*temporary.rglob("*"), temporary):
+                _sync(written)
+            if self._root and not (self.folder / ROOT_FILE).is_file():  # somebody has tidied up under the run
+                self._write_root()
+            place = self.folder / f"{self._next():08d}-{entry.entry_id}"
             temporary.rename(place)
+            _sync(self.folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -115,6 +132,25 @@ class Spool:
     def pending(self) -> list[Path]:
         """The folders of the entries that the store does not hold, in their order."""
         return sorted(self.folder.glob("[0-9]*-*"))
+
+    def _next(self) -> int:
+        if self._last is None:
+            self._last = max((int(place.name.partition("-")[0]) for place in self.pending()), default=0)
+        self._last += 1
+        return self._last
+
+    def refuse(self, place: Path) -> None:
+        """The store will never take the entry as it is; it stays, and stands in nobody's way."""
+        place.rename(place.with_name(f"{REFUSED}{place.name}"))
+
+    def refused(self) -> list[Path]:
+        """The folders of the entries that the store has refused."""
+        return sorted(self.folder.glob(f"{REFUSED}*"))
+
+    def retry(self) -> None:
+        """What was refused is pending again, in its place."""
+        for place in self.refused():
+            place.rename(place.with_name(place.name.removeprefix(REFUSED)))
 
     def ended(self) -> bool:
         """Whether the root run's end is among them: its process came to an end of its own."""
@@ -128,17 +164,28 @@ class Spool:
 
     def close(self) -> None:
         """Give the lock back, and leave nothing behind where nothing is pending."""
-        if not self.pending():
+        if not self.pending() and not self.refused():
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 self.folder.parent.rmdir()
-        self._lock.close()
+        if self._lock:
+            self._lock.close()
 
 
 def spools(workspace: Path) -> Iterator[Spool]:
     """Every spool below ``workspace``, the oldest first."""
     found = sorted((workspace / "spool").glob(f"*/{ROOT_FILE}"), key=lambda path: path.stat().st_mtime)
     yield from (Spool(path.parent) for path in found)
+
+
+def _sync(path: Path) -> None:
+    """See that a file's bytes, or a folder's names, outlive a power cut."""
+    with contextlib.suppress(OSError):  # a file system that cannot
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -24,6 +24,7 @@ SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
 QUESTION, ABSENT, PRIVATE = "assay.question", "assay.absent_classes", "assay.private"
+SERVER = "assay.server"  # which OpenAI-compatible one was asked, by a hash of its address
 STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
 ENTRY = "assay.entry"
 _RUN_ID = re.compile(r"\w[\w-]{0,255}", re.ASCII)
