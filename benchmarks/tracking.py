@@ -144,12 +144,12 @@ def _counted(counts: list[int], work: Callable[[], Any]) -> float:
 
 
 def share(_: int, out: Report) -> None:
-    """The part of an experiment's time in which it waits for the tracking store, its report not counted: the demo, once."""
+    """The part of an experiment's time in which it waits for the store to take what is logged, the report's files included: the demo, once."""
     with server() as folder:
         params = {**vars(parser("main", "", experiment_command.STAGES).parse_args([])), "workspace": str(folder / "work")}
         spent = [0.0]
         with contextlib.ExitStack() as stack:
-            for name in ("_put", "reusable", "settle"):
+            for name in ("_put", "settle"):
                 stack.enter_context(mock.patch.object(Tracker, name, _clocked(getattr(Tracker, name), spent)))
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
             whole = wall(lambda: experiment_command.experiment(params))
