@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -102,8 +103,10 @@ def test_a_server_that_is_back_before_the_end_leaves_an_experiment_as_if_it_had_
     process = experiment("back")
     until(lambda: root_id(store, "back"), process)
     server.stop(kill=True)
-    time.sleep(1)
+    until(lambda: "does not take what is to be logged" in (store / "back.log").read_text(), process)
+    process.send_signal(signal.SIGSTOP)  # it must not be done before the server is back
     server.start()
+    process.send_signal(signal.SIGCONT)
     assert process.wait(200) == 0
     said = (store / "back.log").read_text()
     run_id = said.rpartition("\nrun      ")[2].split()[0]

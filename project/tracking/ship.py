@@ -20,7 +20,7 @@ from project.tracking.model import log_classifier
 from project.tracking.spool import FILES, TRIED, Entry, Root, Spool
 from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, address, reason
 
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a database that fails may be told as BAD_REQUEST
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; a store that is away longer is tried again later
 _METRICS, _MOST = 800, 100  # metrics in one request, and parameters and tags; MLflow's own limits are 1,000 in all, and 100 of each of these
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -61,7 +61,7 @@ def send_all(
                 spool.done(place)
                 break
             except Exception as error:  # the clients of artifact stores have exceptions of their own
-                if _never(error):
+                if isinstance(error, AssayError) or (pause is None and _never(error)):  # two who log the same at once are refused once
                     sys.stderr.write(f"the tracking store {address()} refuses an entry, which is set aside in {place}: {reason(error)}\n")
                     spool.refuse(place)
                     break
@@ -72,7 +72,7 @@ def send_all(
 
 def _never(error: Exception) -> bool:
     """Whether the store understood what it was given, and does not want it."""
-    return isinstance(error, AssayError) or (isinstance(error, mlflow.MlflowException) and error.error_code in _REFUSALS)
+    return isinstance(error, mlflow.MlflowException) and error.error_code in _REFUSALS
 
 
 def _slept(seconds: float, hurry: Callable[[], bool]) -> bool:
