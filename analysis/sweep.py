@@ -18,7 +18,7 @@ from analysis.render import markdown, number, pair, plain, title
 from analysis.store import arm_row, check_seed, priced, read_root, replicates
 from project.arm import needs_all_draws, needs_share
 from project.shown import in_markdown
-from project.sweep import figures
+from project.sweep_figures import figures
 from project.tracking import CHOSEN, TRIAL_STATE, Record, children, of_study
 
 PARTS = ("source", "replace_share", "ensemble_size", "n_demonstrations", "calibration")

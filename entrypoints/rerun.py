@@ -45,6 +45,11 @@ AGAIN = {
     "budget": (budget.STAGES, budget.budget), "ask": (ask.STAGES, ask.ask), "sweep": (sweep.STAGES, sweep.sweep),
 }  # fmt: skip
 MODELS = {"encoder": ("encoder_revision", encoder_source), "annotator_model": ("annotator_revision", annotator_source)}
+_PARTS = {
+    "parameters": dict, "parameters_masked": list, "git": dict, "inputs": dict, "models": dict, "machine": dict, "packages": dict,
+    "code_version": str,
+}  # fmt: skip
+"""What provenance must hold, whoever has written it."""
 
 
 def rerun(params: Mapping[str, str]) -> None:
@@ -82,6 +87,8 @@ def _provenance(run_id: str) -> tuple[Record, dict[str, Any]]:
     then = read_json(run_id, FILE)
     if not isinstance(then, dict) or then.get("form") != FORM or then.get("entry_point") not in AGAIN:
         raise AssayError(f"run {run_id} ({run.name}) was logged by another version of Assay. {_commit(run)}")
+    if any(not isinstance(then.get(name), kind) for name, kind in _PARTS.items()) or not {"commit", "changed", "diff_sha256"} <= then["git"].keys():
+        raise AssayError(f"run {run_id} ({run.name}) does not say where it comes from as Assay does: its artifact {FILE} lacks some of it.")
     return run, then
 
 

@@ -36,7 +36,8 @@ from project.provenance import Given
 from project.secrets import scrubbed
 from project.space import Setting, Space, Values
 from project.spend import Spent
-from project.sweep import Lost, Sweep, Trial, refuse_password, storage_errors
+from project.sweep import Lost, Sweep, Trial
+from project.sweep_storage import refuse_password, storage_errors
 from project.tables import digest
 from project.tracking import CHOSEN, STUDY, TRIAL_STATE, Child, Tracker, root_run
 

@@ -210,7 +210,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     pairs = [
         ("commit", *(one["git"]["commit"][:12] for one in (then, now)), same_code),
         ("uncommitted changes", *(_changes(one["git"]) for one in (then, now)), same_code),
-        *((name.replace("_", " "), then["machine"][name], now["machine"][name], "") for name in _MACHINE),
+        *((name.replace("_", " "), then["machine"].get(name), now["machine"].get(name), "") for name in _MACHINE),
         *((name, then["packages"].get(name, ""), now["packages"].get(name, ""), "") for name in _PACKAGES),
     ]
     found = [f"{name}: {_words(was)} then, {_words(is_now)} now{more}" for name, was, is_now, more in pairs if was != is_now]

@@ -1,16 +1,14 @@
-"""A study of Optuna over label sources that several processes may work on: what is tried, where it is kept, whose trial is whose.
+"""A study of Optuna over label sources that several processes may work on: what is tried, and whose trial is whose.
 
-A *study* is one search, a *trial* one setting that it tries. The only file that imports optuna; it trains nothing and knows no tracking store.
+A *study* is one search, a *trial* one setting that it tries. Nothing is trained here, and no tracking store is known.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import random
-import re
 import threading
 import time
 import uuid
@@ -22,22 +20,18 @@ from typing import Any
 
 import numpy as np
 import optuna
-import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from project import worker
 from project.config import LabelConfig
 from project.designs import SweepConfig
-from project.errors import AssayError, Incomplete
-from project.secrets import brief
+from project.errors import AssayError
 from project.space import Setting, Space, Values
+from project.sweep_storage import open_storage, storage_errors
 from project.tables import digest
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-STORAGE = "ASSAY_SWEEP_STORAGE"
-"""Environment variable that may hold the storage's address, password included."""
 BEAT = 30.0  # seconds between two signs of life
 ATTEMPTS = 3  # times that a trial is begun whose workers die
 POLL = 1.0
@@ -78,7 +72,7 @@ class Sweep:
         written = json.dumps(design, sort_keys=True)
         with storage_errors(name, opening=True), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # journals and GP are experimental to Optuna
-            storage = _storage(config, workspace, name)
+            storage = open_storage(config, workspace, name)
             directions: Any = list(_PARETO) if self.many else ["maximize"]
             try:
                 self._study = optuna.create_study(study_name=name, storage=storage, directions=directions, pruner=pruner)
@@ -348,84 +342,6 @@ class Sweep:
 def _params(trial: FrozenTrial) -> dict[str, Any]:
     """What a trial tries, also where it has not got as far."""
     return dict(trial.user_attrs.get(_QUEUED) or trial.params)
-
-
-def figures(trials: pd.DataFrame, *, many: bool) -> dict[str, Any]:
-    """Optuna's figures of a study: history, importances and, where both vary, the contour of replace share x ensemble size, by file name.
-
-    ``trials``: one row each, with ``number``, ``state``, ``value`` (the objective or, with several, macro-F1) and the parts of its setting.
-    """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from optuna.visualization import matplotlib as plots
-
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-    names = [item.name for item in dataclasses.fields(Space)]
-    varied = [name for name in names if trials[name].nunique() > 1]
-    spans = {name: _span(trials[name]) for name in varied}
-    for row in trials.sort_values("number").to_dict("records"):
-        params = {name: row[name] for name in varied}
-        state = TrialState[row["state"]]
-        value = {"value": row["value"]} if state == TrialState.COMPLETE else {}
-        study.add_trial(optuna.create_trial(params=params, distributions=spans, state=state, **value))
-    title = "validation macro-F1 x 100" if many else "objective"
-    made: dict[str, Any] = {}
-    with warnings.catch_warnings(), mpl.rc_context():  # Optuna's style is for its own figures
-        warnings.simplefilter("ignore")
-        made["history.png"] = plots.plot_optimization_history(study, target_name=title).figure
-        if varied and trials.loc[trials["state"] == "COMPLETE", "value"].nunique() > 1:
-            with contextlib.suppress(ValueError, RuntimeError):  # too few trials for importances
-                made["importance.png"] = plots.plot_param_importances(study, target_name=title).figure
-        if {"replace_share", "ensemble_size"} <= set(varied):
-            axes = plots.plot_contour(study, params=["replace_share", "ensemble_size"], target_name=title)
-            axes.set_xlabel("ensemble size K")  # type: ignore[union-attr]
-            axes.set_ylabel("replace share, per cent")  # type: ignore[union-attr]
-            made["contour.png"] = axes.figure  # type: ignore[union-attr]
-    return made
-
-
-def _span(values: pd.Series) -> optuna.distributions.BaseDistribution:
-    if values.dtype.kind in "if":
-        return optuna.distributions.FloatDistribution(float(values.min()), float(values.max()))
-    return optuna.distributions.CategoricalDistribution(sorted(values.unique()))
-
-
-def _storage(config: SweepConfig, workspace: Path, name: str) -> optuna.storages.BaseStorage:
-    where = os.environ.get(STORAGE) or config.sweep_storage
-    if "://" in where:
-        return optuna.storages.RDBStorage(where)
-    path = Path(where).expanduser() if where else workspace / "sweeps" / f"{name.replace('/', '-')}.journal"  # a task's name may hold anything
-    path.parent.mkdir(parents=True, exist_ok=True)
-    from optuna.storages.journal import JournalFileBackend
-
-    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-
-
-@contextlib.contextmanager
-def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
-    """Say in one line what is wrong with the storage; while it is opened any trouble with files and packages is its."""
-    known = (optuna.exceptions.StorageInternalError, SQLAlchemyError, *((ImportError, OSError) if opening else ()))
-    try:
-        yield
-    except known as error:
-        reason = _without_addresses(brief(error.__cause__ or error, 200))
-        raise Incomplete(f"the storage of the study {name} cannot be used: {reason} Mend it, or name another one.") from error
-
-
-def _without_addresses(text: str) -> str:
-    """``text`` without addresses and users in it: a driver writes a password in many ways."""
-    hidden = " ".join("..." if "://" in word or "@" in word else word for word in text.split(" "))
-    return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", hidden)
-
-
-def refuse_password(address: str) -> None:
-    """An address with a user's password would stand in the tracking store."""
-    if "://" in address and any(mark in address for mark in "@?#"):
-        raise AssayError(
-            f"sweep_storage must hold no user name, no password and no query: it is written into the tracking store. Put the address into the "
-            f"environment variable {STORAGE} instead."
-        )
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

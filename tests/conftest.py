@@ -239,3 +239,12 @@ def serve():
 
     with serving() as open_both:
         yield open_both
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A tracking server for a whole file, whose tests must be of one group: pytest.mark.xdist_group."""
+    from tests.servers import tracking_server
+
+    with tracking_server(tmp_path_factory.mktemp("server")) as running:
+        yield running

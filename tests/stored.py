@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from mlflow.tracking import MlflowClient
 
 from project.config import ExperimentConfig
 from project.tables import LOG_PROBABILITY, write_table
-from project.tracking import Child, root_run
+from project.tracking import Child, read_run, root_run
 
 LABELS = ("a", "b", "c")
 
@@ -107,3 +108,25 @@ def noisy(gold, right, n_seeds=3, seed=0, n_classes=3):
     random = np.random.default_rng(seed)
     other = random.integers(0, n_classes, (n_seeds, len(gold)))
     return np.where(random.random((n_seeds, len(gold))) < right, gold, other)
+
+
+UNEQUAL = {"mlflow.parentRunId", "mlflow.rootRunId", "assay.root", "assay.entry", "assay.heard", "assay.worker", "mlflow.runName"}
+
+
+def content(run_id):
+    """All that the store holds of a root run and below it, less what is never the same."""
+    client_ = MlflowClient()
+    root = read_run(run_id)
+    runs = client_.search_runs([root.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["attributes.run_name ASC"])
+
+    def one(run):
+        history = {name: sorted((m.step, m.value) for m in client_.get_metric_history(run.info.run_id, name)) for name in run.data.metrics}
+        inputs = sorted((one.dataset.name, one.dataset.digest, one.tags[0].value) for one in run.inputs.dataset_inputs)
+        tags = {name: text for name, text in run.data.tags.items() if name not in UNEQUAL}
+        return run.info.run_name, run.info.status, run.data.params, history, tags, inputs, sorted(artifacts(run.info.run_id))
+
+    def artifacts(of, folder=None):
+        for found in client_.list_artifacts(of, folder):
+            yield from artifacts(of, found.path) if found.is_dir else [(found.path, found.file_size)]
+
+    return [one(run) for run in (client_.get_run(run_id), *runs)]

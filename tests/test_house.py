@@ -25,7 +25,7 @@ ONE_PLACE = {
     "mlflow": {f"project/tracking/{path.name}" for path in (ROOT / "project" / "tracking").glob("*.py")} - {"project/tracking/spool.py"},
     "vllm": {"project/annotators/vllm.py"},
     "aiohttp": {"project/annotators/openai/http.py"},
-    "optuna": {"project/sweep.py"},
+    "optuna": {"project/sweep.py", "project/sweep_storage.py", "project/sweep_figures.py"},
     "datasets": {"project/task.py"},
     "torch": {f"project/{name}.py" for name in TORCH},
     "peft": {"project/encoder.py"},

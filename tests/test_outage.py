@@ -13,18 +13,12 @@ import pytest
 from analysis.store import read_experiment
 from entrypoints.relog import log_again
 from project.tracking import children, read_run
-from tests.servers import client, environment, tracking_server
-from tests.test_spool import content
+from tests.servers import client, environment
+from tests.stored import content
 
 ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.xdist_group("outage")  # its servers are started once
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with tracking_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,23 +14,17 @@ from mlflow.tracking import MlflowClient
 
 from entrypoints.reap import reap
 from entrypoints.relog import log_again
+from project import worker
 from project.errors import AssayError
-from project.tracking import Child, Root, StoreAway, children, me, read_run, relog, root_run, spools
+from project.tracking import Child, Root, StoreAway, children, dead_runs, end_dead, me, read_run, relog, root_run, spools
 from project.tracking import log as log_module
+from project.tracking import root as root_module
 from project.tracking.log import root_of
 from project.tracking.spool import Entry, Spool
-from tests.servers import Proxy, client, tracking_server
-
-UNEQUAL = {"mlflow.parentRunId", "mlflow.rootRunId", "assay.root", "assay.entry", "assay.heard", "assay.worker", "mlflow.runName"}
+from tests.servers import Proxy, client
+from tests.stored import content
 
 pytestmark = pytest.mark.xdist_group("spool")  # its servers are started once
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """One tracking server for the whole file; every test has an experiment of its own."""
-    with tracking_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -51,7 +46,8 @@ def log_small(folder, *, workspace="work", spoil=lambda place: None):
     (folder / "b.txt").write_text("b")
     with root_run("experiment", "small", {"task": "t"}, workspace) as tracker:
         spoil(0)
-        tracker.log_files({"one/a.txt": folder / "a.txt"}, tags={"colour": "red"}, metrics={"m": 0.5})
+        tracker.log_files({"one/a.txt": folder / "a.txt"}, tags={"colour": "red"})
+        tracker.log_metrics({"m": 0.5})
         for number in (0, 1):
             spoil(1 + number)
             child = Child(
@@ -63,25 +59,6 @@ def log_small(folder, *, workspace="work", spoil=lambda place: None):
         tracker.describe("All there.", {"ended": "well"})
         spoil(4)
     return tracker.run_id
-
-
-def content(run_id):
-    """All that the store holds of a root run and below it, less what is never the same."""
-    client_ = MlflowClient()
-    root = read_run(run_id)
-    runs = client_.search_runs([root.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["attributes.run_name ASC"])
-
-    def one(run):
-        history = {name: sorted((m.step, m.value) for m in client_.get_metric_history(run.info.run_id, name)) for name in run.data.metrics}
-        inputs = sorted((one.dataset.name, one.dataset.digest, one.tags[0].value) for one in run.inputs.dataset_inputs)
-        tags = {name: text for name, text in run.data.tags.items() if name not in UNEQUAL}
-        return run.info.run_name, run.info.status, run.data.params, history, tags, inputs, sorted(artifacts(run.info.run_id))
-
-    def artifacts(of, folder=None):
-        for found in client_.list_artifacts(of, folder):
-            yield from artifacts(of, found.path) if found.is_dir else [(found.path, found.file_size)]
-
-    return [one(run) for run in (client_.get_run(run_id), *runs)]
 
 
 def test_what_the_store_takes_leaves_nothing_behind(line, tmp_path):
@@ -308,3 +285,51 @@ def test_a_damaged_spool_takes_nothing_from_the_others_and_a_deleted_run_is_name
     assert f"spool/{damaged} cannot be read" in said
     assert f"run {deleted} of the tracking store {line.url} is deleted. Restore it (mlflow runs restore --run-id {deleted}), or remove" in said
     assert read_run(sound).tags["late"] == "yes"
+
+
+def test_a_signal_while_the_root_run_opens_ends_it_as_killed(store, monkeypatch):
+    monkeypatch.setattr(root_module, "_open_on_runs", lambda experiment_id: os.kill(os.getpid(), signal.SIGTERM))
+
+    with pytest.raises(SystemExit) as ended, root_run("experiment", "opening", {}, "work"):
+        pytest.fail("a signal was lost")
+
+    assert ended.value.code == 128 + signal.SIGTERM
+    (run,) = MlflowClient().search_runs([one.experiment_id for one in MlflowClient().search_experiments()])
+    assert (run.info.status, run.data.tags["assay.ended"]) == ("KILLED", "KILLED")
+    assert not Path("work", "spool").exists()
+
+
+def test_an_artifact_store_that_lacks_its_client_stops_no_computation(store, monkeypatch):
+    monkeypatch.setattr(log_module, "_PATIENCE", ())
+    monkeypatch.setattr("project.tracking.ship._PAUSES", ())
+    MlflowClient().create_experiment("assay", artifact_location="s3://no-such-bucket/assay")  # boto3 is not installed here
+    (store / "a.txt").write_text("a")
+    with pytest.raises(StoreAway, match="entries wait in"), root_run("experiment", "no client", {}, "work") as tracker:
+        tracker.log_files({"a.txt": store / "a.txt"})
+        tracker.tag({"computed": "yes"})
+
+    assert len(next(iter(spools(Path("work")))).pending()) == 3
+
+
+def test_a_run_that_has_ended_meanwhile_is_not_reaped(store):
+    with root_run("experiment", "x", {}, "work") as tracker:
+        pass
+    client_ = MlflowClient()
+    client_.update_run(tracker.run_id, "RUNNING")
+    client_.set_tag(tracker.run_id, "assay.worker", "elsewhere:1:1")
+    client_.set_tag(tracker.run_id, "assay.heard", "1000000000")
+    (dead,) = dead_runs({})
+    client_.set_terminated(tracker.run_id, "FINISHED")
+
+    end_dead(dead)
+
+    assert read_run(tracker.run_id).status == "FINISHED"
+
+
+def test_a_process_of_another_container_with_this_machines_name_counts_by_when_it_was_heard_of():
+    here, pid, began = worker.name(os.getpid()).split(":")
+    assert worker.alive(f"{here}:{pid}:{began}", 0.0)
+
+    elsewhere = f"{here.partition('/')[0]}/01234567:{pid}:{began}"
+    assert worker.alive(elsewhere, time.time())
+    assert not worker.alive(elsewhere, time.time() - 2 * worker.SILENCE)

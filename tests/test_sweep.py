@@ -20,7 +20,9 @@ from project.config import LabelConfig
 from project.designs import SweepConfig
 from project.errors import AssayError, Incomplete
 from project.space import Setting, Space, Values
-from project.sweep import Sweep, figures, refuse_password
+from project.sweep import Sweep
+from project.sweep_figures import figures
+from project.sweep_storage import open_storage, refuse_password
 from project.tracking import STUDY, TRIAL_STATE, children, latest_root, of_study, read_table
 
 ROOT = Path(__file__).parents[1]
@@ -366,7 +368,7 @@ def test_two_processes_share_a_study_and_one_that_is_killed_loses_nothing(params
     assert {run.status for run in lost} <= {"FAILED"}
     assert all("died; its setting was tried again" in run.tags["assay.reason"] for run in lost)
     assert len(lost) == 1
-    (study,) = optuna.get_all_study_summaries(storage=rooms._storage(SweepConfig(), store / "work", root.tags[STUDY].rpartition("-")[0]))
+    (study,) = optuna.get_all_study_summaries(storage=open_storage(SweepConfig(), store / "work", root.tags[STUDY].rpartition("-")[0]))
     assert study.n_trials == 6
 
 

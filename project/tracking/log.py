@@ -105,10 +105,9 @@ class Tracker:
         self._put(Entry(milliseconds(), tags=texts(tags)))
 
     @signals.whole()
-    def log_files(self, files: Mapping[str, Path], *, tags: Mapping[str, str] | None = None, metrics: Mapping[str, float] | None = None) -> None:
-        """Log local files to the root run under their artifact paths; ``tags`` and ``metrics`` with them."""
-        now = milliseconds()
-        self._put(Entry(now, tags=texts(tags or {}), metrics=_metrics(metrics or {}, 0, now)), files)
+    def log_files(self, files: Mapping[str, Path], *, tags: Mapping[str, str] | None = None) -> None:
+        """Log local files to the root run under their artifact paths, and ``tags`` with them."""
+        self._put(Entry(milliseconds(), tags=texts(tags or {})), files)
 
     @signals.whole()
     def log_json(self, path: str, value: object) -> None:
@@ -254,14 +253,12 @@ class Tracker:
                 f"the tracking store {address()} refused {len(self._spool.refused())} entries, which wait in {self._spool.folder}; what was logged "
                 "besides is there. When the reason above is mended: mlflow run . -e relog, with -P workspace=... as here."
             )
-        n, folder = (len(self._spool.pending()), self._spool.folder) if self._spool else (0, "")
+        n = len(self._spool.pending()) if self._spool else 0
+        if not self._spool or not n:
+            return ""
         return (
-            (
-                f"the tracking store {address()} is away: {n} entries wait in {folder}, and nothing is lost. When it is back: "
-                "mlflow run . -e relog, with -P workspace=... as here."
-            )
-            if n
-            else ""
+            f"the tracking store {address()} is away: {n} entries wait in {self._spool.folder}, and nothing is lost. When it is back: "
+            "mlflow run . -e relog, with -P workspace=... as here."
         )
 
 

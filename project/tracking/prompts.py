@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from mlflow.entities.model_registry import PromptVersion
 from mlflow.tracking import MlflowClient
 
+from project.secrets import brief
 from project.tracking.ship import one_try
-from project.tracking.store import masked
 
 PROMPT, _LINKED = "assay.prompt", "mlflow.linkedPrompts"  # the second is what MLflow's UI goes by
 Template = str | list[dict[str, str]]
@@ -41,7 +41,7 @@ class Prompts:
                 found = _registered(name, template, f"h-{sha256[:12]}", about)
         except Exception as error:  # whatever is wrong with it, the experiment has nothing to do with that
             self._left = 0.0
-            return {}, f"the prompt registry does not take {name}: {masked(' '.join(str(error).split())[:200])} Going on without it."
+            return {}, f"the prompt registry does not take {name}: {brief(error, 200)} Going on without it."
         self._left -= time.monotonic() - began
         slow = f"the prompt registry is too slow ({_PATIENCE:g} s for the prompts so far). Going on without it." if self._left <= 0 else ""
         return {PROMPT: f"prompts:/{name}/{found.version}", _LINKED: json.dumps([{"name": name, "version": str(found.version)}])}, slow

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError
 from project.tables import parquet
-from project.tracking.store import KIND, PARENT, STUDY, Record, address, experiment_ids, masked, record, store_errors
+from project.tracking.store import KIND, PARENT, STUDY, Record, address, experiment_ids, masked, reason, record, store_errors
 
 
 def read_run(run_id: str) -> Record:
@@ -27,7 +27,7 @@ def read_run(run_id: str) -> Record:
         except mlflow.MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
-            raise AssayError(f"run {run_id} is not in the tracking store {address()}: {masked(' '.join(str(error).split()))}") from error
+            raise AssayError(f"run {run_id} is not in the tracking store {address()}: {reason(error)}") from error
     if run.info.lifecycle_stage == "deleted":
         raise AssayError(
             f"run {run_id} of the tracking store {address()} is deleted. Name another, or restore it: mlflow runs restore --run-id {run_id}"
@@ -132,8 +132,8 @@ def _downloaded(uri: str) -> Iterator[Path]:
         try:
             file = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
         except Exception as error:  # the clients of artifact stores have exceptions of their own
-            raise AssayError(f"the artifact {masked(uri)} cannot be read: {masked(' '.join(str(error).split()))}") from error
+            raise AssayError(f"the artifact {masked(uri)} cannot be read: {reason(error)}") from error
         try:
             yield file
         except OSError as error:
-            raise AssayError(f"the artifact {masked(uri)} cannot be read: {masked(' '.join(str(error).split()))}") from error
+            raise AssayError(f"the artifact {masked(uri)} cannot be read: {reason(error)}") from error

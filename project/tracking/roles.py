@@ -11,7 +11,8 @@ import mlflow
 from mlflow.exceptions import RestException
 
 from project.errors import AssayError
-from project.tracking.store import address, masked
+from project.secrets import brief
+from project.tracking.store import address
 
 ANNOTATORS = "annotators"
 _WORKSPACE = "default"  # the one of a server without workspaces
@@ -55,7 +56,7 @@ def _refusals(what: str) -> Iterator[None]:
     try:
         yield
     except mlflow.MlflowException as error:
-        reason = masked(" ".join(str(error).split()))[:300]
+        reason = brief(error)
         if isinstance(error, RestException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
             reason = "there is one of this name already."  # the server's own words show the hash of a password
         raise AssayError(f"{what} cannot be made at {address()}: {reason}") from error

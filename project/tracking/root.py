@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -64,9 +64,11 @@ def root_run(kind: str, name: str, params: Mapping[str, str], workspace: str = "
     with owner_only(asked_for(params), Path(workspace)):
         signals.install()
         try:
-            with store_errors(), signals.whole():
-                root, spool = _opened(kind, name, params, Path(workspace))
-            yield from _root_run(root, spool)
+            with contextlib.ExitStack() as opening:
+                opening.enter_context(signals.whole())
+                with store_errors():
+                    root, spool = _opened(kind, name, params, Path(workspace))
+                yield from _root_run(root, spool, opening.close)
         finally:
             signals.restore()
 
@@ -117,10 +119,12 @@ def _who(kind: str, user: str) -> dict[str, str]:
     return {KIND: kind, SCHEMA: SCHEMA_VERSION, USER: user, WORKER: worker.name(os.getpid()), HEARD: str(int(time.time()))}
 
 
-def _root_run(root: Root, spool: Spool) -> Iterator[Tracker]:
+def _root_run(root: Root, spool: Spool, opened: Callable[[], None]) -> Iterator[Tracker]:
+    """``opened`` lets signals through, one that has come since the run was made among them."""
     tracker, status, report, whole = Tracker(root.run_id, spool), "FINISHED", False, False
     beat = Alive(root.run_id)
     try:
+        opened()
         with store_errors():
             yield tracker
             whole = True
