@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from entrypoints.reap import reap
 from entrypoints.relog import log_again
 from project import worker
 from project.errors import AssayError
-from project.tracking import Child, Root, StoreAway, children, dead_runs, end_dead, me, read_run, relog, root_run, spools
+from project.tracking import Child, Root, StoreAway, Tracker, children, dead_runs, end_dead, me, read_run, relog, root_run, spools
 from project.tracking import log as log_module
 from project.tracking import root as root_module
 from project.tracking.log import root_of
@@ -298,6 +299,56 @@ def test_a_signal_while_the_root_run_opens_ends_it_as_killed(store, monkeypatch)
     (run,) = MlflowClient().search_runs([one.experiment_id for one in MlflowClient().search_experiments()])
     assert (run.info.status, run.data.tags["assay.ended"]) == ("KILLED", "KILLED")
     assert not Path("work", "spool").exists()
+
+
+def test_ctrl_c_again_while_a_stopped_run_ends_lets_it_end(store, monkeypatch):
+    end = Tracker.end
+
+    def interrupted(tracker, status, *, report):
+        os.kill(os.getpid(), signal.SIGINT)
+        end(tracker, status, report=report)
+
+    monkeypatch.setattr(Tracker, "end", interrupted)
+    with pytest.raises(KeyboardInterrupt), root_run("experiment", "closing", {}, "work") as tracker:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert read_run(tracker.run_id).status == "KILLED"
+    assert not Path("work", "spool").exists()
+
+
+def test_a_root_run_whose_end_finds_no_room_on_disk_is_ended_in_the_store(store):
+    Path("small").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "small"], capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        with pytest.raises(OSError, match="No space left on device"), root_run("experiment", "full", {}, "small") as tracker:
+            tracker.tag({"kept": "yes"})
+            with contextlib.suppress(OSError), Path("small", "filler").open("wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):
+                    pass
+    finally:
+        subprocess.run(["umount", "small"], check=True)
+
+    run = read_run(tracker.run_id)
+    assert (run.status, run.tags["kept"]) == ("FINISHED", "yes")
+
+
+def test_a_root_run_whose_making_is_not_answered_is_not_made_twice(line, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    log_small(tmp_path)
+    line.requests.clear()
+    log_small(tmp_path)  # with the experiment there already
+    making = next(place for place, (_, path) in enumerate(line.requests) if path.endswith("runs/create"))
+    line.cut(making + 1)
+    back = threading.Timer(0.3, line.mend)  # long before the client would send it again
+    back.start()
+    with pytest.raises(StoreAway):
+        log_small(tmp_path)
+    back.join()
+
+    experiment_ids = [one.experiment_id for one in MlflowClient().search_experiments(filter_string=f"name = '{tmp_path.name}'")]
+    roots = MlflowClient().search_runs(experiment_ids, "tags.`assay.kind` = 'experiment'")
+    assert [run.info.status for run in roots] == ["RUNNING", "FINISHED", "FINISHED"]
 
 
 def test_an_artifact_store_that_lacks_its_client_stops_no_computation(store, monkeypatch):
