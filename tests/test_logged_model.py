@@ -51,6 +51,9 @@ def test_weights_are_loaded_back_by_mlflow_with_the_labels_names(logged):
     outputs = MlflowClient().get_run(run_id).outputs
     assert outputs is not None
     assert [one.model_id for one in outputs.model_outputs] == [address.removeprefix("models:/")]
+    model, run = MlflowClient().get_logged_model(address.removeprefix("models:/")), MlflowClient().get_run(run_id)
+    assert (model.experiment_id, model.source_run_id, model.status) == (run.info.experiment_id, run_id, "READY")
+    assert (model.params["arm"], model.tags["mlflow.user"]) == ("gold", run.data.tags["mlflow.user"])
 
 
 def test_what_is_logged_is_safetensors_and_knows_no_path_of_this_machine(logged):

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError
+
+_SHARED = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
 
 
 def check_classifier(folder: Path) -> None:
@@ -20,8 +23,13 @@ def check_classifier(folder: Path) -> None:
 def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
     """Log the weights in ``folder`` as the run's model; returns its address. See :meth:`project.tracking.Tracker.log_model`."""
     check_classifier(folder)
+    client = MlflowClient()
+    run = client.get_run(run_id)
+    tags = {name: text for name, text in run.data.tags.items() if name in _SHARED}
+    # made here, since MLflow makes it in the experiment of the process, which is not always the run's
+    made = client.create_logged_model(str(run.info.experiment_id), "model", run_id, tags, run.data.params)
     info = mlflow.models.Model.log(
-        None, _Classifier(source), name="model", run_id=run_id, flavor_name="mlflow.transformers", transformers_model=str(folder),
+        None, _Classifier(source), name="model", run_id=run_id, model_id=made.model_id, transformers_model=str(folder),
         task="text-classification", model_config={"truncation": True, "max_length": max_length}, model_card=_card(about),
         pip_requirements=[
             f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in ("mlflow", "torch", "transformers", "safetensors")
