@@ -8,7 +8,6 @@ python -m analysis.agreement --kind annotation --where task=toxic               
 from __future__ import annotations
 
 import argparse
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ from project.stats.agreement import (
 )
 from project.stats.bootstrap import NO_INTERVAL, REPLICATES, Interval, example_weights, interval
 from project.tables import codes, digest
-from project.tracking import KIND, SCHEMA_VERSION, Record, read_run
+from project.tracking import KIND, SCHEMA_VERSION, Record, StoreAway, read_run
 
 MANY = 60  # raters whose pairwise map can still be read
 _NOTE = (
@@ -115,9 +114,13 @@ def _readable(found: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, .
     """The runs whose experiment can be read, which a deleted one cannot, and the label set of every experiment."""
     sets = {}
     for root in found["root"].unique():
-        with contextlib.suppress(AssayError):
+        try:
             run = read_run(root)
             sets[root] = tuple(checked_config(run, run.tags.get(KIND, ""), read_json(run, "config.json"))["task"]["label_set"])
+        except StoreAway:
+            raise
+        except AssayError:
+            continue
     return found[found["root"].isin(list(sets))], sets
 
 

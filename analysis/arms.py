@@ -27,7 +27,7 @@ from analysis.store import AGREEMENT, SPENT, Experiment, absent_note, annotator_
 from analysis.variance import variance_rows, variance_table
 from project.errors import AssayError
 from project.tables import digest
-from project.tracking import newest_first
+from project.tracking import StoreAway, newest_first
 
 SPENDING_NOTE = (
     "Of the training labels of an arm, whoever paid for them and when: labels by a human, requests to the LLM, the tokens of all requests, seconds "
@@ -274,6 +274,8 @@ def newest() -> tuple[list[Arms], list[str]]:
     for name in sorted(found.values()):
         try:
             read.append(Arms(read_experiment(name)))
+        except StoreAway:
+            raise
         except AssayError as error:
             notes.append(f"Left out: {error}")
     if not read:

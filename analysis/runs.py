@@ -17,7 +17,7 @@ import pandas as pd
 
 from analysis.fetch import cache, keep
 from project.errors import AssayError
-from project.tracking import ROOT, SCHEMA, Record, experiments, newest_first, read_run, store_digest
+from project.tracking import ROOT, SCHEMA, Record, StoreAway, experiments, newest_first, read_run, store_digest
 
 PAGE = 500
 FIRST_PAGE = 50  # most often nothing is new
@@ -65,6 +65,8 @@ def _exists(run_id: str) -> bool:
     """Whether a run that was deleted is there again, and not gone for good."""
     try:
         read_run(run_id)
+    except StoreAway:
+        raise
     except AssayError:
         return False
     return True

@@ -18,7 +18,7 @@ from analysis.store import Stored, absent_note, arm_row, gather, read_root
 from project.errors import AssayError
 from project.shown import in_markdown
 from project.stats.scores import spread
-from project.tracking import Record
+from project.tracking import Record, StoreAway
 
 SEARCHED = ("learning_rate", "train_batch_size", "epochs")
 _NOTE = (
@@ -74,6 +74,8 @@ def load_search(run_id: str = "") -> Search:
     wanted = dict.fromkeys(stored.config["arms"], int(stored.config["config"]["finetune"]["seeds"]))
     try:
         tested, lacking = gather(stored, wanted, lambda run: run.params["arm"])
+    except StoreAway:
+        raise
     except AssayError:  # the search was stopped before anything was chosen
         tested, lacking = {}, tuple(stored.config["arms"])
     rows = []

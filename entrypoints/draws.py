@@ -31,7 +31,7 @@ from project.spend import Meter
 from project.stats.information import entropy_bounds_bits
 from project.tables import Source, check, class_columns, content_hash, digest, parquet, write_table
 from project.task import Task
-from project.tracking import QUESTION, SERVER, USER, Child, Tracker, checked, me
+from project.tracking import QUESTION, SERVER, USER, Child, StoreAway, Tracker, me
 
 CONTENT_FREE = "content_free.parquet"
 SAMPLE = 100  # rows of a table that the UI shows
@@ -107,9 +107,11 @@ def _fetch(tracker: Tracker, asked: Asked, task: Task, config: ExperimentConfig)
                 continue  # what a colleague's server calls by the same name may be another model
             free = [CONTENT_FREE] if run.params.get("calibration") == "contextual" else []
             try:
-                files = checked(run, ["annotations.parquet", *free])
+                files = tracker.checked(run, ["annotations.parquet", *free])
                 tables = [_answers(files["annotations.parquet"], task.label_set)]
                 tables += [checked_answers(parquet(files[name]), task.label_set) for name in free]
+            except StoreAway:  # which the tracker has said
+                return
             except AssayError as error:  # somebody's run that is not what it says is no reason to stop
                 say(f"annotate: {error} Nothing is taken from it.")
                 continue

@@ -26,7 +26,7 @@ from project.seeds import MODEL, PREDICTIONS, RESULT, Job, SeedResult, adopt, de
 from project.tables import Codes, Source, codes, content_hash, write_table
 from project.targets import targets
 from project.task import Task
-from project.tracking import ABSENT, DIGEST, USER, Child, Tracker, checked
+from project.tracking import ABSENT, DIGEST, USER, Child, StoreAway, Tracker
 
 HISTORY = "history.json"
 # no matter for one seed, or told by the encoder
@@ -107,8 +107,10 @@ class Trainer:
             for run in self._tracker.reusable("seed", DIGEST, job.digest, self._config.store.reuse):
                 source = Source(run.run_id, run.tags.get(USER, "somebody"))
                 try:
-                    files = checked(run, [PREDICTIONS, HISTORY])
+                    files = self._tracker.checked(run, [PREDICTIONS, HISTORY])
                     adopt(folder, job, files[PREDICTIONS], files[HISTORY], source)
+                except StoreAway:  # which the tracker has said
+                    break
                 except AssayError as error:  # somebody's run that is not what it says is no reason to stop
                     say(f"fine-tune: {error} Nothing is taken from it.")
                     continue

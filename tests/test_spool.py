@@ -17,7 +17,22 @@ from entrypoints.reap import reap
 from entrypoints.relog import log_again
 from project import worker
 from project.errors import AssayError
-from project.tracking import Child, Root, StoreAway, Tracker, children, dead_runs, end_dead, me, read_run, relog, root_run, spools
+from project.tracking import (
+    Child,
+    Root,
+    StoreAway,
+    Tracker,
+    children,
+    dead_runs,
+    end_dead,
+    me,
+    read_artifact,
+    read_json,
+    read_run,
+    relog,
+    root_run,
+    spools,
+)
 from project.tracking import log as log_module
 from project.tracking import root as root_module
 from project.tracking.log import root_of
@@ -236,11 +251,15 @@ def walk(model_id, folder=None):
         yield from walk(model_id, file.path) if file.is_dir else [file]
 
 
-def test_a_report_that_the_store_breaks_off_is_made_by_relog_and_the_run_ends_after_it(line, tmp_path):
+def test_a_report_that_the_store_breaks_off_is_made_by_relog_and_the_run_ends_after_it(line, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     reports = []
     with pytest.raises(StoreAway, match=r"mlflow run \. -e relog makes the report"), root_run("experiment", "report", {}, "work") as tracker:
+        tracker.log_json("read.json", {})
         tracker.computed = True
-        raise StoreAway("the tracking store failed in the middle of the report.")
+        line.cut()
+        read_json(tracker.run_id, "read.json")  # as a report does
+    line.mend()
     assert read_run(tracker.run_id).status == "RUNNING"
 
     (spool,) = spools(tmp_path / "work")
@@ -251,6 +270,34 @@ def test_a_report_that_the_store_breaks_off_is_made_by_relog_and_the_run_ends_af
     assert reports == [(tracker.run_id, "RUNNING")]
     assert read_run(tracker.run_id).status == "FINISHED"
     assert not spool.folder.exists()
+
+
+def test_an_artifact_that_a_store_does_not_hold_is_told_from_a_store_that_is_away(line, tmp_path):
+    run = read_run(log_small(tmp_path))
+    for read in (lambda: read_json(run.run_id, "none.json"), lambda: read_artifact(run, "one/none.txt"), lambda: read_json("0" * 32, "none.json")):
+        with pytest.raises(AssayError, match="cannot be read") as refused:
+            read()
+        assert not isinstance(refused.value, StoreAway)
+
+
+@pytest.mark.timeout(60)  # MLflow alone asks for four minutes
+def test_a_store_that_is_away_is_asked_once_for_what_it_holds_and_then_left_alone(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(log_module, "_AGAIN", 600.0)
+    seed, _ = children(read_run(log_small(tmp_path)), "seed")
+    for ask, said in (
+        (lambda tracker: list(tracker.reusable("seed", "assay.digest", "digest0", "team")), "does not say what it holds"),
+        (lambda tracker: tracker.checked(seed, ["b.txt"]), "does not give what it holds"),
+    ):
+        with pytest.raises(StoreAway, match="nothing is lost"), root_run("experiment", "asks", {}, "work") as tracker:
+            assert seed in tracker.reusable("seed", "assay.digest", "digest0", "team")
+            assert tracker.checked(seed, ["b.txt"]) == {"b.txt": b"b"}
+            line.cut()
+            with contextlib.suppress(StoreAway):
+                assert ask(tracker) == []
+            assert list(tracker.reusable("seed", "assay.digest", "digest0", "team")) == []
+            tracker.tag({"computed": "yes"})
+        line.mend()
+        assert capsys.readouterr().err == f"the tracking store {line.url} {said}: Connection refused. Going on without it.\n"
 
 
 def test_what_the_store_will_never_take_is_set_aside_and_stands_in_nobodys_way(line, tmp_path, capsys):

@@ -29,7 +29,7 @@ from project.tracking.read import (  # noqa: E402
 )
 from project.tracking.reap import dead_runs, end_dead  # noqa: E402
 from project.tracking.relog import relog  # noqa: E402
-from project.tracking.reuse import TAKEN_FROM, TAKEN_OF, checked  # noqa: E402
+from project.tracking.reuse import TAKEN_FROM, TAKEN_OF  # noqa: E402
 from project.tracking.root import me, root_run, tagged  # noqa: E402
 from project.tracking.spool import Root, spools  # noqa: E402
 from project.tracking.store import (  # noqa: E402
@@ -75,7 +75,6 @@ __all__ = [
     "Root",
     "StoreAway",
     "Tracker",
-    "checked",
     "children",
     "dead_runs",
     "end_dead",

@@ -27,7 +27,7 @@ from project.shown import in_markdown, in_terminal
 from project.signals import Signals
 from project.tracking.model import check_classifier
 from project.tracking.prompts import Prompts, Template
-from project.tracking.reuse import finished, hashes_of
+from project.tracking.reuse import checked, finished, hashes_of
 from project.tracking.ship import ready_models, send, send_all
 from project.tracking.spool import FILES, Entry, Root, Spool
 from project.tracking.store import (
@@ -45,6 +45,8 @@ from project.tracking.store import (
     address,
     experiment_ids,
     masked,
+    one_try,
+    reason,
     store_errors,
 )
 
@@ -131,13 +133,24 @@ class Tracker:
         if reuse == "none" or time.monotonic() < self._quiet_until:
             return
         try:
-            with store_errors():
+            with store_errors(), one_try():
                 self._ids = self._ids or experiment_ids()
             for run in finished(self._ids, kind, tag, value, user=self._root.user if reuse == "mine" else ""):
                 if run.tags.get(ROOT) != self.run_id:
                     yield run
         except StoreAway as error:
-            self._away(f"does not say what it holds: {error}")
+            self._away(f"does not say what it holds: {reason(error.__cause__ or error)}")
+
+    def checked(self, run: Record, paths: Sequence[str]) -> dict[str, bytes]:
+        """Artifacts of a finished run that may be gone on from, by path.
+
+        Raises AssayError where one is not what the run's hashes say, StoreAway from a store that fails, which is then left alone for a while.
+        """
+        try:
+            return checked(run, paths)
+        except StoreAway as error:
+            self._away(f"does not give what it holds: {reason(error.__cause__ or error)}")
+            raise
 
     @signals.whole()
     def register_prompt(self, parts: Sequence[str], template: Template, sha256: str, about: str) -> dict[str, str]:
@@ -233,7 +246,7 @@ class Tracker:
         try:
             sent = send_all(self._spool, () if self._waited else None, hurry=signals.heard)
         except StoreAway as error:
-            self._away(f"does not take what is to be logged: {error} It is kept in {self._spool.folder}")
+            self._away(f"does not take what is to be logged: {error} It is kept in {self._spool.folder}.")
             return {}
         if self._waited:
             _say(f"the tracking store {address()} answers again; what waited is logged.")
@@ -243,7 +256,7 @@ class Tracker:
     def _away(self, how: str) -> None:
         self._quiet_until = time.monotonic() + _AGAIN
         if not self._waited:
-            _say(f"the tracking store {address()} {how}; going on without it.")
+            _say(f"the tracking store {address()} {how} Going on without it.")
         self._waited = True
 
     def waits(self) -> str:

@@ -25,8 +25,7 @@ from project.errors import AssayError
 from project.host import check_folder
 from project.tracking.refusals import explained, no_artifacts
 from project.tracking.root import me
-from project.tracking.ship import one_try
-from project.tracking.store import KIND, NOTE, USER, StoreAway, address, masked, root_experiment, root_experiment_id, root_experiment_name
+from project.tracking.store import KIND, NOTE, USER, StoreAway, address, masked, one_try, root_experiment, root_experiment_id, root_experiment_name
 
 PREFLIGHT, TRIED, FILE = "preflight", "assay.preflight", "preflight.txt"
 _PATIENCE = 10  # seconds; whoever has not answered by then will not do for hours of logging

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import PromptVersion
 from mlflow.tracking import MlflowClient
 
 from project.secrets import brief
-from project.tracking.ship import one_try
+from project.tracking.store import one_try
 
 PROMPT, _LINKED = "assay.prompt", "mlflow.linkedPrompts"  # the second is what MLflow's UI goes by
 Template = str | list[dict[str, str]]

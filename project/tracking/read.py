@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError
 from project.tables import parquet
-from project.tracking.store import KIND, PARENT, STUDY, Record, address, experiment_ids, masked, reason, record, store_errors
+from project.tracking.store import KIND, PARENT, STUDY, Record, StoreAway, address, experiment_ids, masked, one_try, reason, record, store_errors
 
 
 def read_run(run_id: str) -> Record:
@@ -126,13 +126,29 @@ def read_uri(uri: str) -> pd.DataFrame:
     return read_table(run_id, path)
 
 
+def _absent(uri: str) -> bool:
+    """Whether the store answers, and does not hold the artifact; MLflow raises the same errors where it does not answer."""
+    folder, _, name = uri.rpartition("/")
+    try:
+        with one_try():
+            if uri.startswith("runs:/"):
+                run_id, _, path = folder.removeprefix("runs:/").partition("/")
+                there = MlflowClient().list_artifacts(run_id, path or None)
+            else:
+                there = mlflow.artifacts.list_artifacts(artifact_uri=folder)
+    except Exception as error:  # as above
+        return isinstance(error, mlflow.MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
+    return name not in {Path(one.path).name for one in there}
+
+
 @contextlib.contextmanager
 def _downloaded(uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             file = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
         except Exception as error:  # the clients of artifact stores have exceptions of their own
-            raise AssayError(f"the artifact {masked(uri)} cannot be read: {reason(error)}") from error
+            kind = AssayError if _absent(uri) else StoreAway
+            raise kind(f"the artifact {masked(uri)} cannot be read: {reason(error)}") from error
         try:
             yield file
         except OSError as error:

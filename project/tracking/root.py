@@ -21,7 +21,7 @@ from project.errors import Stopped
 from project.private import asked_for, owner_only
 from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.log import Tracker, milliseconds, signals, texts
-from project.tracking.ship import one_try, send
+from project.tracking.ship import send
 from project.tracking.spool import Entry, Root, Spool
 from project.tracking.store import (
     KIND,
@@ -33,6 +33,7 @@ from project.tracking.store import (
     USER,
     StoreAway,
     address,
+    one_try,
     root_experiment_id,
     sound_id,
     store_errors,

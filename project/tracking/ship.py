@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -18,28 +16,11 @@ from mlflow.tracking import MlflowClient
 from project.errors import AssayError
 from project.tracking.model import log_classifier
 from project.tracking.spool import FILES, TRIED, Entry, Root, Spool
-from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, address, reason
+from project.tracking.store import AWAY, ENTRY, PARENT, StoreAway, address, one_try, reason
 
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # a database that fails may be told as BAD_REQUEST
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; a store that is away longer is tried again later
 _METRICS, _MOST = 800, 100  # metrics in one request, and parameters and tags; MLflow's own limits are 1,000 in all, and 100 of each of these
-_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
-
-
-@contextlib.contextmanager
-def one_try(seconds: int = 30) -> Iterator[None]:
-    """Let MLflow ask a server once, and wait no longer than that: what it sends again by itself may arrive twice, and a run would be made twice."""
-    before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
-    os.environ[_RETRIES] = "0"
-    os.environ.setdefault(_TIMEOUT, str(seconds))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def send_all(

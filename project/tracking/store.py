@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ ENTRY = "assay.entry"
 _RUN_ID = re.compile(r"\w[\w-]{0,255}", re.ASCII)
 AWAY = "entry:"  # begins the name of a child that the store does not hold yet
 PARENT, NOTE, USER = "mlflow.parentRunId", "mlflow.note.content", "mlflow.user"
+RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,39 @@ def store_errors() -> Iterator[None]:
         raise StoreAway(
             f"the tracking store {address()} failed: {reason(error)} Everything finished is kept in the workspace; run again when it is back."
         ) from error
+
+
+class _OneTry:
+    """Lets MLflow ask a server once in the context, and wait no longer than ``seconds``; of several at once, the first says how long.
+
+    What it sends again by itself may arrive twice, and a run would be made twice.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before: dict[str, str | None] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, seconds: int = 30) -> Iterator[None]:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = {name: os.environ.get(name) for name in (RETRIES, _TIMEOUT)}
+                os.environ[RETRIES] = "0"
+                os.environ.setdefault(_TIMEOUT, str(seconds))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                for name, value in self._before.items() if not self._inside else ():
+                    if value is None:
+                        os.environ.pop(name, None)
+                    else:
+                        os.environ[name] = value
+
+
+one_try = _OneTry()
 
 
 def masked(text: str) -> str:
