@@ -23,7 +23,7 @@ STAGES = (RelogConfig,)
 def log_again(params: Mapping[str, str]) -> None:
     """Everything that waits below the workspace, run by run; what one run cannot have takes nothing from the others."""
     workspace = Path(parse(RelogConfig, params).workspace)
-    failed: AssayError | None = None
+    failed: list[AssayError] = []
     waiting = [spool for spool in spools(workspace) if spool.pending() or spool.refused()]
     say(f"relog: {len(waiting)} runs wait below {workspace / 'spool'}.")
     for spool in waiting:
@@ -34,23 +34,26 @@ def log_again(params: Mapping[str, str]) -> None:
             with contextlib.closing(spool):
                 spool.retry()
                 ended = spool.ended()
-                n = relog(spool, lambda root: _report(root, workspace))
+                n = relog(spool, lambda root: failed.extend(_report(root, workspace)))
                 say(f"relog: {n} entries of run {spool.folder.name} are logged.{'' if ended else ' Its process died; -e reap ends the run.'}")
         except (AssayError, OSError, ValueError, TypeError, KeyError) as error:  # a damaged one takes nothing from the others
             found = error if isinstance(error, AssayError) else AssayError(f"{spool.folder} cannot be read: {type(error).__name__}: {error}")
             say(f"relog: {found}")
-            failed = failed or found
+            failed.append(found)
     if failed:
-        raise failed
+        raise failed[0]
 
 
-def _report(root: Root, workspace: Path) -> None:
+def _report(root: Root, workspace: Path) -> list[AssayError]:
+    """Make a root run's report; why there is none, where what the store holds gives none: that does not keep the run from its end."""
     try:
         publish(root.run_id, root.kind, str(workspace))
     except StoreAway:
         raise
     except AssayError as error:
         say(f"relog: run {root.run_id} has no report: {error}")
+        return [error]
+    return []
 
 
 if __name__ == "__main__":

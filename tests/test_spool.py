@@ -25,6 +25,7 @@ from project.tracking import (
     children,
     dead_runs,
     end_dead,
+    every_child,
     me,
     read_artifact,
     read_json,
@@ -36,6 +37,8 @@ from project.tracking import (
 from project.tracking import log as log_module
 from project.tracking import root as root_module
 from project.tracking.log import root_of
+from project.tracking.preflight import PREFLIGHT
+from project.tracking.root import who
 from project.tracking.spool import Entry, Spool
 from tests.servers import Proxy, client
 from tests.stored import content
@@ -174,13 +177,14 @@ def test_reap_leaves_alone_what_may_be_at_work_and_what_is_somebody_elses(line, 
     assert read_run(other.run_id).status == "KILLED"
 
 
-def test_a_run_that_mlflow_run_made_and_that_never_began_is_ended_after_an_hour(line, tmp_path):
+def test_a_run_that_mlflow_run_made_and_that_never_began_is_ended_after_an_hour(line, tmp_path, monkeypatch):
     client_ = MlflowClient()
     experiment_id = client_.create_experiment(f"{tmp_path.name} never")
     hours_ago = int(1000 * (time.time() - 7200))
     tags = {"mlflow.project.entryPoint": "relog", "mlflow.user": me()}
     made = [client_.create_run(experiment_id, hours_ago, tags).info.run_id for _ in range(2)]
     client_.log_param(made[0], "workspace", "outputs")  # the other one is of another project, whose entry point has the same name
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")  # whom `mlflow run` does not name
 
     reap({})
 
@@ -307,7 +311,7 @@ def test_what_the_store_will_never_take_is_set_aside_and_stands_in_nobodys_way(l
 
     root = read_run(tracker.run_id)
     assert root.status == "FINISHED"
-    assert [run.name for run in children(root, "seed")] == ["good", "better"]
+    assert [(run.name, run.status) for run in every_child(root, "seed")] == [("good", "FINISHED"), ("bad@name", "FAILED"), ("better", "FINISHED")]
     assert "refuses an entry, which is set aside in" in capsys.readouterr().err
     with pytest.raises(AssayError, match="refused 1 of 1 entries"):
         log_again({"workspace": "work"})
@@ -423,6 +427,29 @@ def test_a_run_that_has_ended_meanwhile_is_not_reaped(store):
     end_dead(dead)
 
     assert read_run(tracker.run_id).status == "FINISHED"
+
+
+def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_none_stops_nothing(store):
+    client_ = MlflowClient()
+    for heard in ("1000000000", "nan", "inf", "soon"):
+        client_.create_run("0", 1, {**who(PREFLIGHT, me()), "assay.worker": "elsewhere:1:1", "assay.heard": heard})
+
+    reap({})
+
+    assert {run.info.status for run in client_.search_runs(["0"])} == {"KILLED"}
+
+
+def test_a_root_run_that_cannot_be_opened_leaves_no_spool(store, monkeypatch):
+    monkeypatch.setattr(root_module, "send", raise_away)
+    with pytest.raises(StoreAway), root_run("experiment", "x", {}, "work"):
+        pass
+
+    assert not Path("work", "spool").exists()
+    assert {run.info.status for run in MlflowClient().search_runs(["1"])} == {"FAILED"}
+
+
+def raise_away(*_, **__):
+    raise StoreAway("it is away.")
 
 
 def test_a_process_of_another_container_with_this_machines_name_counts_by_when_it_was_heard_of():

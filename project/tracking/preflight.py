@@ -24,7 +24,7 @@ from mlflow.utils.rest_utils import http_request
 from project.errors import AssayError
 from project.host import check_folder
 from project.tracking.refusals import explained, no_artifacts
-from project.tracking.root import me
+from project.tracking.root import me, who
 from project.tracking.store import KIND, NOTE, USER, StoreAway, address, masked, one_try, root_experiment, root_experiment_id, root_experiment_name
 
 PREFLIGHT, TRIED, FILE = "preflight", "assay.preflight", "preflight.txt"
@@ -148,7 +148,7 @@ def _run(experiment_id: str) -> Iterator[Run]:
     if mine := [run for run in stayed if run.data.tags.get(USER) == me()]:
         yield mine[0]
         return
-    run = client.create_run(experiment_id, tags={KIND: PREFLIGHT, USER: me(), NOTE: _ABOUT}, run_name=PREFLIGHT)
+    run = client.create_run(experiment_id, tags={**who(PREFLIGHT, me()), NOTE: _ABOUT}, run_name=PREFLIGHT)
     try:
         yield run
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import math
 import time
 from typing import NamedTuple
 
@@ -35,10 +37,20 @@ def dead_runs(entry_points: dict[str, set[str]], *, user: str = "", run_id: str 
         runs = running()
     found = []
     for run in runs:
-        mine = (not user or run.tags.get(USER) == user) and (not run_id or run.run_id == run_id)
+        # `mlflow run` names the operating system's user, the run itself the server's from its beginning on
+        names = (user,) if run.tags.get(KIND) else (user, _system_user())
+        mine = (not user or run.tags.get(USER) in names) and (not run_id or run.run_id == run_id)
         if mine and (heard := _gone(run, entry_points)) is not None:
             found.append(Dead(run, heard, [one for one in runs if one.tags.get("mlflow.parentRunId") == run.run_id]))
     return found
+
+
+def _system_user() -> str:
+    """Whose runs ``mlflow run`` makes here."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container whose user has no name
+        return ""
 
 
 def _gone(run: Record, entry_points: dict[str, set[str]]) -> float | None:
@@ -49,6 +61,7 @@ def _gone(run: Record, entry_points: dict[str, set[str]]) -> float | None:
             heard = float(run.tags.get(HEARD, began))
         except ValueError:  # somebody has edited it
             heard = began
+        heard = heard if math.isfinite(heard) else began
         return None if alive(worker, heard) else heard
     asked = entry_points.get(run.tags.get(_ENTRY_POINT, ""))
     if run.tags.get(KIND) or asked is None or not asked <= set(run.params) or time.time() - began < _NEVER_BEGAN:

@@ -8,9 +8,10 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError
+from project.private import owner_only
 from project.tracking.ship import send_all
 from project.tracking.spool import Entry, Root, Spool
-from project.tracking.store import StoreAway, address, store_errors
+from project.tracking.store import PRIVATE, StoreAway, address, store_errors
 
 
 def relog(spool: Spool, report: Callable[[Root], None]) -> int:
@@ -42,7 +43,8 @@ def relog(spool: Spool, report: Callable[[Root], None]) -> int:
             report(root)
 
     try:
-        send_all(spool, before=before)
+        with owner_only(run.data.tags.get(PRIVATE) == "true", spool.folder):
+            send_all(spool, before=before)
     except StoreAway as error:
         left = len(spool.pending())
         raise StoreAway(f"the tracking store {address()} took {n - left} of {n} entries, then: {error} The rest waits in {spool.folder}.") from error

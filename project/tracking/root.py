@@ -86,7 +86,7 @@ def tagged(tags: Mapping[str, str]) -> Iterator[None]:
 
 def me() -> str:
     """Whose runs are logged here: the tracking server's user, where it asks for one, else the operating system's, as MLflow has it."""
-    return os.environ.get("MLFLOW_TRACKING_USERNAME") or str(resolve_tags({}).get(USER, ""))
+    return str(resolve_tags({}).get(USER, ""))
 
 
 def _opened(kind: str, name: str, params: Mapping[str, str], workspace: Path) -> tuple[Root, Spool]:
@@ -99,23 +99,25 @@ def _opened(kind: str, name: str, params: Mapping[str, str], workspace: Path) ->
     else:
         experiment_id, before = root_experiment_id(), {}
         with one_try():  # sent again, it might make two
-            run = client.create_run(experiment_id, tags={**texts(resolve_tags({})), **_who(kind, user)}, run_name=name)
-    root = Root(sound_id(run), experiment_id, kind, address(), user)
+            run = client.create_run(experiment_id, tags={**texts(resolve_tags({})), **who(kind, user)}, run_name=name)
+    root, spool = Root(sound_id(run), experiment_id, kind, address(), user), None
     try:
         spool = Spool.begin(workspace, root)
         _open_on_runs(experiment_id)
-        tags = {ROOT: root.run_id, **_who(kind, user), **({PRIVATE: "true"} if asked_for(params) else {})}
+        tags = {ROOT: root.run_id, **who(kind, user), **({PRIVATE: "true"} if asked_for(params) else {})}
         tags |= {key: value for key, value in texts(before).items() if value != before[key]} | texts(_more_tags.get())
         given = {key: value for key, value in texts(params).items() if key not in run.data.params}
         send(root, Entry(milliseconds(), tags=tags, params=given), Path(os.devnull))
     except BaseException:  # nothing can be kept there, or the store is away again
         with contextlib.suppress(mlflow.MlflowException):
             client.set_terminated(root.run_id, "FAILED")
+        if spool:
+            spool.close()
         raise
     return root, spool
 
 
-def _who(kind: str, user: str) -> dict[str, str]:
+def who(kind: str, user: str) -> dict[str, str]:
     """The tags by which a run that dies at once is known."""
     return {KIND: kind, SCHEMA: SCHEMA_VERSION, USER: user, WORKER: worker.name(os.getpid()), HEARD: str(int(time.time()))}
 

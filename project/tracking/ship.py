@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -45,10 +46,18 @@ def send_all(
                 if isinstance(error, AssayError) or (pause is None and _never(error)):  # two who log the same at once are refused once
                     sys.stderr.write(f"the tracking store {address()} refuses an entry, which is set aside in {place}: {reason(error)}\n")
                     spool.refuse(place)
+                    _give_up(spool.root, entry)
                     break
                 if pause is None or not _slept(pause, hurry):
                     raise StoreAway(reason(error)) from error
     return runs
+
+
+def _give_up(root: Root, entry: Entry) -> None:
+    """What was made of a refused child must not look as if it were at work."""
+    with contextlib.suppress(Exception), one_try():  # the store may be away by now
+        if entry.child and (run_id := _find(MlflowClient(), root, entry.entry_id)):
+            MlflowClient().set_terminated(run_id, "FAILED")
 
 
 def _never(error: Exception) -> bool:
