@@ -20,6 +20,11 @@ _named: set[str] = set()
 
 # user and password of an address; a password may hold a slash or an @, and a port is no password
 _USER = re.compile(r"""(?<=:/{2})(?:[^\s/@:"'<>]*:(?!\d+(?:[/?#\s]|$))[^\s@"'<>]*|[^\s/@:"'<>]+)@(?:[^\s/@"'<>]*@)*""")
+# of a whole address by their place, whatever characters they have: up to the last @ of the host's part, or as SQLAlchemy reads a database's
+_LOGIN, _DATABASE_LOGIN = re.compile(r"[^/?#]*@"), re.compile(r"[^:/@]*(?::[^@]*)?@(?:[^/@]*@)*")
+_DATABASE = re.compile(r"(?:postgres|mysql|mariadb|mssql|oracle|cockroachdb)\w*(?:\+\w+)?", re.IGNORECASE)
+_SCHEME = re.compile(r"\s*(\w[\w+.-]*)://")
+_ODBC = re.compile(r"\b(?:pwd|password)=([^;&]+)", re.IGNORECASE)
 _BEGIN, _END = (re.compile(rf"-----{word} [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----") for word in ("BEGIN", "END"))
 _ONE_LINE = re.compile(rf"{_BEGIN.pattern}[^\n]*?{_END.pattern}")
 _BASE64 = re.compile(r"[+ -]?[A-Za-z0-9+/=]{8,}")
@@ -30,6 +35,8 @@ _SHAPES = [
         re.compile(r"""([?&;](?:user|pwd|sig|[^\s=&;?]*(?:key|token|secret|passw(?:or)?d|credential|signature))s?=)[^\s&;#"'<>]+""", re.IGNORECASE),
         rf"\1{MASK}",
     ),
+    # of a database's whole connection in a parameter of its address
+    (re.compile(r"""((?:pwd|password)%3D)(?:(?!%3B)[^\s&"'<>])+""", re.IGNORECASE), rf"\1{MASK}"),
     # in a header
     (re.compile(r"""(\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer|token|apikey)\s+)[\w.~+/=-]{6,}""", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(\b(?:[Bb]earer\s+|api-key:\s*))[\w.~+/=-]{6,}"), rf"\1{MASK}"),
@@ -42,10 +49,18 @@ _SHAPES = [
         MASK,
     ),
 ]
-# what is called by such a name in code, in a shell and in a database's address
+# what is called by such a name in code, in YAML, in a shell and in a database's address
 _CALLED = [
     (
         re.compile(r"""((?:passw(?:or)?d|secret|token|api[_-]?key|credential)s?["']?\s*[:=]\s*(["']))[\w+/=.:~!@#$%^&*-]{6,}(?=\2)""", re.IGNORECASE),
+        rf"\1{MASK}",
+    ),
+    (
+        re.compile(
+            r"""^([+ -]?\s*(?:- )?[\w.-]*(?:passw(?:or)?d|secret|token|api[_-]?key|credential)s?:[ \t]+)"""
+            r"""(?=\S*\d)(?=\S*[a-z])[\w+/=.:~!@%^-]{6,}(?=[ \t]*$)""",
+            re.IGNORECASE | re.MULTILINE,
+        ),
         rf"\1{MASK}",
     ),
     (re.compile(r"""(\b(?:[A-Z0-9_]+_(?:KEY|TOKEN|SECRET|CREDENTIAL)S?|[A-Z0-9_]*PASSW(?:OR)?D)=)[^\s"'$&;<>]{6,}"""), rf"\1{MASK}"),
@@ -74,12 +89,12 @@ def brief(error: object, most: int = 300) -> str:
 
 def public(address: str) -> str:
     """An address without user, password and keys; the same in every environment."""
-    return _by_shape(address, _SHAPES)
+    return _by_shape(address.replace(_login(address), "", 1), _SHAPES)
 
 
 def holds_secret(text: str) -> bool:
     """Whether ``text`` holds a password or a key, by its shape alone."""
-    return public(text) != text
+    return _by_shape(text, _SHAPES) != text or (not re.search(r"\s", text.strip()) and _login(text) != "")
 
 
 def hide(text: str, value: str) -> str:
@@ -140,13 +155,23 @@ def _n_base64(lines: Sequence[str]) -> int:
     return len(list(itertools.takewhile(_BASE64.fullmatch, lines)))
 
 
+def _login(address: str) -> str:
+    """User and password of a whole address, with the @ behind them; empty where it has none."""
+    scheme = _SCHEME.match(address)
+    if not scheme:
+        return ""
+    found = (_DATABASE_LOGIN if _DATABASE.fullmatch(scheme[1]) else _LOGIN).match(address, scheme.end())
+    return found[0] if found else ""
+
+
 def _values() -> frozenset[str]:
     found: set[str] = set()
     for name, value in os.environ.items():
         if name in _named or _NAME.search(name):
             found |= {value.strip(), " ".join(value.split())}
         if "://" in value:
-            passwords = [user[:-1].partition(":")[2] for user in _USER.findall(value)]
+            passwords = [user[:-1].partition(":")[2] for user in (*_USER.findall(value), _login(value))]
+            passwords += _ODBC.findall(urllib.parse.unquote(value))
             found |= {form for one in passwords for form in (one, urllib.parse.unquote(one))}
     return frozenset(one for one in found if len(one) >= _SHORTEST)
 

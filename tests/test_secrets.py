@@ -49,6 +49,8 @@ def alone(monkeypatch):
         ("https://token@github.com/a/b.git", "https://github.com/a/b.git"),
         ("https://host/v1?api_key=abc&n=1&X-Amz-Signature=def", f"https://host/v1?api_key={MASK}&n=1&X-Amz-Signature={MASK}"),
         ("postgresql://host/db?user=me&password=secret", f"postgresql://host/db?user={MASK}&password={MASK}"),
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Dpw1%3BUID%3Dme", f"mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3D{MASK}%3BUID%3Dme"),
+        ("+password: hunter22\n   hub_token: abc123def\n api_key: x", f"+password: {MASK}\n   hub_token: {MASK}\n api_key: x"),
         ('{"Authorization": "Basic dXNlcjpwdw=="}', f'{{"Authorization": "Basic {MASK}"}}'),
         ("for Bearer abc.def-123", f"for Bearer {MASK}"),
         ("sk-proj-abcdefgh1234", MASK),
@@ -77,7 +79,7 @@ def test_what_looks_like_a_secret_is_masked_and_nothing_else(alone, given, shown
         "http://127.0.0.1:9 failed, mail me@host", "http://localhost:5000/#/runs/1?x=me@host", "sqlite:////home/me@corp/mlflow.db",
         "hub org/name@main", "-P api_key_variable=OPENAI_API_KEY", "task-sk-learn, model.hf_quantizer, key=lambda, token = tokens[0], pad='[PAD]'",
         "def f(token: str) -> str:", "MLFLOW_TRACKING_PASSWORD=... mlflow", "runs:/0123456789abcdef/labels.parquet", "https://example.org/x?workflow=y",
-        "0123456789abcdef" * 4,
+        "0123456789abcdef" * 4, "    token: Tokenizer\n    max_tokens: 100000\n", "mlflow-artifacts://host:5000/a@b", "s3://bucket/me@corp",
     ],
     ids=lambda _: "",
 )  # fmt: skip
@@ -127,6 +129,25 @@ def test_errors_are_scrubbed_before_they_are_cut_and_an_address_is_the_same_in_e
     assert brief(ValueError(f"{'x' * 295}abcdefghijklmnop\n and more")) == "x" * 295 + MASK + " a"
     assert public("http://me:pw@abcdefghijklmnop/x") == "http://abcdefghijklmnop/x"
     assert scrubbed_json({"a": ["abcdefghijklmnop", 1, None, {"b": "sk-abcdefgh12"}]}) == {"a": [MASK, 1, None, {"b": MASK}]}
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("http://me:pa'ss 1\"<234>@127.0.0.1:9/x@y", "http://127.0.0.1:9/x@y"),
+        ("postgresql+psycopg2://me:1/pa'ss1234?@host/db", "postgresql+psycopg2://host/db"),
+        ("postgresql://me:pa<ss1234@more@host/db", "postgresql://host/db"),
+        ("mssql+pyodbc:///?odbc_connect=PWD%3Dpass1234%3BUID%3Dme", f"mssql+pyodbc:///?odbc_connect=PWD%3D{MASK}%3BUID%3Dme"),
+    ],
+    ids=lambda _: "",
+)
+def test_a_password_of_any_characters_is_known_by_its_place_in_a_whole_address(alone, uri, told):
+    alone.setenv("MLFLOW_TRACKING_URI", uri)
+    assert public(uri) == told
+    assert holds_secret(uri) or " " in uri
+    for password in ("pa'ss 1\"<234>", "1/pa'ss1234?", "pa<ss1234@more", "pass1234"):
+        if password in uri:
+            assert scrubbed(f"it is {password}.") == f"it is {MASK}."
 
 
 @pytest.mark.parametrize(
