@@ -6,7 +6,7 @@ python -m entrypoints.rerun --run_id RUN --workspace fresh --reuse none      not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from project.provenance import (
     repository,
 )
 from project.task import load_task
-from project.tracking import ROOT, USER, Record, me, read_json, read_run, tagged
+from project.tracking import ROOT, Record, read_json, read_run, tagged
 
 STAGES = (RerunConfig,)
 AGAIN = {
@@ -45,9 +45,29 @@ AGAIN = {
     "budget": (budget.STAGES, budget.budget), "ask": (ask.STAGES, ask.ask), "sweep": (sweep.STAGES, sweep.sweep),
 }  # fmt: skip
 MODELS = {"encoder": ("encoder_revision", encoder_source), "annotator_model": ("annotator_revision", annotator_source)}
-_PARTS = {
-    "parameters": dict, "parameters_masked": list, "git": dict, "inputs": dict, "models": dict, "machine": dict, "packages": dict,
-    "code_version": str,
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_text, value.values()))
+
+
+def _input(value: Any) -> bool:
+    return isinstance(value, dict) and _text(value.get("place")) and isinstance(value.get("sha256", ...), str | None)
+
+
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "parameters": _of_texts, "parameters_masked": _texts, "models": lambda value: _of_texts(value) and value.keys() <= MODELS.keys(),
+    "inputs": lambda value: isinstance(value, dict) and all(map(_input, value.values())), "machine": lambda value: isinstance(value, dict),
+    "git": lambda value: isinstance(value, dict) and _text(value.get("commit")) and _text(value.get("diff_sha256")) and _texts(value.get("changed")),
+    "packages": _of_texts, "code_version": _text,
 }  # fmt: skip
 """What provenance must hold, whoever has written it."""
 
@@ -87,8 +107,11 @@ def _provenance(run_id: str) -> tuple[Record, dict[str, Any]]:
     then = read_json(run_id, FILE)
     if not isinstance(then, dict) or then.get("form") != FORM or then.get("entry_point") not in AGAIN:
         raise AssayError(f"run {run_id} ({run.name}) was logged by another version of Assay. {_commit(run)}")
-    if any(not isinstance(then.get(name), kind) for name, kind in _PARTS.items()) or not {"commit", "changed", "diff_sha256"} <= then["git"].keys():
-        raise AssayError(f"run {run_id} ({run.name}) does not say where it comes from as Assay does: its artifact {FILE} lacks some of it.")
+    if wrong := [name for name, holds in _PARTS.items() if not holds(then.get(name))]:
+        raise AssayError(
+            f"run {run_id} ({run.name}) does not say where it comes from as Assay does: {', '.join(wrong)} in its artifact {FILE}. Somebody has "
+            "changed it. Start the run anew with the parameters that it shows."
+        )
     return run, then
 
 
@@ -101,8 +124,8 @@ def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Given:
     name, params = then["entry_point"], dict(then["parameters"])
     if hidden := then["parameters_masked"]:
         raise AssayError(f"run {run.run_id} ({run.name}) was given a secret in {', '.join(hidden)}, which is kept nowhere. Start it anew.")
-    _check_trust(run, params, asked)
     defaults = vars(parser(name, "", AGAIN[name][0]).parse_args([]))
+    _check_trust(run, {**defaults, **params}, asked)
     if unknown := sorted(params.keys() - defaults.keys()):
         raise AssayError(f"run {run.run_id} ({run.name}) was given {', '.join(unknown)}, which this version of Assay does not know. {_commit(run)}")
     for model, (revision, _) in MODELS.items():
@@ -110,19 +133,21 @@ def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Given:
             params[revision] = then["models"][model].rpartition("@")[2]
     if new := sorted(defaults.keys() - params.keys()):
         say(f"rerun: {', '.join(new)} did not exist then and {'is' if len(new) == 1 else 'are'} left at the default.")
-    return Given(
-        name, {**defaults, **params, **({"workspace": asked.workspace} if asked.workspace else {}), **({"reuse": asked.reuse} if asked.reuse else {})}
-    )
+    return Given(name, {**defaults, **params, "workspace": asked.workspace, **({"reuse": asked.reuse} if asked.reuse else {})})
 
 
 def _check_trust(run: Record, params: Mapping[str, str], asked: RerunConfig) -> None:
-    """Whoever may log to the store must not thereby get the keys of those who run things again, or have code run by them."""
-    owner = run.tags.get(USER, "")
+    """Whoever may log to the store, and make a run somebody else's by a tag, must not thereby get keys, write files or have code run elsewhere."""
     risks = [f"run code that comes with {params['remote_code']}"] if params.get("remote_code") else []
     if params.get("annotator") == "openai":
         risks.append(f"send your key in {params['api_key_variable']} to {params['annotator_url']}")
-    if risks and owner != me() and not asked.trust:
-        raise AssayError(f"run {run.run_id} ({run.name}) is of {owner or 'nobody'} and would {' and '.join(risks)}. If that is right: -P trust=true")
+    if params.get("sweep_storage"):
+        risks.append(f"write into {params['sweep_storage']}")
+    if risks and not asked.trust:
+        raise AssayError(
+            f"run {run.run_id} ({run.name}) would {' and '.join(risks)}; whoever may log to the store can have made it say so. If that is right: "
+            "-P trust=true"
+        )
 
 
 def _models(then: Mapping[str, Any], given: Given) -> dict[str, str]:

@@ -179,9 +179,9 @@ class RerunConfig(Stage):
     """Which run the entry point ``rerun`` runs again."""
 
     run_id: str = parameter("", "root run that is to be run again with the same parameters, as a new one")
-    workspace: str = parameter("", "folder for what is computed; empty: that of the run, which may hold everything already")
+    workspace: str = parameter("outputs", "folder for what is computed; that of the run holds everything already")
     reuse: str | None = parameter(
         None, "finished annotations and seeds that are taken from the store: none, mine or team; auto: as the run was asked to",
         choices=("none", "mine", "team"),
     )  # fmt: skip
-    trust: bool = parameter(False, "of somebody else's run: send my key to the server that it names, and run the remote_code that it names")
+    trust: bool = parameter(False, "the run may send my key to the server that it names, run its remote_code, and write into its sweep_storage")

@@ -198,6 +198,9 @@ def changed_inputs(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
             found.append(f"{name} ({was['place']}) is not there")
         elif was["sha256"] and sha256 != was["sha256"]:
             found.append(f"{name} ({was['place']}) holds something else: sha256 {was['sha256'][:12]} then, {sha256[:12]} now")
+    for name, is_now in now["inputs"].items():
+        if is_now["sha256"] and not then["inputs"].get(name, {}).get("sha256") and not str(is_now["place"]).startswith("hub "):
+            found.append(f"{name} ({is_now['place']}) has no hash from then, so that it may be any file")
     for name, was in then["models"].items():
         if now["models"].get(name) != was:
             found.append(f"{name} is another model: {was} then, {now['models'].get(name)} now")

@@ -337,6 +337,8 @@ def test_mlflow_run_logs_into_the_run_it_made(params, store):
     assert len(runs) == 2
     assert root.params["seeds"] == "1"
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "test.macro_f1"
+    assert experiment.tags["mlflow.note.content"].startswith("How much gold is in these LLM labels?")
     assert json.loads((store / "work" / "seeds").glob("*/result.json").__next__().read_text())["history"]
 
 

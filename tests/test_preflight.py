@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _get_alembic_config
 from mlflow.tracking import MlflowClient
 
@@ -22,6 +23,7 @@ from project.errors import AssayError, Incomplete
 from project.host import check_folder
 from project.tracking import findings, preflight, root_run
 from project.tracking.preflight import clock, version
+from project.tracking.roles import add_person
 from tests import servers
 
 pytestmark = pytest.mark.xdist_group("preflight")  # its servers are started once
@@ -120,6 +122,34 @@ def test_whoever_the_server_does_not_know_is_told_which_variables(team, user, pa
     assert message in said
     assert "not her password" not in said
     assert held(team) == before
+
+
+def test_a_token_that_the_server_does_not_take_is_told(team):
+    class Proxy(_Late):
+        def do_GET(self):
+            self.answer(401)
+
+    with serving(Proxy) as url, servers.client(url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
+        assert "does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one" in refused()
+    with servers.client(team.url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
+        assert "fails at what is in MLFLOW_TRACKING_TOKEN, as one does that asks for names and passwords. Unset it" in refused()
+
+
+def test_a_person_who_cannot_be_given_the_role_is_not_left_half_made(team, monkeypatch):
+    from mlflow.server.auth.client import AuthServiceClient
+
+    def fail(*_):
+        raise MlflowException("the server is gone.")
+
+    with servers.client(team.url, *team.admin):
+        with monkeypatch.context() as patch, pytest.raises(AssayError, match="the person 'zoe' cannot be made at .*: the server is gone"):
+            patch.setattr(AuthServiceClient, "assign_role", fail)
+            add_person("zoe", "the password of zoe")
+        add_person("zoe", "the password of zoe")
+        with pytest.raises(AssayError, match="there is one of this name already"):
+            add_person("zoe", "another password")
+    with servers.client(team.url, "zoe", "the password of zoe"):
+        assert MlflowClient().search_experiments()
 
 
 def test_a_user_without_rights_writes_nothing_and_is_told_which_right_is_lacking(team):

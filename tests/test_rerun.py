@@ -15,7 +15,7 @@ from entrypoints.command import parser
 from entrypoints.mlproject import ENTRY_POINTS
 from project.designs import RerunConfig
 from project.errors import AssayError
-from project.provenance import repository
+from project.provenance import ENTRY_POINT, FILE, FORM, repository
 from project.tracking import Tracker, children, latest_root, read_artifact, read_json, read_run, read_table, root_run
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ def test_with_nothing_taken_from_before_answers_and_predictions_are_the_same_bit
     assert all(tables[0][name].equals(tables[1][name]) for name in tables[0])
     assert read_json(second.run_id, "provenance.json")["parameters"] == {**given, "workspace": str(store / "two"), "reuse": "none"}
 
-    again(second.run_id)  # of what was run again, with all that its workspace holds
+    again(second.run_id, workspace=str(store / "two"))  # of what was run again, with all that its workspace holds
     third = latest_root()
     assert third.tags["assay.rerun_of"] == second.run_id
     assert {run.tags["reused"] for run in children(third, "seed")} == {"true"}
@@ -194,18 +194,48 @@ def test_a_parameter_that_did_not_exist_then_is_left_at_its_default_and_said(qui
     assert "rerun: lora_rank did not exist then and is left at the default." in capsys.readouterr().err
 
 
-def test_a_run_of_somebody_else_gets_no_key_and_runs_no_code_unless_it_is_trusted(quick, tiny_encoder):
+def test_a_run_gets_no_key_and_runs_no_code_unless_it_is_trusted_and_chooses_no_folder(quick, tiny_encoder, store):
     run = quick()
     url = "http://127.0.0.1:1/v1"
     altered(run.run_id, entry_point="annotate", parameters={"annotator": "openai", "annotator_url": url, "api_key_variable": "MY_KEY"}, models={})
-    MlflowClient().set_tag(run.run_id, "mlflow.user", "eve")
-    with pytest.raises(AssayError, match=rf"is of eve and would send your key in MY_KEY to {url}\. If that is right: -P trust=true"):
+    with pytest.raises(AssayError, match=rf"would send your key in MY_KEY to {url}; whoever may log .* If that is right: -P trust=true"):
         again(run.run_id)
     altered(run.run_id, entry_point="finetune", parameters={"annotator": "x", "remote_code": str(tiny_encoder)})
-    with pytest.raises(AssayError, match="is of eve and would run code that comes with /"):
+    with pytest.raises(AssayError, match="would run code that comes with /"):
         again(run.run_id)
     with pytest.raises(AssayError, match="was given annotator, annotator_url, api_key_variable, which this version"):
         again(run.run_id, trust="true")
+    other = quick(workspace=str(store / "elsewhere"))
+    again(other.run_id)
+    assert latest_root().params["workspace"] == "outputs"
+
+
+def test_a_file_that_the_run_gives_no_hash_of_is_not_taken(quick, store):
+    run = quick()
+    Path("mine.csv").write_text("text,label\n")
+    altered(run.run_id, parameters={"data": str(store / "mine.csv")})
+    with pytest.raises(AssayError, match=r"cannot be run again: .*data \(.*mine\.csv\) has no hash from then, so that it may be any file"):
+        again(run.run_id)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("parameters", {"private": True}), ("parameters_masked", [1]), ("models", {"encoder": 3}), ("models", {"foo": "x"}),
+        ("inputs", {"task": "x"}), ("inputs", {"task": {"place": "x"}}), ("git", {"commit": None}), ("packages", {"torch": 1}), ("code_version", 1),
+    ],
+)  # fmt: skip
+def test_provenance_that_is_none_is_refused_by_its_part(store, part, value):
+    sound: dict = {
+        "form": FORM, "entry_point": "annotate", "parameters": {}, "parameters_masked": [], "inputs": {}, "models": {}, "machine": {}, "packages": {},
+        "git": {"commit": "x", "changed": [], "diff_sha256": ""}, "code_version": "v",
+    }  # fmt: skip
+    with root_run("annotation set", "altered", {}) as tracker:
+        tracker.tag({ENTRY_POINT: "annotate"})
+        tracker.log_json(FILE, {**sound, part: {**sound[part], **value} if isinstance(value, dict) else value})
+
+    with pytest.raises(AssayError, match=rf"does not say where it comes from as Assay does: {part} in its artifact provenance\.json"):
+        again(tracker.run_id)
 
 
 def test_annotations_alone_are_run_again_too(params):

@@ -439,6 +439,16 @@ def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_non
     assert {run.info.status for run in client_.search_runs(["0"])} == {"KILLED"}
 
 
+def test_how_busy_the_machine_is_stands_on_the_root_run_where_it_is_asked_for(store, monkeypatch):
+    monkeypatch.setattr("project.tracking.alive._SAMPLED", 0.1)
+    for asked in ("true", "false"):
+        monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", asked)
+        with root_run("experiment", "busy", {}, "work") as tracker:
+            time.sleep(0.5)
+        metrics = read_run(tracker.run_id).metrics
+        assert any(name.startswith("system/cpu") for name in metrics) == (asked == "true")
+
+
 def test_a_root_run_that_cannot_be_opened_leaves_no_spool(store, monkeypatch):
     monkeypatch.setattr(root_module, "send", raise_away)
     with pytest.raises(StoreAway), root_run("experiment", "x", {}, "work"):

@@ -39,14 +39,17 @@ def team(cluster, tmp_path_factory):
         yield server
 
 
-def begin(server, name, experiment, params):
-    """Somebody's experiment, in a process of its own."""
-    arguments = [word for key, value in params.items() for word in (f"--{key}", value)]
+def begin(server, name, experiment, params, *, project=False):
+    """Somebody's experiment, in a process of its own; ``project``: by ``mlflow run``."""
+    command = ["entrypoints.main", *(word for key, value in params.items() for word in (f"--{key}", value))]
+    if project:
+        given = [word for key, value in params.items() for word in ("-P", f"{key}={value}")]
+        command = ["mlflow", "run", str(ROOT), "--env-manager", "local", "--experiment-name", experiment, *given]
     more = servers.environment(server.url, name, PASSWORDS[name], MLFLOW_EXPERIMENT_NAME=experiment)
+    more["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(
-        [sys.executable, "-m", "entrypoints.main", *arguments],
-        cwd=ROOT, env={**os.environ, **more}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **more}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def held(server):
@@ -57,7 +60,7 @@ def held(server):
 
 
 def test_two_who_log_at_once_complete_and_who_may_not_log_leaves_nothing(team, params, store):
-    at_once = [begin(team, name, "letters", params(arms="gold,llm", workspace=str(store / name))) for name in ("ann", "cara")]
+    at_once = [begin(team, name, "letters", params(arms="gold,llm", workspace=str(store / name)), project=name == "cara") for name in ("ann", "cara")]
     for process in at_once:
         said, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors

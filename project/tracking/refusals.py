@@ -35,6 +35,11 @@ def _refusal(error: mlflow.MlflowException, experiment: str) -> AssayError:
             f"the tracking server {address()} does not go by that name: it refuses the Host header. Start it with --allowed-hosts {names} and every "
             "other name that it goes by."
         )
+    if status == 500 and _token():  # from MLflow's own basic-auth
+        return AssayError(
+            f"the tracking server {address()} fails at what is in MLFLOW_TRACKING_TOKEN, as one does that asks for names and passwords. Unset it, "
+            "and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
     if status == 401:
         return _unknown_user()
     if status == 403 or "permission denied" in why.casefold():
@@ -80,10 +85,18 @@ def unknown_schema(schema: str) -> AssayError:
     )
 
 
+def _token() -> bool:
+    """Whether a token is what MLflow shows the server."""
+    name, password, token = (os.environ.get(f"MLFLOW_TRACKING_{word}") for word in ("USERNAME", "PASSWORD", "TOKEN"))
+    return bool(token) and not (name and password)
+
+
 def _unknown_user() -> AssayError:
     name, password = (os.environ.get(f"MLFLOW_TRACKING_{word}") for word in ("USERNAME", "PASSWORD"))
     if name and password:
         return AssayError(f"the tracking server {address()} does not know {name!r} with that password. Correct {_NAMES}.")
+    if _token():
+        return AssayError(f"the tracking server {address()} does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one where you got that.")
     lacking = "MLFLOW_TRACKING_PASSWORD is not set" if name else "it asks who you are"
     return AssayError(f"the tracking server {address()} refuses you: {lacking}. Set {_NAMES}.")
 
