@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,6 @@ from project.secrets import scrubbed
 from project.shown import in_terminal
 from project.tables import write_atomically
 from project.tracking import PRIVATE, Record, Tracker, read_run
-
-TRIES = "2"
-"""How often a tracking server that does not answer is asked again, unless MLFLOW_HTTP_REQUEST_MAX_RETRIES says so."""
 
 _NO_METRIC = re.compile(r"[^\w./\- :]")  # what MLflow takes in no metric's name, and an arm of somebody's own making may have
 
@@ -81,7 +77,6 @@ def _article(noun: str) -> str:
 
 def run(arguments: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None], given: Sequence[str] | None = None) -> None:
     """Parse the command line and do the work; anything a person must settle ends in one line and exit code 2."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", TRIES)  # a server that is down is to be said, not waited for
     parsed = arguments.parse_args(given)
     try:
         work(parsed)

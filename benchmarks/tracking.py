@@ -173,15 +173,14 @@ class _Talk:
     def __init__(self) -> None:
         self.seconds, self.held = 0.0, 0.0
         self._lock, self._talking = threading.Lock(), 0
-        self._began, self._trained, self._processes = 0.0, 0.0, list[psutil.Process]()
+        self._began, self._trained = 0.0, dict[psutil.Process, float]()
 
     def clocked(self, work: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **more: Any) -> Any:
             with self._lock:
                 self._talking += 1
                 if self._talking == 1:
-                    self._processes = _training()
-                    self._trained, self._began = _computed(self._processes), time.perf_counter()
+                    self._trained, self._began = {one: _computed(one) for one in _training()}, time.perf_counter()
             try:
                 return work(*arguments, **more)
             finally:
@@ -190,7 +189,7 @@ class _Talk:
                     if not self._talking:
                         seconds = time.perf_counter() - self._began
                         self.seconds += seconds
-                        trained = _computed(self._processes) - self._trained
+                        trained = sum(max(0.0, _computed(one) - before) for one, before in self._trained.items())
                         self.held += seconds - min(seconds, trained / len(os.sched_getaffinity(0)))
 
         return call
@@ -206,13 +205,11 @@ def _training() -> list[psutil.Process]:
     return found
 
 
-def _computed(processes: Sequence[psutil.Process]) -> float:
-    """Seconds of a core that they have computed so far."""
-    seconds = 0.0
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            seconds += sum(process.cpu_times()[:2])
-    return seconds
+def _computed(process: psutil.Process) -> float:
+    """Seconds of a core that it has computed so far, 0 once it is gone."""
+    with contextlib.suppress(psutil.Error):
+        return float(sum(process.cpu_times()[:2]))
+    return 0.0
 
 
 @contextlib.contextmanager

@@ -23,8 +23,6 @@ from project.secrets import scrubbed
 from project.shown import in_terminal
 
 _MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
-TRIES = "4"
-"""How often a tracking server that does not answer is asked again, in half a minute, where nothing says otherwise; MLflow's 7 take four."""
 STOPPED = "Stopped. Everything finished is kept; the same command goes on where this one stopped."
 
 
@@ -108,7 +106,6 @@ def main(name: str, description: str, stages: Sequence[type[Stage]], run: Callab
     Exit codes: 2 for input that cannot be used, 1 for work left incomplete, 130 when stopped.
     """
     params = vars(parser(name, description, stages).parse_args())
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", TRIES)
     try:
         with owner_only(asked_for(params), Path(params.get("workspace", ""))):
             run(params)

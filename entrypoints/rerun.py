@@ -125,15 +125,16 @@ def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Given:
     if hidden := then["parameters_masked"]:
         raise AssayError(f"run {run.run_id} ({run.name}) was given a secret in {', '.join(hidden)}, which is kept nowhere. Start it anew.")
     defaults = vars(parser(name, "", AGAIN[name][0]).parse_args([]))
-    _check_trust(run, {**defaults, **params}, asked)
-    if unknown := sorted(params.keys() - defaults.keys()):
+    if unknown := sorted((params.keys() | then["models"].keys()) - defaults.keys()):
         raise AssayError(f"run {run.run_id} ({run.name}) was given {', '.join(unknown)}, which this version of Assay does not know. {_commit(run)}")
+    _check_trust(run, {**defaults, **params}, asked)
     for model, (revision, _) in MODELS.items():
         if then["models"].get(model, "").startswith("hub "):
             params[revision] = then["models"][model].rpartition("@")[2]
     if new := sorted(defaults.keys() - params.keys()):
         say(f"rerun: {', '.join(new)} did not exist then and {'is' if len(new) == 1 else 'are'} left at the default.")
-    return Given(name, {**defaults, **params, "workspace": asked.workspace, **({"reuse": asked.reuse} if asked.reuse else {})})
+    now = {"workspace": asked.workspace or defaults["workspace"], **({"reuse": asked.reuse} if asked.reuse else {})}
+    return Given(name, {**defaults, **params, **now})
 
 
 def _check_trust(run: Record, params: Mapping[str, str], asked: RerunConfig) -> None:

@@ -57,8 +57,8 @@ _CALLED = [
     ),
     (
         re.compile(
-            r"""^([+ -]?\s*(?:- )?[\w.-]*(?:passw(?:or)?d|secret|token|api[_-]?key|credential)s?:[ \t]+)"""
-            r"""(?=\S*\d)(?=\S*[a-z])[\w+/=.:~!@%^-]{6,}(?=[ \t]*$)""",
+            r"""^([+ -]?[ \t]*(?:- )?(?:[\w.-]*(?:passw(?:or)?d|secret|api[_-]?key)s?:[ \t]+(?=[\w+=~!@%^$&*.-]{6,}[ \t]*$)|"""
+            r"""[\w.-]*(?:token|credential):[ \t]+(?=[\w+=~.-]{16,}[ \t]*$)))(?=\S*\d)(?=\S*[a-z])\S+""",
             re.IGNORECASE | re.MULTILINE,
         ),
         rf"\1{MASK}",

@@ -131,6 +131,8 @@ def test_a_token_that_the_server_does_not_take_is_told(team):
 
     with serving(Proxy) as url, servers.client(url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
         assert "does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one" in refused()
+    with servers.client("http://127.0.0.1:9", MLFLOW_TRACKING_TOKEN="a token"):
+        assert "cannot be used: Connection refused" in refused(Incomplete)
     with servers.client(team.url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
         assert "fails at what is in MLFLOW_TRACKING_TOKEN, as one does that asks for names and passwords. Unset it" in refused()
 

@@ -194,19 +194,32 @@ def test_a_parameter_that_did_not_exist_then_is_left_at_its_default_and_said(qui
     assert "rerun: lora_rank did not exist then and is left at the default." in capsys.readouterr().err
 
 
+SOUND: dict = {
+    "form": FORM, "entry_point": "annotate", "parameters": {}, "parameters_masked": [], "inputs": {}, "models": {}, "machine": {}, "packages": {},
+    "git": {"commit": "x", "changed": [], "diff_sha256": ""}, "code_version": "v",
+}  # fmt: skip
+
+
+def pretended(**changes):
+    """A run that says of itself what it is not; its id."""
+    with root_run("annotation set", "pretended", {}) as tracker:
+        tracker.tag({ENTRY_POINT: "annotate"})
+        tracker.log_json(FILE, {**SOUND, **changes})
+    return tracker.run_id
+
+
 def test_a_run_gets_no_key_and_runs_no_code_unless_it_is_trusted_and_chooses_no_folder(quick, tiny_encoder, store):
-    run = quick()
     url = "http://127.0.0.1:1/v1"
-    altered(run.run_id, entry_point="annotate", parameters={"annotator": "openai", "annotator_url": url, "api_key_variable": "MY_KEY"}, models={})
-    with pytest.raises(AssayError, match=rf"would send your key in MY_KEY to {url}; whoever may log .* If that is right: -P trust=true"):
-        again(run.run_id)
-    altered(run.run_id, entry_point="finetune", parameters={"annotator": "x", "remote_code": str(tiny_encoder)})
-    with pytest.raises(AssayError, match="would run code that comes with /"):
-        again(run.run_id)
-    with pytest.raises(AssayError, match="was given annotator, annotator_url, api_key_variable, which this version"):
-        again(run.run_id, trust="true")
+    key = pretended(parameters={"annotator": "openai", "annotator_url": url, "api_key_variable": "MY_KEY"})
+    code = pretended(entry_point="finetune", parameters={"remote_code": str(tiny_encoder)})
+    study = pretended(entry_point="sweep", parameters={"sweep_storage": "study.log"})
+    for run_id, risk in ((key, f"send your key in MY_KEY to {url}"), (code, "run code that comes with /.*"), (study, r"write into study\.log")):
+        with pytest.raises(AssayError, match=rf"would {risk}; whoever may log .* If that is right: -P trust=true"):
+            again(run_id)
+        with pytest.raises(AssayError, match=r"cannot be run again: task \(catalogue\) has no hash from then"):
+            again(run_id, trust="true")
     other = quick(workspace=str(store / "elsewhere"))
-    again(other.run_id)
+    again(other.run_id, workspace="")
     assert latest_root().params["workspace"] == "outputs"
 
 
@@ -226,16 +239,15 @@ def test_a_file_that_the_run_gives_no_hash_of_is_not_taken(quick, store):
     ],
 )  # fmt: skip
 def test_provenance_that_is_none_is_refused_by_its_part(store, part, value):
-    sound: dict = {
-        "form": FORM, "entry_point": "annotate", "parameters": {}, "parameters_masked": [], "inputs": {}, "models": {}, "machine": {}, "packages": {},
-        "git": {"commit": "x", "changed": [], "diff_sha256": ""}, "code_version": "v",
-    }  # fmt: skip
-    with root_run("annotation set", "altered", {}) as tracker:
-        tracker.tag({ENTRY_POINT: "annotate"})
-        tracker.log_json(FILE, {**sound, part: {**sound[part], **value} if isinstance(value, dict) else value})
+    run_id = pretended(**{part: {**SOUND[part], **value} if isinstance(value, dict) else value})
 
     with pytest.raises(AssayError, match=rf"does not say where it comes from as Assay does: {part} in its artifact provenance\.json"):
-        again(tracker.run_id)
+        again(run_id)
+
+
+def test_a_model_that_the_entry_point_does_not_take_is_refused(store):
+    with pytest.raises(AssayError, match="was given encoder, which this version of Assay does not know"):
+        again(pretended(models={"encoder": "folder x"}))
 
 
 def test_annotations_alone_are_run_again_too(params):

@@ -50,7 +50,7 @@ def alone(monkeypatch):
         ("https://host/v1?api_key=abc&n=1&X-Amz-Signature=def", f"https://host/v1?api_key={MASK}&n=1&X-Amz-Signature={MASK}"),
         ("postgresql://host/db?user=me&password=secret", f"postgresql://host/db?user={MASK}&password={MASK}"),
         ("mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Dpw1%3BUID%3Dme", f"mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3D{MASK}%3BUID%3Dme"),
-        ("+password: hunter22\n   hub_token: abc123def\n api_key: x", f"+password: {MASK}\n   hub_token: {MASK}\n api_key: x"),
+        ("+password: hunter22\n   hub_token: abc123def456ghi789\n api_key: x", f"+password: {MASK}\n   hub_token: {MASK}\n api_key: x"),
         ('{"Authorization": "Basic dXNlcjpwdw=="}', f'{{"Authorization": "Basic {MASK}"}}'),
         ("for Bearer abc.def-123", f"for Bearer {MASK}"),
         ("sk-proj-abcdefgh1234", MASK),
@@ -79,7 +79,8 @@ def test_what_looks_like_a_secret_is_masked_and_nothing_else(alone, given, shown
         "http://127.0.0.1:9 failed, mail me@host", "http://localhost:5000/#/runs/1?x=me@host", "sqlite:////home/me@corp/mlflow.db",
         "hub org/name@main", "-P api_key_variable=OPENAI_API_KEY", "task-sk-learn, model.hf_quantizer, key=lambda, token = tokens[0], pad='[PAD]'",
         "def f(token: str) -> str:", "MLFLOW_TRACKING_PASSWORD=... mlflow", "runs:/0123456789abcdef/labels.parquet", "https://example.org/x?workflow=y",
-        "0123456789abcdef" * 4, "    token: Tokenizer\n    max_tokens: 100000\n", "mlflow-artifacts://host:5000/a@b", "s3://bucket/me@corp",
+        "0123456789abcdef" * 4, "    token: Tokenizer\n    max_tokens: 100000\n", "token: BertTokenizerV2", "token: gpt2-medium",
+        "credentials: /home/me/key1.json", "mlflow-artifacts://host:5000/a@b", "s3://bucket/me@corp",
     ],
     ids=lambda _: "",
 )  # fmt: skip

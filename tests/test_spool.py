@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.tracking import MlflowClient
 
 from entrypoints.reap import reap
@@ -37,13 +40,24 @@ from project.tracking import (
 from project.tracking import log as log_module
 from project.tracking import root as root_module
 from project.tracking.log import root_of
-from project.tracking.preflight import PREFLIGHT
-from project.tracking.root import who
+from project.tracking.preflight import preflight
 from project.tracking.spool import Entry, Spool
+from project.tracking.store import fails
 from tests.servers import Proxy, client
 from tests.stored import content
 
 pytestmark = pytest.mark.xdist_group("spool")  # its servers are started once
+
+
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+def answered(status):
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(response=response)
 
 
 @pytest.fixture
@@ -429,14 +443,47 @@ def test_a_run_that_has_ended_meanwhile_is_not_reaped(store):
     assert read_run(tracker.run_id).status == "FINISHED"
 
 
-def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_none_stops_nothing(store):
+def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_none_stops_nothing(store, monkeypatch):
     client_ = MlflowClient()
-    for heard in ("1000000000", "nan", "inf", "soon"):
-        client_.create_run("0", 1, {**who(PREFLIGHT, me()), "assay.worker": "elsewhere:1:1", "assay.heard": heard})
+    monkeypatch.setattr(sys.modules["project.tracking.preflight"], "_take_away", lambda run: None)  # as SIGKILL does
+    for heard in ("1000000000", "nan", "inf", "soon", "-1e300"):
+        preflight(Path("work"))
+        (run,) = client_.search_runs(["1"], "attributes.status = 'RUNNING'")
+        reap({})
+        assert client_.get_run(run.info.run_id).info.status == "RUNNING"  # this process is at work
+        client_.set_tag(run.info.run_id, "assay.worker", f"elsewhere:{run.data.tags['assay.worker'].partition(':')[2]}")
+        client_.set_tag(run.info.run_id, "assay.heard", heard)
+        with monkeypatch.context() as later:
+            later.setattr(worker, "SILENCE", 0.0)
+            reap({})
 
-    reap({})
+        assert client_.get_run(run.info.run_id).info.status == "KILLED"
 
-    assert {run.info.status for run in client_.search_runs(["0"])} == {"KILLED"}
+
+def test_a_store_that_is_back_before_the_end_is_not_said_to_be_away(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(log_module, "_AGAIN", 600.0)
+    with root_run("experiment", "back", {}, "work") as tracker:
+        line.cut()
+        assert list(tracker.reusable("seed", "assay.digest", "x", "team")) == []
+        line.mend()
+
+    assert read_run(tracker.run_id).status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("error", "failing"),
+    [
+        (caused(MlflowException("API request to x failed"), requests.ConnectionError()), True),
+        (caused(MlflowException("Failed to download"), caused(OSError(), ConnectionResetError())), True),
+        (answered(503), True), (answered(429), True), (answered(403), False), (answered(404), False),
+        (ModuleNotFoundError("botocore"), False), (PermissionError(), False), (MlflowException("invalid scheme"), False),
+        (MlflowException("no run", RESOURCE_DOES_NOT_EXIST), False), (RestException({"error_code": "INTERNAL_ERROR"}), True),
+        (RuntimeError("of a cloud's client"), True),
+    ],
+    ids=lambda value: "",
+)  # fmt: skip
+def test_a_store_that_fails_is_told_from_one_that_refuses(error, failing):
+    assert fails(error) == failing
 
 
 def test_how_busy_the_machine_is_stands_on_the_root_run_where_it_is_asked_for(store, monkeypatch):

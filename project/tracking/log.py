@@ -210,8 +210,8 @@ class Tracker:
 
     def settle(self) -> None:
         """See that the store holds everything, with patience; raises StoreAway where it does not."""
+        self._quiet_until = 0.0
         if self._spool and self._spool.pending():
-            self._quiet_until = 0.0
             try:
                 with signals.whole():
                     send_all(self._spool, _PATIENCE, hurry=signals.heard)

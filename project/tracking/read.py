@@ -16,7 +16,21 @@ from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError
 from project.tables import parquet
-from project.tracking.store import KIND, PARENT, STUDY, Record, StoreAway, address, experiment_ids, masked, one_try, reason, record, store_errors
+from project.tracking.store import (
+    KIND,
+    PARENT,
+    STUDY,
+    Record,
+    StoreAway,
+    address,
+    experiment_ids,
+    fails,
+    masked,
+    one_try,
+    reason,
+    record,
+    store_errors,
+)
 
 
 def read_run(run_id: str) -> Record:
@@ -127,7 +141,7 @@ def read_uri(uri: str) -> pd.DataFrame:
 
 
 def _absent(uri: str) -> bool:
-    """Whether the store answers, and does not hold the artifact; MLflow raises the same errors where it does not answer."""
+    """Whether the store answers, and does not hold the artifact: MLflow's error for it may be the one for a server that fails."""
     folder, _, name = uri.rpartition("/")
     try:
         with one_try():
@@ -137,7 +151,7 @@ def _absent(uri: str) -> bool:
             else:
                 there = mlflow.artifacts.list_artifacts(artifact_uri=folder)
     except Exception as error:  # as above
-        return isinstance(error, mlflow.MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
+        return not fails(error)
     return name not in {Path(one.path).name for one in there}
 
 
@@ -147,7 +161,7 @@ def _downloaded(uri: str) -> Iterator[Path]:
         try:
             file = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
         except Exception as error:  # the clients of artifact stores have exceptions of their own
-            kind = AssayError if _absent(uri) else StoreAway
+            kind = StoreAway if fails(error) and not _absent(uri) else AssayError
             raise kind(f"the artifact {masked(uri)} cannot be read: {reason(error)}") from error
         try:
             yield file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import math
 import time
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from project.tracking.store import ENDED, KIND, USER, Record, store_errors
 from project.worker import alive
 
 _ENTRY_POINT = "mlflow.project.entryPoint"
+_DAY = 86400.0
 _NEVER_BEGAN = 3600.0  # seconds that `mlflow run` is given to make an environment
 
 
@@ -61,7 +61,7 @@ def _gone(run: Record, entry_points: dict[str, set[str]]) -> float | None:
             heard = float(run.tags.get(HEARD, began))
         except ValueError:  # somebody has edited it
             heard = began
-        heard = heard if math.isfinite(heard) else began
+        heard = heard if 0 <= heard <= time.time() + _DAY else began
         return None if alive(worker, heard) else heard
     asked = entry_points.get(run.tags.get(_ENTRY_POINT, ""))
     if run.tags.get(KIND) or asked is None or not asked <= set(run.params) or time.time() - began < _NEVER_BEGAN:

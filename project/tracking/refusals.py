@@ -35,7 +35,7 @@ def _refusal(error: mlflow.MlflowException, experiment: str) -> AssayError:
             f"the tracking server {address()} does not go by that name: it refuses the Host header. Start it with --allowed-hosts {names} and every "
             "other name that it goes by."
         )
-    if status == 500 and _token():  # from MLflow's own basic-auth
+    if why.startswith("it answers 500") and _token():  # MLflow's own basic-auth does
         return AssayError(
             f"the tracking server {address()} fails at what is in MLFLOW_TRACKING_TOKEN, as one does that asks for names and passwords. Unset it, "
             "and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."

@@ -37,15 +37,14 @@ def add_person(name: str, password: str, role: str = ANNOTATORS) -> None:
     """A new person who has the role, or who only reads what others made where ``role`` is empty. Only the admin may add one."""
     with _refusals(f"the person {name!r}"):
         people, role_id = _people(), ensure_role(role) if role else 0
+        with one_try():  # sent again, it would be refused as known already
+            people.create_user(name, password)
         try:
-            with one_try():  # sent again, it would be refused as known already
-                people.create_user(name, password)
             if role:
                 people.assign_role(name, role_id)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # half a person would stand in the way of the next try
-                with contextlib.suppress(mlflow.MlflowException):
-                    people.delete_user(name)
+        except mlflow.MlflowException:  # half a person would stand in the way of the next try
+            with contextlib.suppress(mlflow.MlflowException):
+                people.delete_user(name)
             raise
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import mlflow
 import requests
 from mlflow.entities import Experiment, Run
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
+from mlflow.exceptions import RestException
 from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError, Incomplete
@@ -29,9 +31,12 @@ SERVER = "assay.server"  # which OpenAI-compatible one was asked, by a hash of i
 STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
 ENTRY = "assay.entry"
 _RUN_ID = re.compile(r"\w[\w-]{0,255}", re.ASCII)
+MLFLOW_HTTP_REQUEST_MAX_RETRIES.default = 3
+"""How often a tracking server that does not answer is asked again, in twelve seconds, unless the variable says so; MLflow's 7 take four minutes."""
 AWAY = "entry:"  # begins the name of a child that the store does not hold yet
 PARENT, NOTE, USER = "mlflow.parentRunId", "mlflow.note.content", "mlflow.user"
-RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_BROKEN = (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError)
+_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,24 @@ def store_errors() -> Iterator[None]:
         ) from error
 
 
+def fails(error: BaseException) -> bool:
+    """Whether an error of MLflow's, or of an artifact store's client, tells of a store that fails, and not of one that refuses what it is asked."""
+    chain: list[BaseException] = [error]
+    while one := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(one)
+    for one in chain:
+        response = getattr(one, "response", None)
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else getattr(response, "status_code", None)
+        if status:
+            return status >= 500 or status in (408, 429)
+    if any(isinstance(one, _BROKEN) or type(one).__module__.partition(".")[0] in ("urllib3", "sqlalchemy") for one in chain):
+        return True
+    if isinstance(error, mlflow.MlflowException):
+        told = isinstance(error, RestException) or "download" in str(error)
+        return error.error_code == "TEMPORARILY_UNAVAILABLE" or (error.error_code == "INTERNAL_ERROR" and told)
+    return not isinstance(error, ImportError | OSError)
+
+
 class _OneTry:
     """Lets MLflow ask a server once in the context, and wait no longer than ``seconds``; of several at once, the first says how long.
 
@@ -109,8 +132,8 @@ class _OneTry:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._before = {name: os.environ.get(name) for name in (RETRIES, _TIMEOUT)}
-                os.environ[RETRIES] = "0"
+                self._before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
+                os.environ[_RETRIES] = "0"
                 os.environ.setdefault(_TIMEOUT, str(seconds))
         try:
             yield
