@@ -70,7 +70,7 @@ def examples(repeats: int, out: Report) -> None:
     out.rows.append(faster(measure, found["ours"], [NUMBERS * seconds for seconds in found["theirs"]], target=1000.0))
     out.rows.append(faster("the same, against log_metric of one number for each text", found["ours"], found["theirs"], target=None))
     out.notes.append(
-        f"examples: a repeat logs {RUNS} annotation runs and takes their mean; log_metric is called {SLICE} times, and its time is scaled to all calls."
+        f"examples: a repeat logs {RUNS} annotation runs and takes their mean; log_metric is called {SLICE} times, its time is scaled to all calls."
     )
 
 
