@@ -23,7 +23,8 @@ class _Rule(NamedTuple):
     kinds: tuple[str, ...] | None = None
 
 
-def _text(value: Any) -> bool:
+def text(value: Any) -> bool:
+    """Whether a value out of JSON is text."""
     return isinstance(value, str)
 
 
@@ -35,15 +36,17 @@ def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
 
 
-def _texts(value: Any) -> bool:
+def texts(value: Any) -> bool:
+    """Whether it is a list of texts."""
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _labels(value: Any) -> bool:
-    return _texts(value) and 2 <= len(set(value)) == len(value) <= MOST_LABELS
+    return texts(value) and 2 <= len(set(value)) == len(value) <= MOST_LABELS
 
 
-def _of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def mapping_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether it is an object of whose every value something ``holds``."""
     return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
 
 
@@ -51,35 +54,35 @@ def _list_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(map(holds, value))
 
 
-_ANY: Callable[[Any], bool] = _of(lambda value: True)
+_ANY: Callable[[Any], bool] = mapping_of(lambda value: True)
 _OPTIONAL: tuple[str, ...] = ()
 _RULES = (
     *(_Rule(path, _ANY, "an object") for path in ("task", "models", "identities", "identities.annotator")),
-    *(_Rule(f"task.{name}", _text, "text") for name in ("name", "title", "source", "examples_sha256", "licence", "citation")),
+    *(_Rule(f"task.{name}", text, "text") for name in ("name", "title", "source", "examples_sha256", "licence", "citation")),
     _Rule("task.label_set", _labels, f"2 to {MOST_LABELS} different names"),
-    _Rule("task.notes", _texts, "a list of texts", _OPTIONAL),
-    _Rule("task.counts", _of(_count), "an object of counts"),
-    _Rule("arms", _texts, "a list of texts"),
-    *(_Rule(path, _text, "text") for path in ("models.annotator", "models.encoder", "identities.encoder")),
-    _Rule("versions", _of(_text), "an object of texts"),
-    _Rule("config", _of(lambda value: isinstance(value, dict)), "an object of objects"),
+    _Rule("task.notes", texts, "a list of texts", _OPTIONAL),
+    _Rule("task.counts", mapping_of(_count), "an object of counts"),
+    _Rule("arms", texts, "a list of texts"),
+    *(_Rule(path, text, "text") for path in ("models.annotator", "models.encoder", "identities.encoder")),
+    _Rule("versions", mapping_of(text), "an object of texts"),
+    _Rule("config", mapping_of(lambda value: isinstance(value, dict)), "an object of objects"),
     *(_Rule(f"config.{stage}", _ANY, "an object") for stage in ("finetune", "annotate", "prompt", "spend")),
     _Rule("config.finetune.seeds", lambda value: _count(value) and value > 0, "a whole number above 0"),
-    _Rule("config.finetune.validation_labels", _text, "text"),
-    _Rule("config.annotate.annotator_model", _text, "text"),
+    _Rule("config.finetune.validation_labels", text, "text"),
+    _Rule("config.annotate.annotator_model", text, "text"),
     _Rule("config.prompt.n_demonstrations", _count, "a whole number"),
     _Rule("config.prompt.ensemble_size", lambda value: value is None or _count(value), "a whole number or null"),
     _Rule("config.replicate.replicate", lambda value: value in ("training", "pipeline", "crossed"), "training, pipeline or crossed", _OPTIONAL),
-    _Rule("config.verdict", _of(_number), "an object of numbers", _OPTIONAL),
+    _Rule("config.verdict", mapping_of(_number), "an object of numbers", _OPTIONAL),
     _Rule("design", _ANY, "an object", ("curve", "grid", "sweep", "budget")),
-    _Rule("design.replicates", _of(_count), "an object of whole numbers", _OPTIONAL),
+    _Rule("design.replicates", mapping_of(_count), "an object of whole numbers", _OPTIONAL),
     _Rule("design.reach", _number, "a number", _OPTIONAL),
     _Rule("design.sizes", _list_of(lambda value: _count(value) and value > 0), "a list of whole numbers above 0", ("curve",)),
-    _Rule("design.grid", _list_of(_of(_number)), "a list of objects of numbers", ("grid",)),
+    _Rule("design.grid", _list_of(mapping_of(_number)), "a list of objects of numbers", ("grid",)),
     _Rule("design.grid_seeds", _count, "a whole number", ("grid",)),
-    *(_Rule(f"design.{name}", _text, "text", ("sweep",)) for name in ("study", "name")),
+    *(_Rule(f"design.{name}", text, "text", ("sweep",)) for name in ("study", "name")),
     _Rule("design.sweep", _ANY, "an object", ("sweep",)),
-    _Rule("design.sweep.objective", _text, "text", ("sweep",)),
+    _Rule("design.sweep.objective", text, "text", ("sweep",)),
 )
 _ABSENT = object()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.checked import mapping_of, text, texts
 from entrypoints import annotate, ask, budget, curve, finetune, grid, sweep
 from entrypoints import main as experiment
 from entrypoints.command import main, parser, say
@@ -47,27 +48,15 @@ AGAIN = {
 MODELS = {"encoder": ("encoder_revision", encoder_source), "annotator_model": ("annotator_revision", annotator_source)}
 
 
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_text, value))
-
-
-def _of_texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_text, value.values()))
-
-
 def _input(value: Any) -> bool:
-    return isinstance(value, dict) and _text(value.get("place")) and isinstance(value.get("sha256", ...), str | None)
+    return isinstance(value, dict) and text(value.get("place")) and isinstance(value.get("sha256", ...), str | None)
 
 
 _PARTS: dict[str, Callable[[Any], bool]] = {
-    "parameters": _of_texts, "parameters_masked": _texts, "models": lambda value: _of_texts(value) and value.keys() <= MODELS.keys(),
-    "inputs": lambda value: isinstance(value, dict) and all(map(_input, value.values())), "machine": lambda value: isinstance(value, dict),
-    "git": lambda value: isinstance(value, dict) and _text(value.get("commit")) and _text(value.get("diff_sha256")) and _texts(value.get("changed")),
-    "packages": _of_texts, "code_version": _text,
+    "parameters": mapping_of(text), "parameters_masked": texts, "models": lambda value: mapping_of(text)(value) and value.keys() <= MODELS.keys(),
+    "inputs": mapping_of(_input), "machine": lambda value: isinstance(value, dict),
+    "git": lambda value: isinstance(value, dict) and text(value.get("commit")) and text(value.get("diff_sha256")) and texts(value.get("changed")),
+    "packages": mapping_of(text), "code_version": text,
 }  # fmt: skip
 """What provenance must hold, whoever has written it."""
 

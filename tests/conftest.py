@@ -248,3 +248,18 @@ def server(tmp_path_factory):
 
     with tracking_server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture
+def line(server, tmp_path, monkeypatch):
+    """A line to the server that can be cut, to which this process points; a store that is away is tried again at once."""
+    from tests.servers import Proxy, client
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
+    monkeypatch.setattr("project.tracking.log._AGAIN", 0.0)
+    monkeypatch.setattr("project.tracking.log._PATIENCE", (0.1,))
+    monkeypatch.setattr("project.tracking.ship._PAUSES", (0.05,))
+    with Proxy(server.port) as proxy, client(proxy.url):
+        yield proxy

@@ -130,3 +130,24 @@ def content(run_id):
             yield from artifacts(of, found.path) if found.is_dir else [(found.path, found.file_size)]
 
     return [one(run) for run in (client_.get_run(run_id), *runs)]
+
+
+def log_small(folder, *, workspace="work", spoil=lambda place: None):
+    """A root run with files, tags, two children and metrics by step; ``spoil`` is called between the steps."""
+    (folder / "a.txt").write_text("a")
+    (folder / "b.txt").write_text("b")
+    with root_run("experiment", "small", {"task": "t"}, workspace) as tracker:
+        spoil(0)
+        tracker.log_files({"one/a.txt": folder / "a.txt"}, tags={"colour": "red"})
+        tracker.log_metrics({"m": 0.5})
+        for number in (0, 1):
+            spoil(1 + number)
+            child = Child(
+                f"child {number}", "seed", f"digest{number}", {"seed": number}, {"score": number / 2}, {"b.txt": folder / "b.txt"}, "a child",
+                history=[(1, {"loss": 1.0}), (2, {"loss": 0.5})], inputs=[("data", "0" * 64, "training")],
+            )  # fmt: skip
+            tracker.log_child(child)
+        spoil(3)
+        tracker.describe("All there.", {"ended": "well"})
+        spoil(4)
+    return tracker.run_id

@@ -1,30 +1,20 @@
 """What a tracking store refuses, and that it is said in one line before anything is computed. Real servers and databases."""
 
-import contextlib
-import email.utils
-import http.server
-import json
-import re
-import socket
-import sqlite3
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from alembic import command
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import _get_alembic_config
 from mlflow.tracking import MlflowClient
 
 from entrypoints import annotate, finetune, main, sweep
 from project.errors import AssayError, Incomplete
 from project.host import check_folder
 from project.tracking import findings, preflight, root_run
-from project.tracking.preflight import clock, version
 from project.tracking.roles import add_person
 from tests import servers
+from tests.preflights import every_run, refused, visible
 
 pytestmark = pytest.mark.xdist_group("preflight")  # its servers are started once
 
@@ -40,31 +30,11 @@ def team(tmp_path_factory):
         yield server
 
 
-def every_run(name):
-    """All runs of the experiment, deleted ones too."""
-    experiment = MlflowClient().get_experiment_by_name(name)
-    return MlflowClient().search_runs([experiment.experiment_id], run_view_type=ViewType.ALL) if experiment else []
-
-
-def visible(name):
-    return [run for run in every_run(name) if run.info.lifecycle_stage == "active"]
-
-
 def held(server):
     """All that a server holds: names of experiments, and their runs."""
     with servers.client(server.url, *server.admin):
         names = [one.name for one in MlflowClient().search_experiments(ViewType.ALL)]
         return {name: [run.info.run_id for run in every_run(name)] for name in names}
-
-
-def refused(kind=AssayError):
-    """The one line of an error."""
-    with pytest.raises(kind) as caught:
-        preflight(Path("work"))
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "Traceback" not in message
-    return message
 
 
 def test_all_well_on_sqlite_leaves_no_visible_run_no_file_and_no_note(store):
@@ -124,15 +94,7 @@ def test_whoever_the_server_does_not_know_is_told_which_variables(team, user, pa
     assert held(team) == before
 
 
-def test_a_token_that_the_server_does_not_take_is_told(team):
-    class Proxy(_Late):
-        def do_GET(self):
-            self.answer(401)
-
-    with serving(Proxy) as url, servers.client(url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
-        assert "does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one" in refused()
-    with servers.client("http://127.0.0.1:9", MLFLOW_TRACKING_TOKEN="a token"):
-        assert "cannot be used: Connection refused" in refused(Incomplete)
+def test_a_token_for_a_server_that_asks_for_names_is_told(team):
     with servers.client(team.url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
         assert "fails at what is in MLFLOW_TRACKING_TOKEN, as one does that asks for names and passwords. Unset it" in refused()
 
@@ -248,164 +210,6 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(store):
     MlflowClient().delete_experiment(MlflowClient().create_experiment("assay"))
 
     assert "is deleted. Name another with MLFLOW_EXPERIMENT_NAME, or restore it: mlflow experiments restore --experiment-id 1" in refused()
-
-
-def schema(path):
-    with sqlite3.connect(path) as connection:
-        return connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-
-
-def test_an_out_of_date_schema_is_refused_and_not_upgraded_under_whoever_shares_it(store):
-    for _ in range(12):  # far enough for tables to be missing, which MLflow would make without asking
-        command.downgrade(_get_alembic_config(f"sqlite:///{store}/mlflow.db"), "-1")
-    before = schema(store / "mlflow.db")
-
-    said = refused()
-
-    assert f"has an out-of-date schema ({before}; MLflow " in said
-    assert 'Back it up, tell whoever shares it, and run: mlflow db upgrade "$MLFLOW_TRACKING_URI"' in said
-    assert schema(store / "mlflow.db") == before
-
-
-def test_a_schema_that_nobody_here_knows_is_refused(store):
-    with sqlite3.connect(store / "mlflow.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'v3.2.0.a'")  # as Optuna's
-
-    assert "has the schema v3.2.0.a, which MLflow" in (said := refused())
-    assert "Upgrade mlflow here, or give it a database of its own" in said
-
-
-@pytest.mark.parametrize(
-    ("uri", "kind", "message"),
-    [
-        ("./mlruns", AssayError, "is a folder of files, which MLflow 3.17.2 refuses. Set MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db"),
-        ("postgresql+psycopg2://me:the-secret@127.0.0.1:9/db", Incomplete, "cannot be used: connection to server at"),
-        ("mysql+nodriver://me:the-secret@127.0.0.1:9/db", AssayError, "mysql+nodriver"),
-    ],
-)
-def test_other_stores_that_will_not_do_are_told_without_a_password(tmp_path, monkeypatch, uri, kind, message):
-    monkeypatch.chdir(tmp_path)
-    with servers.client(uri):
-        said = refused(kind)
-
-    assert message in said
-    assert "the-secret" not in said
-
-
-@pytest.mark.skipif(bool(servers.missing()), reason=servers.missing() or "there is one")
-def test_a_database_that_takes_no_password_or_no_rows_is_told(tmp_path):
-    with servers.postgres(tmp_path) as cluster:
-        uri = cluster.uri("mlflow")
-        with servers.client(uri):
-            assert preflight(tmp_path) == []
-            assert visible("assay") == []
-        run_sql(uri, "CREATE ROLE reader LOGIN", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
-        with servers.client(uri.replace("postgres@", "reader:the-secret@")):
-            said = refused()
-        assert "permission denied for table" in said
-        assert "Ask whoever runs it to let you write." in said
-        assert "the-secret" not in said
-
-
-def run_sql(uri, *statements):
-    import psycopg2
-
-    connection = psycopg2.connect(uri.replace("+psycopg2", ""))
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-    connection.close()
-
-
-def test_a_server_that_does_not_answer_is_not_waited_for_long():
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listens,
-        servers.client(f"http://127.0.0.1:{listens.getsockname()[1]}", MLFLOW_HTTP_REQUEST_TIMEOUT="1"),
-    ):
-        began = time.perf_counter()
-        assert "cannot be used: Read timed out. Start it or mend it" in refused(Incomplete)
-
-    assert time.perf_counter() - began < 5
-
-
-class _Late(http.server.BaseHTTPRequestHandler):
-    """As much of the API as is asked before anything is written, from a server whose clock is ten minutes ahead."""
-
-    def do_GET(self):
-        version = self.path == "/version"
-        content = b"3.17.2" if version else json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}).encode()
-        self.answer(200 if version else 404, content)
-
-    def answer(self, status, content=b"", **headers):
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def date_time_string(self, timestamp=None):
-        return email.utils.formatdate(time.time() + 600, usegmt=True)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def serving(handler):
-    """The address of a server of ``handler``'s."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_a_clock_that_differs_from_the_servers_is_a_note():
-    found = {}
-    with serving(_Late) as url, servers.client(url):
-        for one in findings(Path("work")):
-            found[one.part] = one
-            if one.part == "clock":
-                break
-
-    assert found["clock"].note
-    assert re.fullmatch("this machine's clock is (599|600|601) s behind the tracking server's, and so will .* runs. Set it.", found["clock"].text)
-
-
-def test_an_address_that_sends_on_to_another_is_refused_for_that_one():
-    with serving(_Late) as there:
-
-        class Elsewhere(_Late):
-            def do_GET(self):
-                self.answer(301, Location=f"{there}{self.path}")
-
-        with serving(Elsewhere) as url, servers.client(url):
-            said = refused()
-
-    assert f"sends whoever asks on to {there}, and what is written is lost on the way. Give that address in MLFLOW_TRACKING_URI." in said
-
-
-def test_clocks_within_a_minute_are_no_matter():
-    assert clock(email.utils.formatdate(1000, usegmt=True), 1000.9) == ("clock", "within two seconds of the server's", False)
-    assert clock(email.utils.formatdate(1000, usegmt=True), 1030.5) == ("clock", "30 s from the server's", False)
-    assert clock(email.utils.formatdate(1000, usegmt=True), 1100.5).text.startswith("this machine's clock is 100 s ahead of")
-    assert clock("", 1000) == ("clock", "the server does not tell the time", False)
-
-
-def test_an_older_server_is_a_note_and_another_major_version_an_error():
-    assert not version("3.17.2", "3.17.2").note
-    assert not version("3.20.0", "3.17.2").note
-    assert not version("3.17.0", "3.17.2").note
-    assert not version("<html>", "3.17.2").note
-    assert version("3.9.1", "3.17.2").note
-    assert "older than 3.17.2 here" in version("3.9.1", "3.17.2").text
-    for server in ("2.22.0", "4.0.0"):
-        with pytest.raises(AssayError, match=f"is MLflow {server}, and MLflow 3.17.2 here speaks another API"):
-            version(server, "3.17.2")
 
 
 def test_a_workspace_that_cannot_be_made_is_refused_before_the_store_is_asked(store):

@@ -95,6 +95,8 @@ def test_under_mlflow_run_the_run_has_the_parameters_of_what_it_ran(quick, store
         "-P",
         f"run_id={first.run_id}",
         "-P",
+        f"workspace={store / 'again'}",
+        "-P",
         "reuse=none",
     ]
     done = subprocess.run(

@@ -12,6 +12,8 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of ev
 for _name in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES  # noqa: E402
+
 from project.tracking.log import Child, Tracker  # noqa: E402
 from project.tracking.preflight import findings, preflight  # noqa: E402
 from project.tracking.read import (  # noqa: E402
@@ -52,6 +54,9 @@ from project.tracking.store import (  # noqa: E402
     experiments,
     store_digest,
 )
+
+# How often a server that does not answer is asked again, in twelve seconds, unless the variable says so; MLflow's 7 take four minutes.
+MLFLOW_HTTP_REQUEST_MAX_RETRIES.default = 3
 
 __all__ = [
     "ABSENT",

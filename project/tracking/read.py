@@ -16,21 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from project.errors import AssayError
 from project.tables import parquet
-from project.tracking.store import (
-    KIND,
-    PARENT,
-    STUDY,
-    Record,
-    StoreAway,
-    address,
-    experiment_ids,
-    fails,
-    masked,
-    one_try,
-    reason,
-    record,
-    store_errors,
-)
+from project.tracking.store import KIND, PARENT, STUDY, Record, StoreAway, address, experiment_ids, fails, masked, reason, record, store_errors
 
 
 def read_run(run_id: str) -> Record:
@@ -144,12 +130,11 @@ def _absent(uri: str) -> bool:
     """Whether the store answers, and does not hold the artifact: MLflow's error for it may be the one for a server that fails."""
     folder, _, name = uri.rpartition("/")
     try:
-        with one_try():
-            if uri.startswith("runs:/"):
-                run_id, _, path = folder.removeprefix("runs:/").partition("/")
-                there = MlflowClient().list_artifacts(run_id, path or None)
-            else:
-                there = mlflow.artifacts.list_artifacts(artifact_uri=folder)
+        if uri.startswith("runs:/"):
+            run_id, _, path = folder.removeprefix("runs:/").partition("/")
+            there = MlflowClient().list_artifacts(run_id, path or None)
+        else:
+            there = mlflow.artifacts.list_artifacts(artifact_uri=folder)
     except Exception as error:  # as above
         return not fails(error)
     return name not in {Path(one.path).name for one in there}

@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import os
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import mlflow
 import requests
 from mlflow.entities import Experiment, Run
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import RestException
 from mlflow.tracking import MlflowClient
 
@@ -31,8 +29,6 @@ SERVER = "assay.server"  # which OpenAI-compatible one was asked, by a hash of i
 STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
 ENTRY = "assay.entry"
 _RUN_ID = re.compile(r"\w[\w-]{0,255}", re.ASCII)
-MLFLOW_HTTP_REQUEST_MAX_RETRIES.default = 3
-"""How often a tracking server that does not answer is asked again, in twelve seconds, unless the variable says so; MLflow's 7 take four minutes."""
 AWAY = "entry:"  # begins the name of a child that the store does not hold yet
 PARENT, NOTE, USER = "mlflow.parentRunId", "mlflow.note.content", "mlflow.user"
 _BROKEN = (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError)
@@ -117,37 +113,23 @@ def fails(error: BaseException) -> bool:
     return not isinstance(error, ImportError | OSError)
 
 
-class _OneTry:
-    """Lets MLflow ask a server once in the context, and wait no longer than ``seconds``; of several at once, the first says how long.
+@contextlib.contextmanager
+def one_try(seconds: int = 30) -> Iterator[None]:
+    """Let MLflow ask a server once, and wait no longer than that: what it sends again by itself may arrive twice, and a run would be made twice.
 
-    What it sends again by itself may arrive twice, and a run would be made twice.
+    Of one thread alone: it changes the environment, where MLflow looks.
     """
-
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._before: dict[str, str | None] = {}
-
-    @contextlib.contextmanager
-    def __call__(self, seconds: int = 30) -> Iterator[None]:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
-                os.environ[_RETRIES] = "0"
-                os.environ.setdefault(_TIMEOUT, str(seconds))
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                for name, value in self._before.items() if not self._inside else ():
-                    if value is None:
-                        os.environ.pop(name, None)
-                    else:
-                        os.environ[name] = value
-
-
-one_try = _OneTry()
+    before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
+    os.environ[_RETRIES] = "0"
+    os.environ.setdefault(_TIMEOUT, str(seconds))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def masked(text: str) -> str:
