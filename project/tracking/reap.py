@@ -31,7 +31,7 @@ def dead_runs(entry_points: dict[str, set[str]], *, user: str = "", run_id: str 
 
     A process of this machine is looked for by its number and when it began; one elsewhere is gone when it has not been heard of for ten minutes
     (it says so every minute). A run that ``mlflow run`` has made for one of ``entry_points`` (their parameters, by name) and that never began is
-    gone after an hour.
+    gone after an hour; it counts as the ``user``'s also under the name that the operating system has for whoever asks. Raises StoreAway.
     """
     with store_errors():
         runs = running()
