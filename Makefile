@@ -2,6 +2,7 @@
 # make demo-quick  the same on a handful of texts, about 2 minutes
 # make server      a tracking server for a small team on this machine, with users; SERVER="--port 5001" changes how
 # make test        the tests
+# make docs        the documentation as a site, built into site/
 # make test-vllm   the tests that need a vLLM engine, on the CPU, in an environment of its own
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
-.PHONY: demo demo-quick server test test-vllm lint install ui clean MLproject
+.PHONY: demo demo-quick server test test-vllm lint docs install ui clean MLproject
 
 demo: install
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue
@@ -25,10 +26,13 @@ test: install
 	$(RUN) python -m pytest
 
 test-vllm: $(VLLM)/installed
-	PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" VLLM_CPU_KVCACHE_SPACE=2 python -m pytest -n 0 tests/test_vllm.py tests/test_vllm_server.py
+	PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" VLLM_CPU_KVCACHE_SPACE=2 python -m pytest -n 0 tests/annotation/test_vllm.py tests/annotation/test_vllm_server.py
 
 lint: install
 	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 ui: install
 	$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db
@@ -51,4 +55,4 @@ MLproject: install
 	$(RUN) python -m entrypoints.mlproject > MLproject.new && mv MLproject.new MLproject
 
 clean:
-	rm -rf outputs mlruns mlflow.db
+	rm -rf outputs mlruns mlflow.db site

@@ -1,3 +1,5 @@
 import matplotlib as mpl
 
-mpl.rcParams["text.parse_math"] = False  # a label or an arm with dollar signs in its name is no formula
+mpl.rcParams["text.parse_math"] = (
+    False  # a label or an arm with dollar signs in its name is no formula
+)

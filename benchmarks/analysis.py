@@ -31,9 +31,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from analysis import arms, report, verdict
-from analysis.runs import METRIC, PARAM, run_table
-from analysis.store import read_experiment
+from analysis import report
+from analysis.questions import arms, verdict
+from analysis.store.experiment import read_experiment
+from analysis.store.runs import METRIC, PARAM, run_table
 from benchmarks.command import conclude, names
 from benchmarks.machine import Report, Row, describe, faster, in_turn, wall
 from benchmarks.store import DRAWS, TEST, TRAIN, copies, experiment, new_store
@@ -42,31 +43,64 @@ from project.stats.bootstrap import REPLICATES
 from project.tracking import KIND, children, read_run
 
 RUNS, MOST_SECONDS = 5000, 20.0
-EQUAL, CLOSE = 1e-12, 0.05  # alpha; share of the interval's width, about what another 2,000 replicates move it by
+EQUAL, CLOSE = (
+    1e-12,
+    0.05,
+)  # alpha; share of the interval's width, about what another 2,000 replicates move it by
 _PACKAGES = ("krippendorff", "simpledorff", "mlflow", "SQLAlchemy", "pyarrow", "matplotlib")
 
 
 def alpha(repeats: int, out: Report) -> None:
     """Alpha of five raters against simpledorff."""
     if importlib.util.find_spec("simpledorff") is None:
-        out.rows.append(Row("alpha against simpledorff", "not run: simpledorff is not installed here", target=">= 100×"))
+        out.rows.append(
+            Row(
+                "alpha against simpledorff",
+                "not run: simpledorff is not installed here",
+                target=">= 100×",
+            )
+        )
         return
     theirs: Any = importlib.import_module("simpledorff")
     given = _raters(5, 5000, 6)
     rater, item = np.nonzero(given >= 0)
     long = pd.DataFrame({"rater": rater, "item": item, "label": given[rater, item]})
     compute = functools.partial(
-        theirs.calculate_krippendorffs_alpha_for_df, long, experiment_col="item", annotator_col="rater", class_col="label"
-    )  # fmt: skip
-    out.rows.append(_equal("alpha of 5 raters × 5,000 items, 6 classes, against simpledorff", given, 6, compute, 100.0, repeats))
+        theirs.calculate_krippendorffs_alpha_for_df,
+        long,
+        experiment_col="item",
+        annotator_col="rater",
+        class_col="label",
+    )
+    out.rows.append(
+        _equal(
+            "alpha of 5 raters × 5,000 items, 6 classes, against simpledorff",
+            given,
+            6,
+            compute,
+            100.0,
+            repeats,
+        )
+    )
 
 
 def large(repeats: int, out: Report) -> None:
     """Alpha of many raters and items against krippendorff."""
     given = _raters(25, 100_000, 20)
     table_ = np.where(given < 0, np.nan, given)
-    compute = functools.partial(krippendorff.alpha, reliability_data=table_, level_of_measurement="nominal")
-    out.rows.append(_equal("alpha of 25 raters × 100,000 items, 20 classes, against krippendorff", given, 20, compute, 50.0, repeats))
+    compute = functools.partial(
+        krippendorff.alpha, reliability_data=table_, level_of_measurement="nominal"
+    )
+    out.rows.append(
+        _equal(
+            "alpha of 25 raters × 100,000 items, 20 classes, against krippendorff",
+            given,
+            20,
+            compute,
+            50.0,
+            repeats,
+        )
+    )
 
 
 def interval(repeats: int, out: Report) -> None:
@@ -81,23 +115,42 @@ def interval(repeats: int, out: Report) -> None:
         def replicates() -> None:
             for _ in range(share):
                 rows = random.integers(len(counts), size=len(counts))
-                values.append(float(krippendorff.alpha(value_counts=counts[rows], level_of_measurement="nominal")))
+                values.append(
+                    float(
+                        krippendorff.alpha(
+                            value_counts=counts[rows], level_of_measurement="nominal"
+                        )
+                    )
+                )
 
         return wall(replicates) * REPLICATES / share
 
-    found = in_turn({"ours": lambda _: wall(lambda: alpha_interval(label_counts(given, 6))), "theirs": loop}, repeats)
+    found = in_turn(
+        {"ours": lambda _: wall(lambda: alpha_interval(label_counts(given, 6))), "theirs": loop},
+        repeats,
+    )
     ours, theirs = alpha_interval(counts), np.quantile(values, [0.025, 0.975])
     apart = float(np.abs(np.array([ours.low, ours.high]) - theirs).max() / (ours.high - ours.low))
     measure = f"the same with {REPLICATES:,} replicates, against a loop over krippendorff.alpha (value_counts)"
     row = faster(measure, found["ours"], found["theirs"], target=15.0)
-    out.rows.append(row._replace(measure=f"{measure}; limits {apart:.1%} of the width apart", met=bool(row.met) and apart <= CLOSE))
-    out.notes.append(f"interval: a repeat of the loop makes {share} replicates, its time is scaled to {REPLICATES:,}; the limits are those of all.")
+    out.rows.append(
+        row._replace(
+            measure=f"{measure}; limits {apart:.1%} of the width apart",
+            met=bool(row.met) and apart <= CLOSE,
+        )
+    )
+    out.notes.append(
+        f"interval: a repeat of the loop makes {share} replicates, its time is scaled to {REPLICATES:,}; the limits are those of all."
+    )
 
 
 def _raters(n_raters: int, n: int, n_classes: int) -> Codes:
     """Raters who know most of the classes, guess the others, and leave one in twenty out."""
     random = np.random.default_rng(0)
-    truth, guess = random.integers(n_classes, size=n), random.integers(n_classes, size=(n_raters, n))
+    truth, guess = (
+        random.integers(n_classes, size=n),
+        random.integers(n_classes, size=(n_raters, n)),
+    )
     given = np.where(random.random((n_raters, n)) < 0.8, truth, guess)
     return np.where(random.random((n_raters, n)) < 0.05, -1, given)
 
@@ -106,23 +159,44 @@ def _alpha(given: Codes, n_classes: int) -> float:
     return nominal_alpha(label_counts(given, n_classes))
 
 
-def _equal(measure: str, given: Codes, n_classes: int, compute: Callable[[], Any], target: float, repeats: int) -> Row:
+def _equal(
+    measure: str,
+    given: Codes,
+    n_classes: int,
+    compute: Callable[[], Any],
+    target: float,
+    repeats: int,
+) -> Row:
     """A row of alpha that also asks for equal values."""
     difference = abs(_alpha(given, n_classes) - float(compute()))
-    found = in_turn({"ours": lambda _: wall(lambda: _alpha(given, n_classes)), "theirs": lambda _: wall(compute)}, repeats)
-    row = faster(f"{measure}; values {difference:.0e} apart", found["ours"], found["theirs"], target=target)
+    found = in_turn(
+        {
+            "ours": lambda _: wall(lambda: _alpha(given, n_classes)),
+            "theirs": lambda _: wall(compute),
+        },
+        repeats,
+    )
+    row = faster(
+        f"{measure}; values {difference:.0e} apart", found["ours"], found["theirs"], target=target
+    )
     return row._replace(met=bool(row.met) and difference <= EQUAL)
 
 
 def runs(repeats: int, out: Report) -> None:
     """The typed table of all seed runs, with an empty cache and again, against ``mlflow.search_runs``."""
     with new_store() as folder:
-        template = children(read_run(experiment(folder, arm_kinds="entropy", shares="5", seeds=1)), "seed")[0]
+        template = children(
+            read_run(experiment(folder, arm_kinds="entropy", shares="5", seeds=1)), "seed"
+        )[0]
         copies(folder, template.run_id, RUNS - 1)
         last: dict[str, pd.DataFrame] = {}
 
         def search() -> None:
-            last["theirs"] = mlflow.search_runs(search_all_experiments=True, filter_string=f"tags.`{KIND}` = 'seed'", max_results=RUNS)
+            last["theirs"] = mlflow.search_runs(
+                search_all_experiments=True,
+                filter_string=f"tags.`{KIND}` = 'seed'",
+                max_results=RUNS,
+            )
 
         def read() -> None:
             last["ours"] = run_table()
@@ -137,7 +211,9 @@ def runs(repeats: int, out: Report) -> None:
         params, metrics = len(template.params), len(template.metrics)
         for place, (words, target) in enumerate((("with an empty cache", 1.0), ("again", 20.0))):
             measure = f"table of {len(last['ours']):,} seed runs ({params} parameters, {metrics} metrics) {words}, against mlflow.search_runs"
-            row = faster(measure, [pair[place] for pair in found["ours"]], found["theirs"], target=target)
+            row = faster(
+                measure, [pair[place] for pair in found["ours"]], found["theirs"], target=target
+            )
             out.rows.append(row._replace(met=bool(row.met) and same))
         out.notes.append(
             "runs: one seed run logged as an experiment logs it, its rows copied within a local sqlite store, 7 minutes apart, with seeds and "
@@ -150,11 +226,18 @@ def _same(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
     one, other = ours.set_index("run_id").sort_index(), theirs.set_index("run_id").sort_index()
     metrics = [name for name in one.columns if name.startswith(METRIC)]
     return (
-        len(one) == RUNS and list(one.index) == list(other.index) and set(metrics) == {name for name in other if name.startswith(METRIC)}
-        and {name for name in one if name.startswith(PARAM)} == {name for name in other if name.startswith(PARAM)}
-        and bool(np.array_equal(one[metrics].to_numpy(float), other[metrics].to_numpy(float), equal_nan=True))
+        len(one) == RUNS
+        and list(one.index) == list(other.index)
+        and set(metrics) == {name for name in other if name.startswith(METRIC)}
+        and {name for name in one if name.startswith(PARAM)}
+        == {name for name in other if name.startswith(PARAM)}
+        and bool(
+            np.array_equal(
+                one[metrics].to_numpy(float), other[metrics].to_numpy(float), equal_nan=True
+            )
+        )
         and bool((one[f"{PARAM}seed"] == other[f"{PARAM}seed"].astype(int)).all())
-    )  # fmt: skip
+    )
 
 
 def whole_report(repeats: int, out: Report) -> None:
@@ -169,14 +252,40 @@ def whole_report(repeats: int, out: Report) -> None:
                 seconds.append(wall(lambda: report.publish(run_id, str(folder / "work"))))
         took = statistics.median(seconds)
         shape = f"{n_arms} arms, {n_seeds} seeds, {TEST:,} test examples, {TRAIN:,} training texts × {DRAWS} draws"
-        out.rows.append(Row(f"report: {shape}", f"{took:.3g} s", target=f"< {MOST_SECONDS:g} s", met=took < MOST_SECONDS))
+        out.rows.append(
+            Row(
+                f"report: {shape}",
+                f"{took:.3g} s",
+                target=f"< {MOST_SECONDS:g} s",
+                met=took < MOST_SECONDS,
+            )
+        )
         parts = {name: statistics.median(split[name] for split in splits) for name in splits[0]}
         parts["everything else"] = took - sum(parts.values())
-        out.rows += [Row(f"report: {name}", f"{value:.2f} s", "", f"{value / took:.0%}") for name, value in parts.items()]
-        command = [sys.executable, "-m", "analysis.report", "--run_id", run_id, "--workspace", str(folder / "work")]
-        whole = wall(lambda: subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[1]))
-        out.rows.append(Row("report: the command, start of Python and imports included", f"{whole:.3g} s"))
-    out.notes.append("report: a part that several share, such as the resampled scores, counts where it is asked for first.")
+        out.rows += [
+            Row(f"report: {name}", f"{value:.2f} s", "", f"{value / took:.0%}")
+            for name, value in parts.items()
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "analysis.report",
+            "--run_id",
+            run_id,
+            "--workspace",
+            str(folder / "work"),
+        ]
+        whole = wall(
+            lambda: subprocess.run(
+                command, check=True, capture_output=True, cwd=Path(__file__).parents[1]
+            )
+        )
+        out.rows.append(
+            Row("report: the command, start of Python and imports included", f"{whole:.3g} s")
+        )
+    out.notes.append(
+        "report: a part that several share, such as the resampled scores, counts where it is asked for first."
+    )
 
 
 @contextlib.contextmanager
@@ -192,24 +301,45 @@ def _timed(split: dict[str, float]) -> Iterator[None]:
         return call
 
     places: list[tuple[Any, str]] = [
-        (report, "read_experiment"), (verdict, "verdict"), (arms, "sections"), (arms, "brief"), (report, "page"), (report, "log_report"),
-    ]  # fmt: skip
+        (report, "read_experiment"),
+        (verdict, "verdict"),
+        (arms, "sections"),
+        (arms, "brief"),
+        (report, "page"),
+        (report, "log_report"),
+    ]
     with contextlib.ExitStack() as stack:
         for module, name in places:
-            stack.enter_context(mock.patch.object(module, name, clocked(f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))))
+            stack.enter_context(
+                mock.patch.object(
+                    module,
+                    name,
+                    clocked(f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name)),
+                )
+            )
         parts = tuple(clocked(part.__module__.split(".")[-1], part) for part in report.PARTS_OF_IT)
         stack.enter_context(mock.patch.object(report, "PARTS_OF_IT", parts))
         yield
 
 
-PARTS: dict[str, Callable[[int, Report], None]] = {"alpha": alpha, "interval": interval, "large": large, "runs": runs, "report": whole_report}
+PARTS: dict[str, Callable[[int, Report], None]] = {
+    "alpha": alpha,
+    "interval": interval,
+    "large": large,
+    "runs": runs,
+    "report": whole_report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and say by the exit status whether every target was met."""
     options = _parser().parse_args(arguments)
     out = Report()
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES if importlib.util.find_spec(name.lower())]
+    versions = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in _PACKAGES
+        if importlib.util.find_spec(name.lower())
+    ]
     lines = ["## Analysis", "", *describe(), f"- compared and used: {', '.join(versions)}"]
     for name in options.only:
         sys.stderr.write(f"{name} ...\n")
@@ -218,8 +348,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only",
+        type=names(tuple(PARTS)),
+        default=list(PARTS),
+        metavar="PART,...",
+        help=f"parts to run: {', '.join(PARTS)}",
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="file to write the report to as well")
     return parser

@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and say by the exit status whether every target was met."""
     options = _parser().parse_args(arguments)
     texts, few = (4096, 64) if torch.cuda.is_available() else (128, 8)
-    settings = Settings(options.texts or texts, options.few or few, options.repeats, options.price_hour)
+    settings = Settings(
+        options.texts or texts, options.few or few, options.repeats, options.price_hour
+    )
     settings = settings._replace(few=min(settings.few, settings.texts))
     report = Report()
     lines = ["## Annotation", "", *describe()]
@@ -51,21 +53,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 gc.collect()
                 torch.cuda.empty_cache()  # the next part may be an engine that wants most of the GPU
     if not torch.cuda.is_available():
-        report.rows.append(Row("1,000 labels on a GPU: seconds, price, share of its peak", "not measured: no GPU"))
+        report.rows.append(
+            Row("1,000 labels on a GPU: seconds, price, share of its peak", "not measured: no GPU")
+        )
     return conclude(lines, report, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--model", type=lambda text: text.split(","), default=["bundled"], metavar="MODEL,...",
+        "--only",
+        type=names(tuple(PARTS)),
+        default=list(PARTS),
+        metavar="PART,...",
+        help=f"parts to run: {', '.join(PARTS)}",
+    )
+    parser.add_argument(
+        "--model",
+        type=lambda text: text.split(","),
+        default=["bundled"],
+        metavar="MODEL,...",
         help=f"models: bundled (135M), {', '.join(SHAPES)} (random weights of that shape), a local folder or a hub id",
-    )  # fmt: skip
-    parser.add_argument("--texts", type=int, help="texts that our side reads in a repeat; 128 on a CPU, 4096 on a GPU")
-    parser.add_argument("--few", type=int, help="texts that a slower side reads in a repeat; 8 on a CPU, 64 on a GPU")
-    parser.add_argument("--repeats", type=int, default=3, help="repeats, each with a prompt of its own")
-    parser.add_argument("--price-hour", type=float, default=0.0, help="price of this machine for an hour, for the price of 1,000 labels on a GPU")
+    )
+    parser.add_argument(
+        "--texts",
+        type=int,
+        help="texts that our side reads in a repeat; 128 on a CPU, 4096 on a GPU",
+    )
+    parser.add_argument(
+        "--few",
+        type=int,
+        help="texts that a slower side reads in a repeat; 8 on a CPU, 64 on a GPU",
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="repeats, each with a prompt of its own"
+    )
+    parser.add_argument(
+        "--price-hour",
+        type=float,
+        default=0.0,
+        help="price of this machine for an hour, for the price of 1,000 labels on a GPU",
+    )
     parser.add_argument("--out", type=Path, help="file to write the report to as well")
     return parser
 

@@ -25,7 +25,14 @@ def names(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 def conclude(lines: Sequence[str], report: Report, out: Path | None) -> int:
     """Print ``lines`` and the report's rows and notes, write them to ``out`` as well; 1 where a target was missed, as exit status, else 0."""
-    more = [f"- load average after: {load()}", "", table(report.rows), "", *(f"- {note}" for note in report.notes), ""]
+    more = [
+        f"- load average after: {load()}",
+        "",
+        table(report.rows),
+        "",
+        *(f"- {note}" for note in report.notes),
+        "",
+    ]
     text = "\n".join([*lines, *more])
     sys.stdout.write(text)
     if out:

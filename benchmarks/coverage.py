@@ -33,16 +33,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.render import plain
+from analysis.render.text import plain
 from benchmarks.command import names
 from benchmarks.machine import describe
-from entrypoints.command import Progress
+from entrypoints.wiring.command import Progress
 from project.stats import bootstrap, detection
-from project.stats.agreement import alpha_interval, krippendorff_alpha, label_counts, resampled_agreement, unchanged, unchanged_interval
+from project.stats.agreement import (
+    alpha_interval,
+    krippendorff_alpha,
+    label_counts,
+    resampled_agreement,
+    unchanged,
+    unchanged_interval,
+)
 from project.stats.noise import noise_transition
+from project.stats.types import Codes, Floats
 
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 LEAST, MOST = 92.0, 98.0  # per cent of the repetitions
 _REPLICATES = 1000  # of a bootstrap; half of what the intervals take otherwise, which moves their limits by a few hundredths of their width
 _WEIGHTS = 10  # different draws of examples: a repetition takes every tenth, for drawing them is nine tenths of the time
@@ -137,7 +143,9 @@ def _alpha_limits(scenario: Scenario, random: np.random.Generator, seed: int) ->
 
 
 def _alpha(scenario: Scenario, random: np.random.Generator) -> float:
-    return krippendorff_alpha(label_counts(_raters(scenario, _POPULATION, random), scenario.n_classes))
+    return krippendorff_alpha(
+        label_counts(_raters(scenario, _POPULATION, random), scenario.n_classes)
+    )
 
 
 def _unchanged_limits(scenario: Scenario, random: np.random.Generator, seed: int) -> Limits:
@@ -158,7 +166,8 @@ def two_arms(scenario: Scenario, random: np.random.Generator) -> tuple[Codes, di
     """Gold labels ``(n,)`` and predictions ``(n_seeds, n)`` of two arms on the same examples, by seeds drawn at random."""
     world = World(scenario, scenario.n, random)
     return world.gold, {
-        name: world.labels(drawn(scenario, random, apart, scenario.seeds), random) for name, apart in (("more", scenario.apart), ("less", 0.0))
+        name: world.labels(drawn(scenario, random, apart, scenario.seeds), random)
+        for name, apart in (("more", scenario.apart), ("less", 0.0))
     }
 
 
@@ -190,12 +199,16 @@ def transition(scenario: Scenario) -> Floats:
     shares = np.full((k, k), wrong * (1 - _SAME) / (k - 1))
     shares[np.arange(k), (np.arange(k) + 1) % k] += wrong * _SAME
     np.fill_diagonal(shares, scenario.accuracy)
-    return np.concatenate([0.98 * shares, np.full((k, 1), 0.02)], axis=1) if scenario.other else shares
+    return (
+        np.concatenate([0.98 * shares, np.full((k, 1), 0.02)], axis=1) if scenario.other else shares
+    )
 
 
 def transition_counts(scenario: Scenario, random: np.random.Generator) -> Codes:
     """Gold by given, in the shape of :func:`transition`."""
-    return np.asarray(random.multinomial(random.multinomial(scenario.n, scenario.prior()), transition(scenario)))
+    return np.asarray(
+        random.multinomial(random.multinomial(scenario.n, scenario.prior()), transition(scenario))
+    )
 
 
 def _transition_limits(scenario: Scenario, random: np.random.Generator, seed: int) -> Limits:
@@ -210,16 +223,24 @@ def _two_fixed(scenario: Scenario, n: int, random: np.random.Generator) -> list[
 
 def _alphas_limits(scenario: Scenario, random: np.random.Generator, seed: int) -> Limits:
     weights = bootstrap.example_weights(scenario.n, _REPLICATES, seed)
-    more, less = (resampled_agreement(codes, scenario.n_classes, weights)[0] for codes in _two_fixed(scenario, scenario.n, random))
+    more, less = (
+        resampled_agreement(codes, scenario.n_classes, weights)[0]
+        for codes in _two_fixed(scenario, scenario.n, random)
+    )
     return Limits(*bootstrap.interval(more - less)[1:])
 
 
 def _alphas(scenario: Scenario, random: np.random.Generator) -> float:
-    more, less = (krippendorff_alpha(label_counts(codes, scenario.n_classes)) for codes in _two_fixed(scenario, _POPULATION, random))
+    more, less = (
+        krippendorff_alpha(label_counts(codes, scenario.n_classes))
+        for codes in _two_fixed(scenario, _POPULATION, random)
+    )
     return more - less
 
 
-def _entropies(scenario: Scenario, n: int, random: np.random.Generator) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _entropies(
+    scenario: Scenario, n: int, random: np.random.Generator
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
     wrong = random.random(n) < (0.3 if scenario.hard else 0.08)
     values = random.normal(size=n) + wrong * (0.5 if scenario.hard else 1.5)
     return np.round(2 * values) / 2 if scenario.other else values, wrong
@@ -259,7 +280,9 @@ _SCORED = (
     Scenario(2000, 5, 2, skewed=False, hard=True),
 )
 _DETECTED = tuple(
-    Scenario(n, 1, 2, skewed=False, hard=hard, other=coarse) for n in (100, 500, 2000) for hard, coarse in ((False, False), (True, True))
+    Scenario(n, 1, 2, skewed=False, hard=hard, other=coarse)
+    for n in (100, 500, 2000)
+    for hard, coarse in ((False, False), (True, True))
 )
 
 
@@ -275,20 +298,32 @@ KINDS = {
     "alpha": Kind("Krippendorff's alpha", _alpha_limits, _alpha, _RATED, _seeded),
     "unchanged": Kind("share unchanged", _unchanged_limits, _unchanged, _RATED, _seeded),
     "f1": Kind(
-        "macro-F1 difference", _f1_limits, f1_difference, tuple(each._replace(sd=sd) for each in _SCORED for sd in (0.0, 0.01, 0.03)),
+        "macro-F1 difference",
+        _f1_limits,
+        f1_difference,
+        tuple(each._replace(sd=sd) for each in _SCORED for sd in (0.0, 0.01, 0.03)),
         lambda scenario: f"{_seeded(scenario)}, sd {scenario.sd:g}",
     ),
     "transition": Kind(
-        "transition, all cells", _transition_limits, lambda scenario, _: transition(scenario),
+        "transition, all cells",
+        _transition_limits,
+        lambda scenario, _: transition(scenario),
         tuple(each._replace(other=place % 3 == 2) for place, each in enumerate(_RATED)),
-        lambda scenario: f"{_classes(scenario)}{', no answer' if scenario.other else ''}", most=100.0,
+        lambda scenario: f"{_classes(scenario)}{', no answer' if scenario.other else ''}",
+        most=100.0,
     ),
     "alphas": Kind("difference of alphas", _alphas_limits, _alphas, _RATED, _seeded, main=False),
     "auroc": Kind(
-        "AUROC", _auroc_limits, _auroc, _DETECTED,
-        lambda scenario: f"{scenario.n} examples, {'hard' if scenario.hard else 'easy'}{', coarse' if scenario.other else ''}", main=False,
+        "AUROC",
+        _auroc_limits,
+        _auroc,
+        _DETECTED,
+        lambda scenario: (
+            f"{scenario.n} examples, {'hard' if scenario.hard else 'easy'}{', coarse' if scenario.other else ''}"
+        ),
+        main=False,
     ),
-}  # fmt: skip
+}
 
 
 class Task(NamedTuple):
@@ -303,7 +338,11 @@ class Task(NamedTuple):
 @functools.cache
 def truth(kind: str, place: int) -> npt.NDArray[np.float64]:
     """What the intervals of a scenario should hold; the same for whoever asks."""
-    return np.asarray(KINDS[kind].truth(KINDS[kind].scenarios[place], np.random.default_rng([list(KINDS).index(kind), place])))
+    return np.asarray(
+        KINDS[kind].truth(
+            KINDS[kind].scenarios[place], np.random.default_rng([list(KINDS).index(kind), place])
+        )
+    )
 
 
 def repeat(task: Task) -> tuple[Task, Floats]:
@@ -311,10 +350,15 @@ def repeat(task: Task) -> tuple[Task, Floats]:
     kind, known, found = KINDS[task.kind], truth(task.kind, task.place), []
     for repetition in range(task.first, task.first + task.size):
         random = np.random.default_rng([list(KINDS).index(task.kind), task.place, repetition])
-        low, high = (np.asarray(each) for each in kind.limits(kind.scenarios[task.place], random, repetition % _WEIGHTS))
+        low, high = (
+            np.asarray(each)
+            for each in kind.limits(kind.scenarios[task.place], random, repetition % _WEIGHTS)
+        )
         there = ~np.isnan(low)
         holds = ((low <= known) & (known <= high))[there].all()
-        found.append((float(holds), float(np.mean((high - low)[there]))) if there.any() else (np.nan, np.nan))
+        found.append(
+            (float(holds), float(np.mean((high - low)[there]))) if there.any() else (np.nan, np.nan)
+        )
     return task, np.array(found)
 
 
@@ -324,16 +368,27 @@ def remember_weights() -> None:
     vars(bootstrap)["example_weights"] = once
 
 
-def simulate(kinds: Sequence[str], repetitions: int, processes: int) -> dict[tuple[str, int], Floats]:
+def simulate(
+    kinds: Sequence[str], repetitions: int, processes: int
+) -> dict[tuple[str, int], Floats]:
     """:func:`repeat` for every kind and scenario, ``(repetitions, 2)`` each."""
     starts = range(0, repetitions, _CHUNK)
-    tasks = [Task(kind, place, at, min(_CHUNK, repetitions - at)) for kind in kinds for place in range(len(KINDS[kind].scenarios)) for at in starts]
+    tasks = [
+        Task(kind, place, at, min(_CHUNK, repetitions - at))
+        for kind in kinds
+        for place in range(len(KINDS[kind].scenarios))
+        for at in starts
+    ]
     # the slow ones first, so that none is left alone at the end
     tasks.sort(key=lambda task: -KINDS[task.kind].scenarios[task.place].n)
     found: dict[tuple[str, int], list[Floats]] = defaultdict(list)
-    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # of the processes, which share the cores already
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = (
+        "1"  # of the processes, which share the cores already
+    )
     with (
-        ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=remember_weights) as pool,
+        ProcessPoolExecutor(
+            processes, multiprocessing.get_context("spawn"), initializer=remember_weights
+        ) as pool,
         Progress("coverage", sum(task.size for task in tasks), "repetitions") as progress,
     ):
         for done in as_completed([pool.submit(repeat, task) for task in tasks]):
@@ -347,7 +402,11 @@ def summary(values: Floats) -> tuple[float, float, float]:
     """Coverage and its standard error in per cent, and the mean width, of ``values`` ``(repetitions, 2)``; repetitions without limits left out."""
     known = values[~np.isnan(values[:, 0])]
     share = float(known[:, 0].mean()) if len(known) else float("nan")
-    return 100 * share, 100 * float(np.sqrt(share * (1 - share) / max(1, len(known)))), float(known[:, 1].mean()) if len(known) else float("nan")
+    return (
+        100 * share,
+        100 * float(np.sqrt(share * (1 - share) / max(1, len(known)))),
+        float(known[:, 1].mean()) if len(known) else float("nan"),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -368,14 +427,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"the truth, ± its standard error; ok from {LEAST:g} to {MOST:g}, of the transition from {LEAST:g} on. width: mean, of the transition "
         "over its cells too."
     ]
-    print("\n".join([*lines, "", plain("Coverage of 95 % intervals", ["interval and scenario", "covered", "width", ""], rows, notes)]))
+    print(
+        "\n".join(
+            [
+                *lines,
+                "",
+                plain(
+                    "Coverage of 95 % intervals",
+                    ["interval and scenario", "covered", "width", ""],
+                    rows,
+                    notes,
+                ),
+            ]
+        )
+    )
     return int(outside)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=1000, help="data sets that are drawn for every scenario [default: 1000]")
-    parser.add_argument("--only", type=names(tuple(KINDS)), default=list(KINDS), metavar="KIND,...", help=f"kinds of intervals: {', '.join(KINDS)}")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.coverage",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        default=1000,
+        help="data sets that are drawn for every scenario [default: 1000]",
+    )
+    parser.add_argument(
+        "--only",
+        type=names(tuple(KINDS)),
+        default=list(KINDS),
+        metavar="KIND,...",
+        help=f"kinds of intervals: {', '.join(KINDS)}",
+    )
     parser.add_argument("--processes", type=int, default=2, help="at a time [default: 2]")
     return parser
 

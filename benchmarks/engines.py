@@ -16,12 +16,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.machine import Peak, Report, Row, faster, gemm_peak, in_turn, share_of_peak, wall
 from benchmarks.workload import Workload, decoder, evenly, useful_operations, workload
-from project.annotators import Annotator, Answers
-from project.annotators.transformers import TransformersAnnotator
-from project.config import AnnotateConfig
-from project.models import annotator_source, quiet_transformers
+from project.annotation.engines.base import Annotator, Answers
+from project.annotation.engines.transformers.engine import TransformersAnnotator
+from project.config.experiment import AnnotateConfig
+from project.support.models import annotator_source, quiet_transformers
 
-CLOSE = 1e-4  # log probabilities: kernels add in other orders, which float32 shows in the fifth digit
+CLOSE = (
+    1e-4  # log probabilities: kernels add in other orders, which float32 shows in the fifth digit
+)
 
 
 class Settings(NamedTuple):
@@ -46,7 +48,12 @@ class Reader:
         """Seconds for one text under the repeat's prompt: all texts, in shards as annotation does, the prefix computed anew."""
         prompt, texts, size = self.work.prompts[repeat], self.work.texts, self.annotator.shard_size
         shards: list[Answers] = []
-        took = wall(lambda: shards.extend(self.annotator.read(prompt, texts[start : start + size]) for start in range(0, len(texts), size)))
+        took = wall(
+            lambda: shards.extend(
+                self.annotator.read(prompt, texts[start : start + size])
+                for start in range(0, len(texts), size)
+            )
+        )
         self.answers[repeat] = np.concatenate([shard.log_probabilities for shard in shards])
         self.mass[repeat] = np.concatenate([shard.label_mass for shard in shards])
         return took / len(texts)
@@ -79,21 +86,36 @@ def against_generate(settings: Settings, folder: str, report: Report) -> None:
         sides[dtype] = reader.seconds
     found = in_turn(sides, settings.repeats)
 
-    quick = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()  # else bfloat16 is float32 with detours
+    quick = (
+        torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )  # else bfloat16 is float32 with detours
     for dtype, target in (("float32", 8.0), ("bfloat16", 12.0 if quick else None)):
         measure = f"{name}: a text, {dtype}, against generate(max_new_tokens=1) in float32"
         report.rows.append(faster(measure, found[dtype], found["generate"], target=target))
     sizes, tries = decoder(plain), [tokens.trie(prompt) for prompt in work.prompts]
-    operations = [useful_operations(sizes, one, trie) for one, trie in zip(fitted, tries, strict=True)]
+    operations = [
+        useful_operations(sizes, one, trie) for one, trie in zip(fitted, tries, strict=True)
+    ]
     for dtype, wanted in (("float32", 0.75), ("bfloat16", None)):
-        rate = statistics.median(flops / (seconds * settings.texts) for flops, seconds in zip(operations, found[dtype], strict=True))
-        report.rows.append(share_of_peak(f"{name}: useful operations, {dtype}", rate, found[f"peak {dtype}"], wanted))
+        rate = statistics.median(
+            flops / (seconds * settings.texts)
+            for flops, seconds in zip(operations, found[dtype], strict=True)
+        )
+        report.rows.append(
+            share_of_peak(
+                f"{name}: useful operations, {dtype}", rate, found[f"peak {dtype}"], wanted
+            )
+        )
     report.rows.append(_noise(name, readers))
     if len(tries[0].nodes) == 1:
         report.rows.append(_agreement(name, readers["float32"], scores, tries[0].nodes[0].tokens))
-    packed = ", ".join(f"{dtype} {'yes' if annotator.packed else 'no'}" for dtype, annotator in ours.items())
+    packed = ", ".join(
+        f"{dtype} {'yes' if annotator.packed else 'no'}" for dtype, annotator in ours.items()
+    )
     for dtype, annotator in ours.items():
-        report.rows += gpu_rows(f"{name}: {dtype}", statistics.median(found[dtype]), settings.price_hour)
+        report.rows += gpu_rows(
+            f"{name}: {dtype}", statistics.median(found[dtype]), settings.price_hour
+        )
         annotator.close()
     report.notes += [
         f"transformers: {name}, prefix of {np.mean([len(one.prefix) for one in fitted]):.0f} tokens and "
@@ -116,39 +138,79 @@ def against_lm_eval(settings: Settings, folder: str, report: Report) -> None:
     tokenizer, plain = _plain_model(folder)
     # a letter is one token, which lm-eval reads together with the others; names are what is shown by default
     for style in ("letter", "name"):
-        work, warm = workload(annotator.tokens, n_texts=settings.texts, repeats=settings.repeats, style=style)
+        work, warm = workload(
+            annotator.tokens, n_texts=settings.texts, repeats=settings.repeats, style=style
+        )
         annotator.read(warm, work.texts[:2])
         _lm_eval(settings, Reader(annotator, work), tokenizer, plain, f"labels as {style}s", report)
 
 
-def _lm_eval(settings: Settings, reader: Reader, tokenizer: Any, plain: Any, labels: str, report: Report) -> None:
+def _lm_eval(
+    settings: Settings, reader: Reader, tokenizer: Any, plain: Any, labels: str, report: Report
+) -> None:
     harness: Any = importlib.import_module("lm_eval.models.huggingface")
     instance: Any = importlib.import_module("lm_eval.api.instance").Instance
-    models = {size: harness.HFLM(pretrained=plain, tokenizer=tokenizer, batch_size=size) for size in (1, 8)}
+    models = {
+        size: harness.HFLM(pretrained=plain, tokenizer=tokenizer, batch_size=size)
+        for size in (1, 8)
+    }
     picked: dict[int, np.ndarray] = {}
 
     def ask(size: int, repeat: int) -> float:
         prompt, chosen = reader.work.prompts[repeat], evenly(settings.texts, settings.few, repeat)
-        pairs = [(prompt.render(reader.work.texts[index]), answer) for index in chosen for answer in prompt.answers]
-        requests = [instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0) for pair in pairs]
+        pairs = [
+            (prompt.render(reader.work.texts[index]), answer)
+            for index in chosen
+            for answer in prompt.answers
+        ]
+        requests = [
+            instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0) for pair in pairs
+        ]
         given: list[tuple[float, bool]] = []
         took = wall(lambda: given.extend(models[size].loglikelihood(requests, disable_tqdm=True)))
-        picked[repeat] = np.array([value for value, _ in given]).reshape(len(chosen), -1).argmax(axis=1)
+        picked[repeat] = (
+            np.array([value for value, _ in given]).reshape(len(chosen), -1).argmax(axis=1)
+        )
         return took / len(chosen)
 
     tried = {size: ask(size, 0) for size in (1, 8)}
     best = min(tried, key=lambda size: tried[size])
-    found = in_turn({"lm_eval": lambda repeat: ask(best, repeat), "ours": reader.seconds}, settings.repeats)
+    found = in_turn(
+        {"lm_eval": lambda repeat: ask(best, repeat), "ours": reader.seconds}, settings.repeats
+    )
     name, prompt = reader.annotator.name, reader.work.prompts[0]
     measure = f"{name}: a text, float32, {labels}, against lm-eval (HFLM.loglikelihood, batch_size={best})"
     report.rows.append(faster(measure, found["ours"], found["lm_eval"], target=5.0))
-    whole, *answered = (tokenizer(text)["input_ids"] for text in (prompt.render("text"), *(prompt.render("text") + one for one in prompt.answers)))
+    whole, *answered = (
+        tokenizer(text)["input_ids"]
+        for text in (
+            prompt.render("text"),
+            *(prompt.render("text") + one for one in prompt.answers),
+        )
+    )
     single = all(len(ids) == len(whole) + 1 for ids in answered)
     chosen = {repeat: list(evenly(settings.texts, settings.few, repeat)) for repeat in picked}
-    same = np.concatenate([reader.answers[repeat][chosen[repeat]].argmax(axis=1) == picked[repeat] for repeat in picked])
-    how = "each label one token" if single else "lm-eval reads whole labels, ours the tokens that tell them apart"
+    same = np.concatenate(
+        [
+            reader.answers[repeat][chosen[repeat]].argmax(axis=1) == picked[repeat]
+            for repeat in picked
+        ]
+    )
+    how = (
+        "each label one token"
+        if single
+        else "lm-eval reads whole labels, ours the tokens that tell them apart"
+    )
     target = ("100%", bool(same.all())) if single else ("", None)
-    report.rows.append(Row(f"{name}: same label as lm-eval, {labels}", f"{same.mean():.0%}", f"{len(same)} texts", how, *target))
+    report.rows.append(
+        Row(
+            f"{name}: same label as lm-eval, {labels}",
+            f"{same.mean():.0%}",
+            f"{len(same)} texts",
+            how,
+            *target,
+        )
+    )
     report.notes.append(
         f"lm_eval, {labels}: batch_size 1 took {tried[1]:.3g} s and 8 {tried[8]:.3g} s for a text at the first try; the faster one was measured, on "
         f"{settings.few} texts a repeat, ours on {settings.texts}. Its reuse of a context for labels of one token is on, as by default."
@@ -164,8 +226,19 @@ def gpu_rows(measure: str, seconds: float, price_hour: float) -> list[Row]:
     """Texts a second, and what 1,000 labels take and cost on a GPU; nothing where there is none."""
     if not torch.cuda.is_available():
         return []
-    price = f"{seconds * 1000 / 3600 * price_hour:.3g} at {price_hour:g} an hour" if price_hour else "price: give --price-hour"
-    return [Row(f"{measure}, 1,000 labels on a GPU", f"{1 / seconds:,.0f} texts/s", f"{seconds * 1000:.3g} GPU-seconds", price)]
+    price = (
+        f"{seconds * 1000 / 3600 * price_hour:.3g} at {price_hour:g} an hour"
+        if price_hour
+        else "price: give --price-hour"
+    )
+    return [
+        Row(
+            f"{measure}, 1,000 labels on a GPU",
+            f"{1 / seconds:,.0f} texts/s",
+            f"{seconds * 1000:.3g} GPU-seconds",
+            price,
+        )
+    ]
 
 
 def _engine(folder: str, dtype: str) -> TransformersAnnotator:
@@ -177,7 +250,9 @@ def _plain_model(folder: str) -> tuple[Any, Any]:
     source = annotator_source(folder, "main")
     with quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(source.location, revision=source.revision)
-        model: Any = AutoModelForCausalLM.from_pretrained(source.location, revision=source.revision, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            source.location, revision=source.revision, dtype=torch.float32
+        )
     return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
@@ -185,9 +260,14 @@ def _generate(model: Any, ids: Sequence[int]) -> np.ndarray:
     """Log probabilities over the vocabulary, ``(n_tokens,)``, the way that the documentation of ``generate`` shows."""
     row = torch.tensor([list(ids)], device=model.device)
     output = model.generate(
-        row, attention_mask=torch.ones_like(row), max_new_tokens=1, do_sample=False, output_scores=True, return_dict_in_generate=True,
+        row,
+        attention_mask=torch.ones_like(row),
+        max_new_tokens=1,
+        do_sample=False,
+        output_scores=True,
+        return_dict_in_generate=True,
         pad_token_id=model.config.eos_token_id,
-    )  # fmt: skip
+    )
     found: np.ndarray = output.scores[0][0].float().log_softmax(-1).cpu().numpy()
     return found
 
@@ -196,16 +276,35 @@ def _noise(name: str, readers: dict[str, Reader]) -> Row:
     """How far bfloat16 is from float32 over all repeats, texts and classes."""
     exact, rough = readers["float32"].answers, readers["bfloat16"].answers
     apart = np.concatenate([np.abs(exact[repeat] - rough[repeat]).ravel() for repeat in exact])
-    flipped = np.concatenate([exact[repeat].argmax(axis=1) != rough[repeat].argmax(axis=1) for repeat in exact])
+    flipped = np.concatenate(
+        [exact[repeat].argmax(axis=1) != rough[repeat].argmax(axis=1) for repeat in exact]
+    )
     measure = f"{name}: bfloat16 away from float32, log probability of a class"
-    return Row(measure, f"median {np.median(apart):.2g}, most {apart.max():.2g}", f"{len(flipped)} answers", f"{flipped.mean():.1%} other labels")
+    return Row(
+        measure,
+        f"median {np.median(apart):.2g}, most {apart.max():.2g}",
+        f"{len(flipped)} answers",
+        f"{flipped.mean():.1%} other labels",
+    )
 
 
-def _agreement(name: str, reader: Reader, scores: dict[tuple[int, int], np.ndarray], columns: Sequence[int]) -> Row:
+def _agreement(
+    name: str, reader: Reader, scores: dict[tuple[int, int], np.ndarray], columns: Sequence[int]
+) -> Row:
     """How far our float32 answers are from those of ``generate``, both normalised over the labels."""
     theirs = np.array([row[list(columns)] for row in scores.values()], dtype=np.float64)
     theirs -= np.logaddexp.reduce(theirs, axis=1)[:, None]
     ours = np.array([reader.answers[repeat][index] for repeat, index in scores])
-    apart, same = float(np.abs(ours - theirs).max()), (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
+    apart, same = (
+        float(np.abs(ours - theirs).max()),
+        (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean(),
+    )
     measure = f"{name}: float32 away from generate, log probability of a class"
-    return Row(measure, f"most {apart:.1e}", f"{len(ours)} answers", f"{same:.0%} same labels", f"<= {CLOSE:g}", apart <= CLOSE)
+    return Row(
+        measure,
+        f"most {apart:.1e}",
+        f"{len(ours)} answers",
+        f"{same:.0%} same labels",
+        f"<= {CLOSE:g}",
+        apart <= CLOSE,
+    )

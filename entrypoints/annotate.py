@@ -10,18 +10,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from entrypoints.command import main, say
-from entrypoints.draws import Asked, annotate_split, dry_run, open_draws
-from entrypoints.setup import log_setup, ready
-from project.config import ANNOTATION, ExperimentConfig, HostConfig, StoreConfig, TaskConfig, experiment_config
-from project.designs import SplitsConfig
-from project.parameters import parse
-from project.provenance import Given
-from project.shown import in_markdown
-from project.task import Task, load_task
+from entrypoints.wiring.annotation_runs import (
+    AnnotationSession,
+    annotate_split,
+    dry_run,
+    open_draws,
+)
+from entrypoints.wiring.command import main, say
+from entrypoints.wiring.provenance import Invocation
+from entrypoints.wiring.setup import log_setup, ready
+from project.config.entry_points import SplitsConfig
+from project.config.experiment import (
+    ANNOTATION,
+    ExperimentConfig,
+    HostConfig,
+    StoreConfig,
+    TaskConfig,
+    experiment_config,
+)
+from project.config.fields import parse
+from project.data.task import Task, load_task
+from project.support.escape import in_markdown
 from project.tracking import root_run
 
-STAGES = (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig)
+SECTIONS = (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig)
 
 
 def annotate(params: Mapping[str, str]) -> None:
@@ -35,21 +47,34 @@ def annotate(params: Mapping[str, str]) -> None:
         _annotate(params, asked.settled(config), task, asked, splits)
 
 
-def _annotate(params: Mapping[str, str], config: ExperimentConfig, task: Task, asked: Asked, splits: Sequence[str]) -> None:
+def _annotate(
+    params: Mapping[str, str],
+    config: ExperimentConfig,
+    task: Task,
+    asked: AnnotationSession,
+    splits: Sequence[str],
+) -> None:
     n_draws = len(asked.prompts)
     kind = "dry run" if config.spend.dry_run else "annotation set"
     with root_run(kind, f"{task.name} annotations", params, config.host.workspace) as tracker:
-        log_setup(tracker, Given("annotate", params), task, config, annotator=asked.annotator)
+        log_setup(tracker, Invocation("annotate", params), task, config, annotator=asked.annotator)
         if config.spend.dry_run:
             dry_run(tracker, asked, task, dict.fromkeys(splits, n_draws), config)
             return
         lines = []
         for split in splits:
             tables = annotate_split(tracker, asked, task, split, n_draws, config)
-            lines.append(f"{asked.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in {n_draws} draws.")
+            lines.append(
+                f"{asked.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in {n_draws} draws."
+            )
         tracker.describe(in_markdown(" ".join(lines)))
     say("\n".join([*lines, f"MLflow   {tracker.open_command()}", f"run      {tracker.run_id}"]))
 
 
 if __name__ == "__main__":
-    main("annotate", "Annotate a task with an LLM and log every draw; no fine-tuning.", STAGES, annotate)
+    main(
+        "annotate",
+        "Annotate a task with an LLM and log every draw; no fine-tuning.",
+        SECTIONS,
+        annotate,
+    )

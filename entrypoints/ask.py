@@ -15,48 +15,67 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from entrypoints.command import main, say
-from entrypoints.conditions import Drawn
-from entrypoints.study import Study, opened, study_run
-from project.arm import FLIP
-from project.choice import AUDIT, Choice, choose
-from project.config import ANNOTATION, HostConfig, StoreConfig, TaskConfig
-from project.designs import AskConfig
-from project.errors import AssayError
-from project.human import label_studio_interface, label_studio_tasks, questions
-from project.parameters import parse
-from project.provenance import Given
-from project.shown import in_markdown
-from project.tables import write_atomically, write_table
+from entrypoints.wiring.command import main, say
+from entrypoints.wiring.conditions import SplitAnnotations
+from entrypoints.wiring.experiment import Study, opened, study_run
+from entrypoints.wiring.provenance import Invocation
+from project.config.arms import FLIP
+from project.config.entry_points import AskConfig
+from project.config.experiment import ANNOTATION, HostConfig, StoreConfig, TaskConfig
+from project.config.fields import parse
+from project.labels.human import label_studio_interface, label_studio_tasks, questions
+from project.labels.selection import AUDIT, Choice, choose
+from project.support.errors import AssayError
+from project.support.escape import in_markdown
+from project.support.files import write_atomically
+from project.support.parquet import write_table
 from project.tracking import Tracker
 
-STAGES = (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig)
+SECTIONS = (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig)
 _NO_QUESTIONS = ("gold", "llm", "majority", FLIP)
 
 
 def ask(params: Mapping[str, str]) -> None:
     """Questions of one source at one budget, less those that the file ``human`` answers."""
     asked = parse(AskConfig, params)
-    if asked.arms[0] in _NO_QUESTIONS or asked.arms[0] == "oracle" or asked.arms[0].startswith("drop_"):
-        raise AssayError(f"arms must be a source that asks a human; got {asked.arms[0]!r}. Use learned, entropy, margin, ensemble or random.")
+    if (
+        asked.arms[0] in _NO_QUESTIONS
+        or asked.arms[0] == "oracle"
+        or asked.arms[0].startswith("drop_")
+    ):
+        raise AssayError(
+            f"arms must be a source that asks a human; got {asked.arms[0]!r}. Use learned, entropy, margin, ensemble or random."
+        )
     with opened(params, tested=False, asks=False) as study:
         name = f"{study.task.name} questions"
-        with study_run("questions", name, Given("ask", params), study, {}) as (tracker, drawn):
+        with study_run("questions", name, Invocation("ask", params), study, {}) as (tracker, drawn):
             if drawn is not None:
                 _ask(asked, study, tracker, drawn)
 
 
-def _ask(asked: AskConfig, study: Study, tracker: Tracker, drawn: Drawn) -> None:
+def _ask(asked: AskConfig, study: Study, tracker: Tracker, drawn: SplitAnnotations) -> None:
     """Choose what to ask about, and write it."""
     train, (arm,) = study.task.split("train"), study.compared
     human = pd.Series(dtype=object) if study.human is None else study.human
-    choice = choose(arm, dataclasses.replace(drawn, human=human).evidence(train, drawn.train, 0, study.task, study.config.label))
+    choice = choose(
+        arm,
+        dataclasses.replace(drawn, human=human).evidence(
+            train, drawn.train, 0, study.task, study.config.label
+        ),
+    )
     n_chosen = int(choice.rows.sum())
     choice = _next(choice, choice.rows & ~train["example_id"].isin(human.index).to_numpy())
     if not choice.rows.any():
-        raise AssayError(f"nothing is left to ask: all {n_chosen} texts of {arm.name} are answered. Train with -P human=... now.")
+        raise AssayError(
+            f"nothing is left to ask: all {n_chosen} texts of {arm.name} are answered. Train with -P human=... now."
+        )
     shown = drawn.train[0] if asked.show_llm and drawn.train else None
-    _publish(tracker, study, questions(train[choice.rows], shown, asked.ask_seed), _sampled(choice, train))
+    _publish(
+        tracker,
+        study,
+        questions(train[choice.rows], shown, asked.ask_seed),
+        _sampled(choice, train),
+    )
 
 
 def _next(choice: Choice, unanswered: npt.NDArray[np.bool_]) -> Choice:
@@ -64,35 +83,59 @@ def _next(choice: Choice, unanswered: npt.NDArray[np.bool_]) -> Choice:
     audited = np.asarray(choice.reasons == AUDIT)
     if not (unanswered & audited).any():
         return choice._replace(rows=unanswered)
-    say(f"ask: these {int((unanswered & audited).sum())} texts are the audit. Have them labelled, and run again with -P human=FILE for the others.")
+    say(
+        f"ask: these {int((unanswered & audited).sum())} texts are the audit. Have them labelled, and run again with -P human=FILE for the others."
+    )
     reasons = np.where(audited, AUDIT, "annotated").astype(object)
-    return choice._replace(rows=unanswered & audited, reasons=reasons, inclusion=np.full(len(audited), audited.mean()))
+    return choice._replace(
+        rows=unanswered & audited, reasons=reasons, inclusion=np.full(len(audited), audited.mean())
+    )
 
 
 def _sampled(choice: Choice, train: pd.DataFrame) -> pd.DataFrame:
     """Of every training example whether it is asked about now, why, and with which probability it was to be, for unbiased estimates later."""
     return pd.DataFrame(
-        {"example_id": train["example_id"], "asked": choice.rows, "reason": choice.reasons, "inclusion_probability": choice.inclusion}
-    )  # fmt: skip
+        {
+            "example_id": train["example_id"],
+            "asked": choice.rows,
+            "reason": choice.reasons,
+            "inclusion_probability": choice.inclusion,
+        }
+    )
 
 
 def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.DataFrame) -> None:
     """Write the questions below the workspace and log them."""
-    folder, name = Path(study.config.host.workspace) / "questions" / tracker.run_id, study.compared[0].name
+    folder, name = (
+        Path(study.config.host.workspace) / "questions" / tracker.run_id,
+        study.compared[0].name,
+    )
     who = study.asked.annotator.name if study.asked else ""
     files = {
         "questions.csv": asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
         "label_studio.json": label_studio_tasks(asked, who),
-        "label_studio.xml": label_studio_interface(study.task.label_set, study.task.title or study.task.name).encode(),
+        "label_studio.xml": label_studio_interface(
+            study.task.label_set, study.task.title or study.task.name
+        ).encode(),
     }
     for file, data in files.items():
         write_atomically(folder / file, data)
     write_table(folder / "sampling.parquet", sampled)
-    kept = () if study.config.store.private else files  # sampling.parquet knows the texts by their ids
+    kept = (
+        () if study.config.store.private else files
+    )  # sampling.parquet knows the texts by their ids
     tracker.log_files({f"questions/{file}": folder / file for file in (*kept, "sampling.parquet")})
     certain = sampled["inclusion_probability"].isin([0.0, 1.0]).all()
-    mind = " They are no random sample: nothing about the other texts can be estimated from them without bias." if certain else ""
-    tracker.describe(in_markdown(f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}"))
+    mind = (
+        " They are no random sample: nothing about the other texts can be estimated from them without bias."
+        if certain
+        else ""
+    )
+    tracker.describe(
+        in_markdown(
+            f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}"
+        )
+    )
     say(
         f"ask: {len(asked)} texts by {name}.{mind}\n\nquestions    {(folder / 'questions.csv').resolve()}\n"
         f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface label_studio.xml beside it\n"
@@ -102,4 +145,9 @@ def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.Da
 
 
 if __name__ == "__main__":
-    main("ask", "Annotate the training split and write the examples that a label source wants a human to label.", STAGES, ask)
+    main(
+        "ask",
+        "Annotate the training split and write the examples that a label source wants a human to label.",
+        SECTIONS,
+        ask,
+    )

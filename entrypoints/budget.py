@@ -11,35 +11,57 @@ import dataclasses
 from collections.abc import Mapping
 
 from analysis.report import publish
-from entrypoints.command import main, say
-from entrypoints.conditions import condition
-from entrypoints.seeds import Trainer
-from entrypoints.study import opened, published, study_run
-from project.arm import Arm
-from project.audit import LEAST
-from project.choice import budget_rows
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, StoreConfig, TaskConfig, VerdictConfig
-from project.designs import BudgetConfig
-from project.parameters import parse
-from project.provenance import Given
+from entrypoints.wiring.command import main, say
+from entrypoints.wiring.conditions import condition
+from entrypoints.wiring.experiment import opened, published, study_run
+from entrypoints.wiring.provenance import Invocation
+from entrypoints.wiring.seed_runs import Trainer
+from project.config.arms import Arm
+from project.config.entry_points import BudgetConfig
+from project.config.experiment import (
+    ANNOTATION,
+    FinetuneConfig,
+    HostConfig,
+    StoreConfig,
+    TaskConfig,
+    VerdictConfig,
+)
+from project.config.fields import parse
+from project.labels.error_model import LEAST
+from project.labels.selection import budget_rows
 
-STAGES = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, VerdictConfig, HostConfig, StoreConfig)
+SECTIONS = (
+    TaskConfig,
+    *ANNOTATION,
+    BudgetConfig,
+    FinetuneConfig,
+    VerdictConfig,
+    HostConfig,
+    StoreConfig,
+)
 
 
 def budget(params: Mapping[str, str]) -> None:
     """Gold, the LLM's labels, and every source at every budget that it can use, with all seeds."""
-    reach = parse(BudgetConfig, params).reach  # refuses what is no source of labels, before anything is loaded
+    reach = parse(
+        BudgetConfig, params
+    ).reach  # refuses what is no source of labels, before anything is loaded
     with opened(params) as asked:
         config, task = asked.config, asked.task
         n = len(task.split("train"))
-        possible = [*([] if task.counts.get("unlabelled") else [Arm("gold")]), *([Arm("llm")] if asked.asked else [])]
+        possible = [
+            *([] if task.counts.get("unlabelled") else [Arm("gold")]),
+            *([Arm("llm")] if asked.asked else []),
+        ]
         for arm in (one for one in asked.compared if one.kind not in ("gold", "llm")):
             if why := impossible(arm, n, len(task.label_set)):
                 say(f"budget: {arm.name} is left out: {why}.")
             else:
                 possible.append(arm)
         study = dataclasses.replace(asked, compared=possible)
-        with study_run("budget", f"{task.name} budget", Given("budget", params), study, {"reach": reach}) as (tracker, drawn):
+        with study_run(
+            "budget", f"{task.name} budget", Invocation("budget", params), study, {"reach": reach}
+        ) as (tracker, drawn):
             if drawn is None:
                 return
             conditions = [condition(arm, task, drawn, config) for arm in possible]
@@ -58,4 +80,9 @@ def impossible(arm: Arm, n: int, n_classes: int) -> str:
 
 
 if __name__ == "__main__":
-    main("budget", "Human-budget curves: label sources x shares of human labels x seeds, from one set of annotations.", STAGES, budget)
+    main(
+        "budget",
+        "Human-budget curves: label sources x shares of human labels x seeds, from one set of annotations.",
+        SECTIONS,
+        budget,
+    )

@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from entrypoints.command import main, say
-from entrypoints.conditions import annotated_splits, draws_needed, replicate_counts
-from project.annotators.open import check_engine
-from project.arm import NO_LLM
-from project.card import load_card
-from project.config import (
+from entrypoints.wiring.command import main, say
+from entrypoints.wiring.conditions import annotated_splits, draws_needed, replicate_counts
+from project.annotation.engines.factory import check_engine
+from project.config.arms import NO_LLM
+from project.config.experiment import (
     ANNOTATION,
     PAPER_DRAWS,
     ExperimentConfig,
@@ -35,16 +34,37 @@ from project.config import (
     VerdictConfig,
     experiment_config,
 )
-from project.errors import AssayError, Incomplete
-from project.host import cpu_cores, existing, gpus, memory, visible_gpus
-from project.label import arms
-from project.models import Weights, cache_folder, weights
-from project.task import load_task
+from project.data.card import load_card
+from project.data.task import load_task
+from project.labels.sources import arms
+from project.support.errors import AssayError, Incomplete
+from project.support.files import cache_folder, existing
+from project.support.machine import cpu_cores, gpus, memory, visible_gpus
+from project.support.models import Weights, weights
 from project.tracking import findings
 
-STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, VerdictConfig, HostConfig, StoreConfig)
+SECTIONS = (
+    TaskConfig,
+    *ANNOTATION,
+    LabelConfig,
+    ReplicateConfig,
+    FinetuneConfig,
+    VerdictConfig,
+    HostConfig,
+    StoreConfig,
+)
 """Those of the entry point main."""
-PACKAGES = ("mlflow", "torch", "transformers", "datasets", "peft", "numpy", "pandas", "optuna", "vllm")
+PACKAGES = (
+    "mlflow",
+    "torch",
+    "transformers",
+    "datasets",
+    "peft",
+    "numpy",
+    "pandas",
+    "optuna",
+    "vllm",
+)
 Rows = Iterator[tuple[str, str]]
 
 
@@ -58,7 +78,11 @@ def check(params: Mapping[str, str]) -> None:
             for name, text in rows():
                 say(f"  {name:<12} {text}")
         except (AssayError, OSError) as error:
-            failed.append(error if isinstance(error, AssayError) else Incomplete(f"{error.strerror}: {error.filename}. Mend it and run again."))
+            failed.append(
+                error
+                if isinstance(error, AssayError)
+                else Incomplete(f"{error.strerror}: {error.filename}. Mend it and run again.")
+            )
             say(f"  {'':<12} not well: see the end")
 
     part("tracking store", lambda: _store(Path(params["workspace"])))
@@ -86,20 +110,30 @@ def _store(workspace: Path) -> Rows:
 
 
 def _machine(workspace: Path) -> Rows:
-    yield "Python", f"{platform.python_version()} ({sys.executable}), {platform.system()} {platform.machine()}"
+    yield (
+        "Python",
+        f"{platform.python_version()} ({sys.executable}), {platform.system()} {platform.machine()}",
+    )
     yield "packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     total, free = memory()
     yield "CPU", f"{cpu_cores()} cores, {_size(total)} of memory, {_size(free)} of it free"
     present = gpus()
     for one in present:
-        yield "GPU", f"{one.name}, {_size(one.memory)} of memory, {_size(one.free)} of it free, driver {one.driver}"
+        yield (
+            "GPU",
+            f"{one.name}, {_size(one.memory)} of memory, {_size(one.free)} of it free, driver {one.driver}",
+        )
     visible = visible_gpus()
     if not present and not visible:
         yield "GPU", "none"
     elif len(visible) != len(present):
         why = f"CUDA_VISIBLE_DEVICES, the driver or torch {_version('torch')} itself keep it from the others"
         yield "GPU", f"note: torch sees {len(visible)} of {len(present)}; {why}"
-    for name, folder in (("workspace", workspace), ("temporary", Path(tempfile.gettempdir())), ("cache", cache_folder())):
+    for name, folder in (
+        ("workspace", workspace),
+        ("temporary", Path(tempfile.gettempdir())),
+        ("cache", cache_folder()),
+    ):
         yield name, f"{folder}: {_size(shutil.disk_usage(existing(folder)).free)} free"
 
 
@@ -122,16 +156,20 @@ def _annotator(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
         yield "server", _server(config)
     else:
         yield "engine", annotate.annotator
-        found["annotator"] = weights("annotator_model", annotate.annotator_model, annotate.annotator_revision)
+        found["annotator"] = weights(
+            "annotator_model", annotate.annotator_model, annotate.annotator_revision
+        )
         yield "model", _shown(found["annotator"])
 
 
 def _server(config: ExperimentConfig) -> str:
     """What the server says of its models, asked once."""
-    from project.annotators.openai.http import Client
-    from project.annotators.openai.probe import Probe
+    from project.annotation.engines.openai.client import Client
+    from project.annotation.engines.openai.probe import Probe
 
-    patient = dataclasses.replace(config.server, request_timeout=min(10.0, config.server.request_timeout), request_retries=0)
+    patient = dataclasses.replace(
+        config.server, request_timeout=min(10.0, config.server.request_timeout), request_retries=0
+    )
     client = Client(patient.annotator_url.rstrip("/"), patient)
     try:
         served = client.run(Probe(client, config.annotate, None).served())
@@ -144,7 +182,9 @@ def _server(config: ExperimentConfig) -> str:
             f"annotator_model must be a name of the server's: {', '.join(served.models[:5])}; got {config.annotate.annotator_model!r}. Give another "
             "with -P annotator_model=..."
         )
-    return f"has {config.annotate.annotator_model}" + (f", {served.context} tokens of context" if served.context else "")
+    return f"has {config.annotate.annotator_model}" + (
+        f", {served.context} tokens of context" if served.context else ""
+    )
 
 
 def _encoder(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
@@ -153,7 +193,11 @@ def _encoder(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
 
 
 def _shown(model: Weights) -> str:
-    size = f"{_size(model.n_bytes)} in {model.n_parameters / 1e6:,.0f} million parameters" if model.n_bytes else "size unknown"
+    size = (
+        f"{_size(model.n_bytes)} in {model.n_parameters / 1e6:,.0f} million parameters"
+        if model.n_bytes
+        else "size unknown"
+    )
     return f"{model.name}: {size}, in {model.place}"
 
 
@@ -179,17 +223,34 @@ class Needs(NamedTuple):
 def _experiment(config: ExperimentConfig, found: Mapping[str, Weights]) -> Rows:
     """What the configuration would take, counted as the experiment counts it; answers and seeds that are there already are not taken off."""
     sizes, n_classes, source, drawn = _task(config)
-    yield "task", f"{config.task.task}: {', '.join(f'{n:,} {split}' for split, n in sizes.items())} texts, {n_classes} classes{source}"
+    yield (
+        "task",
+        f"{config.task.task}: {', '.join(f'{n:,} {split}' for split, n in sizes.items())} texts, {n_classes} classes{source}",
+    )
     n_draws = config.prompt.ensemble_size or drawn or PAPER_DRAWS
     compared = arms(config.label, n_draws)
     asks = any(arm.draws for arm in compared)
-    draws = annotated_splits(config, draws_needed(compared, config, n_draws), tested=True) if asks else {}
+    draws = (
+        annotated_splits(config, draws_needed(compared, config, n_draws), tested=True)
+        if asks
+        else {}
+    )
     counts = replicate_counts(compared, config, n_draws)
     answers, seeds = sum(n * sizes[split] for split, n in draws.items()), sum(counts.values())
-    parts = " + ".join(f"{n} {'draw' if n == 1 else 'draws'} of {sizes[split]:,} {split} texts" for split, n in draws.items())
+    parts = " + ".join(
+        f"{n} {'draw' if n == 1 else 'draws'} of {sizes[split]:,} {split} texts"
+        for split, n in draws.items()
+    )
     yield "annotate", f"{answers:,} answers: {parts}" if answers else "nothing"
-    yield "fine-tune", f"{seeds:,} seeds: {', '.join(f'{name} {n}' for name, n in counts.items())}; {config.finetune.epochs} epochs each"
-    yield from _room(config, Needs(answers, seeds, len(counts), sum(sizes.values()), sizes["test"], n_classes), found)
+    yield (
+        "fine-tune",
+        f"{seeds:,} seeds: {', '.join(f'{name} {n}' for name, n in counts.items())}; {config.finetune.epochs} epochs each",
+    )
+    yield from _room(
+        config,
+        Needs(answers, seeds, len(counts), sum(sizes.values()), sizes["test"], n_classes),
+        found,
+    )
 
 
 def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
@@ -197,11 +258,18 @@ def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
     splits = ("train", "validation", "test")
     card = load_card(config.task.task)
     if "hub" in card.source and not config.task.data:
-        sizes = {split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits}
-        return sizes, len(card.labels), f", at most; the data come from the hub, {card.source['hub']}", 0
+        sizes = {
+            split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits
+        }
+        return (
+            sizes,
+            len(card.labels),
+            f", at most; the data come from the hub, {card.source['hub']}",
+            0,
+        )
     task, recorded = load_task(config.task), 0
     if config.annotate.annotator == "recorded":
-        from project.annotators.recorded import RecordedAnnotator
+        from project.annotation.engines.recorded import RecordedAnnotator
 
         recorded = len(RecordedAnnotator(config.recorded, task).draws)
     return {split: len(task.split(split)) for split in splits}, len(task.label_set), "", recorded
@@ -214,19 +282,40 @@ def _room(config: ExperimentConfig, needs: Needs, found: Mapping[str, Weights]) 
     on a CPU), a seed eight times its float32 weights, as where seeds are put on a GPU; what a batch takes comes on top. On disk, weights that are
     logged are float32, and while a seed trains, its checkpoint (weights, two moments, the best weights) stands beside its successor.
     """
-    from project.seeds import default_workers  # it imports what trains
+    from project.training.jobs import default_workers  # it imports what trains
 
     annotator, encoder, visible = found.get("annotator"), found.get("encoder"), visible_gpus()
-    free, where = (min((one.free for one in gpus()), default=0), "on a GPU") if visible else (memory()[1], "here")
+    free, where = (
+        (min((one.free for one in gpus()), default=0), "on a GPU")
+        if visible
+        else (memory()[1], "here")
+    )
     if annotator and annotator.n_parameters:
-        width = {"float32": 4, "bfloat16": 2, "float16": 2}.get(config.annotate.annotator_dtype, 2 if visible else 4)
-        yield "memory", _beside(f"the annotator {_size(width * annotator.n_parameters)}", width * annotator.n_parameters, free, where)
+        width = {"float32": 4, "bfloat16": 2, "float16": 2}.get(
+            config.annotate.annotator_dtype, 2 if visible else 4
+        )
+        yield (
+            "memory",
+            _beside(
+                f"the annotator {_size(width * annotator.n_parameters)}",
+                width * annotator.n_parameters,
+                free,
+                where,
+            ),
+        )
     n_bytes = 4 * encoder.n_parameters if encoder else 0
     workers = min(config.finetune.workers or default_workers(n_bytes), needs.seeds)
     if n_bytes:
         total = 8 * n_bytes * (1 if visible else workers)
-        yield "memory", _beside(f"fine-tuning {_size(8 * n_bytes)} a seed, {workers} at once", total, free, where)
-    logged = n_bytes * (needs.seeds if config.finetune.log_model != "none" else 0)  # which seed is the best is known at the end
+        yield (
+            "memory",
+            _beside(
+                f"fine-tuning {_size(8 * n_bytes)} a seed, {workers} at once", total, free, where
+            ),
+        )
+    logged = n_bytes * (
+        needs.seeds if config.finetune.log_model != "none" else 0
+    )  # which seed is the best is known at the end
     kept, passing = needs.kept(config.finetune.max_length), 8 * n_bytes * workers
     text = f"{_size(kept)} of answers, predictions and tokens, {_size(logged)} of weights, {_size(passing)} of checkpoints for a while"
     free = shutil.disk_usage(existing(Path(config.host.workspace))).free
@@ -246,4 +335,9 @@ def _size(n_bytes: float) -> str:
 
 
 if __name__ == "__main__":
-    main("check", "See that all is there for an experiment: the tracking store, this machine, the models; and what it would take.", STAGES, check)
+    main(
+        "check",
+        "See that all is there for an experiment: the tracking store, this machine, the models; and what it would take.",
+        SECTIONS,
+        check,
+    )

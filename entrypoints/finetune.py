@@ -12,41 +12,62 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.report import publish
-from entrypoints.command import main
-from entrypoints.conditions import Condition
-from entrypoints.seeds import Trainer
-from entrypoints.setup import log_setup, ready
-from entrypoints.study import published
-from project.arm import Arm
-from project.choice import Evidence
-from project.config import FinetuneConfig, HostConfig, LabelConfig, StoreConfig, TaskConfig, experiment_config
-from project.designs import LabelsConfig
-from project.encoder import Encoder
-from project.errors import AssayError
-from project.label import given, label
-from project.parameters import parse
-from project.provenance import Given
-from project.task import Task, load_task, read_file
+from entrypoints.wiring.command import main
+from entrypoints.wiring.conditions import Condition
+from entrypoints.wiring.experiment import published
+from entrypoints.wiring.provenance import Invocation
+from entrypoints.wiring.seed_runs import Trainer
+from entrypoints.wiring.setup import log_setup, ready
+from project.config.arms import Arm
+from project.config.entry_points import LabelsConfig
+from project.config.experiment import (
+    FinetuneConfig,
+    HostConfig,
+    LabelConfig,
+    StoreConfig,
+    TaskConfig,
+    experiment_config,
+)
+from project.config.fields import parse
+from project.data.task import Task, load_task, read_file
+from project.labels.selection import LabelInputs
+from project.labels.sources import given, label
+from project.support.errors import AssayError
 from project.tracking import read_uri, root_run
+from project.training.encoder import Encoder
 
-STAGES = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig)
+SECTIONS = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig)
 
 
 def finetune(params: Mapping[str, str]) -> None:
     """One arm, ``gold`` or ``given``, and its seeds."""
     config = experiment_config({**params, "annotator": "none", "annotator_model": "none"})
     if config.finetune.validation_labels == "arm":
-        raise AssayError("validation_labels must be gold here; got 'arm'. The file has labels for the training split alone.")
+        raise AssayError(
+            "validation_labels must be gold here; got 'arm'. The file has labels for the training split alone."
+        )
     ready(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
     arm, labels = _labels(parse(LabelsConfig, params).labels, task)
 
-    with root_run("experiment", f"{task.name} {arm.name}", params, config.host.workspace) as tracker:
-        log_setup(tracker, Given("finetune", params), task, config, arms=[arm.name], encoder=encoder)
+    with root_run(
+        "experiment", f"{task.name} {arm.name}", params, config.host.workspace
+    ) as tracker:
+        log_setup(
+            tracker, Invocation("finetune", params), task, config, arms=[arm.name], encoder=encoder
+        )
         validation = task.split("validation").rename(columns={"gold_label": "label"})
-        one = Condition(arm, arm.name, task.split("train"), labels, validation, config.finetune, range(config.finetune.seeds))
+        one = Condition(
+            arm,
+            arm.name,
+            task.split("train"),
+            labels,
+            validation,
+            config.finetune,
+            range(config.finetune.seeds),
+        )
         with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
             Trainer(tracker, encoder, task, config).train([one])
 
@@ -54,10 +75,19 @@ def finetune(params: Mapping[str, str]) -> None:
 def _labels(source: str, task: Task) -> tuple[Arm, pd.DataFrame]:
     train = task.split("train")
     if source == "gold":
-        return Arm("gold"), label(Arm("gold"), Evidence(train, [], tuple(task.label_set), LabelConfig()))
-    table = read_uri(source) if source.startswith("runs:/") else read_file(Path(source).expanduser())
+        return Arm("gold"), label(
+            Arm("gold"), LabelInputs(train, [], tuple(task.label_set), LabelConfig())
+        )
+    table = (
+        read_uri(source) if source.startswith("runs:/") else read_file(Path(source).expanduser())
+    )
     return Arm("given"), given(table, train, task.label_set)
 
 
 if __name__ == "__main__":
-    main("finetune", "Fine-tune an encoder on gold labels, or on labels from a file, with several seeds.", STAGES, finetune)
+    main(
+        "finetune",
+        "Fine-tune an encoder on gold labels, or on labels from a file, with several seeds.",
+        SECTIONS,
+        finetune,
+    )

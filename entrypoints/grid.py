@@ -14,18 +14,32 @@ from typing import Any
 
 import numpy as np
 
-from analysis.search import SEARCHED, publish
-from entrypoints.command import main
-from entrypoints.conditions import Condition, condition
-from entrypoints.seeds import Trained, Trainer
-from entrypoints.study import opened, published, study_run
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, StoreConfig, TaskConfig
-from project.designs import GridConfig, GridLabelConfig
-from project.finetune import best_macro_f1
-from project.parameters import parse
-from project.provenance import Given
+from analysis.questions.grid import SEARCHED, publish
+from entrypoints.wiring.command import main
+from entrypoints.wiring.conditions import Condition, condition
+from entrypoints.wiring.experiment import opened, published, study_run
+from entrypoints.wiring.provenance import Invocation
+from entrypoints.wiring.seed_runs import Trained, Trainer
+from project.config.entry_points import GridConfig, GridLabelConfig
+from project.config.experiment import (
+    ANNOTATION,
+    FinetuneConfig,
+    HostConfig,
+    StoreConfig,
+    TaskConfig,
+)
+from project.config.fields import parse
+from project.training.loop import best_macro_f1
 
-STAGES = (TaskConfig, *ANNOTATION, GridLabelConfig, GridConfig, FinetuneConfig, HostConfig, StoreConfig)
+SECTIONS = (
+    TaskConfig,
+    *ANNOTATION,
+    GridLabelConfig,
+    GridConfig,
+    FinetuneConfig,
+    HostConfig,
+    StoreConfig,
+)
 
 
 def grid(params: Mapping[str, str]) -> None:
@@ -35,18 +49,31 @@ def grid(params: Mapping[str, str]) -> None:
     with opened(params, tested=False) as study:
         config, task = study.config, study.task
         design = {"grid": configurations, "grid_seeds": asked.grid_seeds}
-        with study_run("grid", f"{task.name} grid", Given("grid", params), study, design) as (tracker, drawn):
+        with study_run("grid", f"{task.name} grid", Invocation("grid", params), study, design) as (
+            tracker,
+            drawn,
+        ):
             if drawn is None:
                 return
-            arms, trainer = [condition(arm, task, drawn, config) for arm in study.compared], Trainer(tracker, study.encoder, task, config)
+            arms, trainer = (
+                [condition(arm, task, drawn, config) for arm in study.compared],
+                Trainer(tracker, study.encoder, task, config),
+            )
             with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
                 searched = [
-                    dataclasses.replace(configured(one, values, place), seeds=range(asked.grid_seeds), evaluated="validation")
+                    dataclasses.replace(
+                        configured(one, values, place),
+                        seeds=range(asked.grid_seeds),
+                        evaluated="validation",
+                    )
                     for one in arms
                     for place, values in enumerate(configurations)
                 ]
                 best = chosen(trainer.train(searched))
-                tested = [configured(one, configurations[best[one.arm.name]], best[one.arm.name]) for one in arms]
+                tested = [
+                    configured(one, configurations[best[one.arm.name]], best[one.arm.name])
+                    for one in arms
+                ]
                 trainer.train(tested)
 
 
@@ -61,15 +88,30 @@ def chosen(done: Sequence[Trained]) -> dict[str, int]:
     scores: dict[str, dict[int, list[float]]] = {}
     for one in done:
         place = int(str(one.condition.params["configuration"]))
-        scores.setdefault(one.condition.arm.name, {}).setdefault(place, []).append(best_macro_f1(one.result.history))
-    return {arm: min(places, key=lambda place: (-float(np.mean(places[place])), place)) for arm, places in scores.items()}
+        scores.setdefault(one.condition.arm.name, {}).setdefault(place, []).append(
+            best_macro_f1(one.result.history)
+        )
+    return {
+        arm: min(places, key=lambda place: (-float(np.mean(places[place])), place))
+        for arm, places in scores.items()
+    }
 
 
 def configured(one: Condition, values: Mapping[str, Any], place: int) -> Condition:
     """``one`` with the hyper-parameters ``values``, the grid's configuration number ``place``."""
     setting = " ".join(f"{key}={value:g}" for key, value in values.items())
-    return dataclasses.replace(one, setting=setting, config=dataclasses.replace(one.config, **values), params={"configuration": place})
+    return dataclasses.replace(
+        one,
+        setting=setting,
+        config=dataclasses.replace(one.config, **values),
+        params={"configuration": place},
+    )
 
 
 if __name__ == "__main__":
-    main("grid", "A grid search over learning rate, batch size and epochs: chosen on validation, tested once.", STAGES, grid)
+    main(
+        "grid",
+        "A grid search over learning rate, batch size and epochs: chosen on validation, tested once.",
+        SECTIONS,
+        grid,
+    )

@@ -12,14 +12,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.report import publish
-from entrypoints.command import main
-from entrypoints.conditions import replicate_counts, replicated
-from entrypoints.seeds import Trainer
-from entrypoints.study import opened, published, study_run
-from project.config import ANNOTATION, FinetuneConfig, HostConfig, LabelConfig, ReplicateConfig, StoreConfig, TaskConfig, VerdictConfig
-from project.provenance import Given
+from entrypoints.wiring.command import main
+from entrypoints.wiring.conditions import replicate_counts, replicated
+from entrypoints.wiring.experiment import opened, published, study_run
+from entrypoints.wiring.provenance import Invocation
+from entrypoints.wiring.seed_runs import Trainer
+from project.config.experiment import (
+    ANNOTATION,
+    FinetuneConfig,
+    HostConfig,
+    LabelConfig,
+    ReplicateConfig,
+    StoreConfig,
+    TaskConfig,
+    VerdictConfig,
+)
 
-STAGES = (TaskConfig, *ANNOTATION, LabelConfig, ReplicateConfig, FinetuneConfig, VerdictConfig, HostConfig, StoreConfig)
+SECTIONS = (
+    TaskConfig,
+    *ANNOTATION,
+    LabelConfig,
+    ReplicateConfig,
+    FinetuneConfig,
+    VerdictConfig,
+    HostConfig,
+    StoreConfig,
+)
 
 
 def experiment(params: Mapping[str, str]) -> None:
@@ -27,7 +45,10 @@ def experiment(params: Mapping[str, str]) -> None:
     with opened(params) as study:
         config, task = study.config, study.task
         design = {"replicates": replicate_counts(study.compared, config, study.n_draws)}
-        with study_run("experiment", task.name, Given("main", params), study, design) as (tracker, drawn):
+        with study_run("experiment", task.name, Invocation("main", params), study, design) as (
+            tracker,
+            drawn,
+        ):
             if drawn is None:
                 return
             conditions = replicated(study.compared, task, drawn, config)
@@ -36,4 +57,9 @@ def experiment(params: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main("main", "Annotate with an LLM, fine-tune on gold and on LLM labels, show the damage.", STAGES, experiment)
+    main(
+        "main",
+        "Annotate with an LLM, fine-tune on gold and on LLM labels, show the damage.",
+        SECTIONS,
+        experiment,
+    )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from entrypoints.command import fields, main, say
-from project.designs import ReapConfig
-from project.parameters import parse
+from entrypoints.wiring.command import fields, main, say
+from project.config.entry_points import ReapConfig
+from project.config.fields import parse
 from project.tracking import USER, dead_runs, end_dead, me
 
-STAGES = (ReapConfig,)
+SECTIONS = (ReapConfig,)
 
 
 def reap(params: Mapping[str, str]) -> None:
@@ -22,7 +22,10 @@ def reap(params: Mapping[str, str]) -> None:
     from entrypoints.mlproject import ENTRY_POINTS  # which knows this one too
 
     asked = parse(ReapConfig, params)
-    names = {name: {item.name for stage in stages for item, _ in fields(stage)} for name, stages in ENTRY_POINTS.items()}
+    names = {
+        name: {item.name for stage in stages for item, _ in fields(stage)}
+        for name, stages in ENTRY_POINTS.items()
+    }
     user = me() if asked.whose == "mine" else ""
     found = dead_runs(names, user=user, run_id=asked.run_id)
     for dead in found:
@@ -32,8 +35,15 @@ def reap(params: Mapping[str, str]) -> None:
         if not asked.dry_run:
             end_dead(dead)
     of = f" of {user}" if user else ""
-    say(f"reap: {len(found)} RUNNING runs{of} have lost their process. Those that may be at work are left alone.")
+    say(
+        f"reap: {len(found)} RUNNING runs{of} have lost their process. Those that may be at work are left alone."
+    )
 
 
 if __name__ == "__main__":
-    main("reap", "End runs that are RUNNING in the tracking store although their process is gone.", STAGES, reap)
+    main(
+        "reap",
+        "End runs that are RUNNING in the tracking store although their process is gone.",
+        SECTIONS,
+        reap,
+    )

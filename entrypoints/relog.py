@@ -10,14 +10,14 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from entrypoints.command import main, say
 from entrypoints.report import publish
-from project.designs import RelogConfig
-from project.errors import AssayError
-from project.parameters import parse
-from project.tracking import Root, StoreAway, relog, spools
+from entrypoints.wiring.command import main, say
+from project.config.entry_points import RelogConfig
+from project.config.fields import parse
+from project.support.errors import AssayError
+from project.tracking import Root, StoreUnavailable, relog, spools
 
-STAGES = (RelogConfig,)
+SECTIONS = (RelogConfig,)
 
 
 def log_again(params: Mapping[str, str]) -> None:
@@ -35,9 +35,21 @@ def log_again(params: Mapping[str, str]) -> None:
                 spool.retry()
                 ended = spool.ended()
                 n = relog(spool, lambda root: failed.extend(_report(root, workspace)))
-                say(f"relog: {n} entries of run {spool.folder.name} are logged.{'' if ended else ' Its process died; -e reap ends the run.'}")
-        except (AssayError, OSError, ValueError, TypeError, KeyError) as error:  # a damaged one takes nothing from the others
-            found = error if isinstance(error, AssayError) else AssayError(f"{spool.folder} cannot be read: {type(error).__name__}: {error}")
+                say(
+                    f"relog: {n} entries of run {spool.folder.name} are logged.{'' if ended else ' Its process died; -e reap ends the run.'}"
+                )
+        except (
+            AssayError,
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+        ) as error:  # a damaged one takes nothing from the others
+            found = (
+                error
+                if isinstance(error, AssayError)
+                else AssayError(f"{spool.folder} cannot be read: {type(error).__name__}: {error}")
+            )
             say(f"relog: {found}")
             failed.append(found)
     if failed:
@@ -48,7 +60,7 @@ def _report(root: Root, workspace: Path) -> list[AssayError]:
     """Make a root run's report; why there is none, where what the store holds gives none: that does not keep the run from its end."""
     try:
         publish(root.run_id, root.kind, str(workspace))
-    except StoreAway:
+    except StoreUnavailable:
         raise
     except AssayError as error:
         say(f"relog: run {root.run_id} has no report: {error}")
@@ -57,4 +69,9 @@ def _report(root: Root, workspace: Path) -> list[AssayError]:
 
 
 if __name__ == "__main__":
-    main("relog", "Log what a tracking store did not take, because it was away or broke down.", STAGES, log_again)
+    main(
+        "relog",
+        "Log what a tracking store did not take, because it was away or broke down.",
+        SECTIONS,
+        log_again,
+    )

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis import plateau, search, sweep
 from analysis import report as of_experiment
-from entrypoints.command import main
-from project.designs import ReportConfig
-from project.parameters import parse
+from analysis.questions import curve as plateau
+from analysis.questions import grid as search
+from analysis.questions import sweep
+from entrypoints.wiring.command import main
+from project.config.entry_points import ReportConfig
+from project.config.fields import parse
 from project.tracking import KIND, read_run
 
-STAGES = (ReportConfig,)
+SECTIONS = (ReportConfig,)
 ELSEWHERE = {"curve": plateau.publish, "grid": search.publish, "sweep": sweep.publish}
 
 
@@ -38,6 +40,6 @@ if __name__ == "__main__":
     main(
         "report",
         "Rebuild the report of an experiment, a budget, a learning curve, a grid search or a sweep from the tracking store alone.",
-        STAGES,
+        SECTIONS,
         report,
     )

@@ -10,18 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.checked import mapping_of, text, texts
+from analysis.store.artifacts import mapping_of, text, texts
 from entrypoints import annotate, ask, budget, curve, finetune, grid, sweep
 from entrypoints import main as experiment
-from entrypoints.command import main, parser, say
-from entrypoints.setup import inputs_of
-from project.config import TaskConfig
-from project.designs import RerunConfig
-from project.errors import AssayError
-from project.models import annotator_source, encoder_source
-from project.parameters import parse
-from project.private import asked_for, owner_only
-from project.provenance import (
+from entrypoints.wiring.command import main, parser, say
+from entrypoints.wiring.provenance import (
     COMMIT,
     DIFF,
     DIFFERS,
@@ -29,35 +22,63 @@ from project.provenance import (
     FILE,
     FORM,
     RERUN_OF,
-    Given,
+    Invocation,
     changed_inputs,
     differences,
     from_hub,
     provenance,
     repository,
 )
-from project.task import load_task
+from entrypoints.wiring.setup import inputs_of
+from project.config.entry_points import RerunConfig
+from project.config.experiment import TaskConfig
+from project.config.fields import parse
+from project.data.task import load_task
+from project.support.errors import AssayError
+from project.support.models import annotator_source, encoder_source
+from project.support.privacy import asked_for, owner_only
 from project.tracking import ROOT, Record, read_json, read_run, tagged
 
-STAGES = (RerunConfig,)
-AGAIN = {
-    "main": (experiment.STAGES, experiment.experiment), "annotate": (annotate.STAGES, annotate.annotate),
-    "finetune": (finetune.STAGES, finetune.finetune), "curve": (curve.STAGES, curve.curve), "grid": (grid.STAGES, grid.grid),
-    "budget": (budget.STAGES, budget.budget), "ask": (ask.STAGES, ask.ask), "sweep": (sweep.STAGES, sweep.sweep),
-}  # fmt: skip
-MODELS = {"encoder": ("encoder_revision", encoder_source), "annotator_model": ("annotator_revision", annotator_source)}
+SECTIONS = (RerunConfig,)
+RERUNNABLE = {
+    "main": (experiment.SECTIONS, experiment.experiment),
+    "annotate": (annotate.SECTIONS, annotate.annotate),
+    "finetune": (finetune.SECTIONS, finetune.finetune),
+    "curve": (curve.SECTIONS, curve.curve),
+    "grid": (grid.SECTIONS, grid.grid),
+    "budget": (budget.SECTIONS, budget.budget),
+    "ask": (ask.SECTIONS, ask.ask),
+    "sweep": (sweep.SECTIONS, sweep.sweep),
+}
+MODELS = {
+    "encoder": ("encoder_revision", encoder_source),
+    "annotator_model": ("annotator_revision", annotator_source),
+}
 
 
 def _input(value: Any) -> bool:
-    return isinstance(value, dict) and text(value.get("place")) and isinstance(value.get("sha256", ...), str | None)
+    return (
+        isinstance(value, dict)
+        and text(value.get("place"))
+        and isinstance(value.get("sha256", ...), str | None)
+    )
 
 
 _PARTS: dict[str, Callable[[Any], bool]] = {
-    "parameters": mapping_of(text), "parameters_masked": texts, "models": lambda value: mapping_of(text)(value) and value.keys() <= MODELS.keys(),
-    "inputs": mapping_of(_input), "machine": lambda value: isinstance(value, dict),
-    "git": lambda value: isinstance(value, dict) and text(value.get("commit")) and text(value.get("diff_sha256")) and texts(value.get("changed")),
-    "packages": mapping_of(text), "code_version": text,
-}  # fmt: skip
+    "parameters": mapping_of(text),
+    "parameters_masked": texts,
+    "models": lambda value: mapping_of(text)(value) and value.keys() <= MODELS.keys(),
+    "inputs": mapping_of(_input),
+    "machine": lambda value: isinstance(value, dict),
+    "git": lambda value: (
+        isinstance(value, dict)
+        and text(value.get("commit"))
+        and text(value.get("diff_sha256"))
+        and texts(value.get("changed"))
+    ),
+    "packages": mapping_of(text),
+    "code_version": text,
+}
 """What provenance must hold, whoever has written it."""
 
 
@@ -69,33 +90,50 @@ def rerun(params: Mapping[str, str]) -> None:
     task = load_task(parse(TaskConfig, given.params)) if from_hub(given.params) else None
     now = provenance(given, repository(), inputs_of(given, task), _models(then, given))
     if changed := changed_inputs(then, now):
-        raise AssayError(f"run {run.run_id} ({run.name}) cannot be run again: {'; '.join(changed)}. Put back what it was run with, or start it anew.")
+        raise AssayError(
+            f"run {run.run_id} ({run.name}) cannot be run again: {'; '.join(changed)}. Put back what it was run with, or start it anew."
+        )
     differs = differences(then, now)
     say(f"rerun: -e {given.entry_point} as in run {run.run_id} ({run.name}).")
     for line in differs or ["code, machine and packages are what they were."]:
         say(f"rerun: {line}")
     if then["git"]["diff_sha256"] and then["code_version"] != now["code_version"]:
-        say(f"rerun: the code of then is commit {then['git']['commit']} and, on top of it, the run's artifact {DIFF}.")
-    with owner_only(asked_for(given.params), Path(given.params["workspace"])), tagged({RERUN_OF: run.run_id, DIFFERS: "; ".join(differs)[:4000]}):
-        AGAIN[given.entry_point][1](given.params)
+        say(
+            f"rerun: the code of then is commit {then['git']['commit']} and, on top of it, the run's artifact {DIFF}."
+        )
+    with (
+        owner_only(asked_for(given.params), Path(given.params["workspace"])),
+        tagged({RERUN_OF: run.run_id, DIFFERS: "; ".join(differs)[:4000]}),
+    ):
+        RERUNNABLE[given.entry_point][1](given.params)
 
 
 def _provenance(run_id: str) -> tuple[Record, dict[str, Any]]:
     """The root run, and where it came from."""
     if not run_id:
-        raise AssayError("run_id must be a root run of the tracking store; got ''. Name it with -P run_id=...")
+        raise AssayError(
+            "run_id must be a root run of the tracking store; got ''. Name it with -P run_id=..."
+        )
     run = read_run(run_id)
     root = run.tags.get(ROOT, run_id)
     if root != run_id:
-        raise AssayError(f"run {run_id} ({run.name}) is a part of run {root}, and is run again with it: -P run_id={root}")
+        raise AssayError(
+            f"run {run_id} ({run.name}) is a part of run {root}, and is run again with it: -P run_id={root}"
+        )
     if ENTRY_POINT not in run.tags:
         raise AssayError(
             f"run {run_id} ({run.name}) does not say where it comes from: an older version of Assay logged it, or it ended too early. "
             "Start it anew with the parameters that it shows."
         )
     then = read_json(run_id, FILE)
-    if not isinstance(then, dict) or then.get("form") != FORM or then.get("entry_point") not in AGAIN:
-        raise AssayError(f"run {run_id} ({run.name}) was logged by another version of Assay. {_commit(run)}")
+    if (
+        not isinstance(then, dict)
+        or then.get("form") != FORM
+        or then.get("entry_point") not in RERUNNABLE
+    ):
+        raise AssayError(
+            f"run {run_id} ({run.name}) was logged by another version of Assay. {_commit(run)}"
+        )
     if wrong := [name for name, holds in _PARTS.items() if not holds(then.get(name))]:
         raise AssayError(
             f"run {run_id} ({run.name}) does not say where it comes from as Assay does: {', '.join(wrong)} in its artifact {FILE}. Somebody has "
@@ -108,27 +146,38 @@ def _commit(run: Record) -> str:
     return f"Check out its commit, {run.tags.get(COMMIT, 'which is not known')}."
 
 
-def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Given:
+def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Invocation:
     """The parameters of the run, as they must be given now; models of the hub at the commit that was loaded."""
     name, params = then["entry_point"], dict(then["parameters"])
     if hidden := then["parameters_masked"]:
-        raise AssayError(f"run {run.run_id} ({run.name}) was given a secret in {', '.join(hidden)}, which is kept nowhere. Start it anew.")
-    defaults = vars(parser(name, "", AGAIN[name][0]).parse_args([]))
+        raise AssayError(
+            f"run {run.run_id} ({run.name}) was given a secret in {', '.join(hidden)}, which is kept nowhere. Start it anew."
+        )
+    defaults = vars(parser(name, "", RERUNNABLE[name][0]).parse_args([]))
     if unknown := sorted((params.keys() | then["models"].keys()) - defaults.keys()):
-        raise AssayError(f"run {run.run_id} ({run.name}) was given {', '.join(unknown)}, which this version of Assay does not know. {_commit(run)}")
+        raise AssayError(
+            f"run {run.run_id} ({run.name}) was given {', '.join(unknown)}, which this version of Assay does not know. {_commit(run)}"
+        )
     _check_trust(run, {**defaults, **params}, asked)
     for model, (revision, _) in MODELS.items():
         if then["models"].get(model, "").startswith("hub "):
             params[revision] = then["models"][model].rpartition("@")[2]
     if new := sorted(defaults.keys() - params.keys()):
-        say(f"rerun: {', '.join(new)} did not exist then and {'is' if len(new) == 1 else 'are'} left at the default.")
-    now = {"workspace": asked.workspace or defaults["workspace"], **({"reuse": asked.reuse} if asked.reuse else {})}
-    return Given(name, {**defaults, **params, **now})
+        say(
+            f"rerun: {', '.join(new)} did not exist then and {'is' if len(new) == 1 else 'are'} left at the default."
+        )
+    now = {
+        "workspace": asked.workspace or defaults["workspace"],
+        **({"reuse": asked.reuse} if asked.reuse else {}),
+    }
+    return Invocation(name, {**defaults, **params, **now})
 
 
 def _check_trust(run: Record, params: Mapping[str, str], asked: RerunConfig) -> None:
     """Whoever may log to the store, and make a run somebody else's by a tag, must not thereby get keys, write files or have code run elsewhere."""
-    risks = [f"run code that comes with {params['remote_code']}"] if params.get("remote_code") else []
+    risks = (
+        [f"run code that comes with {params['remote_code']}"] if params.get("remote_code") else []
+    )
     if params.get("annotator") == "openai":
         risks.append(f"send your key in {params['api_key_variable']} to {params['annotator_url']}")
     if params.get("sweep_storage"):
@@ -140,10 +189,18 @@ def _check_trust(run: Record, params: Mapping[str, str], asked: RerunConfig) -> 
         )
 
 
-def _models(then: Mapping[str, Any], given: Given) -> dict[str, str]:
+def _models(then: Mapping[str, Any], given: Invocation) -> dict[str, str]:
     """The identities that the models of the run have now."""
-    return {model: MODELS[model][1](given.params[model], given.params[MODELS[model][0]]).identity for model in then["models"]}
+    return {
+        model: MODELS[model][1](given.params[model], given.params[MODELS[model][0]]).identity
+        for model in then["models"]
+    }
 
 
 if __name__ == "__main__":
-    main("rerun", "Run a root run of the tracking store again: the same entry point, parameters and inputs, as a new root run.", STAGES, rerun)
+    main(
+        "rerun",
+        "Run a root run of the tracking store again: the same entry point, parameters and inputs, as a new root run.",
+        SECTIONS,
+        rerun,
+    )

@@ -25,15 +25,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from entrypoints.command import say
-from project.errors import AssayError
-from project.tracking.roles import ANNOTATORS, add_person, ensure_role
+from entrypoints.wiring.command import say
+from project.support.errors import AssayError
+from project.tracking.doctor.roles import ANNOTATORS, add_person, ensure_role
 
 ADMIN, SECRETS, ADDRESS, LOG, PEOPLE = "admin", "admin.env", "address", "server.log", "people"
-_USER, _PASSWORD, _KEY = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"
+_USER, _PASSWORD, _KEY = (
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+)
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
-_PATIENCE, _FAREWELL = 180, 20  # seconds: until the first answer, the first start makes two databases; for requests that are still answered
+_PATIENCE, _FAREWELL = (
+    180,
+    20,
+)  # seconds: until the first answer, the first start makes two databases; for requests that are still answered
 _AUTH = """[mlflow]
 default_permission = READ
 database_uri = sqlite:///{folder}/people.db
@@ -61,27 +68,52 @@ def place(host: str, port: int, allowed_hosts: str) -> Place:
     try:
         at = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError as error:
-        raise AssayError(f"--host must be an address of this machine, like 127.0.0.1 or 0.0.0.0; got {host!r}") from error
+        raise AssayError(
+            f"--host must be an address of this machine, like 127.0.0.1 or 0.0.0.0; got {host!r}"
+        ) from error
     if not at.is_loopback and not given:
         raise AssayError(
             f"--allowed_hosts must list the names by which others reach --host {host}, as in --allowed_hosts mlflow.example.org: "
             "a request to any other name is refused"
         )
-    own = ("[::1]" if at.version == 6 else "127.0.0.1") if at.is_unspecified else f"[{at}]" if at.version == 6 else str(at)
+    own = (
+        ("[::1]" if at.version == 6 else "127.0.0.1")
+        if at.is_unspecified
+        else f"[{at}]"
+        if at.version == 6
+        else str(at)
+    )
     url = f"http://{own}:{port}"
     # Others reach a server that listens on the loopback alone through something in front of it, which should speak TLS.
-    told = url if not given else f"https://{given[0]}" if at.is_loopback else f"http://{given[0]}:{port}"
+    told = (
+        url
+        if not given
+        else f"https://{given[0]}"
+        if at.is_loopback
+        else f"http://{given[0]}:{port}"
+    )
     names = dict.fromkeys([*_LOCAL, own, *given])
     hosts = tuple(one for name in names for one in (name, f"{name}:{port}"))
     return Place(
-        str(at), port, url, told, hosts, tuple(one for name in given for one in (f"http://{name}", f"http://{name}:{port}", f"https://{name}"))
+        str(at),
+        port,
+        url,
+        told,
+        hosts,
+        tuple(
+            one
+            for name in given
+            for one in (f"http://{name}", f"http://{name}:{port}", f"https://{name}")
+        ),
     )
 
 
 def own(folder: Path) -> None:
     """Make the folder, and keep everybody else out of it."""
     if folder.is_dir() and not (folder / ADDRESS).exists() and any(folder.iterdir()):
-        raise AssayError(f"--folder must be a new folder, or that of an earlier server; {folder} holds something else")
+        raise AssayError(
+            f"--folder must be a new folder, or that of an earlier server; {folder} holds something else"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
 
@@ -90,17 +122,27 @@ def keep_secrets(folder: Path) -> dict[str, str]:
     """The admin's password and the key that signs pages: made on the first start, in a file of the owner's alone, and kept ever after."""
     path = folder / SECRETS
     if not path.exists():
-        _write(path, {_USER: ADMIN, _PASSWORD: secrets.token_urlsafe(24), _KEY: secrets.token_urlsafe(32)})
+        _write(
+            path,
+            {_USER: ADMIN, _PASSWORD: secrets.token_urlsafe(24), _KEY: secrets.token_urlsafe(32)},
+        )
     path.chmod(0o600)
-    return dict(shlex.split(line)[-1].split("=", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    return dict(
+        shlex.split(line)[-1].split("=", 1)
+        for line in path.read_text(encoding="utf-8").splitlines()
+    )
 
 
 def _write(path: Path, variables: Mapping[str, str]) -> None:
     """Write what a shell is to set, to a file of the owner's alone, whole or not at all."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
+    with os.fdopen(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+    ) as file:
+        file.write(
+            "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        )
     temporary.replace(path)
 
 
@@ -111,7 +153,9 @@ def claim(folder: Path, where: Place) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AssayError(f"a server runs on {folder} already, at {_running(folder)[0]}") from None
+            raise AssayError(
+                f"a server runs on {folder} already, at {_running(folder)[0]}"
+            ) from None
         file.truncate(0)
         file.write(f"{where.url}\n{where.told}\n")
         file.flush()
@@ -120,36 +164,77 @@ def claim(folder: Path, where: Place) -> Iterator[None]:
 
 def _running(folder: Path) -> tuple[str, str]:
     """The address of the server on ``folder``, from this machine and from others; AssayError where none runs."""
-    with contextlib.suppress(FileNotFoundError), (folder / ADDRESS).open("r", encoding="utf-8") as file:
+    with (
+        contextlib.suppress(FileNotFoundError),
+        (folder / ADDRESS).open("r", encoding="utf-8") as file,
+    ):
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             url, told = file.read().splitlines()
             return url, told
-    raise AssayError(f"no server runs on {folder}; start one: python -m entrypoints.server --folder {shlex.quote(str(folder))}")
+    raise AssayError(
+        f"no server runs on {folder}; start one: python -m entrypoints.server --folder {shlex.quote(str(folder))}"
+    )
 
 
-def start(folder: Path, where: Place, workers: int, known: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, where: Place, workers: int, known: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     """Start MLflow's server in a session of its own; its secrets go into its environment, where no other user can read them."""
     with socket.socket(socket.AF_INET6 if ":" in where.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((where.host, where.port))
         except OSError as error:
-            raise AssayError(f"cannot listen on {where.host}, port {where.port}: {error.strerror}. Give another with --port") from error
-    (folder / "auth.ini").write_text(_AUTH.format(folder=str(folder).replace("%", "%%"), admin=ADMIN), encoding="utf-8")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | {
-        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_AUTH_ADMIN_PASSWORD": known[_PASSWORD], _KEY: known[_KEY],
-        "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Assay asks for none of its jobs
-    }  # fmt: skip
+            raise AssayError(
+                f"cannot listen on {where.host}, port {where.port}: {error.strerror}. Give another with --port"
+            ) from error
+    (folder / "auth.ini").write_text(
+        _AUTH.format(folder=str(folder).replace("%", "%%"), admin=ADMIN), encoding="utf-8"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")
+    } | {
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": known[_PASSWORD],
+        _KEY: known[_KEY],
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Assay asks for none of its jobs
+    }
     command = [
-        sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", where.host, "--port", str(where.port),
-        "--workers", str(workers), "--uvicorn-opts", "--log-level warning", "--allowed-hosts", ",".join(where.hosts),
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--app-name",
+        "basic-auth",
+        "--host",
+        where.host,
+        "--port",
+        str(where.port),
+        "--workers",
+        str(workers),
+        "--uvicorn-opts",
+        "--log-level warning",
+        "--allowed-hosts",
+        ",".join(where.hosts),
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
         *(("--cors-allowed-origins", ",".join(where.origins)) if where.origins else ()),
-    ]  # fmt: skip
+    ]
     with (folder / LOG).open("ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def wait(process: subprocess.Popen[bytes], where: Place, log: Path) -> None:
@@ -157,7 +242,10 @@ def wait(process: subprocess.Popen[bytes], where: Place, log: Path) -> None:
     until = time.monotonic() + _PATIENCE
     while not _answers(where):
         if process.poll() is not None or time.monotonic() > until:
-            raise AssayError(f"the server did not start; the end of {log}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:]))
+            raise AssayError(
+                f"the server did not start; the end of {log}:\n"
+                + "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            )
         time.sleep(0.2)
 
 
@@ -193,14 +281,20 @@ def serve(folder: Path, where: Place, workers: int) -> None:
             ensure_role()
             say(f"The tracking server is at {where.told}; its log is {folder / LOG}.")
             if where.told.startswith("http:") and where.told != where.url:
-                say("Passwords travel to it as they are: on a network that others share, put TLS in front of it, and --host 127.0.0.1.")
+                say(
+                    "Passwords travel to it as they are: on a network that others share, put TLS in front of it, and --host 127.0.0.1."
+                )
             say(f"The admin's name and password are in {folder / SECRETS}, readable to you alone.")
-            say(f"Add a person: python -m entrypoints.server --folder {shlex.quote(str(folder))} --add NAME   (--reader: may only read)")
+            say(
+                f"Add a person: python -m entrypoints.server --folder {shlex.quote(str(folder))} --add NAME   (--reader: may only read)"
+            )
             process.wait()
             raise AssayError(f"the server ended by itself; see {folder / LOG}")
         finally:
             for number in _ENDS:
-                signal.signal(number, signal.SIG_IGN)  # nothing comes between the children and their end
+                signal.signal(
+                    number, signal.SIG_IGN
+                )  # nothing comes between the children and their end
             stop(process)
 
 
@@ -213,18 +307,27 @@ def add(folder: Path, name: str, role: str) -> None:
     path, password = folder / PEOPLE / f"{name}.env", secrets.token_urlsafe(18)
     if path.exists():
         raise AssayError(f"there is a {path} already: {name} has been added, and is to be given it")
-    _write(path, {"MLFLOW_TRACKING_URI": told, _USER: name, _PASSWORD: password})  # first: a password that nobody knows helps nobody
+    _write(
+        path, {"MLFLOW_TRACKING_URI": told, _USER: name, _PASSWORD: password}
+    )  # first: a password that nobody knows helps nobody
     try:
         add_person(name, password, role)
     except BaseException:
         path.unlink()
         raise
-    say(f"{name} may {'log to all experiments' if role else 'read all experiments'}. Their password is in {path}: give it to them, then delete it.")
+    say(
+        f"{name} may {'log to all experiments' if role else 'read all experiments'}. Their password is in {path}: give it to them, then delete it."
+    )
 
 
 def _be_admin(url: str, known: Mapping[str, str]) -> None:
     """Ask the server as its admin from now on; the environment is where MLflow looks."""
-    os.environ |= {"MLFLOW_TRACKING_URI": url, _USER: known[_USER], _PASSWORD: known[_PASSWORD], "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+    os.environ |= {
+        "MLFLOW_TRACKING_URI": url,
+        _USER: known[_USER],
+        _PASSWORD: known[_PASSWORD],
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    }
 
 
 def _end(number: int, frame: object) -> None:
@@ -233,14 +336,39 @@ def _end(number: int, frame: object) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m entrypoints.server", description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on [default: 127.0.0.1, this machine alone]")
+    parser = argparse.ArgumentParser(
+        prog="python -m entrypoints.server",
+        description=(__doc__ or "").splitlines()[0],
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on [default: 127.0.0.1, this machine alone]",
+    )
     parser.add_argument("--port", type=int, default=5000, help="[default: 5000]")
-    parser.add_argument("--folder", default="server", help="where everything is kept: databases, artifacts, secrets, log [default: server]")
-    parser.add_argument("--allowed_hosts", default="", help="names by which others reach this machine, with commas between; all others are refused")
+    parser.add_argument(
+        "--folder",
+        default="server",
+        help="where everything is kept: databases, artifacts, secrets, log [default: server]",
+    )
+    parser.add_argument(
+        "--allowed_hosts",
+        default="",
+        help="names by which others reach this machine, with commas between; all others are refused",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes that answer [default: 2]")
-    parser.add_argument("--add", metavar="NAME", default="", help="add a person to the running server on --folder, with the role annotators")
-    parser.add_argument("--reader", action="store_true", help="with --add: without the role, so that they only read what others log")
+    parser.add_argument(
+        "--add",
+        metavar="NAME",
+        default="",
+        help="add a person to the running server on --folder, with the role annotators",
+    )
+    parser.add_argument(
+        "--reader",
+        action="store_true",
+        help="with --add: without the role, so that they only read what others log",
+    )
     given = parser.parse_args()
     folder = Path(given.folder).resolve()
     os.umask(0o077)

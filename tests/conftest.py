@@ -6,7 +6,12 @@ import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
+for name in (
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_TRACKING_URI",
+):
     os.environ.pop(name, None)
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER")
@@ -14,17 +19,17 @@ if _worker:  # a core for each: models take a thread for every core they may use
     _cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {_cores[int(_worker.removeprefix("gw")) % len(_cores)]})
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pandas as pd
+import pytest
 
-from project.annotators import Answers, Size  # noqa: E402
-from project.card import CARDS  # noqa: E402
-from project.config import TaskConfig  # noqa: E402
-from project.stats.information import log_normalise  # noqa: E402
-from project.tables import content_hash  # noqa: E402
-from project.task import load_task  # noqa: E402
-from tests.pets import CARD  # noqa: E402
+from project.annotation.engines.base import Answers, Size
+from project.config.experiment import TaskConfig
+from project.data.card import CARDS
+from project.data.task import load_task
+from project.stats.information import log_normalise
+from project.support.parquet import content_hash
+from tests.helpers.pets import CARD
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +73,9 @@ def pets(tmp_path):
     """A card with a file of 60 rows beside it; call it with changes to the rows."""
 
     def write(change=lambda table: table, card=CARD):
-        table = pd.DataFrame({"text": [f"letter number {i}" for i in range(60)], "label": ["cat", "dog", "dog"] * 20})
+        table = pd.DataFrame(
+            {"text": [f"letter number {i}" for i in range(60)], "label": ["cat", "dog", "dog"] * 20}
+        )
         change(table).to_csv(tmp_path / "pets.csv", index=False)
         (tmp_path / "pets.yaml").write_text(card)
         return TaskConfig(task=str(tmp_path / "pets.yaml"))
@@ -77,18 +84,43 @@ def pets(tmp_path):
 
 
 SHAPES: dict[str, dict[str, object]] = {
-    "Bert": {}, "Roberta": {}, "Electra": {}, "MPNet": {}, "DebertaV2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    "ModernBert": {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 2, "sep_token_id": 3},
-    "Llama": {"num_key_value_heads": 1}, "Mistral": {"num_key_value_heads": 1, "sliding_window": 8},
-}  # fmt: skip
+    "Bert": {},
+    "Roberta": {},
+    "Electra": {},
+    "MPNet": {},
+    "DebertaV2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    "ModernBert": {
+        "local_attention": 8,
+        "global_attn_every_n_layers": 2,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+    },
+    "Llama": {"num_key_value_heads": 1},
+    "Mistral": {"num_key_value_heads": 1, "sliding_window": 8},
+}
 OTHER_SHAPES: dict[str, dict[str, object]] = {
-    "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64},
+    "DistilBert": {
+        "dim": 32,
+        "n_layers": 2,
+        "n_heads": 2,
+        "hidden_dim": 64,
+        "max_position_embeddings": 64,
+    },
     "XLNet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
     "Bart": {  # its head reads the one place of every text where the token 3 stands
-        "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 64,
-        "decoder_ffn_dim": 64, "max_position_embeddings": 64, "bos_token_id": 2, "eos_token_id": 3, "decoder_start_token_id": 3,
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "max_position_embeddings": 64,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "decoder_start_token_id": 3,
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")
@@ -102,10 +134,18 @@ def tiny(tmp_path_factory, words):
             made[name] = folder = tmp_path_factory.mktemp(f"tiny-{name}")
             vocabulary = _word_tokenizer(words, folder)
             small: dict[str, object] = {
-                "vocab_size": len(vocabulary), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+                "vocab_size": len(vocabulary),
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "intermediate_size": 64,
                 "max_position_embeddings": 66 if name == "Roberta" else 64,
-            }  # fmt: skip
-            shape = {"vocab_size": len(vocabulary), **OTHER_SHAPES[name]} if name in OTHER_SHAPES else {**small, **SHAPES[name]}
+            }
+            shape = (
+                {"vocab_size": len(vocabulary), **OTHER_SHAPES[name]}
+                if name in OTHER_SHAPES
+                else {**small, **SHAPES[name]}
+            )
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 settings = getattr(transformers, f"{name}Config")(**shape, pad_token_id=0)
@@ -121,13 +161,22 @@ def _word_tokenizer(words, folder):
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(set(words))])}
+    vocabulary = {
+        word: index
+        for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(set(words))])
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]").save_pretrained(
-        folder
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    ).save_pretrained(folder)
     return vocabulary
 
 
@@ -150,16 +199,26 @@ def tiny_llm(tmp_path_factory, words):
     tokenizer.decoder = decoders.ByteLevel()
     labels = " books books clothing electronics household" * 50
     trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=600,
+        special_tokens=["<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator([" ".join(words), labels], trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         settings = LlamaConfig(
-            vocab_size=600, hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=1024, tie_word_embeddings=True, initializer_range=0.5,
-        )  # fmt: skip
+            vocab_size=600,
+            hidden_size=48,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            initializer_range=0.5,
+        )
         LlamaForCausalLM(settings).save_pretrained(folder)
     return folder
 
@@ -186,9 +245,15 @@ class ScriptedAnnotator:
         if len(self.asked) + len(texts) > self._limit:
             raise RuntimeError(f"the script ends after {self._limit} texts")
         self.asked += texts
-        asked = [hashlib.sha256(f"{self._seed} {prompt.render(text)}".encode()).digest() for text in texts]
+        asked = [
+            hashlib.sha256(f"{self._seed} {prompt.render(text)}".encode()).digest()
+            for text in texts
+        ]
         rows = [np.random.default_rng(list(one[:8])).normal(size=self._n_classes) for one in asked]
-        n, logs = len(texts), log_normalise(np.array(rows)) + np.log(0.5)  # half of the probability is on the labels
+        n, logs = (
+            len(texts),
+            log_normalise(np.array(rows)) + np.log(0.5),
+        )  # half of the probability is on the labels
         if self._broken and self._broken in texts:
             logs[texts.index(self._broken), 0] = np.nan
         return Answers.read(logs, np.zeros(n, bool), np.full(n, 100))
@@ -208,17 +273,29 @@ def scripted():
 @pytest.fixture
 def params(tiny_llm, tiny_encoder, store):
     """Parameters of an experiment that takes seconds."""
-    from entrypoints.command import parser
     from entrypoints.mlproject import ENTRY_POINTS
+    from entrypoints.wiring.command import parser
 
     def make(name="main", **changes):
         small = {
-            "max_train": "40", "max_validation": "16", "max_test": "24", "annotator_model": str(tiny_llm), "annotator_dtype": "float32",
+            "max_train": "40",
+            "max_validation": "16",
+            "max_test": "24",
+            "annotator_model": str(tiny_llm),
+            "annotator_dtype": "float32",
             "ensemble_size": "2",
-            "encoder": str(tiny_encoder), "seeds": "2", "epochs": "2", "learning_rate": "0.003", "workers": "1", "workspace": str(store / "work"),
-        }  # fmt: skip
+            "encoder": str(tiny_encoder),
+            "seeds": "2",
+            "epochs": "2",
+            "learning_rate": "0.003",
+            "workers": "1",
+            "workspace": str(store / "work"),
+        }
         defaults = vars(parser(name, "", ENTRY_POINTS[name]).parse_args([]))
-        return {**defaults, **{key: value for key, value in {**small, **changes}.items() if key in defaults}}
+        return {
+            **defaults,
+            **{key: value for key, value in {**small, **changes}.items() if key in defaults},
+        }
 
     return make
 
@@ -235,7 +312,7 @@ def vocabulary(tiny_llm):
 @pytest.fixture
 def serve():
     """A function that starts servers with the OpenAI protocol and annotators for them."""
-    from tests.serving import serving
+    from tests.helpers.serving import serving
 
     with serving() as open_both:
         yield open_both
@@ -244,7 +321,7 @@ def serve():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A tracking server for a whole file, whose tests must be of one group: pytest.mark.xdist_group."""
-    from tests.servers import tracking_server
+    from tests.helpers.servers import tracking_server
 
     with tracking_server(tmp_path_factory.mktemp("server")) as running:
         yield running
@@ -253,7 +330,7 @@ def server(tmp_path_factory):
 @pytest.fixture
 def line(server, tmp_path, monkeypatch):
     """A line to the server that can be cut, to which this process points; a store that is away is tried again at once."""
-    from tests.servers import Proxy, client
+    from tests.helpers.servers import Proxy, client
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from project.stats.bootstrap import NO_INTERVAL, Z95, Interval
+from project.stats.types import Codes, Floats
 
-Codes = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.signedinteger[Any]]
-Floats = npt.NDArray[np.float64]
 _BLOCK = 8192  # examples at a time, so that what is counted stays in the processor's cache
 
 
@@ -23,7 +22,9 @@ def label_counts(codes: Codes, n_classes: int) -> Counts:
     counts = np.empty((codes.shape[1], width), dtype=np.int32 if len(codes) < 2**15 else np.int64)
     for start in range(0, len(counts), _BLOCK):
         part = counts[start : start + _BLOCK]
-        flat = codes[:, start : start + _BLOCK] + (width * np.arange(len(part)) + 1)  # the first column counts what is missing
+        flat = codes[:, start : start + _BLOCK] + (
+            width * np.arange(len(part)) + 1
+        )  # the first column counts what is missing
         part.ravel()[:] = np.bincount(flat.ravel(), minlength=part.size)
     return counts[:, 1:]
 
@@ -50,7 +51,9 @@ def nominal_alpha(counts: Counts) -> float:
     several = m > 1
     squares = np.einsum("uc,uc->u", counts, counts)
     observed = float(((m**2 - squares)[several] / (m[several] - 1)).sum())
-    kind = counts.dtype if m.sum() < 2**31 else np.int64  # sums in the counts' own kind are four times as fast
+    kind = (
+        counts.dtype if m.sum() < 2**31 else np.int64
+    )  # sums in the counts' own kind are four times as fast
     n = np.einsum("uc->c", counts, dtype=kind).astype(np.int64) - counts[~several].sum(axis=0)
     total = int(n.sum())
     expected = total**2 - int((n**2).sum())
@@ -99,7 +102,12 @@ def _alpha(sums: Floats) -> Floats:
     per_class, observed = sums[..., :-1], sums[..., -1]
     total = per_class.sum(axis=-1)
     expected = total**2 - (per_class**2).sum(axis=-1)
-    return np.asarray(1.0 - np.divide((total - 1) * observed, expected, out=np.full_like(total, np.nan), where=expected > 0))
+    return np.asarray(
+        1.0
+        - np.divide(
+            (total - 1) * observed, expected, out=np.full_like(total, np.nan), where=expected > 0
+        )
+    )
 
 
 def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> tuple[Floats, Floats]:
@@ -110,7 +118,11 @@ def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> tuple[
     """
     counts = label_counts(codes, n_classes)
     several = counts.sum(axis=1) > 1
-    alike = ((codes == codes[0]) & (codes[0] >= 0)).all(axis=0) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
+    alike = (
+        ((codes == codes[0]) & (codes[0] >= 0)).all(axis=0)
+        if len(codes) > 1
+        else np.full(codes.shape[1], np.nan)
+    )
     return _alpha(weights[:, several] @ _alpha_terms(counts)), weights @ alike / weights.sum(axis=1)
 
 
@@ -119,7 +131,10 @@ def unchanged_interval(codes: Codes) -> Interval:
     share, n = unchanged(codes), np.asarray(codes).shape[1]
     if np.isnan(share):
         return NO_INTERVAL
-    middle, half = share + Z95**2 / (2 * n), Z95 * np.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    middle, half = (
+        share + Z95**2 / (2 * n),
+        Z95 * np.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2)),
+    )
     scale = 1 + Z95**2 / n
     return Interval(share, float((middle - half) / scale), float((middle + half) / scale))
 
@@ -152,7 +167,9 @@ def fleiss_kappa(counts: Counts) -> float:
     """Fleiss' kappa (1971) of ``counts`` ``(n_examples, n_classes)``, equally many answers for every example; nan where one class is all there is."""
     n_raters = counts.sum(axis=1)
     if len(counts) == 0 or (n_raters != n_raters[0]).any() or n_raters[0] < 2:
-        raise ValueError("Fleiss' kappa needs equally many answers, two at least, for every example. Use Krippendorff's alpha if some are missing.")
+        raise ValueError(
+            "Fleiss' kappa needs equally many answers, two at least, for every example. Use Krippendorff's alpha if some are missing."
+        )
     m = int(n_raters[0])
     observed = float((((counts**2).sum(axis=1) - m) / (m * (m - 1))).mean())
     expected = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
@@ -162,4 +179,6 @@ def fleiss_kappa(counts: Counts) -> float:
 def churn(counts: Counts) -> Floats:
     """Share in [0, 1] of the pairs of raters who disagree about each example, ``(n_examples,)``; nan for fewer than two answers."""
     m = counts.sum(axis=1).astype(np.float64)
-    return np.divide(m**2 - (counts**2).sum(axis=1), m * (m - 1), out=np.full_like(m, np.nan), where=m > 1)
+    return np.divide(
+        m**2 - (counts**2).sum(axis=1), m * (m - 1), out=np.full_like(m, np.nan), where=m > 1
+    )

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
+from project.stats.types import Codes, Floats
+
 REPLICATES = 2000
 Z95 = 1.959963984540054
 """The normal distribution's two-sided 95 % quantile."""
@@ -67,7 +66,10 @@ def simultaneous(values: Floats, level: float = 0.95) -> list[Interval]:
     off = np.abs(replicates - estimate[:, None])[error > 0] / error[error > 0, None]
     off = off[:, ~np.isnan(off).all(axis=0)]
     reach = float(np.quantile(np.nanmax(off, axis=0), level)) if off.size else 0.0
-    return [Interval(float(one), float(one - reach * each), float(one + reach * each)) for one, each in zip(estimate, error, strict=True)]
+    return [
+        Interval(float(one), float(one - reach * each), float(one + reach * each))
+        for one, each in zip(estimate, error, strict=True)
+    ]
 
 
 @functools.lru_cache(maxsize=2)  # all parts of a report resample the same examples
@@ -92,7 +94,11 @@ def weighted_scores(gold: Codes, predicted: Codes, n_classes: int, weights: Floa
     for given in predicted:
         said = (given[:, None] == np.arange(n_classes)).astype(np.float64)
         hits, in_given = weights @ (true * said), weights @ said
-        precision, recall, f1 = _ratio(hits, in_given), _ratio(hits, in_gold), _ratio(2 * hits, in_gold + in_given)
+        precision, recall, f1 = (
+            _ratio(hits, in_given),
+            _ratio(hits, in_gold),
+            _ratio(2 * hits, in_gold + in_given),
+        )
         made.append(Weighted(hits.sum(axis=1) / total, f1.mean(axis=1), precision, recall, f1))
     return Weighted(*(np.stack(values, axis=1) for values in zip(*made, strict=True)))
 
@@ -113,13 +119,22 @@ def over_seeds(values: Floats, random: np.random.Generator) -> Floats:
     mean, n_seeds = values.mean(axis=1), values.shape[1]
     if n_seeds < 2:
         return np.asarray(mean)
-    interaction = (values - mean[:, None])[1:].var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
+    interaction = (
+        (values - mean[:, None])[1:].var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
+    )
     own = np.sqrt(np.maximum(0.0, values[0].var(axis=0, ddof=1) - interaction) / n_seeds)
     drawn = np.concatenate([[0.0], random.standard_t(n_seeds - 1, size=len(values) - 1)])
     return np.asarray(mean + own * drawn.reshape(-1, *(1,) * (mean.ndim - 1)))
 
 
-def resampled(gold: Codes, arms: Mapping[str, Codes], n_classes: int, *, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Weighted]:
+def resampled(
+    gold: Codes,
+    arms: Mapping[str, Codes],
+    n_classes: int,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Weighted]:
     """Every arm's scores, means over its seeds, in the data (first row) and in every replicate, ``(1 + replicates, ...)``.
 
     ``arms``: predictions ``(n_seeds, n)`` of each. Paired and hierarchical: all arms are scored on the same resampled examples, and the chance of

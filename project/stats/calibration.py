@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval
 from project.stats.information import log_normalise
+from project.stats.types import Floats
 
-Floats = npt.NDArray[np.float64]
 HOTTEST = 100.0
 BINS = 15
 
@@ -28,17 +28,27 @@ def _bins(confidence: Floats, n_bins: int) -> npt.NDArray[np.int64]:
     return np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
 
 
-def reliability(confidence: Floats, right: npt.NDArray[np.bool_], n_bins: int = BINS) -> Reliability:
+def reliability(
+    confidence: Floats, right: npt.NDArray[np.bool_], n_bins: int = BINS
+) -> Reliability:
     """The reliability curve of answers with ``confidence`` ``(n,)`` in [0, 1] of which some are ``right``; bins of equal width."""
     place = _bins(confidence, n_bins)
     inside = (place[:, None] == np.arange(n_bins)).astype(np.float64)
     size, total, hits = inside.sum(axis=0), confidence @ inside, right @ inside
-    held = [np.divide(values, size, out=np.full(n_bins, np.nan), where=size > 0) for values in (total, hits)]
+    held = [
+        np.divide(values, size, out=np.full(n_bins, np.nan), where=size > 0)
+        for values in (total, hits)
+    ]
     return Reliability(size, *held)
 
 
 def expected_calibration_error(
-    confidence: Floats, right: npt.NDArray[np.bool_], n_bins: int = BINS, *, replicates: int = REPLICATES, seed: int = 0
+    confidence: Floats,
+    right: npt.NDArray[np.bool_],
+    n_bins: int = BINS,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> Interval:
     """Mean over the answers of the gap between confidence and share right in their bin, in [0, 1], with a 95 % bootstrap over the examples.
 

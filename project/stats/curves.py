@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from project.stats.bootstrap import Interval, interval
+from project.stats.types import Floats
 
-Floats = npt.NDArray[np.float64]
 RATES = (0.02, 3.0)
 """Between which rates are sought: of what is missing to the limit, each doubling makes up between 1.4 and 87.5 per cent."""
 _TOP = 1.0
@@ -57,7 +57,9 @@ class Gap(NamedTuple):
     limit: Interval
 
 
-def fit(sizes: npt.ArrayLike, values: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> PowerLaw:
+def fit(
+    sizes: npt.ArrayLike, values: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> PowerLaw:
     """The law of least squares through ``values`` ``(..., n_points)``, scores in [0, 1], at ``sizes`` ``(n_points,)``; fields ``(...)``.
 
     Hestness et al. (2017), arXiv 1712.00409, for error rates; the form "pow3" of Viering and Loog (2023), The Shape of Learning Curves: a
@@ -77,29 +79,45 @@ def fit(sizes: npt.ArrayLike, values: npt.ArrayLike, weights: npt.ArrayLike | No
         rates = low[:, None] + (high - low)[:, None] * steps
         limit, gain, square = _solve(relative, flat, w, rates)
         best = square.argmin(axis=1)
-        low, high = rates[every, np.maximum(best - 1, 0)], rates[every, np.minimum(best + 1, _FINE - 1)]
+        low, high = (
+            rates[every, np.maximum(best - 1, 0)],
+            rates[every, np.minimum(best + 1, _FINE - 1)],
+        )
     limit, gain, square, rate = (table[every, best] for table in (limit, gain, square, rates))
     rises = gain * (1.0 - relative.max() ** -rate) > _ROUNDING
-    fields = limit, np.where(rises, gain * smallest**rate, 0.0), np.where(rises, rate, np.nan), np.sqrt(square)
+    fields = (
+        limit,
+        np.where(rises, gain * smallest**rate, 0.0),
+        np.where(rises, rate, np.nan),
+        np.sqrt(square),
+    )
     return PowerLaw(*(field.reshape(y.shape[:-1]) for field in fields))
 
 
-def _points(sizes: npt.ArrayLike, values: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+def _points(
+    sizes: npt.ArrayLike, values: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> tuple[Floats, Floats, Floats]:
     """Sizes, values, and weights that sum to 1."""
     n, y = np.asarray(sizes, dtype=np.float64), np.asarray(values, dtype=np.float64)
     w = np.ones(n.shape) if weights is None else np.asarray(weights, dtype=np.float64)
     if n.ndim != 1 or y.shape[-1:] != n.shape or w.shape != n.shape:
-        raise ValueError(f"values must have one column, and weights one number, for each of {n.size} sizes; got {y.shape} and {w.shape}.")
+        raise ValueError(
+            f"values must have one column, and weights one number, for each of {n.size} sizes; got {y.shape} and {w.shape}."
+        )
     if not (np.isfinite(n) & (n > 0) & np.isfinite(w) & (w > 0)).all():
         raise ValueError("sizes and weights must be above 0 and finite.")
     if len(np.unique(n)) < 3:
-        raise ValueError(f"a power law needs at least 3 different sizes; got {len(np.unique(n))}. Measure more sizes.")
+        raise ValueError(
+            f"a power law needs at least 3 different sizes; got {len(np.unique(n))}. Measure more sizes."
+        )
     if not ((y >= 0) & (y <= _TOP)).all():
         raise ValueError("values must be scores in [0, 1]; some are outside, or missing.")
     return n, y, w / w.sum()
 
 
-def _solve(relative: Floats, values: Floats, weights: Floats, rates: Floats) -> tuple[Floats, Floats, Floats]:
+def _solve(
+    relative: Floats, values: Floats, weights: Floats, rates: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Limit, gain and mean square, ``(n_curves, n_rates)`` each, of ``values`` ``(n_curves, n_points)`` under ``rates`` ``(n_curves or 1, n_rates)``.
 
     At most one bound is active: with the gain at 0 the limit is a mean of scores, and with the limit at 1 the gain cannot be negative.
@@ -126,15 +144,30 @@ def plateau(law: PowerLaw, threshold: float) -> Floats:
     y(2n) - y(n) = gain (1 - 2 ** -rate) n ** -rate, which falls with n. Where the size is beyond those measured it is an extrapolation.
     """
     if not threshold > 0:
-        raise ValueError(f"threshold must be above 0, else no power law ever flattens; got {threshold}.")
+        raise ValueError(
+            f"threshold must be above 0, else no power law ever flattens; got {threshold}."
+        )
     rises = law.gain > 0
     at_one = law.gain * (1.0 - 2.0**-law.rate) / threshold
     # from logarithms, where a slow law and a tiny threshold give more than a float holds
     with np.errstate(over="ignore"):
-        return np.asarray(np.where(rises, np.exp(np.log(np.where(rises, at_one, 1.0)) / np.where(rises, law.rate, 1.0)), 0.0))
+        return np.asarray(
+            np.where(
+                rises,
+                np.exp(np.log(np.where(rises, at_one, 1.0)) / np.where(rises, law.rate, 1.0)),
+                0.0,
+            )
+        )
 
 
-def fitted(sizes: npt.ArrayLike, by_seed: Sequence[npt.ArrayLike], threshold: float, *, replicates: int = 1000, seed: int = 0) -> Fitted:
+def fitted(
+    sizes: npt.ArrayLike,
+    by_seed: Sequence[npt.ArrayLike],
+    threshold: float,
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Fitted:
     """The law through the mean of every size's scores ``by_seed``, ``(n_seeds,)`` for each of ``sizes``, weighted by the number of seeds.
 
     The weights make it the fit through all scores. The intervals are the middle 95 % of a bootstrap over the seeds: of each size with k seeds
@@ -149,18 +182,41 @@ def fitted(sizes: npt.ArrayLike, by_seed: Sequence[npt.ArrayLike], threshold: fl
     law = fit(n, [one.mean() for one in scored], counts)
     if counts.min() > 1:
         # by size, so that two curves with as many seeds at a size draw the same ones: see gap
-        drawn = [np.random.default_rng([seed, int(size)]).integers(0, k, (replicates, k - 1)) for size, k in zip(n, counts, strict=True)]
-        resampled = fit(n, np.stack([one[places].mean(axis=1) for one, places in zip(scored, drawn, strict=True)], axis=1), counts)
+        drawn = [
+            np.random.default_rng([seed, int(size)]).integers(0, k, (replicates, k - 1))
+            for size, k in zip(n, counts, strict=True)
+        ]
+        resampled = fit(
+            n,
+            np.stack(
+                [one[places].mean(axis=1) for one, places in zip(scored, drawn, strict=True)],
+                axis=1,
+            ),
+            counts,
+        )
     else:
         resampled = PowerLaw(*np.full((4, replicates), np.nan))
     largest = float(n.max())
 
     def both(of: PowerLaw) -> tuple[Floats, ...]:
         last = value(of, largest)
-        return of.limit, of.rate, np.where(np.isnan(of.limit), np.nan, plateau(of, threshold)), last - value(of, largest / 2), last
+        return (
+            of.limit,
+            of.rate,
+            np.where(np.isnan(of.limit), np.nan, plateau(of, threshold)),
+            last - value(of, largest / 2),
+            last,
+        )
 
     return Fitted(
-        float(n.min()), largest, law, resampled, *(interval(np.append(one, many)) for one, many in zip(both(law), both(resampled), strict=True))
+        float(n.min()),
+        largest,
+        law,
+        resampled,
+        *(
+            interval(np.append(one, many))
+            for one, many in zip(both(law), both(resampled), strict=True)
+        ),
     )
 
 
@@ -174,6 +230,8 @@ def gap(one: Fitted, other: Fitted) -> Gap:
         raise ValueError("two curves must have equally many replicates.")
     size = min(one.largest, other.largest)
     laws = ((one.law, other.law), (one.replicates, other.replicates))
-    at_size = np.concatenate([np.atleast_1d(value(mine, size) - value(its, size)) for mine, its in laws])
+    at_size = np.concatenate(
+        [np.atleast_1d(value(mine, size) - value(its, size)) for mine, its in laws]
+    )
     limit = np.concatenate([np.atleast_1d(mine.limit - its.limit) for mine, its in laws])
     return Gap(size, interval(at_size), interval(limit))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from project.stats.bootstrap import Z95, Interval
-
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from project.stats.types import Floats, Mask
 
 
 def midranks(values: Floats) -> Floats:
@@ -26,7 +23,10 @@ def auroc(values: Floats, wrong: Mask) -> float:
     n_wrong = int(wrong.sum())
     if n_wrong in (0, len(wrong)):
         return float("nan")
-    return float((midranks(values)[wrong].sum() - n_wrong * (n_wrong + 1) / 2) / (n_wrong * (len(wrong) - n_wrong)))
+    return float(
+        (midranks(values)[wrong].sum() - n_wrong * (n_wrong + 1) / 2)
+        / (n_wrong * (len(wrong) - n_wrong))
+    )
 
 
 def auroc_interval(values: Floats, wrong: Mask) -> Interval:
@@ -41,8 +41,12 @@ def auroc_interval(values: Floats, wrong: Mask) -> Interval:
     if min(n_wrong, n_right) < 2 or area in (0.0, 1.0):
         return Interval(area, float("nan"), float("nan"))
     ranks = midranks(values)
-    above = (ranks[wrong] - midranks(values[wrong])) / n_right  # the share of right ones below each wrong one
+    above = (
+        ranks[wrong] - midranks(values[wrong])
+    ) / n_right  # the share of right ones below each wrong one
     below = 1 - (ranks[~wrong] - midranks(values[~wrong])) / n_wrong
     error = np.sqrt(above.var(ddof=1) / n_wrong + below.var(ddof=1) / n_right)
     middle, reach = np.log(area / (1 - area)), Z95 * error / (area * (1 - area))
-    return Interval(area, *(float(1 / (1 + np.exp(-limit))) for limit in (middle - reach, middle + reach)))
+    return Interval(
+        area, *(float(1 / (1 + np.exp(-limit))) for limit in (middle - reach, middle + reach))
+    )

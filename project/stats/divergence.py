@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from project.stats.types import Floats
 
 
 class Decomposition(NamedTuple):
@@ -31,7 +30,9 @@ def kl_bits(p: Floats, q: Floats) -> Floats:
     return np.asarray(terms.sum(axis=-1))
 
 
-def decomposition(target: Floats, annotator: Floats, classifiers: Floats, *, smoothing: float = 1e-3) -> Decomposition:
+def decomposition(
+    target: Floats, annotator: Floats, classifiers: Floats, *, smoothing: float = 1e-3
+) -> Decomposition:
     """KL(P || P_hat) = KL(P || P_S) + KL(P_S || P_hat) + cross, of every example, in bits.
 
     ``target`` P and ``annotator`` P_S ``(n, n_classes)``, ``classifiers`` P_hat ``(n_seeds, n, n_classes)``; P_S and P_hat are
@@ -43,6 +44,10 @@ def decomposition(target: Floats, annotator: Floats, classifiers: Floats, *, smo
     annotator gets wrong, and counts both as the annotator's error.
     """
     source, learned = smoothed(annotator, smoothing), smoothed(classifiers, smoothing)
-    total, approximation, estimation = kl_bits(target[None], learned), kl_bits(target, source), kl_bits(source[None], learned)
+    total, approximation, estimation = (
+        kl_bits(target[None], learned),
+        kl_bits(target, source),
+        kl_bits(source[None], learned),
+    )
     cross = ((target - source)[None] * (np.log2(source)[None] - np.log2(learned))).sum(axis=-1)
     return Decomposition(total, approximation, estimation, cross)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from project.stats.types import Floats
 
 
 def log_normalise(log_weights: Floats) -> Floats:
@@ -22,7 +22,9 @@ def conditional_entropy_bits(log_probabilities: Floats) -> Floats:
     Lu and Smith (2025), section 4, "Entropy-Ranking Filtering". Their base is not stated; ranking does not depend on it.
     """
     probabilities = np.exp(log_probabilities)
-    terms = np.multiply(probabilities, log_probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
+    terms = np.multiply(
+        probabilities, log_probabilities, out=np.zeros_like(probabilities), where=probabilities > 0
+    )
     return -terms.sum(axis=1) / np.log(2.0)
 
 
@@ -34,7 +36,9 @@ def count_entropy_bits(counts: npt.NDArray[np.signedinteger[Any]]) -> Floats:
     return np.asarray(-(shares * logs).sum(axis=1) + 0.0)
 
 
-def entropy_bounds_bits(log_probabilities: Floats, label_mass: Floats, log_bound: Floats) -> tuple[Floats, Floats]:
+def entropy_bounds_bits(
+    log_probabilities: Floats, label_mass: Floats, log_bound: Floats
+) -> tuple[Floats, Floats]:
     """The least and the most that H(Y | X = x) can be, in bits, ``(n,)`` each, where some classes are censored.
 
     ``log_probabilities`` ``(n, n_classes)``: natural log, normalised over the classes that are known, ``nan`` for the others;

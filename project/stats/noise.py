@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from project.stats.bootstrap import Interval
 from project.stats.detection import auroc, midranks
+from project.stats.types import Codes, Floats
 
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
 
 
@@ -74,7 +73,14 @@ def _chance(statistic: float, by_chance: Floats) -> Chance:
     return Chance(statistic, (1 + extreme) / (1 + len(by_chance)))
 
 
-def error_by_class(gold: Codes, wrong: npt.NDArray[np.bool_], n_classes: int, *, permutations: int = 9999, seed: int = 0) -> Chance:
+def error_by_class(
+    gold: Codes,
+    wrong: npt.NDArray[np.bool_],
+    n_classes: int,
+    *,
+    permutations: int = 9999,
+    seed: int = 0,
+) -> Chance:
     """Whether some gold classes are got wrong more often than others: chi-squared of ``wrong`` ``(n,)`` by ``gold`` ``(n,)``, by permutation.
 
     Permuting the errors over the examples leaves how many of them each class has a multivariate hypergeometric number.
@@ -90,10 +96,17 @@ def error_by_class(gold: Codes, wrong: npt.NDArray[np.bool_], n_classes: int, *,
         return np.asarray(((errors - expected) ** 2 / spread).sum(axis=-1))
 
     found = float(chi_squared(np.bincount(gold[wrong], minlength=n_classes)))
-    return _chance(found, chi_squared(np.random.default_rng(seed).multivariate_hypergeometric(n, n_wrong, size=permutations)))
+    return _chance(
+        found,
+        chi_squared(
+            np.random.default_rng(seed).multivariate_hypergeometric(n, n_wrong, size=permutations)
+        ),
+    )
 
 
-def error_by_value(values: Floats, wrong: npt.NDArray[np.bool_], *, permutations: int = 1999, seed: int = 0) -> Chance:
+def error_by_value(
+    values: Floats, wrong: npt.NDArray[np.bool_], *, permutations: int = 1999, seed: int = 0
+) -> Chance:
     """Whether errors go with a number, as length or entropy ``(n,)``: how likely a wrong example has the larger one (AUROC), by permutation.
 
     Two-sided: as far from 1/2 on either side. Examples whose value is not a number are left out.
@@ -140,7 +153,9 @@ def holm(p_values: Floats) -> Floats:
     adjusted = np.full(len(p_values), np.nan)
     known = np.flatnonzero(~np.isnan(p_values))
     order = known[np.argsort(p_values[known])]
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate((len(order) - np.arange(len(order))) * p_values[order]))
+    adjusted[order] = np.minimum(
+        1.0, np.maximum.accumulate((len(order) - np.arange(len(order))) * p_values[order])
+    )
     return adjusted
 
 
@@ -153,12 +168,24 @@ def noise_equivalent_rate(rates: Floats, scores: Floats, target: Floats) -> Inte
     """
     falling = _falling(scores)
     found = np.full(target.shape, np.inf)
-    for place in range(len(rates) - 1, 0, -1):  # the smallest rate at which the score is down to the target
+    for place in range(
+        len(rates) - 1, 0, -1
+    ):  # the smallest rate at which the score is down to the target
         upper, lower = falling[place - 1], falling[place]
-        step = np.divide(upper - target, upper - lower, out=np.zeros_like(target), where=upper > lower)
-        found = np.where(lower <= target, rates[place - 1] + np.clip(step, 0.0, 1.0) * (rates[place] - rates[place - 1]), found)
+        step = np.divide(
+            upper - target, upper - lower, out=np.zeros_like(target), where=upper > lower
+        )
+        found = np.where(
+            lower <= target,
+            rates[place - 1] + np.clip(step, 0.0, 1.0) * (rates[place] - rates[place - 1]),
+            found,
+        )
     found = np.where(falling[0] <= target, rates[0], found)
-    return Interval(float(found[0]), float(np.quantile(found[1:], 0.025, method="lower")), float(np.quantile(found[1:], 0.975, method="higher")))
+    return Interval(
+        float(found[0]),
+        float(np.quantile(found[1:], 0.025, method="lower")),
+        float(np.quantile(found[1:], 0.975, method="higher")),
+    )
 
 
 def _falling(scores: Floats) -> Floats:
@@ -167,6 +194,9 @@ def _falling(scores: Floats) -> Floats:
     total = np.concatenate([np.zeros((1, *scores.shape[1:])), scores.cumsum(axis=0)])
     rows = []
     for i in range(n):
-        over = [np.max([(total[b + 1] - total[a]) / (b + 1 - a) for b in range(i, n)], axis=0) for a in range(i + 1)]
+        over = [
+            np.max([(total[b + 1] - total[a]) / (b + 1 - a) for b in range(i, n)], axis=0)
+            for a in range(i + 1)
+        ]
         rows.append(np.min(over, axis=0))
     return np.stack(rows)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
+from project.stats.types import Codes, Floats
 
 
 class Scores(NamedTuple):
@@ -33,13 +32,21 @@ def confusion(gold: Codes, given: Codes, n_classes: int) -> npt.NDArray[np.int64
     """Counts ``(n_classes, n_classes)``: rows gold, columns given. Codes outside 0..n_classes-1 raise ValueError."""
     gold, given = np.asarray(gold), np.asarray(given)
     if gold.shape != given.shape:
-        raise ValueError(f"gold and given must have the same shape, got {gold.shape} and {given.shape}")
-    if gold.size and (min(gold.min(), given.min()) < 0 or max(gold.max(), given.max()) >= n_classes):
+        raise ValueError(
+            f"gold and given must have the same shape, got {gold.shape} and {given.shape}"
+        )
+    if gold.size and (
+        min(gold.min(), given.min()) < 0 or max(gold.max(), given.max()) >= n_classes
+    ):
         raise ValueError(f"codes must be in 0..{n_classes - 1}")
-    return np.bincount(gold * n_classes + given, minlength=n_classes**2).reshape(n_classes, n_classes)
+    return np.bincount(gold * n_classes + given, minlength=n_classes**2).reshape(
+        n_classes, n_classes
+    )
 
 
-def scores(counts: npt.NDArray[np.int64], unanswered: npt.NDArray[np.int64] | None = None) -> Scores:
+def scores(
+    counts: npt.NDArray[np.int64], unanswered: npt.NDArray[np.int64] | None = None
+) -> Scores:
     """Accuracy, macro-F1 and per-class recall, precision and F1 of a confusion matrix (rows gold, columns given).
 
     ``unanswered`` ``(n_classes,)``: examples of each gold class without an answer, which count as wrong. Macro-F1 is the plain
@@ -51,14 +58,23 @@ def scores(counts: npt.NDArray[np.int64], unanswered: npt.NDArray[np.int64] | No
     precision = np.divide(hits, given, out=np.zeros_like(hits), where=given > 0)
     f1 = np.divide(2 * hits, gold + given, out=np.zeros_like(hits), where=gold + given > 0)
     total = gold.sum()
-    return Scores(float(hits.sum() / total) if total else float("nan"), float(f1.mean()), recall, precision, f1)
+    return Scores(
+        float(hits.sum() / total) if total else float("nan"),
+        float(f1.mean()),
+        recall,
+        precision,
+        f1,
+    )
 
 
 def score_answers(gold: Codes, given: Codes, n_classes: int) -> Scores:
     """Scores of class codes ``(n,)`` against gold ones; -1 in ``given`` is an answer that is missing, which is wrong."""
     gold, given = np.asarray(gold), np.asarray(given)
     answered = given >= 0
-    return scores(confusion(gold[answered], given[answered], n_classes), np.bincount(gold[~answered], minlength=n_classes))
+    return scores(
+        confusion(gold[answered], given[answered], n_classes),
+        np.bincount(gold[~answered], minlength=n_classes),
+    )
 
 
 def spread(values: npt.ArrayLike) -> Spread:

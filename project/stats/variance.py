@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from project.stats.types import Floats
 
 
 class Components(NamedTuple):
@@ -35,8 +35,15 @@ def crossed_components(values: npt.ArrayLike) -> Components:
         nothing = np.full(table.shape[2:], np.nan)
         return Components(nothing, nothing, nothing)
     mean = table.mean(axis=(0, 1), keepdims=True)
-    of_draw, of_seed = table.mean(axis=1, keepdims=True) - mean, table.mean(axis=0, keepdims=True) - mean
+    of_draw, of_seed = (
+        table.mean(axis=1, keepdims=True) - mean,
+        table.mean(axis=0, keepdims=True) - mean,
+    )
     square_draw = n_seeds * (of_draw**2).sum(axis=(0, 1)) / (n_draws - 1)
     square_seed = n_draws * (of_seed**2).sum(axis=(0, 1)) / (n_seeds - 1)
-    residual = ((table - mean - of_draw - of_seed) ** 2).sum(axis=(0, 1)) / ((n_draws - 1) * (n_seeds - 1))
-    return Components((square_draw - residual) / n_seeds, (square_seed - residual) / n_draws, residual)
+    residual = ((table - mean - of_draw - of_seed) ** 2).sum(axis=(0, 1)) / (
+        (n_draws - 1) * (n_seeds - 1)
+    )
+    return Components(
+        (square_draw - residual) / n_seeds, (square_seed - residual) / n_draws, residual
+    )

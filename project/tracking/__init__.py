@@ -8,15 +8,17 @@ import os
 
 # Read when mlflow is imported or at work. Its progress bars and migration notes say nothing to a user of Assay.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run that ends, for which it asks the server
+os.environ.setdefault(
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"
+)  # of every run that ends, for which it asks the server
 for _name in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES  # noqa: E402
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 
-from project.tracking.log import Child, Tracker  # noqa: E402
-from project.tracking.preflight import findings, preflight  # noqa: E402
-from project.tracking.read import (  # noqa: E402
+from project.tracking.doctor.preflight import findings, preflight
+from project.tracking.log import Child, Tracker
+from project.tracking.read import (
     children,
     every_child,
     latest_root,
@@ -29,12 +31,12 @@ from project.tracking.read import (  # noqa: E402
     read_table,
     read_uri,
 )
-from project.tracking.reap import dead_runs, end_dead  # noqa: E402
-from project.tracking.relog import relog  # noqa: E402
-from project.tracking.reuse import TAKEN_FROM, TAKEN_OF  # noqa: E402
-from project.tracking.root import me, root_run, tagged  # noqa: E402
-from project.tracking.spool import Root, spools  # noqa: E402
-from project.tracking.store import (  # noqa: E402
+from project.tracking.reap import dead_runs, end_dead
+from project.tracking.relog import relog
+from project.tracking.reuse import TAKEN_FROM, TAKEN_OF
+from project.tracking.root import me, root_run, tagged
+from project.tracking.spool import Root, spools
+from project.tracking.store import (
     ABSENT,
     CHOSEN,
     DIGEST,
@@ -50,7 +52,7 @@ from project.tracking.store import (  # noqa: E402
     TRIAL_STATE,
     USER,
     Record,
-    StoreAway,
+    StoreUnavailable,
     experiments,
     store_digest,
 )
@@ -78,7 +80,7 @@ __all__ = [
     "Child",
     "Record",
     "Root",
-    "StoreAway",
+    "StoreUnavailable",
     "Tracker",
     "children",
     "dead_runs",

@@ -34,7 +34,9 @@ class Alive:
         self._run_id, self._over = run_id, threading.Event()
         self._monitor: SystemMetricsMonitor | None = None
         if _measured():
-            with contextlib.suppress(Exception):  # a driver that is broken is no reason to compute nothing
+            with contextlib.suppress(
+                Exception
+            ):  # a driver that is broken is no reason to compute nothing
                 self._monitor = SystemMetricsMonitor(run_id, sampling_interval=_SAMPLED)
                 self._monitor.start()
         self._thread = threading.Thread(target=self._beat, name="assay-alive", daemon=True)

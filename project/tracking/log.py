@@ -22,9 +22,9 @@ import mlflow
 import pandas as pd
 from mlflow.tracking import MlflowClient
 
-from project.secrets import scrubbed, scrubbed_json
-from project.shown import in_markdown, in_terminal
-from project.signals import Signals
+from project.support.escape import in_markdown, in_terminal
+from project.support.redact import scrubbed, scrubbed_json
+from project.support.signals import Signals
 from project.tracking.model import check_classifier
 from project.tracking.prompts import Prompts, Template
 from project.tracking.reuse import checked, finished, hashes_of
@@ -41,7 +41,7 @@ from project.tracking.store import (
     SCHEMA_VERSION,
     USER,
     Record,
-    StoreAway,
+    StoreUnavailable,
     address,
     experiment_ids,
     masked,
@@ -52,7 +52,13 @@ from project.tracking.store import (
 
 SAMPLE, _TABLES = "sample.json", "mlflow.loggedArtifacts"
 _AGAIN = 30.0  # seconds until a store that is away is tried again
-_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at the end, when nothing else is left to do
+_PATIENCE = (
+    0.5,
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+)  # pauses between tries at the end, when nothing else is left to do
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,9 @@ class Tracker:
         self._put(Entry(milliseconds(), tags=texts(tags)))
 
     @signals.whole()
-    def log_files(self, files: Mapping[str, Path], *, tags: Mapping[str, str] | None = None) -> None:
+    def log_files(
+        self, files: Mapping[str, Path], *, tags: Mapping[str, str] | None = None
+    ) -> None:
         """Log local files to the root run under their artifact paths, and ``tags`` with them."""
         self._put(Entry(milliseconds(), tags=texts(tags or {})), files)
 
@@ -135,10 +143,12 @@ class Tracker:
         try:
             with store_errors(), one_try():
                 self._ids = self._ids or experiment_ids()
-            for run in finished(self._ids, kind, tag, value, user=self._root.user if reuse == "mine" else ""):
+            for run in finished(
+                self._ids, kind, tag, value, user=self._root.user if reuse == "mine" else ""
+            ):
                 if run.tags.get(ROOT) != self.run_id:
                     yield run
-        except StoreAway as error:
+        except StoreUnavailable as error:
             self._away(f"does not say what it holds: {reason(error.__cause__ or error)}")
 
     def checked(self, run: Record, paths: Sequence[str]) -> dict[str, bytes]:
@@ -148,24 +158,33 @@ class Tracker:
         """
         try:
             return checked(run, paths)
-        except StoreAway as error:
+        except StoreUnavailable as error:
             self._away(f"does not give what it holds: {reason(error.__cause__ or error)}")
             raise
 
     @signals.whole()
-    def register_prompt(self, parts: Sequence[str], template: Template, sha256: str, about: str) -> dict[str, str]:
+    def register_prompt(
+        self, parts: Sequence[str], template: Template, sha256: str, about: str
+    ) -> dict[str, str]:
         """Register a prompt unless it is; the tags that link a run to it. A registry that fails is left alone from then on, and that is said once.
 
         See :meth:`project.tracking.prompts.Prompts.tags`.
         """
-        tags, wrong = ({}, "") if time.monotonic() < self._quiet_until else self._prompts.tags(parts, template, sha256, about)
+        tags, wrong = (
+            ({}, "")
+            if time.monotonic() < self._quiet_until
+            else self._prompts.tags(parts, template, sha256, about)
+        )
         if wrong:
             _say(wrong)
         return tags
 
     def open_command(self) -> str:
         """The command, or the address, that opens the MLflow UI on the root run."""
-        uri, place = mlflow.get_tracking_uri(), f"#/experiments/{self._root.experiment_id}/runs/{self.run_id}?workflowType=machine_learning"
+        uri, place = (
+            mlflow.get_tracking_uri(),
+            f"#/experiments/{self._root.experiment_id}/runs/{self.run_id}?workflowType=machine_learning",
+        )
         if uri.startswith("http"):
             return masked(f"{uri.rstrip('/')}/{place}")
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
@@ -176,24 +195,43 @@ class Tracker:
         """Log ``child`` as a finished nested run; returns its id, or what stands for it while the store is away."""
         now, tags = milliseconds(), {}
         files = dict(child.files)
-        metrics = [one for step, values in child.history for one in _metrics(values, step, now)] + _metrics(child.metrics, 0, now)
+        metrics = [
+            one for step, values in child.history for one in _metrics(values, step, now)
+        ] + _metrics(child.metrics, 0, now)
         with tempfile.TemporaryDirectory() as folder:
             if child.sample is not None:
                 files[SAMPLE] = Path(folder, SAMPLE)
-                files[SAMPLE].write_text(child.sample.to_json(orient="split", index=False), encoding="utf-8")
-                tags[_TABLES] = json.dumps([{"path": SAMPLE, "type": "table"}])  # as MLflow's log_table would, which appends where it comes again
+                files[SAMPLE].write_text(
+                    child.sample.to_json(orient="split", index=False), encoding="utf-8"
+                )
+                tags[_TABLES] = json.dumps(
+                    [{"path": SAMPLE, "type": "table"}]
+                )  # as MLflow's log_table would, which appends where it comes again
             tags |= {
-                ROOT: self.run_id, KIND: child.kind, DIGEST: child.digest, SCHEMA: SCHEMA_VERSION, USER: self._root.user,
-                NOTE: in_markdown(child.description), **hashes_of(files), **child.tags,
-            }  # fmt: skip
+                ROOT: self.run_id,
+                KIND: child.kind,
+                DIGEST: child.digest,
+                SCHEMA: SCHEMA_VERSION,
+                USER: self._root.user,
+                NOTE: in_markdown(child.description),
+                **hashes_of(files),
+                **child.tags,
+            }
             entry = Entry(
-                now, child=(child.name, child.status), seconds=child.seconds, params=texts(child.params), tags=texts(tags), metrics=metrics,
+                now,
+                child=(child.name, child.status),
+                seconds=child.seconds,
+                params=texts(child.params),
+                tags=texts(tags),
+                metrics=metrics,
                 inputs=list(child.inputs),
-            )  # fmt: skip
+            )
             return self._put(entry, files)
 
     @signals.whole()
-    def log_model(self, run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
+    def log_model(
+        self, run_id: str, folder: Path, *, source: str, max_length: int, about: str
+    ) -> str:
         """Log a seed's weights with its run ``run_id``, as :meth:`log_child` gave it; returns their address, ``models:/...``, empty while away.
 
         ``folder``: what ``save_pretrained`` of model and tokenizer leave, in safetensors. The run's
@@ -201,9 +239,22 @@ class Tracker:
         ``source``: the encoder that was fine-tuned; nothing is looked up on the hub.
         """
         check_classifier(folder)
-        files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        held = self._put(Entry(milliseconds(), of=run_id, model={"source": source, "max_length": max_length, "about": about}), files)
-        with contextlib.suppress(mlflow.MlflowException):  # it is logged; where, the store may say another time
+        files = {
+            str(path.relative_to(folder)): path
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        held = self._put(
+            Entry(
+                milliseconds(),
+                of=run_id,
+                model={"source": source, "max_length": max_length, "about": about},
+            ),
+            files,
+        )
+        with contextlib.suppress(
+            mlflow.MlflowException
+        ):  # it is logged; where, the store may say another time
             if not held.startswith(AWAY):
                 return "".join(f"models:/{model_id}" for model_id in ready_models(held)[-1:])
         return ""
@@ -215,8 +266,8 @@ class Tracker:
             try:
                 with signals.whole():
                     send_all(self._spool, _PATIENCE, hurry=signals.heard)
-            except StoreAway as error:
-                raise StoreAway(f"{self.waits()} It says: {error}") from error
+            except StoreUnavailable as error:
+                raise StoreUnavailable(f"{self.waits()} It says: {error}") from error
 
     @signals.whole()
     def end(self, status: str, *, report: bool) -> None:
@@ -245,8 +296,10 @@ class Tracker:
             return {}
         try:
             sent = send_all(self._spool, () if self._waited else None, hurry=signals.heard)
-        except StoreAway as error:
-            self._away(f"does not take what is to be logged: {error} It is kept in {self._spool.folder}.")
+        except StoreUnavailable as error:
+            self._away(
+                f"does not take what is to be logged: {error} It is kept in {self._spool.folder}."
+            )
             return {}
         if self._waited:
             _say(f"the tracking store {address()} answers again; what waited is logged.")
@@ -280,7 +333,9 @@ def root_of(run_id: str) -> Root:
     with store_errors():
         run = MlflowClient().get_run(run_id)
     tags = run.data.tags
-    return Root(run_id, str(run.info.experiment_id), tags.get(KIND, ""), address(), tags.get(USER, ""))
+    return Root(
+        run_id, str(run.info.experiment_id), tags.get(KIND, ""), address(), tags.get(USER, "")
+    )
 
 
 def milliseconds() -> int:

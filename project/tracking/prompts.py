@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from mlflow.entities.model_registry import PromptVersion
 from mlflow.tracking import MlflowClient
 
-from project.secrets import brief
+from project.support.redact import brief
 from project.tracking.store import one_try
 
 PROMPT, _LINKED = "assay.prompt", "mlflow.linkedPrompts"  # the second is what MLflow's UI goes by
@@ -28,23 +28,40 @@ class Prompts:
         """Nothing is asked yet."""
         self._left = _PATIENCE
 
-    def tags(self, parts: Sequence[str], template: Template, sha256: str, about: str) -> tuple[dict[str, str], str]:
+    def tags(
+        self, parts: Sequence[str], template: Template, sha256: str, about: str
+    ) -> tuple[dict[str, str], str]:
         """The tags that link a run to its prompt, and what went wrong, "" for nothing; no tags where something did, now or earlier.
 
         ``parts`` make the prompt's name; ``template``: a text, or the messages of a chat; ``sha256``: what it is known by.
         """
         if self._left <= 0:
             return {}, ""
-        name, began = "-".join(_NOT_IN_A_NAME.sub("-", part).strip("-.") for part in parts), time.monotonic()
+        name, began = (
+            "-".join(_NOT_IN_A_NAME.sub("-", part).strip("-.") for part in parts),
+            time.monotonic(),
+        )
         try:
             with one_try(round(_PATIENCE / 2)), _quiet():
                 found = _registered(name, template, f"h-{sha256[:12]}", about)
-        except Exception as error:  # whatever is wrong with it, the experiment has nothing to do with that
+        except (
+            Exception
+        ) as error:  # whatever is wrong with it, the experiment has nothing to do with that
             self._left = 0.0
-            return {}, f"the prompt registry does not take {name}: {brief(error, 200)} Going on without it."
+            return (
+                {},
+                f"the prompt registry does not take {name}: {brief(error, 200)} Going on without it.",
+            )
         self._left -= time.monotonic() - began
-        slow = f"the prompt registry is too slow ({_PATIENCE:g} s for the prompts so far). Going on without it." if self._left <= 0 else ""
-        return {PROMPT: f"prompts:/{name}/{found.version}", _LINKED: json.dumps([{"name": name, "version": str(found.version)}])}, slow
+        slow = (
+            f"the prompt registry is too slow ({_PATIENCE:g} s for the prompts so far). Going on without it."
+            if self._left <= 0
+            else ""
+        )
+        return {
+            PROMPT: f"prompts:/{name}/{found.version}",
+            _LINKED: json.dumps([{"name": name, "version": str(found.version)}]),
+        }, slow
 
 
 def _registered(name: str, template: Template, alias: str, about: str) -> PromptVersion:

@@ -14,9 +14,22 @@ import pandas as pd
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
-from project.errors import AssayError
-from project.tables import parquet
-from project.tracking.store import KIND, PARENT, STUDY, Record, StoreAway, address, experiment_ids, fails, masked, reason, record, store_errors
+from project.support.errors import AssayError
+from project.support.parquet import parquet
+from project.tracking.store import (
+    KIND,
+    PARENT,
+    STUDY,
+    Record,
+    StoreUnavailable,
+    address,
+    experiment_ids,
+    fails,
+    masked,
+    reason,
+    record,
+    store_errors,
+)
 
 
 def read_run(run_id: str) -> Record:
@@ -27,7 +40,9 @@ def read_run(run_id: str) -> Record:
         except mlflow.MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
-            raise AssayError(f"run {run_id} is not in the tracking store {address()}: {reason(error)}") from error
+            raise AssayError(
+                f"run {run_id} is not in the tracking store {address()}: {reason(error)}"
+            ) from error
     if run.info.lifecycle_stage == "deleted":
         raise AssayError(
             f"run {run_id} of the tracking store {address()} is deleted. Name another, or restore it: mlflow runs restore --run-id {run_id}"
@@ -53,13 +68,17 @@ def children(root: Record, kind: str) -> list[Record]:
 def every_child(root: Record, kind: str) -> list[Record]:
     """All children of ``root`` of one kind, whatever they ended as or if they still run, oldest first; deleted ones are not among them."""
     with store_errors():
-        return _search([root.experiment_id], f"tags.`{PARENT}` = '{root.run_id}' AND tags.`{KIND}` = '{kind}'")
+        return _search(
+            [root.experiment_id], f"tags.`{PARENT}` = '{root.run_id}' AND tags.`{KIND}` = '{kind}'"
+        )
 
 
 def of_study(study_id: str, kind: str) -> list[Record]:
     """All runs of one kind, whatever they ended as, that belong to the study, in any experiment of the store, oldest first."""
     with store_errors():
-        return _search(experiment_ids(), f"tags.`{STUDY}` = '{study_id}' AND tags.`{KIND}` = '{kind}'")
+        return _search(
+            experiment_ids(), f"tags.`{STUDY}` = '{study_id}' AND tags.`{KIND}` = '{kind}'"
+        )
 
 
 def running() -> list[Record]:
@@ -77,10 +96,20 @@ def newest_first(kind: str, *, page: int, deleted: bool = False) -> Iterator[lis
 
 def _search(experiment_ids: list[str], filter_string: str) -> list[Record]:
     """Every run that the filter lets through, oldest first."""
-    return [run for page in _pages(experiment_ids, filter_string, "attributes.start_time ASC", 500) for run in page]
+    return [
+        run
+        for page in _pages(experiment_ids, filter_string, "attributes.start_time ASC", 500)
+        for run in page
+    ]
 
 
-def _pages(experiment_ids: list[str], filter_string: str, order: str, size: int, view: int = ViewType.ACTIVE_ONLY) -> Iterator[list[Record]]:
+def _pages(
+    experiment_ids: list[str],
+    filter_string: str,
+    order: str,
+    size: int,
+    view: int = ViewType.ACTIVE_ONLY,
+) -> Iterator[list[Record]]:
     client, token = MlflowClient(), None
     while True:
         page = client.search_runs(experiment_ids, filter_string, view, size, [order], token)
@@ -96,7 +125,9 @@ def read_table(run_id: str, path: str) -> pd.DataFrame:
         try:
             return parquet(file.read_bytes())
         except AssayError:
-            raise AssayError(f"run {run_id}: its artifact {path} is no Parquet table. Somebody has changed it.") from None
+            raise AssayError(
+                f"run {run_id}: its artifact {path} is no Parquet table. Somebody has changed it."
+            ) from None
 
 
 def read_json(run_id: str, path: str) -> Any:
@@ -105,7 +136,9 @@ def read_json(run_id: str, path: str) -> Any:
         try:
             return json.loads(file.read_bytes())
         except (ValueError, RecursionError):
-            raise AssayError(f"run {run_id}: its artifact {path} is no JSON. Somebody has changed it.") from None
+            raise AssayError(
+                f"run {run_id}: its artifact {path} is no JSON. Somebody has changed it."
+            ) from None
 
 
 def local_artifact(run: Record, path: str) -> Path | None:
@@ -146,9 +179,11 @@ def _downloaded(uri: str) -> Iterator[Path]:
         try:
             file = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
         except Exception as error:  # the clients of artifact stores have exceptions of their own
-            kind = StoreAway if fails(error) and not _absent(uri) else AssayError
+            kind = StoreUnavailable if fails(error) and not _absent(uri) else AssayError
             raise kind(f"the artifact {masked(uri)} cannot be read: {reason(error)}") from error
         try:
             yield file
         except OSError as error:
-            raise AssayError(f"the artifact {masked(uri)} cannot be read: {reason(error)}") from error
+            raise AssayError(
+                f"the artifact {masked(uri)} cannot be read: {reason(error)}"
+            ) from error

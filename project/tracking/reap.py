@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from mlflow.tracking import MlflowClient
 
+from project.support.process import alive
 from project.tracking.alive import HEARD, WORKER
 from project.tracking.read import running
 from project.tracking.store import ENDED, KIND, USER, Record, store_errors
-from project.worker import alive
 
 _ENTRY_POINT = "mlflow.project.entryPoint"
 _DAY = 86400.0
@@ -41,7 +41,13 @@ def dead_runs(entry_points: dict[str, set[str]], *, user: str = "", run_id: str 
         names = (user,) if run.tags.get(KIND) else (user, _system_user())
         mine = (not user or run.tags.get(USER) in names) and (not run_id or run.run_id == run_id)
         if mine and (heard := _gone(run, entry_points)) is not None:
-            found.append(Dead(run, heard, [one for one in runs if one.tags.get("mlflow.parentRunId") == run.run_id]))
+            found.append(
+                Dead(
+                    run,
+                    heard,
+                    [one for one in runs if one.tags.get("mlflow.parentRunId") == run.run_id],
+                )
+            )
     return found
 
 
@@ -64,7 +70,12 @@ def _gone(run: Record, entry_points: dict[str, set[str]]) -> float | None:
         heard = heard if 0 <= heard <= time.time() + _DAY else began
         return None if alive(worker, heard) else heard
     asked = entry_points.get(run.tags.get(_ENTRY_POINT, ""))
-    if run.tags.get(KIND) or asked is None or not asked <= set(run.params) or time.time() - began < _NEVER_BEGAN:
+    if (
+        run.tags.get(KIND)
+        or asked is None
+        or not asked <= set(run.params)
+        or time.time() - began < _NEVER_BEGAN
+    ):
         return None
     return began
 
@@ -79,4 +90,6 @@ def end_dead(dead: Dead) -> None:
                 continue
             client.set_tag(run.run_id, ENDED, "KILLED")
             client.set_tag(run.run_id, "assay.reaped", why)
-            client.set_terminated(run.run_id, "KILLED", end_time=max(run.started, int(1000 * dead.heard)))
+            client.set_terminated(
+                run.run_id, "KILLED", end_time=max(run.started, int(1000 * dead.heard))
+            )

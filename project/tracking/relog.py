@@ -7,11 +7,11 @@ from collections.abc import Callable
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from project.errors import AssayError
-from project.private import owner_only
+from project.support.errors import AssayError
+from project.support.privacy import owner_only
 from project.tracking.ship import send_all
 from project.tracking.spool import Entry, Root, Spool
-from project.tracking.store import PRIVATE, StoreAway, address, store_errors
+from project.tracking.store import PRIVATE, StoreUnavailable, address, store_errors
 
 
 def relog(spool: Spool, report: Callable[[Root], None]) -> int:
@@ -45,9 +45,13 @@ def relog(spool: Spool, report: Callable[[Root], None]) -> int:
     try:
         with owner_only(run.data.tags.get(PRIVATE) == "true", spool.folder):
             send_all(spool, before=before)
-    except StoreAway as error:
+    except StoreUnavailable as error:
         left = len(spool.pending())
-        raise StoreAway(f"the tracking store {address()} took {n - left} of {n} entries, then: {error} The rest waits in {spool.folder}.") from error
+        raise StoreUnavailable(
+            f"the tracking store {address()} took {n - left} of {n} entries, then: {error} The rest waits in {spool.folder}."
+        ) from error
     if refused := len(spool.refused()):
-        raise AssayError(f"the tracking store {address()} refused {refused} of {n} entries, for the reasons above; they stay in {spool.folder}.")
+        raise AssayError(
+            f"the tracking store {address()} refused {refused} of {n} entries, for the reasons above; they stay in {spool.folder}."
+        )
     return n

@@ -16,9 +16,9 @@ import mlflow
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from project import worker
-from project.errors import Stopped
-from project.private import asked_for, owner_only
+from project.support import process
+from project.support.errors import Stopped
+from project.support.privacy import asked_for, owner_only
 from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.log import Tracker, milliseconds, signals, texts
 from project.tracking.ship import send
@@ -31,7 +31,7 @@ from project.tracking.store import (
     SCHEMA,
     SCHEMA_VERSION,
     USER,
-    StoreAway,
+    StoreUnavailable,
     address,
     one_try,
     root_experiment_id,
@@ -49,17 +49,21 @@ _OF_AN_EXPERIMENT = {
         '`tags."assay.kind" = "seed"` and group by `arm`.'
     ),
 }
-_more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("more_tags", default=MappingProxyType({}))
+_more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
+    "more_tags", default=MappingProxyType({})
+)
 
 
 @contextlib.contextmanager
-def root_run(kind: str, name: str, params: Mapping[str, str], workspace: str = "outputs") -> Iterator[Tracker]:
+def root_run(
+    kind: str, name: str, params: Mapping[str, str], workspace: str = "outputs"
+) -> Iterator[Tracker]:
     """Open the root run: the one ``mlflow run`` has made, else a new one in ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``.
 
     ``name`` is the new run's; a run of ``mlflow run`` keeps its own (``--run-name``), and has its parameters logged already:
     they are write-once, so they are logged here only where it has not. The run ends FINISHED, FAILED on an error, KILLED on
     Ctrl-C, SIGTERM and a limit that the user set; the tag ``assay.ended`` says the same, since ``mlflow run`` itself marks a run FAILED on Ctrl-C.
-    A store that fails while the run is opened raises StoreAway; one that fails later has what it lacks kept below ``workspace``, and StoreAway is
+    A store that fails while the run is opened raises StoreUnavailable; one that fails later has what it lacks kept below ``workspace``, and StoreAway is
     raised at the end.
     """
     with owner_only(asked_for(params), Path(workspace)):
@@ -90,22 +94,36 @@ def me() -> str:
 
 
 def _opened(kind: str, name: str, params: Mapping[str, str], workspace: Path) -> tuple[Root, Spool]:
-    client, made, user = MlflowClient(), os.environ.pop("MLFLOW_RUN_ID", None), me()  # popped as mlflow does: what starts here is no part of it
+    client, made, user = (
+        MlflowClient(),
+        os.environ.pop("MLFLOW_RUN_ID", None),
+        me(),
+    )  # popped as mlflow does: what starts here is no part of it
     if made:
         run = client.get_run(made)
         client.update_run(made, "RUNNING")
         experiment_id = str(run.info.experiment_id)
-        before = run.data.tags  # among them the address that the project was cloned from, which may hold a token
+        before = (
+            run.data.tags
+        )  # among them the address that the project was cloned from, which may hold a token
     else:
         experiment_id, before = root_experiment_id(), {}
         with one_try():  # sent again, it might make two
-            run = client.create_run(experiment_id, tags={**texts(resolve_tags({})), **who(kind, user)}, run_name=name)
+            run = client.create_run(
+                experiment_id, tags={**texts(resolve_tags({})), **who(kind, user)}, run_name=name
+            )
     root, spool = Root(sound_id(run), experiment_id, kind, address(), user), None
     try:
         spool = Spool.begin(workspace, root)
         _open_on_runs(experiment_id)
-        tags = {ROOT: root.run_id, **who(kind, user), **({PRIVATE: "true"} if asked_for(params) else {})}
-        tags |= {key: value for key, value in texts(before).items() if value != before[key]} | texts(_more_tags.get())
+        tags = {
+            ROOT: root.run_id,
+            **who(kind, user),
+            **({PRIVATE: "true"} if asked_for(params) else {}),
+        }
+        tags |= {
+            key: value for key, value in texts(before).items() if value != before[key]
+        } | texts(_more_tags.get())
         given = {key: value for key, value in texts(params).items() if key not in run.data.params}
         send(root, Entry(milliseconds(), tags=tags, params=given), Path(os.devnull))
     except BaseException:  # nothing can be kept there, or the store is away again
@@ -119,7 +137,13 @@ def _opened(kind: str, name: str, params: Mapping[str, str], workspace: Path) ->
 
 def who(kind: str, user: str) -> dict[str, str]:
     """The tags by which a run that dies at once is known."""
-    return {KIND: kind, SCHEMA: SCHEMA_VERSION, USER: user, WORKER: worker.name(os.getpid()), HEARD: str(int(time.time()))}
+    return {
+        KIND: kind,
+        SCHEMA: SCHEMA_VERSION,
+        USER: user,
+        WORKER: process.name(os.getpid()),
+        HEARD: str(int(time.time())),
+    }
 
 
 def _root_run(root: Root, spool: Spool, opened: Callable[[], None]) -> Iterator[Tracker]:
@@ -135,10 +159,13 @@ def _root_run(root: Root, spool: Spool, opened: Callable[[], None]) -> Iterator[
     except (KeyboardInterrupt, SystemExit, Stopped):
         status = "KILLED"
         raise
-    except StoreAway as error:
-        status, report = "FINISHED" if whole or tracker.computed else "FAILED", tracker.computed and not whole
+    except StoreUnavailable as error:
+        status, report = (
+            "FINISHED" if whole or tracker.computed else "FAILED",
+            tracker.computed and not whole,
+        )
         if report:
-            raise StoreAway(
+            raise StoreUnavailable(
                 f"{error} Everything is computed and kept; mlflow run . -e relog makes the report, with -P workspace=... as here."
             ) from error
         raise
@@ -157,14 +184,16 @@ def _root_run(root: Root, spool: Spool, opened: Callable[[], None]) -> Iterator[
                 beat.stop()
                 spool.close()
         if waits and sys.exc_info()[0] is None:
-            raise StoreAway(waits)
+            raise StoreUnavailable(waits)
 
 
 def _open_on_runs(experiment_id: str) -> None:
     """Make the UI say what this experiment is and open it on its runs and charts rather than on traces, unless somebody has chosen already."""
     client = MlflowClient()
     there = client.get_experiment(experiment_id).tags
-    with contextlib.suppress(mlflow.MlflowException):  # a reader of a shared experiment may not set its tags
+    with contextlib.suppress(
+        mlflow.MlflowException
+    ):  # a reader of a shared experiment may not set its tags
         for name, text in _OF_AN_EXPERIMENT.items():
             if name not in there:
                 client.set_experiment_tag(experiment_id, name, text)

@@ -19,10 +19,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from project.tables import new_folder, write_atomically
+from project.support.files import new_folder, write_atomically
 
-FILES, ENTRY, ROOT_FILE, TRIED, LOCK, REFUSED = "files", "entry.json", "root.json", "tried", "lock", "refused-"
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # file systems that know none, as some of clusters do
+FILES, ENTRY, ROOT_FILE, TRIED, LOCK, REFUSED = (
+    "files",
+    "entry.json",
+    "root.json",
+    "tried",
+    "lock",
+    "refused-",
+)
+_NO_LOCKS = (
+    errno.ENOSYS,
+    errno.ENOLCK,
+    errno.ENOTSUP,
+)  # file systems that know none, as some of clusters do
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,9 @@ class Spool:
         return made
 
     def _write_root(self) -> None:
-        write_atomically(self.folder / ROOT_FILE, json.dumps(dataclasses.asdict(self.root), indent=1).encode())
+        write_atomically(
+            self.folder / ROOT_FILE, json.dumps(dataclasses.asdict(self.root), indent=1).encode()
+        )
 
     @property
     def root(self) -> Root:
@@ -116,10 +129,14 @@ class Spool:
                 target = temporary / FILES / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(source, target)
-            (temporary / ENTRY).write_text(json.dumps(dataclasses.asdict(entry), ensure_ascii=False), encoding="utf-8")
+            (temporary / ENTRY).write_text(
+                json.dumps(dataclasses.asdict(entry), ensure_ascii=False), encoding="utf-8"
+            )
             for written in (*temporary.rglob("*"), temporary):
                 _sync(written)
-            if self._root and not (self.folder / ROOT_FILE).is_file():  # somebody has tidied up under the run
+            if (
+                self._root and not (self.folder / ROOT_FILE).is_file()
+            ):  # somebody has tidied up under the run
                 self._write_root()
             place = self.folder / f"{self._next():08d}-{entry.entry_id}"
             temporary.rename(place)
@@ -135,7 +152,9 @@ class Spool:
 
     def _next(self) -> int:
         if self._last is None:
-            self._last = max((int(place.name.partition("-")[0]) for place in self.pending()), default=0)
+            self._last = max(
+                (int(place.name.partition("-")[0]) for place in self.pending()), default=0
+            )
         self._last += 1
         return self._last
 
@@ -174,7 +193,9 @@ class Spool:
 
 def spools(workspace: Path) -> Iterator[Spool]:
     """Every spool below ``workspace``, the oldest first."""
-    found = sorted((workspace / "spool").glob(f"*/{ROOT_FILE}"), key=lambda path: path.stat().st_mtime)
+    found = sorted(
+        (workspace / "spool").glob(f"*/{ROOT_FILE}"), key=lambda path: path.stat().st_mtime
+    )
     yield from (Spool(path.parent) for path in found)
 
 

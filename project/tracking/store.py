@@ -18,12 +18,18 @@ from mlflow.entities import Experiment, Run
 from mlflow.exceptions import RestException
 from mlflow.tracking import MlflowClient
 
-from project.errors import AssayError, Incomplete
-from project.secrets import public, scrubbed
+from project.support.errors import AssayError, Incomplete
+from project.support.redact import public, scrubbed
 
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
-KIND, SCHEMA, DIGEST, ROOT, ENDED = "assay.kind", "assay.schema_version", "assay.digest", "assay.root", "assay.ended"
+KIND, SCHEMA, DIGEST, ROOT, ENDED = (
+    "assay.kind",
+    "assay.schema_version",
+    "assay.digest",
+    "assay.root",
+    "assay.ended",
+)
 QUESTION, ABSENT, PRIVATE = "assay.question", "assay.absent_classes", "assay.private"
 SERVER = "assay.server"  # which OpenAI-compatible one was asked, by a hash of its address
 STUDY, TRIAL_STATE, CHOSEN = "assay.study", "assay.trial_state", "assay.chosen"
@@ -31,7 +37,13 @@ ENTRY = "assay.entry"
 _RUN_ID = re.compile(r"\w[\w-]{0,255}", re.ASCII)
 AWAY = "entry:"  # begins the name of a child that the store does not hold yet
 PARENT, NOTE, USER = "mlflow.parentRunId", "mlflow.note.content", "mlflow.user"
-_BROKEN = (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError)
+_BROKEN = (
+    ConnectionError,
+    TimeoutError,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.RetryError,
+)
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 
@@ -54,7 +66,9 @@ def sound_id(run: Run) -> str:
     """The run's id, which names folders on this machine: a store that gives another name is refused."""
     found = str(run.info.run_id)
     if not _RUN_ID.fullmatch(found):
-        raise AssayError(f"the tracking store {address()} calls a run {found[:100]!r}, as MLflow calls none. See what MLFLOW_TRACKING_URI is.")
+        raise AssayError(
+            f"the tracking store {address()} calls a run {found[:100]!r}, as MLflow calls none. See what MLFLOW_TRACKING_URI is."
+        )
     return found
 
 
@@ -62,15 +76,27 @@ def record(run: Run) -> Record:
     """MLflow's run as a record."""
     info = run.info
     return Record(
-        sound_id(run), info.run_name or "", info.status, run.data.params, run.data.metrics, run.data.tags, info.experiment_id, info.start_time or 0,
+        sound_id(run),
+        info.run_name or "",
+        info.status,
+        run.data.params,
+        run.data.metrics,
+        run.data.tags,
+        info.experiment_id,
+        info.start_time or 0,
         info.artifact_uri or "",
-    )  # fmt: skip
+    )
 
 
-_CAUSES = (r"\[Errno -?\d+\] ([^\"'()\[\]]+)", r"\[(SSL: [A-Z_]+\] [^(\"']+)", r"([Rr]ead timed out|timed out)", r"too many (\d{3}) error responses")
+_CAUSES = (
+    r"\[Errno -?\d+\] ([^\"'()\[\]]+)",
+    r"\[(SSL: [A-Z_]+\] [^(\"']+)",
+    r"([Rr]ead timed out|timed out)",
+    r"too many (\d{3}) error responses",
+)
 
 
-class StoreAway(Incomplete):
+class StoreUnavailable(Incomplete):
     """A tracking store that cannot be reached, or that fails; what was to be logged is kept."""
 
 
@@ -79,8 +105,16 @@ def reason(error: object) -> str:
     text = masked(" ".join(str(error).split()))
     if "failed with" in text:  # a nest of causes, of which the innermost says it
         text = next((found[1] for pattern in _CAUSES if (found := re.search(pattern, text))), text)
-        text = f"it answers {text} {http.client.responses.get(int(text), '')}" if text.isdigit() else text
-    text = re.sub(r"^(?:[A-Z_]+: |\([a-z0-9_.]+Error\) )", "", re.split(r" ?\[SQL: | ?\(Background on ", text)[0])[:300].strip()
+        text = (
+            f"it answers {text} {http.client.responses.get(int(text), '')}"
+            if text.isdigit()
+            else text
+        )
+    text = re.sub(
+        r"^(?:[A-Z_]+: |\([a-z0-9_.]+Error\) )",
+        "",
+        re.split(r" ?\[SQL: | ?\(Background on ", text)[0],
+    )[:300].strip()
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -89,8 +123,11 @@ def store_errors() -> Iterator[None]:
     """Raise StoreAway, with the store's address and reason, for a store that fails in the context."""
     try:
         yield
-    except (mlflow.MlflowException, requests.RequestException) as error:  # the second where an artifact is refused
-        raise StoreAway(
+    except (
+        mlflow.MlflowException,
+        requests.RequestException,
+    ) as error:  # the second where an artifact is refused
+        raise StoreUnavailable(
             f"the tracking store {address()} failed: {reason(error)} Everything finished is kept in the workspace; run again when it is back."
         ) from error
 
@@ -102,14 +139,24 @@ def fails(error: BaseException) -> bool:
         chain.append(one)
     for one in chain:
         response = getattr(one, "response", None)
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else getattr(response, "status_code", None)
+        status = (
+            response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if isinstance(response, dict)
+            else getattr(response, "status_code", None)
+        )
         if status:
             return status >= 500 or status in (408, 429)
-    if any(isinstance(one, _BROKEN) or type(one).__module__.partition(".")[0] in ("urllib3", "sqlalchemy") for one in chain):
+    if any(
+        isinstance(one, _BROKEN)
+        or type(one).__module__.partition(".")[0] in ("urllib3", "sqlalchemy")
+        for one in chain
+    ):
         return True
     if isinstance(error, mlflow.MlflowException):
         told = isinstance(error, RestException) or "download" in str(error)
-        return error.error_code == "TEMPORARILY_UNAVAILABLE" or (error.error_code == "INTERNAL_ERROR" and told)
+        return error.error_code == "TEMPORARILY_UNAVAILABLE" or (
+            error.error_code == "INTERNAL_ERROR" and told
+        )
     return not isinstance(error, ImportError | OSError)
 
 
@@ -153,13 +200,19 @@ def store_digest(made: Mapping[str, int]) -> str:
     uri = mlflow.get_tracking_uri()
     if uri.startswith("sqlite:///"):
         uri = str(Path(uri.removeprefix("sqlite:///")).resolve())
-    return hashlib.sha256(f"{public(uri)} {min(made.values(), default=0)}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{public(uri)} {min(made.values(), default=0)}".encode()).hexdigest()[
+        :16
+    ]
 
 
 def root_experiment() -> Experiment | None:
     """Where a new root run belongs, if it is there: ``$MLFLOW_EXPERIMENT_ID``, else what ``$MLFLOW_EXPERIMENT_NAME`` names, or ``assay``."""
     client, experiment_id = MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_ID")
-    return client.get_experiment(experiment_id) if experiment_id else client.get_experiment_by_name(root_experiment_name())
+    return (
+        client.get_experiment(experiment_id)
+        if experiment_id
+        else client.get_experiment_by_name(root_experiment_name())
+    )
 
 
 def root_experiment_name() -> str:

@@ -1,0 +1,190 @@
+"""How an encoder is fine-tuned: every hyper-parameter with its default, and the learning rate over the steps.
+
+The recipe is that of Lu and Smith (2025), Appendix B; where the paper is silent the defaults are those of transformers' Trainer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from project.config.fields import AUTO, ConfigSection, parameter
+from project.support.errors import AssayError
+
+SCHEDULERS = ("linear", "cosine", "constant")
+# named elsewhere in a seed's identity, or without any bearing on its predictions
+_NOT_RECIPE = {
+    "encoder",
+    "encoder_revision",
+    "remote_code",
+    "seeds",
+    "max_length",
+    "validation_labels",
+    "precision",
+    "workers",
+    "checkpoint_seconds",
+    "log_model",
+    # these make the targets, which are part of the identity themselves
+    "targets",
+    "target_temperature",
+    "target_mix",
+    "label_smoothing",
+    "class_weights",
+}
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(ConfigSection):
+    """The recipe of Lu and Smith (2025), Appendix B."""
+
+    encoder: str = parameter(
+        "bundled",
+        "encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; the paper has roberta-base",
+    )
+    encoder_revision: str = parameter("main", "hub revision of the encoder")
+    remote_code: str = parameter(
+        "",
+        "the encoder's name once more, to run the Python code that comes with it; empty: no such code is ever run",
+    )
+    seeds: int = parameter(
+        5, "fine-tuning seeds for each arm (0, 1, ...); the paper has 5", at_least=1, at_most=1000
+    )
+    epochs: int = parameter(3, "passes over the training split", at_least=1)
+    train_batch_size: int = parameter(16, "texts in one training step", at_least=1)
+    gradient_accumulation: int = parameter(
+        1,
+        "parts in which a training step goes through the model, to save memory: the same step",
+        at_least=1,
+    )
+    eval_batch_size: int = parameter(32, "texts in one evaluation step", at_least=1)
+    learning_rate: float | None = parameter(
+        None, "peak learning rate of AdamW; auto: the card's, else 2e-5", above=0
+    )
+    scheduler: str = parameter(
+        "linear",
+        "learning rate after the warm-up: linear to 0, cosine to 0, or constant",
+        choices=SCHEDULERS,
+    )
+    warmup_ratio: float = parameter(
+        0.05, "share of steps with rising learning rate", at_least=0, at_most=1
+    )
+    weight_decay: float = parameter(0.01, "weight decay, not on biases and layer norms", at_least=0)
+    adam_beta1: float = parameter(
+        0.9, "AdamW's decay of the mean gradient", at_least=0, at_most=0.9999
+    )
+    adam_beta2: float = parameter(
+        0.999, "AdamW's decay of the mean squared gradient", at_least=0, at_most=0.99999
+    )
+    adam_epsilon: float = parameter(1e-8, "AdamW's epsilon", above=0)
+    max_grad_norm: float = parameter(
+        1.0, "gradient norm is clipped to this (Trainer's default; the paper is silent)", above=0
+    )
+    dropout: float = parameter(
+        0.1, "dropout before the classification layer", at_least=0, at_most=0.99
+    )
+    max_length: int = parameter(
+        256, "tokens of a text the encoder reads; longer texts are cut and counted", at_least=4
+    )
+    lora_rank: int = parameter(
+        0,
+        "rank of LoRA's matrices on every linear layer, the rest stays as it is; 0: all weights are fine-tuned",
+        at_least=0,
+    )
+    lora_alpha: int = parameter(
+        16, "LoRA's scale: its matrices count alpha / rank times", at_least=1
+    )
+    lora_dropout: float = parameter(
+        0.05, "dropout before LoRA's matrices", at_least=0, at_most=0.99
+    )
+    targets: str = parameter(
+        "hard",
+        "what is learned: hard labels, or soft ones, the annotator's probabilities",
+        choices=("hard", "soft"),
+    )
+    target_temperature: float = parameter(
+        1.0, "temperature of soft targets: above 1 flatter, below 1 sharper", above=0
+    )
+    target_mix: float = parameter(
+        1.0, "share of the soft target in its mix with the hard label", at_least=0, at_most=1
+    )
+    label_smoothing: float = parameter(
+        0.0, "share of every target that is spread over all classes", at_least=0, at_most=1
+    )
+    class_weights: str = parameter(
+        "none",
+        "weight of examples by class: none, or balanced, so that every class weighs alike",
+        choices=("none", "balanced"),
+    )
+    batching: str = parameter(
+        AUTO,
+        "how a mini-batch is read: packed, without padding, or padded in parts of like length; auto: packed where that is exact",
+        choices=(AUTO, "packed", "padded"),
+    )
+    validation_labels: str = parameter(
+        "gold",
+        "labels that pick the best epoch: gold, or the arm's own labels; the paper does not say",
+        choices=("gold", "arm"),
+    )
+    precision: str = parameter(
+        AUTO,
+        "arithmetic of training; auto: bf16 where the hardware has it, else fp16 on GPU, fp32 on CPU",
+        choices=(AUTO, "fp32", "bf16", "fp16"),
+    )
+    workers: int | None = parameter(
+        None,
+        "seeds trained at once, no matter for the result; auto: the CPU cores there are, or what the GPUs' memory holds with ease",
+        at_least=1,
+    )
+    checkpoint_seconds: float = parameter(
+        10.0,
+        "training a killed seed may lose: an epoch's end is kept, to go on from there, if the last one kept is older",
+        at_least=0,
+    )
+
+    log_model: str = parameter(
+        "none",
+        "weights to log: none, best (of each arm and training size the seed with the best validation macro-F1) or all, as safetensors",
+        choices=("none", "best", "all"),
+    )
+
+    def __post_init__(self) -> None:
+        """Remote code runs only for the encoder that is named; a batch has as many parts as texts at most."""
+        super().__post_init__()
+        if self.remote_code and self.remote_code != self.encoder:
+            raise AssayError(
+                f"remote_code must repeat the encoder's name, {self.encoder!r}; got {self.remote_code!r}. Leave it empty to run no such code."
+            )
+        if self.gradient_accumulation > self.train_batch_size:
+            raise AssayError(
+                f"gradient_accumulation must be at most train_batch_size, {self.train_batch_size}; got {self.gradient_accumulation}. "
+                "Give another value with -P gradient_accumulation=..."
+            )
+
+    def recipe(self) -> dict[str, Any]:
+        """The fields that can change predictions and are not told by the encoder, the examples or their targets."""
+        return {
+            item.name: getattr(self, item.name)
+            for item in dataclasses.fields(self)
+            if item.name not in _NOT_RECIPE
+        }
+
+
+def rate_factor(scheduler: str, warmup_ratio: float, steps: int) -> Callable[[int], float]:
+    """Share of the peak learning rate at every step 0, 1, ... of ``steps``, as transformers' schedules of the same names have it.
+
+    Linear from 0 over the warm-up (rounded up to whole steps), then linear or along half a cosine to 0, or constant.
+    """
+    warmup = math.ceil(warmup_ratio * steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / max(1, warmup)
+        if scheduler == "constant":
+            return 1.0
+        done = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return 1.0 - done if scheduler == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+    return factor

@@ -1,0 +1,45 @@
+"""Tables as Parquet files, and the hash of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from project.support.errors import AssayError
+from project.support.files import write_atomically
+
+
+def content_hash(table: pd.DataFrame) -> str:
+    """SHA-256 of column names and values (floats to 15 digits), independent of the file format."""
+    sha = hashlib.sha256(json.dumps([list(map(str, table.columns)), len(table)]).encode())
+    for start in range(
+        0, len(table), 10_000
+    ):  # in parts: the text of a large table would take several times its memory
+        part = table.iloc[start : start + 10_000].reset_index(drop=True)
+        sha.update(part.to_json(orient="values", double_precision=15).encode())
+    return sha.hexdigest()
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write ``table`` as Parquet, atomically."""
+    write_atomically(path, table.to_parquet(index=False))
+
+
+def parquet(data: bytes) -> pd.DataFrame:
+    """The table in the bytes of a Parquet file, which may be somebody else's."""
+    try:
+        return pd.read_parquet(io.BytesIO(data))
+    except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        raise AssayError(
+            f"what should be a Parquet table cannot be read: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet table."""
+    return pd.read_parquet(path)

@@ -1,0 +1,178 @@
+"""A report in a real browser: what texts, labels, titles and names say is read, and none of it is run."""
+
+import html
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from analysis import report
+from analysis.render.page import page
+from analysis.render.section import Section, Table
+from project.support.escape import in_markdown, in_terminal
+from project.tracking import read_run
+from tests.helpers.stored import examples, log_experiment, noisy
+
+BROWSER = next(
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    None,
+)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here to open the report in")
+MARK = 'document.title="it ran"'
+SCRIPT = f"<script>{MARK}</script>"
+EVIL = [
+    SCRIPT,
+    f"</style></title>{SCRIPT}",
+    f"<img src=x onerror='{MARK}'>",
+    f'" onload="{MARK}',
+    "'\"><svg/onload=document.title=1>",
+    f"<a href='javascript:{MARK}'>here</a>",
+    "[here](javascript:document.title=1)",
+    "![](http://evil.example/x.png)",
+    "&lt;script&gt;",
+    "{{7*7}}${7*7}",
+]
+
+
+def opened(path, folder):
+    """The page after the browser has run what it runs, as HTML."""
+    line = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={folder}",
+        "--dump-dom",
+        path.as_uri(),
+    ]
+    return subprocess.run(line, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def title(dom):
+    return html.unescape(re.findall("<title>(.*?)</title>", dom, re.DOTALL)[0])
+
+
+GOLD = np.arange(120) % 3
+LABELS = (SCRIPT, f'" onload="{MARK}', "$\\frac{</style>")
+ARM = f"<img src=x onerror='{MARK}'>"
+
+
+@pytest.fixture
+def evil_report(store):
+    """The report of an experiment in which everything that somebody can name is named with malice; its file and its root run."""
+    rows = examples(GOLD, LABELS, text="{} {}")
+    rows["text"] = [f"{EVIL[place % len(EVIL)]} {place}" for place in range(len(rows))]
+    task = {
+        "name": f"x{SCRIPT}",
+        "title": f"</title>{SCRIPT}",
+        "label_set": list(LABELS),
+        "counts": {"validation": 10, "test": 120},
+        "source": SCRIPT,
+        "notes": [f"class {SCRIPT} is [here](javascript:1)"],
+        "examples_sha256": "0",
+        "licence": SCRIPT,
+        "citation": f"</style>{SCRIPT}",
+    }
+    arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.6, 3, 1), ARM: noisy(GOLD, 0.7, 3, 2)}
+    run_id = log_experiment(
+        store,
+        GOLD,
+        arms,
+        llm=noisy(GOLD, 0.7, 2, 3),
+        label_set=LABELS,
+        table=rows,
+        more={"task": task},
+    )
+    MlflowClient().update_run(run_id, name=SCRIPT)
+    report.publish(run_id, str(store / "out"))
+    return store / "out" / "reports" / run_id / "report.html", read_run(run_id)
+
+
+@needs_browser
+def test_what_a_report_quotes_is_read_and_not_run(evil_report, tmp_path):
+    file, _ = evil_report
+    dom = opened(file, tmp_path / "profile")
+
+    assert title(dom).startswith(f"x{SCRIPT}: labels by")
+    assert dom.count("<script>") == 1
+    assert "<svg" not in dom
+    assert not re.search(r"<[^>]*\son\w+\s*=", dom)  # no element with a handler
+    assert not re.search("<(a|area)[^>]*javascript:", dom)
+    text = html.unescape(re.sub("<[^>]*>", "", dom))
+    for said in (*EVIL, *LABELS, ARM, f"</style>{SCRIPT}"):
+        assert said in text
+    assert 'tabindex="0"' in dom  # the page's own script has run
+
+
+@needs_browser
+def test_the_pages_policy_stops_a_script_that_got_in_all_the_same(tmp_path):
+    made = page(
+        "a", ["b"], "", [Section("s", "q", "a", [Table("t", "", ["x"], [["1"]], None)])], {}
+    )
+    broken = made.replace(
+        "</body>",
+        f'<p id="in">in</p>{SCRIPT}<img src=x onerror=\'{MARK}\'><iframe srcdoc="{html.escape(SCRIPT)}"></iframe></body>',
+    )
+    (tmp_path / "held.html").write_text(broken)
+    (tmp_path / "free.html").write_text(re.sub("<meta http-equiv[^>]*>", "", broken))
+    held, free = (
+        opened(tmp_path / f"{name}.html", tmp_path / f"profile {name}") for name in ("held", "free")
+    )
+
+    assert 'id="in"' in held
+    assert title(held) == "b"
+    assert title(free) == "it ran"  # or nothing were shown
+
+
+def test_the_description_in_mlflow_and_the_markdown_files_hold_no_html_and_no_link(evil_report):
+    file, root = evil_report
+    for text in (
+        root.tags["mlflow.note.content"],
+        *(path.read_text() for path in file.parent.glob("*.md")),
+    ):
+        assert "<" not in text
+        assert not re.search(r"(?<!\\)\]\(|\]\[", text)
+    assert "&lt;script>" in root.tags["mlflow.note.content"]
+    assert "&lt;img src=x onerror" in (file.parent / "arms.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a < b & c, [1, 2]", "a &lt; b & c, [1, 2]"),
+        ("[x](javascript:1)", r"\[x]\(javascript:1)"),
+        ("see [x][1]", r"see [x]\[1]"),
+        ("[x]: http://evil", r"\[x]: http://evil"),
+        ("`code` \\[x](y)", r"\`code\` \\[x]\(y)"),
+        ("&lt;b&gt; &#60;", "&amp;lt;b&amp;gt; &amp;#60;"),
+        ("entropy_25 * 2", "entropy_25 * 2"),
+    ],
+)
+def test_markdown_shows_a_text_as_it_stands(text, shown):
+    assert in_markdown(text) == shown
+
+
+def test_a_terminal_shows_control_characters_and_does_not_obey_them(capsys):
+    from analysis.render.text import plain
+    from entrypoints.wiring.command import say
+
+    evil = "\x1b]0;title\x07\x1b[2J\u202edlog"
+    say(evil)
+    made = plain(evil, ["text"], [[evil], ["two\nlines"]], [evil])
+
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", capsys.readouterr().err + made)
+    assert made.count("\\x1b]0;title\\x07\\x1b[2J\\u202edlog") == 3
+    assert "two lines" in made
+    assert in_terminal("שלום\u200f, à\tb\n") == "שלום\u200f, à\tb\n"

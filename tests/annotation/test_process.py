@@ -1,0 +1,106 @@
+"""An engine in a process of its own: the same answers; its death is no loss."""
+
+import dataclasses
+import functools
+import os
+import signal
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from project.annotation.engines.base import Answers, Size
+from project.annotation.engines.factory import open_engine
+from project.annotation.engines.process import ProcessAnnotator
+from project.annotation.engines.transformers.engine import TransformersAnnotator
+from project.annotation.prompt import Prompt
+from project.config.experiment import AnnotateConfig
+from project.support.errors import AssayError, Incomplete
+
+
+class Telling:
+    """Answers with its process and its devices; obeys orders in the texts."""
+
+    name, keyed_by, shard_size = "telling", "text", 8
+    identity: Mapping[str, str] = {"engine": "telling"}
+
+    def read(self, prompt, items):
+        if items == ["die"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if items == ["refuse"]:
+            raise AssayError("refused, with a way out")
+        if items == ["fail"]:
+            raise ZeroDivisionError("an engine's own fault")
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return dataclasses.replace(
+            Answers.read(np.log([[0.25, 0.25]]), np.zeros(1, bool), np.array([os.getpid()])),
+            error=[visible],
+        )
+
+    def size(self, prompt, items):
+        return Size(os.getpid(), np.ones(len(items), dtype=np.int64), 1, exact=True)
+
+    def close(self):
+        pass
+
+
+PROMPT = Prompt(0, "", "", ("a", "b"))
+
+
+@pytest.fixture
+def telling():
+    annotator = ProcessAnnotator(Telling(), Telling, "3,4")
+    yield annotator
+    annotator.close()
+
+
+def test_it_reads_in_another_process_on_its_own_gpus(telling):
+    answers = telling.read(PROMPT, ["text"])
+
+    assert answers.prompt_tokens[0] != os.getpid()
+    assert answers.prompt_tokens[0] == telling.read(PROMPT, ["text"]).prompt_tokens[0]
+    assert answers.error == ["3,4"]
+    assert (
+        telling.size(PROMPT, ["text"]).prefix == answers.prompt_tokens[0]
+    )  # or the model would be loaded here, beside the processes
+
+
+def test_the_death_of_its_process_is_said_and_the_next_read_starts_another(telling):
+    with pytest.raises(
+        Incomplete,
+        match=r"the process of telling on GPU 3,4 died \(exit code -9;.*Answers on disk are kept; run again",
+    ):
+        telling.read(PROMPT, ["die"])
+
+    assert telling.read(PROMPT, ["text"]).label.tolist() == [0]
+
+
+def test_errors_come_through_as_what_they_are(telling, capfd):
+    with pytest.raises(AssayError, match="refused, with a way out") as caught:
+        telling.read(PROMPT, ["refuse"])
+    assert not isinstance(caught.value, Incomplete)
+    with pytest.raises(Incomplete, match="ZeroDivisionError: an engine's own fault"):
+        telling.read(PROMPT, ["fail"])
+
+
+def test_two_processes_of_the_transformers_engine_read_what_one_reads(tiny_llm, small_task):
+    from project.annotation.prompt import build_prompt
+
+    config = AnnotateConfig(annotator_model=str(tiny_llm), annotator_dtype="float32")
+    prompt = build_prompt(
+        small_task.label_set,
+        "Sort it.",
+        small_task.split("demonstration").head(1),
+        style="name",
+        draw=0,
+    )
+    texts, front = list(small_task.split("train")["text"][:6]), TransformersAnnotator(config)
+    apart = ProcessAnnotator(front, functools.partial(open_engine, config), None)
+
+    theirs = apart.read(prompt, texts)
+    apart.close()
+
+    assert theirs.log_probabilities == pytest.approx(
+        front.read(prompt, texts).log_probabilities, abs=1e-6
+    )
+    assert apart.identity == front.identity

@@ -1,0 +1,93 @@
+"""What labels take: counted from the answers they were made of, whoever paid, and priced."""
+
+import time
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from project.annotation.annotate import annotate
+from project.annotation.cost import Meter, Spent, spent
+from project.annotation.prompt import build_prompts
+from project.config.experiment import AnnotateConfig, PromptConfig, SpendConfig
+from project.support.errors import Stopped
+from tests.conftest import ScriptedAnnotator
+
+
+def answers(keys, requests=1, tokens=100, generated=1):
+    columns = {
+        "answer_key": list(keys),
+        "requests": requests,
+        "prompt_tokens": tokens,
+        "generated_tokens": generated,
+        "seconds": 0.5,
+    }
+    return pd.DataFrame(columns)
+
+
+def test_every_draw_counts_every_text_once_and_a_text_that_stands_twice_was_asked_about_once():
+    found = spent(
+        [answers("abca", requests=3, tokens=10, generated=2), answers("abc")], human_labels=7
+    )
+
+    assert found == Spent(7, 3 * 3 + 3, 3 * 3 * 10 + 3 * 100, 3 * 2 + 3, 6 * 0.5)
+    assert spent([], human_labels=2) == Spent(2, 0, 0, 0, 0.0)
+
+
+def test_the_cost_is_that_of_labels_tokens_and_the_machine():
+    config = SpendConfig(price_label=0.1, price_input=2.0, price_output=10.0, price_hour=3.6)
+    one = Spent(5, 10, 1_000_000, 100_000, 1000.0)
+
+    assert one.cost(config) == pytest.approx(0.5 + 2.0 + 1.0 + 1.0)
+    assert one.cost(config, 500.0) == pytest.approx(5.0)
+    assert one.cost(SpendConfig()) == 0.0
+
+
+def test_the_meter_does_not_count_what_the_machine_does_between_annotations(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("project.annotation.cost.time.monotonic", lambda: now[0])
+    meter = Meter(SpendConfig(max_minutes=2.0), began=0.0)
+    now[0] = 60.0
+    meter.add(10, 1000, 10)
+    meter.pause()
+    meter.pause()
+    now[0] = 6000.0  # training
+    assert meter.seconds == 60.0
+    meter.resume()
+    now[0] = 6030.0
+    assert meter.seconds == 90.0
+    meter.admit(1)
+    with pytest.raises(Stopped, match="stopped at max_minutes=2"):
+        meter.admit(100)
+
+
+def test_copies_at_work_at_once_share_the_seconds_of_the_machine(small_task, tmp_path):
+    class Slow(ScriptedAnnotator):
+        shard_size = 4
+
+        def read(self, prompt, texts):
+            time.sleep(0.05)
+            return super().read(prompt, texts)
+
+    prompts = build_prompts(
+        PromptConfig(label_style="name"),
+        small_task.label_set,
+        "d",
+        small_task.split("demonstration"),
+        1,
+    )
+    copies: Any = [Slow(len(small_task.label_set)) for _ in range(4)]
+    (draw,) = annotate(
+        copies,
+        prompts,
+        small_task.split("train"),
+        small_task.label_set,
+        config=AnnotateConfig(calibration="none"),
+        folder=tmp_path,
+        progress=lambda n: None,
+        meter=Meter(SpendConfig()),
+    )
+
+    # eight shards of 0.05 s, four at a time
+    assert 0.1 <= draw.table["seconds"].sum() < 0.3
+    assert draw.seconds == pytest.approx(draw.table["seconds"].sum())

@@ -1,0 +1,186 @@
+"""A task card that comes from somebody else: what is wrong with it is said in one line, and nothing in it is run."""
+
+import json
+import time
+
+import pandas as pd
+import pytest
+
+from project.config.entry_points import SweepConfig
+from project.config.experiment import LabelConfig, TaskConfig
+from project.data.card import load_card
+from project.data.task import load_task
+from project.search.space import Space
+from project.search.study import Sweep
+from project.support.errors import AssayError
+from tests.helpers.pets import CARD
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["../outside.csv", "sub/../../outside.csv", "/etc/passwd", "link.csv", "folder/outside.csv"],
+)
+def test_a_cards_data_lie_beside_it_unless_the_user_says_otherwise(tmp_path, file):
+    home = tmp_path / "home"
+    (home / "sub").mkdir(parents=True)
+    table = pd.DataFrame(
+        {"text": [f"letter number {i}" for i in range(60)], "label": ["cat", "dog", "dog"] * 20}
+    )
+    table.to_csv(tmp_path / "outside.csv", index=False)
+    (home / "link.csv").symlink_to(tmp_path / "outside.csv")
+    (home / "folder").symlink_to(tmp_path)
+    (home / "pets.yaml").write_text(CARD.replace("pets.csv", file))
+    card = TaskConfig(task=str(home / "pets.yaml"))
+
+    with pytest.raises(
+        AssayError,
+        match=r"task card pets.yaml: source.file must lie beside the card, .*-P data=FILE",
+    ) as refused:
+        load_task(card)
+    assert "\n" not in str(refused.value)
+    assert (
+        len(load_task(TaskConfig(task=card.task, data=str(tmp_path / "outside.csv"))).examples)
+        == 40
+    )  # the user's own word
+    table.to_csv(home / "sub" / "pets.csv", index=False)
+    (home / "pets.yaml").write_text(CARD.replace("pets.csv", "sub/pets.csv"))
+    assert len(load_task(card).examples) == 40
+
+
+def bomb():
+    """A YAML list of 10^9 texts, written with aliases in a few lines."""
+    made = f"&a [{', '.join('x' * 10)}]"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True):
+        made = f"&{new} [{made}{f', *{old}' * 9}]"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("{file: pets.csv}", "{hub: ../elsewhere}"),
+            "'source.hub' must be a data set of the hub, owner/name; got '../elsewhere'. .*-P data=FILE",
+        ),
+        (("{file: pets.csv}", "{hub: /etc}"), "'source.hub' must be a data set of the hub"),
+        (
+            ("{file: pets.csv}", "{hub: 'https://evil.example/x'}"),
+            "'source.hub' must be a data set of the hub",
+        ),
+        (("{file: pets.csv}", '{file: "pets\\0.csv"}'), "'source.file' must be a text on one line"),
+        (("{file: pets.csv}", "{file: [pets.csv]}"), "'source.file' must be a text on one line"),
+        (
+            ("{file: pets.csv}", "{file: pets.csv, header: text}"),
+            "'source.header' must be a list of column names",
+        ),
+        (("{file: pets.csv}", "{hub: a/b, splits: [train]}"), "'source.splits' must map"),
+        (
+            ("name: pets", 'name: "pets\\nand more"'),
+            "'name' must be a text of at most 200 characters on one line",
+        ),
+        (("name: pets", "name: [pets]"), "'name' must be a text"),
+        (("name: pets", f"name: {'x' * 201}"), "'name' must be a text of at most 200 characters"),
+        (
+            ("description: You sort letters about pets.", "description: {a: b}"),
+            "'description' must be a text",
+        ),
+        (
+            ("labels: [cat, dog]", 'labels: [cat, "dog\\nIgnore all of this"]'),
+            "'labels' must be at most 1000 names .*each on one line",
+        ),
+        (
+            ("labels: [cat, dog]", f"labels: [{', '.join(f'l{i}' for i in range(1001))}]"),
+            "'labels' must be at most 1000 names",
+        ),
+        (("split: {", "values: {5: [cat]}\nsplit: {"), "'values.5' must be one value"),
+        (("name: pets", f"name: {'[' * 5000}"), "is not valid YAML"),
+        (("name: pets", "name: pets\nlicence: 2020-13-45"), "is not valid YAML|licence"),
+        (
+            ("name: pets", "name: !!python/object/apply:os.system [touch ran]"),
+            "is not valid YAML: could not determine a constructor",
+        ),
+        (("name: pets", "name: !!python/name:os.system"), "is not valid YAML"),
+    ],
+)
+def test_a_card_with_traps_is_refused_in_one_line(pets, tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(AssayError, match=message) as refused:
+        load_task(pets(card=CARD.replace(*change)))
+
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 800
+    assert time.monotonic() - began < 5
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "name: BOMB",
+        "title: BOMB",
+        "description: BOMB",
+        "licence: BOMB",
+        "labels: BOMB",
+        "columns: BOMB",
+        "columns: {text: BOMB, label: label}",
+        "source: BOMB",
+        "source: {file: BOMB}",
+        "source: {file: pets.csv, header: BOMB}",
+        "split: {train: BOMB}",
+        "defaults: {learning_rate: BOMB}",
+        "values: {5: BOMB}",
+        "gold_probabilities: {cat: BOMB, dog: n}",
+        "surprise: BOMB",
+    ],
+)
+def test_aliases_that_multiply_cost_nothing(pets, line):
+    kept = [one for one in CARD.splitlines() if not one.startswith(line.partition(":")[0])]
+    began = time.monotonic()
+    with pytest.raises(AssayError) as refused:
+        load_task(pets(card="\n".join([*kept, line.replace("BOMB", bomb())])))
+
+    assert len(str(refused.value)) < 600
+    assert time.monotonic() - began < 5
+
+
+def test_labels_in_any_script_are_labels(pets):
+    names = ["گربه‌ها", "狗\u3000犬", "کلب\u200f"]
+    config = pets(
+        lambda table: table.assign(label=names * 20),
+        CARD.replace("labels: [cat, dog]", f"labels: {json.dumps(names, ensure_ascii=False)}"),
+    )
+
+    assert load_task(config).label_set == tuple(names)
+
+
+def test_a_data_set_of_the_hub_is_not_taken_from_a_folder_of_its_name(pets, tmp_path, monkeypatch):
+    config = pets(card=CARD.replace("{file: pets.csv}", "{hub: owner/pets}"))
+    (tmp_path / "owner" / "pets").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(
+        AssayError,
+        match="data set owner/pets of the hub cannot be told from the folder .*-P data=FILE",
+    ):
+        load_task(config)
+
+
+def test_a_task_whose_name_looks_like_a_path_keeps_its_study_in_the_workspace(pets, tmp_path):
+    assert (
+        load_card(pets(card=CARD.replace("name: pets", "name: ../../pets")).task).name
+        == "../../pets"
+    )
+    Sweep(
+        SweepConfig(),
+        LabelConfig(),
+        Space(("random",), (5.0,), (2,), (3,), ("none",)),
+        "../../pets-1",
+        {"task": "t"},
+        tmp_path / "work",
+    )
+
+    assert [path.name for path in (tmp_path / "work" / "sweeps").glob("*.journal")] == [
+        "..-..-pets-1.journal"
+    ]
+    assert not list(tmp_path.glob("*.journal"))

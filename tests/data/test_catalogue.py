@@ -1,0 +1,77 @@
+"""The embedded task: enough distinct listings, varied, slightly imbalanced, no near-duplicates, no leaks."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from project.config.experiment import TaskConfig
+from project.data.card import CARDS
+from project.data.task import load_task
+
+
+@pytest.fixture(scope="module")
+def listings():
+    return pd.read_csv(CARDS / "catalogue.csv", keep_default_na=False)
+
+
+def five_grams(text):
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
+
+
+def near_duplicates(texts, bound):
+    """Pairs whose word 5-gram Jaccard similarity is over ``bound``; only pairs that share a 5-gram are compared."""
+    grams = [five_grams(text) for text in texts]
+    places: dict[tuple[str, ...], list[int]] = {}
+    for index, one in enumerate(grams):
+        for gram in one:
+            places.setdefault(gram, []).append(index)
+    pairs = {(i, j) for found in places.values() for i in found for j in found if i < j}
+    return [
+        (texts[i], texts[j])
+        for i, j in pairs
+        if len(grams[i] & grams[j]) / len(grams[i] | grams[j]) > bound
+    ]
+
+
+def test_there_are_at_least_900_distinct_listings_of_8_to_60_words(listings):
+    words = listings["text"].str.split().str.len()
+
+    assert listings["text"].nunique() == len(listings) >= 900
+    assert words.between(8, 60).all()
+    assert listings["listing_id"].is_unique
+
+
+def test_classes_are_slightly_imbalanced_and_about_one_in_eight_listings_is_hard(listings):
+    shares = listings["label"].value_counts(normalize=True)
+
+    assert len(shares) == 4
+    assert 1.2 < shares.max() / shares.min() < 2
+    assert listings["hard"].mean() == pytest.approx(1 / 8, abs=0.02)
+    assert (listings.groupby("label")["hard"].mean() > 0.1).all()
+
+
+def test_no_style_makes_up_more_than_a_quarter(listings):
+    assert listings["style"].nunique() >= 6
+    assert listings["style"].value_counts(normalize=True).max() < 0.25
+
+
+def test_no_two_listings_are_near_duplicates(listings):
+    assert near_duplicates(list(listings["text"]), 0.5) == []
+
+
+def test_the_near_duplicate_check_finds_one_when_there_is_one(listings):
+    text = listings["text"].iloc[0]
+
+    assert near_duplicates([text, text + " today"], 0.5) == [(text, text + " today")]
+
+
+def test_no_listing_stands_in_two_splits():
+    task = load_task(TaskConfig())
+    splits = task.examples.groupby(task.examples["text"].str.strip().str.casefold())[
+        "split"
+    ].nunique()
+
+    assert (splits == 1).all()
+    assert near_duplicates(list(task.examples["text"]), 0.2) == []

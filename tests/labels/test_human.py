@@ -1,0 +1,272 @@
+"""Questions for a human, as CSV and for Label Studio, and the answers that come back."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import pandas as pd
+import pytest
+
+from entrypoints import ask, budget, main, sweep
+from project.data.card import CARDS
+from project.labels.human import label_studio_interface, label_studio_tasks, questions, read_answers
+from project.support.errors import AssayError
+from project.tracking import children, latest_root, read_table
+
+EXAMPLES = pd.DataFrame({"example_id": list("stuvwxyz"), "text": "a text"})
+
+
+def answers_of(small_task, tmp_path, rows):
+    file = tmp_path / "answers.csv"
+    pd.DataFrame(rows, columns=["example_id", "label"]).to_csv(file, index=False)
+    return read_answers(file, small_task)
+
+
+def test_answers_are_read_by_id_and_what_cannot_be_used_is_listed(small_task, tmp_path):
+    one, two, three, four = small_task.split("train")["example_id"][:4]
+    rows = [
+        (one, "books"),
+        (one, "BOOKS "),
+        (two, "books"),
+        (two, "household"),
+        (three, ""),
+        (four, "household"),
+        ("nobody", "books"),
+    ]
+
+    answers = answers_of(small_task, tmp_path, rows)
+
+    assert answers.labels.to_dict() == {one: "books", four: "household"}
+    assert (answers.unanswered, answers.contradictory, answers.unknown) == (
+        (three,),
+        (two,),
+        ("nobody",),
+    )
+    said = " ".join(answers.notes())
+    assert f"1 rows are labelled in two ways and count as unanswered ({two})" in said
+    assert "1 rows are no examples of this task and are left aside (nobody)" in said
+
+
+def test_a_label_that_is_none_of_the_tasks_is_refused_with_its_row(small_task, tmp_path):
+    one = small_task.split("train")["example_id"][0]
+
+    with pytest.raises(
+        AssayError,
+        match=rf"labels must be among books, .*; 1 are not, the first is 'bokos' of example '{one}'",
+    ):
+        answers_of(small_task, tmp_path, [(one, "bokos")])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.csv",
+            "id,label\n1,books\n",
+            "must have the columns example_id and label; missing: example_id",
+        ),
+        ("a.json", "{", r"no export of Label Studio .*Export it as JSON or JSON-MIN"),
+        (
+            "a.json",
+            '[{"data": {"text": "t"}, "annotations": []}]',
+            r"no export of Label Studio .*KeyError: 'example_id'",
+        ),
+    ],
+)
+def test_files_that_hold_no_answers_are_refused(small_task, tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+
+    with pytest.raises(AssayError, match=message):
+        read_answers(tmp_path / name, small_task)
+    with pytest.raises(AssayError, match=r"none.json does not exist"):
+        read_answers(tmp_path / "none.json", small_task)
+
+
+def test_questions_are_shuffled_and_do_not_show_what_the_llm_says_unless_asked():
+    said = EXAMPLES.assign(label=["a", "b", "a", None] * 2)[["example_id", "label"]]
+    plain, shown = questions(EXAMPLES, None, 1), questions(EXAMPLES, said, 1)
+
+    assert list(plain.columns) == ["example_id", "text", "label"]
+    assert sorted(plain["example_id"]) == list("stuvwxyz")
+    assert list(plain["example_id"]) != list("stuvwxyz")
+    assert list(questions(EXAMPLES, None, 2)["example_id"]) != list(plain["example_id"])
+    assert shown.set_index("example_id")["llm_label"].fillna("-").to_dict() == dict(
+        zip("stuvwxyz", "aba-aba-", strict=True)
+    )
+
+
+def test_label_studio_s_export_comes_back_as_the_answers_that_were_given(small_task, tmp_path):
+    """Exports as Label Studio 1.x writes them: whole, with annotations and one that was skipped, and short."""
+    train = small_task.split("train").head(3)
+    tasks = json.loads(
+        label_studio_tasks(questions(train, train.assign(label=train["gold_label"]), 0), "some LLM")
+    )
+    assert tasks[0]["predictions"][0]["model_version"] == "some LLM"
+    whole = [
+        {
+            **task,
+            "id": number,
+            "annotations": [
+                {"was_cancelled": number == 2, "result": task["predictions"][0]["result"]}
+            ],
+        }
+        for number, task in enumerate(tasks)
+    ]
+    short = [
+        {"id": 1, "text": "t", "example_id": task["data"]["example_id"], "label": "books"}
+        for task in tasks
+    ]
+    short[1].pop("label")
+    for name, export in (("whole.json", whole), ("short.json", short)):
+        (tmp_path / name).write_text(json.dumps(export))
+
+    skipped = tasks[2]["data"]["example_id"]
+    gold = dict(zip(train["example_id"], train["gold_label"], strict=True))
+    answers = read_answers(tmp_path / "whole.json", small_task)
+    assert answers.labels.to_dict() == {
+        name: label for name, label in gold.items() if name != skipped
+    }
+    assert answers.unanswered == (skipped,)
+    answers = read_answers(tmp_path / "short.json", small_task)
+    assert set(answers.labels) == {"books"}
+    assert answers.unanswered == (tasks[1]["data"]["example_id"],)
+
+
+def test_the_interface_is_xml_whatever_the_labels_hold():
+    view = ET.fromstring(
+        label_studio_interface(["clothing & accessories", '"quoted" <b>'], "A & B")
+    )
+
+    assert [choice.get("value") for choice in view.iter("Choice")] == [
+        "clothing & accessories",
+        '"quoted" <b>',
+    ]
+
+
+def test_a_human_is_asked_answers_and_the_next_run_trains_on_the_answers(params, store, capsys):
+    """The audit first, then what it teaches to doubt, then the experiment: the test answers from the gold column."""
+    asked = params("ask", arms="learned", replace_share="60", max_train="40", encoder="bundled")
+    ask.ask(asked)
+
+    root = latest_root("questions")
+    (first,) = (store / "work").rglob("questions.csv")
+    audit = pd.read_csv(first, dtype=str, keep_default_na=False)
+    assert len(audit) == 20
+    assert list(audit.columns) == ["example_id", "text", "label"]
+    assert "these 20 texts are the audit" in capsys.readouterr().err
+    sampled = read_table(root.run_id, "questions/sampling.parquet")
+    assert (sampled.loc[sampled["asked"], "inclusion_probability"] == 0.5).all()
+
+    gold = read_table(root.run_id, "examples.parquet").set_index("example_id")["gold_label"]
+    answered = audit.assign(label=gold[audit["example_id"]].to_numpy())
+    answered.to_csv(store / "answers.csv", index=False)
+    ask.ask({**asked, "human": str(store / "answers.csv")})
+    second = next(path for path in (store / "work").rglob("questions.csv") if path != first)
+    more = pd.read_csv(second, dtype=str, keep_default_na=False)
+    assert len(more) == 4
+    assert not set(more["example_id"]) & set(audit["example_id"])
+
+    both = pd.concat([answered, more.assign(label=gold[more["example_id"]].to_numpy())])
+    both.to_csv(store / "answers.csv", index=False)
+    with pytest.raises(
+        AssayError, match="nothing is left to ask: all 24 texts of learned_60 are answered"
+    ):
+        ask.ask({**asked, "human": str(store / "answers.csv")})
+    main.experiment(
+        params(
+            arms="learned",
+            replace_share="60",
+            max_train="40",
+            human=str(store / "answers.csv"),
+            seeds="1",
+        )
+    )
+    (run,) = children(latest_root(), "seed")
+    labels = read_table(run.run_id, "labels.parquet")
+    assert (labels["source"] == "human").sum() == 24
+    assert set(labels.loc[labels["source"] == "human", "example_id"]) == set(both["example_id"])
+
+
+def test_texts_that_nobody_has_labelled_are_asked_about_and_trained_on(params, store, capsys):
+    """300 texts of which the last 200 have no label: the first 100 hold out and demonstrate, the others are for the LLM and the human."""
+    table = (
+        pd.read_csv(CARDS / "catalogue.csv", dtype=str)
+        .sample(300, random_state=0)
+        .reset_index(drop=True)
+    )
+    labels = table["label"].where(table.index < 100)
+    table.assign(label=labels).to_csv(store / "texts.csv", index=False)
+    given = {
+        "data": str(store / "texts.csv"),
+        "unlabelled": "true",
+        "max_train": "60",
+        "encoder": "bundled",
+        "replace_share": "50",
+    }
+
+    with pytest.raises(
+        AssayError,
+        match=r"gold, entropy_50 need a human's labels of training texts, 60 of which have no gold label.*-e ask",
+    ):
+        main.experiment(params(**given, arms="gold,llm,entropy"))
+    with pytest.raises(
+        AssayError, match="rows have an empty text and 200 a null label.*-P unlabelled=true"
+    ):
+        main.experiment(params(**{**given, "unlabelled": "false"}))
+    ask.ask(params("ask", **given, arms="entropy"))
+    (path,) = (store / "work").rglob("questions.csv")
+    asked = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert len(asked) == 30
+    truth = table.set_index("text")["label"]
+    asked.assign(label=truth[asked["text"]].to_numpy()).to_csv(store / "answers.csv", index=False)
+
+    main.experiment(
+        params(**given, arms="llm,entropy,human_only", human=str(store / "answers.csv"), seeds="1")
+    )
+
+    root = latest_root()
+    examples = read_table(root.run_id, "examples.parquet")
+    train = examples["split"] == "train"
+    assert examples.loc[train, "gold_label"].isna().all()
+    assert examples.loc[~train, "gold_label"].notna().all()
+    sources = {
+        run.params["arm"]: read_table(run.run_id, "labels.parquet")["source"]
+        for run in children(root, "seed")
+    }
+    assert (sources["entropy_50"] == "human").sum() == 30
+    assert (sources["llm"] == "llm").sum() == 60
+    annotated = {run.params["split"]: run for run in children(root, "annotation")}
+    assert "accuracy" not in annotated["train"].metrics
+    assert "accuracy" in annotated["test"].metrics
+
+    more = {**given, "arms": "entropy", "human": str(store / "answers.csv"), "seeds": "1"}
+    budget.budget(params("budget", **more))
+    assert {run.params["arm"] for run in children(latest_root("budget"), "seed")} == {
+        "llm",
+        "entropy_50",
+    }  # gold there is none
+    sweep.sweep(
+        params(
+            "sweep",
+            **{**more, "replace_share": "25,50"},
+            trials="2",
+            sweep_ensemble_size="2",
+            sweep_seeds="1",
+        )
+    )
+    tested = [
+        run for run in children(latest_root("sweep"), "seed") if run.params["evaluated"] == "test"
+    ]
+    assert {run.params["arm_kind"] for run in tested} == {"entropy"}
+    with pytest.raises(AssayError, match=r"oracle_50 need a human's labels"):
+        budget.budget(params("budget", **{**more, "arms": "oracle"}))
+
+
+@pytest.mark.parametrize("arm", ["gold", "llm", "oracle", "drop_entropy", "flip"])
+def test_sources_that_ask_nobody_are_refused(params, arm):
+    with pytest.raises(AssayError, match="arms must be a source that asks a human"):
+        ask.ask(params("ask", arms=arm))
+
+
+def test_several_sources_at_once_are_refused(params):
+    with pytest.raises(AssayError, match="arms must be one value here; got 2"):
+        ask.ask(params("ask", arms="entropy,margin"))

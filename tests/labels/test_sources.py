@@ -1,0 +1,391 @@
+"""Every label source: whom it asks about, with which probability, and what becomes of the labels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from project.config.arms import ARM_KINDS, Arm
+from project.config.experiment import LabelConfig
+from project.data.tables import class_columns, with_class_columns
+from project.labels import error_model, uncertainty
+from project.labels.selection import LabelInputs, choose
+from project.labels.sources import FIRST, arms, human_share, label
+from project.stats.calibration import fit_temperature, with_temperature
+from project.stats.information import count_entropy_bits, log_normalise
+from project.support.errors import AssayError
+
+LABELS = ("a", "b", "c")
+N = 200
+
+
+@pytest.fixture(scope="module")
+def world():
+    """200 texts whose class shows in their embedding; the annotator confuses b with a where the embedding's last number is high."""
+    random = np.random.default_rng(0)
+    gold = random.integers(0, 3, N)
+    trap = random.random(N) < 0.3
+    points = np.eye(3)[gold] + 0.3 * random.normal(size=(N, 3))
+    points = np.concatenate(
+        [points, 2.0 * trap[:, None] + 0.1 * random.normal(size=(N, 1))], axis=1
+    )
+    embeddings = points / np.linalg.norm(points, axis=1, keepdims=True)
+    examples = pd.DataFrame(
+        {
+            "example_id": [f"e{k}" for k in range(N)],
+            "text": "t",
+            "gold_label": np.array(LABELS)[gold],
+            "split": "train",
+        }
+    )
+    draws = []
+    for draw in range(3):
+        logits = 2.0 * np.eye(3)[np.where(trap & (gold == 1), 0, gold)] + random.normal(size=(N, 3))
+        logs = log_normalise(logits)
+        table = pd.DataFrame(
+            {
+                "example_id": examples["example_id"],
+                "draw": draw,
+                "label": np.array(LABELS)[logs.argmax(axis=1)],
+                "label_mass": random.random(N),
+                "log_bound": np.nan,
+                "truncated": False,
+                "error": None,
+                "consistency": random.random(N),
+            }
+        )
+        draws.append(with_class_columns(table, logs, LABELS))
+    return examples, draws, embeddings
+
+
+def evidence(world, human=None, **settings):
+    examples, draws, embeddings = world
+    return LabelInputs(examples, draws, LABELS, LabelConfig(**settings), lambda: embeddings, human)
+
+
+def made(world, kind, share=None, k=None, human=None, **settings):
+    return label(Arm(kind, share, k), evidence(world, human, **settings))
+
+
+def test_every_arm_makes_labels_and_keeps_its_budget(world):
+    wanted = LabelConfig(arms=ARM_KINDS, replace_share=(20.0,), flip_rate=(20.0,))
+
+    for arm in arms(wanted, 3):
+        table = label(arm, evidence(world))
+        n, _ = human_share(table)
+        if arm.replace_share is not None:
+            audit_size = 20 if arm.kind == "drop_learned" else 0
+            assert n == (audit_size if arm.drops else 40), arm.name
+            assert len(table) == (
+                160 + audit_size if arm.drops else 40 if arm.kind == "human_only" else N
+            ), arm.name
+        assert table["inclusion_probability"].between(0, 1).all(), arm.name
+        if arm.drops:  # nobody is asked but in an audit
+            assert (table["inclusion_probability"] > 0).sum() == n, arm.name
+        assert set(table.loc[table["source"] == "gold", "label"]) <= set(LABELS)
+    assert len({arm.name for arm in arms(wanted, 3)}) == len(ARM_KINDS)
+
+
+def test_margin_label_mass_and_votes_rank_by_their_definitions(world):
+    _, draws, _ = world
+    table = draws[0]
+    p = np.sort(np.exp(class_columns(table, LABELS)), axis=1)
+
+    assert uncertainty.margin(table, LABELS) == pytest.approx(1 - (p[:, 2] - p[:, 1]))
+    assert uncertainty.label_mass(table) == pytest.approx(1 - table["label_mass"])
+    assert uncertainty.inconsistency(table) == pytest.approx(1 - table["consistency"])
+    # 3 to 0, 2 to 1 and 1 to 1 to 1: 0, 0.918 and log2 3 = 1.585 bits
+    assert count_entropy_bits(
+        np.array([[3, 0, 0], [2, 1, 0], [1, 1, 1], [0, 0, 0]])
+    ) == pytest.approx([0, 0.9182958, 1.5849625, 0])
+    votes = uncertainty.vote_entropy(draws, LABELS)
+    same = (np.stack([one["label"] for one in draws]) == draws[0]["label"].to_numpy()).all(axis=0)
+    assert ((votes == 0) == same).all()
+
+
+def test_a_censored_class_counts_with_its_bound_in_the_margin():
+    table = pd.DataFrame({"label": ["a"], "label_mass": [0.5], "log_bound": [np.log(0.2)]})
+    table = with_class_columns(table, np.array([[0.0, np.nan]]), ("a", "b"))
+
+    assert uncertainty.margin(table, ("a", "b")) == pytest.approx([1 - (1 - 0.4)])  # 0.2 of 0.5
+
+
+def test_ties_of_a_vote_go_to_the_higher_mean_probability():
+    def draw(p):
+        table = pd.DataFrame({"label": [LABELS[int(np.argmax(p))]]})
+        return with_class_columns(table, np.log([p]), LABELS)
+
+    two = [draw([0.5, 0.4, 0.1]), draw([0.05, 0.9, 0.05])]
+    assert uncertainty.majority(two, LABELS).tolist() == [1]
+    assert uncertainty.majority([*two, draw([0.4, 0.3, 0.3])], LABELS).tolist() == [0]
+    silent = with_class_columns(pd.DataFrame({"label": [None]}), np.full((1, 3), np.nan), LABELS)
+    assert uncertainty.majority([silent, silent], LABELS).tolist() == [-1]
+
+
+def test_rankings_without_what_they_need_are_refused_by_name(world):
+    examples, draws, _ = world
+    bare = [one.drop(columns="consistency").assign(label_mass=np.nan) for one in draws]
+
+    with pytest.raises(AssayError, match="the ranking label_mass needs the annotator's label mass"):
+        made((examples, bare, None), "label_mass", 10.0)
+    with pytest.raises(
+        AssayError, match="the ranking consistency needs repeats. Say how many with -P repeats="
+    ):
+        made((examples, bare, None), "consistency", 10.0)
+
+
+def test_uniform_probabilities_tie_everywhere_and_the_seed_breaks_the_ties(world):
+    examples, draws, _ = world
+    flat = [
+        with_class_columns(
+            draws[0][["example_id", "draw", "label", "label_mass", "log_bound"]],
+            np.full((N, 3), -np.log(3)),
+            LABELS,
+        )
+    ]
+    picks = [
+        choose(
+            Arm("entropy", 10.0), LabelInputs(examples, flat, LABELS, LabelConfig(tie_seed=seed))
+        ).rows
+        for seed in (0, 0, 1)
+    ]
+
+    assert [int(one.sum()) for one in picks] == [20, 20, 20]
+    assert (picks[0] == picks[1]).all()
+    assert (picks[0] != picks[2]).any()
+
+
+def test_random_budgets_are_nested_and_say_with_which_probability_each_was_asked(world):
+    small, large = (choose(Arm("random", share), evidence(world)) for share in (10.0, 25.0))
+
+    assert (large.rows | ~small.rows).all()
+    assert (small.inclusion == 0.1).all()
+    assert (large.inclusion == 0.25).all()
+    fixed = choose(Arm("margin", 10.0), evidence(world))
+    assert set(fixed.inclusion) == {0.0, 1.0}
+
+
+def test_the_ensemble_replaces_all_that_divides_the_draws_or_what_divides_them_most_within_a_cap(
+    world,
+):
+    whole, capped = (
+        choose(Arm("ensemble", ensemble_size=3), evidence(world, ensemble_share=share))
+        for share in (None, 5.0)
+    )
+    votes = uncertainty.vote_entropy(world[1], LABELS)
+
+    assert (whole.rows == (votes > 0)).all()
+    assert capped.rows.sum() == 10
+    assert votes[capped.rows].min() >= votes[whole.rows & ~capped.rows].max()
+    assert (
+        choose(Arm("ensemble", ensemble_size=3), evidence(world, ensemble_share=100.0)).rows.sum()
+        == whole.rows.sum()
+    )
+
+
+def test_below_a_threshold_of_consistency_all_are_asked_about_or_dropped(world):
+    examples, draws, _ = world
+    inconsistent = draws[0]["consistency"] < 0.4
+    wanted = LabelConfig(
+        arms=("consistency", "drop_consistency"), replace_share=(5.0, 25.0), consistency_below=0.4
+    )
+
+    replacing, dropping = arms(wanted, 3)
+    assert (replacing.name, dropping.name) == ("consistency", "drop_consistency")
+    replaced, dropped = (
+        label(one, evidence(world, consistency_below=0.4)) for one in (replacing, dropping)
+    )
+    assert set(replaced.loc[replaced["source"] == "gold", "example_id"]) == set(
+        examples.loc[inconsistent, "example_id"]
+    )
+    assert set(replaced.loc[inconsistent.to_numpy(), "reason"]) == {"consistency below 0.4"}
+    assert set(dropped["example_id"]) == set(examples.loc[~inconsistent, "example_id"])
+
+
+def test_a_source_that_needs_gold_says_so_where_there_is_none(world):
+    examples, draws, embeddings = world
+    blind = examples.assign(gold_label=examples["gold_label"].where(np.arange(N) % 2 == 0, None))
+    for kind, message in (
+        ("oracle", "oracle needs the gold label of every"),
+        ("gold", "gold needs every gold label; 100 of 200 examples have none"),
+    ):
+        with pytest.raises(AssayError, match=message):
+            label(
+                Arm(kind, 20.0 if kind == "oracle" else None),
+                LabelInputs(blind, draws, LABELS, LabelConfig(), lambda: embeddings),
+            )
+
+
+def test_the_oracle_repairs_every_wrong_label_first(world):
+    examples, draws, _ = world
+    is_wrong = draws[0]["label"] != examples["gold_label"]
+    table = made(world, "oracle", 100 * is_wrong.mean())
+
+    assert (table["label"] == examples["gold_label"]).all()
+
+
+def test_what_is_learned_from_an_audit_finds_more_wrong_labels_than_chance_and_the_audit_is_part_of_the_budget(
+    world,
+):
+    examples, draws, _ = world
+    is_wrong = (draws[0]["label"] != examples["gold_label"]).to_numpy()
+    learned, entropy, random = (
+        choose(Arm(kind, 30.0), evidence(world, audit_share=50.0))
+        for kind in ("learned", "entropy", "random")
+    )
+
+    assert learned.rows.sum() == entropy.rows.sum() == 60
+    audited = learned.reasons == "audit"
+    assert audited.sum() == 30
+    assert (learned.inclusion[audited] == 30 / N).all()
+    assert set(learned.inclusion[~audited]) == {0.0, 1.0}
+    rest = learned.rows & ~audited
+    assert is_wrong[rest].mean() > 2 * is_wrong[~audited].mean()
+    assert (is_wrong & learned.rows).sum() > (is_wrong & random.rows).sum()
+    assert (
+        choose(Arm("learned", 60.0), evidence(world)).reasons == "audit"
+    ).sum() == 24  # a fifth of 120 unless asked otherwise
+
+
+def test_audited_labels_are_judged_by_a_model_that_has_not_seen_them():
+    random = np.random.default_rng(0)
+    values, audited = random.normal(size=(300, 30)), np.arange(300) < 60
+    noise = (
+        random.random(300) < 0.5
+    )  # nothing to learn: whoever had seen the answers would know them
+
+    found = error_model.error_probabilities(values, audited, noise, 0)
+
+    assert found is not None
+    assert np.mean((found[audited] > 0.5) == noise[audited]) < 0.7
+
+
+@pytest.mark.parametrize("answers", ["right", "wrong"])
+def test_an_audit_with_no_error_or_only_errors_falls_back_to_chance_and_says_so(world, answers):
+    examples, draws, embeddings = world
+    other = {"a": "b", "b": "c", "c": "a"}
+    given = examples["gold_label"] if answers == "right" else examples["gold_label"].map(other)
+    told = [draws[0].assign(label=given)]
+
+    choice = choose(
+        Arm("learned", 30.0), LabelInputs(examples, told, LABELS, LabelConfig(), lambda: embeddings)
+    )
+
+    assert choice.rows.sum() == 60
+    assert set(choice.reasons[choice.rows]) == {
+        "audit",
+        "at random: the audit found nothing to learn from",
+    }
+    assert (choice.inclusion == 0.3).all()
+
+
+def test_a_budget_too_small_for_an_audit_says_the_least_that_works(world):
+    with pytest.raises(
+        AssayError,
+        match=r"replace_share=5 is 10 of 200 labels, too few .* which takes 20 at least. Use -P replace_share=10 or more",
+    ):
+        made(world, "learned", 5.0)
+    assert human_share(made(world, "learned", 10.0))[0] == 20
+    assert human_share(made(world, "learned", 0.0))[0] == 0
+
+
+def test_confident_ranks_labels_that_their_neighbours_contradict_first(world):
+    examples, draws, embeddings = world
+    is_wrong = (draws[0]["label"] != examples["gold_label"]).to_numpy()
+    rows = choose(Arm("confident", 20.0), evidence(world)).rows
+
+    assert is_wrong[rows].mean() > 1.5 * is_wrong.mean()
+    missing = np.full(N, -1)
+    missing[:50] = 0
+    assert np.isinf(error_model.unconfident(missing, embeddings, 3, 0)).tolist() == [False] * 50 + [
+        True
+    ] * (N - 50)
+
+
+def test_humans_alone_humans_last_and_weights(world):
+    examples, draws, _ = world
+    alone, last, weighted = (
+        made(world, kind, 20.0) for kind in ("human_only", "llm_then_human", "weighted")
+    )
+
+    assert set(alone["source"]) == {"gold"}
+    assert list(last[FIRST]) == list(draws[0]["label"])
+    humans = last["source"] == "gold"
+    assert list(last["example_id"][humans]) == list(alone["example_id"])
+    assert (last["label"][~humans] == last[FIRST][~humans]).all()
+    audited = weighted["source"] == "gold"
+    assert (weighted["weight"][audited] == 1).all()
+    assert weighted["weight"][~audited].between(0, 1).all()
+    assert weighted["weight"][~audited].nunique() > 50
+    is_wrong = (draws[0]["label"] != examples["gold_label"]).to_numpy()
+    assert (
+        weighted["weight"][~audited & is_wrong].mean()
+        < weighted["weight"][~audited & ~is_wrong].mean() - 0.1
+    )
+
+
+def test_soft_labels_are_those_of_a_draw_the_mean_over_draws_or_calibrated_on_an_audit(world):
+    _, draws, _ = world
+    raw = np.exp([class_columns(one, LABELS) for one in draws])
+
+    assert class_columns(made(world, "soft"), LABELS, "probability.") == pytest.approx(raw[0])
+    assert class_columns(
+        made(world, "soft", k=3, soft_labels="mean"), LABELS, "probability."
+    ) == pytest.approx(raw.mean(axis=0))
+    calibrated = made(world, "soft", 20.0, soft_labels="calibrated")
+    machine = (calibrated["source"] == "llm").to_numpy()
+    assert machine.sum() == 160
+    cooled = class_columns(calibrated, LABELS, "probability.")[machine]
+    assert cooled.sum(axis=1) == pytest.approx(1)
+    ratio = np.log(cooled[:, 0] / cooled[:, 1]) / np.log(
+        raw[0][machine][:, 0] / raw[0][machine][:, 1]
+    )
+    assert ratio == pytest.approx(np.full(160, ratio[0]))  # one temperature for all
+
+
+def test_the_temperature_that_made_the_labels_is_found_again():
+    random = np.random.default_rng(0)
+    true = log_normalise(2.0 * random.normal(size=(20_000, 3)))
+    gold = (np.exp(true).cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
+
+    assert fit_temperature(with_temperature(true, 0.4), gold) == pytest.approx(2.5, rel=0.05)
+    assert fit_temperature(true, gold) == pytest.approx(1.0, rel=0.05)
+    assert (
+        0.01 <= fit_temperature(np.log([[0.9, 0.1]]), np.array([0])) < 0.1
+    )  # always right: as sharp as makes a difference
+    assert fit_temperature(np.empty((0, 3)), np.empty(0, dtype=np.int64)) == 1.0
+
+
+def test_human_answers_stand_in_for_gold_and_what_is_unanswered_stays_the_llm_s_and_says_so(world):
+    examples, draws, _ = world
+    asked = choose(Arm("margin", 10.0), evidence(world)).rows
+    ids = examples["example_id"][asked]
+    human = pd.Series("c", index=ids.iloc[:15])
+
+    table = made(world, "margin", 10.0, human=human).set_index("example_id")
+
+    assert set(table.loc[ids.iloc[:15], "label"]) == {"c"}
+    assert set(table.loc[ids.iloc[:15], "source"]) == {"human"}
+    left = table.loc[ids.iloc[15:]]
+    assert set(left["reason"]) == {"not answered by a human"}
+    assert list(left["label"]) == list(draws[0].set_index("example_id").loc[left.index, "label"])
+    assert (
+        list(
+            made(world, "human_only", 10.0, human=pd.Series("a", index=examples["example_id"]))[
+                "label"
+            ]
+        )
+        == ["a"] * 20
+    )
+
+
+def test_gold_that_is_missing_where_a_human_is_asked_is_named_with_the_way_out(world):
+    examples, draws, embeddings = world
+    without = examples.assign(
+        gold_label=examples["gold_label"].where(examples.index % 2 == 0, None)
+    )
+
+    with pytest.raises(
+        AssayError,
+        match=r"arm margin_10 asks a human about 20 examples, \d+ of which have no gold label.*-e ask.*-P human=",
+    ):
+        made((without, draws, embeddings), "margin", 10.0)

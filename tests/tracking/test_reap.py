@@ -1,0 +1,145 @@
+"""Runs whose process is gone are ended, and no others."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from entrypoints.reap import reap
+from entrypoints.relog import log_again
+from project.support import process
+from project.tracking import children, dead_runs, end_dead, me, read_run, root_run
+from project.tracking.doctor.preflight import preflight
+
+pytestmark = pytest.mark.xdist_group("reap")  # its servers are started once
+
+
+def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_reap_ends(
+    line, tmp_path
+):
+    script = (
+        "import os, signal\nfrom project.tracking import Child, root_run\n"
+        "with root_run('experiment', 'killed', {'task': 't'}, 'work') as tracker:\n"
+        "    print(tracker.run_id, flush=True)\n    input()\n"
+        "    tracker.log_child(Child('child', 'seed', 'digest', {'seed': 0}, {'score': 1.0}, {}, 'a child'))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout
+        run_id = process.stdout.readline().strip()
+        line.cut()
+        process.communicate("\n")
+    line.mend()
+    assert read_run(run_id).status == "RUNNING"
+
+    log_again({"workspace": "work"})
+    assert [child.metrics["score"] for child in children(read_run(run_id), "seed")] == [1.0]
+    assert read_run(run_id).status == "RUNNING"
+
+    reap({"run_id": run_id, "dry_run": "true"})
+    assert read_run(run_id).status == "RUNNING"
+    reap({"run_id": run_id})
+    assert read_run(run_id).status == read_run(run_id).tags["assay.ended"] == "KILLED"
+
+
+def test_reap_leaves_alone_what_may_be_at_work_and_what_is_somebody_elses(
+    line, tmp_path, monkeypatch
+):
+    client_ = MlflowClient()
+    with root_run("experiment", "mine", {}, "work") as tracker:
+        reap({})
+        assert read_run(tracker.run_id).status == "RUNNING"
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+        with root_run("experiment", "ann's", {}, "work") as other:
+            pass
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    client_.update_run(other.run_id, "RUNNING")
+    client_.set_tag(other.run_id, "assay.worker", "elsewhere:1:1")
+    client_.set_tag(other.run_id, "assay.heard", "1000000000")
+
+    reap({})
+    assert read_run(other.run_id).status == "RUNNING"
+    reap({"whose": "anybody"})
+    assert read_run(other.run_id).status == "KILLED"
+
+
+def test_a_run_that_mlflow_run_made_and_that_never_began_is_ended_after_an_hour(
+    line, tmp_path, monkeypatch
+):
+    client_ = MlflowClient()
+    experiment_id = client_.create_experiment(f"{tmp_path.name} never")
+    hours_ago = int(1000 * (time.time() - 7200))
+    tags = {"mlflow.project.entryPoint": "relog", "mlflow.user": me()}
+    made = [client_.create_run(experiment_id, hours_ago, tags).info.run_id for _ in range(2)]
+    client_.log_param(
+        made[0], "workspace", "outputs"
+    )  # the other one is of another project, whose entry point has the same name
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")  # whom `mlflow run` does not name
+
+    reap({})
+
+    assert [read_run(run_id).status for run_id in made] == ["KILLED", "RUNNING"]
+
+
+def test_a_run_that_has_ended_meanwhile_is_not_reaped(store):
+    with root_run("experiment", "x", {}, "work") as tracker:
+        pass
+    client_ = MlflowClient()
+    client_.update_run(tracker.run_id, "RUNNING")
+    client_.set_tag(tracker.run_id, "assay.worker", "elsewhere:1:1")
+    client_.set_tag(tracker.run_id, "assay.heard", "1000000000")
+    (dead,) = dead_runs({})
+    client_.set_terminated(tracker.run_id, "FINISHED")
+
+    end_dead(dead)
+
+    assert read_run(tracker.run_id).status == "FINISHED"
+
+
+def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_none_stops_nothing(
+    store, monkeypatch
+):
+    client_ = MlflowClient()
+    monkeypatch.setattr(
+        sys.modules["project.tracking.doctor.preflight"], "_take_away", lambda run: None
+    )  # as SIGKILL does
+    for heard in ("1000000000", "nan", "inf", "soon", "-1e300"):
+        preflight(Path("work"))
+        (run,) = client_.search_runs(["1"], "attributes.status = 'RUNNING'")
+        reap({})
+        assert client_.get_run(run.info.run_id).info.status == "RUNNING"  # this process is at work
+        client_.set_tag(
+            run.info.run_id,
+            "assay.worker",
+            f"elsewhere:{run.data.tags['assay.worker'].partition(':')[2]}",
+        )
+        client_.set_tag(run.info.run_id, "assay.heard", heard)
+        with monkeypatch.context() as later:
+            later.setattr(process, "SILENCE", 0.0)
+            reap({})
+
+        assert client_.get_run(run.info.run_id).info.status == "KILLED"
+
+
+def test_a_process_of_another_container_with_this_machines_name_counts_by_when_it_was_heard_of():
+    here, pid, began = process.name(os.getpid()).split(":")
+    assert process.alive(f"{here}:{pid}:{began}", 0.0)
+
+    elsewhere = f"{here.partition('/')[0]}/01234567:{pid}:{began}"
+    assert process.alive(elsewhere, time.time())
+    assert not process.alive(elsewhere, time.time() - 2 * process.SILENCE)

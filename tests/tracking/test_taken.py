@@ -1,0 +1,156 @@
+"""What is taken over from somebody's runs: nothing of what is not what it says."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+from mlflow.tracking import MlflowClient
+
+from entrypoints import annotate, main
+from project.annotation.cache import checked_answers
+from project.data.tables import RAW_LOG_PROBABILITY
+from project.tracking import children, latest_root
+from tests.helpers.broken import cells, place
+
+
+def retold(run, changes):
+    """Change artifacts of a run, and its hashes, as whoever logged it could."""
+    hashes = json.loads(run.tags["assay.sha256"])
+    for name, change in changes.items():
+        path = place(run, name)
+        if path.suffix == ".parquet":
+            change(pd.read_parquet(path)).to_parquet(path, index=False)
+        else:
+            path.write_text(json.dumps(change(json.loads(path.read_text()))))
+        hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    MlflowClient().set_tag(run.run_id, "assay.sha256", json.dumps(hashes))
+
+
+BROKEN_ANSWERS = [
+    (
+        {"annotations.parquet": lambda table: table.drop(columns="answer_key")},
+        "lack the columns answer_key",
+    ),
+    (
+        {"annotations.parquet": cells("prompt_tokens", "many")},
+        "must have numbers in the column prompt_tokens",
+    ),
+    ({"annotations.parquet": cells("prompt_tokens", -5)}, "numbers that no answer has"),
+    (
+        {"annotations.parquet": cells("label_mass", np.inf)},
+        "numbers from 0 up in the column label_mass",
+    ),
+    (
+        {"annotations.parquet": cells(RAW_LOG_PROBABILITY + "books", 3.0)},
+        "numbers that no answer has",
+    ),
+    ({"annotations.parquet": cells(RAW_LOG_PROBABILITY + "books", "x")}, "must hold numbers"),
+    ({"annotations.parquet": cells("label", 1)}, "must have texts in the column label"),
+    (
+        {"content_free.parquet": lambda table: table.drop(columns="answer_key")},
+        "what should be answers is none",
+    ),
+    ({"content_free.parquet": cells("answer", 99)}, "numbers that no answer has"),
+    ({"content_free.parquet": cells("answer", "books")}, "what should be answers is none"),
+]
+
+
+def test_somebodys_broken_answers_are_not_taken_and_do_no_harm(params, store, capsys):
+    annotate.annotate(params("annotate", calibration="contextual", ensemble_size="1"))
+    (run,) = children(latest_root("annotation set"), "annotation")
+    (store / "work").rename(store / "before")
+    kept = {
+        name: place(run, name).read_bytes()
+        for name in ("annotations.parquet", "content_free.parquet")
+    }
+    for number, (changes, message) in enumerate(BROKEN_ANSWERS):
+        for name, data in kept.items():
+            place(run, name).write_bytes(data)
+        retold(run, {**{name: lambda table: table for name in kept}, **changes})
+        annotate.annotate(
+            params(
+                "annotate",
+                calibration="contextual",
+                ensemble_size="1",
+                workspace=str(store / f"work{number}"),
+            )
+        )
+
+        said = capsys.readouterr().err
+        assert message in said
+        assert "Nothing is taken from it." in said
+        assert "Traceback" not in said
+        (again,) = children(latest_root("annotation set"), "annotation")
+        assert again.metrics["fetched_texts"] == 0
+        MlflowClient().delete_run(again.run_id)  # or the next one would take its answers
+
+
+def test_answers_are_kept_in_one_form_whoever_gave_them(small_task):
+    labels = small_task.label_set
+    table = pd.DataFrame(
+        {
+            "answer_key": ["k"],
+            "answer": [1.0],
+            "label_mass": [1],
+            "log_bound": [np.nan],
+            "truncated": [0],
+            "prompt_tokens": [7.0],
+            "seconds": [0],
+            "error": pd.Series([None], dtype=object),
+            "extra": ["x"],
+            **{RAW_LOG_PROBABILITY + name: [np.log(1 / len(labels))] for name in labels},
+        }
+    )
+    made = checked_answers(table, labels)
+
+    assert "extra" not in made
+    assert made.dtypes.astype(str).to_dict() | {} == {
+        "answer_key": "str",
+        "answer": "int32",
+        "label_mass": "float64",
+        "log_bound": "float64",
+        "truncated": "bool",
+        "prompt_tokens": "int64",
+        "seconds": "float64",
+        "error": "str",
+        **{RAW_LOG_PROBABILITY + name: "float64" for name in labels},
+    }
+    assert made["error"].isna().all()
+
+
+BROKEN_HISTORIES = [
+    lambda value: [],
+    lambda value: {**value, "history": []},
+    lambda value: {**value, "history": "x"},
+    lambda value: {**value, "history": [{**value["history"][0], "validation_macro_f1": "high"}]},
+    lambda value: {**value, "history": [{**one, "epoch": 7} for one in value["history"]]},
+    lambda value: {**value, "history": [{**value["history"][0], "surprise": 1}]},
+    lambda value: {**value, "seconds": "long"},
+    lambda value: {**value, "seconds": float("nan")},
+    lambda value: {"batching": "packed"},
+]
+
+
+def test_somebodys_broken_seeds_are_not_taken_and_do_no_harm(params, store, capsys):
+    main.experiment(params(arms="gold", seeds="1"))
+    (run,) = children(latest_root(), "seed")
+    kept = {name: place(run, name).read_bytes() for name in ("history.json", "predictions.parquet")}
+    changes = [
+        *({"history.json": change} for change in BROKEN_HISTORIES),
+        {"predictions.parquet": cells("label", 1)},
+        {"predictions.parquet": lambda table: table.iloc[::-1]},
+    ]
+    for number, change in enumerate(changes):
+        for name, data in kept.items():
+            place(run, name).write_bytes(data)
+        retold(run, {**dict.fromkeys(kept, lambda value: value), **change})
+        main.experiment(params(arms="gold", seeds="1", workspace=str(store / f"work{number}")))
+
+        said = capsys.readouterr().err
+        assert "Nothing is taken from it." in said, number
+        assert "Traceback" not in said
+        root = latest_root()
+        assert [one.tags["reused"] for one in children(root, "seed")] == ["false"]
+        for one in (*children(root, "seed"), root):
+            MlflowClient().delete_run(one.run_id)

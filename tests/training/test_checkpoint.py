@@ -1,0 +1,222 @@
+"""A training that was killed goes on from its last epoch and ends as if nothing had happened."""
+
+import dataclasses
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from project.config.finetune import FinetuneConfig
+from project.support.errors import AssayError
+from project.support.parquet import read_table
+from project.training.encoder import Encoder
+from project.training.jobs import PREDICTIONS, RESULT, Job, _run
+from project.training.loop import Phase, Training
+
+
+@pytest.fixture
+def make_job(tiny_encoder, tmp_path, words):
+    """A function that gives a job on sixteen short texts, which keeps every epoch's end."""
+
+    def make(**changes):
+        config = FinetuneConfig(
+            encoder=str(tiny_encoder),
+            epochs=5,
+            train_batch_size=4,
+            learning_rate=3e-3,
+            checkpoint_seconds=0,
+            **changes,
+        )
+        encoder = Encoder.find(config)
+        texts = [" ".join(words[index * 7 : index * 7 + 1 + index % 5]) for index in range(24)]
+        tokens = encoder.tokens(texts, tmp_path / "tokens")
+        data = Training(
+            tokens,
+            (Phase(np.arange(16), np.eye(2)[np.arange(16) % 2], np.ones(16)),),
+            np.arange(16, 24),
+            np.arange(8) % 2,
+        )
+        return Job(
+            "gold",
+            0,
+            "digest",
+            encoder,
+            config,
+            data,
+            np.arange(16, 24),
+            tuple("abcdefgh"),
+            ("x", "y"),
+        )
+
+    return make
+
+
+def outcome(folder):
+    facts = json.loads((folder / "digest" / RESULT).read_text())
+    history = [
+        {name: value for name, value in epoch.items() if name != "texts_per_second"}
+        for epoch in facts["history"]
+    ]
+    return read_table(folder / "digest" / PREDICTIONS).to_dict("list"), history
+
+
+class Killed(BaseException):
+    """What no stage catches."""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("after", [1, 3, 4])
+def test_a_stopped_seed_goes_on_and_gives_the_same_bits_as_one_that_never_stopped(
+    make_job, tmp_path, precision, after
+):
+    job = make_job(precision=precision)
+    _run(job, tmp_path / "whole", lambda epoch: None)
+    trained: list[int] = []
+
+    def stop(epoch):
+        if epoch.epoch == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        _run(job, tmp_path / "halves", stop)
+    kept = [path.name for path in (tmp_path / "halves").iterdir()]
+    _run(job, tmp_path / "halves", lambda epoch: trained.append(epoch.epoch))
+
+    assert kept == ["digest.safetensors"]
+    assert trained == [1, 2, 3, 4, 5]  # those of before are reported too
+    assert outcome(tmp_path / "halves") == outcome(tmp_path / "whole")
+    assert [path.name for path in (tmp_path / "halves").iterdir()] == ["digest"]
+
+
+def test_what_a_process_left_half_written_is_gone_when_the_training_is_done(make_job, tmp_path):
+    (tmp_path / "digest-1.tmp").write_bytes(b"half")
+
+    _run(make_job(), tmp_path, lambda epoch: None)
+
+    assert not (tmp_path / "digest-1.tmp").exists()
+
+
+def test_what_goes_on_trains_only_the_epochs_that_are_missing(make_job, tmp_path, monkeypatch):
+    import project.training.loop
+
+    job, steps = make_job(), []
+    whole = project.training.loop._Run._epoch
+
+    def counted(self, number):
+        steps.append(number)
+        if steps == [1, 2, 3]:
+            raise Killed
+        return whole(self, number)
+
+    monkeypatch.setattr(project.training.loop._Run, "_epoch", counted)
+    with pytest.raises(Killed):
+        _run(job, tmp_path, lambda epoch: None)
+    _run(job, tmp_path, lambda epoch: None)
+
+    assert steps == [1, 2, 3, 3, 4, 5]
+
+
+SCRIPT = """
+import pickle, sys, time
+from pathlib import Path
+from project.training.jobs import _run
+job = pickle.loads(Path(sys.argv[1]).read_bytes())
+_run(job, Path(sys.argv[2]), lambda epoch: time.sleep(60) if epoch.epoch == 3 else None)
+"""
+
+
+def test_a_process_killed_outright_leaves_what_another_goes_on_from(make_job, tmp_path):
+    job = make_job()
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    arguments = [sys.executable, "-c", SCRIPT, str(tmp_path / "job"), str(tmp_path / "killed")]
+    process = subprocess.Popen(arguments, cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 100
+    while (
+        process.poll() is None
+        and time.monotonic() < deadline
+        and kept_epochs(tmp_path / "killed") < 3
+    ):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert kept_epochs(tmp_path / "killed") == 3
+
+    _run(job, tmp_path / "killed", lambda epoch: None)
+    _run(job, tmp_path / "whole", lambda epoch: None)
+
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+def kept_epochs(folder):
+    from safetensors import safe_open
+
+    if not (folder / "digest.safetensors").is_file():
+        return 0
+    with safe_open(folder / "digest.safetensors", framework="np") as file:
+        return len(json.loads(file.metadata()["facts"])["history"])
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(make_job, tmp_path):
+    job = make_job()
+
+    def stop(epoch):
+        if epoch.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        _run(job, tmp_path, stop)
+    (tmp_path / "digest.safetensors").rename(tmp_path / "other.safetensors")
+
+    with pytest.raises(
+        AssayError,
+        match=r"the checkpoint .*other.safetensors is of another configuration \(digest; this one is other\)",
+    ):
+        _run(dataclasses.replace(job, digest="other"), tmp_path, lambda epoch: None)
+
+
+def test_half_a_checkpoint_counts_as_none(make_job, tmp_path):
+    job = make_job()
+    _run(job, tmp_path / "whole", lambda epoch: None)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "digest.safetensors").write_bytes(b"half")
+
+    _run(job, tmp_path / "broken", lambda epoch: None)
+
+    assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
+
+
+def test_short_epochs_are_not_all_written_to_disk(make_job, tmp_path, monkeypatch):
+    import project.training.checkpoint
+
+    written: list[int] = []
+    monkeypatch.setattr(project.training.checkpoint, "save_file", lambda *_: written.append(1))
+
+    _run(
+        dataclasses.replace(
+            job := make_job(), config=dataclasses.replace(job.config, checkpoint_seconds=60.0)
+        ),
+        tmp_path,
+        lambda epoch: None,
+    )
+
+    assert written == []
+
+
+def test_a_disk_that_is_full_ends_in_one_line(make_job, tmp_path, monkeypatch):
+    import project.training.checkpoint
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(project.training.checkpoint, "save_file", full)
+    with pytest.raises(
+        AssayError,
+        match=r"the checkpoint could not be written \(.*No space left on device\). Free space",
+    ):
+        _run(make_job(), tmp_path, lambda epoch: None)
