@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import http.client
 import ipaddress
 import os
@@ -24,6 +23,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from filelock import FileLock, Timeout
 
 from entrypoints.wiring.command import say
 from project.support.errors import AssayError
@@ -149,29 +150,24 @@ def _write(path: Path, variables: Mapping[str, str]) -> None:
 @contextlib.contextmanager
 def claim(folder: Path, where: Place) -> Iterator[None]:
     """Be the one server on ``folder``, and say where."""
-    with (folder / ADDRESS).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AssayError(
-                f"a server runs on {folder} already, at {_running(folder)[0]}"
-            ) from None
-        file.truncate(0)
-        file.write(f"{where.url}\n{where.told}\n")
-        file.flush()
+    lock = FileLock(folder / ADDRESS, mode=0o600, fallback_to_soft=False)
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        raise AssayError(f"a server runs on {folder} already, at {_running(folder)[0]}") from None
+    with held:
+        (folder / ADDRESS).write_text(f"{where.url}\n{where.told}\n", encoding="utf-8")
         yield
 
 
 def _running(folder: Path) -> tuple[str, str]:
     """The address of the server on ``folder``, from this machine and from others; AssayError where none runs."""
-    with (
-        contextlib.suppress(FileNotFoundError),
-        (folder / ADDRESS).open("r", encoding="utf-8") as file,
-    ):
+    if (folder / ADDRESS).is_file():  # taking the lock would make the file
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            url, told = file.read().splitlines()
+            with FileLock(folder / ADDRESS, mode=0o600, blocking=False, fallback_to_soft=False):
+                pass
+        except Timeout:
+            url, told = (folder / ADDRESS).read_text(encoding="utf-8").splitlines()
             return url, told
     raise AssayError(
         f"no server runs on {folder}; start one: python -m entrypoints.server --folder {shlex.quote(str(folder))}"
