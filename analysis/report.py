@@ -18,7 +18,7 @@ from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.render.text import title
 from analysis.store.experiment import AGREEMENT, SPENT, Experiment, read_experiment
 from analysis.store.publish import log_report, parser, run
-from project.support.escape import in_markdown, in_terminal
+from project.support.escape import escape_markdown, escape_terminal
 from project.tracking import KIND
 
 METRICS = ("accuracy", "macro_f1", *AGREEMENT, "human_share", "human_labels", *SPENT)
@@ -57,12 +57,12 @@ def publish(
         ", ".join(experiment.incomplete),
     ).encode()
     description = (
-        f"**{found.word.capitalize()}.** {in_markdown(found.sentence)}\n\n{as_markdown(short)}"
+        f"**{found.word.capitalize()}.** {escape_markdown(found.sentence)}\n\n{as_markdown(short)}"
     )
     where = log_report(
         experiment.root.run_id, workspace, written, description, {0: _metrics(scored)}, found.tags
     )
-    print(f"{terminal(short)}\n\n{found.word.upper()}. {in_terminal(found.sentence)}\n{where}")
+    print(f"{terminal(short)}\n\n{found.word.upper()}. {escape_terminal(found.sentence)}\n{where}")
 
 
 def _metrics(scored: arms.Arms) -> dict[str, float]:

@@ -173,7 +173,9 @@ def two_arms(scenario: Scenario, random: np.random.Generator) -> tuple[Codes, di
 
 def _f1_limits(scenario: Scenario, random: np.random.Generator, seed: int) -> Limits:
     gold, arms = two_arms(scenario, random)
-    found = bootstrap.resampled(gold, arms, scenario.n_classes, replicates=_REPLICATES, seed=seed)
+    found = bootstrap.resampled_scores(
+        gold, arms, scenario.n_classes, replicates=_REPLICATES, seed=seed
+    )
     return Limits(*bootstrap.interval(found["more"].macro_f1 - found["less"].macro_f1)[1:])
 
 

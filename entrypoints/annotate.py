@@ -30,7 +30,7 @@ from project.config.experiment import (
 )
 from project.config.fields import parse
 from project.data.task import Task, load_task
-from project.support.escape import in_markdown
+from project.support.escape import escape_markdown
 from project.tracking import root_run
 
 SECTIONS = (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig)
@@ -67,7 +67,7 @@ def _annotate(
             lines.append(
                 f"{asked.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in {n_draws} draws."
             )
-        tracker.describe(in_markdown(" ".join(lines)))
+        tracker.describe(escape_markdown(" ".join(lines)))
     say("\n".join([*lines, f"MLflow   {tracker.open_command()}", f"run      {tracker.run_id}"]))
 
 

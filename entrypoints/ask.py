@@ -26,7 +26,7 @@ from project.config.fields import parse
 from project.labels.human import label_studio_interface, label_studio_tasks, questions
 from project.labels.selection import AUDIT, Choice, choose
 from project.support.errors import AssayError
-from project.support.escape import in_markdown
+from project.support.escape import escape_markdown
 from project.support.files import write_atomically
 from project.support.parquet import write_table
 from project.tracking import Tracker
@@ -132,7 +132,7 @@ def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.Da
         else ""
     )
     tracker.describe(
-        in_markdown(
+        escape_markdown(
             f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}"
         )
     )

@@ -15,12 +15,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from entrypoints.wiring.command import main, say
 from entrypoints.wiring.conditions import annotated_splits, draws_needed, replicate_counts
-from project.annotation.engines.factory import check_engine
+from project.annotation.engines.factory import check_engine, open_annotators
 from project.config.arms import NO_LLM
+from project.config.engines import engine_facts
 from project.config.experiment import (
     ANNOTATION,
     PAPER_DRAWS,
@@ -38,7 +39,7 @@ from project.data.card import load_card
 from project.data.task import load_task
 from project.labels.sources import arms
 from project.support.errors import AssayError, Incomplete
-from project.support.files import cache_folder, existing
+from project.support.files import cache_folder, nearest_existing
 from project.support.machine import cpu_cores, gpus, memory, visible_gpus
 from project.support.models import Weights, weights
 from project.tracking import findings
@@ -134,7 +135,7 @@ def _machine(workspace: Path) -> Rows:
         ("temporary", Path(tempfile.gettempdir())),
         ("cache", cache_folder()),
     ):
-        yield name, f"{folder}: {_size(shutil.disk_usage(existing(folder)).free)} free"
+        yield name, f"{folder}: {_size(shutil.disk_usage(nearest_existing(folder)).free)} free"
 
 
 def _version(package: str) -> str:
@@ -149,13 +150,22 @@ def _annotator(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
     check_engine(annotate.annotator)
     if not set(config.label.arms) - set(NO_LLM):
         yield "engine", f"none: {', '.join(config.label.arms)} need no LLM"
-    elif annotate.annotator == "recorded":
-        yield "engine", f"recorded: {config.recorded.recorded or 'no file given'}"
-    elif annotate.annotator == "openai":
-        yield "engine", f"openai: {config.server.annotator_url}"
-        yield "server", _server(config)
+        return
+    facts = engine_facts(annotate.annotator)
+    if "recorded" in facts.takes:
+        yield "engine", f"{annotate.annotator}: {config.recorded.recorded or 'no file given'}"
+    elif facts.server:
+        yield "engine", f"{annotate.annotator}: {config.server.annotator_url}"
     else:
         yield "engine", annotate.annotator
+    if facts.needs_gpu and not visible_gpus():
+        yield "GPU", f"note: {annotate.annotator} is meant for a GPU, and none is visible here"
+    spend = config.spend
+    if facts.price_by_tokens and not (spend.price_input or spend.price_output):
+        yield "price", "note: not known; set price_input and price_output where tokens are charged"
+    if facts.server:
+        yield "server", _server(config)
+    if facts.local_weights:
         found["annotator"] = weights(
             "annotator_model", annotate.annotator_model, annotate.annotator_revision
         )
@@ -268,10 +278,8 @@ def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
             0,
         )
     task, recorded = load_task(config.task), 0
-    if config.annotate.annotator == "recorded":
-        from project.annotation.engines.recorded import RecordedAnnotator
-
-        recorded = len(RecordedAnnotator(config.recorded, task).draws)
+    if not engine_facts(config.annotate.annotator).has_prompt:
+        recorded = len(cast("PromptlessAnnotator", open_annotators(config, task)[0]).draws)
     return {split: len(task.split(split)) for split in splits}, len(task.label_set), "", recorded
 
 
@@ -318,7 +326,7 @@ def _room(config: ExperimentConfig, needs: Needs, found: Mapping[str, Weights]) 
     )  # which seed is the best is known at the end
     kept, passing = needs.kept(config.finetune.max_length), 8 * n_bytes * workers
     text = f"{_size(kept)} of answers, predictions and tokens, {_size(logged)} of weights, {_size(passing)} of checkpoints for a while"
-    free = shutil.disk_usage(existing(Path(config.host.workspace))).free
+    free = shutil.disk_usage(nearest_existing(Path(config.host.workspace))).free
     yield "disk", _beside(text, kept + logged + passing, free, f"in {config.host.workspace}")
 
 

@@ -30,13 +30,14 @@ from entrypoints.wiring.provenance import (
     repository,
 )
 from entrypoints.wiring.setup import inputs_of
+from project.config.engines import sends_texts
 from project.config.entry_points import RerunConfig
 from project.config.experiment import TaskConfig
 from project.config.fields import parse
 from project.data.task import load_task
 from project.support.errors import AssayError
 from project.support.models import annotator_source, encoder_source
-from project.support.privacy import asked_for, owner_only
+from project.support.privacy import is_private, owner_only
 from project.tracking import ROOT, Record, read_json, read_run, tagged
 
 SECTIONS = (RerunConfig,)
@@ -102,7 +103,7 @@ def rerun(params: Mapping[str, str]) -> None:
             f"rerun: the code of then is commit {then['git']['commit']} and, on top of it, the run's artifact {DIFF}."
         )
     with (
-        owner_only(asked_for(given.params), Path(given.params["workspace"])),
+        owner_only(is_private(given.params), Path(given.params["workspace"])),
         tagged({RERUN_OF: run.run_id, DIFFERS: "; ".join(differs)[:4000]}),
     ):
         RERUNNABLE[given.entry_point][1](given.params)
@@ -178,7 +179,7 @@ def _check_trust(run: Record, params: Mapping[str, str], asked: RerunConfig) -> 
     risks = (
         [f"run code that comes with {params['remote_code']}"] if params.get("remote_code") else []
     )
-    if params.get("annotator") == "openai":
+    if sends_texts(params.get("annotator", "")):
         risks.append(f"send your key in {params['api_key_variable']} to {params['annotator_url']}")
     if params.get("sweep_storage"):
         risks.append(f"write into {params['sweep_storage']}")

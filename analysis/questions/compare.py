@@ -16,7 +16,7 @@ from analysis.render.text import ranged, title
 from analysis.store.experiment import Experiment, read_experiment
 from analysis.store.publish import parser, run, write
 from project.stats.agreement import resampled_agreement
-from project.stats.bootstrap import REPLICATES, example_weights, interval, resampled
+from project.stats.bootstrap import REPLICATES, example_weights, interval, resampled_scores
 from project.support.errors import AssayError
 
 MEASURES = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged")
@@ -41,7 +41,7 @@ def compared(one: Experiment, other: Experiment) -> Section:
     rows, frame = [], []
     for arm in common:
         mine, theirs = one.arms[arm].predicted, other.arms[arm].predicted[:, places]
-        scored = resampled(one.gold, {"one": mine, "other": theirs}, n_classes)
+        scored = resampled_scores(one.gold, {"one": mine, "other": theirs}, n_classes)
         agreed = [resampled_agreement(found, n_classes, weights) for found in (mine, theirs)]
         found = [
             interval(getattr(scored["other"], name) - getattr(scored["one"], name))

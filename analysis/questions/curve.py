@@ -30,9 +30,9 @@ from analysis.store.experiment import (
 )
 from analysis.store.publish import log_report, parser, run
 from project.stats.bootstrap import Interval
-from project.stats.curves import Fitted, fitted, gap, value
+from project.stats.curves import FittedCurve, curve_gap, fit_curve, power_law_value
 from project.support.errors import AssayError
-from project.support.escape import in_markdown
+from project.support.escape import escape_markdown
 
 _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; macro-F1 over the whole label set. n: training "
@@ -112,7 +112,7 @@ def notes(curve: Curve) -> list[str]:
     return [*lines, *([f"INCOMPLETE: {', '.join(curve.incomplete)}."] if curve.incomplete else [])]
 
 
-def flattening(points: pd.DataFrame, threshold: float) -> dict[tuple[str, str], Fitted]:
+def flattening(points: pd.DataFrame, threshold: float) -> dict[tuple[str, str], FittedCurve]:
     """The fitted curve of each arm with 3 sizes or more, by arm and measure; ``threshold`` x 100."""
     if not 0 < threshold < math.inf:
         raise AssayError(
@@ -120,7 +120,7 @@ def flattening(points: pd.DataFrame, threshold: float) -> dict[tuple[str, str], 
         )
     enough = (arm for arm in points.groupby("arm", sort=False) if len(arm[1]) > 2)
     return {
-        (str(arm), measure): fitted(
+        (str(arm), measure): fit_curve(
             rows["n_examples"], list(rows[f"{measure}_by_seed"]), threshold / 100
         )
         for arm, rows in enough
@@ -132,7 +132,7 @@ def _arms(points: pd.DataFrame) -> list[str]:
     return [str(arm) for arm in dict.fromkeys(points["arm"])]
 
 
-def _size(size: float, fit: Fitted) -> str:
+def _size(size: float, fit: FittedCurve) -> str:
     """Two digits, since no more are known; beyond the sizes measured no number."""
     if size > fit.largest:
         return f">{fit.largest:.0f}"
@@ -150,12 +150,12 @@ def _score(found: Interval, sign: str = "") -> str:
     return form(found.estimate) + _bracket(found, form)
 
 
-def _follows(fit: Fitted, threshold: float) -> bool:
+def _follows(fit: FittedCurve, threshold: float) -> bool:
     """Whether the points follow the law closely enough for a plateau of ``threshold`` points (x 100) to be told from it."""
     return 100 * float(fit.law.residual) <= 2 * threshold
 
 
-def _flat_from(fit: Fitted, threshold: float) -> str:
+def _flat_from(fit: FittedCurve, threshold: float) -> str:
     if not _follows(fit, threshold):
         return "no power law"
     beyond = " (extrapolated)" if fit.plateau.estimate > fit.largest else ""
@@ -167,7 +167,7 @@ def _flat_from(fit: Fitted, threshold: float) -> str:
 
 
 def flat_cells(
-    points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted], threshold: float
+    points: pd.DataFrame, fits: Mapping[tuple[str, str], FittedCurve], threshold: float
 ) -> tuple[list[str], list[list[str]]]:
     """Where the curve flattens: one row for each arm and measure, x 100; ``-`` where there are fewer than 3 sizes."""
     rows = []
@@ -183,7 +183,7 @@ def flat_cells(
                     _score(fit.last_doubling),
                 ]
             if fit and gold and arm != _GOLD:
-                lost = gap(fit, gold)
+                lost = curve_gap(fit, gold)
                 row[4:] = [_score(lost.at_size, "+"), _score(lost.limit, "+")]
             rows.append([arm, words, *row])
     return [
@@ -203,13 +203,13 @@ def _in_points(threshold: float) -> str:
 
 
 def flat_sentences(
-    points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted], threshold: float
+    points: pd.DataFrame, fits: Mapping[tuple[str, str], FittedCurve], threshold: float
 ) -> str:
     """One sentence for each arm on where its macro-F1 flattens."""
     return f"Macro-F1, by the fit. {' '.join(_sentence(arm, fits.get((arm, 'macro_f1')), threshold) for arm in _arms(points))}"
 
 
-def _sentence(arm: str, fit: Fitted | None, threshold: float) -> str:
+def _sentence(arm: str, fit: FittedCurve | None, threshold: float) -> str:
     if not fit:
         return f"{arm}: fewer than 3 sizes, no fit."
     if not _follows(fit, threshold):
@@ -225,7 +225,7 @@ def _sentence(arm: str, fit: Fitted | None, threshold: float) -> str:
 
 
 def flat_table(
-    points: pd.DataFrame, fits: Mapping[tuple[str, str], Fitted], threshold: float
+    points: pd.DataFrame, fits: Mapping[tuple[str, str], FittedCurve], threshold: float
 ) -> pd.DataFrame:
     """``plateau.csv``: one row for each arm and measure that was fitted; scores in [0, 1], the threshold in points (x 100)."""
     rows = []
@@ -248,7 +248,7 @@ def flat_table(
         }
         gold = fits.get((_GOLD, measure))
         if gold and arm != _GOLD:
-            lost = gap(fit, gold)
+            lost = curve_gap(fit, gold)
             row["minus_gold_size"] = lost.size
             found |= {"minus_gold": lost.at_size, "minus_gold_limit": lost.limit}
         for name, one in found.items():
@@ -257,16 +257,18 @@ def flat_table(
     return pd.DataFrame(rows, columns=None if rows else ["arm", "measure"])
 
 
-def _draw_fit(axes: Any, place: int, fit: Fitted) -> None:
+def _draw_fit(axes: Any, place: int, fit: FittedCurve) -> None:
     """A thin line between the sizes measured, with a stroke where it flattens, if it does so there."""
     _, line, colour = look(place)
     sizes = np.geomspace(fit.smallest, fit.largest, 100)
-    axes.plot(sizes, 100 * value(fit.law, sizes), linestyle=line, color=colour, linewidth=0.7)
+    axes.plot(
+        sizes, 100 * power_law_value(fit.law, sizes), linestyle=line, color=colour, linewidth=0.7
+    )
     size = fit.plateau.estimate
     if fit.smallest <= size <= fit.largest:
         axes.plot(
             [size],
-            [100 * float(value(fit.law, size))],
+            [100 * float(power_law_value(fit.law, size))],
             marker="|",
             markersize=16,
             color=colour,
@@ -278,7 +280,7 @@ def png_figure(
     points: pd.DataFrame,
     annotator: pd.DataFrame,
     sizes: Sequence[int],
-    fits: Mapping[tuple[str, str], Fitted] | None = None,
+    fits: Mapping[tuple[str, str], FittedCurve] | None = None,
 ) -> bytes:
     """Both measures against training size (logarithmic), a line for each arm with a band of one standard deviation; readable without colour.
 
@@ -347,8 +349,8 @@ def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
             {f"{row['arm']}.{name}": row[name] for name, _ in MEASURES}
         )
     sections = "\n\n".join(f"{words}\n\n{markdown(head, rows)}" for words, head, rows in tables)
-    description = f"**{in_markdown(title(curve.config))}**\n\n{sections}\n\n" + "\n\n".join(
-        map(in_markdown, said)
+    description = f"**{escape_markdown(title(curve.config))}**\n\n{sections}\n\n" + "\n\n".join(
+        map(escape_markdown, said)
     )
     where = log_report(curve.root.run_id, workspace, files, description, metrics)
     shown = [

@@ -19,7 +19,7 @@ from analysis.store.experiment import Experiment
 from analysis.store.publish import main_section
 from project.config.arms import NO_LLM
 from project.data.tables import GOLD_PROBABILITY, class_columns
-from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, over_seeds
+from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, mean_over_seeds
 from project.stats.divergence import Decomposition, decomposition
 
 SMOOTHING = 1e-3
@@ -111,7 +111,7 @@ class _Terms:
             ~np.isnan(means[:, 0])
         ]  # a rare class may be drawn in no example of a replicate
         return [
-            interval(over_seeds(part, np.random.default_rng(1)))
+            interval(mean_over_seeds(part, np.random.default_rng(1)))
             for part in np.split(known, len(PARTS), axis=1)
         ]
 

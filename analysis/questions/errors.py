@@ -30,7 +30,7 @@ from project.stats.noise import (
     noise_transition,
 )
 from project.stats.scores import confusion
-from project.support.privacy import words
+from project.support.privacy import word_counts
 
 LEVEL = 0.05
 NO_ANSWER = "(no answer)"
@@ -140,7 +140,7 @@ def _tests(
 ) -> Table:
     """What the errors may depend on, each with its statistic and p-value; ``counts``: gold in rows, labels in columns, of what has a label."""
     wrong = given != gold
-    length = words(examples).to_numpy(dtype=np.float64)
+    length = word_counts(examples).to_numpy(dtype=np.float64)
     tests = [
         ("the gold class", "chi-squared", error_by_class(gold, wrong, len(counts))),
         ("which wrong label", "chi-squared", error_direction(counts)),

@@ -17,7 +17,7 @@ from analysis.store.experiment import Stored, absent_note, arm_row, gather, read
 from analysis.store.publish import log_report, main
 from project.stats.scores import spread
 from project.support.errors import AssayError
-from project.support.escape import in_markdown
+from project.support.escape import escape_markdown
 from project.tracking import Record, StoreUnavailable
 
 SEARCHED = ("learning_rate", "train_batch_size", "epochs")
@@ -186,9 +186,9 @@ def publish(run_id: str, workspace: str) -> None:
     made, notes = tables(search), _notes(search)
     description = "\n\n".join(
         [
-            f"**{in_markdown(title(search.config))}**",
+            f"**{escape_markdown(title(search.config))}**",
             *(markdown(*one) for one in made),
-            *map(in_markdown, notes),
+            *map(escape_markdown, notes),
         ]
     )
     where = log_report(search.root.run_id, workspace, files, description, {0: metrics})

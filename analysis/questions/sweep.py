@@ -18,7 +18,7 @@ from analysis.store.artifacts import needs
 from analysis.store.experiment import arm_row, check_seed, priced, read_root, replicates
 from analysis.store.publish import log_report, main
 from project.config.arms import needs_all_draws, needs_share
-from project.support.escape import in_markdown
+from project.support.escape import escape_markdown
 from project.tracking import CHOSEN, TRIAL_STATE, Record, children, of_study
 
 PARTS = ("source", "replace_share", "ensemble_size", "n_demonstrations", "calibration")
@@ -340,9 +340,9 @@ def publish(run_id: str, workspace: str) -> None:
         files["pareto.png"] = png(pareto_figure(study))
     description = "\n\n".join(
         [
-            f"**{in_markdown(title(study.config))}**",
+            f"**{escape_markdown(title(study.config))}**",
             *(markdown(*one) for one in made if one[1]),
-            *map(in_markdown, lines),
+            *map(escape_markdown, lines),
         ]
     )
     where = log_report(study.root.run_id, workspace, files, description, {0: metrics})

@@ -22,7 +22,7 @@ from analysis.store.experiment import Experiment, Replicates
 from project.config.arms import NO_REMEDY
 from project.config.experiment import VerdictConfig
 from project.stats.agreement import alpha_interval, label_counts, resampled_agreement
-from project.stats.bootstrap import Interval, example_weights, interval, simultaneous
+from project.stats.bootstrap import Interval, example_weights, interval, simultaneous_intervals
 
 LEAST_EXAMPLES = 100
 LEAST_OF_A_CLASS = 10
@@ -139,7 +139,9 @@ def _judged(experiment: Experiment, config: VerdictConfig) -> pd.DataFrame:
 def _intervals(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Interval]:
     """Of the LLM's labels by themselves, of all remedies at once."""
     remedies = [name for name in values if name != "llm"]
-    at_once = simultaneous(np.stack([values[name] for name in remedies])) if remedies else []
+    at_once = (
+        simultaneous_intervals(np.stack([values[name] for name in remedies])) if remedies else []
+    )
     return {"llm": interval(values["llm"]), **dict(zip(remedies, at_once, strict=True))}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.render.text import markdown, plain
 from project.stats.bootstrap import Interval
-from project.support.escape import in_markdown, in_terminal
+from project.support.escape import escape_markdown, escape_terminal
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,23 @@ def terminal(section: Section) -> str:
 
 def wrapped(text: str, width: int = 110) -> str:
     """``text`` in lines of at most ``width`` characters."""
-    return "\n".join(textwrap.wrap(in_terminal(text), width))
+    return "\n".join(textwrap.wrap(escape_terminal(text), width))
 
 
 def as_markdown(section: Section) -> str:
     """As Markdown."""
-    parts = [*([f"## {section.question}"] if section.question else []), in_markdown(section.answer)]
+    parts = [
+        *([f"## {section.question}"] if section.question else []),
+        escape_markdown(section.answer),
+    ]
     for one in section.tables:
-        heading = in_markdown(one.heading)
+        heading = escape_markdown(one.heading)
         parts += [
             f"**{heading}**" if heading else "",
             markdown(one.head, one.rows),
-            *map(in_markdown, one.notes),
+            *map(escape_markdown, one.notes),
         ]
-    return "\n\n".join(part for part in [*parts, *map(in_markdown, section.notes)] if part)
+    return "\n\n".join(part for part in [*parts, *map(escape_markdown, section.notes)] if part)
 
 
 def files(section: Section) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from project.stats.bootstrap import Interval
-from project.support.escape import in_markdown, in_terminal
+from project.support.escape import escape_markdown, escape_terminal
 
 
 def replicate_of(config: Mapping[str, Any]) -> str:
@@ -53,8 +53,8 @@ def plain(
 ) -> str:
     """A table as plain text: the first column to the left, the others to the right; notes, where they say something, wrapped below it."""
     head, rows = (
-        [in_terminal(cell) for cell in head],
-        [[in_terminal(cell).replace("\n", " ") for cell in cells] for cells in rows],
+        [escape_terminal(cell) for cell in head],
+        [[escape_terminal(cell).replace("\n", " ") for cell in cells] for cells in rows],
     )
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
 
@@ -67,17 +67,19 @@ def plain(
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     wrapped = [
-        "\n".join(textwrap.wrap(in_terminal(text), max(len(rule), 70))) for text in notes if text
+        "\n".join(textwrap.wrap(escape_terminal(text), max(len(rule), 70)))
+        for text in notes
+        if text
     ]
     return "\n".join(
-        [in_terminal(heading), rule, line(head), rule, *map(line, rows), rule, *wrapped]
+        [escape_terminal(heading), rule, line(head), rule, *map(line, rows), rule, *wrapped]
     )
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [
-        [" ".join(in_markdown(cell).replace("|", "\\|").split()) for cell in cells]
+        [" ".join(escape_markdown(cell).replace("|", "\\|").split()) for cell in cells]
         for cells in [head, *rows]
     ]
     return "\n".join(

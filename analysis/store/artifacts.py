@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from project.data.tables import MOST_LABELS
+from project.data.tables import MAX_LABELS
 from project.support.errors import AssayError
 from project.support.escape import abridged
 from project.tracking import Record
@@ -42,7 +42,7 @@ def texts(value: Any) -> bool:
 
 
 def _labels(value: Any) -> bool:
-    return texts(value) and 2 <= len(set(value)) == len(value) <= MOST_LABELS
+    return texts(value) and 2 <= len(set(value)) == len(value) <= MAX_LABELS
 
 
 def mapping_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -65,7 +65,7 @@ _RULES = (
         _Rule(f"task.{name}", text, "text")
         for name in ("name", "title", "source", "examples_sha256", "licence", "citation")
     ),
-    _Rule("task.label_set", _labels, f"2 to {MOST_LABELS} different names"),
+    _Rule("task.label_set", _labels, f"2 to {MAX_LABELS} different names"),
     _Rule("task.notes", texts, "a list of texts", _OPTIONAL),
     _Rule("task.counts", mapping_of(_count), "an object of counts"),
     _Rule("arms", texts, "a list of texts"),

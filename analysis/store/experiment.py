@@ -25,7 +25,7 @@ from project.stats.agreement import (
     label_counts,
     unchanged_interval,
 )
-from project.stats.bootstrap import Weighted, resampled
+from project.stats.bootstrap import WeightedScores, resampled_scores
 from project.stats.scores import Scores, confusion, score_answers, scores, spread
 from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
@@ -139,9 +139,9 @@ class Experiment(Stored):
     incomplete: tuple[str, ...]
 
     @functools.cached_property
-    def resampled(self) -> dict[str, Weighted]:
-        """Scores of every arm in the data and under resampled test examples and seeds; see :func:`project.stats.bootstrap.resampled`."""
-        return resampled(
+    def resampled(self) -> dict[str, WeightedScores]:
+        """Scores of every arm in the data and under resampled test examples and seeds; see :func:`project.stats.bootstrap.resampled_scores`."""
+        return resampled_scores(
             self.gold,
             {arm: found.predicted for arm, found in self.arms.items()},
             len(self.label_set),

@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.render.section import Section, files, terminal
 from analysis.store.experiment import Experiment, read_experiment
 from project.support.errors import AssayError
-from project.support.escape import in_terminal
+from project.support.escape import escape_terminal
 from project.support.files import write_atomically
 from project.support.privacy import owner_only
 from project.support.redact import scrubbed
@@ -107,4 +107,4 @@ def run(
     try:
         work(parsed)
     except AssayError as error:
-        arguments.exit(2, f"error: {in_terminal(scrubbed(str(error)))}\n")
+        arguments.exit(2, f"error: {escape_terminal(scrubbed(str(error)))}\n")

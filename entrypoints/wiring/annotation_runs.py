@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -20,18 +21,18 @@ from project.annotation.cache import KEY, Fetch, checked_answers
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator
 from project.annotation.engines.factory import open_annotators
-from project.annotation.engines.recorded import RecordedAnnotator as Recorded
 from project.annotation.estimate import plan
 from project.annotation.prompt import Prompt, build_prompts
+from project.config.engines import engine_facts
 from project.config.experiment import PAPER_DRAWS, ExperimentConfig
-from project.data.tables import Source, check, class_columns
+from project.data.tables import SourceRun, check, class_columns
 from project.data.task import Task
 from project.stats.information import entropy_bounds_bits
 from project.support.errors import AssayError
-from project.support.escape import in_markdown
+from project.support.escape import escape_markdown
 from project.support.files import digest
 from project.support.parquet import content_hash, parquet, write_table
-from project.support.privacy import logged
+from project.support.privacy import table_for_store
 from project.tracking import QUESTION, SERVER, USER, Child, StoreUnavailable, Tracker, me
 from project.training.evaluate import evaluate
 
@@ -81,14 +82,13 @@ class AnnotationSession:
 
 def open_draws(task: Task, config: ExperimentConfig) -> AnnotationSession:
     """The annotator and one prompt for each draw: ``ensemble_size`` of them, or as many as a recorded file has."""
-    if config.annotate.annotator_model == "bundled" and config.annotate.annotator in (
-        "transformers",
-        "vllm",
-    ):
+    facts = engine_facts(config.annotate.annotator)
+    if config.annotate.annotator_model == "bundled" and facts.local_weights:
         say("annotator: the bundled one (unpacked on first use, about 20 s)")
     annotators, n_draws = open_annotators(config, task), config.prompt.ensemble_size
-    if isinstance(annotators[0], Recorded):
-        prompts = annotators[0].prompts(n_draws or len(annotators[0].draws))
+    if not facts.has_prompt:
+        labels = cast("PromptlessAnnotator", annotators[0])
+        prompts = labels.prompts(n_draws or len(labels.draws))
     else:
         prompts = build_prompts(
             config.prompt,
@@ -136,11 +136,11 @@ def _fetch(
 ) -> Fetch:
     """Answers to the same question in finished runs of the store, those to content-free inputs among them."""
 
-    def fetch(question: str) -> Iterator[tuple[Source, pd.DataFrame]]:
+    def fetch(question: str) -> Iterator[tuple[SourceRun, pd.DataFrame]]:
         runs = (
-            ()
-            if isinstance(asked.annotator, Recorded)
-            else tracker.reusable("annotation", QUESTION, question, config.store.reuse)
+            tracker.reusable("annotation", QUESTION, question, config.store.reuse)
+            if engine_facts(config.annotate.annotator).has_prompt
+            else ()
         )
         for run in runs:
             if (
@@ -162,7 +162,7 @@ def _fetch(
                 say(f"annotate: {error} Nothing is taken from it.")
                 continue
             yield from (
-                (Source(run.run_id, run.tags.get(USER, "somebody")), table) for table in tables
+                (SourceRun(run.run_id, run.tags.get(USER, "somebody")), table) for table in tables
             )
 
     return fetch
@@ -172,7 +172,7 @@ def _server_tag(config: ExperimentConfig) -> dict[str, str]:
     """Which server is asked, by a hash of its address; nothing where none is."""
     return (
         {SERVER: digest(config.server.annotator_url.rstrip("/"))}
-        if config.annotate.annotator == "openai"
+        if engine_facts(config.annotate.annotator).server
         else {}
     )
 
@@ -283,8 +283,8 @@ def _log_annotations(
             .loc[list(done.prompt.demonstration_ids)]
             .reset_index()
         )
-        write_table(folder / "demonstrations.parquet", logged(shown, private=private))
-        write_table(folder / "annotations.parquet", logged(done.table, private=private))
+        write_table(folder / "demonstrations.parquet", table_for_store(shown, private=private))
+        write_table(folder / "annotations.parquet", table_for_store(done.table, private=private))
         files = {
             "prompt/prompt.txt": "prompt.txt",
             "prompt/prompt.json": "prompt.json",
@@ -292,7 +292,7 @@ def _log_annotations(
         }
         files["annotations.parquet"] = "annotations.parquet"
         if done.content_free is not None:
-            write_table(folder / CONTENT_FREE, logged(done.content_free, private=private))
+            write_table(folder / CONTENT_FREE, table_for_store(done.content_free, private=private))
             files[CONTENT_FREE] = CONTENT_FREE
         tracker.log_child(
             Child(
@@ -316,7 +316,7 @@ def _log_annotations(
                     **linked,
                 },
                 inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
-                sample=logged(_annotation_sample(done.table, examples), private=private),
+                sample=table_for_store(_annotation_sample(done.table, examples), private=private),
                 seconds=done.seconds if done.asked else 0.0,
             )
         )
@@ -331,7 +331,8 @@ def _registered(
     config: ExperimentConfig,
 ) -> dict[str, str]:
     """The tags that link a draw's run to its prompt in the registry, where it is to be there; recorded labels have no prompt."""
-    if not config.store.register_prompt or isinstance(asked.annotator, Recorded):
+    has_prompt = engine_facts(config.annotate.annotator).has_prompt
+    if not config.store.register_prompt or not has_prompt:
         return {}
     style, text = (
         str(config.prompt.label_style),
@@ -388,7 +389,7 @@ def dry_run(
     total = f"{int(table['texts'].sum())} texts to ask, {table['seconds'].sum() / 60:.1f} minutes, price {table['cost'].sum():.4g}"
     tracker.log_json("plan.json", rows)
     said = f"A dry run of {asked.annotator.name} on {task.name}: {total}. Nothing was annotated but the probe's {probed} texts."
-    tracker.describe(in_markdown(said))
+    tracker.describe(escape_markdown(said))
     say(
         f"in all: {total}. {probed} of these texts were read to measure the time; their answers are kept. Run again without dry_run."
     )

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from project.config.fields import ConfigSection, written
 from project.support.errors import AssayError, Incomplete
-from project.support.escape import in_terminal
-from project.support.privacy import asked_for, owner_only
+from project.support.escape import escape_terminal
+from project.support.privacy import is_private, owner_only
 from project.support.redact import scrubbed
 
 _MENDABLE = (
@@ -81,7 +81,7 @@ class Progress:
 
 def say(message: str) -> None:
     """One line to the person at the terminal."""
-    print(in_terminal(scrubbed(message)), file=sys.stderr, flush=True)
+    print(escape_terminal(scrubbed(message)), file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -142,7 +142,7 @@ def main(
     """
     params = vars(parser(name, description, stages).parse_args())
     try:
-        with owner_only(asked_for(params), Path(params.get("workspace", ""))):
+        with owner_only(is_private(params), Path(params.get("workspace", ""))):
             run(params)
     except Incomplete as error:
         say(f"error: {error}")

@@ -23,7 +23,7 @@ from project.config.fields import parse
 from project.data.card import load_card
 from project.data.task import Task
 from project.support.machine import cpu_cores, cpu_model, driver_and_gpus, memory
-from project.support.redact import MASK, brief, scrubbed, scrubbed_json, set_variables
+from project.support.redact import MASK, relevant_variables, scrubbed, scrubbed_json, short_message
 
 FILE, DIFF, FORM = "provenance.json", "git.diff", 1
 RERUN_OF, DIFFERS = "assay.rerun_of", "assay.rerun_differs"
@@ -136,7 +136,7 @@ def repository(root: Path = ROOT, *, private: bool = False) -> Repository:
         return Repository(why="git does not answer")
     except subprocess.CalledProcessError as error:
         return Repository(
-            why=f"git says: {brief(error.stderr.decode('utf-8', 'replace').partition(chr(10))[0])}"
+            why=f"git says: {short_message(error.stderr.decode('utf-8', 'replace').partition(chr(10))[0])}"
         )
 
 
@@ -265,7 +265,7 @@ def provenance(
         "models": dict(models),
         "machine": machine(),
         "packages": packages(),
-        "variables_set": set_variables(),
+        "variables_set": relevant_variables(),
     }
     clean: dict[str, Any] = scrubbed_json(facts)
     return clean

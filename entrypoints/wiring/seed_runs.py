@@ -17,7 +17,7 @@ from entrypoints.wiring.command import Progress, say
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.setup import shared_params, taken_tags, taken_words
 from project.config.experiment import ExperimentConfig
-from project.data.tables import Source, codes
+from project.data.tables import SourceRun, codes
 from project.data.task import Task
 from project.labels.sources import FIRST
 from project.stats.types import Codes
@@ -152,7 +152,7 @@ class Trainer:
             job.digest: job for job in jobs if not job.keep_model and not finished(folder, job)
         }.values():
             for run in self._tracker.reusable("seed", DIGEST, job.digest, self._config.store.reuse):
-                source = Source(run.run_id, run.tags.get(USER, "somebody"))
+                source = SourceRun(run.run_id, run.tags.get(USER, "somebody"))
                 try:
                     files = self._tracker.checked(run, [PREDICTIONS, HISTORY])
                     import_result(folder, job, files[PREDICTIONS], files[HISTORY], source)

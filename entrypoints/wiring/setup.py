@@ -19,11 +19,12 @@ from entrypoints.wiring.provenance import (
     tags,
 )
 from project.annotation.engines.base import Annotator
+from project.config.engines import ENGINES
 from project.config.experiment import ExperimentConfig
-from project.data.tables import Source
+from project.data.tables import SourceRun
 from project.data.task import Task
 from project.support.parquet import content_hash, write_table
-from project.support.privacy import logged
+from project.support.privacy import table_for_store
 from project.support.redact import scrubbed_json
 from project.tracking import TAKEN_FROM, TAKEN_OF, Tracker, preflight, read_uri
 from project.training.encoder import Encoder
@@ -97,7 +98,8 @@ def log_setup(
         )
         (folder / FILE).write_text(json.dumps(origin, indent=1), encoding="utf-8")
         write_table(
-            folder / "examples.parquet", logged(task.examples, private=config.store.private)
+            folder / "examples.parquet",
+            table_for_store(task.examples, private=config.store.private),
         )
         if repo.diff:
             (folder / DIFF).write_text(repo.diff, encoding="utf-8")
@@ -112,12 +114,13 @@ def inputs_of(given: Invocation, task: Task | None) -> dict[str, dict[str, str |
 def _identities(annotator: Annotator | None, encoder: Encoder | None) -> dict[str, str]:
     """The exact weights of the models that this machine loads."""
     found = {"encoder": encoder.source.identity} if encoder else {}
-    if annotator and annotator.identity.get("engine") in ("transformers", "vllm"):
+    facts = ENGINES.get(annotator.identity.get("engine", "")) if annotator else None
+    if annotator and facts and facts.local_weights:
         found["annotator_model"] = annotator.identity["model"]
     return found
 
 
-def taken_tags(sources: Sequence[Source]) -> dict[str, str]:
+def taken_tags(sources: Sequence[SourceRun]) -> dict[str, str]:
     """The tags of a result that was taken from finished runs: which, and whose."""
     if not sources:
         return {}
@@ -127,7 +130,7 @@ def taken_tags(sources: Sequence[Source]) -> dict[str, str]:
     }
 
 
-def taken_words(what: str, sources: Sequence[Source]) -> str:
+def taken_words(what: str, sources: Sequence[SourceRun]) -> str:
     """The same for the result's description; ``what`` is taken, and the verb."""
     return (
         f" {what} from {', '.join(f'run {one.run_id} of {one.user}' for one in sources)}."

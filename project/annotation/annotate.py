@@ -36,7 +36,7 @@ from project.annotation.workers import Task, share
 from project.config.experiment import AnnotateConfig
 from project.data.tables import (
     RAW_LOG_PROBABILITY,
-    Source,
+    SourceRun,
     check,
     class_columns,
     codes,
@@ -69,7 +69,7 @@ class Annotations:
     fetched: int
     seconds: float
     content_free: pd.DataFrame | None
-    sources: Sequence[Source] = ()
+    sources: Sequence[SourceRun] = ()
 
 
 @dataclass
@@ -80,7 +80,7 @@ class _Draw:
     folder: AnswerFolder
     items: Items
     fetched: int
-    sources: list[Source]
+    sources: list[SourceRun]
     todo: list[npt.NDArray[np.int64]]
     done: int = 0
     asked: int = 0

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from project.annotation.engines.base import NOT_NUMBERS, Annotator, Answers
 from project.annotation.prompt import Prompt
 from project.config.experiment import AnnotateConfig
-from project.data.tables import RAW_LOG_PROBABILITY, Source, class_columns, with_class_columns
+from project.data.tables import RAW_LOG_PROBABILITY, SourceRun, class_columns, with_class_columns
 from project.support.errors import AssayError
 from project.support.files import digest
 from project.support.parquet import write_table
@@ -32,7 +32,7 @@ SAMPLING = "sampling"
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
 
-Fetch = Callable[[str], Iterable[tuple[Source, pd.DataFrame]]]
+Fetch = Callable[[str], Iterable[tuple[SourceRun, pd.DataFrame]]]
 """Answers to a question (its digest) that somebody else has paid for already, and where they are from; no more are fetched than are needed."""
 
 _KINDS = {
@@ -217,7 +217,7 @@ class AnswerFolder:
 
     def known(
         self, items: Items, fetch: Fetch | None = None
-    ) -> tuple[npt.NDArray[np.bool_], int, list[Source]]:
+    ) -> tuple[npt.NDArray[np.bool_], int, list[SourceRun]]:
         """Which of ``items`` are answered, ``(n,)``, how many of them, of the column, ``fetch`` found, and where; these are put here too."""
         here, fetched, sources = np.zeros(len(items), dtype=bool), 0, []
         known = self.load([KEY])

@@ -20,8 +20,8 @@ import yaml
 
 from project.config.experiment import CARD_DEFAULTS as DEFAULTS
 from project.config.experiment import defaults_of_card
-from project.data.tables import MOST_LABELS, SPLITS
-from project.support.errors import AssayError, suggest
+from project.data.tables import MAX_LABELS, SPLITS
+from project.support.errors import AssayError, unknown_value
 from project.support.escape import abridged
 
 CARDS = Path(__file__).parent / "tasks"
@@ -63,7 +63,7 @@ def load_card(task: str) -> Card:
     path = Path(task).expanduser() if task.endswith((".yaml", ".yml")) else CARDS / f"{task}.yaml"
     if not path.is_file():
         if task not in known and not task.endswith((".yaml", ".yml")):
-            raise suggest(
+            raise unknown_value(
                 "task", task, known, "Or give the path of your own card, ending in .yaml."
             )
         raise AssayError(
@@ -203,9 +203,9 @@ def _check_labels(bad: Any, labels: Any) -> None:
         )
     if len(set(labels)) < len(labels) or len(labels) < 2:
         raise bad(f"'labels' must be at least two different names; got {abridged(labels)}.")
-    if len(labels) > MOST_LABELS or not all(map(_one_line, labels)):
+    if len(labels) > MAX_LABELS or not all(map(_one_line, labels)):
         raise bad(
-            f"'labels' must be at most {MOST_LABELS} names of at most {_LONGEST} characters, each on one line; got {abridged(labels)}."
+            f"'labels' must be at most {MAX_LABELS} names of at most {_LONGEST} characters, each on one line; got {abridged(labels)}."
         )
 
 
@@ -224,7 +224,9 @@ def _check_votes(bad: Any, content: dict[str, Any], labels: list[str]) -> None:
 def _only_known(bad: Any, where: str, mapping: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in mapping:
         if key not in known:
-            raise bad(str(suggest("a key", f"{where}{key}", [where + name for name in known])))
+            raise bad(
+                str(unknown_value("a key", f"{where}{key}", [where + name for name in known]))
+            )
 
 
 def as_label(value: Any, label_set: Sequence[str], values: Mapping[str, str]) -> str | None:

@@ -10,7 +10,7 @@ import pandas as pd
 from project.data.tables import SPLITS
 from project.support.errors import AssayError
 
-LEAST_DEMONSTRATIONS = 12  # a small data set keeps a pool this large to draw demonstrations from
+MIN_DEMONSTRATIONS = 12  # a small data set keeps a pool this large to draw demonstrations from
 
 
 def assign_splits(
@@ -53,7 +53,7 @@ def _split(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> tuple[pd.
     for name in rest:
         size = sizes[name] if shrink == 1 else int(sizes[name] * shrink)
         if name == "demonstration":
-            size = max(size, min(sizes[name], LEAST_DEMONSTRATIONS))
+            size = max(size, min(sizes[name], MIN_DEMONSTRATIONS))
         split.loc[_take(rows[open_rows & (split == "")], key, size, f"{seed}:{name}")] = name
     return split, int(straddling.sum())
 

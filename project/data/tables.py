@@ -22,10 +22,10 @@ PROBABILITY = "probability."
 GOLD_PROBABILITY = "gold_probability."
 SPLITS = ("demonstration", "train", "validation", "test")
 SOURCES = ("gold", "llm", "human")
-MOST_LABELS = 1000  # what is counted class by class grows with their square
+MAX_LABELS = 1000  # what is counted class by class grows with their square
 
 
-class Source(NamedTuple):
+class SourceRun(NamedTuple):
     """A finished run that a table is taken from: its id, and whose it is."""
 
     run_id: str

@@ -16,7 +16,7 @@ from project.data.card import Card, as_label, load_card
 from project.data.split import assign_splits
 from project.data.tables import GOLD_PROBABILITY, check, with_class_columns
 from project.stats.types import Floats
-from project.support.errors import AssayError, suggest
+from project.support.errors import AssayError, unknown_value
 from project.support.parquet import content_hash
 
 
@@ -235,7 +235,7 @@ def _where(table: pd.DataFrame, where: str) -> pd.DataFrame:
         return table
     column, equals, value = where.partition("=")
     if not equals or column not in table.columns:
-        raise suggest(
+        raise unknown_value(
             "where's column", column, map(str, table.columns), "Write -P where=COLUMN=VALUE."
         )
     kept = table[table[column].astype(str) == value]
@@ -260,7 +260,7 @@ def _column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[s
     }
     for role, column in columns.items():
         if column and column not in table.columns:
-            raise suggest(
+            raise unknown_value(
                 f"{role}_column",
                 column,
                 map(str, table.columns),
@@ -323,7 +323,7 @@ def _vote_columns(table: pd.DataFrame, card: Card, config: TaskConfig) -> list[s
     )
     missing = [column for column in columns if column not in table.columns]
     if missing and not (config.data and len(missing) == len(columns)):
-        raise suggest(
+        raise unknown_value(
             "gold_probabilities",
             missing[0],
             map(str, table.columns),
@@ -358,7 +358,7 @@ def _given_splits(table: pd.DataFrame, card: Card) -> pd.Series:
     column = card.columns.get("split", "split")
     if column not in table.columns:
         if "split" in card.columns:
-            raise suggest(
+            raise unknown_value(
                 "columns.split",
                 column,
                 map(str, table.columns),
@@ -391,7 +391,7 @@ def _given_splits(table: pd.DataFrame, card: Card) -> pd.Series:
 def _label(value: Any, card: Card) -> str:
     label = as_label(value, card.labels, card.values)
     if label is None:
-        raise suggest(
+        raise unknown_value(
             "label in the data",
             str(value).strip(),
             card.labels,

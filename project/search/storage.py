@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from project.config.entry_points import SweepConfig
 from project.support.errors import AssayError, Incomplete
-from project.support.redact import brief
+from project.support.redact import short_message
 
 STORAGE = "ASSAY_SWEEP_STORAGE"
 """Environment variable that may hold the storage's address, password included."""
@@ -46,7 +46,7 @@ def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
     try:
         yield
     except known as error:
-        reason = _without_addresses(brief(error.__cause__ or error, 200))
+        reason = _without_addresses(short_message(error.__cause__ or error, 200))
         raise Incomplete(
             f"the storage of the study {name} cannot be used: {reason} Mend it, or name another one."
         ) from error

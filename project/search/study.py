@@ -81,7 +81,7 @@ class Sweep:
     ) -> None:
         """Open the study ``name`` or make it. ``design``: all that its trials share; another one under the same name is refused."""
         self._config, self._label, self.space, self.name = config, label, space, name
-        self.many, self._me = config.objective == "pareto", process.name(os.getpid())
+        self.many, self._me = config.objective == "pareto", process.process_name(os.getpid())
         self._wanted = config.trials or (len(space.grid()) if config.sampler == "grid" else 20)
         pruner = optuna.pruners.MedianPruner() if config.prune else optuna.pruners.NopPruner()
         written = json.dumps(design, sort_keys=True)
@@ -303,7 +303,7 @@ class Sweep:
             if (
                 trial.state != TrialState.RUNNING
                 or its == self._me
-                or process.alive(its, self._heard(trial))
+                or process.is_alive(its, self._heard(trial))
             ):
                 continue
             try:
@@ -410,14 +410,14 @@ class Sweep:
         assert last.datetime_complete is not None
         its = str(last.user_attrs[_WORKER])
         return its == self._me or (
-            not process.alive(its, last.datetime_complete.timestamp()) and self._claim()
+            not process.is_alive(its, last.datetime_complete.timestamp()) and self._claim()
         )
 
     def _claim(self) -> bool:
         """Say that this process tests the chosen trials in place of one that is gone; whether no other one that lives has said so since."""
         claim = f"testing {self._chosen_digest()}"
         theirs, _, when = str(self._study.user_attrs.get(claim, "")).rpartition(" ")
-        if theirs and theirs != self._me and process.alive(theirs, float(when)):
+        if theirs and theirs != self._me and process.is_alive(theirs, float(when)):
             return False
         self._study.set_user_attr(claim, f"{self._me} {time.time()}")
         time.sleep(POLL)  # of those that claim at the same time, the last one has it

@@ -27,7 +27,7 @@ class Interval(NamedTuple):
     high: float
 
 
-class Weighted(NamedTuple):
+class WeightedScores(NamedTuple):
     """Scores in [0, 1] under several weightings of the examples: the first two ``(n_weightings, ...)``, the others with an axis of classes behind."""
 
     accuracy: Floats
@@ -53,7 +53,7 @@ def interval(values: Floats, level: float = 0.95) -> Interval:
     return Interval(float(values[0]), float(low), float(high))
 
 
-def simultaneous(values: Floats, level: float = 0.95) -> list[Interval]:
+def simultaneous_intervals(values: Floats, level: float = 0.95) -> list[Interval]:
     """Intervals of several numbers, ``values`` ``(n_numbers, 1 + replicates)``, that hold at once with probability ``level``.
 
     Each reaches as many of its own standard errors to either side as the most deviant of all numbers lies off in a share ``level`` of the replicates
@@ -82,7 +82,9 @@ def example_weights(n: int, replicates: int, seed: int) -> Floats:
     return weights
 
 
-def weighted_scores(gold: Codes, predicted: Codes, n_classes: int, weights: Floats) -> Weighted:
+def weighted_scores(
+    gold: Codes, predicted: Codes, n_classes: int, weights: Floats
+) -> WeightedScores:
     """Scores of every seed under every weighting, ``(n_weightings, n_seeds, ...)``.
 
     ``gold`` ``(n,)``, ``predicted`` ``(n_seeds, n)``, ``weights`` ``(n_weightings, n)``. Over all classes; an undefined ratio counts 0, as in
@@ -99,15 +101,17 @@ def weighted_scores(gold: Codes, predicted: Codes, n_classes: int, weights: Floa
             _ratio(hits, in_gold),
             _ratio(2 * hits, in_gold + in_given),
         )
-        made.append(Weighted(hits.sum(axis=1) / total, f1.mean(axis=1), precision, recall, f1))
-    return Weighted(*(np.stack(values, axis=1) for values in zip(*made, strict=True)))
+        made.append(
+            WeightedScores(hits.sum(axis=1) / total, f1.mean(axis=1), precision, recall, f1)
+        )
+    return WeightedScores(*(np.stack(values, axis=1) for values in zip(*made, strict=True)))
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-def over_seeds(values: Floats, random: np.random.Generator) -> Floats:
+def mean_over_seeds(values: Floats, random: np.random.Generator) -> Floats:
     """Means over the seeds, ``(1 + replicates, ...)``, with the chance that is the seeds' own added to every replicate.
 
     ``values`` ``(1 + replicates, n_seeds, ...)``, the first row the data. The replicates hold the chance that is the examples', with that part of it
@@ -127,26 +131,26 @@ def over_seeds(values: Floats, random: np.random.Generator) -> Floats:
     return np.asarray(mean + own * drawn.reshape(-1, *(1,) * (mean.ndim - 1)))
 
 
-def resampled(
+def resampled_scores(
     gold: Codes,
     arms: Mapping[str, Codes],
     n_classes: int,
     *,
     replicates: int = REPLICATES,
     seed: int = 0,
-) -> dict[str, Weighted]:
+) -> dict[str, WeightedScores]:
     """Every arm's scores, means over its seeds, in the data (first row) and in every replicate, ``(1 + replicates, ...)``.
 
     ``arms``: predictions ``(n_seeds, n)`` of each. Paired and hierarchical: all arms are scored on the same resampled examples, and the chance of
-    each arm's seeds is added (:func:`over_seeds`). With one seed the replicates say nothing of seeds.
+    each arm's seeds is added (:func:`mean_over_seeds`). With one seed the replicates say nothing of seeds.
     """
     weights = example_weights(len(gold), replicates, seed)
     found = {}
     for place, (name, predicted) in enumerate(arms.items()):
         scored = weighted_scores(gold, predicted, n_classes, weights)
         # the same numbers for all scores of an arm, others for every arm
-        parts = (over_seeds(values, np.random.default_rng([seed, place])) for values in scored)
-        found[name] = Weighted(*(np.clip(values, 0.0, 1.0) for values in parts))
+        parts = (mean_over_seeds(values, np.random.default_rng([seed, place])) for values in scored)
+        found[name] = WeightedScores(*(np.clip(values, 0.0, 1.0) for values in parts))
     return found
 
 

@@ -11,7 +11,7 @@ from project.stats.bootstrap import REPLICATES, Interval, example_weights, inter
 from project.stats.information import log_normalise
 from project.stats.types import Floats
 
-HOTTEST = 100.0
+MAX_TEMPERATURE = 100.0
 BINS = 15
 
 
@@ -82,7 +82,7 @@ def fit_temperature(log_probabilities: Floats, gold: npt.NDArray[np.int64]) -> f
     def slope(inverse: float) -> float:
         return float((mine - (np.exp(log_normalise(inverse * finite)) * finite).sum(axis=1)).mean())
 
-    low, high = np.log(1 / HOTTEST), np.log(HOTTEST)
+    low, high = np.log(1 / MAX_TEMPERATURE), np.log(MAX_TEMPERATURE)
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(float(np.exp(middle))) > 0 else (low, middle)

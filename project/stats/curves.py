@@ -31,11 +31,11 @@ class PowerLaw(NamedTuple):
     residual: Floats
 
 
-class Fitted(NamedTuple):
+class FittedCurve(NamedTuple):
     """A curve of sizes from ``smallest`` to ``largest`` with its ``law``, shape ``()``, and those of the ``replicates``, shape ``(replicates,)``.
 
     ``plateau`` beyond ``largest`` is an extrapolation, and so is ``limit`` always; beyond half of ``largest`` the doubling that it speaks of
-    ends where nothing was measured. ``last``: the fitted value at ``largest``; ``last_doubling``: that minus the one at half of it.
+    ends where nothing was measured. ``last``: the fit_curve value at ``largest``; ``last_doubling``: that minus the one at half of it.
     """
 
     smallest: float
@@ -49,7 +49,7 @@ class Fitted(NamedTuple):
     last: Interval
 
 
-class Gap(NamedTuple):
+class CurveGap(NamedTuple):
     """How far one fitted curve lies above another: at ``size``, the largest one that both measured, and between their limits."""
 
     size: float
@@ -57,7 +57,7 @@ class Gap(NamedTuple):
     limit: Interval
 
 
-def fit(
+def fit_power_law(
     sizes: npt.ArrayLike, values: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> PowerLaw:
     """The law of least squares through ``values`` ``(..., n_points)``, scores in [0, 1], at ``sizes`` ``(n_points,)``; fields ``(...)``.
@@ -132,13 +132,13 @@ def _solve(
     return limit, gain, (y - limit[..., None] + gain[..., None] * x) ** 2 @ weights
 
 
-def value(law: PowerLaw, size: npt.ArrayLike) -> Floats:
+def power_law_value(law: PowerLaw, size: npt.ArrayLike) -> Floats:
     """y(``size``); the shapes of law and size are broadcast."""
     power = np.asarray(size, dtype=np.float64) ** -law.rate
     return np.asarray(law.limit - np.where(law.gain > 0, law.gain * power, 0.0))
 
 
-def plateau(law: PowerLaw, threshold: float) -> Floats:
+def plateau_size(law: PowerLaw, threshold: float) -> Floats:
     """The size beyond which a doubling gains less than ``threshold`` (in units of the values), y(2n) - y(n), ``(...)``; 0 for a flat law.
 
     y(2n) - y(n) = gain (1 - 2 ** -rate) n ** -rate, which falls with n. Where the size is beyond those measured it is an extrapolation.
@@ -160,18 +160,18 @@ def plateau(law: PowerLaw, threshold: float) -> Floats:
         )
 
 
-def fitted(
+def fit_curve(
     sizes: npt.ArrayLike,
     by_seed: Sequence[npt.ArrayLike],
     threshold: float,
     *,
     replicates: int = 1000,
     seed: int = 0,
-) -> Fitted:
+) -> FittedCurve:
     """The law through the mean of every size's scores ``by_seed``, ``(n_seeds,)`` for each of ``sizes``, weighted by the number of seeds.
 
     The weights make it the fit through all scores. The intervals are the middle 95 % of a bootstrap over the seeds: of each size with k seeds
-    k - 1 are drawn with replacement, independently of the other sizes, and the means are fitted again. Not k, as usual, since the means would
+    k - 1 are drawn with replacement, independently of the other sizes, and the means are fit_curve again. Not k, as usual, since the means would
     then vary too little, by (k - 1) / k, which counts for few seeds (Rao and Wu 1988, JASA 83:231). They say nothing of other training texts or
     other test examples; with one seed at any size they say nothing of seeds either, and are nan. The interval of the rate is over the
     replicates that rise. ``threshold``: of :func:`plateau`.
@@ -179,14 +179,14 @@ def fitted(
     scored = [np.asarray(one, dtype=np.float64) for one in by_seed]
     counts = np.array([len(one) for one in scored])
     n = np.asarray(sizes, dtype=np.float64)
-    law = fit(n, [one.mean() for one in scored], counts)
+    law = fit_power_law(n, [one.mean() for one in scored], counts)
     if counts.min() > 1:
         # by size, so that two curves with as many seeds at a size draw the same ones: see gap
         drawn = [
             np.random.default_rng([seed, int(size)]).integers(0, k, (replicates, k - 1))
             for size, k in zip(n, counts, strict=True)
         ]
-        resampled = fit(
+        resampled = fit_power_law(
             n,
             np.stack(
                 [one[places].mean(axis=1) for one, places in zip(scored, drawn, strict=True)],
@@ -199,16 +199,16 @@ def fitted(
     largest = float(n.max())
 
     def both(of: PowerLaw) -> tuple[Floats, ...]:
-        last = value(of, largest)
+        last = power_law_value(of, largest)
         return (
             of.limit,
             of.rate,
-            np.where(np.isnan(of.limit), np.nan, plateau(of, threshold)),
-            last - value(of, largest / 2),
+            np.where(np.isnan(of.limit), np.nan, plateau_size(of, threshold)),
+            last - power_law_value(of, largest / 2),
             last,
         )
 
-    return Fitted(
+    return FittedCurve(
         float(n.min()),
         largest,
         law,
@@ -220,10 +220,10 @@ def fitted(
     )
 
 
-def gap(one: Fitted, other: Fitted) -> Gap:
+def curve_gap(one: FittedCurve, other: FittedCurve) -> CurveGap:
     """``one`` minus ``other``, with the middle 95 % of the differences between their replicates; ``limit`` is an extrapolation.
 
-    Curves fitted with the same ``seed`` and as many seeds at a size have drawn the same places there: paired, for curves whose seeds are the
+    Curves fit_curve with the same ``seed`` and as many seeds at a size have drawn the same places there: paired, for curves whose seeds are the
     same and in the same order. For curves that share no seeds, fit them with different ones.
     """
     if one.replicates.limit.shape != other.replicates.limit.shape:
@@ -231,7 +231,10 @@ def gap(one: Fitted, other: Fitted) -> Gap:
     size = min(one.largest, other.largest)
     laws = ((one.law, other.law), (one.replicates, other.replicates))
     at_size = np.concatenate(
-        [np.atleast_1d(value(mine, size) - value(its, size)) for mine, its in laws]
+        [
+            np.atleast_1d(power_law_value(mine, size) - power_law_value(its, size))
+            for mine, its in laws
+        ]
     )
     limit = np.concatenate([np.atleast_1d(mine.limit - its.limit) for mine, its in laws])
-    return Gap(size, interval(at_size), interval(limit))
+    return CurveGap(size, interval(at_size), interval(limit))

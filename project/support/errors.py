@@ -24,7 +24,7 @@ class Stopped(Incomplete):
     """Work that ended at a limit that its user had set; what is done is kept."""
 
 
-def suggest(name: str, value: str, known: Iterable[str], way_out: str = "") -> AssayError:
+def unknown_value(name: str, value: str, known: Iterable[str], way_out: str = "") -> AssayError:
     """An error for an unknown ``value`` of ``name`` that lists what is known and names the nearest."""
     choices = sorted(known)
     near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)

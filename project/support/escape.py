@@ -24,13 +24,13 @@ def abridged(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:196]} ..."
 
 
-def in_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """``text`` in which nothing is HTML, code, a link or a picture."""
     text = text.replace("\\", "\\\\").replace("`", "\\`")
     text = _ENTITY.sub("&amp;", text).replace("<", "&lt;")
     return _DEFINITION.sub(r"\1\\[", _LINK.sub(r"]\\", text))
 
 
-def in_terminal(text: str) -> str:
+def escape_terminal(text: str) -> str:
     """``text`` in which no character moves the cursor, changes colours or rings the bell; such stand there as their codes."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -41,15 +41,15 @@ def new_folder(parent: Path, name: str) -> Path:
     return folder
 
 
-def check_folder(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot be made, or written to, before there is anything to write; nothing is made."""
-    there = existing(folder)
+    there = nearest_existing(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         code = errno.EACCES if there.is_dir() else errno.ENOTDIR
         raise OSError(code, os.strerror(code), str(folder))
 
 
-def existing(folder: Path) -> Path:
+def nearest_existing(folder: Path) -> Path:
     """The folder, or the one above it where it would be made."""
     there = folder.expanduser().absolute()
     while not there.exists():

@@ -82,7 +82,7 @@ def gpus() -> list[Gpu]:
         ).stdout
     except (OSError, subprocess.SubprocessError):  # no driver, no GPU
         return []
-    return gpus_of(told)
+    return parse_gpus(told)
 
 
 def driver_and_gpus(folder: Path = Path("/proc/driver/nvidia")) -> tuple[str, list[str]]:
@@ -99,7 +99,7 @@ def driver_and_gpus(folder: Path = Path("/proc/driver/nvidia")) -> tuple[str, li
     return driver, [name.strip() for text in told for name in re.findall(r"Model:(.*)", text)]
 
 
-def gpus_of(told: str) -> list[Gpu]:
+def parse_gpus(told: str) -> list[Gpu]:
     """What ``nvidia-smi`` tells, a GPU on each line, its memory in MiB; what it does not tell, as of a part of a GPU, is 0."""
     rows = [
         [part.strip() for part in line.split(",")]

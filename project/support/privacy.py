@@ -21,7 +21,7 @@ _OURS = (
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def asked_for(params: Mapping[str, str]) -> bool:
+def is_private(params: Mapping[str, str]) -> bool:
     """Whether a command line, in texts, asks for a private experiment; what is neither true nor false is refused later."""
     return params.get("private", "").strip().lower() == "true"
 
@@ -31,14 +31,14 @@ def hashed(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
-def logged(table: pd.DataFrame, *, private: bool) -> pd.DataFrame:
+def table_for_store(table: pd.DataFrame, *, private: bool) -> pd.DataFrame:
     """``table`` as the store gets it: of a private experiment with hashes for texts, their numbers of words, and hashes for what an error quotes."""
     if not private:
         return table
     made = table.copy()
     if "text" in table:
         made["text"] = table["text"].map(hashed)
-        made[N_WORDS] = words(table)
+        made[N_WORDS] = word_counts(table)
     if "error" in table:
         made["error"] = (
             table["error"].map(_unquoted, na_action="ignore").astype(table["error"].dtype)
@@ -46,7 +46,7 @@ def logged(table: pd.DataFrame, *, private: bool) -> pd.DataFrame:
     return made
 
 
-def words(examples: pd.DataFrame) -> pd.Series:
+def word_counts(examples: pd.DataFrame) -> pd.Series:
     """How many words the text of every example has, also where its hash alone is known."""
     return examples[N_WORDS] if N_WORDS in examples else examples["text"].str.split().str.len()
 

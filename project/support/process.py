@@ -25,7 +25,7 @@ def _here() -> str:
     return f"{socket.gethostname()}/{hashlib.sha256(f'{boot} {space}'.encode()).hexdigest()[:8]}"
 
 
-def name(pid: int) -> str:
+def process_name(pid: int) -> str:
     """The process ``pid`` of this machine as ``host:pid:began``, so that a later one with the same number is another."""
     return f"{_here()}:{pid}:{_began(pid)}"
 
@@ -37,8 +37,8 @@ def _began(pid: int) -> str:
         return ""
 
 
-def alive(worker: str, heard: float) -> bool:
-    """Whether a worker (see :func:`name`) is at work still: here its process is looked for, elsewhere it must have been ``heard`` of.
+def is_alive(worker: str, heard: float) -> bool:
+    """Whether a worker (see :func:`process_name`) is at work still: here its process is looked for, elsewhere it must have been ``heard`` of.
 
     ``heard``: seconds since the epoch, by the clock of the worker's machine.
     """

@@ -105,12 +105,12 @@ def scrubbed_json(value: Any) -> Any:
     return _scrub_json(value, _values())
 
 
-def brief(error: object, most: int = 300) -> str:
+def short_message(error: object, most: int = 300) -> str:
     """What ``error`` says, on one line, scrubbed, and only then cut, so that no part of a key is left."""
     return scrubbed(" ".join(str(error).split()))[:most]
 
 
-def public(address: str) -> str:
+def public_address(address: str) -> str:
     """An address without user, password and keys; the same in every environment."""
     return _by_shape(address.replace(_login(address), "", 1), _SHAPES)
 
@@ -127,12 +127,12 @@ def hide(text: str, value: str) -> str:
     return _any_of(frozenset([value])).sub(MASK, text) if value else text
 
 
-def name_secret(variable: str) -> None:
+def register_secret_variable(variable: str) -> None:
     """The environment variable holds a secret, whatever its name looks like."""
     _named.add(variable)
 
 
-def set_variables() -> list[str]:
+def relevant_variables() -> list[str]:
     """Names of the environment variables that are set and steer MLflow, the hub's client and CUDA; never their values."""
     return sorted(name for name in os.environ if name.startswith(_VARIABLES))
 

@@ -28,7 +28,7 @@ class Signals:
             for number in (signal.SIGINT, signal.SIGTERM)
         }
 
-    def heard(self) -> bool:
+    def received(self) -> bool:
         """Whether one has come since ``install``: somebody waits for the end."""
         return self._came
 
@@ -49,7 +49,7 @@ class Signals:
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
+    def deferred(self) -> Iterator[None]:
         """A write; also a decorator of one."""
         self._writes += 1
         try:

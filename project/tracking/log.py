@@ -22,7 +22,7 @@ import mlflow
 import pandas as pd
 from mlflow.tracking import MlflowClient
 
-from project.support.escape import in_markdown, in_terminal
+from project.support.escape import escape_markdown, escape_terminal
 from project.support.redact import scrubbed, scrubbed_json
 from project.support.signals import Signals
 from project.tracking.model import check_classifier
@@ -102,24 +102,24 @@ class Tracker:
         self._quiet_until, self._waited = 0.0, False
         self._prompts = Prompts()
 
-    @signals.whole()
+    @signals.deferred()
     def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
         """Set the root run's description (Markdown) and tags."""
         self._put(Entry(milliseconds(), tags=texts({NOTE: description, **(tags or {})})))
 
-    @signals.whole()
+    @signals.deferred()
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the root run."""
         self._put(Entry(milliseconds(), tags=texts(tags)))
 
-    @signals.whole()
+    @signals.deferred()
     def log_files(
         self, files: Mapping[str, Path], *, tags: Mapping[str, str] | None = None
     ) -> None:
         """Log local files to the root run under their artifact paths, and ``tags`` with them."""
         self._put(Entry(milliseconds(), tags=texts(tags or {})), files)
 
-    @signals.whole()
+    @signals.deferred()
     def log_json(self, path: str, value: object) -> None:
         """Log ``value`` to the root run as a JSON artifact."""
         with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +127,7 @@ class Tracker:
             file.write_text(json.dumps(value, indent=2), encoding="utf-8")
             self._put(Entry(milliseconds()), {path: file})
 
-    @signals.whole()
+    @signals.deferred()
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log ``metrics`` to the root run."""
         now = milliseconds()
@@ -162,7 +162,7 @@ class Tracker:
             self._away(f"does not give what it holds: {reason(error.__cause__ or error)}")
             raise
 
-    @signals.whole()
+    @signals.deferred()
     def register_prompt(
         self, parts: Sequence[str], template: Template, sha256: str, about: str
     ) -> dict[str, str]:
@@ -190,7 +190,7 @@ class Tracker:
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
         return f"{Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri {store}    then open http://127.0.0.1:5000/{place}"
 
-    @signals.whole()
+    @signals.deferred()
     def log_child(self, child: Child) -> str:
         """Log ``child`` as a finished nested run; returns its id, or what stands for it while the store is away."""
         now, tags = milliseconds(), {}
@@ -213,7 +213,7 @@ class Tracker:
                 DIGEST: child.digest,
                 SCHEMA: SCHEMA_VERSION,
                 USER: self._root.user,
-                NOTE: in_markdown(child.description),
+                NOTE: escape_markdown(child.description),
                 **hashes_of(files),
                 **child.tags,
             }
@@ -228,7 +228,7 @@ class Tracker:
             )
             return self._put(entry, files)
 
-    @signals.whole()
+    @signals.deferred()
     def log_model(
         self, run_id: str, folder: Path, *, source: str, max_length: int, about: str
     ) -> str:
@@ -264,12 +264,12 @@ class Tracker:
         self._quiet_until = 0.0
         if self._spool and self._spool.pending():
             try:
-                with signals.whole():
-                    send_all(self._spool, _PATIENCE, hurry=signals.heard)
+                with signals.deferred():
+                    send_all(self._spool, _PATIENCE, hurry=signals.received)
             except StoreUnavailable as error:
                 raise StoreUnavailable(f"{self.waits()} It says: {error}") from error
 
-    @signals.whole()
+    @signals.deferred()
     def end(self, status: str, *, report: bool) -> None:
         """End the root run as ``status``. ``report``: its report is still to be made from what the store will hold, and the run ends after that."""
         entry = Entry(milliseconds(), tags={ENDED: status}, end=status, report=report)
@@ -295,7 +295,7 @@ class Tracker:
         if self._spool is None or time.monotonic() < self._quiet_until:
             return {}
         try:
-            sent = send_all(self._spool, () if self._waited else None, hurry=signals.heard)
+            sent = send_all(self._spool, () if self._waited else None, hurry=signals.received)
         except StoreUnavailable as error:
             self._away(
                 f"does not take what is to be logged: {error} It is kept in {self._spool.folder}."
@@ -344,7 +344,7 @@ def milliseconds() -> int:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(f"{in_terminal(scrubbed(message))}\n")
+    sys.stderr.write(f"{escape_terminal(scrubbed(message))}\n")
     sys.stderr.flush()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from mlflow.entities.model_registry import PromptVersion
 from mlflow.tracking import MlflowClient
 
-from project.support.redact import brief
+from project.support.redact import short_message
 from project.tracking.store import one_try
 
 PROMPT, _LINKED = "assay.prompt", "mlflow.linkedPrompts"  # the second is what MLflow's UI goes by
@@ -50,7 +50,7 @@ class Prompts:
             self._left = 0.0
             return (
                 {},
-                f"the prompt registry does not take {name}: {brief(error, 200)} Going on without it.",
+                f"the prompt registry does not take {name}: {short_message(error, 200)} Going on without it.",
             )
         self._left -= time.monotonic() - began
         slow = (

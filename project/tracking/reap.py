@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mlflow.tracking import MlflowClient
 
-from project.support.process import alive
+from project.support.process import is_alive
 from project.tracking.alive import HEARD, WORKER
 from project.tracking.read import running
 from project.tracking.store import ENDED, KIND, USER, Record, store_errors
@@ -68,7 +68,7 @@ def _gone(run: Record, entry_points: dict[str, set[str]]) -> float | None:
         except ValueError:  # somebody has edited it
             heard = began
         heard = heard if 0 <= heard <= time.time() + _DAY else began
-        return None if alive(worker, heard) else heard
+        return None if is_alive(worker, heard) else heard
     asked = entry_points.get(run.tags.get(_ENTRY_POINT, ""))
     if (
         run.tags.get(KIND)

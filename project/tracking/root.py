@@ -18,7 +18,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from project.support import process
 from project.support.errors import Stopped
-from project.support.privacy import asked_for, owner_only
+from project.support.privacy import is_private, owner_only
 from project.tracking.alive import HEARD, WORKER, Alive
 from project.tracking.log import Tracker, milliseconds, signals, texts
 from project.tracking.ship import send
@@ -66,11 +66,11 @@ def root_run(
     A store that fails while the run is opened raises StoreUnavailable; one that fails later has what it lacks kept below ``workspace``, and StoreAway is
     raised at the end.
     """
-    with owner_only(asked_for(params), Path(workspace)):
+    with owner_only(is_private(params), Path(workspace)):
         signals.install()
         try:
             with contextlib.ExitStack() as opening:
-                opening.enter_context(signals.whole())
+                opening.enter_context(signals.deferred())
                 with store_errors():
                     root, spool = _opened(kind, name, params, Path(workspace))
                 yield from _root_run(root, spool, opening.close)
@@ -119,7 +119,7 @@ def _opened(kind: str, name: str, params: Mapping[str, str], workspace: Path) ->
         tags = {
             ROOT: root.run_id,
             **who(kind, user),
-            **({PRIVATE: "true"} if asked_for(params) else {}),
+            **({PRIVATE: "true"} if is_private(params) else {}),
         }
         tags |= {
             key: value for key, value in texts(before).items() if value != before[key]
@@ -141,7 +141,7 @@ def who(kind: str, user: str) -> dict[str, str]:
         KIND: kind,
         SCHEMA: SCHEMA_VERSION,
         USER: user,
-        WORKER: process.name(os.getpid()),
+        WORKER: process.process_name(os.getpid()),
         HEARD: str(int(time.time())),
     }
 
@@ -176,7 +176,7 @@ def _root_run(root: Root, spool: Spool, opened: Callable[[], None]) -> Iterator[
         status = "FAILED"
         raise
     finally:
-        with signals.whole():
+        with signals.deferred():
             try:
                 tracker.end(status, report=report)
                 waits = tracker.waits()

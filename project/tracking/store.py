@@ -19,7 +19,7 @@ from mlflow.exceptions import RestException
 from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError, Incomplete
-from project.support.redact import public, scrubbed
+from project.support.redact import public_address, scrubbed
 
 SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
@@ -186,7 +186,7 @@ def masked(text: str) -> str:
 
 def address() -> str:
     """The tracking URI without user and password."""
-    return public(mlflow.get_tracking_uri())
+    return public_address(mlflow.get_tracking_uri())
 
 
 def experiments() -> dict[str, int]:
@@ -200,9 +200,9 @@ def store_digest(made: Mapping[str, int]) -> str:
     uri = mlflow.get_tracking_uri()
     if uri.startswith("sqlite:///"):
         uri = str(Path(uri.removeprefix("sqlite:///")).resolve())
-    return hashlib.sha256(f"{public(uri)} {min(made.values(), default=0)}".encode()).hexdigest()[
-        :16
-    ]
+    return hashlib.sha256(
+        f"{public_address(uri)} {min(made.values(), default=0)}".encode()
+    ).hexdigest()[:16]
 
 
 def root_experiment() -> Experiment | None:

@@ -25,13 +25,13 @@ import pandas as pd
 import torch
 
 from project.config.finetune import FinetuneConfig
-from project.data.tables import Source, check
+from project.data.tables import SourceRun, check
 from project.stats.types import Codes
 from project.support.errors import AssayError, Incomplete
 from project.support.files import new_folder, write_atomically
 from project.support.machine import cpu_cores, keep_freed_memory, visible_gpus
 from project.support.parquet import read_table, write_table
-from project.support.redact import brief, scrubbed
+from project.support.redact import scrubbed, short_message
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
 from project.training.loop import Epoch, Training, predict, predictions_table, train
@@ -76,7 +76,7 @@ class SeedResult:
     seconds: float
     batching: str
     reused: bool
-    source: Source | None = None
+    source: SourceRun | None = None
 
 
 Progress = Callable[[Job, Epoch], None]
@@ -137,7 +137,7 @@ def run_jobs(
 
 
 def import_result(
-    folder: Path, job: Job, predictions: bytes, result: bytes, source: Source
+    folder: Path, job: Job, predictions: bytes, result: bytes, source: SourceRun
 ) -> None:
     """Take a result of the job's digest that somebody has, ``predictions.parquet`` and ``result.json``, as if it had been trained here.
 
@@ -375,7 +375,7 @@ def _run(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
                 "out of memory. Lower workers, which changes no result; or raise gradient_accumulation, or lower eval_batch_size or max_length."
             ) from error
         sys.stderr.write(scrubbed(traceback.format_exc()))
-        raise AssayError(f"{type(error).__name__}: {brief(error)}") from error
+        raise AssayError(f"{type(error).__name__}: {short_message(error)}") from error
     checkpoint.remove()
 
 
@@ -408,7 +408,7 @@ def _load(folder: Path, job: Job, *, reused: bool) -> SeedResult:
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     predictions = check("predictions", read_table(folder / PREDICTIONS), job.label_set)
     source = (
-        Source(*json.loads((folder / SOURCE).read_text(encoding="utf-8")))
+        SourceRun(*json.loads((folder / SOURCE).read_text(encoding="utf-8")))
         if (folder / SOURCE).is_file()
         else None
     )

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from analysis import report
 from analysis.render.page import page
 from analysis.render.section import Section, Table
-from project.support.escape import in_markdown, in_terminal
+from project.support.escape import escape_markdown, escape_terminal
 from project.tracking import read_run
 from tests.helpers.stored import examples, log_experiment, noisy
 
@@ -161,7 +161,7 @@ def test_the_description_in_mlflow_and_the_markdown_files_hold_no_html_and_no_li
     ],
 )
 def test_markdown_shows_a_text_as_it_stands(text, shown):
-    assert in_markdown(text) == shown
+    assert escape_markdown(text) == shown
 
 
 def test_a_terminal_shows_control_characters_and_does_not_obey_them(capsys):
@@ -175,4 +175,4 @@ def test_a_terminal_shows_control_characters_and_does_not_obey_them(capsys):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", capsys.readouterr().err + made)
     assert made.count("\\x1b]0;title\\x07\\x1b[2J\\u202edlog") == 3
     assert "two lines" in made
-    assert in_terminal("שלום\u200f, à\tb\n") == "שלום\u200f, à\tb\n"
+    assert escape_terminal("שלום\u200f, à\tb\n") == "שלום\u200f, à\tb\n"

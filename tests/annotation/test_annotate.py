@@ -16,7 +16,7 @@ from project.annotation.cache import AnswerFolder, answers_table, question_items
 from project.annotation.cost import Meter
 from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
 from project.config.experiment import AnnotateConfig, SpendConfig, TaskConfig
-from project.data.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, Source, class_columns
+from project.data.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, SourceRun, class_columns
 from project.data.task import load_task
 from project.stats.information import conditional_entropy_bits
 from project.support.errors import AssayError, Incomplete, Stopped
@@ -24,7 +24,7 @@ from tests.conftest import answers_hash
 
 SHARD = 64
 
-ANN = Source("0" * 32, "ann")
+ANN = SourceRun("0" * 32, "ann")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from project.annotation.cache import AnswerFolder, question_items
 from project.annotation.cost import Meter
 from project.annotation.engines.openai.engine import OpenAIAnnotator
 from project.config.experiment import AnnotateConfig, ServerConfig, SpendConfig
-from project.data.tables import Source
+from project.data.tables import SourceRun
 from project.support.errors import AssayError, Incomplete
 from tests.helpers.faulty_server import EXACT, LISTED, SAMPLED, Fault, no_logprobs, wrong_ids
 from tests.helpers.serving import LETTERS, TEXTS, prompt_of, task_prompt
@@ -406,7 +406,8 @@ def test_samples_are_paid_for_anew_where_others_are_wanted_and_distributions_are
         _, annotator = serve(can={can}, repeats=repeats, **what)
         config, meter = AnnotateConfig(calibration="none", repeats=repeats), Meter(SpendConfig())
         store = [
-            (Source("run", "ann"), raw_answers(done.table, small_task.label_set)) for done in made
+            (SourceRun("run", "ann"), raw_answers(done.table, small_task.label_set))
+            for done in made
         ]
         made += annotate(
             [annotator],
@@ -428,7 +429,7 @@ def test_samples_are_paid_for_anew_where_others_are_wanted_and_distributions_are
         raw_answers(made[1].table, small_task.label_set),
     )
     known, _, _ = AnswerFolder(tmp_path / "elsewhere", "3 at temperature 0.6").known(
-        items, lambda question: [(Source("run", "ann"), five)]
+        items, lambda question: [(SourceRun("run", "ann"), five)]
     )
     assert known.sum() == 24 - paid_again  # five samples of a finished run are not three
 

@@ -10,7 +10,7 @@ from project.annotation.engines.base import Size
 from project.annotation.estimate import plan
 from project.annotation.prompt import build_prompt, demonstration_sets
 from project.config.experiment import AnnotateConfig, SpendConfig
-from project.data.tables import Source
+from project.data.tables import SourceRun
 
 
 def prompts_for(task, n):
@@ -118,7 +118,7 @@ def test_a_plan_looks_into_the_store_as_annotation_does(small_task, tmp_path, sc
         spend=SpendConfig(price_input=1),
         folder=tmp_path / "mine",
         fetch=lambda question: [
-            (Source("run", "ann"), raw_answers(done.table, small_task.label_set))
+            (SourceRun("run", "ann"), raw_answers(done.table, small_task.label_set))
         ],
     )
 

@@ -14,6 +14,7 @@ from project.annotation.engines.factory import open_engine
 from project.annotation.engines.process import ProcessAnnotator
 from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.annotation.prompt import Prompt
+from project.config.engines import ENGINES
 from project.config.experiment import AnnotateConfig
 from project.support.errors import AssayError, Incomplete
 
@@ -95,7 +96,9 @@ def test_two_processes_of_the_transformers_engine_read_what_one_reads(tiny_llm, 
         draw=0,
     )
     texts, front = list(small_task.split("train")["text"][:6]), TransformersAnnotator(config)
-    apart = ProcessAnnotator(front, functools.partial(open_engine, config), None)
+    apart = ProcessAnnotator(
+        front, functools.partial(open_engine, ENGINES["transformers"].open, config), None
+    )
 
     theirs = apart.read(prompt, texts)
     apart.close()

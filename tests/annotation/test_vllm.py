@@ -1,6 +1,5 @@
 """The vLLM engine on the bundled model; runs where vLLM is installed: on GPU hosts, and on a laptop by `make test-vllm`."""
 
-import dataclasses
 import gc
 import importlib.util
 import os
@@ -11,6 +10,7 @@ import pytest
 
 from project.annotation.engines.factory import check_engine, open_engine
 from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
+from project.config.engines import ENGINES
 from project.config.experiment import AnnotateConfig
 from project.support.errors import AssayError, Incomplete
 
@@ -24,9 +24,9 @@ FP32 = AnnotateConfig(annotator_dtype="float32", max_model_len=2048)
 @pytest.fixture(scope="module")
 def engines():
     """Transformers packed, transformers one text at a time, vLLM."""
-    packed, plain = (open_engine(FP32) for _ in range(2))
+    packed, plain = (open_engine(ENGINES["transformers"].open, FP32) for _ in range(2))
     plain.__dict__.update(packed=None, _batch_tokens=1)
-    vllm = open_engine(dataclasses.replace(FP32, annotator="vllm"))
+    vllm = open_engine(ENGINES["vllm"].open, FP32)
     yield packed, plain, vllm
     vllm.close()
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from entrypoints import check, main
 from entrypoints.check import Needs, _beside
 from project.support.errors import AssayError, Incomplete
-from project.support.machine import Gpu, gpus_of, memory
+from project.support.machine import Gpu, memory, parse_gpus
 from project.support.models import weights
 from project.tracking import children, latest_root, read_table
 from tests.helpers import servers
@@ -273,11 +273,11 @@ def test_the_bundled_models_are_told_and_not_unpacked(store):
 def test_what_nvidia_smi_tells_is_read():
     told = "NVIDIA H100 80GB HBM3, 81559, 81004, 550.54.15\nNVIDIA A100-SXM4-40GB MIG 1g.5gb, [N/A], [N/A], 550.54.15\n\n"
 
-    assert gpus_of(told) == [
+    assert parse_gpus(told) == [
         Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81004 * 2**20, "550.54.15"),
         Gpu("NVIDIA A100-SXM4-40GB MIG 1g.5gb", 0, 0, "550.54.15"),
     ]
-    assert gpus_of("No devices were found\n") == []
+    assert parse_gpus("No devices were found\n") == []
 
 
 def test_more_than_there_is_is_a_note():

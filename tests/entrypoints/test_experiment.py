@@ -487,10 +487,10 @@ def test_mlflow_run_logs_into_the_run_it_made(params, store):
 )
 def test_a_signal_waits_for_the_end_of_a_write_and_a_second_one_does_not(store, number, raised):
     reached = []
-    with pytest.raises(raised), root_run("experiment", "x", {}), signals.whole():
+    with pytest.raises(raised), root_run("experiment", "x", {}), signals.deferred():
         os.kill(os.getpid(), number)
         reached.append("written")
-    with pytest.raises(raised), root_run("experiment", "x", {}), signals.whole():
+    with pytest.raises(raised), root_run("experiment", "x", {}), signals.deferred():
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
         reached.append("not reached")

@@ -19,7 +19,7 @@ from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.config.experiment import TaskConfig, experiment_config
 from project.data.task import load_task
 from project.support.errors import AssayError, Incomplete
-from project.support.privacy import hashed, logged, owner_only
+from project.support.privacy import hashed, owner_only, table_for_store
 from project.tracking import (
     children,
     every_child,
@@ -366,7 +366,7 @@ def test_hashes_stand_for_texts_and_for_what_errors_quote():
             "label": ["x", None],
         }
     )
-    made = logged(table, private=True)
+    made = table_for_store(table, private=True)
 
     assert (
         made["text"][0] == "sha256:0e9f64031fcb2bc7"
@@ -374,7 +374,7 @@ def test_hashes_stand_for_texts_and_for_what_errors_quote():
     assert made["n_words"].tolist() == [3, 1]
     assert made["error"].tolist() == [f"unparsed: {hashed('no idea')}", "missing: a null"]
     assert table["text"][0] == "a b c"
-    assert logged(table, private=False) is table
+    assert table_for_store(table, private=False) is table
 
 
 def test_a_private_experiment_is_read_like_any_other(params):

@@ -169,12 +169,12 @@ def test_a_worker_elsewhere_is_taken_for_dead_when_it_has_been_silent_for_long_a
 ):
     study, other = open_study(), open_study()
     with_beat = ask(study)
-    assert process.alive(f"elsewhere:{os.getpid()}:1", time.time() - process.SILENCE / 2)
-    assert not process.alive(f"elsewhere:{os.getpid()}:1", time.time() - 2 * process.SILENCE)
-    assert not process.alive(
-        f"{process.name(os.getpid())}0", time.time()
+    assert process.is_alive(f"elsewhere:{os.getpid()}:1", time.time() - process.SILENCE / 2)
+    assert not process.is_alive(f"elsewhere:{os.getpid()}:1", time.time() - 2 * process.SILENCE)
+    assert not process.is_alive(
+        f"{process.process_name(os.getpid())}0", time.time()
     )  # the same number, another process
-    assert not process.alive("", time.time() - 2 * process.UNSIGNED)
+    assert not process.is_alive("", time.time() - 2 * process.UNSIGNED)
 
     monkeypatch.setattr(rooms, "BEAT", 0.05)
     before = with_beat.handle.user_attrs["beat"]

@@ -10,9 +10,9 @@ from project.stats.bootstrap import (
     example_weights,
     gap_closed,
     interval,
-    over_seeds,
-    resampled,
-    simultaneous,
+    mean_over_seeds,
+    resampled_scores,
+    simultaneous_intervals,
     weighted_scores,
 )
 from project.stats.scores import confusion, scores
@@ -64,7 +64,7 @@ def test_a_weight_counts_an_example_so_often():
 
 def test_the_first_row_is_the_data_and_the_mean_over_the_seeds():
     gold, arms = data()
-    found = resampled(gold, arms, 3, replicates=50)
+    found = resampled_scores(gold, arms, 3, replicates=50)
 
     assert found["llm"].macro_f1[0] == pytest.approx(
         np.mean([scores(confusion(gold, one, 3)).macro_f1 for one in arms["llm"]])
@@ -78,7 +78,7 @@ def test_arms_are_resampled_on_the_same_examples():
         "one": arms["llm"][:1],
         "other": arms["llm"][:1],
     }  # one seed each: nothing but the examples is drawn
-    found = resampled(gold, same, 3, replicates=50)
+    found = resampled_scores(gold, same, 3, replicates=50)
 
     assert found["one"].macro_f1 == pytest.approx(found["other"].macro_f1)
     assert len(set(found["one"].macro_f1)) > 20
@@ -86,7 +86,7 @@ def test_arms_are_resampled_on_the_same_examples():
 
 def test_a_difference_has_an_interval_that_pairing_narrows_and_seeds_widen():
     gold, arms = data()
-    found = resampled(gold, arms, 3)
+    found = resampled_scores(gold, arms, 3)
     apart = interval(found["gold"].accuracy - found["llm"].accuracy)
 
     assert apart.low < apart.estimate < apart.high
@@ -94,8 +94,8 @@ def test_a_difference_has_an_interval_that_pairing_narrows_and_seeds_widen():
     spread = np.array(
         [np.where(np.arange(300) < cut, gold, 0) for cut in (60, 180, 300)]
     )  # seeds that differ greatly
-    wide = interval(resampled(gold, {"one": spread}, 3)["one"].accuracy)
-    narrow = interval(resampled(gold, {"one": spread[1:2]}, 3)["one"].accuracy)
+    wide = interval(resampled_scores(gold, {"one": spread}, 3)["one"].accuracy)
+    narrow = interval(resampled_scores(gold, {"one": spread[1:2]}, 3)["one"].accuracy)
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
 
 
@@ -104,7 +104,8 @@ def test_the_same_seed_draws_the_same_and_the_global_state_is_left_alone():
     before = str(np.random.get_state())
 
     one, again, other = (
-        resampled(gold, arms, 3, replicates=20, seed=seed)["llm"].macro_f1 for seed in (0, 0, 1)
+        resampled_scores(gold, arms, 3, replicates=20, seed=seed)["llm"].macro_f1
+        for seed in (0, 0, 1)
     )
     assert (one == again).all()
     assert (one != other).any()
@@ -119,15 +120,15 @@ def test_seeds_that_differ_no_more_than_examples_make_them_add_nothing_of_their_
     values = 0.8 + noise
     values[0] = 0.8 + np.array([0.01, -0.01, 0.005, -0.005])
 
-    found = over_seeds(values, random)
+    found = mean_over_seeds(values, random)
     assert found == pytest.approx(values.mean(axis=1))
     one = values[:, :1]
-    assert over_seeds(one, random) == pytest.approx(one[:, 0])
+    assert mean_over_seeds(one, random) == pytest.approx(one[:, 0])
 
 
 def test_the_seeds_own_spread_is_students_t_over_the_root_of_their_number():
     values = np.tile([0.7, 0.8, 0.9], (20_001, 1))  # no chance but the seeds'
-    found = interval(over_seeds(values, np.random.default_rng(0)))
+    found = interval(mean_over_seeds(values, np.random.default_rng(0)))
 
     # sd 0.1, three seeds: 0.8 -+ 4.3027 (t of 2 degrees of freedom at 97.5 %) x 0.1 / sqrt(3)
     assert found.estimate == pytest.approx(0.8)
@@ -151,7 +152,7 @@ def test_a_difference_covers_the_truth_with_few_seeds_that_differ_and_with_many_
                 )
                 for name, right in (("one", 0.8), ("other", 0.7))
             }
-            scored = resampled(gold, arms, 2, replicates=400, seed=place)
+            scored = resampled_scores(gold, arms, 2, replicates=400, seed=place)
             found = interval(scored["one"].accuracy - scored["other"].accuracy)
             # accuracy: P(u + 0.3 z < c), u uniform, z normal; a threshold that varies shifts both alike
             held += bool(found.low <= TRUTH[sd] <= found.high)
@@ -175,15 +176,19 @@ def test_intervals_that_hold_at_once_are_wider_by_as_much_as_the_numbers_differ(
     alike[:, 0] = apart[:, 0] = 0.0
 
     # one number three times over: 1.96 of its own standard errors; three independent ones: z at 0.95 ** (1 / 3), two-sided, 2.388
-    assert [one.high for one in simultaneous(alike)] == pytest.approx([1.96, 3.92, 5.88], rel=0.08)
-    assert [one.high for one in simultaneous(apart)] == pytest.approx([2.388] * 3, rel=0.08)
-    constant = simultaneous(np.stack([np.ones(2001), common]))
+    assert [one.high for one in simultaneous_intervals(alike)] == pytest.approx(
+        [1.96, 3.92, 5.88], rel=0.08
+    )
+    assert [one.high for one in simultaneous_intervals(apart)] == pytest.approx(
+        [2.388] * 3, rel=0.08
+    )
+    constant = simultaneous_intervals(np.stack([np.ones(2001), common]))
     assert constant[0] == (1.0, 1.0, 1.0)
 
 
 def test_the_share_of_the_gap_is_told_where_there_is_a_gap_and_only_there():
     gold, arms = data()
-    found = {name: one.macro_f1 for name, one in resampled(gold, arms, 3).items()}
+    found = {name: one.macro_f1 for name, one in resampled_scores(gold, arms, 3).items()}
     closed = gap_closed(found["half"], found["llm"], found["gold"])
 
     assert closed.low < closed.estimate < closed.high

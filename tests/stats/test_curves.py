@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from project.stats.curves import RATES, PowerLaw, fit, fitted, gap, plateau, value
+from project.stats.curves import (
+    RATES,
+    PowerLaw,
+    curve_gap,
+    fit_curve,
+    fit_power_law,
+    plateau_size,
+    power_law_value,
+)
 
 SIZES = np.array([50, 126, 315, 792, 1991, 5000])
 LAW = PowerLaw(*map(np.array, (0.9, 1.2, 0.35, 0.0)))
@@ -11,11 +19,11 @@ LAW = PowerLaw(*map(np.array, (0.9, 1.2, 0.35, 0.0)))
 
 def by_seed(law, n_seeds, sd=0.01, seed=0, sizes=SIZES):
     random = np.random.default_rng(seed)
-    return [mean + random.normal(0, sd, n_seeds) for mean in value(law, sizes)]
+    return [mean + random.normal(0, sd, n_seeds) for mean in power_law_value(law, sizes)]
 
 
 def square(law, values, weights=1.0):
-    return float((weights * (values - value(law, SIZES)) ** 2).sum())
+    return float((weights * (values - power_law_value(law, SIZES)) ** 2).sum())
 
 
 @pytest.mark.parametrize(
@@ -23,7 +31,7 @@ def square(law, values, weights=1.0):
     [(0.9, 1.2, 0.35), (0.75, 9.0, 1.0), (1.0, 0.9, 0.1), (0.6, 2000.0, 2.5)],
 )
 def test_a_law_is_recovered_from_its_own_values(limit, gain, rate):
-    found = fit(SIZES, limit - gain * SIZES**-rate)
+    found = fit_power_law(SIZES, limit - gain * SIZES**-rate)
 
     assert (float(found.limit), float(found.gain), float(found.rate)) == pytest.approx(
         (limit, gain, rate), rel=1e-5
@@ -34,11 +42,13 @@ def test_a_law_is_recovered_from_its_own_values(limit, gain, rate):
 def test_no_law_near_the_fit_has_a_smaller_square():
     values = np.array([one.mean() for one in by_seed(LAW, 3, sd=0.05)])
     weights = np.array([1, 5, 5, 2, 1, 1])
-    found = fit(SIZES, values, weights)
+    found = fit_power_law(SIZES, values, weights)
 
     least = square(found, values, weights)
     assert float(found.residual) == pytest.approx(np.sqrt(least / weights.sum()))
-    assert abs(float(found.rate) - float(fit(SIZES, values).rate)) > 0.05  # the weights count
+    assert (
+        abs(float(found.rate) - float(fit_power_law(SIZES, values).rate)) > 0.05
+    )  # the weights count
     for limit, gain, rate in np.random.default_rng(1).normal(1, 0.01, (300, 3)):
         other = PowerLaw(
             np.minimum(found.limit * limit, 1), found.gain * gain, found.rate * rate, found.residual
@@ -54,18 +64,18 @@ def test_many_curves_at_once_are_fitted_as_one_by_one():
         .clip(0, 1)
         .reshape(3, 4, -1)
     )
-    found = fit(SIZES, values)
+    found = fit_power_law(SIZES, values)
 
     assert found.limit.shape == found.residual.shape == (3, 4)
     for place in np.ndindex(3, 4):
         assert [float(field[place]) for field in found] == pytest.approx(
-            [float(field) for field in fit(SIZES, values[place])], rel=1e-9, nan_ok=True
+            [float(field) for field in fit_power_law(SIZES, values[place])], rel=1e-9, nan_ok=True
         )
 
 
 def test_a_limit_above_one_is_one_and_the_gain_is_that_of_least_squares_then():
     values = 1.1 - 1.5 * SIZES**-0.2
-    found = fit(SIZES, values)
+    found = fit_power_law(SIZES, values)
     power = SIZES ** -float(found.rate)
 
     assert float(found.limit) == 1
@@ -78,55 +88,57 @@ def test_a_limit_above_one_is_one_and_the_gain_is_that_of_least_squares_then():
     "values", [np.full(6, 0.7), np.full(6, 1.0), np.zeros(6), 0.5 + 2 * SIZES**-0.5]
 )
 def test_a_curve_that_does_not_rise_is_its_mean_and_flat_from_the_start(values):
-    found = fit(SIZES, values)
+    found = fit_power_law(SIZES, values)
 
     assert float(found.gain) == 0
     assert float(found.limit) == pytest.approx(values.mean())
     assert np.isnan(found.rate)
-    assert plateau(found, 0.01) == 0
-    assert value(found, SIZES) == pytest.approx(np.full(6, values.mean()))
+    assert plateau_size(found, 0.01) == 0
+    assert power_law_value(found, SIZES) == pytest.approx(np.full(6, values.mean()))
 
 
 def test_the_plateau_is_the_first_size_whose_doubling_gains_less_than_the_threshold():
-    found = float(plateau(LAW, 0.01))
+    found = float(plateau_size(LAW, 0.01))
     sizes = np.arange(1, 60_000)
-    gains = value(LAW, 2 * sizes) - value(LAW, sizes)
+    gains = power_law_value(LAW, 2 * sizes) - power_law_value(LAW, sizes)
 
     assert np.ceil(found) == sizes[gains < 0.01][0]
-    assert float(value(LAW, 2 * found) - value(LAW, found)) == pytest.approx(0.01)
+    assert float(power_law_value(LAW, 2 * found) - power_law_value(LAW, found)) == pytest.approx(
+        0.01
+    )
     # gain (1 - 2 ** -rate) / threshold = 1.2 x 0.5 / 0.01 = 60 at rate 1, by hand
-    assert float(plateau(LAW._replace(rate=np.array(1.0)), 0.01)) == pytest.approx(60)
+    assert float(plateau_size(LAW._replace(rate=np.array(1.0)), 0.01)) == pytest.approx(60)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (
-            lambda: fit([10, 20, 20], [0.1, 0.2, 0.3]),
+            lambda: fit_power_law([10, 20, 20], [0.1, 0.2, 0.3]),
             "a power law needs at least 3 different sizes; got 2. Measure more sizes.",
         ),
         (
-            lambda: fit([10, 20, 40], [0.1, 0.2]),
+            lambda: fit_power_law([10, 20, 40], [0.1, 0.2]),
             r"values must have one column, and weights one number, for each of 3 sizes; got \(2,\) and \(3,\).",
         ),
         (
-            lambda: fit([0, 20, 40], [0.1, 0.2, 0.3]),
+            lambda: fit_power_law([0, 20, 40], [0.1, 0.2, 0.3]),
             "sizes and weights must be above 0 and finite.",
         ),
         (
-            lambda: fit([10, 20, 40], [0.1, 0.2, 0.3], [1, 1, 0]),
+            lambda: fit_power_law([10, 20, 40], [0.1, 0.2, 0.3], [1, 1, 0]),
             "sizes and weights must be above 0 and finite.",
         ),
         (
-            lambda: fit([10, 20, 40], [10.0, 20.0, 30.0]),
+            lambda: fit_power_law([10, 20, 40], [10.0, 20.0, 30.0]),
             r"values must be scores in \[0, 1\]; some are outside, or missing.",
         ),
         (
-            lambda: fit([10, 20, 40], [0.1, 0.2, np.nan]),
+            lambda: fit_power_law([10, 20, 40], [0.1, 0.2, np.nan]),
             r"values must be scores in \[0, 1\]; some are outside, or missing.",
         ),
         (
-            lambda: plateau(LAW, 0.0),
+            lambda: plateau_size(LAW, 0.0),
             "threshold must be above 0, else no power law ever flattens; got 0.0.",
         ),
     ],
@@ -138,8 +150,8 @@ def test_what_cannot_be_fitted_is_refused_in_words(call, message):
 
 def test_the_estimates_are_those_of_the_fit_through_all_scores():
     scores = [*by_seed(LAW, 3)[:4], *by_seed(LAW, 5, seed=1)[4:]]
-    found = fitted(SIZES, scores, 0.01, replicates=50)
-    every = fit(np.repeat(SIZES, [len(one) for one in scores]), np.concatenate(scores))
+    found = fit_curve(SIZES, scores, 0.01, replicates=50)
+    every = fit_power_law(np.repeat(SIZES, [len(one) for one in scores]), np.concatenate(scores))
 
     assert [float(one) for one in found.law[:3]] == pytest.approx(
         [float(one) for one in every[:3]], rel=1e-5
@@ -148,14 +160,14 @@ def test_the_estimates_are_those_of_the_fit_through_all_scores():
         float(found.law.limit),
         float(found.law.rate),
     )
-    assert found.plateau.estimate == float(plateau(found.law, 0.01))
+    assert found.plateau.estimate == float(plateau_size(found.law, 0.01))
     assert (found.smallest, found.largest, found.last.estimate) == (
         50,
         5000,
-        float(value(found.law, 5000)),
+        float(power_law_value(found.law, 5000)),
     )
     assert found.last_doubling.estimate == pytest.approx(
-        float(value(found.law, 5000) - value(found.law, 2500))
+        float(power_law_value(found.law, 5000) - power_law_value(found.law, 2500))
     )
     for interval in found[4:]:
         assert interval.low < interval.estimate < interval.high
@@ -164,7 +176,7 @@ def test_the_estimates_are_those_of_the_fit_through_all_scores():
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     scores = by_seed(LAW, 3)
     one, again, other = (
-        fitted(SIZES, scores, 0.01, replicates=100, seed=seed) for seed in (0, 0, 1)
+        fit_curve(SIZES, scores, 0.01, replicates=100, seed=seed) for seed in (0, 0, 1)
     )
 
     assert one[4:] == again[4:]
@@ -174,17 +186,17 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
 
 def test_one_seed_at_one_size_leaves_no_interval():
     scores = by_seed(LAW, 3)
-    found = fitted(SIZES, [*scores[:5], scores[5][:1]], 0.01)
+    found = fit_curve(SIZES, [*scores[:5], scores[5][:1]], 0.01)
 
     assert found.limit.estimate == pytest.approx(0.9, abs=0.05)
     for interval in found[4:]:
         assert not np.isnan(interval.estimate)
         assert np.isnan(interval[1:]).all()
-    assert np.isnan(gap(found, found).at_size[1:]).all()
+    assert np.isnan(curve_gap(found, found).at_size[1:]).all()
 
 
 def test_seeds_that_agree_leave_an_interval_of_no_width_and_flat_ones_no_rate():
-    found = fitted(SIZES, [np.full(3, 0.7)] * 6, 0.01, replicates=20)
+    found = fit_curve(SIZES, [np.full(3, 0.7)] * 6, 0.01, replicates=20)
 
     assert tuple(found.limit) == pytest.approx((0.7, 0.7, 0.7))
     assert tuple(found.plateau) == (0, 0, 0)
@@ -196,13 +208,13 @@ def test_about_95_of_100_intervals_hold_the_truth(n_seeds):
     truth = [
         float(LAW.limit),
         float(LAW.rate),
-        float(plateau(LAW, 0.01)),
-        float(value(LAW, 5000) - value(LAW, 2500)),
-        float(value(LAW, 5000)),
+        float(plateau_size(LAW, 0.01)),
+        float(power_law_value(LAW, 5000) - power_law_value(LAW, 2500)),
+        float(power_law_value(LAW, 5000)),
     ]
     held = np.zeros(len(truth))
     for seed in range(100):
-        found = fitted(SIZES, by_seed(LAW, n_seeds, seed=seed), 0.01, replicates=200, seed=seed)
+        found = fit_curve(SIZES, by_seed(LAW, n_seeds, seed=seed), 0.01, replicates=200, seed=seed)
         held += [
             interval.low <= right <= interval.high
             for interval, right in zip(found[4:], truth, strict=True)
@@ -214,7 +226,7 @@ def test_about_95_of_100_intervals_hold_the_truth(n_seeds):
 
 def test_a_mean_varies_over_the_replicates_as_much_as_its_seeds_say():
     # at one size alone: seeds 0.5 and 0.7, whose mean has the variance 0.2 ** 2 / 2 / 2
-    means = fitted(
+    means = fit_curve(
         [1, 10, 100, 1e6], [[0.0, 0.0], [0.3, 0.3], [0.5, 0.5], [0.5, 0.7]], 0.01, replicates=4000
     ).replicates
     drawn = np.unique(means.limit.round(9), return_counts=True)
@@ -226,30 +238,33 @@ def test_a_mean_varies_over_the_replicates_as_much_as_its_seeds_say():
 def test_the_gap_is_the_difference_of_the_fits_at_the_largest_common_size_and_at_the_limit():
     lower = LAW._replace(limit=np.array(0.85))
     gold, llm = (
-        fitted(SIZES, by_seed(LAW, 5), 0.01),
-        fitted(SIZES[:5], by_seed(lower, 5, seed=1, sizes=SIZES[:5]), 0.01),
+        fit_curve(SIZES, by_seed(LAW, 5), 0.01),
+        fit_curve(SIZES[:5], by_seed(lower, 5, seed=1, sizes=SIZES[:5]), 0.01),
     )
-    found = gap(llm, gold)
+    found = curve_gap(llm, gold)
 
     assert found.size == 1991
     assert found.at_size.estimate == pytest.approx(
-        float(value(llm.law, 1991) - value(gold.law, 1991))
+        float(power_law_value(llm.law, 1991) - power_law_value(gold.law, 1991))
     )
     assert found.limit.estimate == pytest.approx(float(llm.law.limit - gold.law.limit))
     assert found.at_size.low < -0.05 < found.at_size.high < 0
-    assert gap(gold, llm).at_size == pytest.approx(
+    assert curve_gap(gold, llm).at_size == pytest.approx(
         (-found.at_size.estimate, -found.at_size.high, -found.at_size.low)
     )
     with pytest.raises(ValueError, match="two curves must have equally many replicates"):
-        gap(gold, fitted(SIZES, by_seed(LAW, 5), 0.01, replicates=10))
+        curve_gap(gold, fit_curve(SIZES, by_seed(LAW, 5), 0.01, replicates=10))
 
 
 def test_curves_of_the_same_seeds_are_paired_and_of_others_not():
     scores = by_seed(LAW, 5, sd=0.02)
-    gold, worse = fitted(SIZES, scores, 0.01), fitted(SIZES, [one - 0.05 for one in scores], 0.01)
-    apart = fitted(SIZES, [one - 0.05 for one in scores], 0.01, seed=1)
+    gold, worse = (
+        fit_curve(SIZES, scores, 0.01),
+        fit_curve(SIZES, [one - 0.05 for one in scores], 0.01),
+    )
+    apart = fit_curve(SIZES, [one - 0.05 for one in scores], 0.01, seed=1)
 
-    for found in gap(worse, gold)[1:]:
+    for found in curve_gap(worse, gold)[1:]:
         assert found == pytest.approx((-0.05, -0.05, -0.05), abs=1e-4)
-    low, high = gap(apart, gold).at_size[1:]
+    low, high = curve_gap(apart, gold).at_size[1:]
     assert high - low > 0.01

@@ -24,13 +24,13 @@ from project.config.experiment import RecordedConfig, TaskConfig, experiment_con
 from project.support.errors import AssayError
 from project.support.redact import (
     MASK,
-    brief,
     hide,
     holds_secret,
-    name_secret,
-    public,
+    public_address,
+    register_secret_variable,
     scrubbed,
     scrubbed_json,
+    short_message,
 )
 from project.tracking import Child, root_run
 from tests.helpers.faulty_server import LISTED, Fault, FaultyServer
@@ -180,7 +180,7 @@ def test_short_values_and_variables_of_other_names_stay_but_those_that_are_named
     text = "true parallel qwertz opensesame"
 
     assert scrubbed(text) == text
-    name_secret("LLM_ACCESS")
+    register_secret_variable("LLM_ACCESS")
     assert scrubbed(text) == f"true parallel qwertz {MASK}"
     assert hide("a b c", "b") == f"a {MASK} c"
 
@@ -190,8 +190,11 @@ def test_errors_are_scrubbed_before_they_are_cut_and_an_address_is_the_same_in_e
 ):
     alone.setenv("MY_KEY", "abcdefghijklmnop")
 
-    assert brief(ValueError(f"{'x' * 295}abcdefghijklmnop\n and more")) == "x" * 295 + MASK + " a"
-    assert public("http://me:pw@abcdefghijklmnop/x") == "http://abcdefghijklmnop/x"
+    assert (
+        short_message(ValueError(f"{'x' * 295}abcdefghijklmnop\n and more"))
+        == "x" * 295 + MASK + " a"
+    )
+    assert public_address("http://me:pw@abcdefghijklmnop/x") == "http://abcdefghijklmnop/x"
     assert scrubbed_json({"a": ["abcdefghijklmnop", 1, None, {"b": "sk-abcdefgh12"}]}) == {
         "a": [MASK, 1, None, {"b": MASK}]
     }
@@ -212,7 +215,7 @@ def test_errors_are_scrubbed_before_they_are_cut_and_an_address_is_the_same_in_e
 )
 def test_a_password_of_any_characters_is_known_by_its_place_in_a_whole_address(alone, uri, told):
     alone.setenv("MLFLOW_TRACKING_URI", uri)
-    assert public(uri) == told
+    assert public_address(uri) == told
     assert holds_secret(uri) or " " in uri
     for password in ("pa'ss 1\"<234>", "1/pa'ss1234?", "pa<ss1234@more", "pass1234"):
         if password in uri:

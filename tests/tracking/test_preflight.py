@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from entrypoints import annotate, finetune, main, sweep
 from project.support.errors import AssayError, Incomplete
-from project.support.files import check_folder
+from project.support.files import check_writable
 from project.tracking import findings, preflight, root_run
 from project.tracking.doctor.roles import add_person
 from tests.helpers import servers
@@ -268,7 +268,7 @@ def test_a_workspace_that_cannot_be_made_is_refused_before_the_store_is_asked(st
     with pytest.raises(NotADirectoryError, match="file"):
         preflight(store / "file" / "work")
     assert MlflowClient().get_experiment_by_name("assay") is None
-    check_folder(store / "not" / "yet")
+    check_writable(store / "not" / "yet")
     assert not (store / "not").exists()
 
 

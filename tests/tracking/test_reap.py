@@ -137,9 +137,9 @@ def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_non
 
 
 def test_a_process_of_another_container_with_this_machines_name_counts_by_when_it_was_heard_of():
-    here, pid, began = process.name(os.getpid()).split(":")
-    assert process.alive(f"{here}:{pid}:{began}", 0.0)
+    here, pid, began = process.process_name(os.getpid()).split(":")
+    assert process.is_alive(f"{here}:{pid}:{began}", 0.0)
 
     elsewhere = f"{here.partition('/')[0]}/01234567:{pid}:{began}"
-    assert process.alive(elsewhere, time.time())
-    assert not process.alive(elsewhere, time.time() - 2 * process.SILENCE)
+    assert process.is_alive(elsewhere, time.time())
+    assert not process.is_alive(elsewhere, time.time() - 2 * process.SILENCE)

@@ -15,7 +15,7 @@ from typing import Any
 from project.annotation.engines.base import Annotator, Answers, Size
 from project.annotation.prompt import Prompt
 from project.support.errors import AssayError, Incomplete
-from project.support.redact import brief, scrubbed
+from project.support.redact import scrubbed, short_message
 
 
 class ProcessAnnotator:
@@ -100,7 +100,7 @@ def _serve(pipe: Connection, opener: Any, devices: str | None) -> None:
             sys.stderr.write(scrubbed(traceback.format_exc()))
             kind, answer = (
                 Incomplete,
-                f"{type(error).__name__}: {brief(error)} Answers on disk are kept; run again to go on.",
+                f"{type(error).__name__}: {short_message(error)} Answers on disk are kept; run again to go on.",
             )
         pipe.send((kind, answer, tuple(getattr(annotator, "notes", ()))))
     if annotator:

@@ -20,7 +20,7 @@ from project.config.experiment import RecordedConfig
 from project.data.card import as_label
 from project.data.task import Task, read_file
 from project.stats.types import Floats
-from project.support.errors import AssayError, suggest
+from project.support.errors import AssayError, unknown_value
 
 LOG = "log_probability"
 _KEY = "recorded_key"
@@ -196,7 +196,7 @@ def _columns(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> list
         else:
             found = [part] * (part in known or part in whole.values())
         if not found:
-            raise suggest(
+            raise unknown_value(
                 "recorded_columns",
                 part,
                 known,

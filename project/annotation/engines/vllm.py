@@ -26,7 +26,7 @@ from project.config.experiment import AnnotateConfig
 from project.config.fields import AUTO
 from project.support.errors import AssayError, Incomplete
 from project.support.models import annotator_source
-from project.support.redact import brief
+from project.support.redact import short_message
 
 MOST_TOKENS = 128  # vLLM's own limit of logprob_token_ids
 
@@ -79,7 +79,7 @@ class VllmAnnotator:
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise AssayError(
-                f"vLLM could not start with {self.name}: {brief(error, 500)} Where memory is short, lower -P max_model_len=..., "
+                f"vLLM could not start with {self.name}: {short_message(error, 500)} Where memory is short, lower -P max_model_len=..., "
                 "change -P gpu_memory=..., or raise -P tensor_parallel=...; vLLM's own output above says more."
             ) from error
 
@@ -142,7 +142,7 @@ class VllmAnnotator:
                 return list(self.engine.generate(prompts, wanted, use_tqdm=False))
         except (EngineDeadError, EngineGenerateError) as error:
             raise Incomplete(
-                f"vLLM's engine died: {brief(error)} Answers on disk are kept; run again to go on. Where its "
+                f"vLLM's engine died: {short_message(error)} Answers on disk are kept; run again to go on. Where its "
                 "output above says that GPU memory ran out, lower -P annotator_batch_tokens=... or -P max_model_len=... first."
             ) from error
 

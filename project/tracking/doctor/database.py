@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError
-from project.support.files import check_folder
+from project.support.files import check_writable
 from project.tracking.doctor.refusals import away, outdated, unknown_schema
 from project.tracking.store import address, reason
 
@@ -34,7 +34,7 @@ def check_database(uri: str, patience: int) -> None:
     url = sqlalchemy.make_url(uri)
     file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
     if file and not file.is_file():
-        check_folder(file.parent)
+        check_writable(file.parent)
         _make_tables(file)
         return
     script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))

@@ -22,7 +22,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from project.support.errors import AssayError
-from project.support.files import check_folder
+from project.support.files import check_writable
 from project.tracking.doctor.refusals import explained, no_artifacts
 from project.tracking.root import me, who
 from project.tracking.store import (
@@ -65,7 +65,7 @@ def preflight(workspace: Path) -> list[str]:
 
 def findings(workspace: Path) -> Iterator[Finding]:
     """What :func:`preflight` finds, as it finds it; ends with an error at the first thing that will not do."""
-    check_folder(workspace)
+    check_writable(workspace)
     uri = mlflow.get_tracking_uri()
     if uri.startswith(_DATABASES):
         from project.tracking.doctor.database import (

@@ -11,7 +11,7 @@ import mlflow
 from mlflow.exceptions import RestException
 
 from project.support.errors import AssayError
-from project.support.redact import brief
+from project.support.redact import short_message
 from project.tracking.store import address, one_try
 
 ANNOTATORS = "annotators"
@@ -74,7 +74,7 @@ def _refusals(what: str) -> Iterator[None]:
     try:
         yield
     except mlflow.MlflowException as error:
-        reason = brief(error)
+        reason = short_message(error)
         if isinstance(error, RestException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
             reason = "there is one of this name already."  # the server's own words show the hash of a password
         raise AssayError(f"{what} cannot be made at {address()}: {reason}") from error

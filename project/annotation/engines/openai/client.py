@@ -25,7 +25,7 @@ from project.annotation.engines.openai.faults import Broken, Malformed, Refused
 from project.annotation.engines.openai.pace import Pace, seconds
 from project.config.experiment import ServerConfig
 from project.support.errors import AssayError, Incomplete
-from project.support.redact import hide, name_secret, scrubbed
+from project.support.redact import hide, register_secret_variable, scrubbed
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Client:
         """``url``: without a slash at its end. The key is read from the environment here; nothing is sent yet."""
         self.url, self._server = url, server
         self._key = os.environ.get(server.api_key_variable, "").strip()
-        name_secret(server.api_key_variable)
+        register_secret_variable(server.api_key_variable)
         if not (self._key.isascii() and self._key.isprintable()):
             raise AssayError(
                 f"the key in the environment variable {server.api_key_variable} holds characters that no key has. Set it again."
