@@ -1,54 +1,274 @@
-"""How training labels are made: the kinds of arms, and one arm with its parameters."""
+"""Arms (label sources): one table of facts about every kind, and one arm with its parameters.
+
+Every other module reads the table instead of comparing kinds. :func:`register_arm` adds a kind from outside; how a new ranking scores
+texts is registered with :func:`project.labels.selection.register_ranking`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from dataclasses import dataclass
+from typing import Literal
 
-RANKINGS = (
-    "entropy",
-    "margin",
-    "label_mass",
-    "vote_entropy",
-    "consistency",
-    "confident",
-    "learned",
-    "random",
-    "oracle",
-)
-"""Arms in which a human labels the top share of a ranking; see :mod:`project.labels.uncertainty` and :mod:`project.labels.error_model`."""
+from project.support.errors import AssayError
+
+GOLD = "gold"
+"""The paper's baseline: gold labels alone. A reference in every table."""
+LLM = "llm"
+"""The LLM's labels as they are. A reference in every table."""
+RANDOM = "random"
+"""A human labels a random share. A reference for every other use of a budget."""
 DROP = "drop_"
-AT_RANDOM = ("random", "human_only", "llm_then_human", "weighted")  # a human labels a random share
-FLIP = "flip"
-"""A diagnosis, no source of labels that anybody would use: gold labels, some of them flipped to another class at random."""
-RIVALS = (
-    "gold",
-    "llm",
-    "majority",
-    "soft",
-    "ensemble",
-    *RANKINGS,
-    "human_only",
-    "llm_then_human",
-    "weighted",
-    *(DROP + kind for kind in ("ensemble", *RANKINGS)),
-)
-"""Kinds that compete for a budget."""
-ARM_KINDS = (*RIVALS, FLIP)
-NO_REMEDY = ("gold", "oracle", DROP + "oracle", FLIP)
-"""Kinds that nobody has instead of the LLM's labels: the ceiling, and what stands for other labels."""
-NO_LLM = ("gold", "human_only", FLIP)
-NO_HUMAN = ("llm", "majority", "soft")
-_ALL_DRAWS = ("majority", "vote_entropy", "ensemble", "learned", "weighted")
-_WITHOUT_SHARE = ("gold", "llm", "majority", "soft", "ensemble", FLIP)
+"""Prefix of the kinds that leave doubtful labels out."""
+
+
+@dataclass(frozen=True)
+class ArmFacts:
+    """What holds for every arm of one kind.
+
+    Parameters
+    ----------
+    help
+        One line for the documentation: what the training labels are.
+    selects
+        How the texts are chosen that a human labels, or that are left out: none of them; the top share of a ranking; a random share;
+        a random audit and then the labels that the error model doubts ("audit"); the texts that the draws label differently.
+    draws
+        How many draws of the LLM's labels the arm reads.
+    share
+        The arm stands once for each value of ``replace_share``.
+    flips
+        The arm stands once for each value of ``flip_rate``.
+    threshold
+        Name of the parameter that replaces ``replace_share`` by a threshold on the ranking; empty without one.
+    asks_human
+        The arm has questions for a human (entry point ``ask``).
+    trains_on_gold
+        Every training label comes from the gold column.
+    ranks_by_gold
+        The choice reads the gold label of every text: a ceiling that no ranking reaches.
+    competes
+        The arm is a way to spend a budget, and not a diagnosis.
+    audit
+        The arm fits the error model to a random sample that a human labels, which needs a minimum of labels.
+    drops
+        Doubtful labels are left out instead of being replaced.
+    can_drop
+        The kind ``drop_`` + this one exists too.
+    majority
+        The label is the majority of the draws instead of the first draw's.
+    soft
+        The classifier learns probabilities instead of labels.
+    weighted
+        LLM labels are weighted by the probability that they are right.
+    two_phases
+        Training starts with the LLM's labels and goes on with the human's.
+    """
+
+    help: str
+    selects: Literal["none", "ranking", "random", "audit", "disagreement"] = "none"
+    draws: Literal["none", "one", "all"] = "one"
+    share: bool = False
+    flips: bool = False
+    threshold: str = ""
+    asks_human: bool = False
+    trains_on_gold: bool = False
+    ranks_by_gold: bool = False
+    competes: bool = True
+    audit: bool = False
+    drops: bool = False
+    can_drop: bool = False
+    majority: bool = False
+    soft: bool = False
+    weighted: bool = False
+    two_phases: bool = False
+
+    @property
+    def ranking(self) -> bool:
+        """Whether the texts at the top of a ranking are chosen."""
+        return self.selects == "ranking"
+
+    @property
+    def reads_llm(self) -> bool:
+        """Whether the arm reads labels of the LLM."""
+        return self.draws != "none"
+
+    @property
+    def human_labels_alone(self) -> bool:
+        """Whether the training labels are those of a human budget and nothing else."""
+        return self.asks_human and not self.reads_llm
+
+    @property
+    def needs_human_labels(self) -> bool:
+        """Whether the arm needs labels of a human: from the gold column or from a file of answers."""
+        return self.trains_on_gold or self.ranks_by_gold or self.asks_human or self.audit
+
+    @property
+    def remedy(self) -> bool:
+        """Whether the arm can replace the LLM's labels where most texts have no gold label."""
+        return not (self.trains_on_gold or self.ranks_by_gold)
+
+    def dropping(self, kind: str) -> ArmFacts:
+        """Facts of ``drop_`` + ``kind``, where ``self`` holds those of ``kind``."""
+        return dataclasses.replace(
+            self,
+            help=f"the LLM's labels without those that {kind} chooses",
+            asks_human=False,
+            drops=True,
+            can_drop=False,
+        )
+
+
+def _ranking(text: str, draws: Literal["one", "all"] = "one", threshold: str = "") -> ArmFacts:
+    """Facts of a ranking whose top share a human labels."""
+    return ArmFacts(
+        text,
+        selects="ranking",
+        draws=draws,
+        share=True,
+        threshold=threshold,
+        asks_human=True,
+        can_drop=True,
+    )
+
+
+def _random(text: str, draws: Literal["none", "one", "all"] = "one") -> ArmFacts:
+    """Facts of an arm in which a human labels a random share."""
+    return ArmFacts(text, selects="random", draws=draws, share=True, asks_human=True)
+
+
+_ASKED_ABOUT = {
+    "entropy": _ranking(
+        "a human labels the texts with the highest conditional entropy (the paper)"
+    ),
+    "margin": _ranking("a human labels the texts whose two best classes lie closest"),
+    "label_mass": _ranking("a human labels the texts with the least probability of the label set"),
+    "vote_entropy": _ranking("a human labels the texts that divide the draws most", draws="all"),
+    "consistency": _ranking(
+        "a human labels the texts with the least consistent repeats (Pangakis and Wolken)",
+        threshold="consistency_below",
+    ),
+    "confident": _ranking("a human labels the texts whose label a classifier of embeddings doubts"),
+    "learned": ArmFacts(
+        "a human labels a random audit, then the texts that a model of the errors doubts",
+        selects="audit",
+        draws="all",
+        share=True,
+        asks_human=True,
+        audit=True,
+        can_drop=True,
+    ),
+    RANDOM: dataclasses.replace(_random("a human labels a random share"), can_drop=True),
+    "oracle": dataclasses.replace(
+        _ranking("a human labels the texts with wrong labels first, a ceiling"),
+        asks_human=False,
+        ranks_by_gold=True,
+    ),
+}
+
+_KINDS = {
+    GOLD: ArmFacts("gold labels alone", draws="none", trains_on_gold=True),
+    LLM: ArmFacts("the LLM's labels, first draw"),
+    "majority": ArmFacts("the majority of the draws", draws="all", majority=True),
+    "soft": ArmFacts("the LLM's probabilities", soft=True),
+    "ensemble": ArmFacts(
+        "a human labels the texts that the draws label differently (the paper)",
+        selects="disagreement",
+        draws="all",
+        asks_human=True,
+        can_drop=True,
+    ),
+    **_ASKED_ABOUT,
+    "human_only": _random("a random share that a human labels, and nothing else", draws="none"),
+    "llm_then_human": dataclasses.replace(
+        _random("the LLM's labels first, then a random share that a human labels"), two_phases=True
+    ),
+    "weighted": dataclasses.replace(
+        _random("a human labels a random share; the other labels are weighted", draws="all"),
+        audit=True,
+        weighted=True,
+    ),
+}
+
+ARMS: dict[str, ArmFacts] = {
+    **_KINDS,
+    **{DROP + kind: facts.dropping(kind) for kind, facts in _KINDS.items() if facts.can_drop},
+    "flip": ArmFacts(
+        "gold labels, some of them flipped at random: a diagnosis",
+        draws="none",
+        flips=True,
+        trains_on_gold=True,
+        competes=False,
+    ),
+}
+"""Facts of every kind of arm, in the order in which kinds are listed for a reader."""
+
+
+def register_arm(kind: str, facts: ArmFacts) -> None:
+    """Add a kind of arm, and ``drop_`` + ``kind`` where ``facts.can_drop``.
+
+    A kind with ``selects="ranking"`` needs a function too: :func:`project.labels.selection.register_ranking`.
+
+    Raises
+    ------
+    AssayError
+        If the name is taken, or cannot be told from an arm's parameters.
+    """
+    if not re.fullmatch(r"[a-z]+(_[a-z]+)*", kind) or kind.startswith(DROP):
+        raise AssayError(
+            f"the name of an arm must be lower-case words joined by _, without the prefix {DROP}; "
+            f"got {kind!r}. Choose another name."
+        )
+    if kind in ARMS:
+        raise AssayError(f"the arm {kind} exists already. Choose another name.")
+    ARMS[kind] = facts
+    if facts.can_drop:
+        ARMS[DROP + kind] = facts.dropping(kind)
+
+
+def arm_kinds() -> tuple[str, ...]:
+    """All kinds of arms."""
+    return tuple(ARMS)
+
+
+def competing_kinds() -> tuple[str, ...]:
+    """The kinds that compete for a budget."""
+    return tuple(kind for kind, facts in ARMS.items() if facts.competes)
+
+
+def arm_facts(kind: str) -> ArmFacts:
+    """Facts of ``kind``; those of a plain arm where a run in the store names a kind that is not registered here."""
+    if kind in ARMS:
+        return ARMS[kind]
+    plain = ArmFacts("not registered here", selects="ranking", share=True, asks_human=True)
+    return plain.dropping(kind.removeprefix(DROP)) if kind.startswith(DROP) else plain
+
+
+def configured_facts(kind: str, soft_labels: str) -> ArmFacts:
+    """Facts of ``kind`` where soft labels are one draw's ("draw"), "calibrated" on human labels, or the "mean" of the draws."""
+    facts = arm_facts(kind)
+    if facts.soft and soft_labels == "calibrated":
+        return dataclasses.replace(facts, selects="random", share=True, asks_human=True)
+    if facts.soft and soft_labels == "mean":
+        return dataclasses.replace(facts, draws="all")
+    return facts
 
 
 @dataclass(frozen=True)
 class Arm:
     """One way to make training labels.
 
-    ``replace_share``: per cent of the training texts whose label comes from a human (the paper's alpha), or that are left out;
-    ``ensemble_size``: the number of draws (K) that it looks at, where it looks at all of them; ``flip_rate``: per cent of the training labels that
-    are flipped.
+    Parameters
+    ----------
+    kind
+        Key of :data:`ARMS`.
+    replace_share
+        Per cent of the training texts whose label comes from a human (the paper's alpha), or that are left out.
+    ensemble_size
+        Number of draws (K), where the arm reads all of them.
+    flip_rate
+        Per cent of the training labels that are flipped.
     """
 
     kind: str
@@ -59,30 +279,27 @@ class Arm:
     @property
     def name(self) -> str:
         """``gold``, ``llm``, ``entropy_5``, ``ensemble_5`` (5 draws), ``drop_margin_25``, ``flip_20``."""
-        value = next(
-            (
-                one
-                for one in (self.replace_share, self.flip_rate, self.ensemble_size)
-                if one is not None
-            ),
-            None,
-        )
-        return self.kind if value is None else f"{self.kind}_{value:g}"
+        for value in (self.replace_share, self.flip_rate, self.ensemble_size):
+            if value is not None:
+                return f"{self.kind}_{value:g}"
+        return self.kind
 
     @property
-    def ranking(self) -> str:
-        """What tells which labels to doubt, whatever is done with them."""
+    def facts(self) -> ArmFacts:
+        """Facts of this arm; the parameters of a soft arm tell where its probabilities come from."""
+        if self.replace_share is not None:
+            return configured_facts(self.kind, "calibrated")
+        return configured_facts(self.kind, "draw" if self.ensemble_size is None else "mean")
+
+    @property
+    def base_kind(self) -> str:
+        """The kind without ``drop_``: what chooses the texts, whatever is done with them."""
         return self.kind.removeprefix(DROP)
-
-    @property
-    def drops(self) -> bool:
-        """Whether doubtful labels are left out rather than asked for."""
-        return self.kind.startswith(DROP)
 
     @property
     def draws(self) -> int:
         """How many draws of annotations the arm needs."""
-        return 0 if self.kind in NO_LLM else self.ensemble_size or 1
+        return (self.ensemble_size or 1) if self.facts.reads_llm else 0
 
     @property
     def one_draw(self) -> bool:
@@ -90,11 +307,23 @@ class Arm:
         return self.draws > 0 and self.ensemble_size is None
 
 
+# for callers that are being moved to the table
+ARM_KINDS = arm_kinds()
+RIVALS = competing_kinds()
+FLIP = "flip"
+NO_REMEDY = tuple(kind for kind, facts in ARMS.items() if not facts.remedy)
+NO_LLM = tuple(kind for kind, facts in ARMS.items() if not facts.reads_llm)
+NO_HUMAN = ("llm", "majority", "soft")
+AT_RANDOM = ("random", "human_only", "llm_then_human", "weighted")
+
+
 def needs_all_draws(kind: str) -> bool:
-    """Whether an arm of this kind looks at every draw there is."""
-    return kind.removeprefix(DROP) in _ALL_DRAWS
+    return arm_facts(kind).draws == "all"
 
 
 def needs_share(kind: str) -> bool:
-    """Whether an arm of this kind stands once for each replace share."""
-    return kind.removeprefix(DROP) not in _WITHOUT_SHARE
+    return arm_facts(kind).share
+
+
+Arm.ranking = Arm.base_kind  # type: ignore[attr-defined]
+Arm.drops = property(lambda self: self.facts.drops)  # type: ignore[attr-defined]

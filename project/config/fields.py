@@ -1,117 +1,330 @@
-"""Parameters as fields of frozen dataclasses: their help, their rules, and how they are written on a command line.
+"""Parameters as fields of frozen pydantic dataclasses: defaults, help, rules, and their text form.
 
-``None`` is written ``auto``. A field's metadata holds its help, its unit and its rule.
+A section of the configuration is a class made by :func:`section`. Each field is a parameter of the
+command line, of a configuration file and of ``MLproject``. ``None`` is written ``auto``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import functools
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from project.support.errors import AssayError, suggest
+import pydantic
+import pydantic.dataclasses
+from pydantic_core import PydanticCustomError
+
+from project.support.errors import AssayError, unknown_value
 from project.support.redact import holds_secret
 
 AUTO = "auto"
+Choices = tuple[str, ...] | Callable[[], tuple[str, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a parameter is for and which values it takes.
+
+    ``choices`` may be a function, so that a table that grows is read when a value is checked.
+    ``check`` runs before every other rule and raises AssayError. ``everyday`` parameters are
+    declared in ``MLproject`` and shown by ``--help``. ``aliases``: other names of the parameter;
+    ``value_aliases``: other spellings of a value.
+    """
+
+    help: str
+    choices: Choices | None = None
+    ge: float | None = None
+    le: float | None = None
+    gt: float | None = None
+    check: Callable[[Any], None] | None = None
+    everyday: bool = False
+    aliases: tuple[str, ...] = ()
+    value_aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def allowed(self) -> tuple[str, ...] | None:
+        """The values to choose from, None where every value of the type will do."""
+        return self.choices() if callable(self.choices) else self.choices
 
 
 def parameter(
-    default: Any,
-    text: str,
     *,
-    choices: tuple[str, ...] | None = None,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    above: float | None = None,
+    default: Any,
+    help: str,  # noqa: A002  (the name argparse has for it)
+    choices: Choices | None = None,
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    check: Callable[[Any], None] | None = None,
+    everyday: bool = False,
+    aliases: tuple[str, ...] = (),
+    value_aliases: Mapping[str, str] | None = None,
 ) -> Any:
-    """A dataclass field with its help text and its rule; bounds are inclusive but for ``above``."""
-    rule = {"choices": choices, "at_least": at_least, "at_most": at_most, "above": above}
-    return dataclasses.field(default=default, metadata={"help": text, **rule})
+    """A field of a section, with its help text and its :class:`Rule`.
+
+    Parameters
+    ----------
+    default
+        Its value where nothing else is given; ``None`` stands for ``auto``.
+    help
+        What it does, in one sentence.
+    choices
+        The values to choose from.
+    ge, le, gt
+        Bounds of a number, or of every number of a list: at least, at most, above.
+    check
+        A function that raises AssayError for values that cannot be used. It runs first.
+    everyday
+        Whether ``--help`` and ``MLproject`` name the parameter.
+    aliases
+        Older or other names of the parameter.
+    value_aliases
+        Older or other spellings of a value, each with the value that it stands for.
+
+    """
+    rule = Rule(
+        help,
+        choices=choices,
+        ge=ge,
+        le=le,
+        gt=gt,
+        check=check,
+        everyday=everyday,
+        aliases=aliases,
+        value_aliases=dict(value_aliases or {}),
+    )
+    return dataclasses.field(default=default, metadata={"rule": rule})
 
 
-def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
-    values = value if isinstance(value, tuple) else (value,)
-    if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
-        raise AssayError(
-            f"{name} must name at least one value, each once; got {','.join(map(str, value)) or 'nothing'!r}. Give others with -P {name}=..."
-        )
-    for one in values:
-        if isinstance(one, str) and holds_secret(one):  # which is not repeated
-            raise AssayError(
-                f"{name} must hold no user and password, key or token: parameters are written into the tracking store. Leave it out; what is "
-                "behind an address that wants one, give as a file."
-            )
-        if rule["choices"] and one not in rule["choices"]:
-            raise suggest(name, str(one), rule["choices"])
-        for bound, holds, word in (
-            (rule["at_least"], lambda v, b: v >= b, "at least"),
-            (rule["at_most"], lambda v, b: v <= b, "at most"),
-            (rule["above"], lambda v, b: v > b, "above"),
-        ):
-            if bound is not None and not holds(one, bound):
-                raise AssayError(
-                    f"{name} must be {word} {bound:g}; got {one:g}. Give another value with -P {name}=..."
-                )
-
-
-@dataclass(frozen=True)
 class ConfigSection:
-    """A stage's configuration. Checks every field's rule when it is made."""
+    """Base of all sections, for type checks."""
 
-    def __post_init__(self) -> None:
-        """Check the fields; subclasses add rules that span fields."""
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if value is not None:
-                _check(item.name, value, item.metadata)
+    if typing.TYPE_CHECKING:
+        __dataclass_fields__: typing.ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
 S = TypeVar("S", bound=ConfigSection)
 
 
-def parse(stage: type[S], texts: Mapping[str, str]) -> S:
-    """Make ``stage`` from the texts of a command line; names that are not its fields are ignored."""
-    hints = typing.get_type_hints(stage)
-    names = [item.name for item in dataclasses.fields(stage)]
-    return stage(
-        **{name: _value(name, hints[name], texts[name]) for name in names if name in texts}
+@dataclass_transform(
+    frozen_default=True, field_specifiers=(parameter, dataclasses.field), kw_only_default=False
+)
+def section(cls: type[S]) -> type[S]:
+    """Make a class of parameters a frozen pydantic dataclass whose errors are AssayErrors.
+
+    Texts are parsed as a command line writes them: ``auto``, ``true``, ``1,2,3``.
+    """
+    hints = typing.get_type_hints(cls)
+    for name in cls.__dict__.get("__annotations__", {}):
+        rule = cls.__dict__[name].metadata["rule"]
+        cls.__annotations__[name] = _ruled(name, hints[name], rule)
+    strict = pydantic.ConfigDict(extra="forbid")
+    made = pydantic.dataclasses.dataclass(frozen=True, config=strict)(cls)
+    validate = made.__init__
+
+    @functools.wraps(validate)
+    def __init__(self: Any, *args: Any, **values: Any) -> None:
+        try:
+            validate(self, *args, **values)
+        except pydantic.ValidationError as error:
+            raise _one_line(error) from None
+
+    made.__init__ = __init__  # type: ignore[method-assign]
+    return typing.cast("type[S]", made)
+
+
+def _ruled(name: str, hint: Any, rule: Rule) -> Any:
+    """The type ``hint`` with the rule of the parameter ``name`` attached for pydantic."""
+    optional = type(None) in typing.get_args(hint)
+    inner = (
+        next(kind for kind in typing.get_args(hint) if kind is not type(None)) if optional else hint
     )
+    is_list = typing.get_origin(inner) is tuple
+    scalar = typing.get_args(inner)[0] if is_list else inner
+    bounds = {key: getattr(rule, key) for key in ("ge", "le", "gt")}
+    given_bounds = {key: value for key, value in bounds.items() if value is not None}
+    element: Any = Annotated[
+        scalar,
+        pydantic.BeforeValidator(functools.partial(_from_text, scalar, rule)),
+        pydantic.Field(**given_bounds),
+        pydantic.AfterValidator(functools.partial(_chosen, name, rule)),
+    ]
+    if is_list:
+        element = Annotated[
+            tuple[element, ...],
+            pydantic.BeforeValidator(_split),
+            pydantic.AfterValidator(functools.partial(_each_once, name)),
+        ]
+    if optional:
+        element = Annotated[element | None, pydantic.BeforeValidator(_auto)]
+    return Annotated[element, pydantic.BeforeValidator(functools.partial(_first_rules, name, rule))]
 
 
-def _value(name: str, hint: Any, text: str) -> Any:
-    if isinstance(hint, types.UnionType):
-        if text.strip().lower() in (AUTO, ""):
-            return None
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    if typing.get_origin(hint) is tuple:
-        kind = typing.get_args(hint)[0]
-        return tuple(_value(name, kind, part.strip()) for part in text.split(",") if part.strip())
-    if hint is str:
-        return text
-    if hint is bool:
-        if text.strip().lower() not in ("true", "false"):
-            raise AssayError(
-                f"{name} must be true or false; got {text!r}. Give another value with -P {name}=..."
-            )
-        return text.strip().lower() == "true"
-    try:
-        return hint(text)
-    except ValueError:
-        kind = "a whole number" if hint is int else "a number"
-        raise AssayError(
-            f"{name} must be {kind}; got {text!r}. Give another value with -P {name}=..."
-        ) from None
+def _first_rules(name: str, rule: Rule, value: Any) -> Any:
+    """``value``, after the parameter's own check and the rule that no parameter holds a secret."""
+    if rule.check:
+        rule.check(value)
+    parts = value if isinstance(value, tuple | list) else (value,)
+    if any(isinstance(part, str) and holds_secret(part) for part in parts):
+        raise AssayError(  # the value is not repeated
+            f"{name} must hold no user and password, key or token: parameters are written into "
+            "the tracking store. Leave it out; a source that needs a password can be downloaded "
+            "and given as a file."
+        )
+    return value
+
+
+def _auto(value: Any) -> Any:
+    """None for ``auto``."""
+    return None if isinstance(value, str) and value.strip() == AUTO else value
+
+
+def _split(value: Any) -> Any:
+    """A list out of a text with commas; a single number counts as a list of one."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return (value,) if isinstance(value, int | float) else value
+
+
+def _from_text(scalar: type, rule: Rule, value: Any) -> Any:
+    """The value that a text stands for; what is no text must have the type already."""
+    if isinstance(value, str):
+        value = rule.value_aliases.get(value, value)
+    if scalar is bool:
+        if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+            return value.strip().lower() == "true"
+        if not isinstance(value, bool):
+            raise PydanticCustomError("truth", "true or false")
+    elif isinstance(value, bool):
+        raise PydanticCustomError("kind", _KINDS[scalar])
+    elif scalar is int and isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            raise PydanticCustomError("kind", _KINDS[int]) from None
+    return value
+
+
+def _chosen(name: str, rule: Rule, value: Any) -> Any:
+    """``value``, which must be one of the rule's choices where it has some."""
+    allowed = rule.allowed()
+    if allowed is not None and value not in allowed:
+        raise unknown_value(name, str(value), allowed)
+    return value
+
+
+def _each_once(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a list, which has at least one, and each once."""
+    if not values or len(set(values)) < len(values):
+        shown = ",".join(map(str, values)) or "nothing"
+        raise AssayError(f"{name} must name at least one value, each once; got {shown!r}.")
+    return values
+
+
+_KINDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "above"),
+}
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "string_type": "text (put quotation marks around it)",
+    "tuple_type": "a list, or values with commas between them",
+}
+
+
+def _one_line(error: pydantic.ValidationError) -> AssayError:
+    """The first error of a section as an AssayError: name, rule, value."""
+    first = error.errors(include_url=False)[0]
+    original = first.get("ctx", {}).get("error")
+    if isinstance(original, AssayError):
+        return original
+    name = str(first["loc"][0]) if first["loc"] else "a parameter"
+    value = first["input"]
+    if first["type"] in _BOUNDS:
+        bound, words = _BOUNDS[first["type"]]
+        limit = first["ctx"][bound]
+        return AssayError(f"{name} must be {words} {limit:g}; got {float(value):g}.")
+    if first["type"] == "unexpected_keyword_argument":
+        return AssayError(f"{name} is no parameter of this section.")
+    rule = first["msg"] if first["type"] in ("truth", "kind") else _TYPES.get(first["type"])
+    return AssayError(f"{name} must be {rule or first['msg']}; got {value!r}.")
+
+
+def rule_of(field: dataclasses.Field[Any]) -> Rule:
+    """The rule of a section's field."""
+    return typing.cast(Rule, field.metadata["rule"])
+
+
+def parameters(*sections: type[ConfigSection]) -> Iterator[dataclasses.Field[Any]]:
+    """Every parameter of ``sections``, in order."""
+    for cls in sections:
+        yield from dataclasses.fields(cls)  # type: ignore[arg-type]
+
+
+def section_name(cls: type[ConfigSection]) -> str:
+    """The name of a section in a configuration file.
+
+    It is that of the first class of its family: ``label`` also for the variants of
+    ``LabelConfig`` that some entry points have.
+    """
+    family = [base for base in cls.__mro__ if issubclass(base, ConfigSection)]
+    return family[-2].__name__.removesuffix("Config").lower()
+
+
+def kind_of(cls: type[ConfigSection], name: str) -> str:
+    """The type of the parameter ``name`` in words: ``text``, ``int list``, ``float or auto``."""
+    return _words(typing.get_type_hints(cls)[name])
+
+
+def _words(hint: Any) -> str:
+    words = {str: "text", int: "int", float: "float", bool: "true or false"}
+    arguments = typing.get_args(hint)
+    if not arguments:
+        return words[hint]
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return f"{_words(arguments[0])} or auto"
+    return f"{_words(arguments[0])} list"
+
+
+def parse(cls: type[S], values: Mapping[str, Any]) -> S:
+    """Make a section from texts or values by parameter name; other names are ignored.
+
+    Raises AssayError for the first value that breaks a rule.
+    """
+    names = [field.name for field in parameters(cls)]
+    return cls(**{name: values[name] for name in names if name in values})
 
 
 def written(value: Any) -> str:
-    """How a field's value is written on a command line: the inverse of parsing."""
+    """A parameter's value as text: the inverse of parsing."""
     if value is None:
         return AUTO
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(written(one) for one in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple | list):
+        return ",".join(written(element) for element in value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+def nearest(name: str, known: typing.Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with the known name that is most like ``name``, or nothing."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

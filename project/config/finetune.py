@@ -8,10 +8,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from project.config.fields import AUTO, ConfigSection, parameter
+from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
 
 SCHEDULERS = ("linear", "cosine", "constant")
@@ -36,123 +35,130 @@ _NOT_RECIPE = {
 }
 
 
-@dataclass(frozen=True)
+@section
 class FinetuneConfig(ConfigSection):
     """The recipe of Lu and Smith (2025), Appendix B."""
 
     encoder: str = parameter(
-        "bundled",
-        "encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; the paper has roberta-base",
+        default="bundled",
+        help="encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; the "
+        "paper has roberta-base",
+        everyday=True,
     )
-    encoder_revision: str = parameter("main", "hub revision of the encoder")
+    encoder_revision: str = parameter(default="main", help="hub revision of the encoder")
     remote_code: str = parameter(
-        "",
-        "the encoder's name once more, to run the Python code that comes with it; empty: no such code is ever run",
+        default="",
+        help="the encoder's name once more, to run the Python code that comes with it; empty: no such code is ever run",
     )
     seeds: int = parameter(
-        5, "fine-tuning seeds for each arm (0, 1, ...); the paper has 5", at_least=1, at_most=1000
+        default=5, help="fine-tuning seeds for each arm (0, 1, ...); the paper has 5", ge=1, le=1000
     )
-    epochs: int = parameter(3, "passes over the training split", at_least=1)
-    train_batch_size: int = parameter(16, "texts in one training step", at_least=1)
+    epochs: int = parameter(default=3, help="passes over the training split", ge=1)
+    train_batch_size: int = parameter(default=16, help="texts in one training step", ge=1)
     gradient_accumulation: int = parameter(
-        1,
-        "parts in which a training step goes through the model, to save memory: the same step",
-        at_least=1,
+        default=1,
+        help="parts in which a training step goes through the model, to save memory: the same step",
+        ge=1,
     )
-    eval_batch_size: int = parameter(32, "texts in one evaluation step", at_least=1)
+    eval_batch_size: int = parameter(default=32, help="texts in one evaluation step", ge=1)
     learning_rate: float | None = parameter(
-        None, "peak learning rate of AdamW; auto: the card's, else 2e-5", above=0
+        default=None, help="peak learning rate of AdamW; auto: the card's, else 2e-5", gt=0
     )
     scheduler: str = parameter(
-        "linear",
-        "learning rate after the warm-up: linear to 0, cosine to 0, or constant",
+        default="linear",
+        help="learning rate after the warm-up: linear to 0, cosine to 0, or constant",
         choices=SCHEDULERS,
     )
     warmup_ratio: float = parameter(
-        0.05, "share of steps with rising learning rate", at_least=0, at_most=1
+        default=0.05, help="share of steps with rising learning rate", ge=0, le=1
     )
-    weight_decay: float = parameter(0.01, "weight decay, not on biases and layer norms", at_least=0)
+    weight_decay: float = parameter(
+        default=0.01, help="weight decay, not on biases and layer norms", ge=0
+    )
     adam_beta1: float = parameter(
-        0.9, "AdamW's decay of the mean gradient", at_least=0, at_most=0.9999
+        default=0.9, help="AdamW's decay of the mean gradient", ge=0, le=0.9999
     )
     adam_beta2: float = parameter(
-        0.999, "AdamW's decay of the mean squared gradient", at_least=0, at_most=0.99999
+        default=0.999, help="AdamW's decay of the mean squared gradient", ge=0, le=0.99999
     )
-    adam_epsilon: float = parameter(1e-8, "AdamW's epsilon", above=0)
+    adam_epsilon: float = parameter(default=1e-8, help="AdamW's epsilon", gt=0)
     max_grad_norm: float = parameter(
-        1.0, "gradient norm is clipped to this (Trainer's default; the paper is silent)", above=0
+        default=1.0,
+        help="gradient norm is clipped to this (Trainer's default; the paper is silent)",
+        gt=0,
     )
     dropout: float = parameter(
-        0.1, "dropout before the classification layer", at_least=0, at_most=0.99
+        default=0.1, help="dropout before the classification layer", ge=0, le=0.99
     )
     max_length: int = parameter(
-        256, "tokens of a text the encoder reads; longer texts are cut and counted", at_least=4
+        default=256,
+        help="tokens of a text the encoder reads; longer texts are cut and counted",
+        ge=4,
     )
     lora_rank: int = parameter(
-        0,
-        "rank of LoRA's matrices on every linear layer, the rest stays as it is; 0: all weights are fine-tuned",
-        at_least=0,
+        default=0,
+        help="rank of LoRA's matrices on every linear layer, the rest stays as it is; 0: all weights are fine-tuned",
+        ge=0,
     )
     lora_alpha: int = parameter(
-        16, "LoRA's scale: its matrices count alpha / rank times", at_least=1
+        default=16, help="LoRA's scale: its matrices count alpha / rank times", ge=1
     )
     lora_dropout: float = parameter(
-        0.05, "dropout before LoRA's matrices", at_least=0, at_most=0.99
+        default=0.05, help="dropout before LoRA's matrices", ge=0, le=0.99
     )
     targets: str = parameter(
-        "hard",
-        "what is learned: hard labels, or soft ones, the annotator's probabilities",
+        default="hard",
+        help="what is learned: hard labels, or soft ones, the annotator's probabilities",
         choices=("hard", "soft"),
     )
     target_temperature: float = parameter(
-        1.0, "temperature of soft targets: above 1 flatter, below 1 sharper", above=0
+        default=1.0, help="temperature of soft targets: above 1 flatter, below 1 sharper", gt=0
     )
     target_mix: float = parameter(
-        1.0, "share of the soft target in its mix with the hard label", at_least=0, at_most=1
+        default=1.0, help="share of the soft target in its mix with the hard label", ge=0, le=1
     )
     label_smoothing: float = parameter(
-        0.0, "share of every target that is spread over all classes", at_least=0, at_most=1
+        default=0.0, help="share of every target that is spread over all classes", ge=0, le=1
     )
     class_weights: str = parameter(
-        "none",
-        "weight of examples by class: none, or balanced, so that every class weighs alike",
+        default="none",
+        help="weight of examples by class: none, or balanced, so that every class weighs alike",
         choices=("none", "balanced"),
     )
     batching: str = parameter(
-        AUTO,
-        "how a mini-batch is read: packed, without padding, or padded in parts of like length; auto: packed where that is exact",
+        default=AUTO,
+        help="how a mini-batch is read: packed, without padding, or padded in parts of like length; auto: packed where that is exact",
         choices=(AUTO, "packed", "padded"),
     )
     validation_labels: str = parameter(
-        "gold",
-        "labels that pick the best epoch: gold, or the arm's own labels; the paper does not say",
+        default="gold",
+        help="labels that pick the best epoch: gold, or the arm's own labels; the paper does not say",
         choices=("gold", "arm"),
     )
     precision: str = parameter(
-        AUTO,
-        "arithmetic of training; auto: bf16 where the hardware has it, else fp16 on GPU, fp32 on CPU",
+        default=AUTO,
+        help="arithmetic of training; auto: bf16 where the hardware has it, else fp16 on GPU, fp32 on CPU",
         choices=(AUTO, "fp32", "bf16", "fp16"),
     )
     workers: int | None = parameter(
-        None,
-        "seeds trained at once, no matter for the result; auto: the CPU cores there are, or what the GPUs' memory holds with ease",
-        at_least=1,
+        default=None,
+        help="seeds trained at once, no matter for the result; auto: the CPU cores there are, or what the GPUs' memory holds with ease",
+        ge=1,
     )
     checkpoint_seconds: float = parameter(
-        10.0,
-        "training a killed seed may lose: an epoch's end is kept, to go on from there, if the last one kept is older",
-        at_least=0,
+        default=10.0,
+        help="training a killed seed may lose: an epoch's end is kept, to go on from there, if the last one kept is older",
+        ge=0,
     )
 
     log_model: str = parameter(
-        "none",
-        "weights to log: none, best (of each arm and training size the seed with the best validation macro-F1) or all, as safetensors",
+        default="none",
+        help="weights to log: none, best (of each arm and training size the seed with the best validation macro-F1) or all, as safetensors",
         choices=("none", "best", "all"),
     )
 
     def __post_init__(self) -> None:
         """Remote code runs only for the encoder that is named; a batch has as many parts as texts at most."""
-        super().__post_init__()
         if self.remote_code and self.remote_code != self.encoder:
             raise AssayError(
                 f"remote_code must repeat the encoder's name, {self.encoder!r}; got {self.remote_code!r}. Leave it empty to run no such code."

@@ -1,0 +1,143 @@
+"""What the rest of the program must know about each annotation engine. No engine is imported here.
+
+Adding an engine takes one file with a class that follows ``project.annotation.engines.base.Annotator``, and one entry below.
+A package outside this tree calls :func:`register_engine` instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from project.support.errors import AssayError, unknown_value
+
+ARGUMENTS = ("annotate", "server", "recorded", "task")
+"""What the class of an engine may be opened with: sections of the experiment's configuration, and the task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFacts:
+    """Facts about one engine.
+
+    Parameters
+    ----------
+    open
+        ``module:Class`` of the annotator, imported when the engine is first used.
+    takes
+        Arguments of the class, in order, out of ``ARGUMENTS``.
+    about
+        A few words for the help of the parameter ``annotator``; empty where the name is enough.
+    has_prompt
+        A model reads a prompt. Otherwise the labels exist already, and the annotator names its own draws.
+    local_weights
+        ``annotator_model`` names weights that this machine loads.
+    runs_here
+        The model runs on this machine, so that several GPUs mean several copies, each in a process of its own.
+    needs_gpu
+        The engine is meant for machines with a GPU.
+    price_by_tokens
+        Its provider charges for tokens; otherwise only the time of this machine costs something.
+    server
+        Texts are sent to the address in ``annotator_url``, with the key that ``api_key_variable`` names.
+    package
+        Python package that it needs beyond ``requirements.txt``.
+    without_package
+        What to do where that package is not installed: one sentence.
+    shards_at_once
+        How many shards of texts one annotator reads at the same time, each from a thread.
+    """
+
+    open: str
+    takes: tuple[str, ...] = ("annotate",)
+    about: str = ""
+    has_prompt: bool = True
+    local_weights: bool = False
+    runs_here: bool = False
+    needs_gpu: bool = False
+    price_by_tokens: bool = False
+    server: bool = False
+    package: str = ""
+    without_package: str = ""
+    shards_at_once: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse facts with which the engine could not be opened."""
+        module, _, name = self.open.partition(":")
+        if not module or not name.isidentifier():
+            raise AssayError(
+                f"an engine's open must be 'module:Class'; got {self.open!r}. "
+                "Name the module as it is imported, a colon and the class."
+            )
+        for argument in self.takes:
+            if argument not in ARGUMENTS:
+                raise unknown_value("an engine's takes", argument, ARGUMENTS)
+
+
+ENGINES: dict[str, EngineFacts] = {
+    "transformers": EngineFacts(
+        open="project.annotation.engines.transformers.engine:TransformersAnnotator",
+        local_weights=True,
+        runs_here=True,
+    ),
+    "vllm": EngineFacts(
+        open="project.annotation.engines.vllm:VllmAnnotator",
+        local_weights=True,
+        runs_here=True,
+        needs_gpu=True,
+        package="vllm",
+        without_package="The file conda.yaml lists it, requirements.txt does not. Use "
+        "annotator=transformers here, or annotator=openai with a vLLM server elsewhere.",
+    ),
+    "openai": EngineFacts(
+        open="project.annotation.engines.openai.engine:OpenAIAnnotator",
+        takes=("annotate", "server"),
+        about="any OpenAI-compatible server",
+        price_by_tokens=True,
+        server=True,
+        # Enough shards that no request waits for the slowest text of a shard. How many requests
+        # are sent at the same time is limited by the client.
+        shards_at_once=16,
+    ),
+    "recorded": EngineFacts(
+        open="project.annotation.engines.recorded:RecordedAnnotator",
+        takes=("recorded", "task"),
+        about="labels in a file",
+        has_prompt=False,
+    ),
+}
+"""Facts about every engine by its name, the value of the parameter ``annotator``."""
+
+
+def register_engine(name: str, facts: EngineFacts) -> None:
+    """Add an engine to ``ENGINES``. Raises AssayError where another engine has the name."""
+    if ENGINES.get(name, facts) != facts:
+        raise AssayError(
+            f"an engine named {name} is registered already, at {ENGINES[name].open}. "
+            "Choose another name."
+        )
+    ENGINES[name] = facts
+
+
+def engine_facts(name: str) -> EngineFacts:
+    """The facts about the engine ``name``. Raises AssayError where no engine has the name."""
+    if name not in ENGINES:
+        raise unknown_value("annotator", name, tuple(ENGINES))
+    return ENGINES[name]
+
+
+def has_prompt(name: str) -> bool:
+    """Whether annotation runs with this engine asked a model; true for an engine not known here.
+
+    Stored runs may name an engine that was registered by a package of another machine.
+    """
+    return name not in ENGINES or ENGINES[name].has_prompt
+
+
+def sends_texts(name: str) -> bool:
+    """Whether the engine ``name`` sends texts and a key to the server in ``annotator_url``."""
+    return name in ENGINES and ENGINES[name].server
+
+
+def engines_help() -> str:
+    """The names of all engines and a few words about them, for the help of a parameter."""
+    names = [f"{name} ({facts.about})" if facts.about else name for name, facts in ENGINES.items()]
+    return f"{', '.join(names[:-1])}, or {names[-1]}"

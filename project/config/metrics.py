@@ -1,0 +1,317 @@
+"""The metrics of the results, each declared once: runs, tables, CSV files and figures read them here.
+
+:func:`register_metric` adds one. A metric of level seed with a function is computed for every seed
+and for the annotator's own labels, and then stands in runs, tables, CSV files and figures.
+"""
+
+from __future__ import annotations
+
+import math
+import pkgutil
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from project.support.errors import AssayError
+
+Level = Literal["seed", "arm", "annotation", "experiment", "trial"]
+_KEY = re.compile(r"[a-z][a-z0-9_.]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric of the results.
+
+    Parameters
+    ----------
+    key : str
+        Its name in the tracking store and in CSV files.
+    title : str
+        Its heading in tables and its name in sentences.
+    level : {"seed", "arm", "annotation", "experiment", "trial"}
+        What one value describes: one training, all seeds of an arm, one draw of annotations, an
+        experiment, or a trial of a sweep.
+    description : str
+        What it measures, in one sentence.
+    format : str
+        How tables print the scaled value.
+    scale : float
+        Tables show the stored value times this: 100 for shares.
+    higher_is_better : bool or None
+        None if neither direction is better.
+    has_spread : bool
+        Tables add the sample standard deviation over the seeds (column ``<key>_sd``).
+    has_interval : bool
+        Tables add a 95 % interval (columns ``<key>_low`` and ``<key>_high``).
+    is_cost : bool
+        Whether it counts what labels and training take; the table of spending shows it.
+    function : str
+        ``"package.module:name"`` of the function that computes it, imported on first use; empty for
+        a metric that is measured while a run works. Arguments: gold codes ``(n_examples,)``,
+        predicted codes and the number of classes. On level seed, predicted codes are
+        ``(n_examples,)`` with -1 for a missing answer and the result is a number. On level arm,
+        they are ``(n_seeds, n_examples)``, and with ``has_interval`` the result is the triple of
+        estimate, lower and upper end.
+    """
+
+    key: str
+    title: str
+    level: Level
+    description: str
+    format: str = ".1f"
+    scale: float = 1.0
+    higher_is_better: bool | None = None
+    has_spread: bool = False
+    has_interval: bool = False
+    is_cost: bool = False
+    function: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns in a CSV file: the value, then its spread or the ends of its interval."""
+        spread = ("_sd",) if self.has_spread else ()
+        ends = ("_low", "_high") if self.has_interval else ()
+        return tuple(f"{self.key}{suffix}" for suffix in ("", *spread, *ends))
+
+    def compute(self, gold: Any, predicted: Any, n_classes: int) -> Any:
+        """The value for one seed, one draw or one arm; see ``function``."""
+        return pkgutil.resolve_name(self.function)(gold, predicted, n_classes)
+
+    def text(self, value: float | None) -> str:
+        """A value, scaled already, as tables print it; ``-`` if there is none."""
+        return "-" if value is None or math.isnan(value) else f"{value:{self.format}}"
+
+
+METRICS: dict[str, Metric] = {}
+"""Every metric by its key, in the order of the columns."""
+
+
+def register_metric(metric: Metric) -> Metric:
+    """Add ``metric`` to the registry and return it.
+
+    Raises AssayError if its key is taken or malformed, or if its level cannot have a function.
+    """
+    if not _KEY.fullmatch(metric.key):
+        raise AssayError(
+            "the key of a metric must begin with a lower-case letter and go on with lower-case "
+            f"letters, digits, _ and .; got {metric.key!r}."
+        )
+    if metric.key in METRICS:
+        raise AssayError(f"the metric {metric.key} is registered already. Choose another key.")
+    if metric.function and metric.level not in ("seed", "arm"):
+        raise AssayError(
+            f"the metric {metric.key} has a function, so its level must be seed or arm; "
+            f"got {metric.level}."
+        )
+    METRICS[metric.key] = metric
+    return metric
+
+
+def score_metrics() -> tuple[Metric, ...]:
+    """Metrics computed from the predictions of one seed, or the labels of one draw."""
+    return _computed("seed")
+
+
+def arm_metrics() -> tuple[Metric, ...]:
+    """Metrics computed from the predictions of all seeds of an arm."""
+    return _computed("arm")
+
+
+def _computed(level: Level) -> tuple[Metric, ...]:
+    return tuple(metric for metric in METRICS.values() if metric.function and metric.level == level)
+
+
+def cost_metrics() -> tuple[Metric, ...]:
+    """What the labels and the training of a seed take, beside the work of people."""
+    return tuple(metric for metric in METRICS.values() if metric.is_cost)
+
+
+def columns_of(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """The columns of several metrics, one after the other."""
+    return tuple(column for metric in metrics for column in metric.columns)
+
+
+_DECLARED = (
+    # computed from the predictions of one seed
+    Metric(
+        key="accuracy",
+        title="accuracy",
+        level="seed",
+        description="Share of the examples whose label equals the gold label.",
+        scale=100.0,
+        higher_is_better=True,
+        has_spread=True,
+        function="project.stats.metrics:accuracy",
+    ),
+    Metric(
+        key="macro_f1",
+        title="macro-F1",
+        level="seed",
+        description="Mean F1 over the whole label set; a class without examples counts 0.",
+        scale=100.0,
+        higher_is_better=True,
+        has_spread=True,
+        function="project.stats.metrics:macro_f1",
+    ),
+    # computed from the predictions of all seeds of an arm
+    Metric(
+        key="krippendorff_alpha",
+        title="alpha_K",
+        level="arm",
+        description="Krippendorff's alpha (nominal) of the seeds on the test examples.",
+        scale=100.0,
+        higher_is_better=True,
+        has_interval=True,
+        function="project.stats.metrics:krippendorff_alpha",
+    ),
+    Metric(
+        key="unchanged",
+        title="unchanged",
+        level="arm",
+        description="Share of the test examples that all seeds label alike.",
+        scale=100.0,
+        higher_is_better=True,
+        has_interval=True,
+        function="project.stats.metrics:unchanged",
+    ),
+    # measured with every seed
+    Metric(
+        key="human_labels",
+        title="human labels",
+        level="seed",
+        description="Training labels given by a human.",
+        format=".0f",
+        higher_is_better=False,
+    ),
+    Metric(
+        key="human_share",
+        title="human",
+        level="seed",
+        description="Human labels for each training text.",
+        format=".0f",
+        scale=100.0,
+        higher_is_better=False,
+    ),
+    Metric(
+        key="llm_calls",
+        title="LLM calls",
+        level="seed",
+        description="Requests to the LLM for the training labels, whoever paid for them.",
+        format=".0f",
+        higher_is_better=False,
+        is_cost=True,
+    ),
+    Metric(
+        key="prompt_tokens",
+        title="prompt tokens",
+        level="seed",
+        description="Tokens of the prompts of these requests; in an annotation run, of its draw.",
+        format=".0f",
+        higher_is_better=False,
+        is_cost=True,
+    ),
+    Metric(
+        key="generated_tokens",
+        title="generated",
+        level="seed",
+        description="Tokens that the LLM generated in these requests.",
+        format=".0f",
+        higher_is_better=False,
+        is_cost=True,
+    ),
+    Metric(
+        key="annotation_seconds",
+        title="s to annotate",
+        level="seed",
+        description="Seconds of annotation behind the labels; in an annotation run, of its draw.",
+        higher_is_better=False,
+        format=".0f",
+        is_cost=True,
+    ),
+    Metric(
+        key="train_seconds",
+        title="s to train",
+        level="seed",
+        description="Seconds of one training.",
+        higher_is_better=False,
+        is_cost=True,
+    ),
+    Metric(
+        key="cost",
+        title="cost",
+        level="seed",
+        description="Price of the labels and one training, in the unit of the prices.",
+        format=".4f",
+        higher_is_better=False,
+        is_cost=True,
+    ),
+    Metric(
+        key="best_epoch",
+        title="best epoch",
+        level="seed",
+        description="Epoch whose weights were kept.",
+        format=".0f",
+    ),
+    Metric(
+        key="best_validation_macro_f1",
+        title="validation macro-F1",
+        level="seed",
+        description="Macro-F1 on the validation labels at the best epoch.",
+        scale=100.0,
+        higher_is_better=True,
+    ),
+    # measured with every draw of annotations
+    Metric(
+        key="label_mass",
+        title="label mass",
+        level="annotation",
+        description="Probability of the whole label set before normalising, mean over the texts.",
+        format=".3f",
+        higher_is_better=True,
+    ),
+    Metric(
+        key="consistency",
+        title="consistency",
+        level="annotation",
+        description="Share of repeated answers that equal the most frequent one.",
+        format=".3f",
+        higher_is_better=True,
+    ),
+    Metric(
+        key="missing",
+        title="missing",
+        level="annotation",
+        description="Texts without a label.",
+        format=".3f",
+        higher_is_better=False,
+    ),
+    # an experiment and a trial of a sweep
+    Metric(
+        key="loss",
+        title="loss of macro-F1",
+        level="experiment",
+        description="Macro-F1 of gold-trained classifiers less that of the arm's.",
+        scale=100.0,
+        higher_is_better=False,
+        has_interval=True,
+    ),
+    Metric(
+        key="validation.macro_f1",
+        title="macro-F1",
+        level="trial",
+        description="Macro-F1 on the gold validation labels, mean over the seeds of a trial.",
+        scale=100.0,
+        higher_is_better=True,
+        has_spread=True,
+    ),
+    Metric(
+        key="objective",
+        title="objective",
+        level="trial",
+        description="What a sweep with one objective maximises: macro-F1 x 100 less its price.",
+        higher_is_better=True,
+    ),
+)
+for _metric in _DECLARED:
+    register_metric(_metric)

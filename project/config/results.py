@@ -1,0 +1,65 @@
+"""When labels count as safe, where files are kept, and what the tracking store gets."""
+
+from __future__ import annotations
+
+from project.config.fields import ConfigSection, parameter, section
+from project.support.errors import AssayError
+
+REUSE = ("none", "mine", "team")
+
+
+@section
+class VerdictConfig(ConfigSection):
+    """When labels count as safe."""
+
+    tolerance: float = parameter(
+        default=2.0,
+        help="largest loss of macro-F1 against gold labels that is safe, in points (x 100)",
+        ge=0,
+        le=100,
+    )
+    min_alpha: float = parameter(
+        default=0.8,
+        help="smallest agreement of the seeds that is safe: Krippendorff's alpha; 0.8 is his own rule",
+        ge=-1,
+        le=1,
+        aliases=("least_alpha",),
+    )
+
+
+@section
+class HostConfig(ConfigSection):
+    """Where files are kept."""
+
+    workspace: str = parameter(
+        default="outputs",
+        help="folder for answers, trained seeds and reports; what is there is not computed again",
+        everyday=True,
+    )
+
+
+@section
+class StoreConfig(ConfigSection):
+    """What the tracking store gets, and what is taken from it."""
+
+    reuse: str = parameter(
+        default="team",
+        help="finished annotations and seeds of the same digest that are taken from the store: none, "
+        "mine (my own runs) or team (all runs); the workspace is always used",
+        choices=REUSE,
+    )
+    private: bool = parameter(
+        default=False,
+        help="log hashes in place of texts and prompts, and make the workspace readable to you alone",
+    )
+    register_prompt: bool = parameter(
+        default=False, help="register every prompt once in MLflow's Prompt Registry too"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse to register a prompt that must stay private."""
+        if self.private and self.register_prompt:
+            raise AssayError(
+                "register_prompt must be false with private=true: the registry would hold the "
+                "prompt. Leave one of the two out."
+            )

@@ -1,0 +1,57 @@
+"""Which texts, and how they are split."""
+
+from __future__ import annotations
+
+from project.config.fields import ConfigSection, parameter, section
+
+
+@section
+class TaskConfig(ConfigSection):
+    """Which texts, and how they are split."""
+
+    task: str = parameter(
+        default="catalogue",
+        help="task: the name of a card (catalogue, imdb, ecommerce, manifestos, toxic) or the path of "
+        "a card.yaml",
+        everyday=True,
+    )
+    data: str = parameter(
+        default="",
+        help="file to read in place of the card's source: .csv, .jsonl or .parquet; empty: the card's "
+        "source",
+        everyday=True,
+    )
+    text_column: str = parameter(
+        default="", help="column with the text; empty: the card's", everyday=True
+    )
+    label_column: str = parameter(
+        default="", help="column with the gold label; empty: the card's", everyday=True
+    )
+    id_column: str = parameter(
+        default="", help="column with a unique id; empty: the card's, else a hash of the text"
+    )
+    where: str = parameter(default="", help="keep only rows with COLUMN=VALUE; empty: all rows")
+    bad_rows: str = parameter(
+        default="error",
+        help="rows with a null label or an empty text: error stops the run, drop leaves them out and "
+        "counts them",
+        choices=("error", "drop"),
+    )
+    unlabelled: bool = parameter(
+        default=False,
+        help="use rows without a gold label as training texts that a person can label (entry point "
+        "ask, then human=FILE); rows with a gold label go to the other splits first",
+    )
+    max_train: int | None = parameter(
+        default=None,
+        help="most training examples; auto: the card's limit (5000 in the paper)",
+        ge=1,
+        everyday=True,
+    )
+    max_validation: int | None = parameter(
+        default=None, help="most validation examples; auto: the card's limit", ge=1
+    )
+    max_test: int | None = parameter(
+        default=None, help="most test examples; auto: the card's limit (2000 in the paper)", ge=1
+    )
+    split_seed: int = parameter(default=0, help="seed of the split", ge=0)
