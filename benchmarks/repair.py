@@ -20,9 +20,12 @@ from analysis.render.text import number, plain
 from entrypoints.wiring.command import Progress, parser
 from entrypoints.wiring.experiment import Study, opened
 from project.annotation.annotate import annotate
-from project.config.arms import Arm
+from project.config.arms import GOLD, LLM, Arm
 from project.config.entry_points import BudgetConfig
-from project.config.experiment import ANNOTATION, FinetuneConfig, HostConfig, TaskConfig
+from project.config.experiment import ANNOTATION
+from project.config.finetune import FinetuneConfig
+from project.config.task import TaskConfig
+from project.config.results import HostConfig
 from project.labels.error_model import LEAST
 from project.labels.selection import LabelInputs, budget_rows, choose
 from project.training.embeddings import embeddings
@@ -80,7 +83,7 @@ def _annotations(study: Study) -> list[pd.DataFrame]:
 
 def _possible(arm: Arm, n: int) -> bool:
     labels = budget_rows(arm.replace_share or 0.0, n)
-    return arm.kind not in ("gold", "llm") and labels >= (LEAST if arm.ranking == "learned" else 1)
+    return arm.kind not in (GOLD, LLM) and labels >= (LEAST if arm.base_kind == "learned" else 1)
 
 
 def report(found: list[Found], wrong: float, n: int, title: str) -> str:

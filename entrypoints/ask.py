@@ -19,9 +19,11 @@ from entrypoints.wiring.command import main, say
 from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import Study, opened, study_run
 from entrypoints.wiring.provenance import Invocation
-from project.config.arms import FLIP
+from project.config.arms import configured_facts
 from project.config.entry_points import AskConfig
-from project.config.experiment import ANNOTATION, HostConfig, StoreConfig, TaskConfig
+from project.config.experiment import ANNOTATION
+from project.config.task import TaskConfig
+from project.config.results import HostConfig, StoreConfig
 from project.config.fields import parse
 from project.labels.human import label_studio_interface, label_studio_tasks, questions
 from project.labels.selection import AUDIT, Choice, choose
@@ -32,25 +34,29 @@ from project.support.parquet import write_table
 from project.tracking import Tracker
 
 SECTIONS = (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig)
-_NO_QUESTIONS = ("gold", "llm", "majority", FLIP)
 
 
 def ask(params: Mapping[str, str]) -> None:
     """Questions of one source at one budget, less those that the file ``human`` answers."""
     asked = parse(AskConfig, params)
-    if (
-        asked.arms[0] in _NO_QUESTIONS
-        or asked.arms[0] == "oracle"
-        or asked.arms[0].startswith("drop_")
-    ):
-        raise AssayError(
-            f"arms must be a source that asks a human; got {asked.arms[0]!r}. Use learned, entropy, margin, ensemble or random."
-        )
+    check_questions(asked)
     with opened(params, tested=False, asks=False) as study:
         name = f"{study.task.name} questions"
         with study_run("questions", name, Invocation("ask", params), study, {}) as (tracker, drawn):
             if drawn is not None:
                 _ask(asked, study, tracker, drawn)
+
+
+def check_questions(config: AskConfig) -> None:
+    """Refuse a label source that asks a human nothing."""
+    (kind,) = config.arms
+    if configured_facts(kind, config.soft_labels).asks_human:
+        return
+    calibrated = configured_facts(kind, "calibrated").asks_human
+    raise AssayError(
+        f"arms must be a source that asks a human; got {kind!r}. Use learned, entropy, margin, ensemble or random"
+        + (", or set soft_labels to calibrated." if calibrated else ".")
+    )
 
 
 def _ask(asked: AskConfig, study: Study, tracker: Tracker, drawn: SplitAnnotations) -> None:

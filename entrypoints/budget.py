@@ -16,16 +16,12 @@ from entrypoints.wiring.conditions import condition
 from entrypoints.wiring.experiment import opened, published, study_run
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
-from project.config.arms import Arm
+from project.config.arms import GOLD, LLM, Arm
 from project.config.entry_points import BudgetConfig
-from project.config.experiment import (
-    ANNOTATION,
-    FinetuneConfig,
-    HostConfig,
-    StoreConfig,
-    TaskConfig,
-    VerdictConfig,
-)
+from project.config.experiment import ANNOTATION
+from project.config.finetune import FinetuneConfig
+from project.config.task import TaskConfig
+from project.config.results import HostConfig, StoreConfig, VerdictConfig
 from project.config.fields import parse
 from project.labels.error_model import LEAST
 from project.labels.selection import budget_rows
@@ -50,10 +46,10 @@ def budget(params: Mapping[str, str]) -> None:
         config, task = asked.config, asked.task
         n = len(task.split("train"))
         possible = [
-            *([] if task.counts.get("unlabelled") else [Arm("gold")]),
-            *([Arm("llm")] if asked.asked else []),
+            *([] if task.counts.get("unlabelled") else [Arm(GOLD)]),
+            *([Arm(LLM)] if asked.asked else []),
         ]
-        for arm in (one for one in asked.compared if one.kind not in ("gold", "llm")):
+        for arm in (one for one in asked.compared if one.kind not in (GOLD, LLM)):
             if why := impossible(arm, n, len(task.label_set)):
                 say(f"budget: {arm.name} is left out: {why}.")
             else:
@@ -72,9 +68,9 @@ def budget(params: Mapping[str, str]) -> None:
 def impossible(arm: Arm, n: int, n_classes: int) -> str:
     """Why ``arm`` cannot be with ``n`` training texts; empty where it can."""
     labels = budget_rows(arm.replace_share or 0.0, n)
-    if arm.ranking in ("learned", "weighted") and 0 < labels < LEAST:
+    if arm.facts.audit and 0 < labels < LEAST:
         return f"its audit takes {LEAST} labels, and this budget is {labels}"
-    if arm.kind == "human_only" and labels < n_classes:
+    if arm.facts.human_labels_alone and labels < n_classes:
         return f"{labels} labels of {n_classes} classes are nothing to train on"
     return ""
 

@@ -19,22 +19,15 @@ from typing import NamedTuple, cast
 
 from entrypoints.wiring.command import main, say
 from entrypoints.wiring.conditions import annotated_splits, draws_needed, replicate_counts
+from project.annotation.engines.base import PromptlessAnnotator
 from project.annotation.engines.factory import check_engine, open_annotators
-from project.config.arms import NO_LLM
+from project.config.arms import arm_facts
 from project.config.engines import engine_facts
-from project.config.experiment import (
-    ANNOTATION,
-    PAPER_DRAWS,
-    ExperimentConfig,
-    FinetuneConfig,
-    HostConfig,
-    LabelConfig,
-    ReplicateConfig,
-    StoreConfig,
-    TaskConfig,
-    VerdictConfig,
-    experiment_config,
-)
+from project.config.experiment import ANNOTATION, ExperimentConfig, experiment_config
+from project.config.finetune import FinetuneConfig
+from project.config.task import TaskConfig
+from project.config.results import HostConfig, StoreConfig, VerdictConfig
+from project.config.labels import PAPER_DRAWS, LabelConfig, ReplicateConfig
 from project.data.card import load_card
 from project.data.task import load_task
 from project.labels.sources import arms
@@ -148,7 +141,7 @@ def _version(package: str) -> str:
 def _annotator(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
     annotate = config.annotate
     check_engine(annotate.annotator)
-    if not set(config.label.arms) - set(NO_LLM):
+    if not any(arm_facts(kind).reads_llm for kind in config.label.arms):
         yield "engine", f"none: {', '.join(config.label.arms)} need no LLM"
         return
     facts = engine_facts(annotate.annotator)
@@ -279,7 +272,7 @@ def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
         )
     task, recorded = load_task(config.task), 0
     if not engine_facts(config.annotate.annotator).has_prompt:
-        recorded = len(cast("PromptlessAnnotator", open_annotators(config, task)[0]).draws)
+        recorded = len(cast(PromptlessAnnotator, open_annotators(config, task)[0]).draws)
     return {split: len(task.split(split)) for split in splits}, len(task.label_set), "", recorded
 
 

@@ -5,6 +5,7 @@ python -m analysis.questions.budget --run_id RUN        terminal table, and CSV,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib.figure
@@ -16,17 +17,11 @@ from analysis.render.figures import MEASURES, draw_line, png, tidy
 from analysis.render.section import Figure, Section, Table, columns
 from analysis.render.text import number, pair, ranged, title
 from analysis.store.artifacts import needs, number_or_none
-from analysis.store.experiment import (
-    Experiment,
-    Points,
-    absent_note,
-    arm_row,
-    checked_table,
-    priced,
-)
+from analysis.store.experiment import Experiment, Points, checked_table
+from analysis.store.arm_scores import absent_note, arm_row, priced
 from analysis.store.fetch import table
 from analysis.store.publish import main_section
-from project.config.arms import FLIP, NO_REMEDY
+from project.config.arms import GOLD, LLM, RANDOM, ArmFacts, arm_facts
 from project.stats.bootstrap import Interval, gap_closed, interval
 from project.tracking import Record
 
@@ -52,8 +47,9 @@ def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
     needs(first, {"replace_share": number_or_none})
     given = first.params["replace_share"]
     n, share = int(first.params["n_examples"]), None if given == "None" else float(given)
+    dropped = arm_facts(row["arm_kind"]).drops
     used = (
-        1 - row["n_train"] / n if row["arm_kind"].startswith("drop_") else row["human_labels"] / n
+        1 - row["n_train"] / n if dropped else row["human_labels"] / n
     )  # where that is an outcome
     row |= {
         "share": 100 * used if share is None else share,
@@ -65,7 +61,7 @@ def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
             gap_closed(scores[arm].macro_f1, scores["llm"].macro_f1, scores["gold"].macro_f1),
         )
     rival = "random" if share is None else f"random_{share:g}"
-    if rival in scores and rival != arm and row["arm_kind"] not in ("gold", "llm"):
+    if rival in scores and rival != arm and row["arm_kind"] not in (GOLD, LLM):
         row |= columns("over_random", interval(scores[arm].macro_f1 - scores[rival].macro_f1))
     return row
 
@@ -139,13 +135,13 @@ def cheapest(budget: Points) -> str:
         return ""
     reach = float(budget.config["design"].get("reach", 95.0))  # runs of earlier versions do not say
     goal = reach / 100 * float(gold.iloc[0])
-    real = points[~points["arm_kind"].isin(NO_REMEDY)]
+    real = points[_kinds_that(points, lambda facts: facts.remedy)]
     by = "cost" if priced(budget.config) else "human_share"
     reached = real[real["macro_f1"] >= goal].sort_values([by, "macro_f1"], ascending=[True, False])
     aim = f"{reach:g} % of gold's macro-F1 ({100 * goal:.1f})"
     if reached.empty:
         return f"No source reaches {aim} at these budgets."
-    best, random = reached.iloc[0], reached[reached["arm_kind"] == "random"]
+    best, random = reached.iloc[0], reached[reached["arm_kind"] == RANDOM]
     if best["human_share"] == 0:
         return f"{aim} is reached without any human label, by {best['arm']}."
     beside = (
@@ -155,10 +151,15 @@ def cheapest(budget: Points) -> str:
     )
     rival = (
         ""
-        if best["arm_kind"] == "random" or not (points["arm_kind"] == "random").any()
+        if best["arm_kind"] == RANDOM or not (points["arm_kind"] == RANDOM).any()
         else f"; {beside}"
     )
     return f"{aim} is reached cheapest by {best['arm']}, with {_price(best, by)}{rival}. Means over seeds, without regard to their spread."
+
+
+def _kinds_that(points: pd.DataFrame, hold: Callable[[ArmFacts], bool]) -> pd.Series:
+    """Boolean mask of the points for whose kind of arm ``hold`` is true."""
+    return points["arm_kind"].map(lambda kind: hold(arm_facts(kind))).astype(bool)
 
 
 def _price(row: pd.Series, by: str) -> str:
@@ -170,7 +171,9 @@ def _price(row: pd.Series, by: str) -> str:
 def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:
     """Both measures against the human share or the ``cost``, a line for each source in a band of one standard deviation; readable without colour."""
     figure = matplotlib.figure.Figure(figsize=(9.0, 4.6), layout="constrained")
-    lined = points[~points["arm_kind"].isin(["gold", "llm", FLIP])]
+    lined = points[
+        _kinds_that(points, lambda facts: facts.competes) & ~points["arm_kind"].isin([GOLD, LLM])
+    ]
     counts = lined["share"].value_counts()
     for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         for place, (kind, rows) in enumerate(lined.groupby("arm_kind", sort=False)):
@@ -197,7 +200,7 @@ def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:
 def _frame(axes: Any, points: pd.DataFrame, measure: str) -> None:
     """Show what lies about the LLM's labels and gold; a source far below, as few human labels alone are, would press all others into one line."""
     names = [measure, f"{measure}_sd"]
-    near = 100 * points.loc[points["arm_kind"] != "human_only", names]
+    near = 100 * points.loc[_kinds_that(points, lambda facts: not facts.human_labels_alone), names]
     low, high = (
         (near[measure] - near[f"{measure}_sd"].fillna(0)).min(),
         (near[measure] + near[f"{measure}_sd"].fillna(0)).max(),

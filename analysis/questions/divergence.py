@@ -17,7 +17,7 @@ from analysis.render.section import Figure, Section, Table, columns
 from analysis.render.text import ranged
 from analysis.store.experiment import Experiment
 from analysis.store.publish import main_section
-from project.config.arms import NO_LLM
+from project.config.arms import arm_facts
 from project.data.tables import GOLD_PROBABILITY, class_columns
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, mean_over_seeds
 from project.stats.divergence import Decomposition, decomposition
@@ -43,7 +43,7 @@ def section(experiment: Experiment) -> Section | None:
     arms = [
         arm
         for arm, found in experiment.arms.items()
-        if found.runs[0].params["arm_kind"] not in (*NO_LLM, "flip")
+        if arm_facts(found.runs[0].params["arm_kind"]).reads_llm
     ]
     if llm is None or not arms:
         return None

@@ -18,6 +18,7 @@ from analysis.render.section import Figure, Section, Table
 from analysis.render.text import ranged
 from analysis.store.experiment import Experiment
 from analysis.store.publish import main_section
+from project.config.arms import arm_facts
 from project.data.tables import codes
 from project.stats.bootstrap import Interval, interval
 from project.stats.noise import (
@@ -304,7 +305,7 @@ def _equivalent(experiment: Experiment) -> str:
     rates = {
         float(found.runs[0].params["flip_rate"]): arm
         for arm, found in experiment.arms.items()
-        if found.runs[0].params["arm_kind"] == "flip"
+        if arm_facts(found.runs[0].params["arm_kind"]).flips
     }
     rates = {rate: arm for rate, arm in sorted(rates.items()) if rate > 0}
     if not rates:

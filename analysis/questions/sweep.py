@@ -15,9 +15,10 @@ from analysis.render.figures import look, png
 from analysis.render.study_figures import figures
 from analysis.render.text import markdown, number, pair, plain, title
 from analysis.store.artifacts import needs
-from analysis.store.experiment import arm_row, check_seed, priced, read_root, replicates
+from analysis.store.experiment import check_seed, read_root, replicates
+from analysis.store.arm_scores import arm_row, priced
 from analysis.store.publish import log_report, main
-from project.config.arms import needs_all_draws, needs_share
+from project.config.arms import arm_facts
 from project.support.escape import escape_markdown
 from project.tracking import CHOSEN, TRIAL_STATE, Record, children, of_study
 
@@ -162,8 +163,8 @@ def trial_cells(study: Study) -> tuple[list[str], list[list[str]]]:
         )
         kind = row["source"]  # what its source does not look at stands there for nothing
         share, size = (
-            f"{row['replace_share']:g}" if needs_share(kind) else "-",
-            str(row["ensemble_size"]) if needs_all_draws(kind) else "-",
+            f"{row['replace_share']:g}" if arm_facts(kind).share else "-",
+            str(row["ensemble_size"]) if arm_facts(kind).draws == "all" else "-",
         )
         setting = [share, size, *(str(row[name]) for name in PARTS[3:])]
         money_cells = [number(row["cost"], 4)] if money else []

@@ -19,8 +19,8 @@ import pandas as pd
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import number
 from analysis.store.experiment import Experiment, Replicates
-from project.config.arms import NO_REMEDY
-from project.config.experiment import VerdictConfig
+from project.config.arms import arm_facts
+from project.config.results import VerdictConfig
 from project.stats.agreement import alpha_interval, label_counts, resampled_agreement
 from project.stats.bootstrap import Interval, example_weights, interval, simultaneous_intervals
 
@@ -121,7 +121,7 @@ def _judged(experiment: Experiment, config: VerdictConfig) -> pd.DataFrame:
     arms = {
         name: found
         for name, found in experiment.arms.items()
-        if found.runs[0].params["arm_kind"] not in NO_REMEDY and _seeds(found) >= LEAST_SEEDS
+        if arm_facts(found.runs[0].params["arm_kind"]).remedy and _seeds(found) >= LEAST_SEEDS
     }
     scores, gold = experiment.resampled, experiment.resampled["gold"].macro_f1
     weights = example_weights(len(experiment.gold), len(gold) - 1, 0)

@@ -18,6 +18,7 @@ import pandas as pd
 from analysis.render.section import columns
 from analysis.store.artifacts import above_zero, broken, checked_config, needs
 from analysis.store.fetch import read_json, table, tables
+from project.config.arms import arm_facts
 from project.data.tables import SPLITS, check, class_columns, codes
 from project.stats.agreement import (
     alpha_interval,
@@ -255,7 +256,7 @@ def check_seed(run: Record) -> None:
     }
     needs(run, kinds, ("human_labels", "human_share"))
     needs(run, {name: int for name in ("replicate", "trial") if name in run.params})
-    if run.params["arm_kind"] == "flip":
+    if arm_facts(run.params["arm_kind"]).flips:
         needs(run, {"flip_rate": float})
 
 
@@ -317,93 +318,3 @@ def _predicted(
         )
     rows = given.loc[test["example_id"]]
     return codes(rows["label"], label_set), class_columns(rows, label_set)
-
-
-def arm_row(
-    arm: str, found: Replicates, test: pd.DataFrame, label_set: Sequence[str]
-) -> dict[str, Any]:
-    """Scores of one arm in [0, 1]: mean and sample standard deviation (ddof 1) over its replicates, and their agreement."""
-    gold, n_classes = codes(test["gold_label"], label_set), len(label_set)
-    each: list[Scores] = [scores(confusion(gold, one, n_classes)) for one in found.predicted]
-    accuracy, macro_f1 = (
-        spread([one.accuracy for one in each]),
-        spread([one.macro_f1 for one in each]),
-    )
-    recall = np.where(
-        np.bincount(gold, minlength=n_classes) > 0,
-        np.mean([one.recall for one in each], axis=0),
-        np.nan,
-    )
-    first, counts = found.runs[0], label_counts(found.predicted, n_classes)
-    alpha = alpha_interval(counts)._replace(estimate=krippendorff_alpha(counts))
-    return {
-        "arm": arm,
-        "arm_kind": first.params["arm_kind"],
-        "n_seeds": len(found.runs),
-        "n_train": int(first.params["n_train"]),
-        "human_labels": int(first.metrics["human_labels"]),
-        "human_share": first.metrics["human_share"],
-        "accuracy": accuracy.mean,
-        "accuracy_sd": accuracy.sd,
-        "macro_f1": macro_f1.mean,
-        "macro_f1_sd": macro_f1.sd,
-        **columns("krippendorff_alpha", alpha),
-        **columns("unchanged", unchanged_interval(found.predicted)),
-        **{f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)},
-        **spending(found.runs),
-        "accuracy_by_seed": [one.accuracy for one in each],
-        "macro_f1_by_seed": [one.macro_f1 for one in each],
-        "absent": first.tags.get(ABSENT, ""),
-    }
-
-
-def spending(runs: Sequence[Record]) -> dict[str, float]:
-    """What an arm has taken (``SPENT``): its labels, and the mean over its runs of a training's seconds and the cost of both; nan where unknown."""
-    return {name: float(np.mean([run.metrics.get(name, np.nan) for run in runs])) for name in SPENT}
-
-
-def priced(config: Mapping[str, Any]) -> bool:
-    """Whether the experiment was given any price."""
-    return any(
-        value for name, value in config["config"]["spend"].items() if name.startswith("price_")
-    )
-
-
-def annotator_rows(stored: Stored) -> pd.DataFrame:
-    """The annotator itself, few-shot, under its first draw: one row for each split it annotated, scores in [0, 1]."""
-    rows, label_set = [], stored.label_set
-    for split in SPLITS:
-        examples = stored.split(split)
-        first = next(iter(stored.annotations[split]), None)
-        known = examples["gold_label"].notna().to_numpy()
-        if (
-            first is None or first["label"].isna().all() or not known.any()
-        ):  # recorded labels need not cover every split
-            continue
-        right = codes(examples.loc[known, "gold_label"], label_set)
-        score = score_answers(right, codes(first.loc[known, "label"], label_set), len(label_set))
-        recall = np.where(np.bincount(right, minlength=len(label_set)) > 0, score.recall, np.nan)
-        rows.append(
-            {
-                "split": split,
-                "n": int(known.sum()),
-                "accuracy": score.accuracy,
-                "macro_f1": score.macro_f1,
-                **{
-                    f"recall.{label}": float(value)
-                    for label, value in zip(label_set, recall, strict=True)
-                },
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def absent_note(config: Mapping[str, Any], absent: Mapping[str, str]) -> str:
-    """What a reader must know of classes without examples or training labels; ``absent``: the classes of every row that lacks some."""
-    parts = [str(note).rstrip(".") for note in config["task"].get("notes", [])]
-    found = "; ".join(f"{name}: {classes}" for name, classes in absent.items() if classes)
-    if found:
-        parts.append(
-            f"classes without any training label ({found}), which macro-F1 counts all the same"
-        )
-    return f" Mind: {'. '.join(parts)}." if parts else ""

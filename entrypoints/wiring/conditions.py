@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from project.annotation.cost import Spent, spent
-from project.config.arms import Arm
-from project.config.experiment import ExperimentConfig, FinetuneConfig, LabelConfig
+from project.config.arms import LLM, Arm
+from project.config.experiment import ExperimentConfig
+from project.config.finetune import FinetuneConfig
+from project.config.labels import LabelConfig
 from project.data.task import Task
 from project.labels.selection import LabelInputs
 from project.labels.sources import human_share, label
@@ -112,7 +114,7 @@ def condition(
         held = validation.rename(columns={"gold_label": "label"})
     recipe = (
         dataclasses.replace(config.finetune, targets="soft")
-        if arm.kind == "soft"
+        if arm.facts.soft
         else config.finetune
     )
     return Condition(
@@ -151,7 +153,7 @@ def draws_needed(compared: Sequence[Arm], config: ExperimentConfig, n_draws: int
                 "Raise ensemble_size, or lower seeds."
             )
         return max(least, seeds)
-    if "llm" not in kinds or min(n_draws, seeds) < 2:
+    if LLM not in kinds or min(n_draws, seeds) < 2:
         raise AssayError(
             f"replicate=crossed needs the arm llm with at least 2 draws and 2 seeds; got arms {','.join(arm.name for arm in compared)}, "
             f"ensemble_size {n_draws}, seeds {seeds}. Add llm to arms, or raise ensemble_size or seeds."
@@ -184,7 +186,7 @@ def replicated(
                         one, name=f"{arm.name} draw {replicate:02d}", seeds=[replicate]
                     )
                 )
-        elif config.replicate.replicate == "crossed" and arm.kind == "llm":
+        elif config.replicate.replicate == "crossed" and arm.kind == LLM:
             for draw in range(len(drawn.train)):
                 one = condition(arm, task, drawn, config, draw=draw)
                 made.append(
@@ -203,5 +205,5 @@ def replicate_counts(
     """How many replicates each arm is to have."""
     seeds, crossed = config.finetune.seeds, config.replicate.replicate == "crossed"
     return {
-        arm.name: seeds * n_draws if crossed and arm.kind == "llm" else seeds for arm in compared
+        arm.name: seeds * n_draws if crossed and arm.kind == LLM else seeds for arm in compared
     }

@@ -20,7 +20,7 @@ from entrypoints.wiring.conditions import SplitAnnotations, annotated_splits, dr
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.setup import log_setup, ready
 from project.annotation.engines.factory import check_engine
-from project.config.arms import NO_HUMAN, NO_LLM, Arm
+from project.config.arms import Arm, arm_facts
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.data.task import Task, load_task
 from project.labels.human import read_answers
@@ -93,7 +93,8 @@ def opened(params: Mapping[str, str], *, tested: bool = True, asks: bool = True)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
-    asked = open_draws(task, config) if set(config.label.arms) - set(NO_LLM) else None
+    reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
+    asked = open_draws(task, config) if reads_llm else None
     with contextlib.closing(asked) if asked else contextlib.nullcontext():
         config = asked.settled(config) if asked else config
         n_draws = len(asked.prompts) if asked else 1
@@ -101,7 +102,7 @@ def opened(params: Mapping[str, str], *, tested: bool = True, asks: bool = True)
         blind = [
             arm.name
             for arm in compared
-            if arm.kind == "oracle" or (human is None and arm.kind not in NO_HUMAN)
+            if arm.facts.ranks_by_gold or (human is None and arm.facts.needs_human_labels)
         ]
         if asks and blind and task.counts.get("unlabelled"):
             raise AssayError(

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from project.config.arms import ARM_KINDS, Arm
-from project.config.experiment import LabelConfig
+from project.config.arms import ARMS, Arm
+from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
 from project.labels import error_model, uncertainty
 from project.labels.selection import LabelInputs, choose
@@ -67,22 +67,22 @@ def made(world, kind, share=None, k=None, human=None, **settings):
 
 
 def test_every_arm_makes_labels_and_keeps_its_budget(world):
-    wanted = LabelConfig(arms=ARM_KINDS, replace_share=(20.0,), flip_rate=(20.0,))
+    wanted = LabelConfig(arms=tuple(ARMS), replace_share=(20.0,), flip_rate=(20.0,))
 
     for arm in arms(wanted, 3):
         table = label(arm, evidence(world))
         n, _ = human_share(table)
         if arm.replace_share is not None:
             audit_size = 20 if arm.kind == "drop_learned" else 0
-            assert n == (audit_size if arm.drops else 40), arm.name
+            assert n == (audit_size if arm.facts.drops else 40), arm.name
             assert len(table) == (
-                160 + audit_size if arm.drops else 40 if arm.kind == "human_only" else N
+                160 + audit_size if arm.facts.drops else 40 if arm.kind == "human_only" else N
             ), arm.name
         assert table["inclusion_probability"].between(0, 1).all(), arm.name
-        if arm.drops:  # nobody is asked but in an audit
+        if arm.facts.drops:  # nobody is asked but in an audit
             assert (table["inclusion_probability"] > 0).sum() == n, arm.name
         assert set(table.loc[table["source"] == "gold", "label"]) <= set(LABELS)
-    assert len({arm.name for arm in arms(wanted, 3)}) == len(ARM_KINDS)
+    assert len({arm.name for arm in arms(wanted, 3)}) == len(ARMS)
 
 
 def test_margin_label_mass_and_votes_rank_by_their_definitions(world):
