@@ -1,4 +1,4 @@
-"""The one error a user's input can raise: what is wrong, the rule, the value, the way out."""
+"""The errors that a user's input or an unfinished piece of work can raise."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 
 class AssayError(ValueError):
-    """Input that cannot be used. The message is one line meant for the person at the terminal."""
+    """Input that cannot be used. The message is one line: name, rule, value, way out."""
 
 
 class Incomplete(AssayError):
-    """Work that could not be finished (a worker died, a disk filled up); what is done is kept.
+    """Work that could not be finished, for example since a worker died. Finished parts are kept.
 
-    ``partial``: what had been done of a request that failed as a whole, for whoever can keep it.
+    ``partial`` holds the finished parts of a failed request, so that a caller can store them.
     """
 
     partial: Any = None
 
 
 class Stopped(Incomplete):
-    """Work that ended at a limit that its user had set; what is done is kept."""
+    """Work that ended at a limit which the user had set. Finished parts are kept."""
 
 
 def unknown_value(name: str, value: str, known: Iterable[str], way_out: str = "") -> AssayError:
-    """An error for an unknown ``value`` of ``name`` that lists what is known and names the nearest."""
+    """An error that lists the ``known`` values of a parameter and suggests the nearest one."""
     choices = sorted(known)
-    near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    more = f" {way_out}" if way_out else ""
-    return AssayError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{hint}{more}")
+    nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    end = f" {way_out}" if way_out else ""
+    return AssayError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{hint}{end}")

@@ -1,4 +1,4 @@
-"""How somebody else's words are shown as they stand, whatever a Markdown renderer or a terminal would make of them."""
+"""Text from outside made safe to show in Markdown and in a terminal."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import re
 import reprlib
 from typing import Any
 
-_BRIEF = reprlib.Repr()
-_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxstring = 2, 4, 4, 60
-_LINK = re.compile(
-    r"\](?=[(\[])"
-)  # what makes a link or a picture of [words]; brackets alone, as of an interval, stay
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 2
+_REPR.maxlist = 4
+_REPR.maxdict = 4
+_REPR.maxstring = 60
+_MAX_LENGTH = 200  # characters of an abridged value
+# The bracket that turns [words] into a link or a picture; brackets alone, as of an interval, stay.
+_LINK = re.compile(r"\](?=[(\[])")
 _DEFINITION = re.compile(r"^(\s*)\[", re.MULTILINE)
 _ENTITY = re.compile(r"&(?=#?\w+;)")
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)  # but for tab and line break; and what turns lines round
+# Control characters except tab and line break, and those that reverse the writing direction.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def abridged(value: Any) -> str:
-    """A value of anybody's in a message, at most 200 characters of it, however much it holds."""
-    text = _BRIEF.repr(value)
-    return text if len(text) <= 200 else f"{text[:196]} ..."
+    """``repr(value)`` in at most 200 characters, also for a value that is huge or deeply nested."""
+    text = _REPR.repr(value)
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 4]} ..."
 
 
 def escape_markdown(text: str) -> str:
-    """``text`` in which nothing is HTML, code, a link or a picture."""
+    """``text`` with HTML, code, links and pictures escaped, so that Markdown shows it unchanged."""
     text = text.replace("\\", "\\\\").replace("`", "\\`")
     text = _ENTITY.sub("&amp;", text).replace("<", "&lt;")
     return _DEFINITION.sub(r"\1\\[", _LINK.sub(r"]\\", text))
 
 
 def escape_terminal(text: str) -> str:
-    """``text`` in which no character moves the cursor, changes colours or rings the bell; such stand there as their codes."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """``text`` with every control character replaced by its escape code."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

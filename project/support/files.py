@@ -1,4 +1,4 @@
-"""Folders and files: where caches are, writes that leave no half a file, and the digest of a configuration."""
+"""Files and folders: the cache folder, atomic writes, and the digest of a configuration."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ import uuid
 from pathlib import Path
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept: ``$ASSAY_CACHE``, else ``assay`` in the user's cache folder."""
-    own, users = os.environ.get("ASSAY_CACHE"), os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(own or f"{users}/assay").expanduser()
+def cache_folder(*parts: str) -> Path:
+    """The folder of everything that Assay caches on this machine, or the path ``parts`` in it.
+
+    ``$ASSAY_CACHE`` if set, else ``assay`` in ``$XDG_CACHE_HOME``, else ``~/.cache/assay``.
+    Nothing is created.
+    """
+    assay_cache = os.environ.get("ASSAY_CACHE")
+    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(assay_cache or f"{user_cache}/assay").expanduser().joinpath(*parts)
 
 
 def digest(value: object) -> str:
-    """The first 16 hex digits of the SHA-256 of ``value`` as canonical JSON: the identity of what it configures."""
+    """The first 16 hex digits of the SHA-256 of ``value`` as canonical JSON.
+
+    Stored everywhere as the identity of a configuration, so its result must never change.
+    """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` through a temporary file and a rename, so that no reader sees half a file."""
+    """Write ``data`` to a temporary file and rename it, so that no reader sees a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
@@ -35,23 +43,26 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """A new hidden folder in ``parent``, to be filled and then renamed; readable to whom the umask says."""
+    """A new hidden folder in ``parent``, to be filled and then renamed.
+
+    Its permissions follow the umask, unlike those of ``tempfile.mkdtemp``.
+    """
     folder = parent / f".{name}-{uuid.uuid4().hex}"
     folder.mkdir(parents=True)
     return folder
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be made, or written to, before there is anything to write; nothing is made."""
-    there = nearest_existing(folder)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        code = errno.EACCES if there.is_dir() else errno.ENOTDIR
+    """Raise OSError if ``folder`` cannot be created or written to; nothing is created."""
+    parent = nearest_existing(folder)
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        code = errno.EACCES if parent.is_dir() else errno.ENOTDIR
         raise OSError(code, os.strerror(code), str(folder))
 
 
 def nearest_existing(folder: Path) -> Path:
-    """The folder, or the one above it where it would be made."""
-    there = folder.expanduser().absolute()
-    while not there.exists():
-        there = there.parent
-    return there
+    """``folder`` if it exists, else its nearest ancestor that does."""
+    path = folder.expanduser().absolute()
+    while not path.exists():
+        path = path.parent
+    return path

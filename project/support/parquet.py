@@ -1,4 +1,4 @@
-"""Tables as Parquet files, and the hash of what they hold."""
+"""Tables as Parquet files, and a hash of their content."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import pyarrow as pa
 from project.support.errors import AssayError
 from project.support.files import write_atomically
 
+_ROWS = 10_000  # hashed at a time; the text of a large table would take several times its memory
+
 
 def content_hash(table: pd.DataFrame) -> str:
-    """SHA-256 of column names and values (floats to 15 digits), independent of the file format."""
+    """SHA-256 of column names and values (floats to 15 digits), whatever the file format.
+
+    Stored as the identity of tables, so its result must never change.
+    """
     sha = hashlib.sha256(json.dumps([list(map(str, table.columns)), len(table)]).encode())
-    for start in range(
-        0, len(table), 10_000
-    ):  # in parts: the text of a large table would take several times its memory
-        part = table.iloc[start : start + 10_000].reset_index(drop=True)
+    for start in range(0, len(table), _ROWS):
+        part = table.iloc[start : start + _ROWS].reset_index(drop=True)
         sha.update(part.to_json(orient="values", double_precision=15).encode())
     return sha.hexdigest()
 
@@ -31,15 +34,15 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def parquet(data: bytes) -> pd.DataFrame:
-    """The table in the bytes of a Parquet file, which may be somebody else's."""
+    """The table in the bytes of a Parquet file; raises AssayError if they hold none."""
     try:
         return pd.read_parquet(io.BytesIO(data))
     except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise AssayError(
-            f"what should be a Parquet table cannot be read: {' '.join(str(error).split())[:200]}"
+            f"not a readable Parquet table: {' '.join(str(error).split())[:200]}"
         ) from error
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a Parquet table."""
+    """The table in a Parquet file."""
     return pd.read_parquet(path)

@@ -1,4 +1,4 @@
-"""Private experiments: hashes go into the store in place of texts and prompts, and the files that are written are their owner's alone."""
+"""Private experiments: hashes are stored instead of texts, and only the owner reads the files."""
 
 from __future__ import annotations
 
@@ -8,84 +8,97 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from project.support.errors import AssayError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 N_WORDS = "n_words"
-"""Column that says how long a text is of which nothing but the hash is told."""
-_OURS = (
-    "missing",
-)  # kinds of errors whose words are Assay's own; what follows any other kind may be a model's reply
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+"""Column with the number of words of a text that is stored as a hash."""
+# Kinds of errors whose text is Assay's own; the text of any other kind may quote a model's reply.
+_OWN_ERRORS = ("missing",)
+_GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def is_private(params: Mapping[str, str]) -> bool:
-    """Whether a command line, in texts, asks for a private experiment; what is neither true nor false is refused later."""
+    """Whether the parameters, as texts, make an experiment private.
+
+    A value that is neither true nor false counts as not private; it is refused later.
+    """
     return params.get("private", "").strip().lower() == "true"
 
 
 def hashed(text: str) -> str:
-    """What stands for a text: ``sha256:`` and the first 16 hex digits of its SHA-256."""
+    """What is stored instead of a text: ``sha256:`` and the first 16 hex digits of its hash."""
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def table_for_store(table: pd.DataFrame, *, private: bool) -> pd.DataFrame:
-    """``table`` as the store gets it: of a private experiment with hashes for texts, their numbers of words, and hashes for what an error quotes."""
+    """``table`` as it is stored: unchanged, or for a private experiment without texts.
+
+    Texts, and what errors quote, become hashes; the column ``n_words`` counts the words of texts.
+    """
     if not private:
         return table
-    made = table.copy()
+    stored = table.copy()
     if "text" in table:
-        made["text"] = table["text"].map(hashed)
-        made[N_WORDS] = word_counts(table)
+        stored["text"] = table["text"].map(hashed)
+        stored[N_WORDS] = word_counts(table)
     if "error" in table:
-        made["error"] = (
-            table["error"].map(_unquoted, na_action="ignore").astype(table["error"].dtype)
-        )
-    return made
+        errors = table["error"].map(_without_quotation, na_action="ignore")
+        stored["error"] = errors.astype(table["error"].dtype)
+    return stored
 
 
 def word_counts(examples: pd.DataFrame) -> pd.Series:
-    """How many words the text of every example has, also where its hash alone is known."""
+    """The number of words of every text, also in a table that holds hashes of the texts."""
     return examples[N_WORDS] if N_WORDS in examples else examples["text"].str.split().str.len()
 
 
-def _unquoted(error: str) -> str:
-    kind, colon, rest = error.partition(": ")
-    return f"{kind}: {hashed(rest)}" if colon and kind not in _OURS else error
+def _without_quotation(error: str) -> str:
+    """``kind: text`` of an error with the text hashed, unless the text is Assay's own."""
+    kind, colon, text = error.partition(": ")
+    return f"{kind}: {hashed(text)}" if colon and kind not in _OWN_ERRORS else error
 
 
 @contextlib.contextmanager
 def owner_only(private: bool, workspace: Path) -> Iterator[None]:
-    """While the context lasts, what this process and its children write is readable to their owner alone, and so is ``workspace`` from now on.
+    """Within the context, files of this process and its children are readable by their owner only.
 
-    Raises AssayError for a workspace that others use too. Does nothing unless ``private``.
+    An existing ``workspace`` is closed to others for good. Does nothing unless ``private``.
+
+    Raises
+    ------
+    AssayError
+        If other users have files in ``workspace`` or share it.
     """
     if not private:
         yield
         return
-    before = os.umask(_OTHERS)
+    previous = os.umask(_GROUP_AND_OTHERS)
     try:
-        _tighten(workspace)
+        _close_to_others(workspace)
         yield
     finally:
-        os.umask(before)
+        os.umask(previous)
 
 
-def _tighten(workspace: Path) -> None:
-    """Take a folder that is there away from everybody else, unless it is somebody else's too."""
+def _close_to_others(workspace: Path) -> None:
+    """Remove the permissions of group and others from an existing folder that nobody else uses."""
     if not workspace.is_dir():
         return
-    found = workspace.stat()
-    if not found.st_mode & _OTHERS:
+    status = workspace.stat()
+    if not status.st_mode & _GROUP_AND_OTHERS:
         return
     if (
-        found.st_uid != os.geteuid()
-        or found.st_mode & stat.S_ISVTX
-        or any(one.lstat().st_uid != found.st_uid for one in workspace.iterdir())
+        status.st_uid != os.geteuid()
+        or status.st_mode & stat.S_ISVTX
+        or any(path.lstat().st_uid != status.st_uid for path in workspace.iterdir())
     ):
         raise AssayError(
-            f"workspace must be a folder of your own with private=true; others use {workspace} too. Give another with -P workspace=..."
+            f"workspace must be a folder of your own with private=true; others use {workspace} "
+            "too. Set workspace to another folder."
         )
-    workspace.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+    workspace.chmod(stat.S_IMODE(status.st_mode) & ~_GROUP_AND_OTHERS)

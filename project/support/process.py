@@ -1,51 +1,75 @@
-"""Which process works on what, and whether it is still there, on this machine or another."""
+"""Names of worker processes, and whether such a worker is still running, here or elsewhere."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import time
 from pathlib import Path
 
-SILENCE, UNSIGNED = (
-    600.0,
-    60.0,
-)  # seconds without a sign of life until a worker is taken for dead: one elsewhere, one that never said who it was
+import psutil
 
-
-def _here() -> str:
-    """The machine, and which numbers of processes count here: a container has its own, though its name may be the machine's."""
-    try:
-        boot, space = (
-            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip(),
-            Path("/proc/self/ns/pid").readlink(),
-        )
-    except OSError:
-        return socket.gethostname()
-    return f"{socket.gethostname()}/{hashlib.sha256(f'{boot} {space}'.encode()).hexdigest()[:8]}"
+SILENCE_SECONDS = 600.0
+"""A worker on another machine counts as dead after this long without a heartbeat."""
+UNNAMED_SECONDS = 60.0
+"""A worker that never stored its name counts as dead after this long."""
+_BIRTH_TOLERANCE = 2  # seconds; the clock may be adjusted between two readings
 
 
 def process_name(pid: int) -> str:
-    """The process ``pid`` of this machine as ``host:pid:began``, so that a later one with the same number is another."""
-    return f"{_here()}:{pid}:{_began(pid)}"
+    """The name ``host:pid:birth`` of a process of this machine; ``birth`` is empty if it is gone.
 
-
-def _began(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def is_alive(worker: str, heard: float) -> bool:
-    """Whether a worker (see :func:`process_name`) is at work still: here its process is looked for, elsewhere it must have been ``heard`` of.
-
-    ``heard``: seconds since the epoch, by the clock of the worker's machine.
+    The birth, in clock ticks since the machine started, tells the process from a later one with
+    the same number.
     """
-    if not worker:  # it died before it could say who it was
-        return time.time() - heard < UNSIGNED
-    host, _, rest = worker.partition(":")
-    if host != _here():
-        return time.time() - heard < SILENCE
-    pid, _, began = rest.partition(":")
-    return pid.isdecimal() and bool(began) and _began(int(pid)) == began
+    return f"{_host()}:{pid}:{_birth(pid)}"
+
+
+def is_alive(worker: str, heartbeat: float) -> bool:
+    """Whether a worker is still running.
+
+    On this machine its process is looked up; elsewhere its last heartbeat decides.
+
+    Parameters
+    ----------
+    worker : str
+        Name of the worker (:func:`process_name`), empty if it died before it stored one.
+    heartbeat : float
+        Time of its last heartbeat, in seconds since the epoch by the clock of its machine.
+    """
+    silence = time.time() - heartbeat
+    if not worker:
+        return silence < UNNAMED_SECONDS
+    host, _, process = worker.partition(":")
+    if host != _host():
+        return silence < SILENCE_SECONDS
+    pid, _, birth = process.partition(":")
+    if not (pid.isdecimal() and birth.isdecimal()):
+        return False
+    born = _birth(int(pid))
+    ticks = _BIRTH_TOLERANCE * os.sysconf("SC_CLK_TCK")
+    return bool(born) and abs(int(born) - int(birth)) <= ticks
+
+
+def _host() -> str:
+    """The host name and a hash of what makes process numbers unique: the boot and the container.
+
+    A container has process numbers of its own, even where it shares the machine's host name.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        namespace = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return socket.gethostname()
+    identity = hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}/{identity}"
+
+
+def _birth(pid: int) -> str:
+    """Clock ticks from the start of the machine to that of the process; "" if there is none."""
+    try:
+        seconds = psutil.Process(pid).create_time() - psutil.boot_time()
+    except psutil.Error:
+        return ""
+    return str(round(seconds * os.sysconf("SC_CLK_TCK")))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while results are written."""
+"""Ctrl-C and SIGTERM that wait until a write to the tracking store is complete."""
 
 from __future__ import annotations
 
@@ -9,48 +9,44 @@ from typing import Any
 
 
 class Signals:
-    """Keeps Ctrl-C and SIGTERM out of the middle of a write, whose open transaction would lock a SQLite store against what is still to be said.
+    """Delays Ctrl-C and SIGTERM during a write.
 
-    A signal waits for the end of the write; a second one does not. ``terminated``: a SIGTERM has come since ``install``.
+    A write that breaks off leaves an open transaction, which locks a SQLite store for the final
+    messages of a run. A second signal is not delayed.
+
+    ``terminated`` is true once a SIGTERM has come since ``install``.
     """
 
     def __init__(self) -> None:
-        """Nothing is installed yet."""
-        self.terminated, self._came = False, False
-        self._writes, self._pending = 0, 0
-        self._before: dict[int, Any] = {}
+        """Start without handlers; call ``install`` to set them."""
+        self.terminated = False
+        self._received = False
+        self._writes = 0
+        self._pending = 0
+        self._previous: dict[int, Any] = {}
 
     def install(self) -> None:
-        """Take over both signals; of the main thread alone."""
-        self.terminated, self._pending, self._came = False, 0, False
-        self._before = {
+        """Set the handlers of both signals. Python allows it in the main thread only."""
+        self.terminated = False
+        self._received = False
+        self._pending = 0
+        self._previous = {
             number: signal.signal(number, self._handle)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
 
     def received(self) -> bool:
-        """Whether one has come since ``install``: somebody waits for the end."""
-        return self._came
+        """Whether a signal has come since ``install``, so that the user waits for the end."""
+        return self._received
 
     def restore(self) -> None:
-        """Give them back to whoever had them."""
-        for number, handler in self._before.items():
+        """Set the handlers back to those before ``install``."""
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: object) -> None:
-        """Raise KeyboardInterrupt, or SystemExit with 128 + ``number``, now or at the end of the write."""
-        del frame
-        self._came = True
-        self.terminated |= number == signal.SIGTERM
-        if self._writes and not self._pending:
-            self._pending = number
-            return
-        self._pending = 0
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """A write; also a decorator of one."""
+        """A context (or decorator) of a write, at whose end a waiting signal is raised."""
         self._writes += 1
         try:
             yield
@@ -58,3 +54,14 @@ class Signals:
             self._writes -= 1
             if self._pending and not self._writes:
                 self._handle(self._pending, None)
+
+    def _handle(self, number: int, frame: object) -> None:
+        """Raise KeyboardInterrupt or SystemExit(128 + number), now or when the write ends."""
+        del frame
+        self._received = True
+        self.terminated |= number == signal.SIGTERM
+        if self._writes and not self._pending:
+            self._pending = number
+            return
+        self._pending = 0
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

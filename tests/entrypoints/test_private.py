@@ -16,7 +16,8 @@ from mlflow.tracking import MlflowClient
 from analysis.store.experiment import read_experiment
 from entrypoints import annotate, ask, curve, main, report, sweep
 from project.annotation.engines.transformers.engine import TransformersAnnotator
-from project.config.experiment import TaskConfig, experiment_config
+from project.config.experiment import experiment_config
+from project.config.task import TaskConfig
 from project.data.task import load_task
 from project.support.errors import AssayError, Incomplete
 from project.support.privacy import hashed, owner_only, table_for_store
@@ -341,7 +342,7 @@ def test_a_workspace_that_others_use_is_refused_and_left_as_it_is(tmp_path):
     with (
         pytest.raises(
             AssayError,
-            match="workspace must be a folder of your own with private=true; others use .* Give another",
+            match="workspace must be a folder of your own with private=true; others use .* Set workspace",
         ),
         owner_only(True, tmp_path),
     ):

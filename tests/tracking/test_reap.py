@@ -130,7 +130,7 @@ def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_non
         )
         client_.set_tag(run.info.run_id, "assay.heard", heard)
         with monkeypatch.context() as later:
-            later.setattr(process, "SILENCE", 0.0)
+            later.setattr(process, "SILENCE_SECONDS", 0.0)
             reap({})
 
         assert client_.get_run(run.info.run_id).info.status == "KILLED"
@@ -142,4 +142,4 @@ def test_a_process_of_another_container_with_this_machines_name_counts_by_when_i
 
     elsewhere = f"{here.partition('/')[0]}/01234567:{pid}:{began}"
     assert process.is_alive(elsewhere, time.time())
-    assert not process.is_alive(elsewhere, time.time() - 2 * process.SILENCE)
+    assert not process.is_alive(elsewhere, time.time() - 2 * process.SILENCE_SECONDS)
