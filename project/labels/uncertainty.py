@@ -13,8 +13,12 @@ import pandas as pd
 
 from project.data.tables import class_columns, codes
 from project.stats.agreement import label_counts
-from project.stats.information import count_entropy_bits, entropy_bounds_bits
 from project.stats.types import Codes, Floats
+from project.stats.uncertainty import (
+    entropy_uncertainty,
+    margin_uncertainty,
+    vote_entropy_bits,
+)
 from project.support.errors import AssayError
 
 
@@ -24,22 +28,13 @@ def entropy(annotations: pd.DataFrame, label_set: Sequence[str]) -> Floats:
     Where some classes are censored it is the most that the entropy can be. Labels without probabilities have none.
     """
     values = _probabilities("entropy", annotations, label_set)
-    mass, bound = (
-        annotations[name].to_numpy(dtype=np.float64) for name in ("label_mass", "log_bound")
-    )
-    return _without_answers(annotations, entropy_bounds_bits(values, mass, bound)[1])
+    return _without_answers(annotations, entropy_uncertainty(values, *_bounds(annotations)))
 
 
 def margin(annotations: pd.DataFrame, label_set: Sequence[str]) -> Floats:
     """1 minus the lead of the most probable class over the next, ``(n,)`` in [0, 1]; a censored class counts with its bound."""
     values = _probabilities("margin", annotations, label_set)
-    mass, bound = (
-        annotations[name].to_numpy(dtype=np.float64) for name in ("label_mass", "log_bound")
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        filled = np.exp(np.where(np.isnan(values), (bound - np.log(mass))[:, None], values))
-    first, second = np.sort(np.nan_to_num(filled), axis=1)[:, :-3:-1].T
-    return _without_answers(annotations, 1.0 - (first - second))
+    return _without_answers(annotations, margin_uncertainty(values, *_bounds(annotations)))
 
 
 def label_mass(annotations: pd.DataFrame) -> Floats:
@@ -54,10 +49,8 @@ def label_mass(annotations: pd.DataFrame) -> Floats:
 
 def vote_entropy(draws: Sequence[pd.DataFrame], label_set: Sequence[str]) -> Floats:
     """Entropy in bits of the labels that the draws give to an example, ``(n,)``; no answer counts as a label of its own."""
-    given = np.stack([codes(table["label"], label_set) for table in draws])
-    return count_entropy_bits(
-        label_counts(np.where(given < 0, len(label_set), given), len(label_set) + 1)
-    )
+    drawn = np.stack([codes(table["label"], label_set) for table in draws])
+    return vote_entropy_bits(drawn, len(label_set))
 
 
 def inconsistency(annotations: pd.DataFrame) -> Floats:
@@ -105,6 +98,12 @@ def _probabilities(ranking: str, annotations: pd.DataFrame, label_set: Sequence[
             f"the ranking {ranking} needs class probabilities; these labels come without. Leave {ranking} out of arms, or use the arm ensemble."
         )
     return values
+
+
+def _bounds(annotations: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Label mass and log bound of every example, ``(n,)`` each."""
+    mass = annotations["label_mass"].to_numpy(dtype=np.float64)
+    return mass, annotations["log_bound"].to_numpy(dtype=np.float64)
 
 
 def _without_answers(annotations: pd.DataFrame, values: Floats) -> Floats:
