@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.store.artifacts import broken
 from project.support.errors import AssayError
-from project.support.files import write_atomically
+from project.support.files import cache_folder, write_atomically
 from project.support.parquet import parquet
 from project.tracking import Record, local_artifact, read_artifact
 
@@ -25,10 +25,7 @@ AT_ONCE = 8
 
 def cache() -> Path:
     """The folder of the cache."""
-    folder = Path(
-        os.environ.get("ASSAY_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "assay")
-    )
+    folder = cache_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 

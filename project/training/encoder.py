@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from project.config.fields import AUTO
 from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
+from project.support.machine import faster_cpu_dtype
 from project.support.models import ModelSource, encoder_source, quiet_transformers
 from project.training.tokens import Tokens
 
@@ -233,17 +234,10 @@ def precision(asked: str) -> str:
     if asked == AUTO:
         if cuda:
             return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        return "bf16" if _cpu_has_bf16() else "fp32"
+        return "bf16" if faster_cpu_dtype() == "bfloat16" else "fp32"
     if asked == "fp16" and not cuda:
         raise AssayError("precision fp16 needs a GPU; use bf16, fp32 or auto on a CPU.")
     return asked
-
-
-def _cpu_has_bf16() -> bool:
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and any(
-        flag in flags.read_text() for flag in ("avx512_bf16", "amx_bf16")
-    )
 
 
 def arithmetic(precision: str, device: str) -> torch.autocast:

@@ -24,10 +24,10 @@ from project.annotation.engines.transformers.packed import PackedModel, prepack
 from project.annotation.engines.transformers.self_check import settle
 from project.annotation.engines.transformers.unpacked import PlainModel, steady_positions
 from project.annotation.prompt import Prompt
-from project.config.experiment import AnnotateConfig
+from project.config.annotation import AnnotateConfig
 from project.config.fields import AUTO
 from project.support.errors import AssayError
-from project.support.machine import cpu_cores, faster_dtype, keep_freed_memory
+from project.support.machine import cpu_cores, faster_cpu_dtype, keep_freed_memory
 from project.support.models import ModelSource, annotator_source, quiet_transformers
 
 
@@ -46,7 +46,7 @@ class TransformersAnnotator:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = config.annotator_dtype
         if self.dtype == AUTO:
-            self.dtype = "bfloat16" if self._device == "cuda" else faster_dtype()
+            self.dtype = "bfloat16" if self._device == "cuda" else faster_cpu_dtype()
         self._batch_tokens = config.annotator_batch_tokens or (
             8192 if self._device == "cuda" else 1024
         )
@@ -133,7 +133,7 @@ class TransformersAnnotator:
                     ),
                     trie,
                 )
-        return Answers.read(trie.classes(reads), fitted.truncated, fitted.lengths)
+        return Answers.exact(trie.classes(reads), fitted.truncated, fitted.lengths)
 
     @contextlib.contextmanager
     def _memory(self) -> Iterator[None]:
