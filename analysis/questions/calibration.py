@@ -17,8 +17,8 @@ import pandas as pd
 from analysis.render.figures import look, png
 from analysis.render.section import Figure, Section, Table
 from analysis.render.text import ranged
+from analysis.store.command import section_command
 from analysis.store.experiment import Experiment
-from analysis.store.publish import main_section
 from project.data.tables import class_columns, codes
 from project.labels import uncertainty
 from project.stats.bootstrap import Interval
@@ -220,4 +220,4 @@ def _figure(curves: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.bool
 
 
 if __name__ == "__main__":
-    main_section(__doc__ or "", section)
+    section_command(__doc__ or "", section)

@@ -15,8 +15,8 @@ import pandas as pd
 from analysis.render.figures import png
 from analysis.render.section import Figure, Section, Table, columns
 from analysis.render.text import ranged
+from analysis.store.command import section_command
 from analysis.store.experiment import Experiment
-from analysis.store.publish import main_section
 from project.config.arms import arm_facts
 from project.data.tables import GOLD_PROBABILITY, class_columns
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, mean_over_seeds
@@ -207,4 +207,4 @@ def _figure(terms: dict[str, _Terms]) -> Figure:
 
 
 if __name__ == "__main__":
-    main_section(__doc__ or "", section)
+    section_command(__doc__ or "", section)

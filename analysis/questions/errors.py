@@ -16,8 +16,8 @@ from analysis.questions.calibration import entropy
 from analysis.render.figures import png
 from analysis.render.section import Figure, Section, Table
 from analysis.render.text import ranged
+from analysis.store.command import section_command
 from analysis.store.experiment import Experiment
-from analysis.store.publish import main_section
 from project.config.arms import arm_facts
 from project.data.tables import codes
 from project.stats.bootstrap import Interval, interval
@@ -325,4 +325,4 @@ def _equivalent(experiment: Experiment) -> str:
 
 
 if __name__ == "__main__":
-    main_section(__doc__ or "", section)
+    section_command(__doc__ or "", section)

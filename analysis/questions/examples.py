@@ -12,8 +12,8 @@ import pandas as pd
 
 from analysis.questions.calibration import entropy, uncertainties
 from analysis.render.section import Section, Table
+from analysis.store.command import section_command
 from analysis.store.experiment import Experiment, Replicates
-from analysis.store.publish import main_section
 from project.stats.agreement import churn, label_counts
 
 MOST = 100
@@ -141,4 +141,4 @@ def _suspicious(experiment: Experiment) -> Table | None:
 
 
 if __name__ == "__main__":
-    main_section(__doc__ or "", section)
+    section_command(__doc__ or "", section)

@@ -1,19 +1,14 @@
-"""Where a report goes: files below the workspace, the root run, the terminal; and the command line of every analysis."""
+"""Where a report goes: files below the workspace, and the root run."""
 
 from __future__ import annotations
 
-import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.render.section import Section, files, terminal
-from analysis.store.experiment import Experiment, read_experiment
-from project.support.errors import AssayError
-from project.support.escape import escape_terminal
+from analysis.store.command import parser as parser
 from project.support.files import write_atomically
 from project.support.privacy import owner_only
-from project.support.redact import scrubbed
 from project.tracking import PRIVATE, Record, Tracker, read_run
 
 _NO_METRIC = re.compile(
@@ -49,62 +44,3 @@ def log_report(
             {_NO_METRIC.sub("_", name): value for name, value in values.items()}, step
         )
     return f"{opened}\nMLflow   {tracker.open_command()}\nrun      {run_id}"
-
-
-def parser(description: str, kind: str) -> argparse.ArgumentParser:
-    """The options that every analysis of one root run has; ``description``: its question."""
-    made = argparse.ArgumentParser(description=description.splitlines()[0], allow_abbrev=False)
-    made.add_argument(
-        "--run_id", default="", help=f"root run, {kind} [text; default: the newest finished one]"
-    )
-    made.add_argument(
-        "--workspace", default="outputs", help="folder to write below [text; default: outputs]"
-    )
-    return made
-
-
-def main(description: str, kind: str, publish: Callable[[str, str], None]) -> None:
-    """The command line of an analysis of one root run."""
-    arguments = parser(description, kind)
-    run(arguments, lambda given: publish(given.run_id, given.workspace))
-
-
-def main_section(
-    description: str, section: Callable[[Experiment], Section | None], kind: str = "experiment"
-) -> None:
-    """The command line of one part of an experiment's report: to the terminal, and to files beside the report."""
-
-    def work(given: argparse.Namespace) -> None:
-        experiment = read_experiment(given.run_id, kind)
-        made = section(experiment)
-        if made is None:
-            raise AssayError(
-                f"run {experiment.root.run_id} ({experiment.root.name}) holds nothing that answers: {description.splitlines()[0]}"
-            )
-        print(terminal(made))
-        print(
-            write(
-                Path(given.workspace) / "reports" / experiment.root.run_id,
-                files(made),
-                [experiment.root],
-            )
-        )
-
-    run(parser(description, f"{_article(kind)} {kind}"), work)
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[0] in "aeiou" else "a"
-
-
-def run(
-    arguments: argparse.ArgumentParser,
-    work: Callable[[argparse.Namespace], None],
-    given: Sequence[str] | None = None,
-) -> None:
-    """Parse the command line and do the work; anything a person must settle ends in one line and exit code 2."""
-    parsed = arguments.parse_args(given)
-    try:
-        work(parsed)
-    except AssayError as error:
-        arguments.exit(2, f"error: {escape_terminal(scrubbed(str(error)))}\n")

@@ -1,0 +1,113 @@
+"""The command line of every question: arguments first, then the store.
+
+Nothing heavy is imported until the arguments are read, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from project.support.errors import AssayError
+from project.support.escape import escape_terminal
+from project.support.redact import scrubbed
+
+if TYPE_CHECKING:
+    from analysis.render.section import Section
+    from analysis.store.experiment import Experiment
+    from project.tracking import Record
+
+
+def parser(description: str, kind: str) -> argparse.ArgumentParser:
+    """The options that every question has; its help shows the first line of ``description``.
+
+    ``kind`` says what ``run_id`` names, such as ``"an experiment"``.
+    """
+    options = argparse.ArgumentParser(description=description.splitlines()[0], allow_abbrev=False)
+    options.add_argument(
+        "--run_id", default="", help=f"root run, {kind} [text; default: the newest finished one]"
+    )
+    options.add_argument(
+        "--workspace", default="outputs", help="folder to write below [text; default: outputs]"
+    )
+    return options
+
+
+def run_command(
+    options: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], None],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Parse the command line and do the work; an AssayError ends in one line and exit code 2.
+
+    Parameters
+    ----------
+    options : argparse.ArgumentParser
+        The options of the command.
+    work : callable
+        Takes the parsed options; prints its result.
+    arguments : sequence of str, optional
+        The words of the command line; those of this process by default.
+    """
+    parsed = options.parse_args(arguments)
+    try:
+        work(parsed)
+    except AssayError as error:
+        options.exit(2, f"error: {escape_terminal(scrubbed(str(error)))}\n")
+
+
+def publish_command(description: str, kind: str, publish: Callable[[str, str], None]) -> None:
+    """The command of a question that logs its report to the root run.
+
+    ``publish`` takes the run id and the workspace; ``kind`` is that of :func:`parser`.
+    """
+    run_command(
+        parser(description, kind), lambda options: publish(options.run_id, options.workspace)
+    )
+
+
+def section_command(
+    description: str, section: Callable[[Experiment], Section | None], kind: str = "experiment"
+) -> None:
+    """The command of a question about one experiment: its section to the terminal and to files.
+
+    ``section`` returns None if the experiment cannot answer; ``kind`` is the kind of root run.
+    """
+
+    def work(options: argparse.Namespace) -> None:
+        from analysis.store.experiment import read_experiment
+
+        experiment = read_experiment(options.run_id, kind)
+        answer = section(experiment)
+        if answer is None:
+            root = experiment.root
+            raise AssayError(
+                f"run {root.run_id} ({root.name}) cannot answer: {description.splitlines()[0]}"
+            )
+        show_section(answer, options.workspace, experiment.root.run_id, [experiment.root])
+
+    article = "an" if kind[0] in "aeiou" else "a"
+    run_command(parser(description, f"{article} {kind}"), work)
+
+
+def show_section(section: Section, workspace: str, folder: str, roots: Sequence[Record]) -> None:
+    """Print a section and write its files; the last line names the file to open.
+
+    Parameters
+    ----------
+    section : Section
+        What to show.
+    workspace : str
+        The files go to ``reports/<folder>`` below it.
+    folder : str
+        A run id, or another name of what the section is about.
+    roots : sequence of Record
+        The root runs that the section is about; a private one makes the files private.
+    """
+    from analysis.render.section import files, terminal
+    from analysis.store.publish import write
+
+    print(terminal(section))
+    print(write(Path(workspace) / "reports" / folder, files(section), roots))
