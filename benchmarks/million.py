@@ -21,7 +21,7 @@ from project.annotation.annotate import annotate
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Answers, Size
 from project.annotation.prompt import Prompt
-from project.config.experiment import AnnotateConfig, SpendConfig
+from project.config.annotation import AnnotateConfig, SpendConfig
 
 LABELS = ("books", "clothing & accessories", "electronics", "household")
 _WORDS = (
@@ -63,7 +63,7 @@ class HashAnnotator:
             dtype="<u8",
         )
         classes = np.log((drawn.reshape(len(items), -1) + 1.0) * 2.0**-64 / len(prompt.answers))
-        return Answers.read(classes, np.zeros(len(items), dtype=bool), np.full(len(items), _TOKENS))
+        return Answers.exact(classes, np.zeros(len(items), dtype=bool), np.full(len(items), _TOKENS))
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotation.engines.base.Annotator`."""

@@ -17,17 +17,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from entrypoints.wiring.command import main, say
+from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.conditions import annotated_splits, draws_needed, replicate_counts
 from project.annotation.engines.base import PromptlessAnnotator
 from project.annotation.engines.factory import check_engine, open_annotators
 from project.config.arms import arm_facts
 from project.config.engines import engine_facts
-from project.config.experiment import ANNOTATION, ExperimentConfig, experiment_config
-from project.config.finetune import FinetuneConfig
-from project.config.task import TaskConfig
-from project.config.results import HostConfig, StoreConfig, VerdictConfig
-from project.config.labels import PAPER_DRAWS, LabelConfig, ReplicateConfig
+from project.config.experiment import ExperimentConfig, experiment_config
+from project.config.labels import PAPER_DRAWS
 from project.data.card import load_card
 from project.data.task import load_task
 from project.labels.sources import arms
@@ -37,17 +34,6 @@ from project.support.machine import cpu_cores, gpus, memory, visible_gpus
 from project.support.models import Weights, weights
 from project.tracking import findings
 
-SECTIONS = (
-    TaskConfig,
-    *ANNOTATION,
-    LabelConfig,
-    ReplicateConfig,
-    FinetuneConfig,
-    VerdictConfig,
-    HostConfig,
-    StoreConfig,
-)
-"""Those of the entry point main."""
 PACKAGES = (
     "mlflow",
     "torch",
@@ -67,17 +53,17 @@ def check(params: Mapping[str, str]) -> None:
     failed: list[AssayError] = []
 
     def part(title: str, rows: Callable[[], Rows]) -> None:
-        say(title)
+        print_line(title)
         try:
             for name, text in rows():
-                say(f"  {name:<12} {text}")
+                print_line(f"  {name:<12} {text}")
         except (AssayError, OSError) as error:
             failed.append(
                 error
                 if isinstance(error, AssayError)
                 else Incomplete(f"{error.strerror}: {error.filename}. Mend it and run again.")
             )
-            say(f"  {'':<12} not well: see the end")
+            print_line(f"  {'':<12} not well: see the end")
 
     part("tracking store", lambda: _store(Path(params["workspace"])))
     part("this machine", lambda: _machine(Path(params["workspace"])))
@@ -92,10 +78,10 @@ def check(params: Mapping[str, str]) -> None:
         part("encoder", lambda: _encoder(config, found))
         part("experiment", lambda: _experiment(config, found))
     for other in failed[1:]:
-        say(f"error: {other}")
+        print_line(f"error: {other}")
     if failed:
         raise failed[0]
-    say("All is well.")
+    print_line("All is well.")
 
 
 def _store(workspace: Path) -> Rows:
@@ -175,7 +161,7 @@ def _server(config: ExperimentConfig) -> str:
     )
     client = Client(patient.annotator_url.rstrip("/"), patient)
     try:
-        served = client.run(Probe(client, config.annotate, None).served())
+        served = client.run(Probe(client, config.annotate, None).server_info())
     finally:
         client.close()
     if not served.models:
@@ -336,9 +322,4 @@ def _size(n_bytes: float) -> str:
 
 
 if __name__ == "__main__":
-    main(
-        "check",
-        "See that all is there for an experiment: the tracking store, this machine, the models; and what it would take.",
-        SECTIONS,
-        check,
-    )
+    main("check", check)

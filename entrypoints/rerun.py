@@ -13,7 +13,7 @@ from typing import Any
 from analysis.store.artifacts import mapping_of, text, texts
 from entrypoints import annotate, ask, budget, curve, finetune, grid, sweep
 from entrypoints import main as experiment
-from entrypoints.wiring.command import main, parser, say
+from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.provenance import (
     COMMIT,
     DIFF,
@@ -31,25 +31,25 @@ from entrypoints.wiring.provenance import (
 )
 from entrypoints.wiring.setup import inputs_of
 from project.config.engines import sends_texts
-from project.config.entry_points import RerunConfig
-from project.config.experiment import TaskConfig
 from project.config.fields import parse
+from project.config.loading import defaults
+from project.config.task import TaskConfig
+from project.config.upkeep import RerunConfig
 from project.data.task import load_task
 from project.support.errors import AssayError
 from project.support.models import annotator_source, encoder_source
 from project.support.privacy import is_private, owner_only
 from project.tracking import ROOT, Record, read_json, read_run, tagged
 
-SECTIONS = (RerunConfig,)
 RERUNNABLE = {
-    "main": (experiment.SECTIONS, experiment.experiment),
-    "annotate": (annotate.SECTIONS, annotate.annotate),
-    "finetune": (finetune.SECTIONS, finetune.finetune),
-    "curve": (curve.SECTIONS, curve.curve),
-    "grid": (grid.SECTIONS, grid.grid),
-    "budget": (budget.SECTIONS, budget.budget),
-    "ask": (ask.SECTIONS, ask.ask),
-    "sweep": (sweep.SECTIONS, sweep.sweep),
+    "main": experiment.experiment,
+    "annotate": annotate.annotate,
+    "finetune": finetune.finetune,
+    "curve": curve.curve,
+    "grid": grid.grid,
+    "budget": budget.budget,
+    "ask": ask.ask,
+    "sweep": sweep.sweep,
 }
 MODELS = {
     "encoder": ("encoder_revision", encoder_source),
@@ -95,18 +95,18 @@ def rerun(params: Mapping[str, str]) -> None:
             f"run {run.run_id} ({run.name}) cannot be run again: {'; '.join(changed)}. Put back what it was run with, or start it anew."
         )
     differs = differences(then, now)
-    say(f"rerun: -e {given.entry_point} as in run {run.run_id} ({run.name}).")
+    print_line(f"rerun: -e {given.entry_point} as in run {run.run_id} ({run.name}).")
     for line in differs or ["code, machine and packages are what they were."]:
-        say(f"rerun: {line}")
+        print_line(f"rerun: {line}")
     if then["git"]["diff_sha256"] and then["code_version"] != now["code_version"]:
-        say(
+        print_line(
             f"rerun: the code of then is commit {then['git']['commit']} and, on top of it, the run's artifact {DIFF}."
         )
     with (
         owner_only(is_private(given.params), Path(given.params["workspace"])),
         tagged({RERUN_OF: run.run_id, DIFFERS: "; ".join(differs)[:4000]}),
     ):
-        RERUNNABLE[given.entry_point][1](given.params)
+        RERUNNABLE[given.entry_point](given.params)
 
 
 def _provenance(run_id: str) -> tuple[Record, dict[str, Any]]:
@@ -154,24 +154,24 @@ def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Invocati
         raise AssayError(
             f"run {run.run_id} ({run.name}) was given a secret in {', '.join(hidden)}, which is kept nowhere. Start it anew."
         )
-    defaults = vars(parser(name, "", RERUNNABLE[name][0]).parse_args([]))
-    if unknown := sorted((params.keys() | then["models"].keys()) - defaults.keys()):
+    known = defaults(name)
+    if unknown := sorted((params.keys() | then["models"].keys()) - known.keys()):
         raise AssayError(
             f"run {run.run_id} ({run.name}) was given {', '.join(unknown)}, which this version of Assay does not know. {_commit(run)}"
         )
-    _check_trust(run, {**defaults, **params}, asked)
+    _check_trust(run, {**known, **params}, asked)
     for model, (revision, _) in MODELS.items():
         if then["models"].get(model, "").startswith("hub "):
             params[revision] = then["models"][model].rpartition("@")[2]
     if new := sorted(defaults.keys() - params.keys()):
-        say(
+        print_line(
             f"rerun: {', '.join(new)} did not exist then and {'is' if len(new) == 1 else 'are'} left at the default."
         )
     now = {
         "workspace": asked.workspace or defaults["workspace"],
         **({"reuse": asked.reuse} if asked.reuse else {}),
     }
-    return Invocation(name, {**defaults, **params, **now})
+    return Invocation(name, {**known, **params, **now})
 
 
 def _check_trust(run: Record, params: Mapping[str, str], asked: RerunConfig) -> None:
@@ -199,9 +199,4 @@ def _models(then: Mapping[str, Any], given: Invocation) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(
-        "rerun",
-        "Run a root run of the tracking store again: the same entry point, parameters and inputs, as a new root run.",
-        SECTIONS,
-        rerun,
-    )
+    main("rerun", rerun)

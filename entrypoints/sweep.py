@@ -19,25 +19,18 @@ from typing import Any, NamedTuple
 
 from analysis.questions.sweep import publish
 from entrypoints.wiring.annotation_runs import AnnotationSession, annotate_split, dry_run
-from entrypoints.wiring.command import main, say
+from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.conditions import Condition, SplitAnnotations, condition
 from entrypoints.wiring.experiment import Study, opened, published
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trained, Trainer
 from entrypoints.wiring.setup import log_setup
 from project.annotation.cost import Spent
-from project.annotation.engines.recorded import RecordedAnnotator
 from project.annotation.prompt import build_prompts
 from project.config.arms import Arm
-from project.config.entry_points import SweepConfig
-from project.config.experiment import (
-    ANNOTATION,
-    ExperimentConfig,
-    FinetuneConfig,
-    HostConfig,
-    StoreConfig,
-    TaskConfig,
-)
+from project.config.designs import SweepConfig
+from project.config.engines import has_prompt
+from project.config.experiment import ExperimentConfig
 from project.config.fields import parse
 from project.search.space import Setting, Space, Values
 from project.search.storage import refuse_password, storage_errors
@@ -48,7 +41,6 @@ from project.support.privacy import hashed
 from project.support.redact import scrubbed
 from project.tracking import CHOSEN, STUDY, TRIAL_STATE, Child, Tracker, root_run
 
-SECTIONS = (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig, StoreConfig)
 FAILURES = 3  # in a row, after which no more trials are begun
 
 
@@ -77,7 +69,7 @@ def sweep(params: Mapping[str, str]) -> None:
             }
             _log_setup(tracker, params, study, asked, facts)
             tracker.tag({STUDY: searched.study_id})
-            say(f"sweep: study {name}, {searched.done()} of {searched.wanted} trials done.")
+            print_line(f"sweep: study {name}, {searched.done()} of {searched.wanted} trials done.")
             with (
                 published(tracker, lambda: publish(tracker.run_id, study.config.host.workspace)),
                 storage_errors(name),
@@ -144,7 +136,7 @@ class Search:
     def run(self) -> None:
         """Trials while there are any to do, then the test of the chosen ones where that is this worker's."""
         in_a_row, took, failure = 0, [], None
-        while trial := self._sweep.ask(say, self._log_lost):
+        while trial := self._sweep.ask(print_line, self._log_lost):
             began = time.monotonic()
             failure = self._try(trial)
             in_a_row = in_a_row + 1 if failure else 0
@@ -154,7 +146,7 @@ class Search:
                 ) from failure
             took.append(time.monotonic() - began)
             left = self._sweep.wanted - self._sweep.done()
-            say(
+            print_line(
                 f"sweep: {self._sweep.done()} of {self._sweep.wanted} trials done, about {max(0, left) * statistics.fmean(took) / 60:.1f} min left."
             )
         self._test()
@@ -165,7 +157,7 @@ class Search:
 
     def _try(self, trial: Trial) -> Incomplete | None:
         """Try one setting and tell the study; returns why it failed, if it did."""
-        say(f"sweep: trial {trial.number}: {_words(trial.setting)}.")
+        print_line(f"sweep: trial {trial.number}: {_words(trial.setting)}.")
         try:
             with self._sweep.beating(trial):
                 if trial.twin is not None:
@@ -184,13 +176,13 @@ class Search:
                 except Stopped:
                     raise
                 except Incomplete as error:
-                    say(f"sweep: trial {trial.number} failed: {error}")
+                    print_line(f"sweep: trial {trial.number} failed: {error}")
                     self._end(trial, "FAIL", {}, self._why(error))
                     return error
                 except (
                     AssayError
                 ) as error:  # a setting that cannot be, such as an ensemble of one draw
-                    say(f"sweep: trial {trial.number} cannot be: {error}")
+                    print_line(f"sweep: trial {trial.number} cannot be: {error}")
                     self._end(trial, "PRUNED", {}, self._why(error))
                     return None
                 if pruned:
@@ -317,13 +309,13 @@ class Search:
             return
         if not self._sweep.mine_to_test():
             where = self._sweep.tested_in
-            say(
+            print_line(
                 f"sweep: the chosen trials were tested in run {where}."
                 if where
                 else "sweep: whoever did the last trial tests the chosen ones. Run the same command again should nobody have."
             )
             return
-        say(
+        print_line(
             f"sweep: testing {len(chosen)} chosen {'trial' if len(chosen) == 1 else 'trials'}, and gold where every text has a gold label."
         )
         task = self._study.task
@@ -339,7 +331,7 @@ class Search:
         self._sweep.tested(self._tracker.run_id)
 
     def _log_lost(self, lost: Lost) -> None:
-        say(
+        print_line(
             f"sweep: the worker of trial {lost.number} died; its setting is {'queued again' if lost.again else 'given up'}."
         )
         reason = f"its worker {lost.worker} died" + (
@@ -433,7 +425,7 @@ def _space(asked: SweepConfig, study: Study) -> Space:
     )
     if (
         study.asked
-        and isinstance(study.asked.annotator, RecordedAnnotator)
+        and not has_prompt(config.annotate.annotator)
         and len(space.n_demonstrations) > 1
     ):
         raise AssayError(
@@ -523,9 +515,9 @@ def _dry_run(
     ) as tracker:
         _log_setup(tracker, params, study, asked, {})
         if study.asked is None:
-            say("dry run: these arms need no annotation.")
+            print_line("dry run: these arms need no annotation.")
         for n_demonstrations in shots if study.asked else ():
-            say(
+            print_line(
                 f"dry run: all draws with {n_demonstrations} demonstrations, which the trials may not all want"
             )
             dry_run(
@@ -534,9 +526,4 @@ def _dry_run(
 
 
 if __name__ == "__main__":
-    main(
-        "sweep",
-        "A search with Optuna over label sources: judged on validation, the chosen trials tested once.",
-        SECTIONS,
-        sweep,
-    )
+    main("sweep", sweep)

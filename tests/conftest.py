@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 
 from project.annotation.engines.base import Answers, Size
-from project.config.experiment import TaskConfig
+from project.config.task import TaskConfig
 from project.data.card import CARDS
 from project.data.task import load_task
 from project.stats.information import log_normalise
@@ -256,7 +256,7 @@ class ScriptedAnnotator:
         )  # half of the probability is on the labels
         if self._broken and self._broken in texts:
             logs[texts.index(self._broken), 0] = np.nan
-        return Answers.read(logs, np.zeros(n, bool), np.full(n, 100))
+        return Answers.exact(logs, np.zeros(n, bool), np.full(n, 100))
 
     def size(self, prompt, texts):
         return Size(60, np.full(len(texts), 100), 1, exact=True)
@@ -273,8 +273,7 @@ def scripted():
 @pytest.fixture
 def params(tiny_llm, tiny_encoder, store):
     """Parameters of an experiment that takes seconds."""
-    from entrypoints.mlproject import ENTRY_POINTS
-    from entrypoints.wiring.command import parser
+    from project.config.loading import defaults as entry_point_defaults
 
     def make(name="main", **changes):
         small = {
@@ -291,7 +290,7 @@ def params(tiny_llm, tiny_encoder, store):
             "workers": "1",
             "workspace": str(store / "work"),
         }
-        defaults = vars(parser(name, "", ENTRY_POINTS[name]).parse_args([]))
+        defaults = entry_point_defaults(name)
         return {
             **defaults,
             **{key: value for key, value in {**small, **changes}.items() if key in defaults},
@@ -337,6 +336,6 @@ def line(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
     monkeypatch.setattr("project.tracking.log._AGAIN", 0.0)
     monkeypatch.setattr("project.tracking.log._PATIENCE", (0.1,))
-    monkeypatch.setattr("project.tracking.ship._PAUSES", (0.05,))
+    monkeypatch.setattr("project.tracking.delivery._PAUSES", (0.05,))
     with Proxy(server.port) as proxy, client(proxy.url):
         yield proxy

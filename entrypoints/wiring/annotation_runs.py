@@ -14,17 +14,20 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from entrypoints.wiring.command import Progress, say
+from entrypoints.wiring.command import Progress, print_line
 from entrypoints.wiring.setup import shared_params, taken_tags, taken_words
-from project.annotation.annotate import Annotations, annotate, raw_answers
-from project.annotation.cache import KEY, Fetch, checked_answers
+from project.annotation.annotate import Annotations, annotate
+from project.annotation.answers import ANSWER_KEY, RAW_LABEL, checked_answers, raw_answers
+from project.annotation.cache import Fetch
 from project.annotation.cost import Meter
-from project.annotation.engines.base import Annotator
+from project.annotation.engines.base import Annotator, PromptlessAnnotator
 from project.annotation.engines.factory import open_annotators
 from project.annotation.estimate import plan
 from project.annotation.prompt import Prompt, build_prompts
 from project.config.engines import engine_facts
-from project.config.experiment import PAPER_DRAWS, ExperimentConfig
+from project.config.experiment import ExperimentConfig
+from project.config.labels import PAPER_DRAWS
+from project.config.metrics import annotation_metrics, score_metrics
 from project.data.tables import SourceRun, check, class_columns
 from project.data.task import Task
 from project.stats.information import entropy_bounds_bits
@@ -38,13 +41,6 @@ from project.training.evaluate import evaluate
 
 CONTENT_FREE = "content_free.parquet"
 SAMPLE = 100  # rows of a table that the UI shows
-SHOWN = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "label_mass": "label mass",
-    "consistency": "consistency",
-    "missing": "missing",
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class AnnotationSession:
         """What the engine found out about itself, for instance what a server can do; each note once."""
         for note in getattr(self.annotator, "notes", ()):
             if note not in self.said:
-                say(f"note: {note}")
+                print_line(f"note: {note}")
                 self.said.add(note)
 
     def close(self) -> None:
@@ -84,10 +80,10 @@ def open_draws(task: Task, config: ExperimentConfig) -> AnnotationSession:
     """The annotator and one prompt for each draw: ``ensemble_size`` of them, or as many as a recorded file has."""
     facts = engine_facts(config.annotate.annotator)
     if config.annotate.annotator_model == "bundled" and facts.local_weights:
-        say("annotator: the bundled one (unpacked on first use, about 20 s)")
+        print_line("annotator: the bundled one (unpacked on first use, about 20 s)")
     annotators, n_draws = open_annotators(config, task), config.prompt.ensemble_size
     if not facts.has_prompt:
-        labels = cast("PromptlessAnnotator", annotators[0])
+        labels = cast(PromptlessAnnotator, annotators[0])
         prompts = labels.prompts(n_draws or len(labels.draws))
     else:
         prompts = build_prompts(
@@ -159,7 +155,7 @@ def _fetch(
             except (
                 AssayError
             ) as error:  # somebody's run that is not what it says is no reason to stop
-                say(f"annotate: {error} Nothing is taken from it.")
+                print_line(f"annotate: {error} Nothing is taken from it.")
                 continue
             yield from (
                 (SourceRun(run.run_id, run.tags.get(USER, "somebody")), table) for table in tables
@@ -183,10 +179,10 @@ def _answers(data: bytes, label_set: Sequence[str]) -> pd.DataFrame:
 
 
 def _say_what_happened(split: str, made: Sequence[Annotations], name: str) -> None:
-    fetched = sum(draw.fetched for draw in made)
+    fetched = sum(draw.n_fetched for draw in made)
     if fetched:
         runs = dict.fromkeys(f"{one.run_id} of {one.user}" for draw in made for one in draw.sources)
-        say(
+        print_line(
             f"annotate {split}: {fetched} answers came from finished runs in the tracking store ({', '.join(runs)}) and cost nothing."
         )
     total = sum(len(draw.table) for draw in made)
@@ -204,7 +200,7 @@ def _say_what_happened(split: str, made: Sequence[Annotations], name: str) -> No
             else values.notna().sum()
         )
         if n:
-            say(f"annotate {split}: {n} of {total} answers {text}.")
+            print_line(f"annotate {split}: {n} of {total} answers {text}.")
 
 
 def _annotation_metrics(
@@ -234,14 +230,14 @@ def _annotation_metrics(
         "censored": table["log_bound"].notna().sum(),
         "prompt_tokens": table["prompt_tokens"].sum(),
         "annotation_seconds": done.seconds,
-        "asked_texts": done.asked,
-        "reused_texts": done.reused,
-        "fetched_texts": done.fetched,
+        "asked_texts": done.n_asked,
+        "reused_texts": done.n_reused,
+        "fetched_texts": done.n_fetched,
     }
     if "consistency" in table:
         metrics["consistency"] = table["consistency"].mean()
-    if done.asked and done.seconds:
-        metrics["texts_per_second"] = done.asked / done.seconds
+    if done.n_asked and done.seconds:
+        metrics["texts_per_second"] = done.n_asked / done.seconds
     return {name: float(value) for name, value in metrics.items() if not np.isnan(value)}
 
 
@@ -304,10 +300,12 @@ def _log_annotations(
                 {path: folder / file for path, file in files.items()},
                 f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
                 + ", ".join(
-                    f"{name} {metrics[key]:.3f}" for key, name in SHOWN.items() if key in metrics
+                    f"{metric.title} {metrics[metric.key]:.3f}"
+                    for metric in (*score_metrics(), *annotation_metrics())
+                    if metric.key in metrics
                 )
                 + "."
-                + taken_words(f"{done.fetched} answers are", done.sources),
+                + taken_words(f"{done.n_fetched} answers are", done.sources),
                 tags={
                     "prompt.sha256": sha256,
                     QUESTION: done.question,
@@ -317,7 +315,7 @@ def _log_annotations(
                 },
                 inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
                 sample=table_for_store(_annotation_sample(done.table, examples), private=private),
-                seconds=done.seconds if done.asked else 0.0,
+                seconds=done.seconds if done.n_asked else 0.0,
             )
         )
 
@@ -352,7 +350,7 @@ def _annotation_sample(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFr
         examples[["example_id", "text", "gold_label"]].head(SAMPLE).merge(table, on="example_id")
     )
     return (
-        shown.drop(columns=["draw", KEY, "repeats"], errors="ignore")
+        shown.drop(columns=["draw", ANSWER_KEY, RAW_LABEL, "repeats"], errors="ignore")
         .dropna(axis="columns", how="all")
         .round(4)
     )
@@ -366,7 +364,7 @@ def dry_run(
     config: ExperimentConfig,
 ) -> None:
     """Say what annotating so many draws of every split will take, and log it; nothing else is done."""
-    say(
+    print_line(
         f"--- the prompt of draw 0, for the first text ---\n{_shown(asked.prompts[0], str(task.split(next(iter(splits)))['text'].iloc[0]))}\n---"
     )
     rows = []
@@ -384,13 +382,13 @@ def dry_run(
         rows += [{"split": split, **dataclasses.asdict(one)} for one in plans]
     table = pd.DataFrame(rows)
     asked.say_notes()
-    say(plan_table(table))
+    print_line(plan_table(table))
     probed = int(table["probed"].sum())
     total = f"{int(table['texts'].sum())} texts to ask, {table['seconds'].sum() / 60:.1f} minutes, price {table['cost'].sum():.4g}"
     tracker.log_json("plan.json", rows)
     said = f"A dry run of {asked.annotator.name} on {task.name}: {total}. Nothing was annotated but the probe's {probed} texts."
     tracker.describe(escape_markdown(said))
-    say(
+    print_line(
         f"in all: {total}. {probed} of these texts were read to measure the time; their answers are kept. Run again without dry_run."
     )
 

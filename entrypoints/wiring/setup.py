@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from entrypoints.wiring.command import say
+from entrypoints.wiring.command import print_line
 from entrypoints.wiring.provenance import (
     DIFF,
     FILE,
@@ -33,7 +33,7 @@ from project.training.encoder import Encoder
 def ready(workspace: str) -> None:
     """Refuse a tracking store that will not do, before anything is loaded or paid for; what is worth knowing of it is said."""
     for note in preflight(Path(workspace)):
-        say(f"note: {note}")
+        print_line(f"note: {note}")
 
 
 def log_setup(
@@ -90,7 +90,7 @@ def log_setup(
         *task.notes,
         *([f"{repo.why}; a hash tells which code this is."] if repo.why else ()),
     ):
-        say(f"note: {note}")
+        print_line(f"note: {note}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "config.json").write_text(

@@ -1,6 +1,7 @@
-"""Answers on disk: what an annotator said, keyed by the text it was asked about, so that no answer is paid for twice.
+"""Answers on disk, keyed by the text they belong to, so that no answer is paid for twice.
 
-A folder holds the answers of one question: one annotator and one prompt. Its shards are Parquet files, written whole or not at all.
+A folder holds the answers to one question, which is one annotator with one prompt. Its shards are
+Parquet files, each written whole or not at all.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,256 +18,214 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from project.annotation.engines.base import NOT_NUMBERS, Annotator, Answers
+from project.annotation.answers import ANSWER_KEY, SAMPLING
+from project.annotation.engines.base import NOT_NUMBERS, Annotator
 from project.annotation.prompt import Prompt
-from project.config.experiment import AnnotateConfig
-from project.data.tables import RAW_LOG_PROBABILITY, SourceRun, class_columns, with_class_columns
-from project.support.errors import AssayError
+from project.config.annotation import AnnotateConfig
+from project.data.tables import SourceRun
+from project.stats.types import Mask
 from project.support.files import digest
 from project.support.parquet import write_table
 
-READING = 3  # to be raised when the code comes to read other answers: answers on disk are then asked for anew
-KEY = "answer_key"
-SAMPLING = "sampling"
-"""Column of answers that an engine sampled: how often, at which temperature."""
+READING_VERSION = 3
+"""Part of every question. Raise it when the code reads other answers: all are then paid for anew."""
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
 
+Indices = npt.NDArray[np.int64]
 Fetch = Callable[[str], Iterable[tuple[SourceRun, pd.DataFrame]]]
-"""Answers to a question (its digest) that somebody else has paid for already, and where they are from; no more are fetched than are needed."""
+"""Yields answers to a question (its digest) from finished runs elsewhere, one table at a time."""
 
-_KINDS = {
-    KEY: "str",
-    "answer": "int32",
-    "label_mass": "float64",
-    "log_bound": "float64",
-    "truncated": "bool",
-    "prompt_tokens": "int64",
-    "requests": "int64",
-    "generated_tokens": "int64",
-    "seconds": "float64",
-    "error": "str",
-    SAMPLING: "str",
-}
-_NOT_ALWAYS = (
-    "requests",
-    "generated_tokens",
-    SAMPLING,
-)  # answers of earlier versions do not say; most are not sampled
-_AMOUNTS = ("label_mass", "prompt_tokens", "requests", "generated_tokens", "seconds")
-_PORTION = 50_000  # rows hashed at once
+_BATCH = 50_000  # items hashed at a time
 
 
 def question_digest(annotator: Annotator, prompt: Prompt) -> str:
-    """Identity of all that can change an answer but the text: model and engine, the prompt to the letter, the labels and their order."""
-    asked = [prompt.before, prompt.after, *prompt.answers, prompt.system if prompt.chat else None]
-    return digest({"reading": READING, "annotator": dict(annotator.identity), "prompt": asked})
+    """Digest of all that can change an answer except the text.
+
+    That is the model and engine, the prompt to the letter, and the labels in their order.
+    """
+    system = prompt.system if prompt.chat else None
+    parts = [prompt.before, prompt.after, *prompt.answers, system]
+    return digest(
+        {"reading": READING_VERSION, "annotator": dict(annotator.identity), "prompt": parts}
+    )
 
 
-def keys(items: Iterable[str]) -> list[str]:
-    """The key of every text or example id: 128 bits of its BLAKE2b hash in hex."""
+def item_keys(items: Iterable[str]) -> list[str]:
+    """The key of every text or example id: 128 bits of its BLAKE2b hash, in hex."""
     return [
         hashlib.blake2b(item.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         for item in items
     ]
 
 
-class Items:
-    """The different texts, or example ids, of a column, in the order in which they first stand there; ``extra`` ones before them.
+class DistinctItems:
+    """The distinct texts, or example ids, of a column in order of first appearance.
 
-    ``keys``: of each, an Arrow array ``(n,)``; ``rows`` ``(n_rows,)``: the place in it of every row of the column; ``copies`` ``(n,)``: how
-    often each stands in the column. Kept lean: a column may have millions of rows.
+    Items in ``extra`` come first. Like ``numpy.unique``, but lean enough for millions of rows.
+
+    Attributes
+    ----------
+    keys
+        Key of each distinct item, an Arrow array ``(n,)``.
+    inverse
+        Index into ``keys`` of every row of the column, ``(n_rows,)``.
+    counts
+        How many rows of the column hold each item, ``(n,)``; 0 for extra items.
     """
 
     def __init__(self, column: pd.Series, extra: Sequence[str] = ()) -> None:
-        """``column``: one row at least, no nulls."""
-        self._column, self._extra = column, list(extra)
-        parts = [
-            pa.array(keys(column.iloc[start : start + _PORTION]), pa.string())
-            for start in range(0, len(column), _PORTION)
+        """``column``: at least one row, no nulls."""
+        self._column = column
+        self._extra = list(extra)
+        hashed = [
+            pa.array(item_keys(column.iloc[start : start + _BATCH]), pa.string())
+            for start in range(0, len(column), _BATCH)
         ]
         encoded = (
-            pa.chunked_array([pa.array(keys(extra), pa.string()), *parts])
+            pa.chunked_array([pa.array(item_keys(extra), pa.string()), *hashed])
             .combine_chunks()
             .dictionary_encode()
         )
-        places = encoded.indices.to_numpy()
-        self.keys, self.rows = encoded.dictionary, places[len(self._extra) :]
-        self.copies = np.bincount(self.rows, minlength=len(self.keys))
+        indices = encoded.indices.to_numpy()
+        self.keys = encoded.dictionary
+        self.inverse = indices[len(self._extra) :]
+        self.counts = np.bincount(self.inverse, minlength=len(self.keys))
+        # Where each item stands first, in extra followed by the column. Assigning in reverse order
+        # lets the first position overwrite all later ones.
         self._first = np.empty(len(self.keys), dtype=np.int64)
-        self._first[places[::-1]] = np.arange(len(places))[::-1]
+        self._first[indices[::-1]] = np.arange(len(indices))[::-1]
 
     def __len__(self) -> int:
-        """How many different ones there are."""
+        """Number of distinct items."""
         return len(self.keys)
 
-    def at(self, places: npt.NDArray[np.int64]) -> list[str]:
-        """Those at ``places``."""
-        first = self._first[places]
-        texts = self._column.iloc[np.maximum(first - len(self._extra), 0)].tolist()
+    def values_at(self, indices: Indices) -> list[str]:
+        """The texts or example ids at ``indices``."""
+        first = self._first[indices]
+        values = self._column.iloc[np.maximum(first - len(self._extra), 0)].tolist()
         return [
-            self._extra[position] if position < len(self._extra) else text
-            for position, text in zip(first.tolist(), texts, strict=True)
+            self._extra[position] if position < len(self._extra) else value
+            for position, value in zip(first.tolist(), values, strict=True)
         ]
 
-    def names(self, places: npt.NDArray[np.int64]) -> list[str]:
-        """The keys of those at ``places``."""
-        return list(self.keys.take(pa.array(places)).to_pylist())
+    def keys_at(self, indices: Indices) -> list[str]:
+        """The keys at ``indices``."""
+        return list(self.keys.take(pa.array(indices)).to_pylist())
 
-    def places(self, table: pa.Table) -> npt.NDArray[np.int64]:
-        """The place of every row's key, -1 for a key that is none of these."""
+    def indices_of(self, table: pa.Table) -> Indices:
+        """Index of the key in every row of ``table``, -1 for a key that is not among the items."""
         return np.asarray(
-            pc.index_in(table[KEY].combine_chunks(), value_set=self.keys)
+            pc.index_in(table[ANSWER_KEY].combine_chunks(), value_set=self.keys)
             .fill_null(-1)
             .to_numpy(zero_copy_only=False),
             dtype=np.int64,
         )
 
 
-def question_items(examples: pd.DataFrame, annotator: Annotator, config: AnnotateConfig) -> Items:
-    """What an annotator is asked about: the examples, and inputs without content where ``config`` wants these for calibration."""
-    return Items(
-        examples[annotator.keyed_by], CONTENT_FREE if config.calibration == "contextual" else ()
-    )
+def question_items(
+    examples: pd.DataFrame, annotator: Annotator, config: AnnotateConfig
+) -> DistinctItems:
+    """The items to be answered: the examples, and content-free inputs if calibration needs them."""
+    extra = CONTENT_FREE if config.calibration == "contextual" else ()
+    return DistinctItems(examples[annotator.keyed_by], extra)
 
 
-def answers_table(
-    item_keys: Sequence[str], answers: Answers, label_set: Sequence[str], seconds: float
-) -> pd.DataFrame:
-    """Answers as a table with one row for each key; ``seconds``: what they took together."""
-    n = len(item_keys)
-    columns: dict[str, object] = {
-        KEY: list(item_keys),
-        "answer": answers.label.astype(np.int32),
-        "label_mass": answers.label_mass,
-        "log_bound": answers.log_bound,
-        "truncated": answers.truncated,
-        "prompt_tokens": answers.prompt_tokens,
-        "requests": answers.requests,
-        "generated_tokens": answers.generated,
-        "seconds": seconds / n,
-        "error": pd.Series(list(answers.error), dtype="str"),
-    }
-    if answers.repeats is not None:
-        columns["repeats"] = [row.tolist() for row in answers.repeats]
-    return with_class_columns(
-        pd.DataFrame(columns), answers.log_probabilities, label_set, RAW_LOG_PROBABILITY
-    )
-
-
-def checked_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """Answers that somebody else gives, as they may be kept beside one's own: of the same columns and types; raises AssayError for what is none."""
-    try:
-        made = pd.DataFrame(
-            {
-                name: table[name].astype(kind)
-                for name, kind in _KINDS.items()
-                if name in table or name not in _NOT_ALWAYS
-            }
-        )
-        if SAMPLING in table:
-            made["repeats"] = [
-                [int(index) for index in one] if np.iterable(one) else None
-                for one in table["repeats"]
-            ]
-        values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
-    except (ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
-        raise AssayError(
-            f"what should be answers is none: {' '.join(str(error).split())[:200]}"
-        ) from None
-    known, n_classes = values[~np.isnan(values).all(axis=1)], len(label_set)
-    with np.errstate(over="ignore"):
-        sound = (
-            np.allclose(np.nansum(np.exp(known), axis=1), 1.0, atol=1e-4)
-            and made["answer"].between(-1, n_classes - 1).all()
-        )
-    sound = sound and all(
-        ((column >= 0) & (column < np.inf) | column.isna()).all()
-        for column in (made[name] for name in _AMOUNTS if name in made)
-    )
-    if not sound or any(
-        not -1 <= index < n_classes for one in made.get("repeats", ()) if one for index in one
-    ):
-        raise AssayError("what should be answers is none: it holds numbers that no answer has.")
-    return with_class_columns(made, values, label_set, RAW_LOG_PROBABILITY)
-
-
-def sampling(config: AnnotateConfig) -> str:
-    """How an engine that cannot tell a distribution samples labels."""
+def describe_sampling(config: AnnotateConfig) -> str:
+    """How an engine without probabilities samples labels; stored beside the answers."""
     return f"{config.repeats} at temperature {config.temperature:g}"
 
 
-class AnswerFolder:
-    """The shards of one question. Answers that were sampled in another way than is wanted now lie there too, and are left alone."""
+class KnownItems(NamedTuple):
+    """Which items have an answer.
 
-    def __init__(self, folder: Path, wanted: str = "") -> None:
-        """``folder``: its place, made at the first write; ``wanted``: see :func:`sampling`."""
-        self.path, self._wanted = folder, wanted
+    ``answered``: a mask ``(n,)``. ``n_fetched``: how many items of the column were answered by the
+    finished runs ``sources``.
+    """
+
+    answered: Mask
+    n_fetched: int
+    sources: list[SourceRun]
+
+
+class AnswerCache:
+    """The answers to one question, in a folder of shards.
+
+    Answers that were sampled with other settings lie in the same folder and are left alone.
+    """
+
+    def __init__(self, folder: Path, sampled_as: str = "") -> None:
+        """``folder``: made at the first write. ``sampled_as``: see :func:`describe_sampling`."""
+        self.path = folder
+        self._sampled_as = sampled_as
 
     def load(self, columns: Sequence[str] | None = None) -> pa.Table | None:
-        """All answers in it, or some of their columns; None where there is none.
+        """All answers, or some of their columns; None if there are none.
 
-        A key may stand more than once: with the same answer, or with samples behind a distribution, which is worth more.
+        A key may occur more than once: with the same answer, or with samples after a distribution.
+        The distribution comes first, since it is worth more.
         """
-        told, sampled = (
-            sorted(self.path.glob(name))
-            for name in ("shard-*.parquet", f"sampled-{digest(self._wanted)}-*.parquet")
-        )
-        shards = [pq.read_table(path, columns=columns) for path in (*told, *sampled)]
+        distributions = sorted(self.path.glob("shard-*.parquet"))
+        sampled = sorted(self.path.glob(f"{self._sampled_prefix}-*.parquet"))
+        shards = [pq.read_table(path, columns=columns) for path in (*distributions, *sampled)]
         return pa.concat_tables(shards, promote_options="default") if shards else None
 
-    def known(
-        self, items: Items, fetch: Fetch | None = None
-    ) -> tuple[npt.NDArray[np.bool_], int, list[SourceRun]]:
-        """Which of ``items`` are answered, ``(n,)``, how many of them, of the column, ``fetch`` found, and where; these are put here too."""
-        here, fetched, sources = np.zeros(len(items), dtype=bool), 0, []
-        known = self.load([KEY])
-        if known is not None:
-            places = items.places(known)
-            here[places[places >= 0]] = True
-        for source, found in fetch(self.path.name) if fetch and not here.all() else ():
-            table = (
-                found
-                if SAMPLING not in found
-                else found[found[SAMPLING].isna() | (found[SAMPLING] == self._wanted)]
-            )
-            places = items.places(pa.table({KEY: pa.array(table[KEY].tolist(), pa.string())}))
-            new = (places >= 0) & ~here[places]
-            if new.any():
-                self.write(table[new])
-                here[places[new]] = True
-                fetched += int((items.copies[places[new]] > 0).sum())
+    def known(self, items: DistinctItems, fetch: Fetch | None = None) -> KnownItems:
+        """Which of ``items`` are answered here. Missing answers that ``fetch`` yields are added."""
+        answered = np.zeros(len(items), dtype=bool)
+        n_fetched = 0
+        sources: list[SourceRun] = []
+        stored = self.load([ANSWER_KEY])
+        if stored is not None:
+            indices = items.indices_of(stored)
+            answered[indices[indices >= 0]] = True
+        # Runs elsewhere are read one by one, and no more of them than are needed.
+        for source, table in fetch(self.path.name) if fetch and not answered.all() else ():
+            if SAMPLING in table:
+                fits = table[SAMPLING].isna() | (table[SAMPLING] == self._sampled_as)
+                table = table[fits]
+            keys = pa.table({ANSWER_KEY: pa.array(table[ANSWER_KEY].tolist(), pa.string())})
+            indices = items.indices_of(keys)
+            is_new = (indices >= 0) & ~answered[indices]
+            if is_new.any():
+                self.write(table[is_new])
+                answered[indices[is_new]] = True
+                n_fetched += int((items.counts[indices[is_new]] > 0).sum())
                 sources.append(source)
-            if here.all():
+            if answered.all():
                 break
-        return here, fetched, list(dict.fromkeys(sources))
+        return KnownItems(answered, n_fetched, list(dict.fromkeys(sources)))
 
     def answers(self, wanted: pa.Array) -> pd.DataFrame:
-        """The answers to the keys ``wanted``, in their order, all of which must be there."""
+        """The answers to the keys ``wanted``, in their order; all of them must be here."""
         table = self.load()
         assert table is not None
-        return table.take(pc.index_in(wanted, value_set=table[KEY].combine_chunks())).to_pandas()
+        row = pc.index_in(wanted, value_set=table[ANSWER_KEY].combine_chunks())
+        return table.take(row).to_pandas()
 
     def write(self, table: pd.DataFrame) -> int:
-        """Keep one shard. Where an answer is not a number the whole shard is set aside instead, and asked for again by the next run.
+        """Write one shard of answers; returns how many of them are not numbers.
 
-        Returns how many of its answers are not numbers.
+        If any is not a number, the shard is set aside instead, and the next run asks for it again.
         """
-        broken = int((table["error"] == NOT_NUMBERS).sum())
-        by_samples = (
+        n_broken = int((table["error"] == NOT_NUMBERS).sum())
+        is_sampled = (
             table["repeats"].notna()
             if "repeats" in table
             else pd.Series(data=False, index=table.index)
         )
-        told, sampled = (
-            table[~by_samples].drop(columns=["repeats", SAMPLING], errors="ignore"),
-            table[by_samples].assign(**{SAMPLING: self._wanted}),
-        )
-        for kind, part in (
-            ("aside" if broken else "shard", told),
-            (f"sampled-{digest(self._wanted)}", sampled),
-        ):
-            if len(part):
-                write_table(self.path / f"{kind}-{digest(list(part[KEY]))}.parquet", part)
-        return broken
+        distributions = table[~is_sampled].drop(columns=["repeats", SAMPLING], errors="ignore")
+        sampled = table[is_sampled].assign(**{SAMPLING: self._sampled_as})
+        self._write_shard("aside" if n_broken else "shard", distributions)
+        self._write_shard(self._sampled_prefix, sampled)
+        return n_broken
+
+    @property
+    def _sampled_prefix(self) -> str:
+        return f"sampled-{digest(self._sampled_as)}"
+
+    def _write_shard(self, prefix: str, table: pd.DataFrame) -> None:
+        """Write ``table``, if it has rows, to a file that is named by its keys."""
+        if len(table):
+            write_table(self.path / f"{prefix}-{digest(list(table[ANSWER_KEY]))}.parquet", table)

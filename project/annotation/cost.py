@@ -1,4 +1,4 @@
-"""What labels cost: prices, what a set of labels has taken, and a meter that stops annotation at a limit."""
+"""What labels cost: prices, what a set of labels took, and a meter that stops at a limit."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from project.config.experiment import SpendConfig
+from project.annotation.answers import ANSWER_KEY
+from project.config.annotation import SpendConfig
 from project.support.errors import Stopped
 
 
 def price(
     config: SpendConfig, *, prompt_tokens: float, generated_tokens: float, seconds: float
 ) -> float:
-    """Price of so many tokens and seconds of this machine, in the unit the prices are given in."""
-    return (
-        prompt_tokens * config.price_input + generated_tokens * config.price_output
-    ) / 1e6 + seconds / 3600 * config.price_hour
+    """Price of tokens and of seconds of this machine, in the unit of the configured prices."""
+    tokens = prompt_tokens * config.price_input + generated_tokens * config.price_output
+    return tokens / 1e6 + seconds / 3600 * config.price_hour
 
 
 class Spent(NamedTuple):
-    """What labels have taken, whenever it was paid: labels of a human, answers of the LLM, the tokens of all requests, seconds of annotation."""
+    """What a set of labels took in all, no matter which run paid for it.
+
+    ``prompt_tokens`` and ``generated_tokens`` are summed over all requests.
+    """
 
     human_labels: int
     llm_calls: int
@@ -34,41 +37,37 @@ class Spent(NamedTuple):
 
     def cost(self, config: SpendConfig, seconds: float = 0.0) -> float:
         """Price of it, with ``seconds`` more of this machine."""
-        machine = self.annotation_seconds + seconds
         labels = self.human_labels * config.price_label
         return labels + price(
             config,
             prompt_tokens=self.prompt_tokens,
             generated_tokens=self.generated_tokens,
-            seconds=machine,
+            seconds=self.annotation_seconds + seconds,
         )
 
 
 def spent(draws: Sequence[pd.DataFrame], human_labels: int) -> Spent:
-    """What annotations tables, those of the draws that labels were made from, and so many labels of a human have taken.
+    """What labels took that were made from ``draws`` (annotations tables) and human labels.
 
-    Texts that stand twice were asked about once, and count once.
+    Identical texts of a draw were asked about once and count once.
     """
-    asked = [
-        table.drop_duplicates("answer_key") if "answer_key" in table else table for table in draws
-    ]
-    requests = sum(int(table["requests"].sum()) for table in asked)
-    prompts = sum(int((table["prompt_tokens"] * table["requests"]).sum()) for table in asked)
-    generated = sum(int(table["generated_tokens"].sum()) for table in asked)
+    paid = [table.drop_duplicates(ANSWER_KEY) if ANSWER_KEY in table else table for table in draws]
+    prompt_tokens = sum(int((table["prompt_tokens"] * table["requests"]).sum()) for table in paid)
     return Spent(
-        human_labels,
-        requests,
-        prompts,
-        generated,
-        float(sum(table["seconds"].sum() for table in asked)),
+        human_labels=human_labels,
+        llm_calls=sum(int(table["requests"].sum()) for table in paid),
+        prompt_tokens=prompt_tokens,
+        generated_tokens=sum(int(table["generated_tokens"].sum()) for table in paid),
+        annotation_seconds=float(sum(table["seconds"].sum() for table in paid)),
     )
 
 
 @dataclass
 class Meter:
-    """Counts what a run has newly paid for, and stops it before the next shard would pass a limit.
+    """Counts what a run has newly paid for, and stops it before a shard that would pass a limit.
 
-    The price and the time of the next shard are taken to be those of the texts so far; a first shard is always let through.
+    Price and time of the next shard are estimated from the texts so far, so the first shard is
+    always let through. Several threads may call it at the same time.
     """
 
     config: SpendConfig
@@ -76,24 +75,28 @@ class Meter:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     pending: int = 0
+    """Texts that were admitted and are not answered yet."""
     began: float = field(default_factory=time.monotonic)
-    before: float = 0.0
+    seconds_before_pause: float = 0.0
     running: bool = True
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def seconds(self) -> float:
-        """Since the meter was made, but for pauses."""
-        return self.before + (time.monotonic() - self.began if self.running else 0.0)
+        """Seconds since the meter was made, without pauses."""
+        since = time.monotonic() - self.began if self.running else 0.0
+        return self.seconds_before_pause + since
 
     def pause(self) -> None:
-        """Do not count what the machine does now, which is no annotation."""
-        self.before, self.running = self.seconds, False
+        """Stop the clock: what the machine does now is not annotation."""
+        self.seconds_before_pause = self.seconds
+        self.running = False
 
     def resume(self) -> None:
-        """Count again."""
+        """Start the clock again."""
         if not self.running:
-            self.began, self.running = time.monotonic(), True
+            self.began = time.monotonic()
+            self.running = True
 
     @property
     def cost(self) -> float:
@@ -105,8 +108,24 @@ class Meter:
             seconds=self.seconds,
         )
 
+    def admit(self, texts: int) -> None:
+        """Count ``texts`` as pending. Raises Stopped where reading them would pass a limit.
+
+        With a limit, all but the first texts wait until these are answered, since the price of a
+        text is not known before.
+        """
+        config = self.config
+        with self._changed:
+            if config.max_cost is not None or config.max_minutes is not None:
+                self._changed.wait_for(lambda: self.texts or not self.pending)
+            more = self.pending + texts
+            self._check("max_cost", self.cost, config.max_cost, more=more)
+            minutes = self.seconds / 60
+            self._check("max_minutes", minutes, config.max_minutes, more=more, unit=" minutes")
+            self.pending = more
+
     def add(self, texts: int, prompt_tokens: int, generated_tokens: int) -> None:
-        """So much has been read; ``texts`` of it had been admitted."""
+        """Count ``texts`` that were admitted as answered, with the tokens they took."""
         with self._changed:
             self.pending -= texts
             self.texts += texts
@@ -114,33 +133,19 @@ class Meter:
             self.generated_tokens += generated_tokens
             self._changed.notify_all()
 
-    def give_up(self, texts: int) -> None:
-        """So many texts that were admitted could not be read."""
+    def cancel(self, texts: int) -> None:
+        """Stop waiting for ``texts`` that were admitted and could not be read."""
         with self._changed:
             self.pending -= texts
             self._changed.notify_all()
 
-    def admit(self, texts: int) -> None:
-        """Raise Stopped where reading so many more texts would pass a limit.
-
-        Until the first texts are read nothing is known of the price of one, and all others wait for them.
-        """
-        with self._changed:
-            if self.config.max_cost is not None or self.config.max_minutes is not None:
-                self._changed.wait_for(lambda: self.texts or not self.pending)
-            self._check("max_cost", self.cost, self.config.max_cost, "", self.pending + texts)
-            self._check(
-                "max_minutes",
-                self.seconds / 60,
-                self.config.max_minutes,
-                " minutes",
-                self.pending + texts,
-            )
-            self.pending += texts
-
-    def _check(self, name: str, spent: float, limit: float | None, unit: str, more: int) -> None:
-        if limit is not None and self.texts and spent * (1 + more / self.texts) > limit:
+    def _check(
+        self, name: str, amount: float, limit: float | None, *, more: int, unit: str = ""
+    ) -> None:
+        """Raise Stopped where ``amount`` would pass ``limit`` with ``more`` texts like those so far."""
+        if limit is not None and self.texts and amount * (1 + more / self.texts) > limit:
             raise Stopped(
-                f"stopped at {name}={limit:g}: {self.texts} texts have taken {spent:.4g}{unit} and the next {more} would pass the limit. "
-                "All answers are kept; run the same command again to go on, with another limit if you like."
+                f"stopped at {name}={limit:g}: {self.texts} texts have taken {amount:.4g}{unit} "
+                f"and the next {more} would pass the limit. All answers are kept; run the same "
+                "command again to go on, with another limit if you like."
             )

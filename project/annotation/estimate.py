@@ -1,4 +1,4 @@
-"""What annotation will take, before it is paid for: tokens counted, time from a short probe, price."""
+"""What annotation will take, before it is paid for: tokens counted, time from a probe, price."""
 
 from __future__ import annotations
 
@@ -10,31 +10,49 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from project.annotation.answers import answers_table
 from project.annotation.cache import (
-    AnswerFolder,
+    AnswerCache,
     Fetch,
-    answers_table,
+    describe_sampling,
     question_digest,
     question_items,
-    sampling,
 )
 from project.annotation.cost import price
 from project.annotation.engines.base import Annotator
 from project.annotation.prompt import Prompt
-from project.config.experiment import AnnotateConfig, SpendConfig
+from project.config.annotation import AnnotateConfig, SpendConfig
 
-COUNTED = 20_000  # texts whose tokens are counted; more are taken to be like them
+MAX_COUNTED = 20_000  # texts whose tokens are counted; more are assumed to be like them
 PROBE_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DrawPlan:
     """What one draw will take.
 
-    ``texts`` are the different ones that must be asked about, ``known`` those whose answers are at hand or in the tracking store.
-    ``tokens`` of all ``requests``, a text's several ones too, if every prompt is read whole; ``tokens_reused`` where the shared prefix
-    is read once. ``exact``: tokens counted by the model's own tokenizer. ``probed`` of the texts were read to find the time, and are
-    known by now.
+    Attributes
+    ----------
+    draw
+        Index of the draw.
+    texts
+        Distinct texts that must be asked about.
+    known
+        Distinct texts whose answers are on disk or in the tracking store.
+    requests
+        Requests for all texts.
+    tokens
+        Prompt tokens of all requests, if every prompt is read as a whole.
+    tokens_reused
+        The same where the shared prefix is read once.
+    exact
+        Tokens were counted by the model's own tokenizer.
+    seconds
+        Estimated time of the machine.
+    cost
+        Estimated price.
+    probed
+        How many of the texts were read to find the time. They are known by now.
     """
 
     draw: int
@@ -49,6 +67,14 @@ class DrawPlan:
     probed: int
 
 
+@dataclass(frozen=True)
+class _Probe:
+    """``seconds_per_token`` of a token outside the shared prefix; ``n_texts`` were read for it."""
+
+    seconds_per_token: float
+    n_texts: int
+
+
 def plan(
     annotators: Sequence[Annotator],
     prompts: Sequence[Prompt],
@@ -60,79 +86,119 @@ def plan(
     folder: Path,
     fetch: Fetch | None = None,
 ) -> list[DrawPlan]:
-    """A plan of every draw; arguments as those of :func:`project.annotation.annotate.annotate`.
+    """A plan of every draw.
 
-    A few texts of the first draw with anything to ask are read, for about five seconds; their answers are kept.
+    A few texts of the first draw that has anything to ask are read, for about five seconds. Their
+    answers are kept.
+
+    Parameters
+    ----------
+    annotators, prompts, examples, label_set, config, folder, fetch
+        See :func:`project.annotation.annotate.annotate`.
+    spend
+        The prices.
     """
-    annotator, per_token, plans = annotators[0], None, []
+    annotator = annotators[0]
+    # The same annotator listed several times reads several shards at once, in the probe too.
+    # Only copies in processes of their own divide the time.
+    n_copies = len({id(copy) for copy in annotators})
     items = question_items(examples, annotator, config)
+    probe: _Probe | None = None
+    plans = []
     for prompt in prompts:
-        place = AnswerFolder(folder / question_digest(annotator, prompt), sampling(config))
-        known, _, _ = place.known(items, fetch)
-        left = np.flatnonzero(~known)
-        asked = dict(zip(items.names(left), items.at(left), strict=True))
-        probed = 0
-        if asked and per_token is None:
-            per_token, probed = _probe(annotator, prompt, asked, label_set, place)
-        counted = list(asked.values())[:COUNTED]
-        size = annotator.size(prompt, counted) if counted else None
-        share = len(asked) / len(counted) if counted else 0.0
-        requests, generated = (
-            len(asked) * n for n in ((size.requests, size.generated) if size else (0, 0))
-        )
-        tokens = int(size.total.sum() * share) * size.requests if size else 0
-        reused = tokens - size.prefix * (requests - 1) if size else 0
-        copies = len(
-            set(map(id, annotators))
-        )  # one that stands there several times is asked several things at once, as in the probe
-        seconds = reused * (per_token or 0.0) / copies
-        cost = price(spend, prompt_tokens=tokens, generated_tokens=generated, seconds=seconds)
+        cache = AnswerCache(folder / question_digest(annotator, prompt), describe_sampling(config))
+        unknown = np.flatnonzero(~cache.known(items, fetch).answered)
+        texts = dict(zip(items.keys_at(unknown), items.values_at(unknown), strict=True))
+        n_probed = 0
+        if texts and probe is None:
+            probe = _probe(annotator, prompt, texts, label_set, cache)
+            n_probed = probe.n_texts
+        seconds_per_token = probe.seconds_per_token / n_copies if probe else 0.0
         plans.append(
-            DrawPlan(
-                prompt.draw,
-                len(asked),
-                len(items) - len(asked),
-                requests,
-                tokens,
-                reused,
-                size.exact if size else True,
-                seconds,
-                cost,
-                probed,
+            _draw_plan(
+                annotator,
+                prompt,
+                list(texts.values()),
+                spend,
+                n_known=len(items) - len(texts),
+                n_probed=n_probed,
+                seconds_per_token=seconds_per_token,
             )
         )
     return plans
 
 
+def _draw_plan(
+    annotator: Annotator,
+    prompt: Prompt,
+    texts: Sequence[str],
+    spend: SpendConfig,
+    *,
+    n_known: int,
+    n_probed: int,
+    seconds_per_token: float,
+) -> DrawPlan:
+    """The plan of a draw that must ask about ``texts``."""
+    requests = 0
+    generated = 0
+    tokens = 0
+    tokens_reused = 0
+    is_exact = True
+    counted = texts[:MAX_COUNTED]
+    if counted:
+        size = annotator.size(prompt, counted)
+        requests = len(texts) * size.requests
+        generated = len(texts) * size.generated
+        tokens = int(size.total.sum() * (len(texts) / len(counted))) * size.requests
+        tokens_reused = tokens - size.prefix * (requests - 1)
+        is_exact = size.exact
+    seconds = tokens_reused * seconds_per_token
+    return DrawPlan(
+        draw=prompt.draw,
+        texts=len(texts),
+        known=n_known,
+        requests=requests,
+        tokens=tokens,
+        tokens_reused=tokens_reused,
+        exact=is_exact,
+        seconds=seconds,
+        cost=price(spend, prompt_tokens=tokens, generated_tokens=generated, seconds=seconds),
+        probed=n_probed,
+    )
+
+
 def _probe(
     annotator: Annotator,
     prompt: Prompt,
-    asked: dict[str, str],
+    texts: dict[str, str],
     label_set: Sequence[str],
-    place: AnswerFolder,
-) -> tuple[float, int]:
-    """Seconds for a token that is not part of the shared prefix, and how many texts were read to find out.
+    cache: AnswerCache,
+) -> _Probe:
+    """Read texts, by their keys, until five seconds are over; twice as many each time.
 
-    Twice as many texts are read each time until five seconds are over; the first one warms the engine up. Answers are kept.
+    The first text warms the engine up. The last portion gives the rate. Answers are kept.
     """
-    left = list(asked.items())
+    unread = list(texts.items())
 
-    def ask(n: int) -> float:
-        part = dict(left[:n])
-        del left[:n]
-        annotator.size(
-            prompt, list(part.values())
-        )  # a model is loaded now rather than while the time runs
+    def read(n: int) -> float:
+        """Seconds per token of the next ``n`` texts."""
+        portion = dict(unread[:n])
+        del unread[:n]
+        keys, values = list(portion), list(portion.values())
+        annotator.size(prompt, values)  # loads the model before the clock starts
         began = time.perf_counter()
-        answers = annotator.read(prompt, list(part.values()))
-        took = time.perf_counter() - began
-        size = annotator.size(
-            prompt, list(part.values())
-        )  # a server has said now what a text takes
-        place.write(answers_table(list(part), answers, label_set, took))
-        return took / max(1, (int(size.total.sum()) - size.prefix * len(part)) * size.requests)
+        answers = annotator.read(prompt, values)
+        seconds = time.perf_counter() - began
+        # A server's tokens are known only after it has answered, so size is called again.
+        size = annotator.size(prompt, values)
+        cache.write(answers_table(keys, answers, label_set, seconds))
+        n_tokens = (int(size.total.sum()) - size.prefix * len(portion)) * size.requests
+        return seconds / max(1, n_tokens)
 
-    rate, n, began = ask(1), 2, time.perf_counter()
-    while left and n <= annotator.shard_size and time.perf_counter() - began < PROBE_SECONDS:
-        rate, n = ask(n), 2 * n
-    return rate, len(asked) - len(left)
+    began = time.perf_counter()
+    seconds_per_token = read(1)
+    n = 2
+    while unread and n <= annotator.shard_size and time.perf_counter() - began < PROBE_SECONDS:
+        seconds_per_token = read(n)
+        n *= 2
+    return _Probe(seconds_per_token, len(texts) - len(unread))

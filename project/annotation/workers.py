@@ -1,4 +1,4 @@
-"""Tasks shared by several workers, each in a thread of its own."""
+"""Work items shared by several workers, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -6,66 +6,88 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-Task = tuple[int, int]
 W = TypeVar("W")
 R = TypeVar("R")
 
 
-class _Waiting:
-    """The tasks (group, number) not yet begun. Worker w has the groups w, w + n, ... and helps with the rest when they are done."""
+class WorkItem(NamedTuple):
+    """One piece of work. The items of a group stay with one worker as far as possible."""
+
+    group: int
+    number: int
+
+
+class _Queue:
+    """The work that has not begun.
+
+    Worker w has the groups w, w + n, ..., and helps the others when its own groups are done.
+    """
 
     def __init__(
-        self, tasks: Sequence[Task], n_workers: int, admit: Callable[[Task], None]
+        self, work: Sequence[WorkItem], n_workers: int, admit: Callable[[WorkItem], None]
     ) -> None:
         self._own = [
-            deque(task for task in tasks if task[0] % n_workers == worker)
+            deque(item for item in work if item.group % n_workers == worker)
             for worker in range(n_workers)
         ]
-        self._lock, self._admit, self.ended = threading.Lock(), admit, False
+        self._lock = threading.Lock()
+        self._admit = admit
+        self.ended = False
 
-    def take(self, worker: int) -> Task | None:
-        """The next task for ``worker``: its own first one, else the last one of whoever has most left."""
+    def take(self, worker: int) -> WorkItem | None:
+        """The next item for ``worker``: its own first one, else the last of the longest queue."""
         with self._lock:
             source = self._own[worker] or max(self._own, key=len)
             if not source or self.ended:
                 return None
-            own = source is self._own[worker]
-            self._admit(source[0 if own else -1])
-            return source.popleft() if own else source.pop()
+            is_own = source is self._own[worker]
+            self._admit(source[0 if is_own else -1])
+            return source.popleft() if is_own else source.pop()
 
 
 def share(
     workers: Sequence[W],
-    tasks: Sequence[Task],
-    do: Callable[[W, Task], R],
-    admit: Callable[[Task], None],
+    work: Sequence[WorkItem],
+    do: Callable[[W, WorkItem], R],
+    admit: Callable[[WorkItem], None],
 ) -> Iterator[R]:
-    """``do(worker, task)`` of every task, as they come. ``admit`` is called before each and may raise.
+    """Do all work; yields each result when it is there.
 
-    Tasks of one group stay with one worker as far as possible. The first error ends the work and is raised when everything under
-    way is finished.
+    The first error ends the work. It is raised when everything under way is finished.
+
+    Parameters
+    ----------
+    workers
+        Objects that do the work, each in its own thread; a single one works in this thread.
+    work
+        The items, in the order in which a single worker does them.
+    do
+        ``do(worker, item)`` returns the result.
+    admit
+        Called before each item; may raise to stop.
     """
-    if len(workers) == 1 or len(tasks) < 2:
-        for task in tasks:
-            admit(task)
-            yield do(workers[0], task)
+    if len(workers) == 1 or len(work) < 2:
+        for item in work:
+            admit(item)
+            yield do(workers[0], item)
         return
-    waiting, failures = _Waiting(tasks, len(workers), admit), list[BaseException]()
-    out: queue.SimpleQueue[R | None] = queue.SimpleQueue()
+    waiting = _Queue(work, len(workers), admit)
+    failures = list[BaseException]()
+    out: queue.SimpleQueue[R | None] = queue.SimpleQueue()  # None: a worker has ended
 
-    def work(number: int) -> None:
+    def work_on(number: int) -> None:
         try:
-            while task := waiting.take(number):
-                out.put(do(workers[number], task))
-        except BaseException as error:  # raised again below, where somebody waits for it
+            while item := waiting.take(number):
+                out.put(do(workers[number], item))
+        except BaseException as error:  # raised again below, in the thread of the caller
             waiting.ended = True
             failures.append(error)
         out.put(None)
 
     for number in range(len(workers)):
-        threading.Thread(target=work, args=(number,), daemon=True).start()
+        threading.Thread(target=work_on, args=(number,), daemon=True).start()
     running = len(workers)
     try:
         while running:

@@ -11,11 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from project.annotation.annotate import annotate, calibrate, raw_answers
-from project.annotation.cache import AnswerFolder, answers_table, question_items
+from project.annotation.annotate import annotate
+from project.annotation.calibration import calibrate
+from project.annotation.answers import raw_answers
+from project.annotation.cache import AnswerCache, question_items
+from project.annotation.answers import answers_table
 from project.annotation.cost import Meter
 from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
-from project.config.experiment import AnnotateConfig, SpendConfig, TaskConfig
+from project.config.task import TaskConfig
+from project.config.annotation import AnnotateConfig, SpendConfig
 from project.data.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, SourceRun, class_columns
 from project.data.task import load_task
 from project.stats.information import conditional_entropy_bits
@@ -72,7 +76,12 @@ def test_a_second_run_asks_for_nothing_and_gives_the_same_table(task, tmp_path, 
 
     assert first.asked == list(task.split("train")["text"])
     assert answers_hash(one.table) == answers_hash(two.table)
-    assert (one.asked, one.reused, two.asked, two.reused) == (len(one.table), 0, 0, len(one.table))
+    assert (one.n_asked, one.n_reused, two.n_asked, two.n_reused) == (
+        len(one.table),
+        0,
+        0,
+        len(one.table),
+    )
 
 
 def test_a_run_that_dies_half_way_goes_on_where_it_stopped(task, tmp_path, scripted):
@@ -92,7 +101,7 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
 from tests.conftest import ScriptedAnnotator, answers_hash
-from tests.test_annotate import prompts_for
+from tests.annotation.test_annotate import prompts_for
 from project.annotation.annotate import annotate
 from project.config.experiment import AnnotateConfig, SpendConfig, TaskConfig
 from project.annotation.cost import Meter
@@ -121,7 +130,7 @@ def test_killed_at_ten_random_points_it_asks_for_nothing_twice_and_ends_with_the
     rng, log, tests = np.random.default_rng(0), tmp_path / "asked.txt", Path(__file__).parent
     log.touch()
     script = KILLED.format(
-        tests=str(tests), root=str(tests.parent), log=str(log), folder=str(tmp_path / "killed")
+        tests=str(tests), root=str(tests.parents[1]), log=str(log), folder=str(tmp_path / "killed")
     )
     shards: list[int] = []
     for _ in range(10):
@@ -156,7 +165,7 @@ def test_more_examples_pay_for_the_new_ones_alone(task, tmp_path, scripted):
     grown = run(more, task, tmp_path)
 
     assert more.asked == list(train["text"][100:])
-    assert (grown.asked, grown.reused) == (len(train) - 100, 100)
+    assert (grown.n_asked, grown.n_reused) == (len(train) - 100, 100)
 
 
 def test_identical_texts_are_asked_once_and_stay_examples_of_their_own(task, tmp_path, scripted):
@@ -185,7 +194,7 @@ def test_another_draw_model_text_or_label_set_is_another_question(task, tmp_path
     ]
 
     assert len({one.digest for one in made}) == 5
-    assert [one.reused for one in made] == [0] * 5
+    assert [one.n_reused for one in made] == [0] * 5
     assert set(made[1].table["draw"]) == {1}
 
 
@@ -209,7 +218,7 @@ def test_when_one_copy_fails_the_others_answers_are_kept(task, tmp_path, scripte
         run_all([scripted(4), scripted(4, limit=0)], task, tmp_path, n=2)
     kept = sum(
         len(table)
-        for table in (AnswerFolder(path).load() for path in tmp_path.iterdir())
+        for table in (AnswerCache(path).load() for path in tmp_path.iterdir())
         if table is not None
     )
 
@@ -231,21 +240,26 @@ def test_answers_of_a_finished_run_elsewhere_are_taken_over(task, tmp_path, scri
     )
 
     assert answers_hash(made.table) == answers_hash(done.table)
-    assert (made.asked, made.reused, made.fetched, made.sources) == (0, 0, len(done.table), [ANN])
+    assert (made.n_asked, made.n_reused, made.n_fetched, made.sources) == (
+        0,
+        0,
+        len(done.table),
+        [ANN],
+    )
     again = run(
         scripted(4, limit=0),
         task,
         tmp_path / "mine",
         fetch=lambda question: pytest.fail("asked the store for what is on disk"),
     )
-    assert again.reused == len(done.table)
+    assert again.n_reused == len(done.table)
 
 
 def test_distributions_among_samples_stay_distributions_and_are_worth_more(
     task, tmp_path, scripted
 ):
     items = question_items(task.split("train"), scripted(4), AnnotateConfig(calibration="none"))
-    names = items.names(np.arange(4))
+    names = items.keys_at(np.arange(4))
     told = answers_table(
         names, scripted(4).read(Prompt(0, "", "", ("a", "b", "c", "d")), names), task.label_set, 1.0
     )
@@ -255,11 +269,11 @@ def test_distributions_among_samples_stay_distributions_and_are_worth_more(
     )
     mixed = pd.concat([samples.head(2).assign(sampling="3 at temperature 1"), told.tail(2)])
 
-    three = AnswerFolder(tmp_path / "q", "3 at temperature 1")
+    three = AnswerCache(tmp_path / "q", "3 at temperature 1")
     known, _, _ = three.known(items, lambda question: [(ANN, mixed)])
     assert known.sum() == 4
     for wanted, n in (("3 at temperature 1", 4), ("5 at temperature 1", 2)):
-        assert AnswerFolder(tmp_path / "q", wanted).known(items)[0].sum() == n
+        assert AnswerCache(tmp_path / "q", wanted).known(items)[0].sum() == n
     three.write(told.head(2))
     answers = three.answers(pa.array(names))
     assert class_columns(answers, task.label_set, "raw_log_probability.") == pytest.approx(
@@ -279,7 +293,7 @@ def test_calibration_keeps_the_raw_answers_beside_the_calibrated_ones(task, tmp_
     calibrated /= calibrated.sum(axis=1, keepdims=True)
     assert np.exp(class_columns(batch.table, task.label_set)) == pytest.approx(calibrated)
     assert list(batch.table["label"]) == [task.label_set[k] for k in calibrated.argmax(axis=1)]
-    assert batch.reused == len(batch.table)  # calibration is no new question
+    assert batch.n_reused == len(batch.table)  # calibration is no new question
 
 
 def test_contextual_calibration_asks_once_for_the_content_free_inputs(task, tmp_path, scripted):
@@ -382,7 +396,7 @@ def test_calibration_is_refused_where_a_class_is_unknown(task, tmp_path, scripte
 
     with pytest.raises(
         AssayError,
-        match=r"calibration=batch needs every class's probability; 1 of \d+ answers lack some",
+        match=r"calibration=batch needs the probability of every class; 1 of \d+ answers lack some",
     ):
         calibrate(raw, task.label_set, "batch")
     assert len(calibrate(raw, task.label_set, "none")) == len(raw)

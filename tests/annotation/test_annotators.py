@@ -9,7 +9,8 @@ import torch
 from project.annotation.engines.factory import check_engine, device_groups, open_annotators
 from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
-from project.config.experiment import AnnotateConfig, ExperimentConfig
+from project.config.experiment import ExperimentConfig
+from project.config.annotation import AnnotateConfig
 from project.data.tables import codes as class_codes
 from project.support.errors import AssayError
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from project.annotation.annotate import annotate, raw_answers
-from project.annotation.cache import AnswerFolder
+from project.annotation.annotate import annotate
+from project.annotation.answers import raw_answers
+from project.annotation.cache import AnswerCache
 from project.annotation.cost import Meter, price
 from project.annotation.engines.base import Size
 from project.annotation.estimate import plan
 from project.annotation.prompt import build_prompt, demonstration_sets
-from project.config.experiment import AnnotateConfig, SpendConfig
+from project.config.annotation import AnnotateConfig, SpendConfig
 from project.data.tables import SourceRun
 
 
@@ -57,7 +58,7 @@ def test_the_probes_answers_are_kept_and_not_paid_for_again(small_task, tmp_path
     )
     assert 0 < planned.probed == len(annotator.asked)
     (folder,) = tmp_path.iterdir()
-    kept = AnswerFolder(folder).load()
+    kept = AnswerCache(folder).load()
     assert kept is not None
     assert len(kept) == planned.probed
 

@@ -11,16 +11,12 @@ from project.annotation.annotate import annotate
 from project.annotation.cost import Meter
 from project.annotation.engines.recorded import RecordedAnnotator
 from project.config.arms import Arm
-from project.config.experiment import (
-    AnnotateConfig,
-    LabelConfig,
-    RecordedConfig,
-    SpendConfig,
-    TaskConfig,
-)
+from project.config.task import TaskConfig
+from project.config.labels import LabelConfig
+from project.config.annotation import AnnotateConfig, RecordedConfig, SpendConfig
 from project.data.tables import class_columns
 from project.data.task import load_task
-from project.labels.selection import LabelInputs
+from project.labels.inputs import LabelInputs
 from project.labels.sources import label
 from project.labels.uncertainty import entropy
 from project.support.errors import AssayError
@@ -200,7 +196,7 @@ def test_entropy_is_refused_for_labels_without_probabilities(recorded, small_tas
             Arm("entropy", replace_share=5),
             LabelInputs(train, made, small_task.label_set, LabelConfig()),
         )
-    with pytest.raises(AssayError, match="calibration=batch needs every class's probability"):
+    with pytest.raises(AssayError, match="calibration=batch needs the probability of every class"):
         draws_of(
             recorded(label=list(train["gold_label"])), small_task, tmp_path, calibration="batch"
         )

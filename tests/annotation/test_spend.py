@@ -9,7 +9,8 @@ import pytest
 from project.annotation.annotate import annotate
 from project.annotation.cost import Meter, Spent, spent
 from project.annotation.prompt import build_prompts
-from project.config.experiment import AnnotateConfig, PromptConfig, SpendConfig
+from project.config.prompt import PromptConfig
+from project.config.annotation import AnnotateConfig, SpendConfig
 from project.support.errors import Stopped
 from tests.conftest import ScriptedAnnotator
 

@@ -11,7 +11,7 @@ import pytest
 from project.annotation.engines.factory import check_engine, open_engine
 from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
 from project.config.engines import ENGINES
-from project.config.experiment import AnnotateConfig
+from project.config.annotation import AnnotateConfig
 from project.support.errors import AssayError, Incomplete
 
 HAVE_VLLM = importlib.util.find_spec("vllm") is not None

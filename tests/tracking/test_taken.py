@@ -8,7 +8,7 @@ import pandas as pd
 from mlflow.tracking import MlflowClient
 
 from entrypoints import annotate, main
-from project.annotation.cache import checked_answers
+from project.annotation.answers import checked_answers
 from project.data.tables import RAW_LOG_PROBABILITY
 from project.tracking import children, latest_root
 from tests.helpers.broken import cells, place
@@ -36,23 +36,23 @@ BROKEN_ANSWERS = [
         {"annotations.parquet": cells("prompt_tokens", "many")},
         "must have numbers in the column prompt_tokens",
     ),
-    ({"annotations.parquet": cells("prompt_tokens", -5)}, "numbers that no answer has"),
+    ({"annotations.parquet": cells("prompt_tokens", -5)}, "not a valid answers table"),
     (
         {"annotations.parquet": cells("label_mass", np.inf)},
         "numbers from 0 up in the column label_mass",
     ),
     (
         {"annotations.parquet": cells(RAW_LOG_PROBABILITY + "books", 3.0)},
-        "numbers that no answer has",
+        "not a valid answers table",
     ),
     ({"annotations.parquet": cells(RAW_LOG_PROBABILITY + "books", "x")}, "must hold numbers"),
     ({"annotations.parquet": cells("label", 1)}, "must have texts in the column label"),
     (
         {"content_free.parquet": lambda table: table.drop(columns="answer_key")},
-        "what should be answers is none",
+        "not a valid answers table",
     ),
-    ({"content_free.parquet": cells("answer", 99)}, "numbers that no answer has"),
-    ({"content_free.parquet": cells("answer", "books")}, "what should be answers is none"),
+    ({"content_free.parquet": cells("answer", 99)}, "not a valid answers table"),
+    ({"content_free.parquet": cells("answer", "books")}, "not a valid answers table"),
 ]
 
 

@@ -13,8 +13,6 @@ import numpy.typing as npt
 from project.annotation.prompt import Prompt
 from project.stats.types import Floats
 
-ENGINES = ("transformers", "vllm", "openai", "recorded")
-
 NOT_NUMBERS = "the log probabilities are not numbers"
 
 
@@ -43,7 +41,7 @@ class Answers:
     requests: int = 1
     generated: int = 1
 
-    def only(self, rows: Sequence[int]) -> Answers:
+    def take(self, rows: Sequence[int]) -> Answers:
         """Those of the texts at ``rows``."""
         arrays = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         kept: dict[str, Any] = {
@@ -52,7 +50,7 @@ class Answers:
         return dataclasses.replace(self, **kept, error=[self.error[row] for row in rows])
 
     @classmethod
-    def read(
+    def exact(
         cls, classes: Floats, truncated: npt.NDArray[np.bool_], prompt_tokens: npt.NDArray[np.int64]
     ) -> Answers:
         """Exact answers: ``classes`` ``(n, n_classes)`` are log probabilities before normalising; ties go to the first class."""
@@ -113,4 +111,17 @@ class Annotator(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds: memory, processes, connections."""
+        ...
+
+
+class PromptlessAnnotator(Annotator, Protocol):
+    """Labels that exist already. ``draws``: a name for each of its draws."""
+
+    draws: Sequence[str]
+
+    def prompts(self, n_draws: int) -> list[Prompt]:
+        """Stand-ins for the prompts of the first ``n_draws`` draws.
+
+        Raises AssayError where there are fewer draws.
+        """
         ...

@@ -1,61 +1,64 @@
-"""From the configuration to annotators: one, or one for each GPU."""
+"""Opens the annotators that a configuration names: one, or one for each group of GPUs."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
-from project.annotation.engines.base import ENGINES, Annotator
+from project.annotation.engines.base import Annotator
 from project.annotation.engines.process import ProcessAnnotator
-from project.config.experiment import AnnotateConfig, ExperimentConfig
+from project.config.engines import engine_facts
+from project.config.experiment import ExperimentConfig
+from project.config.annotation import AnnotateConfig
 from project.data.task import Task
-from project.support.errors import AssayError, suggest
+from project.support.errors import AssayError
 from project.support.machine import visible_gpus
-
-SHARDS_AT_ONCE = 16  # of a server's texts, so that none waits for the last one of a shard; how many requests are sent is the client's to settle
 
 
 def check_engine(name: str) -> None:
-    """Refuse an engine that is unknown or not installed."""
-    if name not in ENGINES:
-        raise suggest("annotator", name, ENGINES)
-    if name == "vllm" and importlib.util.find_spec("vllm") is None:
+    """Raise AssayError for an engine that is unknown or whose package is not installed."""
+    facts = engine_facts(name)
+    if facts.package and importlib.util.find_spec(facts.package) is None:
         raise AssayError(
-            "annotator vllm needs the package vllm, which is in conda.yaml and not in requirements.txt. Use -P annotator=transformers here, or "
-            "-P annotator=openai with a vLLM server elsewhere."
+            f"annotator {name} needs the package {facts.package}, which is not installed. "
+            f"{facts.without_package}".rstrip()
         )
 
 
 def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
-    """The annotator that ``config`` names, as often as there shall be copies of it at work. Nothing heavy is loaded yet."""
-    check_engine(config.annotate.annotator)
-    if config.annotate.annotator == "recorded":
-        from project.annotation.engines.recorded import RecordedAnnotator
+    """The annotators that work side by side. No model is loaded yet.
 
-        return [RecordedAnnotator(config.recorded, task)]
-    if config.annotate.annotator == "openai":
-        from project.annotation.engines.openai.engine import OpenAIAnnotator
-
-        return [OpenAIAnnotator(config.annotate, config.server)] * SHARDS_AT_ONCE
-    front, groups = open_engine(config.annotate), device_groups(config.annotate)
+    An engine that runs here has one annotator for each group of GPUs, each in its own process.
+    Any other engine has one annotator, listed once for each shard that it reads at the same time.
+    """
+    name = config.annotate.annotator
+    check_engine(name)
+    facts = engine_facts(name)
+    arguments = [task if part == "task" else getattr(config, part) for part in facts.takes]
+    annotator = open_engine(facts.open, *arguments)
+    groups = device_groups(config.annotate) if facts.runs_here else [None]
     if len(groups) == 1:
-        return [front]
-    return [
-        ProcessAnnotator(front, functools.partial(open_engine, config.annotate), devices)
-        for devices in groups
-    ]
+        return [annotator] * facts.shards_at_once
+    # Another process does not know what was registered in this one, so it gets the path itself.
+    opener = functools.partial(open_engine, facts.open, *arguments)
+    return [ProcessAnnotator(annotator, opener, devices) for devices in groups]
 
 
-def open_engine(config: AnnotateConfig) -> Annotator:
-    """One engine that runs the model itself, in this process."""
-    if config.annotator == "vllm":
-        from project.annotation.engines.vllm import VllmAnnotator
-
-        return VllmAnnotator(config)
-    from project.annotation.engines.transformers.engine import TransformersAnnotator
-
-    return TransformersAnnotator(config)
+def open_engine(path: str, *arguments: Any) -> Annotator:
+    """One annotator: the class at ``path``, written ``module:Class``, called with ``arguments``."""
+    module, _, name = path.partition(":")
+    try:
+        engine = getattr(importlib.import_module(module), name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise AssayError(
+            f"the engine {path} could not be imported: {error}. "
+            "Install what it needs, or register the engine with the right path."
+        ) from error
+    annotator: Annotator = engine(*arguments)
+    return annotator
 
 
 def device_groups(

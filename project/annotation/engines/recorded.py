@@ -16,7 +16,7 @@ import pandas as pd
 
 from project.annotation.engines.base import Answers, Size
 from project.annotation.prompt import Prompt
-from project.config.experiment import RecordedConfig
+from project.config.annotation import RecordedConfig
 from project.data.card import as_label
 from project.data.task import Task, read_file
 from project.stats.types import Floats

@@ -22,7 +22,7 @@ from project.annotation.engines.base import Answers, Size
 from project.annotation.engines.label_trie import Node
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.annotation.prompt import Prompt
-from project.config.experiment import AnnotateConfig
+from project.config.annotation import AnnotateConfig
 from project.config.fields import AUTO
 from project.support.errors import AssayError, Incomplete
 from project.support.models import annotator_source
@@ -129,7 +129,7 @@ class VllmAnnotator:
             dtype=np.float64,
             count=len(items) * trie.n_reads,
         )
-        answers = Answers.read(
+        answers = Answers.exact(
             trie.classes(reads.reshape(len(items), trie.n_reads)), fitted.truncated, fitted.lengths
         )
         return replace(answers, requests=len(asked), generated=len(asked))

@@ -1,0 +1,82 @@
+"""Calibration: class probabilities divided by a prior, with the raw ones kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from project.annotation.answers import RAW_LABEL
+from project.data.tables import RAW_LOG_PROBABILITY, class_columns, with_class_columns
+from project.stats.information import divide_by_prior, log_mean
+from project.stats.types import Floats
+from project.support.errors import AssayError
+
+
+def calibrate(
+    raw: pd.DataFrame,
+    label_set: Sequence[str],
+    calibration: str,
+    log_prior: Floats | None = None,
+) -> pd.DataFrame:
+    """The annotations table of raw answers: class probabilities divided by a prior, and a label.
+
+    The label is the argmax, ties go to the first class. The raw label and the raw log
+    probabilities stay in the table. Texts without an answer do not count for the prior.
+
+    Parameters
+    ----------
+    raw
+        An answers table, one row for each example.
+    label_set
+        The classes, in the order of the answers.
+    calibration
+        ``none``; ``batch``: the prior is the mean over ``raw``, one draw over one split (Zhou et
+        al., 2023, arXiv 2309.17249); ``contextual``: the prior is ``log_prior`` (Zhao et al.,
+        2021, section 5).
+    log_prior
+        Natural log of the mean answer to content-free inputs, ``(n_classes,)``.
+
+    Raises
+    ------
+    AssayError
+        Where an answer, or the prior, lacks the probability of a class.
+    """
+    values = class_columns(raw, label_set, RAW_LOG_PROBABILITY).copy()
+    names = np.array([*label_set, None], dtype=object)  # index -1 is None: no label
+    raw_labels = names[raw["answer"].to_numpy()]
+    labels = raw_labels.copy()
+    if calibration != "none":
+        check_probabilities(raw, label_set, calibration)
+        is_answered = raw["answer"].to_numpy() >= 0
+        prior = log_prior
+        if calibration == "batch" or prior is None:
+            prior = log_mean(values[is_answered])
+        if np.isnan(prior).any():
+            raise AssayError(
+                "calibration=contextual needs an annotator that can answer content-free inputs. "
+                "Set calibration=batch or none."
+            )
+        values[is_answered] = divide_by_prior(values[is_answered], prior)
+        labels[is_answered] = names[values[is_answered].argmax(axis=1)]
+    columns = {RAW_LABEL: raw_labels, "label": labels}
+    table = raw.drop(columns=["answer"]).assign(
+        **{name: pd.Series(column, raw.index, dtype="str") for name, column in columns.items()}
+    )
+    return with_class_columns(table, values, label_set)
+
+
+def check_probabilities(raw: pd.DataFrame, label_set: Sequence[str], calibration: str) -> None:
+    """Raise AssayError where calibration is on and an answer lacks the probability of a class."""
+    if calibration == "none":
+        return
+    lacks_some = np.isnan(class_columns(raw, label_set, RAW_LOG_PROBABILITY)).any(axis=1)
+    lacks_some &= raw["answer"].to_numpy() >= 0
+    if lacks_some.any():
+        raise AssayError(
+            f"calibration={calibration} needs the probability of every class; "
+            f"{int(lacks_some.sum())} of {len(raw)} answers lack some (from a server that lists "
+            "only its top tokens, or labels without probabilities). Set calibration=none; "
+            "the answers are kept."
+        )

@@ -1,0 +1,83 @@
+"""Repeated labels for every text, and their consistency."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from project.annotation.answers import ANSWER_KEY
+from project.data.tables import RAW_LOG_PROBABILITY, class_columns
+from project.stats.agreement import label_counts
+from project.stats.information import sample
+from project.stats.types import Floats
+from project.support.errors import AssayError
+
+
+def with_repeats(
+    table: pd.DataFrame, label_set: Sequence[str], n: int, temperature: float, *, seed: int
+) -> pd.DataFrame:
+    """``table`` with ``n`` repeated labels for every text, and how consistent they are.
+
+    Pangakis and Wolken (2024), section 3, ask the model again and again at a temperature. Where
+    the exact distribution is known, we draw from its ``temperature``-th root instead. Asking would
+    draw from the same distribution if replies were held to the label set, and this costs nothing.
+    The repeats are drawn before calibration, for every text by itself.
+
+    Parameters
+    ----------
+    table
+        An annotations table with raw log probabilities. Rows that have ``repeats`` already, since
+        an engine sampled them, keep theirs.
+    label_set
+        The classes.
+    n
+        Repeats for every text.
+    temperature
+        Above 0.
+    seed
+        Seed of the draws; they depend on it, the draw and the text alone.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``repeats`` holds a list of class indices, -1 for no label; ``consistency`` is the share of
+        repeats that give the most frequent label, in [0, 1].
+
+    Raises
+    ------
+    AssayError
+        Where neither the distribution nor samples are known.
+    """
+    is_sampled = (
+        table["repeats"].notna().to_numpy()
+        if "repeats" in table
+        else np.zeros(len(table), dtype=bool)
+    )
+    distributions = table[~is_sampled]
+    values = class_columns(distributions, label_set, RAW_LOG_PROBABILITY)
+    if np.isnan(values).any():
+        raise AssayError(
+            "repeats need the probability of every class, or an annotator that samples. "
+            "Set repeats=0."
+        )
+    draws = zip(distributions["draw"], distributions[ANSWER_KEY], strict=True)
+    names = [f"{seed}:{draw}:{key}" for draw, key in draws]
+    repeats = np.empty((len(table), n), dtype=np.int64)
+    repeats[~is_sampled] = sample(values, _uniform(names, n), temperature)
+    if is_sampled.any():
+        repeats[is_sampled] = table["repeats"][is_sampled].tolist()
+    consistency = label_counts(repeats.T, len(label_set)).max(axis=1) / n
+    return table.assign(repeats=repeats.tolist(), consistency=consistency)
+
+
+def _uniform(names: Sequence[str], n: int) -> Floats:
+    """``n`` numbers in [0, 1) for every name, ``(n_names, n)``: 53 bits each of its SHAKE-256.
+
+    They depend on the name alone, so more texts in a table do not change the repeats of others.
+    """
+    bits = b"".join(hashlib.shake_256(name.encode()).digest(8 * n) for name in names)
+    integers = np.frombuffer(bits, dtype="<u8").reshape(len(names), n) >> np.uint64(11)
+    return np.asarray(integers * 2.0**-53, dtype=np.float64)
