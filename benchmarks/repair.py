@@ -17,20 +17,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.render.text import number, plain
-from entrypoints.wiring.command import Progress, parser
+from entrypoints.wiring.command import Progress, given_parameters
 from entrypoints.wiring.experiment import Study, opened
 from project.annotation.annotate import annotate
 from project.config.arms import GOLD, LLM, Arm
-from project.config.entry_points import BudgetConfig
-from project.config.experiment import ANNOTATION
-from project.config.finetune import FinetuneConfig
-from project.config.task import TaskConfig
-from project.config.results import HostConfig
-from project.labels.error_model import LEAST
-from project.labels.selection import LabelInputs, budget_rows, choose
+from project.config.entry_points import ENTRY_POINTS
+from project.config.loading import effective
+from project.labels.error_model import MIN_AUDIT
+from project.labels.inputs import LabelInputs
+from project.labels.selection import select, share_size
 from project.training.embeddings import embeddings
-
-SECTIONS = (TaskConfig, *ANNOTATION, BudgetConfig, FinetuneConfig, HostConfig)
 
 
 class Found(NamedTuple):
@@ -56,7 +52,7 @@ def measure(study: Study, draws: int) -> tuple[list[Found], float, int]:
                 examples, tables, tuple(study.task.label_set), config, lambda: vectors
             )
             for arm in possible:
-                rows = choose(arm, evidence).rows
+                rows = select(arm, evidence).selected
                 found[arm.name].shares.append(float(wrong[rows].mean()))
                 progress(1)
     return list(found.values()), float(wrong.mean()), len(examples)
@@ -82,8 +78,10 @@ def _annotations(study: Study) -> list[pd.DataFrame]:
 
 
 def _possible(arm: Arm, n: int) -> bool:
-    labels = budget_rows(arm.replace_share or 0.0, n)
-    return arm.kind not in (GOLD, LLM) and labels >= (LEAST if arm.base_kind == "learned" else 1)
+    labels = share_size(arm.replace_share or 0.0, n)
+    return arm.kind not in (GOLD, LLM) and labels >= (
+        MIN_AUDIT if arm.base_kind == "learned" else 1
+    )
 
 
 def report(found: list[Found], wrong: float, n: int, title: str) -> str:
@@ -91,7 +89,7 @@ def report(found: list[Found], wrong: float, n: int, title: str) -> str:
     rows = []
     for arm, shares in found:
         low, high = np.quantile(shares, [0.025, 0.975])
-        spent = budget_rows(arm.replace_share or 0.0, n)
+        spent = share_size(arm.replace_share or 0.0, n)
         rows.append(
             [
                 arm.name,
@@ -110,18 +108,22 @@ def report(found: list[Found], wrong: float, n: int, title: str) -> str:
     )
 
 
+_SUMMARY = "Which label source finds the wrong labels; takes the parameters of -e budget too."
+
+
 def main() -> None:
     """The command line."""
-    made: argparse.ArgumentParser = parser("budget", (__doc__ or "").splitlines()[0], SECTIONS)
-    made.prog = "python -m benchmarks.repair"
-    made.add_argument(
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.repair", description=_SUMMARY)
+    arguments.add_argument(
         "--draws",
         type=int,
         default=20,
-        help="how often what is left to chance is drawn anew [int; default: 20]",
+        help="how often random choices are repeated [int; default: 20]",
     )
-    params = vars(made.parse_args())
-    draws = params.pop("draws")
+    options, others = arguments.parse_known_args()
+    entry = ENTRY_POINTS["budget"]
+    params = effective(entry, given_parameters(entry, others)).texts
+    draws = options.draws
     with opened(params) as study:
         print(
             report(

@@ -37,7 +37,7 @@ from benchmarks.command import conclude, names
 from benchmarks.machine import Report, Row, describe, faster, in_turn, wall
 from benchmarks.store import experiment
 from entrypoints import main as experiment_command
-from entrypoints.wiring.command import parser
+from project.config.loading import defaults
 from project.data.tables import LOG_PROBABILITY
 from project.support.parquet import write_table
 from project.tracking import Child, Tracker, children, read_artifact, read_run, root_run
@@ -199,7 +199,7 @@ def share(_: int, out: Report) -> None:
     """The part of an experiment's time that goes to the store: the demo, once."""
     with server() as folder:
         params = {
-            **vars(parser("main", "", experiment_command.SECTIONS).parse_args([])),
+            **defaults("main"),
             "workspace": str(folder / "work"),
         }
         talk = _Talk()

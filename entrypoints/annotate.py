@@ -16,24 +16,15 @@ from entrypoints.wiring.annotation_runs import (
     dry_run,
     open_draws,
 )
-from entrypoints.wiring.command import main, say
+from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.setup import log_setup, ready
-from project.config.entry_points import SplitsConfig
-from project.config.experiment import (
-    ANNOTATION,
-    ExperimentConfig,
-    HostConfig,
-    StoreConfig,
-    TaskConfig,
-    experiment_config,
-)
+from project.config.designs import SplitsConfig
+from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.fields import parse
 from project.data.task import Task, load_task
 from project.support.escape import escape_markdown
 from project.tracking import root_run
-
-SECTIONS = (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig)
 
 
 def annotate(params: Mapping[str, str]) -> None:
@@ -68,13 +59,10 @@ def _annotate(
                 f"{asked.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in {n_draws} draws."
             )
         tracker.describe(escape_markdown(" ".join(lines)))
-    say("\n".join([*lines, f"MLflow   {tracker.open_command()}", f"run      {tracker.run_id}"]))
+    print_line(
+        "\n".join([*lines, f"MLflow   {tracker.open_command()}", f"run      {tracker.run_id}"])
+    )
 
 
 if __name__ == "__main__":
-    main(
-        "annotate",
-        "Annotate a task with an LLM and log every draw; no fine-tuning.",
-        SECTIONS,
-        annotate,
-    )
+    main("annotate", annotate)

@@ -15,25 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from entrypoints.wiring.command import main, say
+from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import Study, opened, study_run
 from entrypoints.wiring.provenance import Invocation
 from project.config.arms import configured_facts
-from project.config.entry_points import AskConfig
-from project.config.experiment import ANNOTATION
-from project.config.task import TaskConfig
-from project.config.results import HostConfig, StoreConfig
+from project.config.designs import AskConfig
 from project.config.fields import parse
 from project.labels.human import label_studio_interface, label_studio_tasks, questions
-from project.labels.selection import AUDIT, Choice, choose
+from project.labels.selection import AUDIT, Selection, select
 from project.support.errors import AssayError
 from project.support.escape import escape_markdown
 from project.support.files import write_atomically
 from project.support.parquet import write_table
 from project.tracking import Tracker
-
-SECTIONS = (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig)
 
 
 def ask(params: Mapping[str, str]) -> None:
@@ -63,15 +58,15 @@ def _ask(asked: AskConfig, study: Study, tracker: Tracker, drawn: SplitAnnotatio
     """Choose what to ask about, and write it."""
     train, (arm,) = study.task.split("train"), study.compared
     human = pd.Series(dtype=object) if study.human is None else study.human
-    choice = choose(
+    choice = select(
         arm,
         dataclasses.replace(drawn, human=human).evidence(
             train, drawn.train, 0, study.task, study.config.label
         ),
     )
-    n_chosen = int(choice.rows.sum())
-    choice = _next(choice, choice.rows & ~train["example_id"].isin(human.index).to_numpy())
-    if not choice.rows.any():
+    n_chosen = int(choice.selected.sum())
+    choice = _next(choice, choice.selected & ~train["example_id"].isin(human.index).to_numpy())
+    if not choice.selected.any():
         raise AssayError(
             f"nothing is left to ask: all {n_chosen} texts of {arm.name} are answered. Train with -P human=... now."
         )
@@ -79,33 +74,35 @@ def _ask(asked: AskConfig, study: Study, tracker: Tracker, drawn: SplitAnnotatio
     _publish(
         tracker,
         study,
-        questions(train[choice.rows], shown, asked.ask_seed),
+        questions(train[choice.selected], shown, asked.ask_seed),
         _sampled(choice, train),
     )
 
 
-def _next(choice: Choice, unanswered: npt.NDArray[np.bool_]) -> Choice:
+def _next(choice: Selection, unanswered: npt.NDArray[np.bool_]) -> Selection:
     """What to ask about now: those chosen that are ``unanswered``; of a source that learns its audit alone, until that is answered."""
     audited = np.asarray(choice.reasons == AUDIT)
     if not (unanswered & audited).any():
-        return choice._replace(rows=unanswered)
-    say(
+        return choice._replace(selected=unanswered)
+    print_line(
         f"ask: these {int((unanswered & audited).sum())} texts are the audit. Have them labelled, and run again with -P human=FILE for the others."
     )
     reasons = np.where(audited, AUDIT, "annotated").astype(object)
     return choice._replace(
-        rows=unanswered & audited, reasons=reasons, inclusion=np.full(len(audited), audited.mean())
+        selected=unanswered & audited,
+        reasons=reasons,
+        inclusion_probability=np.full(len(audited), audited.mean()),
     )
 
 
-def _sampled(choice: Choice, train: pd.DataFrame) -> pd.DataFrame:
+def _sampled(choice: Selection, train: pd.DataFrame) -> pd.DataFrame:
     """Of every training example whether it is asked about now, why, and with which probability it was to be, for unbiased estimates later."""
     return pd.DataFrame(
         {
             "example_id": train["example_id"],
-            "asked": choice.rows,
+            "asked": choice.selected,
             "reason": choice.reasons,
-            "inclusion_probability": choice.inclusion,
+            "inclusion_probability": choice.inclusion_probability,
         }
     )
 
@@ -142,7 +139,7 @@ def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.Da
             f"{len(asked)} texts of {study.task.name} for a human to label, by the source {name}.{mind}"
         )
     )
-    say(
+    print_line(
         f"ask: {len(asked)} texts by {name}.{mind}\n\nquestions    {(folder / 'questions.csv').resolve()}\n"
         f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface label_studio.xml beside it\n"
         f"MLflow       {tracker.open_command()}\nrun          {tracker.run_id}\n\n"
@@ -151,9 +148,4 @@ def _publish(tracker: Tracker, study: Study, asked: pd.DataFrame, sampled: pd.Da
 
 
 if __name__ == "__main__":
-    main(
-        "ask",
-        "Annotate the training split and write the examples that a label source wants a human to label.",
-        SECTIONS,
-        ask,
-    )
+    main("ask", ask)

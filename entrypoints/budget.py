@@ -11,30 +11,16 @@ import dataclasses
 from collections.abc import Mapping
 
 from analysis.report import publish
-from entrypoints.wiring.command import main, say
+from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.conditions import condition
 from entrypoints.wiring.experiment import opened, published, study_run
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
 from project.config.arms import GOLD, LLM, Arm
-from project.config.entry_points import BudgetConfig
-from project.config.experiment import ANNOTATION
-from project.config.finetune import FinetuneConfig
-from project.config.task import TaskConfig
-from project.config.results import HostConfig, StoreConfig, VerdictConfig
+from project.config.designs import BudgetConfig
 from project.config.fields import parse
-from project.labels.error_model import LEAST
-from project.labels.selection import budget_rows
-
-SECTIONS = (
-    TaskConfig,
-    *ANNOTATION,
-    BudgetConfig,
-    FinetuneConfig,
-    VerdictConfig,
-    HostConfig,
-    StoreConfig,
-)
+from project.labels.error_model import MIN_AUDIT
+from project.labels.selection import share_size
 
 
 def budget(params: Mapping[str, str]) -> None:
@@ -51,7 +37,7 @@ def budget(params: Mapping[str, str]) -> None:
         ]
         for arm in (one for one in asked.compared if one.kind not in (GOLD, LLM)):
             if why := impossible(arm, n, len(task.label_set)):
-                say(f"budget: {arm.name} is left out: {why}.")
+                print_line(f"budget: {arm.name} is left out: {why}.")
             else:
                 possible.append(arm)
         study = dataclasses.replace(asked, compared=possible)
@@ -67,18 +53,13 @@ def budget(params: Mapping[str, str]) -> None:
 
 def impossible(arm: Arm, n: int, n_classes: int) -> str:
     """Why ``arm`` cannot be with ``n`` training texts; empty where it can."""
-    labels = budget_rows(arm.replace_share or 0.0, n)
-    if arm.facts.audit and 0 < labels < LEAST:
-        return f"its audit takes {LEAST} labels, and this budget is {labels}"
+    labels = share_size(arm.replace_share or 0.0, n)
+    if arm.facts.audit and 0 < labels < MIN_AUDIT:
+        return f"its audit takes {MIN_AUDIT} labels, and this budget is {labels}"
     if arm.facts.human_labels_alone and labels < n_classes:
         return f"{labels} labels of {n_classes} classes are nothing to train on"
     return ""
 
 
 if __name__ == "__main__":
-    main(
-        "budget",
-        "Human-budget curves: label sources x shares of human labels x seeds, from one set of annotations.",
-        SECTIONS,
-        budget,
-    )
+    main("budget", budget)

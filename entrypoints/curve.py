@@ -20,27 +20,9 @@ from entrypoints.wiring.conditions import Condition, condition
 from entrypoints.wiring.experiment import opened, published, study_run
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
-from project.config.entry_points import CurveConfig
-from project.config.experiment import (
-    ANNOTATION,
-    FinetuneConfig,
-    HostConfig,
-    LabelConfig,
-    StoreConfig,
-    TaskConfig,
-)
+from project.config.designs import CurveConfig
 from project.config.fields import parse
 from project.support.errors import AssayError
-
-SECTIONS = (
-    TaskConfig,
-    *ANNOTATION,
-    LabelConfig,
-    CurveConfig,
-    FinetuneConfig,
-    HostConfig,
-    StoreConfig,
-)
 
 
 def curve(params: Mapping[str, str]) -> None:
@@ -100,9 +82,4 @@ def first_examples(train: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main(
-        "curve",
-        "Learning curves: training sizes x arms x seeds, every smaller training set inside the larger ones.",
-        SECTIONS,
-        curve,
-    )
+    main("curve", curve)

@@ -19,24 +19,17 @@ from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
 from entrypoints.wiring.setup import log_setup, ready
 from project.config.arms import Arm
-from project.config.entry_points import LabelsConfig
-from project.config.experiment import (
-    FinetuneConfig,
-    HostConfig,
-    LabelConfig,
-    StoreConfig,
-    TaskConfig,
-    experiment_config,
-)
+from project.config.designs import LabelsConfig
+from project.config.experiment import experiment_config
 from project.config.fields import parse
+from project.config.labels import LabelConfig
 from project.data.task import Task, load_task, read_file
-from project.labels.selection import LabelInputs
-from project.labels.sources import given, label
+from project.labels.external import external_labels
+from project.labels.inputs import LabelInputs
+from project.labels.sources import label
 from project.support.errors import AssayError
 from project.tracking import read_uri, root_run
 from project.training.encoder import Encoder
-
-SECTIONS = (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig)
 
 
 def finetune(params: Mapping[str, str]) -> None:
@@ -81,13 +74,8 @@ def _labels(source: str, task: Task) -> tuple[Arm, pd.DataFrame]:
     table = (
         read_uri(source) if source.startswith("runs:/") else read_file(Path(source).expanduser())
     )
-    return Arm("given"), given(table, train, task.label_set)
+    return Arm("given"), external_labels(table, train, task.label_set)
 
 
 if __name__ == "__main__":
-    main(
-        "finetune",
-        "Fine-tune an encoder on gold labels, or on labels from a file, with several seeds.",
-        SECTIONS,
-        finetune,
-    )
+    main("finetune", finetune)

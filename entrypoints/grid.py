@@ -20,26 +20,9 @@ from entrypoints.wiring.conditions import Condition, condition
 from entrypoints.wiring.experiment import opened, published, study_run
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trained, Trainer
-from project.config.entry_points import GridConfig, GridLabelConfig
-from project.config.experiment import (
-    ANNOTATION,
-    FinetuneConfig,
-    HostConfig,
-    StoreConfig,
-    TaskConfig,
-)
+from project.config.designs import GridConfig
 from project.config.fields import parse
 from project.training.loop import best_macro_f1
-
-SECTIONS = (
-    TaskConfig,
-    *ANNOTATION,
-    GridLabelConfig,
-    GridConfig,
-    FinetuneConfig,
-    HostConfig,
-    StoreConfig,
-)
 
 
 def grid(params: Mapping[str, str]) -> None:
@@ -109,9 +92,4 @@ def configured(one: Condition, values: Mapping[str, Any], place: int) -> Conditi
 
 
 if __name__ == "__main__":
-    main(
-        "grid",
-        "A grid search over learning rate, batch size and epochs: chosen on validation, tested once.",
-        SECTIONS,
-        grid,
-    )
+    main("grid", grid)

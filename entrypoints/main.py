@@ -17,27 +17,6 @@ from entrypoints.wiring.conditions import replicate_counts, replicated
 from entrypoints.wiring.experiment import opened, published, study_run
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
-from project.config.experiment import (
-    ANNOTATION,
-    FinetuneConfig,
-    HostConfig,
-    LabelConfig,
-    ReplicateConfig,
-    StoreConfig,
-    TaskConfig,
-    VerdictConfig,
-)
-
-SECTIONS = (
-    TaskConfig,
-    *ANNOTATION,
-    LabelConfig,
-    ReplicateConfig,
-    FinetuneConfig,
-    VerdictConfig,
-    HostConfig,
-    StoreConfig,
-)
 
 
 def experiment(params: Mapping[str, str]) -> None:
@@ -57,9 +36,4 @@ def experiment(params: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        "main",
-        "Annotate with an LLM, fine-tune on gold and on LLM labels, show the damage.",
-        SECTIONS,
-        experiment,
-    )
+    main("main", experiment)

@@ -2,48 +2,39 @@
 
 mlflow run . -e reap
 python -m entrypoints.reap --dry_run true
-python -m entrypoints.reap --whose anybody
+python -m entrypoints.reap --owner any
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from entrypoints.wiring.command import fields, main, say
-from project.config.entry_points import ReapConfig
+from entrypoints.wiring.command import main, print_line
+from project.config.entry_points import ENTRY_POINTS
 from project.config.fields import parse
-from project.tracking import USER, dead_runs, end_dead, me
-
-SECTIONS = (ReapConfig,)
+from project.config.upkeep import ReapConfig
+from project.tracking import USER, dead_runs, end_dead, current_user
 
 
 def reap(params: Mapping[str, str]) -> None:
     """End them as KILLED; results that wait in a workspace can be logged afterwards all the same."""
-    from entrypoints.mlproject import ENTRY_POINTS  # which knows this one too
-
     asked = parse(ReapConfig, params)
-    names = {
-        name: {item.name for stage in stages for item, _ in fields(stage)}
-        for name, stages in ENTRY_POINTS.items()
-    }
-    user = me() if asked.whose == "mine" else ""
+    names = {name: set(entry.rules()) for name, entry in ENTRY_POINTS.items()}
+    user = current_user() if asked.owner == "mine" else ""
     found = dead_runs(names, user=user, run_id=asked.run_id)
     for dead in found:
         below = f" and {len(dead.below)} runs below it" if dead.below else ""
         owner, would = dead.run.tags.get(USER, "nobody"), " would be" if asked.dry_run else ""
-        say(f"reap: run {dead.run.run_id} ({dead.run.name}, of {owner}){below}{would} ended.")
+        print_line(
+            f"reap: run {dead.run.run_id} ({dead.run.name}, of {owner}){below}{would} ended."
+        )
         if not asked.dry_run:
             end_dead(dead)
     of = f" of {user}" if user else ""
-    say(
+    print_line(
         f"reap: {len(found)} RUNNING runs{of} have lost their process. Those that may be at work are left alone."
     )
 
 
 if __name__ == "__main__":
-    main(
-        "reap",
-        "End runs that are RUNNING in the tracking store although their process is gone.",
-        SECTIONS,
-        reap,
-    )
+    main("reap", reap)

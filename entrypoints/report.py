@@ -13,11 +13,10 @@ from analysis.questions import curve as plateau
 from analysis.questions import grid as search
 from analysis.questions import sweep
 from entrypoints.wiring.command import main
-from project.config.entry_points import ReportConfig
 from project.config.fields import parse
+from project.config.upkeep import ReportConfig
 from project.tracking import KIND, read_run
 
-SECTIONS = (ReportConfig,)
 ELSEWHERE = {"curve": plateau.publish, "grid": search.publish, "sweep": sweep.publish}
 
 
@@ -28,7 +27,7 @@ def report(params: Mapping[str, str]) -> None:
     if kind in ELSEWHERE:
         publish(config.run_id, kind, config.workspace)
     else:
-        of_experiment.publish(config.run_id, config.workspace, config.tolerance, config.least_alpha)
+        of_experiment.publish(config.run_id, config.workspace, config.tolerance, config.min_alpha)
 
 
 def publish(run_id: str, kind: str, workspace: str) -> None:
@@ -37,9 +36,4 @@ def publish(run_id: str, kind: str, workspace: str) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        "report",
-        "Rebuild the report of an experiment, a budget, a learning curve, a grid search or a sweep from the tracking store alone.",
-        SECTIONS,
-        report,
-    )
+    main("report", report)

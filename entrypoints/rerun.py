@@ -163,12 +163,12 @@ def _given(run: Record, then: Mapping[str, Any], asked: RerunConfig) -> Invocati
     for model, (revision, _) in MODELS.items():
         if then["models"].get(model, "").startswith("hub "):
             params[revision] = then["models"][model].rpartition("@")[2]
-    if new := sorted(defaults.keys() - params.keys()):
+    if new := sorted(known.keys() - params.keys()):
         print_line(
             f"rerun: {', '.join(new)} did not exist then and {'is' if len(new) == 1 else 'are'} left at the default."
         )
     now = {
-        "workspace": asked.workspace or defaults["workspace"],
+        "workspace": asked.workspace or known["workspace"],
         **({"reuse": asked.reuse} if asked.reuse else {}),
     }
     return Invocation(name, {**known, **params, **now})

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from entrypoints.wiring.command import say
+from entrypoints.wiring.command import print_line
 from project.support.errors import AssayError
 from project.tracking.doctor.roles import ANNOTATORS, add_person, ensure_role
 
@@ -269,19 +269,21 @@ def serve(folder: Path, where: Place, workers: int) -> None:
     own(folder)
     with claim(folder, where):
         known = keep_secrets(folder)
-        say(f"Starting on {folder} ...")
+        print_line(f"Starting on {folder} ...")
         process = start(folder, where, workers, known)
         try:
             wait(process, where, folder / LOG)
             _be_admin(where.url, known)
             ensure_role()
-            say(f"The tracking server is at {where.told}; its log is {folder / LOG}.")
+            print_line(f"The tracking server is at {where.told}; its log is {folder / LOG}.")
             if where.told.startswith("http:") and where.told != where.url:
-                say(
+                print_line(
                     "Passwords travel to it as they are: on a network that others share, put TLS in front of it, and --host 127.0.0.1."
                 )
-            say(f"The admin's name and password are in {folder / SECRETS}, readable to you alone.")
-            say(
+            print_line(
+                f"The admin's name and password are in {folder / SECRETS}, readable to you alone."
+            )
+            print_line(
                 f"Add a person: python -m entrypoints.server --folder {shlex.quote(str(folder))} --add NAME   (--reader: may only read)"
             )
             process.wait()
@@ -311,7 +313,7 @@ def add(folder: Path, name: str, role: str) -> None:
     except BaseException:
         path.unlink()
         raise
-    say(
+    print_line(
         f"{name} may {'log to all experiments' if role else 'read all experiments'}. Their password is in {path}: give it to them, then delete it."
     )
 
@@ -377,13 +379,13 @@ def main() -> None:
         else:
             serve(folder, place(given.host, given.port, given.allowed_hosts), given.workers)
     except AssayError as error:
-        say(f"error: {error}")
+        print_line(f"error: {error}")
         sys.exit(2)
     except OSError as error:
-        say(f"error: {error.filename or folder}: {error.strerror}")
+        print_line(f"error: {error.filename or folder}: {error.strerror}")
         sys.exit(1)
     except SystemExit:
-        say("Stopped.")
+        print_line("Stopped.")
 
 
 if __name__ == "__main__":

@@ -334,8 +334,8 @@ def line(server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
-    monkeypatch.setattr("project.tracking.log._AGAIN", 0.0)
-    monkeypatch.setattr("project.tracking.log._PATIENCE", (0.1,))
+    monkeypatch.setattr("project.tracking.outbox._RETRY_AFTER", 0.0)
+    monkeypatch.setattr("project.tracking.outbox._LAST_PAUSES", (0.1,))
     monkeypatch.setattr("project.tracking.delivery._PAUSES", (0.05,))
     with Proxy(server.port) as proxy, client(proxy.url):
         yield proxy

@@ -36,7 +36,7 @@ from project.support.escape import escape_markdown
 from project.support.files import digest
 from project.support.parquet import content_hash, parquet, write_table
 from project.support.privacy import table_for_store
-from project.tracking import QUESTION, SERVER, USER, Child, StoreUnavailable, Tracker, me
+from project.tracking import QUESTION, SERVER, USER, Child, StoreUnavailable, Tracker, current_user
 from project.training.evaluate import evaluate
 
 CONTENT_FREE = "content_free.parquet"
@@ -134,20 +134,20 @@ def _fetch(
 
     def fetch(question: str) -> Iterator[tuple[SourceRun, pd.DataFrame]]:
         runs = (
-            tracker.reusable("annotation", QUESTION, question, config.store.reuse)
+            tracker.reusable_runs("annotation", QUESTION, question, config.store.reuse)
             if engine_facts(config.annotate.annotator).has_prompt
             else ()
         )
         for run in runs:
             if (
                 SERVER in run.tags
-                and run.tags.get(USER) != me()
+                and run.tags.get(USER) != current_user()
                 and run.tags[SERVER] != _server_tag(config).get(SERVER)
             ):
                 continue  # what a colleague's server calls by the same name may be another model
             free = [CONTENT_FREE] if run.params.get("calibration") == "contextual" else []
             try:
-                files = tracker.checked(run, ["annotations.parquet", *free])
+                files = tracker.verified_artifacts(run, ["annotations.parquet", *free])
                 tables = [_answers(files["annotations.parquet"], task.label_set)]
                 tables += [checked_answers(parquet(files[name]), task.label_set) for name in free]
             except StoreUnavailable:  # which the tracker has said

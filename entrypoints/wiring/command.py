@@ -1,28 +1,32 @@
-"""What all entry points share: a command line made from the stages' dataclasses, errors in one line, progress with an ETA."""
+"""The command line of every entry point, and what it prints.
+
+Options come from the sections of the configuration. Errors are one line. This is the only module
+that says how a parameter is given on a command line.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import errno
 import os
+import re
 import sys
 import time
 import traceback
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tqdm import tqdm
-
-from project.config.fields import ConfigSection, written
+from project.config.entry_points import ENTRY_POINTS, EntryPoint
+from project.config.fields import ConfigSection, kind_of, nearest, parameters, rule_of, written
+from project.config.loading import EffectiveConfig, as_yaml, effective
 from project.support.errors import AssayError, Incomplete
 from project.support.escape import escape_terminal
 from project.support.privacy import is_private, owner_only
 from project.support.redact import scrubbed
 
-_MENDABLE = (
+STOPPED = "Stopped. Everything finished is kept; run the same command again to continue."
+_USER_CAN_MEND = (
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
@@ -32,40 +36,48 @@ _MENDABLE = (
     errno.ENOTDIR,
     errno.ENOENT,
 )
-STOPPED = "Stopped. Everything finished is kept; the same command goes on where this one stopped."
+_SECONDS_BETWEEN_LOG_LINES = 20
 
 
 class Progress:
-    """A progress bar with an ETA: redrawn in a terminal, a new line every 20 s in a log. Call it with what was done."""
+    """A progress bar with an ETA: redrawn in a terminal, a new line every 20 s in a log.
+
+    Call it with the number of steps that are finished.
+    """
 
     def __init__(self, title: str, total: int, unit: str) -> None:
-        """``total`` steps of ``unit``."""
+        """``total``: number of steps; ``unit``: what a step is, in the plural."""
+        from tqdm import tqdm  # not needed for --help
+
         self._terminal = sys.stderr.isatty()
-        sink = sys.stderr if self._terminal else Path(os.devnull).open("w")
+        # A log gets whole lines from __call__; the bar's own redrawing is thrown away.
+        sink = sys.stderr if self._terminal else Path(os.devnull).open("w")  # noqa: SIM115
+        self._sink = sink
         self._bar: Any = tqdm(
             total=total,
             desc=title,
             unit=f" {unit}",
             file=sink,
-            mininterval=0.5 if self._terminal else 20,
+            mininterval=0.5 if self._terminal else _SECONDS_BETWEEN_LOG_LINES,
             dynamic_ncols=self._terminal,
         )
-        self._sink = sink
-        self._printed, self._total = time.monotonic(), total
+        self._last_line = time.monotonic()
+        self._total = total
 
-    def __call__(self, n: int) -> None:
-        """``n`` more steps are done."""
-        self._bar.update(n)
-        if not self._terminal and (
-            self._bar.n >= self._total or time.monotonic() - self._printed > 20
-        ):
-            self._printed = time.monotonic()
+    def __call__(self, n_steps: int) -> None:
+        """Count ``n_steps`` more as finished."""
+        self._bar.update(n_steps)
+        if self._terminal:
+            return
+        is_due = time.monotonic() - self._last_line > _SECONDS_BETWEEN_LOG_LINES
+        if is_due or self._bar.n >= self._total:
+            self._last_line = time.monotonic()
             print(str(self._bar), file=sys.stderr, flush=True)
 
-    def say(self, message: str) -> None:
-        """One line above the bar."""
+    def print_line(self, text: str) -> None:
+        """Print one line above the bar."""
         self._bar.clear()
-        say(message)
+        print_line(text)
         self._bar.refresh()
 
     def __enter__(self) -> Progress:
@@ -79,87 +91,217 @@ class Progress:
             self._sink.close()
 
 
-def say(message: str) -> None:
-    """One line to the person at the terminal."""
-    print(escape_terminal(scrubbed(message)), file=sys.stderr, flush=True)
+def print_line(text: str) -> None:
+    """Print one line to standard error, without secrets and control characters."""
+    print(escape_terminal(scrubbed(text)), file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """What is wrong with the command line, without repeating a key that is in it."""
-        super().error(scrubbed(message))
+        """Raise what is wrong with the command line, as every other error of the user's input."""
+        raise AssayError(message)
 
 
-def parser(
-    name: str, description: str, stages: Sequence[type[ConfigSection]]
-) -> argparse.ArgumentParser:
-    """A parser with one option for every field of ``stages``; values stay text until the stages parse and check them."""
-    made = _Parser(
-        prog=f"python -m entrypoints.{name}", description=description, allow_abbrev=False
+def parser(entry: EntryPoint) -> argparse.ArgumentParser:
+    """A parser with one option for every parameter; values stay text, absent ones are left out."""
+    options = _Parser(
+        prog=f"python -m entrypoints.{entry.name}", allow_abbrev=False, add_help=False
     )
-    for stage in stages:
-        group = made.add_argument_group(
-            stage.__name__.removesuffix("Config").lower(), (stage.__doc__ or "").splitlines()[0]
-        )
-        for item, kind in fields(stage):
-            default = written(item.default)
-            text = f"{item.metadata['help']} [{kind}; default: {default or 'empty'}]".replace(
-                "%", "%%"
-            )
-            group.add_argument(
-                f"--{item.name}", default=default, help=text, metavar=kind.split()[0].upper()
-            )
-    return made
+    for name, rule in entry.rules().items():
+        flags = [f"--{option}" for option in (name, *rule.aliases)]
+        options.add_argument(*flags, dest=name, default=argparse.SUPPRESS, action=_Once)
+    return options
 
 
-def fields(stage: type[ConfigSection]) -> list[tuple[dataclasses.Field[object], str]]:
-    """Every field of ``stage`` with its type in words."""
-    hints = typing.get_type_hints(stage)
-    return [(item, _kind(hints[item.name])) for item in dataclasses.fields(stage)]
+class _Once(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value; MLflow appends undeclared parameters, so a repetition is a mistake."""
+        if hasattr(namespace, self.dest):
+            raise AssayError(f"{self.dest} is given twice. Leave one of the two out.")
+        setattr(namespace, self.dest, values)
 
 
-def _kind(hint: Any) -> str:
-    words = {str: "text", int: "int", float: "float", bool: "true or false"}
-    kinds = typing.get_args(hint)
-    if not kinds:
-        return words[hint]
-    return (
-        f"{words[kinds[0]]} list"
-        if typing.get_origin(hint) is tuple
-        else f"{_kind(kinds[0])} or auto"
-    )
+def given_parameters(entry: EntryPoint, arguments: Sequence[str]) -> dict[str, str]:
+    """The parameters on a command line, by name.
 
-
-def main(
-    name: str,
-    description: str,
-    stages: Sequence[type[ConfigSection]],
-    run: Callable[[Mapping[str, str]], None],
-) -> None:
-    """Parse the command line and call ``run`` with its texts; end with one line and an exit code on anything a person must settle.
-
-    Exit codes: 2 for input that cannot be used, 1 for work left incomplete, 130 when stopped.
+    Raises AssayError for an unknown one, with the nearest name.
     """
-    params = vars(parser(name, description, stages).parse_args())
+    known, unknown = parser(entry).parse_known_args(arguments)
+    for word in unknown:
+        name = word.lstrip("-").partition("=")[0]
+        if word.startswith("--"):
+            raise AssayError(
+                f"{entry.name} has no parameter {name!r}.{nearest(name, entry.rules())} "
+                f"python -m entrypoints.{entry.name} --help all lists every one."
+            )
+        raise AssayError(
+            f"{entry.name} takes parameters as --name value; got {word!r}. A value with spaces "
+            "needs quotation marks."
+        )
+    return vars(known)
+
+
+def help_text(entry: EntryPoint, *, every: bool = False) -> str:
+    """What ``--help`` prints: everyday parameters by section, or ``every`` one."""
+    lines = [
+        f"usage: python -m entrypoints.{entry.name} [--name value ...]",
+        f"       mlflow run . -e {entry.name} [-P name=value ...]",
+        "",
+        entry.summary,
+    ]
+    for title, cls in zip(_titles(entry), entry.all_sections, strict=True):
+        shown = [item for item in parameters(cls) if every or rule_of(item).everyday]
+        if not shown:
+            continue
+        first_line = (cls.__doc__ or "").splitlines()[0]
+        lines += ["", f"{title}: {first_line}"]
+        for item in shown:
+            lines += _option_help(cls, item.name)
+    if not every:
+        n_more = len(entry.rules()) - len(entry.everyday()) - 2
+        lines += ["", f"--help all shows {n_more} more parameters."] if n_more > 0 else []
+    return "\n".join(lines)
+
+
+def _titles(entry: EntryPoint) -> list[str]:
+    return [name for name, _ in entry.named_sections()]
+
+
+def _option_help(cls: type[ConfigSection], name: str) -> list[str]:
+    """The lines of one parameter: name, type, default, help, choices, other names."""
+    import textwrap
+
+    item = next(item for item in parameters(cls) if item.name == name)
+    rule = rule_of(item)
+    text = rule.help
+    choices = rule.allowed()
+    if choices and not all(choice in text for choice in choices):
+        text += f". One of: {', '.join(choices)}"
+    if rule.aliases:
+        text += f". Also: {', '.join(rule.aliases)}"
+    kind = kind_of(cls, name)
+    heading = f"  --{name} [{kind}; default: {written(item.default) or 'empty'}]"
+    body = textwrap.wrap(text, 90, break_on_hyphens=False)
+    return [heading, *(f"      {line}" for line in body)]
+
+
+def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
+    """Run an entry point from the command line.
+
+    Exit codes: 0; 2 for input that cannot be used; 1 for work that is incomplete; 130 when
+    stopped. ``run`` gets the text of every parameter.
+    """
+    arguments = sys.argv[1:]
+    entry = ENTRY_POINTS[name]
+    if {"-h", "--help"} & set(arguments):
+        print(help_text(entry, every="all" in arguments))
+        return
+    params: Mapping[str, str] = {}
     try:
+        params = chosen_parameters(entry, arguments)
+        if params.get("show_config", "").lower() == "true":
+            return
         with owner_only(is_private(params), Path(params.get("workspace", ""))):
             run(params)
     except Incomplete as error:
-        say(f"error: {error}")
+        print_line(f"error: {with_syntax(error, entry)}")
         sys.exit(1)
     except AssayError as error:
-        say(f"error: {error}")
+        print_line(f"error: {with_syntax(error, entry)}")
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit):
-        say(f"\n{STOPPED}")
+        print_line(f"\n{STOPPED}")
         sys.exit(130)
-    except Exception as error:
-        if not isinstance(error, OSError) or error.errno not in _MENDABLE:
-            say(
-                traceback.format_exc().rstrip()
-            )  # as Python would show it, but for what is secret in it
-            sys.exit(1)
-        say(
-            f"error: {error.strerror}: {error.filename or 'the workspace or the tracking store'}. Everything finished is kept; mend it and run again."
+    except OSError as error:
+        if error.errno not in _USER_CAN_MEND:
+            _print_traceback()
+        where = error.filename or "the workspace or the tracking store"
+        print_line(
+            f"error: {error.strerror}: {where}. Everything finished is kept; correct this and run "
+            "again."
         )
         sys.exit(1)
+    except Exception:
+        _print_traceback()
+
+
+def _print_traceback() -> NoReturn:
+    """Print the traceback as Python would, but without secrets, and exit."""
+    print_line(traceback.format_exc().rstrip())
+    sys.exit(1)
+
+
+def chosen_parameters(entry: EntryPoint, arguments: Sequence[str]) -> Mapping[str, str]:
+    """Every parameter as text, from the command line, a configuration file, or its default.
+
+    Prints what the reader must know about the file, and the configuration where
+    ``show_config=true``.
+    """
+    given = given_parameters(entry, arguments)
+    passes_defaults = set(entry.everyday()) <= given.keys()  # as the command in MLproject does
+    chosen = effective(entry, given, _read_config, defaults_are_passed=passes_defaults)
+    _print_notes(entry, chosen)
+    if chosen.texts["show_config"].lower() == "true":
+        print(as_yaml(entry, chosen, _card_defaults(chosen.texts)), end="")
+    return chosen.texts
+
+
+def _print_notes(entry: EntryPoint, chosen: EffectiveConfig) -> None:
+    """Print which values of a configuration file are unused, or stand against a default."""
+    address = chosen.texts["config"]
+    if chosen.ignored:
+        names = ", ".join(chosen.ignored)
+        print_line(f"note: {entry.name} does not use these parameters of {address}: {names}.")
+    for name, default in chosen.overruled.items():
+        print_line(
+            f"note: {name} is {chosen.texts[name]} from {address}. mlflow run passes the default "
+            f"{default or 'empty'!r} for every declared parameter, and the file has precedence "
+            f"over it; to use {default or 'empty'!r} itself, remove {name} from the file."
+        )
+
+
+def _read_config(address: str) -> Mapping[str, Any]:
+    """The content of a configuration file, or of a run's artifact."""
+    from project.config.loading import read_file, stored_sections
+
+    if not address.startswith("runs:/"):
+        return read_file(address)
+    from project.tracking import read_json
+
+    run_id, _, path = address.removeprefix("runs:/").partition("/")
+    return stored_sections(read_json(run_id, path or "config.json"), address)
+
+
+def _card_defaults(texts: Mapping[str, str]) -> Mapping[str, Any]:
+    """What the task card fills in; nothing where there is no card, or none that can be read."""
+    if not texts.get("task"):
+        return {}
+    from project.config.experiment import PAPER_DEFAULTS
+    from project.data.card import load_card
+
+    return {**PAPER_DEFAULTS, **load_card(texts["task"]).defaults}
+
+
+def with_syntax(error: AssayError, entry: EntryPoint) -> str:
+    """An error's text, and how to give the parameters that it names as ``name=...`` or first."""
+    text = str(error)
+    names = _named_parameters(text, entry.rules())
+    if not names:
+        return text
+    shown = " ".join(f"-P {name}=..." for name in names)
+    return f"{text} (With mlflow run: {shown}; with python -m: --{names[0]} ...)"
+
+
+def _named_parameters(text: str, known: Iterable[str]) -> list[str]:
+    """Parameters that an error's text names: at its start, as ``name=``, or after ``set``."""
+    known = set(known)
+    first = re.findall(r"^(\w+) (?:must|needs)\b", text)
+    others = re.findall(r"\b(\w+)=|\bset (\w+)\b", text)
+    found = [*first, *(name for pair in others for name in pair if name)]
+    return list(dict.fromkeys(name for name in found if name in known))[:3]

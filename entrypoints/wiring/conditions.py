@@ -15,7 +15,7 @@ from project.config.experiment import ExperimentConfig
 from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig
 from project.data.task import Task
-from project.labels.selection import LabelInputs
+from project.labels.inputs import LabelInputs
 from project.labels.sources import human_share, label
 from project.stats.types import Floats
 from project.support.errors import AssayError

@@ -15,7 +15,7 @@ from entrypoints.wiring.annotation_runs import (
     dry_run,
     open_draws,
 )
-from entrypoints.wiring.command import say
+from entrypoints.wiring.command import print_line
 from entrypoints.wiring.conditions import SplitAnnotations, annotated_splits, draws_needed
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.setup import log_setup, ready
@@ -73,7 +73,7 @@ class Study:
     def dry_run(self, tracker: Tracker) -> None:
         """Say what the annotation will take."""
         if self.asked is None:
-            say("dry run: these arms need no annotation.")
+            print_line("dry run: these arms need no annotation.")
         else:
             dry_run(tracker, self.asked, self.task, self.splits, self.config)
 
@@ -127,7 +127,7 @@ def human_answers(task: Task, config: ExperimentConfig) -> pd.Series | None:
         return None
     answers = read_answers(Path(config.label.human).expanduser(), task)
     for note in answers.notes():
-        say(note)
+        print_line(note)
     return answers.labels
 
 
@@ -171,9 +171,9 @@ def published(tracker: Tracker, publish: Callable[[], None]) -> Iterator[None]:
         with contextlib.suppress(
             AssayError
         ):  # there may be nothing to report; why is what must be read
-            tracker.settle()
+            tracker.flush()
             publish()
         raise
     tracker.computed = True
-    tracker.settle()
+    tracker.flush()
     publish()

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from project.config.experiment import TaskConfig
 from project.config.fields import parse
+from project.config.task import TaskConfig
 from project.data.card import load_card
 from project.data.task import Task
 from project.support.machine import cpu_cores, cpu_model, driver_and_gpus, memory

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from entrypoints.wiring.command import Progress, say
+from entrypoints.wiring.command import Progress, print_line
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.setup import shared_params, taken_tags, taken_words
 from project.config.experiment import ExperimentConfig
+from project.config.metrics import score_metrics
 from project.data.tables import SourceRun, codes
 from project.data.task import Task
-from project.labels.sources import FIRST
+from project.labels.sources import FIRST_LABEL
 from project.stats.types import Codes
 from project.support.errors import AssayError, Incomplete
 from project.support.parquet import content_hash, write_table
@@ -103,7 +104,7 @@ class Trainer:
 
             def tell(job: Job, epoch: Epoch) -> None:
                 if not (folder / job.digest).is_dir():  # else it was trained before
-                    progress.say(_line(job, epoch))
+                    progress.print_line(_line(job, epoch))
                 progress(1)
 
             # its workers end with us, also when a run cannot be logged
@@ -151,23 +152,23 @@ class Trainer:
         for job in {
             job.digest: job for job in jobs if not job.keep_model and not finished(folder, job)
         }.values():
-            for run in self._tracker.reusable("seed", DIGEST, job.digest, self._config.store.reuse):
+            for run in self._tracker.reusable_runs("seed", DIGEST, job.digest, self._config.store.reuse):
                 source = SourceRun(run.run_id, run.tags.get(USER, "somebody"))
                 try:
-                    files = self._tracker.checked(run, [PREDICTIONS, HISTORY])
+                    files = self._tracker.verified_artifacts(run, [PREDICTIONS, HISTORY])
                     import_result(folder, job, files[PREDICTIONS], files[HISTORY], source)
                 except StoreUnavailable:  # which the tracker has said
                     break
                 except (
                     AssayError
                 ) as error:  # somebody's run that is not what it says is no reason to stop
-                    say(f"fine-tune: {error} Nothing is taken from it.")
+                    print_line(f"fine-tune: {error} Nothing is taken from it.")
                     continue
                 sources.append(source)
                 break
         if sources:
             users = ", ".join(dict.fromkeys(one.user for one in sources))
-            say(
+            print_line(
                 f"fine-tune: {len(sources)} seeds are taken from finished runs of {users} in the tracking store, and are not trained again."
             )
 
@@ -185,7 +186,7 @@ class Trainer:
         ):
             if job.keep_model:
                 about = f"{self._encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title}, task {self._task.name}, seed {job.seed}."
-                say(f"fine-tune: logging the weights of {one.title}, seed {job.seed:02d}.")
+                print_line(f"fine-tune: logging the weights of {one.title}, seed {job.seed:02d}.")
                 self._tracker.log_model(
                     run_id,
                     result.folder / MODEL,
@@ -249,19 +250,22 @@ class Trainer:
 
     def _say(self, message: str) -> None:
         if message not in self._said:
-            say(f"fine-tune: {message}")
+            print_line(f"fine-tune: {message}")
             self._said.add(message)
 
 
 def _lessons(labels: pd.DataFrame) -> list[tuple[pd.DataFrame, npt.NDArray[np.bool_]]]:
     """The labels of every lesson and which rows of ``labels`` they are: all at once, or what the LLM says first and then what a human says."""
-    if FIRST not in labels:
+    if FIRST_LABEL not in labels:
         return [(labels, np.ones(len(labels), dtype=bool))]
     llm, human = (
-        labels[FIRST].notna().to_numpy(),
+        labels[FIRST_LABEL].notna().to_numpy(),
         labels["source"].isin(["gold", "human"]).to_numpy(),
     )
-    return [(labels[llm].assign(label=labels[FIRST], source="llm"), llm), (labels[human], human)]
+    return [
+        (labels[llm].assign(label=labels[FIRST_LABEL], source="llm"), llm),
+        (labels[human], human),
+    ]
 
 
 def _line(job: Job, epoch: Epoch) -> str:
@@ -345,7 +349,9 @@ def log_seed(
                 metrics,
                 files,
                 f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {seed}: "
-                f"{one.evaluated} accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}."
+                f"{one.evaluated} "
+                + ", ".join(f"{item.title} {scores[item.key]:.3f}" for item in score_metrics())
+                + "."
                 + taken_words("It is taken", sources),
                 tags={
                     "reused": str(result.reused).lower(),

@@ -26,7 +26,7 @@ from project.data.task import Task
 from project.support.parquet import content_hash, write_table
 from project.support.privacy import table_for_store
 from project.support.redact import scrubbed_json
-from project.tracking import TAKEN_FROM, TAKEN_OF, Tracker, preflight, read_uri
+from project.tracking import REUSED_FROM, REUSED_OWNER, Tracker, preflight, read_uri
 from project.training.encoder import Encoder
 
 
@@ -125,8 +125,8 @@ def taken_tags(sources: Sequence[SourceRun]) -> dict[str, str]:
     if not sources:
         return {}
     return {
-        TAKEN_FROM: ",".join(one.run_id for one in sources),
-        TAKEN_OF: ",".join(dict.fromkeys(one.user for one in sources)),
+        REUSED_FROM: ",".join(one.run_id for one in sources),
+        REUSED_OWNER: ",".join(dict.fromkeys(one.user for one in sources)),
     }
 
 

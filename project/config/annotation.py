@@ -29,8 +29,8 @@ class AnnotateConfig(ConfigSection):
     annotator_revision: str = parameter(default="main", help="hub revision of the annotator")
     annotator_dtype: str = parameter(
         default=AUTO,
-        help="dtype of the annotator; auto: bfloat16 where it is faster than float32 on this machine "
-        "(measured once), the model's own with vllm",
+        help="dtype of the annotator; auto: bfloat16 where it is faster than float32 on this "
+        "machine (measured once), the model's own with vllm",
         choices=(AUTO, "float32", "bfloat16", "float16"),
     )
     annotator_batch_tokens: int | None = parameter(
@@ -41,19 +41,21 @@ class AnnotateConfig(ConfigSection):
     )
     calibration: str | None = parameter(
         default=None,
-        help="prior by which the class probabilities are divided: none, contextual or batch; auto: the "
-        "card's, else none",
+        help="prior by which the class probabilities are divided: none, contextual or batch; "
+        "auto: the card's, else none",
         choices=CALIBRATIONS,
     )
     repeats: int = parameter(
         default=0,
-        help="R: labels sampled at a temperature for every text, for the consistency score; 0: none",
+        help="R: labels sampled at a temperature for every text, for the consistency score; 0: "
+        "none",
         ge=0,
         le=1000,
     )
     temperature: float = parameter(
         default=0.6,
-        help="temperature of the repeats; 0.6 as in gpt_annotate, the program of Pangakis and Wolken",
+        help="temperature of the repeats; 0.6 as in gpt_annotate, the program of Pangakis and "
+        "Wolken",
         gt=0,
     )
     tensor_parallel: int = parameter(
@@ -70,7 +72,8 @@ class AnnotateConfig(ConfigSection):
     )
     max_model_len: int | None = parameter(
         default=None,
-        help="longest prompt in tokens; longer ones are cut and counted; auto: the model's own limit",
+        help="longest prompt in tokens; longer ones are cut and counted; auto: the model's own "
+        "limit",
         ge=16,
     )
 
@@ -110,8 +113,8 @@ class ServerConfig(ConfigSection):
     )
     annotator_tokenizer: str = parameter(
         default=AUTO,
-        help="tokenizer of the server's model: bundled, a local folder, a hub id, or none; auto: that "
-        "of annotator_model where it can be loaded",
+        help="tokenizer of the server's model: bundled, a local folder, a hub id, or none; auto: "
+        "that of annotator_model where it can be loaded",
     )
     api_key_variable: str = parameter(
         default="OPENAI_API_KEY", help="environment variable with the server's key, if it needs one"
@@ -144,8 +147,8 @@ class RecordedConfig(ConfigSection):
     )
     recorded_columns: str = parameter(
         default="",
-        help="columns of that file with labels, one draw each, comma-separated, * allowed; or NAME of "
-        "columns NAME.<label> with probabilities; empty: the column label",
+        help="columns of that file with labels, one draw each, comma-separated, * allowed; or "
+        "NAME of columns NAME.<label> with probabilities; empty: the column label",
     )
 
 
@@ -155,9 +158,8 @@ class SpendConfig(ConfigSection):
 
     dry_run: bool = parameter(
         default=False,
-        help="show one full prompt, and tokens, requests, estimated time and price of every draw, then "
-        "stop",
-        everyday=True,
+        help="show one full prompt, and tokens, requests, estimated time and price of every draw, "
+        "then stop",
     )
     price_input: float = parameter(default=0.0, help="price of a million prompt tokens", ge=0)
     price_output: float = parameter(default=0.0, help="price of a million generated tokens", ge=0)
@@ -167,12 +169,14 @@ class SpendConfig(ConfigSection):
     price_label: float = parameter(default=0.0, help="price of one human label", ge=0)
     max_cost: float | None = parameter(
         default=None,
-        help="stop when annotation has cost this much in this run, all answers kept; auto: no limit",
+        help="stop when annotation has cost this much in this run, all answers kept; auto: no "
+        "limit",
         gt=0,
     )
     max_minutes: float | None = parameter(
         default=None,
-        help="stop when annotation has taken this long in this run, all answers kept; auto: no limit",
+        help="stop when annotation has taken this long in this run, all answers kept; auto: no "
+        "limit",
         gt=0,
     )
 

@@ -305,25 +305,3 @@ class Arm:
     def one_draw(self) -> bool:
         """Whether its labels follow a single draw."""
         return self.draws > 0 and self.ensemble_size is None
-
-
-# for callers that are being moved to the table
-ARM_KINDS = arm_kinds()
-RIVALS = competing_kinds()
-FLIP = "flip"
-NO_REMEDY = tuple(kind for kind, facts in ARMS.items() if not facts.remedy)
-NO_LLM = tuple(kind for kind, facts in ARMS.items() if not facts.reads_llm)
-NO_HUMAN = ("llm", "majority", "soft")
-AT_RANDOM = ("random", "human_only", "llm_then_human", "weighted")
-
-
-def needs_all_draws(kind: str) -> bool:
-    return arm_facts(kind).draws == "all"
-
-
-def needs_share(kind: str) -> bool:
-    return arm_facts(kind).share
-
-
-Arm.ranking = Arm.base_kind  # type: ignore[attr-defined]
-Arm.drops = property(lambda self: self.facts.drops)  # type: ignore[attr-defined]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from project.config.annotation import AnnotateConfig, RecordedConfig, ServerConfig, SpendConfig
-from project.config.fields import ConfigSection, parse
+from project.config.fields import parse
 from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig, ReplicateConfig
 from project.config.prompt import PromptConfig
@@ -17,74 +17,79 @@ from project.config.results import HostConfig, StoreConfig, VerdictConfig
 from project.config.task import TaskConfig
 from project.support.errors import AssayError
 
-CARD_DEFAULTS = ("label_style", "calibration", "learning_rate")
-"""Parameters that a task card may answer where they are left at ``auto``."""
-
-ANNOTATION = (PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig)
-"""The stages of annotation, for an entry point's parameters."""
+PAPER_DEFAULTS: dict[str, Any] = {
+    "label_style": "name",
+    "calibration": "none",
+    "learning_rate": 2e-5,
+}
+"""Parameters that a task card may fill in where they are left at ``auto``, and the paper's values."""
 
 
 @dataclass(frozen=True)
 class ExperimentConfig:
     """One experiment: a task, an annotator, several arms."""
 
-    task: TaskConfig = TaskConfig()
-    prompt: PromptConfig = PromptConfig()
-    annotate: AnnotateConfig = AnnotateConfig()
-    server: ServerConfig = ServerConfig()
-    recorded: RecordedConfig = RecordedConfig()
-    spend: SpendConfig = SpendConfig()
-    label: LabelConfig = LabelConfig()
-    replicate: ReplicateConfig = ReplicateConfig()
-    finetune: FinetuneConfig = FinetuneConfig()
-    verdict: VerdictConfig = VerdictConfig()
-    host: HostConfig = HostConfig()
-    store: StoreConfig = StoreConfig()
+    task: TaskConfig = field(default_factory=TaskConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
+    recorded: RecordedConfig = field(default_factory=RecordedConfig)
+    spend: SpendConfig = field(default_factory=SpendConfig)
+    label: LabelConfig = field(default_factory=LabelConfig)
+    replicate: ReplicateConfig = field(default_factory=ReplicateConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+    host: HostConfig = field(default_factory=HostConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
-        """Prompt text that is a parameter is in the store before anything of ours runs: ``mlflow run`` logs parameters first."""
+        """Refuse a system message in a private run.
+
+        ``mlflow run`` logs parameters before any code of the project runs, so that the text would
+        be in the store already.
+        """
         if self.store.private and self.prompt.system_prompt:
             raise AssayError(
-                "system_prompt must be empty with private=true: parameters are logged, by mlflow run before Assay starts (delete that run if it was "
-                "one). Put its words into a template file: -P template=FILE."
+                "system_prompt must be empty with private=true: mlflow run logs parameters before "
+                "Assay starts (delete that run). Put the text into a file and set template=FILE."
             )
 
-    def resolved(self, defaults: Mapping[str, Any]) -> ExperimentConfig:
-        """The same with every ``auto`` that a task card may answer filled in: from ``defaults``, else as in the paper (labels by name)."""
-        paper = {"label_style": "name", "calibration": "none", "learning_rate": 2e-5}
+    def resolved(self, card: Mapping[str, Any]) -> ExperimentConfig:
+        """The same with ``auto`` filled in where a task card may do so.
+
+        The value comes from ``card``, else from the paper (labels by name, no calibration,
+        learning rate 2e-5).
+        """
         filled = {}
         for item in dataclasses.fields(self):
-            stage = getattr(self, item.name)
-            absent = {
-                name: defaults.get(name, value)
-                for name, value in paper.items()
-                if getattr(stage, name, "") is None
+            part = getattr(self, item.name)
+            answers = {
+                name: card.get(name, value)
+                for name, value in PAPER_DEFAULTS.items()
+                if getattr(part, name, "") is None
             }
-            filled[item.name] = dataclasses.replace(stage, **absent)
+            filled[item.name] = dataclasses.replace(part, **answers)
         return ExperimentConfig(**filled)
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain nested dictionary, JSON-ready."""
+        """A plain nested dictionary, ready for JSON."""
         return dataclasses.asdict(self)
 
 
-def experiment_config(texts: Mapping[str, str]) -> ExperimentConfig:
-    """An experiment's configuration from the texts of a command line; what they do not name keeps its default."""
-    kinds = {
-        item.name: typing.cast("type[ConfigSection]", type(item.default))
-        for item in dataclasses.fields(ExperimentConfig)
-    }
-    stages: dict[str, Any] = {name: parse(kind, texts) for name, kind in kinds.items()}
-    return ExperimentConfig(**stages)
+def experiment_config(values: Mapping[str, Any]) -> ExperimentConfig:
+    """An experiment's configuration from parameters by name; the others keep their defaults."""
+    sections = typing.get_type_hints(ExperimentConfig)
+    return ExperimentConfig(**{name: parse(cls, values) for name, cls in sections.items()})
 
 
 def defaults_of_card(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A task card's ``defaults``, parsed and checked by the rules of the fields they stand for."""
-    config = experiment_config({key: str(value) for key, value in values.items()})
-    found = {
-        name: getattr(stage, name)
-        for stage in (config.prompt, config.annotate, config.finetune)
-        for name in CARD_DEFAULTS
-        if hasattr(stage, name)
+    """The ``defaults`` of a task card, checked by the rules of the parameters they stand for."""
+    config = experiment_config({name: str(value) for name, value in values.items()})
+    parts = (config.prompt, config.annotate, config.finetune)
+    checked = {
+        name: getattr(part, name)
+        for part in parts
+        for name in PAPER_DEFAULTS
+        if hasattr(part, name)
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in checked.items() if value is not None}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +54,7 @@ class Rule:
 def parameter(
     *,
     default: Any,
-    help: str,  # noqa: A002  (the name argparse has for it)
+    help: str,
     choices: Choices | None = None,
     ge: float | None = None,
     le: float | None = None,
@@ -118,7 +119,7 @@ def section(cls: type[S]) -> type[S]:
     Texts are parsed as a command line writes them: ``auto``, ``true``, ``1,2,3``.
     """
     hints = typing.get_type_hints(cls)
-    for name in cls.__dict__.get("__annotations__", {}):
+    for name in inspect.get_annotations(cls):
         rule = cls.__dict__[name].metadata["rule"]
         cls.__annotations__[name] = _ruled(name, hints[name], rule)
     strict = pydantic.ConfigDict(extra="forbid")
@@ -126,13 +127,13 @@ def section(cls: type[S]) -> type[S]:
     validate = made.__init__
 
     @functools.wraps(validate)
-    def __init__(self: Any, *args: Any, **values: Any) -> None:
+    def checked_init(self: Any, *args: Any, **values: Any) -> None:
         try:
             validate(self, *args, **values)
         except pydantic.ValidationError as error:
             raise _one_line(error) from None
 
-    made.__init__ = __init__  # type: ignore[method-assign]
+    made.__init__ = checked_init  # type: ignore[method-assign]
     return typing.cast("type[S]", made)
 
 
@@ -273,7 +274,7 @@ def rule_of(field: dataclasses.Field[Any]) -> Rule:
 def parameters(*sections: type[ConfigSection]) -> Iterator[dataclasses.Field[Any]]:
     """Every parameter of ``sections``, in order."""
     for cls in sections:
-        yield from dataclasses.fields(cls)  # type: ignore[arg-type]
+        yield from dataclasses.fields(cls)
 
 
 def section_name(cls: type[ConfigSection]) -> str:

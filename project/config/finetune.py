@@ -1,6 +1,7 @@
-"""How an encoder is fine-tuned: every hyper-parameter with its default, and the learning rate over the steps.
+"""How an encoder is fine-tuned: every hyper-parameter, and the learning rate over the steps.
 
-The recipe is that of Lu and Smith (2025), Appendix B; where the paper is silent the defaults are those of transformers' Trainer.
+The recipe is that of Lu and Smith (2025), Appendix B. Where the paper is silent, the defaults are
+those of transformers' Trainer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
 
 SCHEDULERS = ("linear", "cosine", "constant")
-# named elsewhere in a seed's identity, or without any bearing on its predictions
+# in a seed's digest in another form, or without influence on its predictions
 _NOT_RECIPE = {
     "encoder",
     "encoder_revision",
@@ -26,7 +27,7 @@ _NOT_RECIPE = {
     "workers",
     "checkpoint_seconds",
     "log_model",
-    # these make the targets, which are part of the identity themselves
+    # these make the targets, which are in the digest themselves
     "targets",
     "target_temperature",
     "target_mix",
@@ -41,23 +42,28 @@ class FinetuneConfig(ConfigSection):
 
     encoder: str = parameter(
         default="bundled",
-        help="encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; the "
-        "paper has roberta-base",
+        help="encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; "
+        "the paper has roberta-base",
         everyday=True,
     )
     encoder_revision: str = parameter(default="main", help="hub revision of the encoder")
     remote_code: str = parameter(
         default="",
-        help="the encoder's name once more, to run the Python code that comes with it; empty: no such code is ever run",
+        help="the encoder's name again: allows the Python code that comes with it to run; empty: "
+        "such code never runs",
     )
     seeds: int = parameter(
-        default=5, help="fine-tuning seeds for each arm (0, 1, ...); the paper has 5", ge=1, le=1000
+        default=5,
+        help="fine-tuning seeds for each arm (0, 1, ...); the paper has 5",
+        ge=1,
+        le=1000,
+        everyday=True,
     )
     epochs: int = parameter(default=3, help="passes over the training split", ge=1)
     train_batch_size: int = parameter(default=16, help="texts in one training step", ge=1)
     gradient_accumulation: int = parameter(
         default=1,
-        help="parts in which a training step goes through the model, to save memory: the same step",
+        help="parts into which a training step is divided to save memory; the result is the same",
         ge=1,
     )
     eval_batch_size: int = parameter(default=32, help="texts in one evaluation step", ge=1)
@@ -97,7 +103,8 @@ class FinetuneConfig(ConfigSection):
     )
     lora_rank: int = parameter(
         default=0,
-        help="rank of LoRA's matrices on every linear layer, the rest stays as it is; 0: all weights are fine-tuned",
+        help="rank of LoRA's matrices on every linear layer, with all other weights frozen; 0: "
+        "all weights are fine-tuned",
         ge=0,
     )
     lora_alpha: int = parameter(
@@ -108,7 +115,7 @@ class FinetuneConfig(ConfigSection):
     )
     targets: str = parameter(
         default="hard",
-        help="what is learned: hard labels, or soft ones, the annotator's probabilities",
+        help="what is learned: hard labels, or soft ones (the annotator's probabilities)",
         choices=("hard", "soft"),
     )
     target_temperature: float = parameter(
@@ -122,55 +129,67 @@ class FinetuneConfig(ConfigSection):
     )
     class_weights: str = parameter(
         default="none",
-        help="weight of examples by class: none, or balanced, so that every class weighs alike",
+        help="weight of examples by class: none, or balanced, which gives every class the same "
+        "total weight",
         choices=("none", "balanced"),
     )
     batching: str = parameter(
         default=AUTO,
-        help="how a mini-batch is read: packed, without padding, or padded in parts of like length; auto: packed where that is exact",
+        help="how a mini-batch is read: packed (without padding) or padded (in parts of similar "
+        "length); auto: packed where that is exact",
         choices=(AUTO, "packed", "padded"),
     )
     validation_labels: str = parameter(
         default="gold",
-        help="labels that pick the best epoch: gold, or the arm's own labels; the paper does not say",
+        help="labels by which the best epoch is picked: gold, or arm (the arm's own); the paper "
+        "does not say which",
         choices=("gold", "arm"),
     )
     precision: str = parameter(
         default=AUTO,
-        help="arithmetic of training; auto: bf16 where the hardware has it, else fp16 on GPU, fp32 on CPU",
+        help="arithmetic of training; auto: bf16 where the hardware has it, else fp16 on a GPU "
+        "and fp32 on a CPU",
         choices=(AUTO, "fp32", "bf16", "fp16"),
     )
     workers: int | None = parameter(
         default=None,
-        help="seeds trained at once, no matter for the result; auto: the CPU cores there are, or what the GPUs' memory holds with ease",
+        help="seeds trained at the same time, without influence on results; auto: number of CPU "
+        "cores, or what fits into the GPUs' memory",
         ge=1,
     )
     checkpoint_seconds: float = parameter(
         default=10.0,
-        help="training a killed seed may lose: an epoch's end is kept, to go on from there, if the last one kept is older",
+        help="a checkpoint is written at the end of an epoch if the last one is older than this; "
+        "a killed seed continues from it",
         ge=0,
     )
 
     log_model: str = parameter(
         default="none",
-        help="weights to log: none, best (of each arm and training size the seed with the best validation macro-F1) or all, as safetensors",
+        help="weights to log as safetensors: none, best (per arm and training size, the seed with "
+        "the best validation macro-F1) or all",
         choices=("none", "best", "all"),
     )
 
     def __post_init__(self) -> None:
-        """Remote code runs only for the encoder that is named; a batch has as many parts as texts at most."""
+        """Refuse remote code of another encoder, and more parts of a batch than texts in it."""
         if self.remote_code and self.remote_code != self.encoder:
             raise AssayError(
-                f"remote_code must repeat the encoder's name, {self.encoder!r}; got {self.remote_code!r}. Leave it empty to run no such code."
+                f"remote_code must repeat the encoder's name, {self.encoder!r}; got "
+                f"{self.remote_code!r}. Leave it empty to run no such code."
             )
         if self.gradient_accumulation > self.train_batch_size:
             raise AssayError(
-                f"gradient_accumulation must be at most train_batch_size, {self.train_batch_size}; got {self.gradient_accumulation}. "
-                "Give another value with -P gradient_accumulation=..."
+                f"gradient_accumulation must be at most train_batch_size, {self.train_batch_size}; "
+                f"got {self.gradient_accumulation}."
             )
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that can change predictions and are not told by the encoder, the examples or their targets."""
+        """The hyper-parameters that are part of a seed's digest.
+
+        Left out are parameters that cannot change predictions, and those that the digest holds in
+        another form: the encoder, the examples and their targets.
+        """
         return {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
@@ -179,9 +198,19 @@ class FinetuneConfig(ConfigSection):
 
 
 def rate_factor(scheduler: str, warmup_ratio: float, steps: int) -> Callable[[int], float]:
-    """Share of the peak learning rate at every step 0, 1, ... of ``steps``, as transformers' schedules of the same names have it.
+    """The share of the peak learning rate at every step, as a function of the step.
 
-    Linear from 0 over the warm-up (rounded up to whole steps), then linear or along half a cosine to 0, or constant.
+    The schedules are transformers' of the same names.
+
+    Parameters
+    ----------
+    scheduler
+        After the warm-up: ``linear`` to 0, ``cosine`` (half a cosine to 0) or ``constant``.
+    warmup_ratio
+        Share of the steps in which the rate rises linearly from 0, rounded up to whole steps.
+    steps
+        Number of training steps.
+
     """
     warmup = math.ceil(warmup_ratio * steps)
 
@@ -190,7 +219,9 @@ def rate_factor(scheduler: str, warmup_ratio: float, steps: int) -> Callable[[in
             return step / max(1, warmup)
         if scheduler == "constant":
             return 1.0
-        done = min(1.0, (step - warmup) / max(1, steps - warmup))
-        return 1.0 - done if scheduler == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+        progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return (
+            1.0 - progress if scheduler == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+        )
 
     return factor

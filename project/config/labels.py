@@ -21,7 +21,8 @@ class LabelConfig(ConfigSection):
     )
     replace_share: tuple[float, ...] = parameter(
         default=(5.0, 25.0),
-        help="per cent of the LLM's labels replaced by human ones (alpha in the paper), comma-separated",
+        help="per cent of the LLM's labels replaced by human ones (alpha in the paper), "
+        "comma-separated",
         ge=0,
         le=100,
         everyday=True,
@@ -29,15 +30,15 @@ class LabelConfig(ConfigSection):
     )
     ensemble_share: float | None = parameter(
         default=None,
-        help="most per cent of human labels in the arm ensemble, texts on which the draws differ most "
-        "first; auto: every text on which they differ, as in the paper",
+        help="most per cent of human labels in the arm ensemble, texts on which the draws differ "
+        "most first; auto: every text on which they differ, as in the paper",
         ge=0,
         le=100,
     )
     consistency_below: float | None = parameter(
         default=None,
-        help="consistency score in [0, 1] below which the arms consistency and drop_consistency act; "
-        "auto: they take replace_share per cent, the least consistent first",
+        help="consistency score in [0, 1] below which the arms consistency and drop_consistency "
+        "act; auto: they take replace_share per cent, the least consistent first",
         gt=0,
         le=1,
     )
@@ -49,8 +50,9 @@ class LabelConfig(ConfigSection):
     )
     soft_labels: str = parameter(
         default="draw",
-        help="distribution that the arm soft learns from: draw (one draw), calibrated (one draw, with "
-        "a temperature fitted on replace_share per cent of human labels) or mean (over the draws)",
+        help="distribution that the arm soft learns from: draw (one draw), calibrated (one draw, "
+        "with a temperature fitted on replace_share per cent of human labels) or mean (over "
+        "the draws)",
         choices=("draw", "calibrated", "mean"),
     )
     flip_rate: tuple[float, ...] = parameter(
@@ -65,7 +67,6 @@ class LabelConfig(ConfigSection):
         help="file with human labels (.csv, .jsonl, .parquet with example_id and label, or Label "
         "Studio's .json), as the entry point ask requests them; empty: the gold labels are the "
         "human's",
-        everyday=True,
     )
     tie_seed: int = parameter(
         default=0, help="seed of random choices and of ties in a ranking", ge=0
@@ -78,8 +79,8 @@ class ReplicateConfig(ConfigSection):
 
     replicate: str = parameter(
         default="training",
-        help="what replicates differ in: training (one label file, seeds differ), pipeline (replicate "
-        "r has the labels of draw r too), or crossed (arm llm: every draw with every seed, which "
-        "splits the variance into the two)",
+        help="what replicates differ in: training (one label file, seeds differ), pipeline "
+        "(replicate r has the labels of draw r too), or crossed (arm llm: every draw with "
+        "every seed, which splits the variance into the two)",
         choices=("training", "pipeline", "crossed"),
     )

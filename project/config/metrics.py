@@ -1,4 +1,4 @@
-"""The metrics of the results, each declared once: runs, tables, CSV files and figures read them here.
+"""The metrics of the results, each declared once: runs, tables, CSV files and figures read this.
 
 :func:`register_metric` adds one. A metric of level seed with a function is computed for every seed
 and for the annotator's own labels, and then stands in runs, tables, CSV files and figures.
@@ -50,9 +50,10 @@ class Metric:
         ``"package.module:name"`` of the function that computes it, imported on first use; empty for
         a metric that is measured while a run works. Arguments: gold codes ``(n_examples,)``,
         predicted codes and the number of classes. On level seed, predicted codes are
-        ``(n_examples,)`` with -1 for a missing answer and the result is a number. On level arm,
+        ``(n_examples,)`` with -1 for a missing answer and the result is in [0, 1]. On level arm,
         they are ``(n_seeds, n_examples)``, and with ``has_interval`` the result is the triple of
         estimate, lower and upper end.
+
     """
 
     key: str
@@ -90,7 +91,7 @@ METRICS: dict[str, Metric] = {}
 def register_metric(metric: Metric) -> Metric:
     """Add ``metric`` to the registry and return it.
 
-    Raises AssayError if its key is taken or malformed, or if its level cannot have a function.
+    Raises AssayError if its key is taken or malformed, or if its function does not fit its level.
     """
     if not _KEY.fullmatch(metric.key):
         raise AssayError(
@@ -99,6 +100,10 @@ def register_metric(metric: Metric) -> Metric:
         )
     if metric.key in METRICS:
         raise AssayError(f"the metric {metric.key} is registered already. Choose another key.")
+    if metric.function and metric.level == "seed" and not metric.has_spread:
+        raise AssayError(
+            f"the metric {metric.key} is a score of single seeds, so it must have has_spread=True."
+        )
     if metric.function and metric.level not in ("seed", "arm"):
         raise AssayError(
             f"the metric {metric.key} has a function, so its level must be seed or arm; "
@@ -120,6 +125,11 @@ def arm_metrics() -> tuple[Metric, ...]:
 
 def _computed(level: Level) -> tuple[Metric, ...]:
     return tuple(metric for metric in METRICS.values() if metric.function and metric.level == level)
+
+
+def annotation_metrics() -> tuple[Metric, ...]:
+    """Metrics that are measured with every draw of annotations."""
+    return tuple(metric for metric in METRICS.values() if metric.level == "annotation")
 
 
 def cost_metrics() -> tuple[Metric, ...]:

@@ -22,25 +22,24 @@ class PromptConfig(ConfigSection):
     )
     ensemble_size: int | None = parameter(
         default=None,
-        help="K: number of demonstration sets, each one draw over the training split; auto: 5 as in "
-        "the paper, or all recorded draws",
+        help="K: number of demonstration sets, each one draw over the training split; auto: 5 as "
+        "in the paper, or all recorded draws",
         ge=1,
         le=1000,
-        everyday=True,
     )
     demonstration_seed: int = parameter(
         default=0, help="seed of the demonstration sets and of permute_labels", ge=0
     )
     label_style: str | None = parameter(
         default=None,
-        help="how labels are written: name, integer as in the paper, or letter; auto: the card's, else "
-        "name",
+        help="how labels are written: name, integer as in the paper, or letter; auto: the card's, "
+        "else name",
         choices=LABEL_STYLES,
     )
     permute_labels: bool = parameter(
         default=False,
-        help="list the labels in another order in every draw but the first; integers and letters move "
-        "with them",
+        help="list the labels in another order in every draw but the first; integers and letters "
+        "move with them",
     )
     template: str = parameter(
         default="", help="file with your own prompt template; empty: the paper's"

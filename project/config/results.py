@@ -20,7 +20,8 @@ class VerdictConfig(ConfigSection):
     )
     min_alpha: float = parameter(
         default=0.8,
-        help="smallest agreement of the seeds that is safe: Krippendorff's alpha; 0.8 is his own rule",
+        help="smallest agreement of the seeds that is safe: Krippendorff's alpha; 0.8 is his own "
+        "rule",
         ge=-1,
         le=1,
         aliases=("least_alpha",),
@@ -44,13 +45,14 @@ class StoreConfig(ConfigSection):
 
     reuse: str = parameter(
         default="team",
-        help="finished annotations and seeds of the same digest that are taken from the store: none, "
-        "mine (my own runs) or team (all runs); the workspace is always used",
+        help="finished annotations and seeds of the same digest that are taken from the store: "
+        "none, mine (my own runs) or team (all runs); the workspace is always used",
         choices=REUSE,
     )
     private: bool = parameter(
         default=False,
-        help="log hashes in place of texts and prompts, and make the workspace readable to you alone",
+        help="log hashes in place of texts and prompts, and make the workspace readable to you "
+        "alone",
     )
     register_prompt: bool = parameter(
         default=False, help="register every prompt once in MLflow's Prompt Registry too"

@@ -11,14 +11,14 @@ class TaskConfig(ConfigSection):
 
     task: str = parameter(
         default="catalogue",
-        help="task: the name of a card (catalogue, imdb, ecommerce, manifestos, toxic) or the path of "
-        "a card.yaml",
+        help="task: the name of a card (catalogue, imdb, ecommerce, manifestos, toxic) or the "
+        "path of a card.yaml",
         everyday=True,
     )
     data: str = parameter(
         default="",
-        help="file to read in place of the card's source: .csv, .jsonl or .parquet; empty: the card's "
-        "source",
+        help="file to read in place of the card's source: .csv, .jsonl or .parquet; empty: the "
+        "card's source",
         everyday=True,
     )
     text_column: str = parameter(
@@ -33,8 +33,8 @@ class TaskConfig(ConfigSection):
     where: str = parameter(default="", help="keep only rows with COLUMN=VALUE; empty: all rows")
     bad_rows: str = parameter(
         default="error",
-        help="rows with a null label or an empty text: error stops the run, drop leaves them out and "
-        "counts them",
+        help="rows with a null label or an empty text: error stops the run, drop leaves them out "
+        "and counts them",
         choices=("error", "drop"),
     )
     unlabelled: bool = parameter(
@@ -46,7 +46,6 @@ class TaskConfig(ConfigSection):
         default=None,
         help="most training examples; auto: the card's limit (5000 in the paper)",
         ge=1,
-        everyday=True,
     )
     max_validation: int | None = parameter(
         default=None, help="most validation examples; auto: the card's limit", ge=1

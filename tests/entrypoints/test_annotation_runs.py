@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis.questions.arms import Arms
+from analysis.questions.arms_table import ScoredExperiment
 from analysis.store.experiment import read_experiment
 from entrypoints import annotate, main
 from project.annotation.engines.transformers.engine import TransformersAnnotator
-from project.config.experiment import TaskConfig
+from project.config.task import TaskConfig
 from project.data.task import load_task
 from project.support.errors import Stopped
 from project.tracking import children, latest_root, read_json, read_table
@@ -193,7 +193,7 @@ def test_recorded_labels_go_through_the_whole_experiment(params, store, capsys):
         )
     )
 
-    experiment = Arms(read_experiment())
+    experiment = ScoredExperiment(read_experiment())
     assert list(experiment.arms["arm"]) == ["gold", "llm", "ensemble_3"]
     drawn = {run.name: run for run in children(latest_root(), "annotation")}
     missing = int(

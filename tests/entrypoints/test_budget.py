@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.questions.budget import cheapest, png_figure, scored
-from analysis.store.experiment import Points, read_experiment
+from analysis.store.experiment import ScoredPoints, read_experiment
 from entrypoints import budget
 from entrypoints.budget import impossible
 from project.config.arms import Arm
@@ -103,7 +103,7 @@ def budget_of(rows, price=0.0):
     points = points.assign(
         human_share=np.where(dropped, 0.0, points["share"] / 100), cost=1000.0 - points["share"]
     )
-    return Points(
+    return ScoredPoints(
         ROOT, {"design": {"reach": 95.0}, "config": {"spend": {"price_label": price}}}, points, ()
     )
 

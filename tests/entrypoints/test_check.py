@@ -20,6 +20,7 @@ from project.support.errors import AssayError, Incomplete
 from project.support.machine import Gpu, memory, parse_gpus
 from project.support.models import weights
 from project.tracking import children, latest_root, read_table
+from project.config.entry_points import ENTRY_POINTS
 from tests.helpers import servers
 from tests.helpers.faulty_server import FaultyServer
 
@@ -43,7 +44,7 @@ def said(params, capsys):
 
 
 def test_it_takes_the_parameters_of_main():
-    assert check.SECTIONS == main.SECTIONS
+    assert ENTRY_POINTS["check"].sections == ENTRY_POINTS["main"].sections
 
 
 def test_all_well_is_told_part_by_part_and_nothing_is_left_behind(said, store):

@@ -18,7 +18,7 @@ from analysis.questions.curve import (
 )
 from entrypoints import curve, main, report
 from entrypoints.curve import first_examples, training_sizes
-from project.config.entry_points import CurveConfig
+from project.config.designs import CurveConfig
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_table
 

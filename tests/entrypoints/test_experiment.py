@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis.questions.arms import Arms
+from analysis.questions.arms_table import ScoredExperiment
 from analysis.report import publish
 from analysis.store.experiment import read_experiment
 from entrypoints import annotate, finetune, main
 from entrypoints.wiring.command import main as command_line
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_json, read_run, read_table, root_run
-from project.tracking.log import signals
+from project.tracking.outbox import signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,7 +111,7 @@ def test_the_store_holds_root_annotation_and_seed_runs_with_all_that_must_be_in_
 
 def test_the_table_is_recomputed_from_predictions_and_agrees_with_the_logged_scores(params):
     main.experiment(params(arms="gold,llm"))
-    experiment = Arms(read_experiment())
+    experiment = ScoredExperiment(read_experiment())
     runs = [
         run for run in children(experiment.experiment.root, "seed") if run.params["arm"] == "llm"
     ]
@@ -339,7 +339,7 @@ def test_bad_parameters_end_in_one_line_before_anything_is_logged(
     monkeypatch.setattr(sys, "argv", command("main", params(**changes))[2:])
 
     with pytest.raises(SystemExit) as ended:
-        command_line("main", "", main.SECTIONS, main.experiment)
+        command_line("main", main.experiment)
 
     assert ended.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]

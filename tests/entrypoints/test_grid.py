@@ -8,8 +8,8 @@ from mlflow.tracking import MlflowClient
 from analysis.questions import grid as search
 from entrypoints import grid
 from entrypoints.grid import configurations_of
-from entrypoints.wiring.command import parser
-from project.config.entry_points import GridConfig
+from project.config.designs import GridConfig
+from project.config.loading import defaults
 from project.support.errors import Incomplete
 from project.tracking import Record, children, latest_root, read_run, read_table
 
@@ -33,7 +33,7 @@ def test_the_grid_is_every_combination_with_the_last_value_changing_fastest():
         (2e-5, 8, 3),
     ]
     assert len(configurations_of(GridConfig())) == 27
-    assert parser("grid", "", grid.SECTIONS).parse_args([]).arms == "gold,llm"
+    assert defaults("grid")["arms"] == "gold,llm"
 
 
 def test_each_arms_best_configuration_on_validation_alone_is_tested_with_all_seeds(

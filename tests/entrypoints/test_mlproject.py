@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from entrypoints.mlproject import ENTRY_POINTS, mlproject
 
 from entrypoints import (
     annotate,
@@ -22,7 +23,6 @@ from entrypoints import (
     rerun,
     sweep,
 )
-from entrypoints.mlproject import ENTRY_POINTS, mlproject
 from entrypoints.wiring.command import parser
 
 ROOT = Path(__file__).parents[2]

@@ -23,14 +23,15 @@ from project.support.errors import AssayError, Incomplete
 from project.support.privacy import hashed, owner_only, table_for_store
 from project.tracking import (
     children,
-    every_child,
+    all_children,
     latest_root,
     read_json,
     read_run,
     read_table,
     root_run,
 )
-from project.tracking.spool import Entry, Spool
+from project.tracking.spool import Spool
+from project.tracking.entries import Entry
 
 ROOT = Path(__file__).parents[2]
 PIECE = 20
@@ -245,7 +246,7 @@ def test_what_a_trial_failed_at_is_not_quoted(params, store):
     ):
         sweep.sweep(params("sweep", **small, max_grad_norm="1e30", private="true"))
     (root,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'sweep'")
-    runs = every_child(read_run(root.info.run_id), "trial")
+    runs = all_children(read_run(root.info.run_id), "trial")
 
     assert len(runs) == 3
     assert all(

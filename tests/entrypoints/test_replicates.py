@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.questions.arms import Arms
+from analysis.questions.arms_table import ScoredExperiment
 from analysis.store.experiment import read_experiment
 from entrypoints import finetune, main
 from project.stats.variance import crossed_components
@@ -75,7 +75,7 @@ def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys
     expected = crossed_components(
         [[runs[3 * draw + seed].metrics["test.accuracy"] for seed in range(3)] for draw in range(2)]
     )
-    experiment = Arms(read_experiment())
+    experiment = ScoredExperiment(read_experiment())
     row = experiment.variance.set_index("measure").loc["accuracy"]
     assert [row[part] for part in ("draw", "seed", "residual")] == pytest.approx(expected)
     assert root.metrics["llm.accuracy.variance_draw"] == pytest.approx(expected.draw)

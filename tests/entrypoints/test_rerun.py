@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from entrypoints.mlproject import ENTRY_POINTS
 from mlflow.tracking import MlflowClient
 
 from entrypoints import annotate, finetune, main, rerun
-from entrypoints.mlproject import ENTRY_POINTS
-from entrypoints.wiring.command import parser
 from entrypoints.wiring.provenance import ENTRY_POINT, FILE, FORM, repository
-from project.config.entry_points import RerunConfig
+from project.config.loading import defaults
+from project.config.upkeep import RerunConfig
 from project.support.errors import AssayError
 from project.tracking import (
     Tracker,
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 def again(run_id, **more):
     """The root run that comes of running ``run_id`` again."""
     rerun.rerun(
-        {**vars(parser("rerun", "", rerun.SECTIONS).parse_args([])), "run_id": run_id, **more}
+        {**defaults("rerun"), "run_id": run_id, **more}
     )
 
 

@@ -15,15 +15,15 @@ from mlflow.tracking import MlflowClient
 from analysis.questions.sweep import load_study, sentence
 from analysis.render.study_figures import figures
 from entrypoints import sweep as entrypoint
-from project.config.entry_points import SweepConfig
-from project.config.experiment import LabelConfig
+from project.config.designs import SweepConfig
+from project.config.labels import LabelConfig
 from project.search import study as rooms
 from project.search.space import Setting, Space, Values
 from project.search.storage import open_storage, refuse_password
 from project.search.study import Sweep
 from project.support import process
 from project.support.errors import AssayError, Incomplete
-from project.tracking import STUDY, TRIAL_STATE, children, latest_root, of_study, read_table
+from project.tracking import STUDY, TRIAL_STATE, children, latest_root, study_runs, read_table
 
 ROOT = Path(__file__).parents[2]
 SPACE = Space(("random", "ensemble"), (5.0, 50.0), (2, 3), (3,), ("none",))
@@ -169,12 +169,12 @@ def test_a_worker_elsewhere_is_taken_for_dead_when_it_has_been_silent_for_long_a
 ):
     study, other = open_study(), open_study()
     with_beat = ask(study)
-    assert process.is_alive(f"elsewhere:{os.getpid()}:1", time.time() - process.SILENCE / 2)
-    assert not process.is_alive(f"elsewhere:{os.getpid()}:1", time.time() - 2 * process.SILENCE)
+    assert process.is_alive(f"elsewhere:{os.getpid()}:1", time.time() - process.SILENCE_SECONDS / 2)
+    assert not process.is_alive(f"elsewhere:{os.getpid()}:1", time.time() - 2 * process.SILENCE_SECONDS)
     assert not process.is_alive(
         f"{process.process_name(os.getpid())}0", time.time()
     )  # the same number, another process
-    assert not process.is_alive("", time.time() - 2 * process.UNSIGNED)
+    assert not process.is_alive("", time.time() - 2 * process.UNNAMED_SECONDS)
 
     monkeypatch.setattr(rooms, "BEAT", 0.05)
     before = with_beat.handle.user_attrs["beat"]
@@ -222,7 +222,7 @@ def test_a_worker_that_dies_before_its_setting_is_settled_leaves_no_trial(open_s
         patch.setattr(dead, "_suggest", lambda *more: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             ask(dead)
-    monkeypatch.setattr(process, "SILENCE", -1.0)
+    monkeypatch.setattr(process, "SILENCE_SECONDS", -1.0)
     study = open_study(trials=3)
 
     assert len(work(study)) == 3
@@ -262,14 +262,14 @@ def test_several_that_died_together_are_ended_once_by_several_survivors(open_stu
     for study, name in zip(dead, ("gone:1:1", "gone:2:1"), strict=True):
         monkeypatch.setattr(study, "_me", name)
         ask(study)
-    monkeypatch.setattr(process, "SILENCE", -1.0)
+    monkeypatch.setattr(process, "SILENCE_SECONDS", -1.0)
     one, other = open_study(sampler="grid"), open_study(sampler="grid")
 
     first = one._retry_the_dead()
     found = [next(first), *other._retry_the_dead(), *first]
 
     assert sorted(lost.number for lost in found) == [0, 1]
-    monkeypatch.setattr(process, "SILENCE", 600.0)
+    monkeypatch.setattr(process, "SILENCE_SECONDS", 600.0)
     assert len({*work(one)}) == 8
 
 
@@ -380,7 +380,7 @@ def test_trials_are_judged_on_validation_draws_are_asked_once_and_the_chosen_are
     entrypoint.sweep(params("sweep", **SMALL, trials="4", price_label="0.5"))
 
     root = latest_root("sweep")
-    trials, seeds = of_study(root.tags[STUDY], "trial"), children(root, "seed")
+    trials, seeds = study_runs(root.tags[STUDY], "trial"), children(root, "seed")
     assert [run.params["trial"] for run in trials] == ["0", "1", "2", "3"]
     assert {run.status for run in trials} == {"FINISHED"}
     draws = [run.params["draw"] for run in children(root, "annotation")]
@@ -438,7 +438,7 @@ def test_pruned_and_failed_trials_are_marked_truly(params, store, capsys):
     )
     states = {
         run.params["ensemble_size"]: (run.status, run.tags[TRIAL_STATE])
-        for run in of_study(latest_root("sweep").tags[STUDY], "trial")
+        for run in study_runs(latest_root("sweep").tags[STUDY], "trial")
     }
     assert states == {"1": ("KILLED", "PRUNED"), "2": ("FINISHED", "COMPLETE")}
     assert (
@@ -461,7 +461,7 @@ def test_pruned_and_failed_trials_are_marked_truly(params, store, capsys):
     (root,) = MlflowClient().search_runs(
         ["1"], "tags.`assay.kind` = 'sweep' AND attributes.status = 'FAILED'"
     )
-    runs = of_study(root.data.tags[STUDY], "trial")
+    runs = study_runs(root.data.tags[STUDY], "trial")
     assert [(run.status, run.tags[TRIAL_STATE]) for run in runs] == [("FAILED", "FAIL")] * 3
     assert all("diverged" in run.tags["assay.reason"] for run in runs)
 
@@ -496,7 +496,7 @@ def test_two_processes_share_a_study_and_one_that_is_killed_loses_nothing(params
         assert [one.wait(240) for one in workers] == [-signal.SIGKILL, 0], logs[1].read_text()
 
     root = latest_root("sweep")
-    trials = of_study(root.tags[STUDY], "trial")
+    trials = study_runs(root.tags[STUDY], "trial")
     complete = [run for run in trials if run.tags[TRIAL_STATE] == "COMPLETE"]
     assert sorted(float(run.params["replace_share"]) for run in complete) == [10, 20, 30, 40, 50]
     lost = [run for run in trials if run.tags[TRIAL_STATE] == "FAIL"]

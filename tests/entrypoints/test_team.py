@@ -15,8 +15,8 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.orm import Session
 
 from analysis.store.experiment import read_experiment
-from project.tracking import KIND, STUDY, children, every_child, newest_first, of_study, read_run
-from project.tracking.store import PARENT
+from project.tracking import KIND, STUDY, children, all_children, newest_runs, study_runs, read_run
+from project.tracking.names import PARENT
 from tests.helpers import servers
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,7 @@ def test_two_who_log_at_once_complete_and_who_may_not_log_leaves_nothing(team, p
     with servers.client(team.url, "ben", PASSWORDS["ben"]):
         letters = MlflowClient().get_experiment_by_name("letters").experiment_id  # type: ignore[union-attr]
         roots = [
-            run for run in next(newest_first("experiment", page=10)) if run.experiment_id == letters
+            run for run in next(newest_runs("experiment", page_size=10)) if run.experiment_id == letters
         ]
         assert len(roots) == 2
         for root in roots:
@@ -117,12 +117,12 @@ def test_two_who_log_at_once_complete_and_who_may_not_log_leaves_nothing(team, p
             assert {(run.params["arm"], run.params["seed"]) for run in children(root, "seed")} == {
                 (a, s) for a in ("gold", "llm") for s in ("0", "1")
             }
-            assert {run.name for run in every_child(root, "annotation")} >= {
+            assert {run.name for run in all_children(root, "annotation")} >= {
                 "annotate test draw 00",
                 "annotate train draw 00",
             }
             assert {
-                run.status for kind in ("seed", "annotation") for run in every_child(root, kind)
+                run.status for kind in ("seed", "annotation") for run in all_children(root, kind)
             } == {"FINISHED"}
 
     before = held(team)
@@ -207,7 +207,7 @@ def test_four_processes_log_their_seeds_at_once_into_one_sqlite_file(store):
 
     assert [one.returncode for one in started] == [0] * 4, errors
     assert not any("does not take" in said for said in errors)
-    roots = next(newest_first("experiment", page=10))
+    roots = next(newest_runs("experiment", page_size=10))
     assert sorted(root.name for root in roots) == list("abcd")
     for root in roots:
         assert sorted(run.metrics["score"] for run in children(root, "seed")) == [
@@ -242,7 +242,7 @@ def test_the_database_and_the_server_start_anew_under_an_experiment_which_then_l
         experiment = MlflowClient().get_experiment_by_name("restarted").experiment_id  # type: ignore[union-attr]
         (root,) = [
             run
-            for run in next(newest_first("experiment", page=10))
+            for run in next(newest_runs("experiment", page_size=10))
             if run.experiment_id == experiment
         ]
         assert len(children(root, "seed")) == 6
@@ -289,9 +289,9 @@ def test_all_of_thousands_of_runs_are_found_though_many_began_in_the_same_moment
         root = read_run(names[0])
         for found in (
             children(root, "seed"),
-            every_child(root, "seed"),
-            of_study("a study", "seed"),
-            [r for p in newest_first("seed", page=300) for r in p],
+            all_children(root, "seed"),
+            study_runs("a study", "seed"),
+            [r for p in newest_runs("seed", page_size=300) for r in p],
         ):
             ours = [run.run_id for run in found if run.experiment_id == experiment]
             assert len(ours) == n

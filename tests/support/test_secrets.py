@@ -19,8 +19,10 @@ from mlflow.tracking import MlflowClient
 from entrypoints import annotate, sweep
 from entrypoints.mlproject import ENTRY_POINTS
 from entrypoints.wiring.command import main
-from project.config.entry_points import LabelsConfig, SweepConfig
-from project.config.experiment import RecordedConfig, TaskConfig, experiment_config
+from project.config.designs import LabelsConfig, SweepConfig
+from project.config.experiment import experiment_config
+from project.config.task import TaskConfig
+from project.config.annotation import RecordedConfig
 from project.support.errors import AssayError
 from project.support.redact import (
     MASK,
@@ -380,7 +382,7 @@ def called(name, run, params, capfd):
         patch.setattr(sys, "argv", [name, *given])
         code: object = 0
         try:
-            main(name, "", ENTRY_POINTS[name], run)
+            main(name, run)
         except SystemExit as end:
             code = end.code
     return code, "".join(capfd.readouterr())
@@ -452,8 +454,8 @@ def test_nothing_that_experiments_write_or_show_holds_a_secret(
         assert {request["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN[1])
-        server.always = Fault(
-            500, says=f"{KEY}, {base64.b64encode(KEY.encode()).decode()} and {ECHOED}"
+        server.fault_of_all = Fault(
+            500, message=f"{KEY}, {base64.b64encode(KEY.encode()).decode()} and {ECHOED}"
         )
         code, shown["a failing server"] = called(
             "annotate",

@@ -1,0 +1,277 @@
+"""Parameters from a configuration file and the command line, and the effective configuration.
+
+Precedence: command line, file, task card, default. A task card fills in parameters that are left
+at ``auto`` (see :mod:`project.config.experiment`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from project.config.entry_points import ENTRY_POINTS, EntryPoint, every_parameter
+from project.config.fields import AUTO, nearest, parameters, parse, rule_of, section_name, written
+from project.support.errors import AssayError
+
+COMMAND_LINE = "command line"
+FILE = "file"
+DEFAULT = "default"
+CARD = "task card"
+
+
+@dataclass(frozen=True)
+class EffectiveConfig:
+    """The effective parameters of an entry point.
+
+    ``texts``: every parameter as text; ``origins``: where each value comes from; ``ignored``:
+    parameters in the file that belong to other entry points; ``overruled``: parameters whose
+    default the command line repeats while the file has another value, with that default.
+    """
+
+    texts: dict[str, str]
+    origins: dict[str, str]
+    ignored: tuple[str, ...] = ()
+    overruled: dict[str, str] = field(default_factory=dict)
+
+
+def effective(
+    entry: EntryPoint,
+    external: Mapping[str, str],
+    read: Callable[[str], Mapping[str, Any]] | None = None,
+    *,
+    defaults_are_passed: bool = False,
+) -> EffectiveConfig:
+    """Every parameter of ``entry``: from the command line, a file, or its default.
+
+    Parameters
+    ----------
+    entry
+        The entry point.
+    external
+        The parameters on the command line as text; aliases are accepted.
+    read
+        Reads the file that the parameter ``config`` names; :func:`read_file` by default.
+    defaults_are_passed
+        Whether the command line repeats the defaults of everyday parameters, as that of
+        ``mlflow run`` does. A value equal to the default then counts as not given where the file
+        has another one, since the two cases look the same.
+
+    Returns
+    -------
+    EffectiveConfig
+        All values have been checked by the rules of their sections.
+
+    Raises
+    ------
+    AssayError
+        For an unknown parameter (with the nearest name), one that is given twice, or a value that
+        breaks a rule.
+
+    """
+    fields = {item.name: item for item in parameters(*entry.all_sections)}
+    texts = {name: written(item.default) for name, item in fields.items()}
+    origins = dict.fromkeys(texts, DEFAULT)
+    typed = _named(entry, external, "the command line")
+    values: dict[str, Any] = {}
+    ignored: list[str] = []
+    overruled: dict[str, str] = {}
+    if typed.get("config"):
+        values, ignored = _file_values(entry, typed["config"], read or read_file)
+        for name, value in values.items():
+            texts[name] = _as_text(fields[name].default, value)
+            origins[name] = f"{FILE} {typed['config']}"
+    for name, text in typed.items():
+        is_default = text == written(fields[name].default)
+        if defaults_are_passed and is_default and name in values:
+            if texts[name] != text:
+                overruled[name] = text
+            continue
+        texts[name] = text
+        if not (defaults_are_passed and is_default):
+            origins[name] = COMMAND_LINE
+    _check(entry, {**texts, **_exact(values, origins)})
+    for name, item in fields.items():
+        texts[name] = rule_of(item).value_aliases.get(texts[name], texts[name])
+    return EffectiveConfig(texts, origins, tuple(ignored), overruled)
+
+
+def defaults(name: str) -> dict[str, str]:
+    """The default of every parameter of the entry point ``name``, as text."""
+    return effective(ENTRY_POINTS[name], {}).texts
+
+
+def _exact(values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
+    """Values of the file that were not overruled, with their own types."""
+    return {name: value for name, value in values.items() if origins[name].startswith(FILE)}
+
+
+def _check(entry: EntryPoint, values: Mapping[str, Any]) -> None:
+    """Raise AssayError for the first value that breaks a rule of its section."""
+    for cls in entry.all_sections:
+        parse(cls, values)
+
+
+def _as_text(default: Any, value: Any) -> str:
+    """A value of a file as the command line writes it."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if value is None and isinstance(default, str):
+        return ""
+    return written(value)
+
+
+def _named(entry: EntryPoint, given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """``given`` under the parameters' own names; a name and its alias together are refused."""
+    aliases = entry.aliases()
+    named: dict[str, Any] = {}
+    for name, value in given.items():
+        own_name = aliases.get(name, name)
+        if own_name in named:
+            raise AssayError(
+                f"{own_name} is given twice in {source}, also as {name}. Leave one of the two out."
+            )
+        named[own_name] = value
+    return named
+
+
+def _file_values(
+    entry: EntryPoint, address: str, read: Callable[[str], Mapping[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """The file's values for ``entry``, and the parameters of other entry points in it."""
+    own = {*entry.rules(), *entry.aliases()}
+    known = every_parameter()
+    values: dict[str, Any] = {}
+    ignored = []
+    for name, value in _flat(entry, read(address), address):
+        if name not in known:
+            raise AssayError(
+                f"{address} has the unknown parameter {name!r}.{nearest(name, own)} Correct or "
+                "remove it."
+            )
+        if name in values:
+            raise AssayError(f"{address} has {name} twice. Leave one of the two out.")
+        if name in own and name not in ("config", "show_config"):
+            values[name] = value
+        else:
+            ignored.append(name)
+    return _named(entry, values, address), ignored
+
+
+def _flat(entry: EntryPoint, content: Mapping[str, Any], address: str) -> Iterator[tuple[str, Any]]:
+    """Parameter names and values of a file, with its sections taken apart."""
+    sections = _section_names()
+    own = {*entry.rules(), *entry.aliases()}
+    for name, value in content.items():
+        if not isinstance(name, str):
+            raise AssayError(f"{address} must have names of parameters or sections; got {name!r}.")
+        if isinstance(value, Mapping) and name in sections:
+            yield from ((str(inner), inner_value) for inner, inner_value in value.items())
+        elif isinstance(value, Mapping):
+            raise AssayError(
+                f"{address} has the unknown section {name!r}.{nearest(name, sections)} Correct or "
+                "remove it."
+            )
+        elif name in sections - own:
+            raise AssayError(
+                f"{address}: the section {name} must hold parameters, as in "
+                f"'{name}: {{NAME: value}}'; got {value!r}."
+            )
+        else:
+            yield name, value
+
+
+def _section_names() -> set[str]:
+    return {
+        name
+        for entry in ENTRY_POINTS.values()
+        for own_name, cls in entry.named_sections()
+        for name in (own_name, cls.__name__.removesuffix("Config").lower())
+    }
+
+
+def read_file(address: str) -> Mapping[str, Any]:
+    """The content of a configuration file in YAML or JSON.
+
+    Raises AssayError where it cannot be read or holds something else than names and values.
+    """
+    path = Path(address).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise AssayError(f"config must be a readable file; {address}: {reason}.") from None
+    try:
+        content = json.loads(text) if path.suffix.lower() == ".json" else _safe_yaml(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise AssayError(f"config must be a YAML or JSON file; {address}: {problem}") from None
+    return stored_sections(content, address)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML without silent repetition: a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys differ."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"{key!r} stands twice")
+        return super().construct_mapping(node, deep)
+
+
+def _safe_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  (a SafeLoader)
+
+
+def stored_sections(content: Any, address: str) -> Mapping[str, Any]:
+    """The sections in a configuration file, or in the ``config.json`` of a run.
+
+    A run's file has them below ``sections``; runs of older versions below ``config``.
+    """
+    if content is None:
+        return {}
+    if not isinstance(content, Mapping):
+        raise AssayError(f"{address} must hold parameters as 'name: value'; it holds no names.")
+    for name in ("sections", "config"):
+        if isinstance(content.get(name), Mapping):
+            stored: Mapping[str, Any] = content[name]
+            return stored
+    return content
+
+
+def as_yaml(
+    entry: EntryPoint, chosen: EffectiveConfig, card: Mapping[str, Any] | None = None
+) -> str:
+    """The effective configuration as a YAML file, each value with its origin as a comment.
+
+    ``card``: values by which the task card fills in parameters left at ``auto``.
+    """
+    lines = [f"# effective configuration of the entry point {entry.name}"]
+    for cls in entry.sections:
+        if lines[-1] != "" and len(lines) > 1:
+            lines.append("")
+        lines.append(f"{section_name(cls)}:")
+        for item in parameters(cls):
+            text, origin = chosen.texts[item.name], chosen.origins[item.name]
+            value = getattr(parse(cls, chosen.texts), item.name)
+            if text == AUTO and card and card.get(item.name) is not None:
+                value, origin = card[item.name], CARD
+            shown = json.dumps(AUTO if value is None else value, ensure_ascii=False)
+            lines.append(f"  {item.name}: {shown}" + ("" if origin == DEFAULT else f"  # {origin}"))
+    return "\n".join(lines) + "\n"
+
+
+def sections_of(entry: EntryPoint, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The configuration by section and parameter, ready for JSON."""
+    return {
+        section_name(cls): {
+            item.name: getattr(parse(cls, texts), item.name) for item in parameters(cls)
+        }
+        for cls in entry.sections
+    }
