@@ -18,7 +18,7 @@ import pandas as pd
 
 from analysis.render.text import number, plain
 from entrypoints.wiring.command import Progress, given_parameters
-from entrypoints.wiring.experiment import Study, opened
+from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment
 from project.annotation.annotate import annotate
 from project.config.arms import GOLD, LLM, Arm
 from project.config.entry_points import ENTRY_POINTS
@@ -36,7 +36,7 @@ class Found(NamedTuple):
     shares: list[float]
 
 
-def measure(study: Study, draws: int) -> tuple[list[Found], float, int]:
+def measure(study: PreparedExperiment, draws: int) -> tuple[list[Found], float, int]:
     """Every source at every budget, the share of wrong labels, and the number of texts. Only ``tie_seed`` differs among the draws."""
     tables, examples = _annotations(study), study.task.split("train")
     vectors = embeddings(list(examples["text"]), Path(study.config.host.workspace))
@@ -58,7 +58,7 @@ def measure(study: Study, draws: int) -> tuple[list[Found], float, int]:
     return list(found.values()), float(wrong.mean()), len(examples)
 
 
-def _annotations(study: Study) -> list[pd.DataFrame]:
+def _annotations(study: PreparedExperiment) -> list[pd.DataFrame]:
     asked, config = study.asked, study.config
     assert asked is not None
     examples = study.task.split("train")
@@ -124,7 +124,7 @@ def main() -> None:
     entry = ENTRY_POINTS["budget"]
     params = effective(entry, given_parameters(entry, others)).texts
     draws = options.draws
-    with opened(params) as study:
+    with prepare_experiment(params) as study:
         print(
             report(
                 *measure(study, draws),

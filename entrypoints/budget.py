@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from analysis.report import publish
 from entrypoints.wiring.command import main, print_line
-from entrypoints.wiring.conditions import condition
-from entrypoints.wiring.experiment import opened, published, study_run
+from entrypoints.wiring.conditions import make_condition
+from entrypoints.wiring.experiment import prepare_experiment, publish_after, experiment_run
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
 from project.config.arms import GOLD, LLM, Arm
@@ -28,7 +28,7 @@ def budget(params: Mapping[str, str]) -> None:
     reach = parse(
         BudgetConfig, params
     ).reach  # refuses what is no source of labels, before anything is loaded
-    with opened(params) as asked:
+    with prepare_experiment(params) as asked:
         config, task = asked.config, asked.task
         n = len(task.split("train"))
         possible = [
@@ -41,13 +41,13 @@ def budget(params: Mapping[str, str]) -> None:
             else:
                 possible.append(arm)
         study = dataclasses.replace(asked, compared=possible)
-        with study_run(
+        with experiment_run(
             "budget", f"{task.name} budget", Invocation("budget", params), study, {"reach": reach}
         ) as (tracker, drawn):
             if drawn is None:
                 return
-            conditions = [condition(arm, task, drawn, config) for arm in possible]
-            with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
+            conditions = [make_condition(arm, task, drawn, config) for arm in possible]
+            with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
                 Trainer(tracker, study.encoder, task, config).train(conditions)
 
 

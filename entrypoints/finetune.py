@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.report import publish
 from entrypoints.wiring.command import main
 from entrypoints.wiring.conditions import Condition
-from entrypoints.wiring.experiment import published
+from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
 from entrypoints.wiring.setup import log_setup, ready
@@ -61,7 +61,7 @@ def finetune(params: Mapping[str, str]) -> None:
             config.finetune,
             range(config.finetune.seeds),
         )
-        with published(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
+        with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
             Trainer(tracker, encoder, task, config).train([one])
 
 

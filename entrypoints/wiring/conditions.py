@@ -74,7 +74,7 @@ class SplitAnnotations:
     embed: Callable[[pd.DataFrame], Floats] | None = None
     human: pd.Series | None = None
 
-    def evidence(
+    def label_inputs(
         self,
         examples: pd.DataFrame,
         tables: Sequence[pd.DataFrame],
@@ -88,7 +88,7 @@ class SplitAnnotations:
         return LabelInputs(examples, draws, tuple(task.label_set), config, embed, self.human)
 
 
-def condition(
+def make_condition(
     arm: Arm,
     task: Task,
     drawn: SplitAnnotations,
@@ -106,10 +106,10 @@ def condition(
         task.split("train") if examples is None else examples,
         task.split("validation"),
     )
-    evidence = drawn.evidence(train, drawn.train, draw, task, config.label)
-    labels, answers = label(arm, evidence), list(evidence.draws[: arm.draws])
+    label_inputs = drawn.label_inputs(train, drawn.train, draw, task, config.label)
+    labels, answers = label(arm, label_inputs), list(label_inputs.draws[: arm.draws])
     if config.finetune.validation_labels == "arm":
-        held = label(arm, drawn.evidence(validation, drawn.validation, draw, task, config.label))
+        held = label(arm, drawn.label_inputs(validation, drawn.validation, draw, task, config.label))
     else:
         held = validation.rename(columns={"gold_label": "label"})
     recipe = (
@@ -171,7 +171,7 @@ def annotated_splits(config: ExperimentConfig, n_draws: int, *, tested: bool) ->
     }
 
 
-def replicated(
+def replicate_conditions(
     compared: Sequence[Arm], task: Task, drawn: SplitAnnotations, config: ExperimentConfig
 ) -> list[Condition]:
     """The conditions of all arms, with the replicates that ``replicate`` asks for."""
@@ -180,7 +180,7 @@ def replicated(
         seeds = config.finetune.seeds
         if config.replicate.replicate == "pipeline" and arm.one_draw:
             for replicate in range(seeds):
-                one = condition(arm, task, drawn, config, draw=replicate)
+                one = make_condition(arm, task, drawn, config, draw=replicate)
                 made.append(
                     dataclasses.replace(
                         one, name=f"{arm.name} draw {replicate:02d}", seeds=[replicate]
@@ -188,14 +188,14 @@ def replicated(
                 )
         elif config.replicate.replicate == "crossed" and arm.kind == LLM:
             for draw in range(len(drawn.train)):
-                one = condition(arm, task, drawn, config, draw=draw)
+                one = make_condition(arm, task, drawn, config, draw=draw)
                 made.append(
                     dataclasses.replace(
                         one, name=f"{arm.name} draw {draw:02d}", first_replicate=draw * seeds
                     )
                 )
         else:
-            made.append(condition(arm, task, drawn, config))
+            made.append(make_condition(arm, task, drawn, config))
     return made
 
 

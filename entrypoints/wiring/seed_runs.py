@@ -61,7 +61,7 @@ class Trained(NamedTuple):
     """
 
     run_id: str
-    condition: Condition
+    make_condition: Condition
     job: Job
     result: SeedResult
     scores: Mapping[str, float]
@@ -178,7 +178,7 @@ class Trainer:
             done,
             key=lambda seed: (
                 -best_macro_f1(seed.result.history),
-                seed.condition.first_replicate + seed.job.seed,
+                seed.make_condition.first_replicate + seed.job.seed,
             ),
         )
         for run_id, one, job, result, *_ in (
@@ -346,9 +346,9 @@ def log_seed(
                 "seed",
                 digest,
                 _params(encoder, task, one, seed, result.batching, config),
-                metrics,
-                files,
-                f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {seed}: "
+                metrics=metrics,
+                files=files,
+                description=f"{encoder.source.name} fine-tuned on {len(one.labels)} labels of {one.title} ({spent.human_labels} by a human), seed {seed}: "
                 f"{one.evaluated} "
                 + ", ".join(f"{item.title} {scores[item.key]:.3f}" for item in score_metrics())
                 + "."

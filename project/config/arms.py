@@ -1,7 +1,7 @@
 """Arms (label sources): one table of facts about every kind, and one arm with its parameters.
 
-Every other module reads the table instead of comparing kinds. :func:`register_arm` adds a kind from outside; how a new ranking scores
-texts is registered with :func:`project.labels.selection.register_ranking`.
+Other modules read the table instead of comparing kinds. :func:`register_arm` adds a kind; the
+score function of a new ranking is added by :func:`project.labels.selection.register_ranking`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ RANDOM = "random"
 """A human labels a random share. A reference for every other use of a budget."""
 DROP = "drop_"
 """Prefix of the kinds that leave doubtful labels out."""
+Draws = Literal["none", "one", "all"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class ArmFacts:
     help
         One line for the documentation: what the training labels are.
     selects
-        How the texts are chosen that a human labels, or that are left out: none of them; the top share of a ranking; a random share;
-        a random audit and then the labels that the error model doubts ("audit"); the texts that the draws label differently.
+        Which texts a human labels, or the arm leaves out: none, the top share of a ranking, a
+        random share, an audit and then the labels that it teaches to doubt, or the texts that the
+        draws label differently.
     draws
         How many draws of the LLM's labels the arm reads.
     share
@@ -41,7 +43,7 @@ class ArmFacts:
     flips
         The arm stands once for each value of ``flip_rate``.
     threshold
-        Name of the parameter that replaces ``replace_share`` by a threshold on the ranking; empty without one.
+        Parameter with a threshold that replaces ``replace_share`` where it is set; or empty.
     asks_human
         The arm has questions for a human (entry point ``ask``).
     trains_on_gold
@@ -51,7 +53,8 @@ class ArmFacts:
     competes
         The arm is a way to spend a budget, and not a diagnosis.
     audit
-        The arm fits the error model to a random sample that a human labels, which needs a minimum of labels.
+        The arm learns which labels are wrong from a random sample that a human labels; it needs
+        :data:`project.labels.error_model.MIN_AUDIT` of them.
     drops
         Doubtful labels are left out instead of being replaced.
     can_drop
@@ -68,7 +71,7 @@ class ArmFacts:
 
     help: str
     selects: Literal["none", "ranking", "random", "audit", "disagreement"] = "none"
-    draws: Literal["none", "one", "all"] = "one"
+    draws: Draws = "one"
     share: bool = False
     flips: bool = False
     threshold: str = ""
@@ -85,11 +88,6 @@ class ArmFacts:
     two_phases: bool = False
 
     @property
-    def ranking(self) -> bool:
-        """Whether the texts at the top of a ranking are chosen."""
-        return self.selects == "ranking"
-
-    @property
     def reads_llm(self) -> bool:
         """Whether the arm reads labels of the LLM."""
         return self.draws != "none"
@@ -101,7 +99,7 @@ class ArmFacts:
 
     @property
     def needs_human_labels(self) -> bool:
-        """Whether the arm needs labels of a human: from the gold column or from a file of answers."""
+        """Whether the arm needs human labels: the gold column, or a file of answers."""
         return self.trains_on_gold or self.ranks_by_gold or self.asks_human or self.audit
 
     @property
@@ -120,7 +118,7 @@ class ArmFacts:
         )
 
 
-def _ranking(text: str, draws: Literal["one", "all"] = "one", threshold: str = "") -> ArmFacts:
+def _ranking(text: str, draws: Draws = "one", threshold: str = "") -> ArmFacts:
     """Facts of a ranking whose top share a human labels."""
     return ArmFacts(
         text,
@@ -133,7 +131,7 @@ def _ranking(text: str, draws: Literal["one", "all"] = "one", threshold: str = "
     )
 
 
-def _random(text: str, draws: Literal["none", "one", "all"] = "one") -> ArmFacts:
+def _random(text: str, draws: Draws = "one") -> ArmFacts:
     """Facts of an arm in which a human labels a random share."""
     return ArmFacts(text, selects="random", draws=draws, share=True, asks_human=True)
 
@@ -208,12 +206,7 @@ ARMS: dict[str, ArmFacts] = {
 def register_arm(kind: str, facts: ArmFacts) -> None:
     """Add a kind of arm, and ``drop_`` + ``kind`` where ``facts.can_drop``.
 
-    A kind with ``selects="ranking"`` needs a function too: :func:`project.labels.selection.register_ranking`.
-
-    Raises
-    ------
-    AssayError
-        If the name is taken, or cannot be told from an arm's parameters.
+    Raises AssayError for a name that is taken or cannot be told from an arm's parameters.
     """
     if not re.fullmatch(r"[a-z]+(_[a-z]+)*", kind) or kind.startswith(DROP):
         raise AssayError(
@@ -238,7 +231,7 @@ def competing_kinds() -> tuple[str, ...]:
 
 
 def arm_facts(kind: str) -> ArmFacts:
-    """Facts of ``kind``; those of a plain arm where a run in the store names a kind that is not registered here."""
+    """Facts of ``kind``; those of a plain ranking for a kind in the store that is unknown here."""
     if kind in ARMS:
         return ARMS[kind]
     plain = ArmFacts("not registered here", selects="ranking", share=True, asks_human=True)
@@ -246,7 +239,7 @@ def arm_facts(kind: str) -> ArmFacts:
 
 
 def configured_facts(kind: str, soft_labels: str) -> ArmFacts:
-    """Facts of ``kind`` where soft labels are one draw's ("draw"), "calibrated" on human labels, or the "mean" of the draws."""
+    """Facts of ``kind`` for a value of the parameter ``soft_labels``: draw, calibrated or mean."""
     facts = arm_facts(kind)
     if facts.soft and soft_labels == "calibrated":
         return dataclasses.replace(facts, selects="random", share=True, asks_human=True)
@@ -264,7 +257,7 @@ class Arm:
     kind
         Key of :data:`ARMS`.
     replace_share
-        Per cent of the training texts whose label comes from a human (the paper's alpha), or that are left out.
+        Per cent of the training texts with a human's label (the paper's alpha), or left out.
     ensemble_size
         Number of draws (K), where the arm reads all of them.
     flip_rate
@@ -278,7 +271,7 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """``gold``, ``llm``, ``entropy_5``, ``ensemble_5`` (5 draws), ``drop_margin_25``, ``flip_20``."""
+        """``gold``, ``entropy_5``, ``ensemble_5`` (5 draws), ``drop_margin_25``, ``flip_20``."""
         for value in (self.replace_share, self.flip_rate, self.ensemble_size):
             if value is not None:
                 return f"{self.kind}_{value:g}"
@@ -286,7 +279,7 @@ class Arm:
 
     @property
     def facts(self) -> ArmFacts:
-        """Facts of this arm; the parameters of a soft arm tell where its probabilities come from."""
+        """Facts of this arm, whose parameters tell how soft labels are made."""
         if self.replace_share is not None:
             return configured_facts(self.kind, "calibrated")
         return configured_facts(self.kind, "draw" if self.ensemble_size is None else "mean")

@@ -1,7 +1,8 @@
-"""Rankings that are learned: from an audit, a random sample of labels that a human has checked, or from the labels themselves.
+"""Models of which labels are wrong, learned from an audit or from the labels themselves.
 
-The paper names a model of which labels are wrong as what is missing (Lu and Smith 2025, section 5); this is one. Its features need
-nothing but the annotations and sentence embeddings of the texts.
+An audit is a random sample of labels that a human has checked. Lu and Smith (2025), section 5, name
+a model of which labels are wrong as future work; this is one. Its features need only the
+annotations and sentence embeddings of the texts.
 """
 
 from __future__ import annotations
@@ -16,135 +17,184 @@ from project.stats.agreement import label_counts
 from project.stats.information import conditional_entropy_bits, count_entropy_bits
 from project.stats.types import Codes, Floats, Mask
 
-LEAST = 20  # labels of an audit: from fewer nothing is learned
-NEIGHBOURS, FOLDS = 10, 5
-TRUST = 3.0  # by how much larger the classifier's odds stand among the features, so that a ridge holds them back less than the others
-_STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strengths of the ridge that are tried
+MIN_AUDIT = 20
+"""Labels of the smallest audit that an error model is fitted to."""
+N_NEIGHBOURS = 10
+N_FOLDS = 5
+CLASSIFIER_SCALE = 3.0
+"""Scale of the classifier's log odds among the features; the ridge shrinks larger ones less."""
+_RIDGE_STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strengths, as in scikit-learn
 
 
 def features(
     draws: Sequence[pd.DataFrame], label_set: Sequence[str], embeddings: Floats, seed: int
 ) -> Floats:
-    """What is known of every label of the first draw, standardised, ``(n, n_features)``.
+    """Standardised features of every label of the first draw, ``(n, n_features)``.
 
-    The class it is, the log probability of every class, their entropy, the label mass, how much the draws disagree, and what the ``embeddings``
-    ``(n, size)``, of length 1, say through all other labels: the share of the nearest texts with another label, and the log odds that
-    :func:`unconfident` gives against the label. The embeddings themselves are no features: a small audit cannot weigh them (EXPERIMENTS.md).
+    They are: the class; the log probability of every class and their entropy; the label mass; how
+    much the draws disagree; the share of the nearest texts with another label; and the log odds
+    that :func:`classifier_doubt` gives against the label. The embeddings themselves are no
+    features: a small audit cannot weigh them (EXPERIMENTS.md).
+
+    Parameters
+    ----------
+    draws
+        Annotations tables of the same examples in the same order.
+    label_set
+        All labels, in the task's order.
+    embeddings
+        Sentence embeddings ``(n, size)`` of length 1.
+    seed
+        Seed of the folds of :func:`classifier_doubt`.
     """
-    first, given = draws[0], codes(draws[0]["label"], label_set)
+    first = draws[0]
+    labels = codes(first["label"], label_set)
     votes = label_counts(
         np.stack([codes(table["label"], label_set) for table in draws]), len(label_set)
     )
     logs = class_columns(first, label_set)
-    logs = np.where(
-        np.isnan(logs).all(axis=1, keepdims=True),
-        0.0,
-        np.maximum(np.nan_to_num(logs, nan=-10.0), -10.0),
-    )
-    against = np.clip(unconfident(given, embeddings, len(label_set), seed), 1e-3, 1 - 1e-3)
+    unknown = np.isnan(logs).all(axis=1, keepdims=True)
+    logs = np.where(unknown, 0.0, np.maximum(np.nan_to_num(logs, nan=-10.0), -10.0))
+    doubt = np.clip(classifier_doubt(labels, embeddings, len(label_set), seed), 1e-3, 1 - 1e-3)
     single = [
         conditional_entropy_bits(logs),
         np.nan_to_num(first["label_mass"]),
         count_entropy_bits(votes),
-        other_neighbours(given, embeddings),
+        neighbour_disagreement(labels, embeddings),
+        np.log(doubt / (1 - doubt)),
     ]
-    values = np.concatenate(
-        [
-            np.eye(len(label_set) + 1)[given][:, :-1],
-            logs,
-            np.stack([*single, np.log(against / (1 - against))], axis=1),
-        ],
-        axis=1,
-    )
+    one_hot = np.eye(len(label_set) + 1)[labels][:, :-1]  # no label: zeros
+    values = np.concatenate([one_hot, logs, np.stack(single, axis=1)], axis=1)
     spread = values.std(axis=0)
     standard = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    standard[:, -1] *= TRUST
+    standard[:, -1] *= CLASSIFIER_SCALE
     return np.asarray(standard)
 
 
-def other_neighbours(given: Codes, embeddings: Floats) -> Floats:
+def neighbour_disagreement(labels: Codes, embeddings: Floats) -> Floats:
     """Share of the nearest texts, by cosine, that have another label, ``(n,)``."""
     from sklearn.neighbors import NearestNeighbors
 
-    n = min(NEIGHBOURS, len(given) - 1)
-    near = (
-        NearestNeighbors(n_neighbors=n + 1, metric="cosine", algorithm="brute")
+    n_neighbours = min(N_NEIGHBOURS, len(labels) - 1)
+    nearest = (
+        NearestNeighbors(n_neighbors=n_neighbours + 1, metric="cosine", algorithm="brute")
         .fit(embeddings)
         .kneighbors(embeddings, return_distance=False)
     )
+    # of duplicate texts any may come first, so that a text is not always its own nearest
     others = np.array(
-        [[place for place in row if place != own][:n] for own, row in enumerate(near)]
+        [[index for index in row if index != own][:n_neighbours] for own, row in enumerate(nearest)]
     )
-    return np.asarray((given[others] != given[:, None]).mean(axis=1))
+    return np.asarray((labels[others] != labels[:, None]).mean(axis=1))
 
 
 def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int) -> Floats | None:
-    """Probability that each label is wrong, ``(n,)``: logistic regression with a ridge on the audited labels.
+    """Probability that each label is wrong, ``(n,)``: a ridge logistic regression on the audit.
 
-    ``values`` ``(n, n_features)``; ``is_wrong`` ``(n,)`` is looked at where ``audited``. An audited label's probability comes from a model
-    that has not seen it, and the ridge is the one of least log loss on labels not seen. None where the audit holds fewer than two wrong labels
-    or fewer than two right ones: there is nothing to tell apart.
+    An audited label's probability comes from a model that was not fitted to it. The ridge is the
+    one with the lowest log loss on held-out labels.
+
+    Parameters
+    ----------
+    values
+        Features ``(n, n_features)``.
+    audited
+        Mask of the labels that a human has checked.
+    is_wrong
+        Whether a label is wrong, ``(n,)``; read where ``audited``.
+    seed
+        Seed of the folds.
+
+    Returns
+    -------
+    Floats or None
+        None where the audit holds fewer than two wrong or fewer than two right labels: nothing can
+        be learned from it.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
-    known, truth = values[audited], is_wrong[audited].astype(np.int64)
-    rarest = int(np.bincount(truth, minlength=2).min())
-    if rarest < 2:
+    known = values[audited]
+    truth = is_wrong[audited].astype(np.int64)
+    n_rarest = int(np.bincount(truth, minlength=2).min())
+    if n_rarest < 2:
         return None
     folds = list(
-        StratifiedKFold(min(FOLDS, rarest), shuffle=True, random_state=seed).split(known, truth)
+        StratifiedKFold(min(N_FOLDS, n_rarest), shuffle=True, random_state=seed).split(known, truth)
     )
 
     def held_out(strength: float) -> Floats:
-        found = np.empty(len(truth))
+        """Probabilities of the audited labels, each from the folds that lack it."""
+        probabilities = np.empty(len(truth))
         for fit, held in folds:
-            found[held] = (
+            probabilities[held] = (
                 LogisticRegression(C=strength, max_iter=2000)
                 .fit(known[fit], truth[fit])
                 .predict_proba(known[held])[:, 1]
             )
-        return found
+        return probabilities
 
-    tried = [held_out(strength) for strength in _STRENGTHS]
-    losses = [
-        -np.log(np.clip(np.where(truth == 1, one, 1 - one), 1e-12, 1)).mean() for one in tried
-    ]
+    by_strength = [held_out(strength) for strength in _RIDGE_STRENGTHS]
+    losses = [_log_loss(truth, probabilities) for probabilities in by_strength]
     best = int(np.argmin(losses))
     result = (
-        LogisticRegression(C=_STRENGTHS[best], max_iter=2000)
+        LogisticRegression(C=_RIDGE_STRENGTHS[best], max_iter=2000)
         .fit(known, truth)
         .predict_proba(values)[:, 1]
     )
-    result[audited] = tried[best]
+    result[audited] = by_strength[best]
     return np.asarray(result)
 
 
-def unconfident(given: Codes, embeddings: Floats, n_classes: int, seed: int) -> Floats:
-    """1 minus cleanlab's label quality (self-confidence), ``(n,)``: what a classifier that has not seen a label gives to the other classes.
+def _log_loss(truth: Codes, probabilities: Floats) -> float:
+    """Mean log loss of the probabilities of class 1."""
+    of_truth = np.where(truth == 1, probabilities, 1 - probabilities)
+    return float(-np.log(np.clip(of_truth, 1e-12, 1)).mean())
 
-    The classifier is a logistic regression on the ``embeddings`` ``(n, size)``, cross-validated on the labels ``given``. Infinite where a label is
-    missing (-1). Northcutt, Jiang and Chuang (2021), arXiv 1911.00068.
+
+def classifier_doubt(labels: Codes, embeddings: Floats, n_classes: int, seed: int) -> Floats:
+    """The probability that a cross-validated classifier gives to the other classes, ``(n,)``.
+
+    This is 1 minus the label quality (self-confidence) of cleanlab: Northcutt, Jiang and Chuang
+    (2021), arXiv 1911.00068. The classifier is a logistic regression on the embeddings.
+
+    Parameters
+    ----------
+    labels
+        Class codes ``(n,)``, -1 where there is no label.
+    embeddings
+        Sentence embeddings ``(n, size)`` of length 1.
+    n_classes
+        Number of classes.
+    seed
+        Seed of the folds.
+
+    Returns
+    -------
+    Floats
+        In [0, 1]; infinite where a label is missing.
     """
     from cleanlab.rank import get_label_quality_scores
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
 
-    answered = np.flatnonzero(given >= 0)
-    labels, points = given[answered], embeddings[answered] * np.sqrt(embeddings.shape[1])
-    probabilities = np.zeros((len(labels), n_classes))
-    for fit, held in KFold(min(FOLDS, len(labels)), shuffle=True, random_state=seed).split(points):
-        seen = np.unique(labels[fit])
-        if len(seen) == 1:
-            probabilities[held, seen[0]] = 1.0
+    answered = np.flatnonzero(labels >= 0)
+    known = labels[answered]
+    points = embeddings[answered] * np.sqrt(embeddings.shape[1])
+    probabilities = np.zeros((len(known), n_classes))
+    folds = KFold(min(N_FOLDS, len(known)), shuffle=True, random_state=seed)
+    for fit, held in folds.split(points):
+        classes = np.unique(known[fit])
+        if len(classes) == 1:  # a logistic regression needs two
+            probabilities[held, classes[0]] = 1.0
         else:
-            probabilities[np.ix_(held, seen)] = (
+            probabilities[np.ix_(held, classes)] = (
                 LogisticRegression(C=0.01, max_iter=2000)
-                .fit(points[fit], labels[fit])
+                .fit(points[fit], known[fit])
                 .predict_proba(points[held])
             )
-    result = np.full(len(given), np.inf)
+    result = np.full(len(labels), np.inf)
     result[answered] = 1.0 - get_label_quality_scores(
-        labels, probabilities, method="self_confidence", adjust_pred_probs=False
+        known, probabilities, method="self_confidence", adjust_pred_probs=False
     )
     return result

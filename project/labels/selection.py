@@ -1,221 +1,248 @@
-"""Which examples a human is asked about: by an arm's ranking, at random, or where draws disagree. Pure functions of tables."""
+"""Which examples a human labels, or an arm leaves out.
+
+They are chosen by a ranking, at random, or where draws differ. All functions are pure functions of
+tables. :func:`register_ranking` adds a ranking.
+"""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from project.config.arms import AT_RANDOM, Arm
-from project.config.experiment import LabelConfig
+from project.config.arms import Arm
 from project.data.tables import codes
 from project.labels import error_model, uncertainty
+from project.labels.inputs import LabelInputs
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
 AUDIT = "audit"
-"""The reason of what is asked at random to learn from."""
+"""The reason of examples that are chosen at random to learn from."""
+_NOT_SELECTED = "annotated"  # the reason of all others; it stands in labels tables of the store
+_NOTHING_LEARNED = "at random: the audit found nothing to learn from"
+_LEARNED = "highest learned doubt"
 
 
-class Choice(NamedTuple):
-    """Which examples a human is asked about, ``(n,)`` each: whether, why, and with which probability each was to be asked.
+class Selection(NamedTuple):
+    """The chosen examples, ``(n,)`` each.
 
-    ``doubt``: the probability that a label is wrong, where the arm knows one.
+    Parameters
+    ----------
+    selected
+        Whether an example is chosen.
+    reasons
+        Why, in a few words for a reader of the labels table.
+    inclusion_probability
+        The probability with which the example was to be chosen, for unbiased estimates.
+    error_probability
+        The probability that the LLM's label is wrong, where the arm estimates it.
     """
 
-    rows: Mask
+    selected: Mask
     reasons: npt.NDArray[np.object_]
-    inclusion: Floats
-    doubt: Floats | None = None
+    inclusion_probability: Floats
+    error_probability: Floats | None = None
 
 
-@dataclass(frozen=True)
-class LabelInputs:
-    """What an arm goes by: ``examples`` (an examples table) and one annotations table for each draw, rows in its order.
+RankingScore = Callable[[Arm, LabelInputs], Floats]
+"""Scores every example, ``(n,)``: the higher, the likelier its label is wrong."""
 
-    ``embed`` gives sentence embeddings of the texts ``(n, size)``, of length 1, to the arms that learn; ``human``: a human's answers by
-    ``example_id``, null for those without one, where they do not come from the gold column.
+
+def _oracle(arm: Arm, inputs: LabelInputs) -> Floats:
+    """1 where the label is wrong, which only the gold column tells."""
+    if inputs.examples["gold_label"].isna().any():
+        raise AssayError(
+            f"the arm {arm.base_kind} needs the gold label of every training example; some have "
+            "none. Leave it out of arms."
+        )
+    return uncertainty.is_wrong(inputs.draws[0], list(inputs.examples["gold_label"]))
+
+
+_RANKINGS: dict[str, RankingScore] = {
+    "entropy": lambda arm, inputs: uncertainty.entropy(inputs.draws[0], inputs.label_set),
+    "margin": lambda arm, inputs: uncertainty.margin(inputs.draws[0], inputs.label_set),
+    "label_mass": lambda arm, inputs: uncertainty.label_mass(inputs.draws[0]),
+    "vote_entropy": lambda arm, inputs: uncertainty.vote_entropy(
+        inputs.draws[: arm.draws], inputs.label_set
+    ),
+    "consistency": lambda arm, inputs: uncertainty.inconsistency(inputs.draws[0]),
+    "confident": lambda arm, inputs: error_model.classifier_doubt(
+        codes(inputs.draws[0]["label"], inputs.label_set),
+        inputs.embeddings,
+        len(inputs.label_set),
+        inputs.config.tie_seed,
+    ),
+    "oracle": _oracle,
+}
+
+
+def register_ranking(kind: str, score: RankingScore) -> None:
+    """Add the score function of a kind of arm with ``selects="ranking"``.
+
+    Parameters
+    ----------
+    kind
+        The kind; its facts are registered with :func:`project.config.arms.register_arm`.
+    score
+        Called with the arm and its inputs, returns ``(n,)`` numbers without NaN; the highest are
+        chosen first.
+
+    Raises
+    ------
+    AssayError
+        If the kind has a score function already.
     """
-
-    examples: pd.DataFrame
-    draws: Sequence[pd.DataFrame]
-    label_set: tuple[str, ...]
-    config: LabelConfig
-    embed: Callable[[], Floats] | None = None
-    human: pd.Series | None = None
-
-    @functools.cached_property
-    def answers(self) -> npt.NDArray[np.object_]:
-        """A human's label of every example, ``(n,)``, null where there is none."""
-        if self.human is None:
-            return self.examples["gold_label"].to_numpy(dtype=object)
-        return self.examples["example_id"].map(self.human).to_numpy(dtype=object)
-
-    @functools.cached_property
-    def embeddings(self) -> Floats:
-        """Of every text."""
-        if self.embed is None:
-            raise AssayError(
-                "this arm needs sentence embeddings of the texts, which are not at hand."
-            )
-        return self.embed()
-
-    @functools.cached_property
-    def random_order(self) -> Floats:
-        """A number in [0, 1) for every example, out of its id: who is asked at random is asked in this order, whatever the budget and the split."""
-        return self.chance("ask")
-
-    def chance(self, stream: str) -> Floats:
-        """A number in [0, 1] for every example, out of its id and ``tie_seed``; the numbers of another ``stream`` know nothing of these."""
-        named = (
-            hashlib.sha256(
-                f"{self.config.tie_seed}:{stream}:{name}".encode("utf-8", "surrogatepass")
-            ).digest()
-            for name in self.examples["example_id"]
-        )
-        return np.array([int.from_bytes(one[:8], "big") / 2**64 for one in named])
+    if kind in _RANKINGS:
+        raise AssayError(f"the ranking {kind} exists already. Choose another name.")
+    _RANKINGS[kind] = score
 
 
-def choose(arm: Arm, evidence: LabelInputs) -> Choice:
-    """The examples that ``arm`` asks a human about, or drops."""
-    n, seed = len(evidence.examples), evidence.config.tie_seed
-    share = arm.replace_share
-    if arm.kind in ("llm", "majority") or (arm.kind == "soft" and share is None):
-        return _choice(np.zeros(n, dtype=bool), "annotated")
-    if arm.ranking == "ensemble":
-        rows = disagreeing(
-            [table["label"].to_numpy(dtype=object) for table in evidence.draws[: arm.draws]]
-        )
-        most = evidence.config.ensemble_share
-        if most is not None:  # the examples that divide the draws most, within the budget
-            votes = uncertainty.vote_entropy(evidence.draws[: arm.draws], evidence.label_set)
-            rows &= highest(np.where(rows, votes, -1.0), most, tie_seed=seed)
-        return _choice(rows, "draws disagree")
-    if arm.ranking == "consistency" and share is None:
-        least = evidence.config.consistency_below
-        assert least is not None
-        return _choice(
-            uncertainty.inconsistency(evidence.draws[0]) > 1 - least + 1e-12,
-            f"consistency below {least:g}",
-        )
-    assert share is not None
-    if arm.ranking in AT_RANDOM or arm.kind == "soft":
-        rows = at_random(evidence, share)
-        choice = _choice(rows, "at random")._replace(inclusion=np.full(n, rows.mean()))
-        return (
-            choice._replace(doubt=_doubt(arm, evidence, rows)) if arm.kind == "weighted" else choice
-        )
-    if arm.ranking == "learned":
-        return _learned(arm, evidence, share)
-    return _choice(highest(_scores(arm, evidence), share, tie_seed=seed), f"highest {arm.ranking}")
+def select(arm: Arm, inputs: LabelInputs) -> Selection:
+    """The examples that ``arm`` has labelled by a human, or leaves out."""
+    facts, share = arm.facts, arm.replace_share
+    if facts.selects == "none":
+        return _certain(np.zeros(len(inputs.examples), dtype=bool), _NOT_SELECTED)
+    if facts.selects == "disagreement":
+        return _disagreement(arm, inputs)
+    if share is None:
+        return _beyond_threshold(arm, inputs)
+    if facts.selects == "random":
+        return _at_random(arm, inputs, share)
+    if facts.selects == "audit":
+        return _audit_first(arm, inputs, share)
+    selected = top_share(_scores(arm, inputs), share, tie_seed=inputs.config.tie_seed)
+    return _certain(selected, f"highest {arm.base_kind}")
 
 
-def _scores(arm: Arm, evidence: LabelInputs) -> Floats:
-    """What ``arm`` ranks by, ``(n,)``."""
-    first, label_set = evidence.draws[0], evidence.label_set
-    if arm.ranking == "oracle" and evidence.examples["gold_label"].isna().any():
+def _certain(selected: Mask, reason: str) -> Selection:
+    """A selection without chance: its inclusion probabilities are 0 and 1."""
+    reasons = np.where(selected, reason, _NOT_SELECTED).astype(object)
+    return Selection(selected, reasons, selected.astype(np.float64))
+
+
+def _disagreement(arm: Arm, inputs: LabelInputs) -> Selection:
+    """The examples that the draws label differently, at most ``ensemble_share`` per cent."""
+    draws = inputs.draws[: arm.draws]
+    selected = draws_differ([table["label"].to_numpy(dtype=object) for table in draws])
+    cap = inputs.config.ensemble_share
+    if cap is not None:  # the examples with the highest vote entropy, within the budget
+        votes = uncertainty.vote_entropy(draws, inputs.label_set)
+        selected &= top_share(np.where(selected, votes, -1.0), cap, tie_seed=inputs.config.tie_seed)
+    return _certain(selected, "draws disagree")
+
+
+def _beyond_threshold(arm: Arm, inputs: LabelInputs) -> Selection:
+    """The examples whose score passes the threshold that replaces ``replace_share``."""
+    name = arm.facts.threshold
+    minimum = getattr(inputs.config, name) if name else None
+    if minimum is None:
+        raise AssayError(f"arm {arm.name} needs a share of the texts. Set replace_share.")
+    # scores are 1 minus what the threshold bounds; 1e-12 is above their rounding error
+    selected = _scores(arm, inputs) > 1 - minimum + 1e-12
+    return _certain(selected, f"{arm.base_kind} below {minimum:g}")
+
+
+def _at_random(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
+    """A random share; with the error probabilities that it teaches where labels are weighted."""
+    selected = random_share(inputs, share)
+    probability = np.full(len(selected), selected.mean())
+    errors = _error_probability(arm, inputs, selected) if arm.facts.weighted else None
+    return Selection(selected, _certain(selected, "at random").reasons, probability, errors)
+
+
+def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
+    """A random audit, then the labels with the highest error probability that it teaches.
+
+    Both are within the budget. Where the audit teaches nothing, the rest is random too.
+    """
+    n, tie_seed = len(inputs.examples), inputs.config.tie_seed
+    budget = share_size(share, n)
+    if 0 < budget < error_model.MIN_AUDIT:
+        minimum = math.ceil(100 * error_model.MIN_AUDIT / n * 10) / 10
         raise AssayError(
-            "the arm oracle needs the gold label of every training example; some have none. Leave it out of arms."
+            f"replace_share={share:g} is {budget} of {n} labels, too few for the audit of the arm "
+            f"{arm.name}, which needs at least {error_model.MIN_AUDIT}. Set replace_share to "
+            f"{minimum:g} or more, or use another arm."
         )
-    scored: dict[str, Callable[[], Floats]] = {
-        "entropy": lambda: uncertainty.entropy(first, label_set),
-        "margin": lambda: uncertainty.margin(first, label_set),
-        "label_mass": lambda: uncertainty.label_mass(first),
-        "vote_entropy": lambda: uncertainty.vote_entropy(evidence.draws[: arm.draws], label_set),
-        "consistency": lambda: uncertainty.inconsistency(first),
-        "confident": lambda: error_model.unconfident(
-            codes(first["label"], label_set),
-            evidence.embeddings,
-            len(label_set),
-            evidence.config.tie_seed,
-        ),
-        "oracle": lambda: uncertainty.wrong(first, list(evidence.examples["gold_label"])),
-    }
-    return scored[arm.ranking]()
+    size = max(error_model.MIN_AUDIT, share_size(inputs.config.audit_share, budget))
+    audited = _top(inputs.random_order, min(size, budget), tie_seed=0)
+    errors = _error_probability(arm, inputs, audited) if budget else None
+    order = inputs.random_order if errors is None else errors
+    rest = _top(np.where(audited, -np.inf, order), budget - int(audited.sum()), tie_seed=tie_seed)
+    reasons = np.where(
+        rest, _NOTHING_LEARNED if errors is None else _LEARNED, _certain(audited, AUDIT).reasons
+    )
+    if errors is None:
+        probability = np.full(n, budget / n)
+    else:
+        probability = np.where(audited, audited.mean(), rest.astype(float))
+    return Selection(audited | rest, reasons, probability, errors)
 
 
-def _learned(arm: Arm, evidence: LabelInputs, share: float) -> Choice:
-    """A random audit first, then the labels that what it teaches calls wrong; both within the budget."""
-    n = len(evidence.examples)
-    budget = budget_rows(share, n)
-    size = max(error_model.LEAST, budget_rows(evidence.config.audit_share, budget))
-    if budget and budget < error_model.LEAST:
-        least = 100 * error_model.LEAST / n
+def _scores(arm: Arm, inputs: LabelInputs) -> Floats:
+    """The ranking's score of every example, ``(n,)``."""
+    if arm.base_kind not in _RANKINGS:
         raise AssayError(
-            f"replace_share={share:g} is {budget} of {n} labels, too few for the audit of the arm {arm.name}, which takes {error_model.LEAST} at least. "
-            f"Use -P replace_share={math.ceil(least * 10) / 10:g} or more, or another arm."
+            f"the arm {arm.base_kind} has no score function. Register one with register_ranking."
         )
-    audited = _top(evidence.random_order, min(size, budget), 0)
-    choice = _choice(audited, AUDIT)
-    doubt = _doubt(arm, evidence, audited) if budget else None
-    values = evidence.random_order if doubt is None else doubt
-    reason = (
-        "at random: the audit found nothing to learn from"
-        if doubt is None
-        else "highest learned doubt"
-    )
-    more = _top(
-        np.where(audited, -np.inf, values), budget - int(audited.sum()), evidence.config.tie_seed
-    )
-    reasons = np.where(more, reason, choice.reasons)
-    inclusion = (
-        np.full(n, budget / n)
-        if doubt is None
-        else np.where(audited, audited.mean(), more.astype(float))
-    )
-    return Choice(audited | more, reasons, inclusion, doubt)
+    scores = np.asarray(_RANKINGS[arm.base_kind](arm, inputs), dtype=np.float64)
+    if scores.shape != (len(inputs.examples),) or np.isnan(scores).any():
+        raise AssayError(
+            f"the ranking {arm.base_kind} must give every example one number; got an array of "
+            f"shape {scores.shape} with {int(np.isnan(scores).sum())} missing for "
+            f"{len(inputs.examples)} examples."
+        )
+    return scores
 
 
-def _doubt(arm: Arm, evidence: LabelInputs, audited: Mask) -> Floats | None:
-    """Probability that each label of the first draw is wrong, learned from those at ``audited``; 1 where there is no answer."""
-    first = evidence.draws[0]
-    known = audited & ~pd.isna(evidence.answers) & first["label"].notna().to_numpy()
-    seed = evidence.config.tie_seed
+def _error_probability(arm: Arm, inputs: LabelInputs, audited: Mask) -> Floats | None:
+    """Probability that each label of the first draw is wrong, learned from those ``audited``.
+
+    1 where there is no label; None where the audit teaches nothing.
+    """
+    first, tie_seed = inputs.draws[0], inputs.config.tie_seed
+    has_label = first["label"].notna().to_numpy()
+    known = audited & ~pd.isna(inputs.human_labels) & has_label
     values = error_model.features(
-        evidence.draws[: arm.draws], evidence.label_set, evidence.embeddings, seed
+        inputs.draws[: arm.draws], inputs.label_set, inputs.embeddings, tie_seed
     )
-    found = error_model.error_probabilities(
-        values, known, first["label"].to_numpy(dtype=object) != evidence.answers, seed
-    )
-    return None if found is None else np.where(first["label"].notna(), found, 1.0)
+    is_wrong = first["label"].to_numpy(dtype=object) != inputs.human_labels
+    errors = error_model.error_probabilities(values, known, is_wrong, tie_seed)
+    return None if errors is None else np.where(has_label, errors, 1.0)
 
 
-def at_random(evidence: LabelInputs, share: float) -> Mask:
-    """Boolean mask ``(n,)`` of ``share`` per cent of the examples, a part of any larger share."""
-    return highest(evidence.random_order, share, tie_seed=0)
+def random_share(inputs: LabelInputs, share: float) -> Mask:
+    """Mask ``(n,)`` of ``share`` per cent of the examples, a subset of every larger share."""
+    return top_share(inputs.random_order, share, tie_seed=0)
 
 
-def _top(values: Floats, n: int, tie_seed: int) -> Mask:
-    """Boolean mask of the ``n`` highest values; ties are broken by ``tie_seed``."""
+def top_share(values: Floats, share: float, *, tie_seed: int) -> Mask:
+    """Mask ``(n,)`` of the highest ``share`` per cent of ``values``; ``tie_seed`` breaks ties."""
+    return _top(values, share_size(share, len(values)), tie_seed=tie_seed)
+
+
+def _top(values: Floats, size: int, *, tie_seed: int) -> Mask:
+    """Mask of the ``size`` highest values."""
     order = np.lexsort((np.random.default_rng(tie_seed).permutation(len(values)), -values))
     mask = np.zeros(len(values), dtype=bool)
-    mask[order[:n]] = True
+    mask[order[:size]] = True
     return mask
 
 
-def _choice(rows: Mask, reason: str) -> Choice:
-    """A choice that leaves nothing to chance: its inclusion probabilities are 0 and 1."""
-    return Choice(rows, np.where(rows, reason, "annotated").astype(object), rows.astype(np.float64))
-
-
-def highest(values: Floats, share: float, *, tie_seed: int) -> Mask:
-    """Boolean mask ``(n,)`` of the ``share`` per cent (rounded half up) highest ``values``; ties are broken by ``tie_seed``."""
-    return _top(values, budget_rows(share, len(values)), tie_seed)
-
-
-def budget_rows(share: float, n: int) -> int:
+def share_size(share: float, n: int) -> int:
     """How many of ``n`` examples ``share`` per cent are, rounded half up."""
     return math.floor(share / 100 * n + 0.5)
 
 
-def disagreeing(answers: Sequence[np.ndarray]) -> Mask:
-    """Boolean mask ``(n,)`` of the examples that not all draws label alike ("predictions flip" in the paper), or not all label."""
-    stacked = np.stack(list(answers))
+def draws_differ(labels: Sequence[npt.NDArray[np.object_]]) -> Mask:
+    """Mask ``(n,)`` of the examples with different labels, or none, in some of the draws.
+
+    These are the examples whose "predictions flip" in Lu and Smith (2025), section 4.
+    """
+    stacked = np.stack(list(labels))
     return np.asarray((stacked != stacked[0]).any(axis=0) | pd.isna(stacked).any(axis=0))

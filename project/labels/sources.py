@@ -1,19 +1,21 @@
-"""Label sources: annotations + gold + budget -> training labels. Pure functions of tables; every row says who gave the label and why.
+"""Label sources: annotations + gold + budget -> training labels. Pure functions of tables.
 
-A human's label is the gold one, or, where a file of answers is given, the one in it. Missing answers (an annotator that gave none of the labels): an
-example without a label is left out of the training labels; rankings put it first; where draws are compared it disagrees.
+Every row of a labels table names the source of its label and the reason. The human's labels are
+the gold ones, or those of a file. An LLM that gave no valid label: the example is left out of the
+training labels, comes first in every ranking but the random one, and counts as a disagreement
+between draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from project.config.arms import DROP, FLIP, Arm, needs_all_draws, needs_share
-from project.config.experiment import LabelConfig
+from project.config.arms import ARMS, Arm, configured_facts
+from project.config.labels import LabelConfig
 from project.data.tables import (
     LOG_PROBABILITY,
     PROBABILITY,
@@ -23,238 +25,272 @@ from project.data.tables import (
     with_class_columns,
 )
 from project.labels import uncertainty
-from project.labels.selection import AUDIT, Choice, LabelInputs, at_random, choose, highest
+from project.labels.inputs import LabelInputs
+from project.labels.selection import AUDIT, Selection, random_share, select, top_share
 from project.stats.calibration import fit_temperature, with_temperature
-from project.stats.types import Floats
+from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
-FIRST = "first_label"
-"""Column of a labels table: what an example is learned with first, before training goes on with ``label`` on those that a human labelled."""
+FIRST_LABEL = "first_label"
+"""Column of a labels table: the label of the first phase of training, where training has two."""
+_NOT_ANSWERED = "not answered by a human"
 
 
 def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
-    """The arms of an experiment in the order they were asked for; one that needs a share stands once for each, flip once for each rate."""
-    if (
-        any(kind.removeprefix(DROP) == "ensemble" for kind in config.arms)
-        and ensemble_size is not None
-        and ensemble_size < 2
-    ):
-        raise AssayError(
-            f"ensemble_size must be at least 2 for the arm ensemble; got {ensemble_size}. Raise it, or leave the arm out of arms."
-        )
-    made = []
-    for kind in config.arms:
-        if kind == FLIP:
-            made += [Arm(kind, flip_rate=rate) for rate in config.flip_rate]
-            continue
-        all_draws = needs_all_draws(kind) or (kind == "soft" and config.soft_labels == "mean")
-        below = kind.removeprefix(DROP) == "consistency" and config.consistency_below is not None
-        share = (needs_share(kind) and not below) or (
-            kind == "soft" and config.soft_labels == "calibrated"
-        )
-        made += [
-            Arm(kind, one, ensemble_size if all_draws else None)
-            for one in (config.replace_share if share else (None,))
-        ]
-    return made
+    """The arms of an experiment, in the order of ``config.arms``.
 
+    A kind with a share stands once for each ``replace_share``, one that flips once for each
+    ``flip_rate``.
 
-def label(arm: Arm, evidence: LabelInputs) -> pd.DataFrame:
-    """The labels table of ``arm``, without the examples that have no label.
-
-    Beside the columns of every labels table: ``inclusion_probability``, with which an example was to be asked about; ``probability.<label>``, the
-    annotator's distribution, which does not speak for a human's labels; ``first_label`` where training has two parts.
+    Raises
+    ------
+    AssayError
+        If an arm compares draws and ``ensemble_size`` is 1.
     """
-    examples, draws = evidence.examples, evidence.draws
+    compares = any(ARMS[kind].selects == "disagreement" for kind in config.arms)
+    if compares and ensemble_size is not None and ensemble_size < 2:
+        raise AssayError(
+            f"ensemble_size must be at least 2 for the arm ensemble; got {ensemble_size}. "
+            "Raise it, or leave the arm out of arms."
+        )
+    result = []
+    for kind in config.arms:
+        facts = configured_facts(kind, config.soft_labels)
+        has_threshold = bool(facts.threshold) and getattr(config, facts.threshold) is not None
+        shares = config.replace_share if facts.share and not has_threshold else (None,)
+        size = ensemble_size if facts.draws == "all" else None
+        if facts.flips:
+            result += [Arm(kind, flip_rate=rate) for rate in config.flip_rate]
+        else:
+            result += [Arm(kind, share, size) for share in shares]
+    return result
+
+
+def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
+    """The training labels of ``arm``, without the examples that have no label.
+
+    Parameters
+    ----------
+    arm
+        The label source with its parameters.
+    inputs
+        Examples, draws and human labels.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A labels table. ``inclusion_probability``: that the example was to be labelled by a human;
+        ``probability.<label>``: the LLM's distribution, null for a human's labels;
+        ``first_label``: the label of the first phase, where training has two.
+
+    Raises
+    ------
+    AssayError
+        If draws or human labels are missing, or no label remains.
+    """
+    _check_draws(arm, inputs)
+    if arm.facts.trains_on_gold:
+        return _gold(arm, inputs)
+    selection = select(arm, inputs)
+    llm_labels = _llm_labels(arm, inputs)
+    if arm.facts.drops:
+        selection, llm_labels = _drop(selection, llm_labels)
+    answered = _answered(arm, inputs, selection)
+    reasons = np.where(selection.selected & ~answered, _NOT_ANSWERED, selection.reasons)
+    weights = np.ones(len(answered))
+    if arm.facts.weighted and selection.error_probability is not None:
+        weights = np.where(answered, 1.0, 1.0 - selection.error_probability)
+    table = _table(
+        inputs,
+        _Labelled(
+            labels=np.where(answered, inputs.human_labels, llm_labels),
+            by_human=answered,
+            reasons=reasons,
+            inclusion_probability=selection.inclusion_probability,
+            probabilities=_distribution(arm, inputs),
+            weights=weights,
+        ),
+    )
+    if table.empty:
+        raise AssayError(
+            f"arm {arm.name} leaves no training label of {len(answered)} examples. Use another "
+            "share, or leave it out."
+        )
+    if arm.facts.two_phases:
+        first = pd.Series(llm_labels, index=inputs.examples["example_id"])
+        table[FIRST_LABEL] = table["example_id"].map(first)
+    return table
+
+
+def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
+    """Refuse draws that are too few, of other examples, or without any label."""
+    examples, draws = inputs.examples, inputs.draws
     if len(draws) < arm.draws:
         raise AssayError(
-            f"arm {arm.name} needs {arm.draws} draws of annotations; got {len(draws)}. Raise ensemble_size."
+            f"arm {arm.name} needs {arm.draws} draws of annotations; got {len(draws)}. "
+            "Raise ensemble_size."
         )
     for table in draws[: arm.draws]:
         if list(table["example_id"]) != list(examples["example_id"]):
             raise AssayError(
-                f"arm {arm.name}: the annotations are not of the same examples, in the same order, as the split."
+                f"arm {arm.name}: the annotations are not of the same examples, in the same "
+                "order, as the split."
             )
     if arm.draws and draws[0]["label"].isna().all():
         raise AssayError(
-            f"arm {arm.name}: the annotator gave no label at all to the {len(examples)} examples of the split. Use another draw or arm."
+            f"arm {arm.name}: the LLM gave no valid label to any of the {len(examples)} examples "
+            "of the split. Use another draw or arm."
         )
-    n = len(examples)
-    if arm.kind in ("gold", FLIP):
-        return _gold(arm, evidence)
-    choice, given, probabilities = (
-        choose(arm, evidence),
-        _given(arm, evidence),
-        _distribution(arm, evidence),
-    )
-    if arm.drops:  # but for the audit, which a human has labelled
-        audited = choice.rows & np.asarray(choice.reasons == AUDIT)
-        given = np.where(choice.rows & ~audited, np.array(None, dtype=object), given)
-        choice = choice._replace(rows=audited, inclusion=np.where(audited, choice.inclusion, 0.0))
-    answered = choice.rows & ~pd.isna(evidence.answers)
-    if evidence.human is None and not answered[choice.rows].all():
-        absent = int((choice.rows & ~answered).sum())
-        raise AssayError(
-            f"arm {arm.name} asks a human about {int(choice.rows.sum())} examples, {absent} of which have no gold label. "
-            "Have them labelled (-e ask) and give the file with -P human=..."
-        )
-    reasons = np.where(choice.rows & ~answered, "not answered by a human", choice.reasons)
-    weights = (
-        np.ones(n)
-        if choice.doubt is None or arm.kind != "weighted"
-        else np.where(answered, 1.0, 1.0 - choice.doubt)
-    )
-    labels = np.where(answered, evidence.answers, given)
-    table = _table(
-        evidence, labels, choice._replace(rows=answered, reasons=reasons), probabilities, weights
-    )
-    if table.empty:
-        raise AssayError(
-            f"arm {arm.name} leaves no training label of {n} examples. Use another share, or leave it out."
-        )
-    if arm.kind == "llm_then_human":
-        table[FIRST] = table["example_id"].map(pd.Series(given, index=examples["example_id"]))
-    return table
 
 
-def _gold(arm: Arm, evidence: LabelInputs) -> pd.DataFrame:
-    """A human's labels alone, those flipped that ``arm`` flips: these still count as the human's, who gave what they were made from."""
-    n, absent = len(evidence.examples), int(pd.isna(evidence.answers).sum())
-    if evidence.human is None and absent:
+def _drop(
+    selection: Selection, llm_labels: npt.NDArray[np.object_]
+) -> tuple[Selection, npt.NDArray[np.object_]]:
+    """The audit as the only selection, and no label for the other examples in it."""
+    audited = selection.selected & np.asarray(selection.reasons == AUDIT)
+    dropped = selection.selected & ~audited
+    return selection._replace(
+        selected=audited,
+        inclusion_probability=np.where(audited, selection.inclusion_probability, 0.0),
+    ), np.where(dropped, np.array(None, dtype=object), llm_labels)
+
+
+def _answered(arm: Arm, inputs: LabelInputs, selection: Selection) -> Mask:
+    """Mask of the selected examples with a human's label; a file of answers may lack some."""
+    answered = selection.selected & ~pd.isna(inputs.human_labels)
+    absent = int((selection.selected & ~answered).sum())
+    if inputs.human is None and absent:
         raise AssayError(
-            f"arm {arm.name} needs every gold label; {absent} of {n} examples have none. Leave it out of arms."
+            f"arm {arm.name} needs human labels of {int(selection.selected.sum())} examples, "
+            f"{absent} of which have no gold label. Have them labelled (entry point ask) and set "
+            "human=FILE."
         )
-    labels, flipped = _flipped(evidence, arm.flip_rate or 0.0)
+    return answered
+
+
+def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
+    """The human's labels of all examples, some of them flipped where the arm flips.
+
+    Flipped labels still count as the human's, since they are made from them.
+    """
+    n, absent = len(inputs.examples), int(pd.isna(inputs.human_labels).sum())
+    if inputs.human is None and absent:
+        raise AssayError(
+            f"arm {arm.name} needs every gold label; {absent} of {n} examples have none. "
+            "Leave it out of arms."
+        )
+    labels, flipped = _flipped(inputs, arm.flip_rate or 0.0)
     return _table(
-        evidence,
-        labels,
-        Choice(
-            np.ones(n, dtype=bool), np.where(flipped, "flipped", "gold").astype(object), np.ones(n)
+        inputs,
+        _Labelled(
+            labels=labels,
+            by_human=np.ones(n, dtype=bool),
+            reasons=np.where(flipped, "flipped", "gold").astype(object),
+            inclusion_probability=np.ones(n),
         ),
-        None,
     )
 
 
-def _flipped(
-    evidence: LabelInputs, rate: float
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
-    """A human's labels with ``rate`` per cent of them flipped, and which these are, ``(n,)`` each.
+def _flipped(inputs: LabelInputs, rate: float) -> tuple[npt.NDArray[np.object_], Mask]:
+    """The human's labels with ``rate`` per cent of them flipped, and the mask of these, ``(n,)``.
 
-    Which are flipped, and to which of the other classes, all equally likely, follows from ``tie_seed`` and the examples' ids alone: a larger rate
-    flips the same ones in the same way, and more.
+    ``tie_seed`` and the examples' ids alone determine which are flipped and to which of the other
+    classes, all equally likely. A larger rate flips the same ones in the same way, and more.
     """
-    known, n_classes = ~pd.isna(evidence.answers), len(evidence.label_set)
-    rows = np.zeros(len(known), dtype=bool)
-    rows[known] = highest(evidence.chance("flip")[known], rate, tie_seed=0)
-    gold = codes(pd.Series(evidence.answers[rows]), evidence.label_set)
-    further = 1 + np.minimum(
-        (evidence.chance("flip to")[rows] * (n_classes - 1)).astype(np.int64), n_classes - 2
-    )  # a chance may round to 1
-    labels = evidence.answers.copy()
-    labels[rows] = np.array(evidence.label_set, dtype=object)[(gold + further) % n_classes]
-    return labels, rows
+    known = ~pd.isna(inputs.human_labels)
+    n_classes = len(inputs.label_set)
+    flipped = np.zeros(len(known), dtype=bool)
+    flipped[known] = top_share(inputs.uniform("flip")[known], rate, tie_seed=0)
+    gold = codes(pd.Series(inputs.human_labels[flipped]), inputs.label_set)
+    steps = (inputs.uniform("flip to")[flipped] * (n_classes - 1)).astype(np.int64)
+    steps = 1 + np.minimum(steps, n_classes - 2)  # a uniform number may round to 1
+    labels = inputs.human_labels.copy()
+    labels[flipped] = np.array(inputs.label_set, dtype=object)[(gold + steps) % n_classes]
+    return labels, flipped
 
 
-def human_share(labels: pd.DataFrame) -> tuple[int, float]:
+class HumanShare(NamedTuple):
     """How many training labels a human gave, and their share in [0, 1]."""
-    given = labels["source"].isin(["gold", "human"])
-    return int(given.sum()), float(given.mean())
+
+    n: int
+    share: float
 
 
-def given(table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """The labels table of labels that somebody else made: ``table`` with ``example_id`` and ``label``, and what else it has of a labels table.
+def human_share(labels: pd.DataFrame) -> HumanShare:
+    """Number and share of the rows of a labels table whose label a human gave."""
+    by_human = labels["source"].isin(["gold", "human"])
+    return HumanShare(int(by_human.sum()), float(by_human.mean()))
 
-    Every example must be labelled; rows for other examples are left aside. Without ``source`` the labels count as an LLM's, without
-    ``weight`` all count alike, and without ``probability.<label>`` for every label there are no soft labels.
+
+def _llm_labels(arm: Arm, inputs: LabelInputs) -> npt.NDArray[np.object_]:
+    """The LLM's label of every example as the arm reads it, ``(n,)``."""
+    if not arm.facts.reads_llm:
+        return np.full(len(inputs.examples), None, dtype=object)
+    if arm.facts.majority:
+        names = np.array([*inputs.label_set, None], dtype=object)  # code -1 is the last one
+        return names[uncertainty.majority(inputs.draws[: arm.draws], inputs.label_set)]
+    return inputs.draws[0]["label"].to_numpy(dtype=object)
+
+
+def _distribution(arm: Arm, inputs: LabelInputs) -> Floats | None:
+    """The LLM's distribution ``(n, n_classes)``: of the first draw, or the mean over the draws.
+
+    Arms that read several draws for other purposes keep the first draw's.
     """
-    missing = {"example_id", "label"} - set(table.columns)
-    if missing:
-        raise AssayError(
-            f"a labels file must have the columns example_id and label; missing: {', '.join(sorted(missing))}."
-        )
-    soft = [PROBABILITY + name for name in label_set]
-    more = ["source", "weight", *(soft if set(soft) <= set(table.columns) else [])]
-    columns = ["example_id", "label", *(name for name in more if name in table.columns)]
-    joined = examples[["example_id"]].merge(
-        table[columns].astype({"example_id": str}), on="example_id", how="left"
-    )
-    if len(joined) > len(examples):
-        raise AssayError(
-            f"a labels file must label every example once; {len(joined) - len(examples)} training examples are labelled twice."
-        )
-    absent = joined[joined["label"].isna()]
-    if len(absent):
-        raise AssayError(
-            f"the labels file lacks {len(absent)} of {len(examples)} training examples, {absent['example_id'].iloc[0]!r} among them."
-        )
-    for name, value in (("source", "llm"), ("weight", 1.0)):
-        joined[name] = joined[name] if name in joined.columns else value
-    return check("labels", joined.assign(reason="given"), label_set)
-
-
-def _given(arm: Arm, evidence: LabelInputs) -> npt.NDArray[np.object_]:
-    """The annotator's label of every example, ``(n,)``."""
-    if arm.kind == "human_only":
-        return np.full(len(evidence.examples), None, dtype=object)
-    if arm.kind == "majority":
-        return np.array([*evidence.label_set, None], dtype=object)[
-            uncertainty.majority(evidence.draws[: arm.draws], evidence.label_set)
-        ]
-    return evidence.draws[0]["label"].to_numpy(dtype=object)
-
-
-def _distribution(arm: Arm, evidence: LabelInputs) -> Floats | None:
-    """The annotator's distribution ``(n, n_classes)``: of the first draw, or the mean over the draws that the arm looks at."""
-    if arm.kind == "human_only":
+    facts = arm.facts
+    if not facts.reads_llm:
         return None
-    if arm.kind == "majority" or (arm.kind == "soft" and arm.ensemble_size):
-        every = np.stack(
+    if facts.majority or (facts.soft and arm.ensemble_size):
+        by_draw = np.stack(
             [
-                np.exp(class_columns(table, evidence.label_set, LOG_PROBABILITY))
-                for table in evidence.draws[: arm.draws]
+                np.exp(class_columns(table, inputs.label_set, LOG_PROBABILITY))
+                for table in inputs.draws[: arm.draws]
             ]
         )
-        known = ~np.isnan(every).any(axis=(0, 2))
-        return np.where(known[:, None], every.mean(axis=0), np.nan)
-    values = class_columns(evidence.draws[0], evidence.label_set, LOG_PROBABILITY)
-    if arm.kind == "soft" and arm.replace_share is not None:
-        audited = (
-            at_random(evidence, arm.replace_share)
-            & ~np.isnan(values).any(axis=1)
-            & ~pd.isna(evidence.answers)
-        )
-        gold = codes(pd.Series(evidence.answers[audited]), evidence.label_set)
-        values = with_temperature(values, fit_temperature(values[audited], gold))
+        known = ~np.isnan(by_draw).any(axis=(0, 2))
+        return np.where(known[:, None], by_draw.mean(axis=0), np.nan)
+    values = class_columns(inputs.draws[0], inputs.label_set, LOG_PROBABILITY)
+    if facts.soft and arm.replace_share is not None:
+        values = _calibrated(values, inputs, arm.replace_share)
     return np.exp(values)
 
 
-def _table(
-    evidence: LabelInputs,
-    labels: npt.NDArray[np.object_],
-    choice: Choice,
-    probabilities: Floats | None,
-    weights: Floats | None = None,
-) -> pd.DataFrame:
-    """The labels table; rows that a human labelled have no soft label."""
-    n, human = len(labels), choice.rows
-    soft = (
-        np.full((n, len(evidence.label_set)), np.nan)
-        if probabilities is None
-        else np.where(human[:, None], np.nan, probabilities)
+def _calibrated(values: Floats, inputs: LabelInputs, share: float) -> Floats:
+    """Log probabilities under the temperature that suits a random share of human labels best."""
+    audited = (
+        random_share(inputs, share) & ~np.isnan(values).any(axis=1) & ~pd.isna(inputs.human_labels)
     )
+    gold = codes(pd.Series(inputs.human_labels[audited]), inputs.label_set)
+    return with_temperature(values, fit_temperature(values[audited], gold))
+
+
+class _Labelled(NamedTuple):
+    """The columns of a labels table, one entry an example; null labels are left out of it."""
+
+    labels: npt.NDArray[np.object_]
+    by_human: Mask
+    reasons: npt.NDArray[np.object_]
+    inclusion_probability: Floats
+    probabilities: Floats | None = None
+    weights: Floats | None = None
+
+
+def _table(inputs: LabelInputs, labelled: _Labelled) -> pd.DataFrame:
+    """The labels table; rows that a human labelled have no soft label."""
+    soft = np.full((len(labelled.labels), len(inputs.label_set)), np.nan)
+    if labelled.probabilities is not None:
+        soft = np.where(labelled.by_human[:, None], np.nan, labelled.probabilities)
+    human_source = "gold" if inputs.human is None else "human"
     table = pd.DataFrame(
         {
-            "example_id": list(evidence.examples["example_id"]),
-            "label": labels,
-            "weight": 1.0 if weights is None else weights,
-            "source": np.where(human, "gold" if evidence.human is None else "human", "llm"),
-            "reason": choice.reasons,
-            "inclusion_probability": choice.inclusion,
+            "example_id": list(inputs.examples["example_id"]),
+            "label": labelled.labels,
+            "weight": 1.0 if labelled.weights is None else labelled.weights,
+            "source": np.where(labelled.by_human, human_source, "llm"),
+            "reason": labelled.reasons,
+            "inclusion_probability": labelled.inclusion_probability,
         }
     )
-    labelled = (
-        with_class_columns(table, soft, evidence.label_set, PROBABILITY)
-        .dropna(subset=["label"])
-        .reset_index(drop=True)
-    )
-    return check("labels", labelled, evidence.label_set)
+    table = with_class_columns(table, soft, inputs.label_set, PROBABILITY)
+    known = table.dropna(subset=["label"]).reset_index(drop=True)
+    return check("labels", known, inputs.label_set)

@@ -5,12 +5,15 @@ import pandas as pd
 import pytest
 
 from entrypoints import budget, main, sweep
-from entrypoints.wiring.conditions import SplitAnnotations, condition
+from entrypoints.wiring.conditions import SplitAnnotations, make_condition
 from project.config.arms import Arm
-from project.config.experiment import ExperimentConfig, FinetuneConfig, LabelConfig
+from project.config.experiment import ExperimentConfig
+from project.config.finetune import FinetuneConfig
+from project.config.labels import LabelConfig
 from project.data.card import CARDS
 from project.data.tables import class_columns
-from project.labels.selection import LabelInputs, choose
+from project.labels.inputs import LabelInputs
+from project.labels.selection import select
 from project.labels.sources import label
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_table
@@ -105,7 +108,8 @@ def test_what_is_flipped_depends_on_ids_and_tie_seed_alone_and_not_on_who_is_ask
     assert rows.sum() == other.sum() == 40
     assert (rows & other).sum() < 20  # 8 by chance
     assert (
-        rows & choose(Arm("random", 20.0), LabelInputs(examples, [], LABELS, LabelConfig())).rows
+        rows
+        & select(Arm("random", 20.0), LabelInputs(examples, [], LABELS, LabelConfig())).selected
     ).sum() < 20
     part = flipped(
         examples[:100], 20.0
@@ -151,7 +155,7 @@ def test_flip_stands_once_for_each_rate_asks_no_annotator_and_says_its_rate_on_e
 
 def test_validation_labels_are_flipped_by_the_same_rule_where_the_arm_picks_the_epoch(small_task):
     config = ExperimentConfig(finetune=FinetuneConfig(validation_labels="arm"))
-    held = condition(Arm("flip", flip_rate=25.0), small_task, SplitAnnotations(), config).validation
+    held = make_condition(Arm("flip", flip_rate=25.0), small_task, SplitAnnotations(), config).validation
 
     assert len(held) == 16
     assert (

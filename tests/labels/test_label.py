@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 from project.config.arms import Arm
-from project.config.experiment import FinetuneConfig, LabelConfig
+from project.config.finetune import FinetuneConfig
+from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
-from project.labels.selection import LabelInputs, highest
-from project.labels.sources import arms, given, human_share, label
+from project.labels.external import external_labels
+from project.labels.inputs import LabelInputs
+from project.labels.selection import top_share
+from project.labels.sources import arms, human_share, label
 from project.labels.uncertainty import entropy
 from project.support.errors import AssayError
 from project.training.targets import targets
@@ -81,18 +84,18 @@ def test_ensemble_replaces_where_the_draws_disagree(examples):
 
 def test_a_share_is_rounded_half_up_and_ties_are_broken_by_the_seed_alone():
     ties = np.zeros(100)
-    picks = [highest(ties, 5, tie_seed=seed) for seed in (0, 0, 1)]
+    picks = [top_share(ties, 5, tie_seed=seed) for seed in (0, 0, 1)]
 
     assert [int(pick.sum()) for pick in picks] == [5, 5, 5]
     assert (picks[0] == picks[1]).all()
     assert (picks[0] != picks[2]).any()
-    assert highest(np.arange(10.0), 25, tie_seed=0).sum() == 3
-    assert highest(np.arange(10.0), 0, tie_seed=0).sum() == 0
-    assert highest(np.arange(10.0), 100, tie_seed=0).all()
+    assert top_share(np.arange(10.0), 25, tie_seed=0).sum() == 3
+    assert top_share(np.arange(10.0), 0, tie_seed=0).sum() == 0
+    assert top_share(np.arange(10.0), 100, tie_seed=0).all()
 
 
 def test_masks_pick_the_highest_values():
-    assert highest(np.array([0.1, 0.9, 0.5, 0.8]), 50, tie_seed=3).tolist() == [
+    assert top_share(np.array([0.1, 0.9, 0.5, 0.8]), 50, tie_seed=3).tolist() == [
         False,
         True,
         False,
@@ -142,11 +145,11 @@ def test_arms_are_listed_in_the_order_asked_for_with_one_entropy_arm_for_each_sh
 )
 def test_a_labels_file_that_does_not_fit_is_refused(examples, table, message):
     with pytest.raises(AssayError, match=message):
-        given(pd.DataFrame(table), examples, LABELS)
+        external_labels(pd.DataFrame(table), examples, LABELS)
 
 
 def test_a_labels_file_is_joined_by_id_and_may_hold_more(examples):
-    table = given(
+    table = external_labels(
         pd.DataFrame({"example_id": list("zyxwq"), "label": list("abbaa")}), examples, LABELS
     )
 
@@ -160,7 +163,7 @@ def test_a_labels_file_may_bring_weights_and_soft_labels(examples):
         {"example_id": list("wxyz"), "label": list("abaa"), "weight": [1.0, 2.0, 0.0, 0.5], **soft}
     )
 
-    table = given(file, examples, LABELS)
+    table = external_labels(file, examples, LABELS)
     learned = targets(table, LABELS, FinetuneConfig(targets="soft"))
 
     assert learned.values == pytest.approx(
@@ -169,7 +172,7 @@ def test_a_labels_file_may_bring_weights_and_soft_labels(examples):
     assert learned.weights.tolist() == pytest.approx([1 / 0.875, 2 / 0.875, 0.0, 0.5 / 0.875])
     assert not any(
         column.startswith("probability.")
-        for column in given(file.drop(columns="probability.b"), examples, LABELS).columns
+        for column in external_labels(file.drop(columns="probability.b"), examples, LABELS).columns
     )
 
 

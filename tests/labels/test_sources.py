@@ -8,8 +8,9 @@ from project.config.arms import ARMS, Arm
 from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
 from project.labels import error_model, uncertainty
-from project.labels.selection import LabelInputs, choose
-from project.labels.sources import FIRST, arms, human_share, label
+from project.labels.inputs import LabelInputs
+from project.labels.selection import select
+from project.labels.sources import FIRST_LABEL, arms, human_share, label
 from project.stats.calibration import fit_temperature, with_temperature
 from project.stats.information import count_entropy_bits, log_normalise
 from project.support.errors import AssayError
@@ -143,9 +144,9 @@ def test_uniform_probabilities_tie_everywhere_and_the_seed_breaks_the_ties(world
         )
     ]
     picks = [
-        choose(
+        select(
             Arm("entropy", 10.0), LabelInputs(examples, flat, LABELS, LabelConfig(tie_seed=seed))
-        ).rows
+        ).selected
         for seed in (0, 0, 1)
     ]
 
@@ -155,30 +156,32 @@ def test_uniform_probabilities_tie_everywhere_and_the_seed_breaks_the_ties(world
 
 
 def test_random_budgets_are_nested_and_say_with_which_probability_each_was_asked(world):
-    small, large = (choose(Arm("random", share), evidence(world)) for share in (10.0, 25.0))
+    small, large = (select(Arm("random", share), evidence(world)) for share in (10.0, 25.0))
 
-    assert (large.rows | ~small.rows).all()
-    assert (small.inclusion == 0.1).all()
-    assert (large.inclusion == 0.25).all()
-    fixed = choose(Arm("margin", 10.0), evidence(world))
-    assert set(fixed.inclusion) == {0.0, 1.0}
+    assert (large.selected | ~small.selected).all()
+    assert (small.inclusion_probability == 0.1).all()
+    assert (large.inclusion_probability == 0.25).all()
+    fixed = select(Arm("margin", 10.0), evidence(world))
+    assert set(fixed.inclusion_probability) == {0.0, 1.0}
 
 
 def test_the_ensemble_replaces_all_that_divides_the_draws_or_what_divides_them_most_within_a_cap(
     world,
 ):
     whole, capped = (
-        choose(Arm("ensemble", ensemble_size=3), evidence(world, ensemble_share=share))
+        select(Arm("ensemble", ensemble_size=3), evidence(world, ensemble_share=share))
         for share in (None, 5.0)
     )
     votes = uncertainty.vote_entropy(world[1], LABELS)
 
-    assert (whole.rows == (votes > 0)).all()
-    assert capped.rows.sum() == 10
-    assert votes[capped.rows].min() >= votes[whole.rows & ~capped.rows].max()
+    assert (whole.selected == (votes > 0)).all()
+    assert capped.selected.sum() == 10
+    assert votes[capped.selected].min() >= votes[whole.selected & ~capped.selected].max()
     assert (
-        choose(Arm("ensemble", ensemble_size=3), evidence(world, ensemble_share=100.0)).rows.sum()
-        == whole.rows.sum()
+        select(
+            Arm("ensemble", ensemble_size=3), evidence(world, ensemble_share=100.0)
+        ).selected.sum()
+        == whole.selected.sum()
     )
 
 
@@ -229,20 +232,20 @@ def test_what_is_learned_from_an_audit_finds_more_wrong_labels_than_chance_and_t
     examples, draws, _ = world
     is_wrong = (draws[0]["label"] != examples["gold_label"]).to_numpy()
     learned, entropy, random = (
-        choose(Arm(kind, 30.0), evidence(world, audit_share=50.0))
+        select(Arm(kind, 30.0), evidence(world, audit_share=50.0))
         for kind in ("learned", "entropy", "random")
     )
 
-    assert learned.rows.sum() == entropy.rows.sum() == 60
+    assert learned.selected.sum() == entropy.selected.sum() == 60
     audited = learned.reasons == "audit"
     assert audited.sum() == 30
-    assert (learned.inclusion[audited] == 30 / N).all()
-    assert set(learned.inclusion[~audited]) == {0.0, 1.0}
-    rest = learned.rows & ~audited
+    assert (learned.inclusion_probability[audited] == 30 / N).all()
+    assert set(learned.inclusion_probability[~audited]) == {0.0, 1.0}
+    rest = learned.selected & ~audited
     assert is_wrong[rest].mean() > 2 * is_wrong[~audited].mean()
-    assert (is_wrong & learned.rows).sum() > (is_wrong & random.rows).sum()
+    assert (is_wrong & learned.selected).sum() > (is_wrong & random.selected).sum()
     assert (
-        choose(Arm("learned", 60.0), evidence(world)).reasons == "audit"
+        select(Arm("learned", 60.0), evidence(world)).reasons == "audit"
     ).sum() == 24  # a fifth of 120 unless asked otherwise
 
 
@@ -266,16 +269,16 @@ def test_an_audit_with_no_error_or_only_errors_falls_back_to_chance_and_says_so(
     given = examples["gold_label"] if answers == "right" else examples["gold_label"].map(other)
     told = [draws[0].assign(label=given)]
 
-    choice = choose(
+    choice = select(
         Arm("learned", 30.0), LabelInputs(examples, told, LABELS, LabelConfig(), lambda: embeddings)
     )
 
-    assert choice.rows.sum() == 60
-    assert set(choice.reasons[choice.rows]) == {
+    assert choice.selected.sum() == 60
+    assert set(choice.reasons[choice.selected]) == {
         "audit",
         "at random: the audit found nothing to learn from",
     }
-    assert (choice.inclusion == 0.3).all()
+    assert (choice.inclusion_probability == 0.3).all()
 
 
 def test_a_budget_too_small_for_an_audit_says_the_least_that_works(world):
@@ -291,14 +294,14 @@ def test_a_budget_too_small_for_an_audit_says_the_least_that_works(world):
 def test_confident_ranks_labels_that_their_neighbours_contradict_first(world):
     examples, draws, embeddings = world
     is_wrong = (draws[0]["label"] != examples["gold_label"]).to_numpy()
-    rows = choose(Arm("confident", 20.0), evidence(world)).rows
+    rows = select(Arm("confident", 20.0), evidence(world)).selected
 
     assert is_wrong[rows].mean() > 1.5 * is_wrong.mean()
     missing = np.full(N, -1)
     missing[:50] = 0
-    assert np.isinf(error_model.unconfident(missing, embeddings, 3, 0)).tolist() == [False] * 50 + [
-        True
-    ] * (N - 50)
+    assert np.isinf(error_model.classifier_doubt(missing, embeddings, 3, 0)).tolist() == [
+        False
+    ] * 50 + [True] * (N - 50)
 
 
 def test_humans_alone_humans_last_and_weights(world):
@@ -308,10 +311,10 @@ def test_humans_alone_humans_last_and_weights(world):
     )
 
     assert set(alone["source"]) == {"gold"}
-    assert list(last[FIRST]) == list(draws[0]["label"])
+    assert list(last[FIRST_LABEL]) == list(draws[0]["label"])
     humans = last["source"] == "gold"
     assert list(last["example_id"][humans]) == list(alone["example_id"])
-    assert (last["label"][~humans] == last[FIRST][~humans]).all()
+    assert (last["label"][~humans] == last[FIRST_LABEL][~humans]).all()
     audited = weighted["source"] == "gold"
     assert (weighted["weight"][audited] == 1).all()
     assert weighted["weight"][~audited].between(0, 1).all()
@@ -357,7 +360,7 @@ def test_the_temperature_that_made_the_labels_is_found_again():
 
 def test_human_answers_stand_in_for_gold_and_what_is_unanswered_stays_the_llm_s_and_says_so(world):
     examples, draws, _ = world
-    asked = choose(Arm("margin", 10.0), evidence(world)).rows
+    asked = select(Arm("margin", 10.0), evidence(world)).selected
     ids = examples["example_id"][asked]
     human = pd.Series("c", index=ids.iloc[:15])
 

@@ -1,0 +1,66 @@
+"""Training labels that were made outside of Assay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from project.data.tables import PROBABILITY, check
+from project.support.errors import AssayError
+
+_DEFAULTS = {"source": "llm", "weight": 1.0}
+
+
+def external_labels(
+    table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str]
+) -> pd.DataFrame:
+    """The labels table of labels from a file.
+
+    Parameters
+    ----------
+    table
+        Rows with ``example_id`` and ``label``. Without ``source`` the labels count as an LLM's,
+        without ``weight`` all count alike, and without ``probability.<label>`` for every label
+        there are no soft labels. Rows for other examples are ignored.
+    examples
+        The training examples; each must have one label.
+    label_set
+        All labels, in the task's order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A labels table in the order of ``examples``.
+
+    Raises
+    ------
+    AssayError
+        If a column or an example is missing, or an example stands there twice.
+    """
+    missing = {"example_id", "label"} - set(table.columns)
+    if missing:
+        raise AssayError(
+            "a labels file must have the columns example_id and label; missing: "
+            f"{', '.join(sorted(missing))}."
+        )
+    soft = [PROBABILITY + name for name in label_set]
+    optional = [*_DEFAULTS, *(soft if set(soft) <= set(table.columns) else [])]
+    columns = ["example_id", "label", *(name for name in optional if name in table.columns)]
+    joined = examples[["example_id"]].merge(
+        table[columns].astype({"example_id": str}), on="example_id", how="left"
+    )
+    if len(joined) > len(examples):
+        raise AssayError(
+            f"a labels file must label every example once; {len(joined) - len(examples)} training "
+            "examples are labelled twice."
+        )
+    absent = joined[joined["label"].isna()]
+    if len(absent):
+        raise AssayError(
+            f"the labels file lacks {len(absent)} of {len(examples)} training examples, "
+            f"{absent['example_id'].iloc[0]!r} among them."
+        )
+    for name, value in _DEFAULTS.items():
+        joined[name] = joined[name] if name in joined.columns else value
+    return check("labels", joined.assign(reason="given"), label_set)
