@@ -155,7 +155,9 @@ def test_flip_stands_once_for_each_rate_asks_no_annotator_and_says_its_rate_on_e
 
 def test_validation_labels_are_flipped_by_the_same_rule_where_the_arm_picks_the_epoch(small_task):
     config = ExperimentConfig(finetune=FinetuneConfig(validation_labels="arm"))
-    held = make_condition(Arm("flip", flip_rate=25.0), small_task, SplitAnnotations(), config).validation
+    held = make_condition(
+        Arm("flip", flip_rate=25.0), small_task, SplitAnnotations(), config
+    ).validation
 
     assert len(held) == 16
     assert (

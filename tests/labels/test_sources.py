@@ -126,10 +126,10 @@ def test_rankings_without_what_they_need_are_refused_by_name(world):
     examples, draws, _ = world
     bare = [one.drop(columns="consistency").assign(label_mass=np.nan) for one in draws]
 
-    with pytest.raises(AssayError, match="the ranking label_mass needs the annotator's label mass"):
+    with pytest.raises(AssayError, match="the ranking label_mass needs the LLM's label mass"):
         made((examples, bare, None), "label_mass", 10.0)
     with pytest.raises(
-        AssayError, match="the ranking consistency needs repeats. Say how many with -P repeats="
+        AssayError, match="the ranking consistency needs repeated answers. Set repeats"
     ):
         made((examples, bare, None), "consistency", 10.0)
 
@@ -284,7 +284,7 @@ def test_an_audit_with_no_error_or_only_errors_falls_back_to_chance_and_says_so(
 def test_a_budget_too_small_for_an_audit_says_the_least_that_works(world):
     with pytest.raises(
         AssayError,
-        match=r"replace_share=5 is 10 of 200 labels, too few .* which takes 20 at least. Use -P replace_share=10 or more",
+        match=r"replace_share=5 is 10 of 200 labels, too few .* which needs at least 20. Set replace_share to 10 or more",
     ):
         made(world, "learned", 5.0)
     assert human_share(made(world, "learned", 10.0))[0] == 20
@@ -389,6 +389,6 @@ def test_gold_that_is_missing_where_a_human_is_asked_is_named_with_the_way_out(w
 
     with pytest.raises(
         AssayError,
-        match=r"arm margin_10 asks a human about 20 examples, \d+ of which have no gold label.*-e ask.*-P human=",
+        match=r"arm margin_10 needs human labels of 20 examples, \d+ of which have no gold label",
     ):
         made((without, draws, embeddings), "margin", 10.0)
