@@ -1,4 +1,4 @@
-"""What a human is asked, as files that a person or Label Studio fills in, and the answers that come back."""
+"""Questions for a human as files, for people or Label Studio, and the labels that come back."""
 
 from __future__ import annotations
 
@@ -13,15 +13,28 @@ import numpy as np
 import pandas as pd
 
 from project.data.card import as_label
-from project.data.task import Task, read_file
+from project.data.raw_data import read_file
+from project.data.task import Task
 from project.support.errors import AssayError
 
-_SHOWN = 5  # ids in a message
+_MAX_IDS_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A human's labels: ``labels`` by ``example_id``. What was not used, by id: ``unanswered``, ``contradictory``, ``unknown`` to the task."""
+class HumanLabels:
+    """The labels in a file that a human filled in.
+
+    Parameters
+    ----------
+    labels
+        Usable labels by ``example_id``.
+    unanswered
+        Ids of rows without a label.
+    contradictory
+        Ids with two different labels; they count as unanswered.
+    unknown
+        Ids that no example of the task has.
+    """
 
     labels: pd.Series
     unanswered: tuple[str, ...]
@@ -29,77 +42,105 @@ class Answers:
     unknown: tuple[str, ...]
 
     def notes(self) -> list[str]:
-        """What a person should know of the answers that are not used, a line each."""
-        left_aside = (
+        """One line for each reason why rows are not used."""
+        not_used = (
             (self.unanswered, "have no label in it"),
             (self.contradictory, "are labelled in two ways and count as unanswered"),
             (self.unknown, "are no examples of this task and are left aside"),
         )
         return [
-            f"human: {len(ids)} rows {what} ({', '.join(ids[:_SHOWN])}{', ...' if len(ids) > _SHOWN else ''})"
-            for ids, what in left_aside
-            if ids
+            f"human: {len(ids)} rows {reason} ({_first_of(ids)})" for ids, reason in not_used if ids
         ]
 
 
-def read_answers(path: Path, task: Task) -> Answers:
-    """The answers in a .csv, .jsonl or .parquet file with the columns ``example_id`` and ``label``, or in an export of Label Studio (.json).
+def _first_of(ids: Sequence[str]) -> str:
+    """The first few ids, with dots where there are more."""
+    return ", ".join(ids[:_MAX_IDS_SHOWN]) + (", ..." if len(ids) > _MAX_IDS_SHOWN else "")
 
-    An empty label is no answer. One that is none of the task's labels is an error, since it can be a slip in many rows.
+
+def read_human_labels(path: Path, task: Task) -> HumanLabels:
+    """The human labels in a file.
+
+    Parameters
+    ----------
+    path
+        A .csv, .jsonl or .parquet file with the columns ``example_id`` and ``label``, or an export
+        of Label Studio (.json).
+    task
+        The task whose examples were labelled.
+
+    Raises
+    ------
+    AssayError
+        If a column is missing, or a label is none of the task's: the same slip may stand in many
+        rows. An empty label is no error.
     """
     table = _label_studio(path) if path.suffix == ".json" else read_file(path)
     missing = {"example_id", "label"} - set(table.columns)
     if missing:
         raise AssayError(
-            f"human file {path.name} must have the columns example_id and label; missing: {', '.join(sorted(missing))}."
+            f"human file {path.name} must have the columns example_id and label; missing: "
+            f"{', '.join(sorted(missing))}."
         )
-    ids, values = table["example_id"].astype(str), table["label"]
-    empty = (values.isna() | (values.astype(str).str.strip() == "")).to_numpy()
+    ids = table["example_id"].astype(str)
+    empty = (table["label"].isna() | (table["label"].astype(str).str.strip() == "")).to_numpy()
+    labels = _task_labels(table, empty, path.name, task)
+    known = ids.isin(task.examples["example_id"]).to_numpy()
+    usable = pd.DataFrame({"example_id": ids, "label": labels})[known & ~empty]
+    n_labels = usable.groupby("example_id", sort=False)["label"].nunique()
+    contradictory = tuple(n_labels.index[n_labels > 1])
+    unique = usable[~usable["example_id"].isin(contradictory)].drop_duplicates("example_id")
+    by_id = unique.set_index("example_id")["label"]
+    unanswered = tuple(
+        name
+        for name in dict.fromkeys(ids[known & empty])
+        if name not in by_id.index and name not in contradictory
+    )
+    unknown = tuple(dict.fromkeys(ids[~known]))
+    return HumanLabels(by_id, unanswered, contradictory, unknown)
+
+
+def _task_labels(table: pd.DataFrame, empty: np.ndarray, name: str, task: Task) -> list[str | None]:
+    """The task's label for every row of the file ``name``, None where it is empty."""
     labels = [
-        None if nothing else as_label(value, task.label_set, task.values)
-        for value, nothing in zip(values, empty, strict=True)
+        None if is_empty else as_label(value, task.label_set, task.values)
+        for value, is_empty in zip(table["label"], empty, strict=True)
     ]
     wrong = np.array([label is None for label in labels]) & ~empty
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row = table.iloc[int(np.argmax(wrong))]
         raise AssayError(
-            f"human file {path.name}: labels must be among {', '.join(task.label_set)}; {int(wrong.sum())} are not, the first is "
-            f"{values.iloc[row]!r} of example {ids.iloc[row]!r}. Correct them."
+            f"human file {name}: labels must be among {', '.join(task.label_set)}; "
+            f"{int(wrong.sum())} are not, the first is {row['label']!r} of example "
+            f"{str(row['example_id'])!r}. Correct them."
         )
-    known = ids.isin(task.examples["example_id"]).to_numpy()
-    given = pd.DataFrame({"example_id": ids, "label": labels})[known & ~empty]
-    kinds = given.groupby("example_id", sort=False)["label"].nunique()
-    contradictory = tuple(kinds.index[kinds > 1])
-    answers = (
-        given[~given["example_id"].isin(contradictory)]
-        .drop_duplicates("example_id")
-        .set_index("example_id")["label"]
-    )
-    unanswered = [
-        one
-        for one in dict.fromkeys(ids[known & empty])
-        if one not in answers.index and one not in contradictory
-    ]
-    return Answers(answers, tuple(unanswered), contradictory, tuple(dict.fromkeys(ids[~known])))
+    return labels
 
 
 def questions(examples: pd.DataFrame, annotations: pd.DataFrame | None, seed: int) -> pd.DataFrame:
-    """What to hand to a person, in an order that tells nothing: ``example_id``, ``text`` and an empty ``label``.
+    """A table for a person to fill in: ``example_id``, ``text`` and an empty ``label``, shuffled.
 
-    ``annotations``: where a person shall see what the annotator says, its answers to the same examples, in the column ``llm_label``.
+    Parameters
+    ----------
+    examples
+        The examples to label.
+    annotations
+        The LLM's labels, to be shown in the column ``llm_label``; None hides them.
+    seed
+        Seed of the order, which tells nothing about the ranking.
     """
-    asked = examples[["example_id", "text"]].assign(label="")
+    table = examples[["example_id", "text"]].assign(label="")
     if annotations is not None:
-        asked["llm_label"] = (
-            annotations.set_index("example_id")["label"].reindex(asked["example_id"]).to_numpy()
-        )
-    return asked.iloc[np.random.default_rng(seed).permutation(len(asked))].reset_index(drop=True)
+        llm_labels = annotations.set_index("example_id")["label"]
+        table["llm_label"] = llm_labels.reindex(table["example_id"]).to_numpy()
+    order = np.random.default_rng(seed).permutation(len(table))
+    return table.iloc[order].reset_index(drop=True)
 
 
-def label_studio_tasks(asked: pd.DataFrame, model: str) -> bytes:
-    """:func:`questions` as tasks that Label Studio imports; an ``llm_label`` becomes a prediction of ``model``."""
+def label_studio_tasks(questions: pd.DataFrame, model: str) -> bytes:
+    """The questions as tasks for Label Studio; ``llm_label`` becomes a prediction of ``model``."""
     tasks: list[dict[str, Any]] = []
-    for row in asked.to_dict("records"):
+    for row in questions.to_dict("records"):
         task: dict[str, Any] = {"data": {"example_id": row["example_id"], "text": row["text"]}}
         if isinstance(row.get("llm_label"), str):
             task["predictions"] = [{"model_version": model, "result": [_choice(row["llm_label"])]}]
@@ -108,15 +149,17 @@ def label_studio_tasks(asked: pd.DataFrame, model: str) -> bytes:
 
 
 def label_studio_interface(label_set: Sequence[str], title: str) -> str:
-    """The labelling interface for these tasks, to be pasted into Label Studio's project settings."""
+    """The labelling interface (XML) to paste into the settings of a Label Studio project."""
     choices = "\n".join(f"    <Choice value={quoteattr(label)}/>" for label in label_set)
     return (
         f'<View>\n  <Header value={quoteattr(title)}/>\n  <Text name="text" value="$text"/>\n'
-        f'  <Choices name="label" toName="text" choice="single" showInLine="true">\n{choices}\n  </Choices>\n</View>\n'
+        '  <Choices name="label" toName="text" choice="single" showInLine="true">\n'
+        f"{choices}\n  </Choices>\n</View>\n"
     )
 
 
 def _choice(label: str) -> dict[str, Any]:
+    """One choice in the format of Label Studio."""
     return {
         "from_name": "label",
         "to_name": "text",
@@ -126,7 +169,10 @@ def _choice(label: str) -> dict[str, Any]:
 
 
 def _label_studio(path: Path) -> pd.DataFrame:
-    """An export of Label Studio, whole (JSON) or short (JSON-MIN), one row for each label that a person gave; skipped tasks have none."""
+    """The rows of a Label Studio export (JSON or JSON-MIN), one for each label of a person.
+
+    A skipped task has one row without a label.
+    """
     try:
         tasks = json.loads(path.read_text(encoding="utf-8"))
         rows = [(task, label) for task in tasks for label in _labels(task)]
@@ -138,22 +184,24 @@ def _label_studio(path: Path) -> pd.DataFrame:
         )
     except FileNotFoundError:
         raise AssayError(
-            f"human file {path} does not exist. Give a path from the project's folder, or an absolute one."
+            f"human file {path} does not exist. Give a path from the project's folder, or an "
+            "absolute one."
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise AssayError(
-            f"human file {path.name} is no export of Label Studio with example_id and one choice in every task "
-            f"({type(error).__name__}: {error}). Export it as JSON or JSON-MIN."
+            f"human file {path.name} is no export of Label Studio with example_id and one choice "
+            f"in every task ({type(error).__name__}: {error}). Export it as JSON or JSON-MIN."
         ) from None
 
 
 def _labels(task: Mapping[str, Any]) -> list[str | None]:
-    if "data" not in task:
+    """The labels that people gave to one task of an export; [None] where it was skipped."""
+    if "data" not in task:  # JSON-MIN
         return [task.get("label")]
-    given = [
-        one["value"]["choices"][0]
-        for entry in task.get("annotations", ())
-        if not entry.get("was_cancelled")
-        for one in entry["result"]
+    labels = [
+        result["value"]["choices"][0]
+        for annotation in task.get("annotations", ())
+        if not annotation.get("was_cancelled")
+        for result in annotation["result"]
     ]
-    return [*given] or [None]
+    return [*labels] or [None]

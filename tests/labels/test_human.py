@@ -8,7 +8,7 @@ import pytest
 
 from entrypoints import ask, budget, main, sweep
 from project.data.card import CARDS
-from project.labels.human import label_studio_interface, label_studio_tasks, questions, read_answers
+from project.labels.human import label_studio_interface, label_studio_tasks, questions, read_human_labels
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_table
 
@@ -18,7 +18,7 @@ EXAMPLES = pd.DataFrame({"example_id": list("stuvwxyz"), "text": "a text"})
 def answers_of(small_task, tmp_path, rows):
     file = tmp_path / "answers.csv"
     pd.DataFrame(rows, columns=["example_id", "label"]).to_csv(file, index=False)
-    return read_answers(file, small_task)
+    return read_human_labels(file, small_task)
 
 
 def test_answers_are_read_by_id_and_what_cannot_be_used_is_listed(small_task, tmp_path):
@@ -76,9 +76,9 @@ def test_files_that_hold_no_answers_are_refused(small_task, tmp_path, name, cont
     (tmp_path / name).write_text(content)
 
     with pytest.raises(AssayError, match=message):
-        read_answers(tmp_path / name, small_task)
+        read_human_labels(tmp_path / name, small_task)
     with pytest.raises(AssayError, match=r"none.json does not exist"):
-        read_answers(tmp_path / "none.json", small_task)
+        read_human_labels(tmp_path / "none.json", small_task)
 
 
 def test_questions_are_shuffled_and_do_not_show_what_the_llm_says_unless_asked():
@@ -121,12 +121,12 @@ def test_label_studio_s_export_comes_back_as_the_answers_that_were_given(small_t
 
     skipped = tasks[2]["data"]["example_id"]
     gold = dict(zip(train["example_id"], train["gold_label"], strict=True))
-    answers = read_answers(tmp_path / "whole.json", small_task)
+    answers = read_human_labels(tmp_path / "whole.json", small_task)
     assert answers.labels.to_dict() == {
         name: label for name, label in gold.items() if name != skipped
     }
     assert answers.unanswered == (skipped,)
-    answers = read_answers(tmp_path / "short.json", small_task)
+    answers = read_human_labels(tmp_path / "short.json", small_task)
     assert set(answers.labels) == {"books"}
     assert answers.unanswered == (tasks[1]["data"]["example_id"],)
 
