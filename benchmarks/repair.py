@@ -43,7 +43,7 @@ def measure(study: PreparedExperiment, draws: int) -> tuple[list[Found], float, 
     wrong = (
         tables[0]["label"].to_numpy(dtype=object) != examples["gold_label"].to_numpy(dtype=object)
     ).astype(float)
-    possible = [arm for arm in study.compared if _possible(arm, len(examples))]
+    possible = [arm for arm in study.arms if _possible(arm, len(examples))]
     found = {arm.name: Found(arm, []) for arm in possible}
     with Progress("repair", draws * len(possible), "choices") as progress:
         for seed in range(draws):
@@ -59,7 +59,7 @@ def measure(study: PreparedExperiment, draws: int) -> tuple[list[Found], float, 
 
 
 def _annotations(study: PreparedExperiment) -> list[pd.DataFrame]:
-    asked, config = study.asked, study.config
+    asked, config = study.session, study.config
     assert asked is not None
     examples = study.task.split("train")
     with Progress("annotate", study.n_draws * len(examples), "texts") as progress:
@@ -128,7 +128,7 @@ def main() -> None:
         print(
             report(
                 *measure(study, draws),
-                f"{study.task.name}: labels by {study.asked.annotator.name if study.asked else ''}",
+                f"{study.task.name}: labels by {study.session.annotator.name if study.session else ''}",
             )
         )
 

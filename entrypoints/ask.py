@@ -17,7 +17,7 @@ import pandas as pd
 
 from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.conditions import SplitAnnotations
-from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment, experiment_run
+from entrypoints.wiring.experiment import PreparedExperiment, experiment_run, prepare_experiment
 from entrypoints.wiring.provenance import Invocation
 from project.config.arms import configured_facts
 from project.config.designs import AskConfig
@@ -35,9 +35,12 @@ def ask(params: Mapping[str, str]) -> None:
     """Questions of one source at one budget, less those that the file ``human`` answers."""
     asked = parse(AskConfig, params)
     check_questions(asked)
-    with prepare_experiment(params, tested=False, asks=False) as study:
+    with prepare_experiment(params, annotates_test=False, needs_answers=False) as study:
         name = f"{study.task.name} questions"
-        with experiment_run("questions", name, Invocation("ask", params), study, {}) as (tracker, drawn):
+        with experiment_run("questions", name, Invocation("ask", params), study, design={}) as (
+            tracker,
+            drawn,
+        ):
             if drawn is not None:
                 _ask(asked, study, tracker, drawn)
 
@@ -54,14 +57,16 @@ def check_questions(config: AskConfig) -> None:
     )
 
 
-def _ask(asked: AskConfig, study: PreparedExperiment, tracker: Tracker, drawn: SplitAnnotations) -> None:
+def _ask(
+    asked: AskConfig, study: PreparedExperiment, tracker: Tracker, drawn: SplitAnnotations
+) -> None:
     """Choose what to ask about, and write it."""
-    train, (arm,) = study.task.split("train"), study.compared
+    train, (arm,) = study.task.split("train"), study.arms
     human = pd.Series(dtype=object) if study.human is None else study.human
     choice = select(
         arm,
         dataclasses.replace(drawn, human=human).label_inputs(
-            train, drawn.train, 0, study.task, study.config.label
+            train, drawn.train, draw=0, task=study.task, config=study.config.label
         ),
     )
     n_chosen = int(choice.selected.sum())
@@ -107,13 +112,15 @@ def _sampled(choice: Selection, train: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _publish(tracker: Tracker, study: PreparedExperiment, asked: pd.DataFrame, sampled: pd.DataFrame) -> None:
+def _publish(
+    tracker: Tracker, study: PreparedExperiment, asked: pd.DataFrame, sampled: pd.DataFrame
+) -> None:
     """Write the questions below the workspace and log them."""
     folder, name = (
         Path(study.config.host.workspace) / "questions" / tracker.run_id,
-        study.compared[0].name,
+        study.arms[0].name,
     )
-    who = study.asked.annotator.name if study.asked else ""
+    who = study.session.annotator.name if study.session else ""
     files = {
         "questions.csv": asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
         "label_studio.json": label_studio_tasks(asked, who),

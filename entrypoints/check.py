@@ -220,7 +220,7 @@ def _experiment(config: ExperimentConfig, found: Mapping[str, Weights]) -> Rows:
     compared = arms(config.label, n_draws)
     asks = any(arm.draws for arm in compared)
     draws = (
-        annotated_splits(config, draws_needed(compared, config, n_draws), tested=True)
+        annotated_splits(config, draws_needed(compared, config, n_draws), annotates_test=True)
         if asks
         else {}
     )
@@ -246,14 +246,14 @@ def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
     """Texts in each split, the number of classes, a word on the counts, and how many draws are recorded; a hub's data are not fetched."""
     splits = ("train", "validation", "test")
     card = load_card(config.task.task)
-    if "hub" in card.source and not config.task.data:
+    if card.source.hub and not config.task.data:
         sizes = {
             split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits
         }
         return (
             sizes,
             len(card.labels),
-            f", at most; the data come from the hub, {card.source['hub']}",
+            f", at most; the data come from the hub, {card.source.hub}",
             0,
         )
     task, recorded = load_task(config.task), 0

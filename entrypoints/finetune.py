@@ -17,13 +17,14 @@ from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trainer
-from entrypoints.wiring.setup import log_setup, ready
+from entrypoints.wiring.setup import check_store, log_setup
 from project.config.arms import Arm
 from project.config.designs import LabelsConfig
 from project.config.experiment import experiment_config
 from project.config.fields import parse
 from project.config.labels import LabelConfig
-from project.data.task import Task, load_task, read_file
+from project.data.raw_data import read_file
+from project.data.task import Task, load_task
 from project.labels.external import external_labels
 from project.labels.inputs import LabelInputs
 from project.labels.sources import label
@@ -39,7 +40,7 @@ def finetune(params: Mapping[str, str]) -> None:
         raise AssayError(
             "validation_labels must be gold here; got 'arm'. The file has labels for the training split alone."
         )
-    ready(config.host.workspace)
+    check_store(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)

@@ -13,7 +13,7 @@ from entrypoints.wiring.command import main, print_line
 from project.config.entry_points import ENTRY_POINTS
 from project.config.fields import parse
 from project.config.upkeep import ReapConfig
-from project.tracking import USER, dead_runs, end_dead, current_user
+from project.tracking import USER, current_user, dead_runs, end_dead
 
 
 def reap(params: Mapping[str, str]) -> None:
@@ -21,9 +21,9 @@ def reap(params: Mapping[str, str]) -> None:
     asked = parse(ReapConfig, params)
     names = {name: set(entry.rules()) for name, entry in ENTRY_POINTS.items()}
     user = current_user() if asked.owner == "mine" else ""
-    found = dead_runs(names, user=user, run_id=asked.run_id)
+    found = dead_runs(names, owner=user, run_id=asked.run_id)
     for dead in found:
-        below = f" and {len(dead.below)} runs below it" if dead.below else ""
+        below = f" and {len(dead.children)} runs below it" if dead.children else ""
         owner, would = dead.run.tags.get(USER, "nobody"), " would be" if asked.dry_run else ""
         print_line(
             f"reap: run {dead.run.run_id} ({dead.run.name}, of {owner}){below}{would} ended."

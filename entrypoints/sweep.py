@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from analysis.questions.sweep import publish
 from entrypoints.wiring.annotation_runs import AnnotationSession, annotate_split, dry_run
 from entrypoints.wiring.command import main, print_line
-from entrypoints.wiring.conditions import Condition, SplitAnnotations, condition
-from entrypoints.wiring.experiment import Study, opened, published
+from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
+from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment, publish_after
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trained, Trainer
 from entrypoints.wiring.setup import log_setup
@@ -71,7 +71,9 @@ def sweep(params: Mapping[str, str]) -> None:
             tracker.tag({STUDY: searched.study_id})
             print_line(f"sweep: study {name}, {searched.done()} of {searched.wanted} trials done.")
             with (
-                published(tracker, lambda: publish(tracker.run_id, study.config.host.workspace)),
+                publish_after(
+                    tracker, lambda: publish(tracker.run_id, study.config.host.workspace)
+                ),
                 storage_errors(name),
             ):
                 Search(asked, study, searched, tracker).run()
@@ -80,11 +82,14 @@ def sweep(params: Mapping[str, str]) -> None:
 def _log_setup(
     tracker: Tracker,
     params: Mapping[str, str],
-    study: Study,
+    study: PreparedExperiment,
     asked: SweepConfig,
     design: Mapping[str, object],
 ) -> None:
-    given, annotator = Invocation("sweep", params), study.asked.annotator if study.asked else None
+    given, annotator = (
+        Invocation("sweep", params),
+        study.session.annotator if study.session else None,
+    )
     log_setup(
         tracker,
         given,
@@ -98,13 +103,13 @@ def _log_setup(
 
 
 @contextlib.contextmanager
-def _opened(params: Mapping[str, str], asked: SweepConfig) -> Iterator[Study]:
+def _opened(params: Mapping[str, str], asked: SweepConfig) -> Iterator[PreparedExperiment]:
     """The study's task, models and prompts, of the largest ensemble."""
     most = max(asked.sweep_ensemble_size)
     with contextlib.ExitStack() as stack:
         try:
             study = stack.enter_context(
-                opened({**params, "ensemble_size": str(most)}, tested=False)
+                prepare_experiment({**params, "ensemble_size": str(most)}, annotates_test=False)
             )
         except AssayError as error:
             if str(error).startswith("ensemble_size "):  # which the user has not given
@@ -125,13 +130,15 @@ class _Tried(NamedTuple):
 class Search:
     """One worker of a study."""
 
-    def __init__(self, asked: SweepConfig, study: Study, searched: Sweep, tracker: Tracker) -> None:
+    def __init__(
+        self, asked: SweepConfig, study: PreparedExperiment, searched: Sweep, tracker: Tracker
+    ) -> None:
         """``tracker``: of this worker's root run."""
         self._asked, self._study, self._sweep, self._tracker = asked, study, searched, tracker
         self._draws: dict[tuple[int, str], SplitAnnotations] = {}
         self._trainer = Trainer(tracker, study.encoder, study.task, study.config)
-        if study.asked:
-            study.asked.meter.pause()
+        if study.session:
+            study.session.meter.pause()
 
     def run(self) -> None:
         """Trials while there are any to do, then the test of the chosen ones where that is this worker's."""
@@ -261,7 +268,7 @@ class Search:
             if arm.draws
             else SplitAnnotations(embed=self._study.embed, human=self._study.human)
         )
-        one = condition(arm, self._study.task, drawn, config)
+        one = make_condition(arm, self._study.task, drawn, config)
         params = {
             "trial": number,
             "n_demonstrations": setting.n_demonstrations,
@@ -322,7 +329,7 @@ class Search:
         gold = (
             []
             if task.counts.get("unlabelled")
-            else [condition(Arm("gold"), task, SplitAnnotations(), self._study.config)]
+            else [make_condition(Arm("gold"), task, SplitAnnotations(), self._study.config)]
         )
         self._trainer.train(
             [*gold, *(self._condition(number, setting) for number, setting in chosen)]
@@ -384,9 +391,9 @@ class Search:
                     "n_seeds": self._asked.sweep_seeds,
                     "evaluated": "validation",
                 },
-                values,
-                {},
-                f"Trial {number} of the study {self._sweep.name}: {_words(setting)}: {result}. {reason}".strip(),
+                metrics=values,
+                files={},
+                description=f"Trial {number} of the study {self._sweep.name}: {_words(setting)}: {result}. {reason}".strip(),
                 tags={
                     STUDY: self._sweep.study_id,
                     TRIAL_STATE: state,
@@ -414,7 +421,7 @@ def _of(config: ExperimentConfig, setting: Setting) -> ExperimentConfig:
     )
 
 
-def _space(asked: SweepConfig, study: Study) -> Space:
+def _space(asked: SweepConfig, study: PreparedExperiment) -> Space:
     config = study.config
     space = Space(
         asked.arms,
@@ -424,7 +431,7 @@ def _space(asked: SweepConfig, study: Study) -> Space:
         asked.sweep_calibration or (str(config.annotate.calibration),),
     )
     if (
-        study.asked
+        study.session
         and not has_prompt(config.annotate.annotator)
         and len(space.n_demonstrations) > 1
     ):
@@ -434,7 +441,7 @@ def _space(asked: SweepConfig, study: Study) -> Space:
     return space
 
 
-def _design(asked: SweepConfig, study: Study, space: Space) -> dict[str, Any]:
+def _design(asked: SweepConfig, study: PreparedExperiment, space: Space) -> dict[str, Any]:
     """All that decides what a trial's values are, JSON-ready: workers of one study must have it in common."""
     config = study.config
     recipe = {
@@ -465,7 +472,7 @@ def _design(asked: SweepConfig, study: Study, space: Space) -> dict[str, Any]:
     }
     made: dict[str, Any] = {
         "examples": study.task.content_hash,
-        "annotator": dict(study.asked.annotator.identity) if study.asked else {},
+        "annotator": dict(study.session.annotator.identity) if study.session else {},
         "prompt": prompt,
         "encoder": study.encoder.source.identity,
         "recipe": recipe,
@@ -484,9 +491,9 @@ def _design(asked: SweepConfig, study: Study, space: Space) -> dict[str, Any]:
     return made
 
 
-def _prompted(study: Study, n_demonstrations: int) -> AnnotationSession:
+def _prompted(study: PreparedExperiment, n_demonstrations: int) -> AnnotationSession:
     """Who is asked, with prompts of so many demonstrations."""
-    asked, config = study.asked, study.config
+    asked, config = study.session, study.config
     assert asked is not None
     if n_demonstrations == config.prompt.n_demonstrations:
         return asked
@@ -507,21 +514,25 @@ def _shots(asked: SweepConfig, space: Space) -> list[int]:
 
 
 def _dry_run(
-    params: Mapping[str, str], study: Study, asked: SweepConfig, shots: Sequence[int]
+    params: Mapping[str, str], study: PreparedExperiment, asked: SweepConfig, shots: Sequence[int]
 ) -> None:
     """What annotating all that a trial may want would take, at most."""
     with root_run(
         "dry run", f"{study.task.name} sweep", params, study.config.host.workspace
     ) as tracker:
         _log_setup(tracker, params, study, asked, {})
-        if study.asked is None:
+        if study.session is None:
             print_line("dry run: these arms need no annotation.")
-        for n_demonstrations in shots if study.asked else ():
+        for n_demonstrations in shots if study.session else ():
             print_line(
                 f"dry run: all draws with {n_demonstrations} demonstrations, which the trials may not all want"
             )
             dry_run(
-                tracker, _prompted(study, n_demonstrations), study.task, study.splits, study.config
+                tracker,
+                _prompted(study, n_demonstrations),
+                study.task,
+                splits=study.splits,
+                config=study.config,
             )
 
 

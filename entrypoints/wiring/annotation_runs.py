@@ -57,7 +57,7 @@ class AnnotationSession:
         """The first copy, which stands for all."""
         return self.annotators[0]
 
-    def settled(self, config: ExperimentConfig) -> ExperimentConfig:
+    def resolved(self, config: ExperimentConfig) -> ExperimentConfig:
         """``config`` with the number of draws that there are."""
         return dataclasses.replace(
             config, prompt=dataclasses.replace(config.prompt, ensemble_size=len(self.prompts))
@@ -76,7 +76,7 @@ class AnnotationSession:
             annotator.close()
 
 
-def open_draws(task: Task, config: ExperimentConfig) -> AnnotationSession:
+def open_session(task: Task, config: ExperimentConfig) -> AnnotationSession:
     """The annotator and one prompt for each draw: ``ensemble_size`` of them, or as many as a recorded file has."""
     facts = engine_facts(config.annotate.annotator)
     if config.annotate.annotator_model == "bundled" and facts.local_weights:
@@ -296,9 +296,9 @@ def _log_annotations(
                 "annotation",
                 done.digest,
                 params,
-                metrics,
-                {path: folder / file for path, file in files.items()},
-                f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
+                metrics=metrics,
+                files={path: folder / file for path, file in files.items()},
+                description=f"{annotator.name} labels {len(examples)} texts of the {split} split, draw {done.prompt.draw}: "
                 + ", ".join(
                     f"{metric.title} {metrics[metric.key]:.3f}"
                     for metric in (*score_metrics(), *annotation_metrics())

@@ -1,4 +1,4 @@
-"""What is trained: conditions, each one arm's labels under one recipe with several seeds."""
+"""What is trained: conditions. A condition is one arm's labels under one recipe, with several seeds."""
 
 from __future__ import annotations
 
@@ -23,13 +23,37 @@ from project.support.errors import AssayError
 
 @dataclass(frozen=True)
 class Condition:
-    """All that stays the same over some seeds.
+    """Everything that is the same for some seeds.
 
-    ``examples``: the training examples (rows of an examples table, in the order of the split), ``labels`` a labels table of them, without
-    those that have no label; ``validation``: labels that pick the epoch. ``draw``: whose labels they are, where they are one draw's.
-    Seed s is the arm's replicate ``first_replicate + s``. ``evaluated``: the split that is predicted, test or validation. ``params``: what else
-    stands on every seed's run; ``name`` tells the labels of one experiment apart, ``setting`` the recipes. ``answers``: the annotations tables that
-    the labels were made from.
+    Parameters
+    ----------
+    arm
+        The label source.
+    name
+        Name of the labels; it differs between all labels of one experiment.
+    examples
+        Training examples: rows of an examples table in the order of the split.
+    labels
+        Labels table of ``examples``, without those that have no label.
+    validation
+        Labels by which the best epoch is picked.
+    config
+        The recipe.
+    seeds
+        Seeds to train. Seed ``s`` is the arm's replicate ``first_replicate + s``.
+    draw
+        Index of the draw that the labels follow; None where they follow none or several.
+    first_replicate
+        Number of the replicate of seed 0.
+    evaluated
+        Split to predict: ``test`` or ``validation``.
+    params
+        Further parameters to log with every seed.
+    setting
+        Name of the recipe, where an experiment has several.
+    answers
+        Annotations tables from which the labels were made.
+
     """
 
     arm: Arm
@@ -48,25 +72,39 @@ class Condition:
 
     @property
     def title(self) -> str:
-        """What a person reads of the condition: its labels and, where there are several, its recipe."""
+        """Name of the labels and of the recipe, for people."""
         return f"{self.name} {self.setting}".strip()
 
     @functools.cached_property
     def spent(self) -> Spent:
-        """What the training labels have taken, whoever paid; those that pick the epoch are not counted."""
-        return spent(self.answers, human_share(self.labels)[0])
+        """What the training labels took, also where it was paid for earlier.
+
+        Validation labels are not counted.
+        """
+        n_human, _ = human_share(self.labels)
+        return spent(self.answers, n_human)
 
     def absent(self, label_set: Sequence[str]) -> list[str]:
-        """The classes without a training label."""
-        return [name for name in label_set if name not in set(self.labels["label"])]
+        """Classes without a training label."""
+        present = set(self.labels["label"])
+        return [name for name in label_set if name not in present]
 
 
 @dataclass(frozen=True)
 class SplitAnnotations:
-    """Annotations tables of one task, one for each draw: of the training split and, where arms pick the epoch themselves, of validation.
+    """Annotations tables of one task, one for each draw.
 
-    ``embed`` gives sentence embeddings of examples, ``(n, size)``, to arms that learn which labels are wrong; ``human``: a human's answers by
-    ``example_id``, where they are not the gold ones.
+    Parameters
+    ----------
+    train
+        Annotations of the training split.
+    validation
+        Annotations of the validation split, where arms pick the epoch by their own labels.
+    embed
+        Returns sentence embeddings of examples, ``(n, size)``, for arms that fit an error model.
+    human
+        Human labels by ``example_id``, where they are not the gold labels.
+
     """
 
     train: Sequence[pd.DataFrame] = ()
@@ -78,132 +116,203 @@ class SplitAnnotations:
         self,
         examples: pd.DataFrame,
         tables: Sequence[pd.DataFrame],
+        *,
         draw: int,
         task: Task,
         config: LabelConfig,
     ) -> LabelInputs:
-        """What arms go by on ``examples``, which may be some of the split's; ``draw`` comes first, the others follow in turn."""
-        draws = [_of(table, examples) for table in (*tables[draw:], *tables[:draw])]
+        """What an arm uses to label ``examples``.
+
+        Parameters
+        ----------
+        examples
+            All examples of a split, or some of them.
+        tables
+            Annotations of the whole split, one table for each draw.
+        draw
+            Index of the draw that comes first; the others follow in turn.
+        task
+            The task, for its label set.
+        config
+            The configuration of label sources.
+
+        """
+        draws = [_rows_of(table, examples) for table in (*tables[draw:], *tables[:draw])]
         embed = functools.partial(self.embed, examples) if self.embed else None
-        return LabelInputs(examples, draws, tuple(task.label_set), config, embed, self.human)
+        return LabelInputs(
+            examples=examples,
+            draws=draws,
+            label_set=tuple(task.label_set),
+            config=config,
+            embed=embed,
+            human=self.human,
+        )
 
 
 def make_condition(
     arm: Arm,
     task: Task,
-    drawn: SplitAnnotations,
+    annotations: SplitAnnotations,
     config: ExperimentConfig,
     *,
     examples: pd.DataFrame | None = None,
     draw: int = 0,
 ) -> Condition:
-    """``arm`` with all seeds on ``examples``, which default to the training split.
+    """``arm`` with all seeds.
 
-    On fewer examples an arm decides what to replace among these alone, as somebody with no more texts would; what the annotator said to a text
-    stays what it said. ``draw``: the one that an arm follows which follows one draw.
+    Parameters
+    ----------
+    arm
+        The label source.
+    task
+        The task.
+    annotations
+        Annotations of the splits.
+    config
+        The experiment's configuration.
+    examples
+        Training examples; the whole training split by default. On fewer examples, an arm chooses
+        which labels to replace among these alone. Annotations do not change with the number of
+        examples.
+    draw
+        Index of the draw used by arms that follow a single draw.
+
     """
-    train, validation = (
-        task.split("train") if examples is None else examples,
-        task.split("validation"),
+    train = task.split("train") if examples is None else examples
+    validation = task.split("validation")
+    inputs = annotations.label_inputs(
+        train, annotations.train, draw=draw, task=task, config=config.label
     )
-    label_inputs = drawn.label_inputs(train, drawn.train, draw, task, config.label)
-    labels, answers = label(arm, label_inputs), list(label_inputs.draws[: arm.draws])
     if config.finetune.validation_labels == "arm":
-        held = label(arm, drawn.label_inputs(validation, drawn.validation, draw, task, config.label))
+        own_inputs = annotations.label_inputs(
+            validation, annotations.validation, draw=draw, task=task, config=config.label
+        )
+        validation_labels = label(arm, own_inputs)
     else:
-        held = validation.rename(columns={"gold_label": "label"})
-    recipe = (
-        dataclasses.replace(config.finetune, targets="soft")
-        if arm.facts.soft
-        else config.finetune
-    )
+        validation_labels = validation.rename(columns={"gold_label": "label"})
+    recipe = config.finetune
+    if arm.facts.soft:
+        recipe = dataclasses.replace(recipe, targets="soft")
     return Condition(
-        arm,
-        arm.name,
-        train,
-        labels,
-        held,
-        recipe,
-        range(config.finetune.seeds),
-        draw if arm.one_draw else None,
-        answers=answers,
+        arm=arm,
+        name=arm.name,
+        examples=train,
+        labels=label(arm, inputs),
+        validation=validation_labels,
+        config=recipe,
+        seeds=range(config.finetune.seeds),
+        draw=draw if arm.one_draw else None,
+        answers=list(inputs.draws[: arm.draws]),
     )
 
 
-def _of(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
+def _rows_of(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
+    """The rows of an annotations table that belong to ``examples``."""
     if len(table) == len(examples):
         return table
     return table[table["example_id"].isin(set(examples["example_id"]))].reset_index(drop=True)
 
 
-def draws_needed(compared: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> int:
-    """How many draws of annotations the arms need with these replicates, of ``n_draws`` that there are."""
-    replicate, seeds = config.replicate.replicate, config.finetune.seeds
-    kinds, least = {arm.kind for arm in compared}, max(arm.draws for arm in compared)
+def draws_needed(arms: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> int:
+    """Number of draws that the arms need with the replicates of the configuration.
+
+    Parameters
+    ----------
+    arms
+        The arms to compare.
+    config
+        The experiment's configuration; its ``replicate`` decides.
+    n_draws
+        Number of draws that there are.
+
+    Raises
+    ------
+    AssayError
+        Where the arms, draws and seeds do not allow such replicates.
+
+    """
+    replicate = config.replicate.replicate
+    seeds = config.finetune.seeds
+    most_of_an_arm = max(arm.draws for arm in arms)
     if replicate == "training":
-        return least
+        return most_of_an_arm
     if replicate == "pipeline":
-        if not any(arm.one_draw for arm in compared):
+        if not any(arm.one_draw for arm in arms):
             raise AssayError(
-                "replicate=pipeline needs an arm with labels of its own in every replicate, such as llm or entropy. Add one to arms."
+                "replicate=pipeline needs an arm that follows a single draw, such as llm or "
+                "entropy. Add one to arms."
             )
         if n_draws < seeds:
             raise AssayError(
-                f"replicate=pipeline needs a draw for each seed: ensemble_size must be at least {seeds}; got {n_draws}. "
-                "Raise ensemble_size, or lower seeds."
+                "replicate=pipeline needs a draw for each seed: ensemble_size must be at least "
+                f"{seeds}; got {n_draws}. Raise ensemble_size, or lower seeds."
             )
-        return max(least, seeds)
-    if LLM not in kinds or min(n_draws, seeds) < 2:
+        return max(most_of_an_arm, seeds)
+    if LLM not in {arm.kind for arm in arms} or min(n_draws, seeds) < 2:
+        names = ",".join(arm.name for arm in arms)
         raise AssayError(
-            f"replicate=crossed needs the arm llm with at least 2 draws and 2 seeds; got arms {','.join(arm.name for arm in compared)}, "
-            f"ensemble_size {n_draws}, seeds {seeds}. Add llm to arms, or raise ensemble_size or seeds."
+            "replicate=crossed needs the arm llm with at least 2 draws and 2 seeds; got arms "
+            f"{names}, ensemble_size {n_draws}, seeds {seeds}. Add llm to arms, or raise "
+            "ensemble_size or seeds."
         )
     return n_draws
 
 
-def annotated_splits(config: ExperimentConfig, n_draws: int, *, tested: bool) -> dict[str, int]:
-    """How many draws each split is annotated under: validation only where arms pick the epoch by their own labels. ``tested``: the annotator is."""
-    validated = config.finetune.validation_labels == "arm"
-    return {
-        "train": n_draws,
-        **({"test": 1} if tested else {}),
-        **({"validation": n_draws} if validated else {}),
-    }
+def annotated_splits(
+    config: ExperimentConfig, n_draws: int, *, annotates_test: bool
+) -> dict[str, int]:
+    """Number of draws by split to annotate.
+
+    The test split takes one draw, to score the annotator. The validation split is annotated where
+    arms pick the epoch by their own labels.
+    """
+    splits = {"train": n_draws}
+    if annotates_test:
+        splits["test"] = 1
+    if config.finetune.validation_labels == "arm":
+        splits["validation"] = n_draws
+    return splits
 
 
 def replicate_conditions(
-    compared: Sequence[Arm], task: Task, drawn: SplitAnnotations, config: ExperimentConfig
+    arms: Sequence[Arm], task: Task, annotations: SplitAnnotations, config: ExperimentConfig
 ) -> list[Condition]:
-    """The conditions of all arms, with the replicates that ``replicate`` asks for."""
-    made = []
-    for arm in compared:
-        seeds = config.finetune.seeds
-        if config.replicate.replicate == "pipeline" and arm.one_draw:
-            for replicate in range(seeds):
-                one = make_condition(arm, task, drawn, config, draw=replicate)
-                made.append(
-                    dataclasses.replace(
-                        one, name=f"{arm.name} draw {replicate:02d}", seeds=[replicate]
-                    )
-                )
-        elif config.replicate.replicate == "crossed" and arm.kind == LLM:
-            for draw in range(len(drawn.train)):
-                one = make_condition(arm, task, drawn, config, draw=draw)
-                made.append(
-                    dataclasses.replace(
-                        one, name=f"{arm.name} draw {draw:02d}", first_replicate=draw * seeds
-                    )
-                )
-        else:
-            made.append(make_condition(arm, task, drawn, config))
-    return made
+    """The conditions of all arms, with the replicates of the configuration."""
+    return [condition for arm in arms for condition in _replicates(arm, task, annotations, config)]
 
 
-def replicate_counts(
-    compared: Sequence[Arm], config: ExperimentConfig, n_draws: int
-) -> dict[str, int]:
-    """How many replicates each arm is to have."""
-    seeds, crossed = config.finetune.seeds, config.replicate.replicate == "crossed"
-    return {
-        arm.name: seeds * n_draws if crossed and arm.kind == LLM else seeds for arm in compared
-    }
+def _replicates(
+    arm: Arm, task: Task, annotations: SplitAnnotations, config: ExperimentConfig
+) -> list[Condition]:
+    """The conditions of one arm: one, or one for each draw."""
+    replicate = config.replicate.replicate
+    seeds = config.finetune.seeds
+    if replicate == "pipeline" and arm.one_draw:
+        by_draw = [
+            make_condition(arm, task, annotations, config, draw=draw) for draw in range(seeds)
+        ]
+        return [
+            dataclasses.replace(condition, name=_name(arm, draw), seeds=[draw])
+            for draw, condition in enumerate(by_draw)
+        ]
+    if replicate == "crossed" and arm.kind == LLM:
+        by_draw = [
+            make_condition(arm, task, annotations, config, draw=draw)
+            for draw in range(len(annotations.train))
+        ]
+        return [
+            dataclasses.replace(condition, name=_name(arm, draw), first_replicate=draw * seeds)
+            for draw, condition in enumerate(by_draw)
+        ]
+    return [make_condition(arm, task, annotations, config)]
+
+
+def _name(arm: Arm, draw: int) -> str:
+    return f"{arm.name} draw {draw:02d}"
+
+
+def replicate_counts(arms: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> dict[str, int]:
+    """Number of replicates by arm."""
+    seeds = config.finetune.seeds
+    crossed = config.replicate.replicate == "crossed"
+    return {arm.name: seeds * n_draws if crossed and arm.kind == LLM else seeds for arm in arms}

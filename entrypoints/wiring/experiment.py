@@ -1,4 +1,4 @@
-"""What the experiments share: all that is settled before a root run begins, and the annotation that their arms need."""
+"""What experiments share: preparation before a root run begins, annotation, and the report."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from entrypoints.wiring.annotation_runs import (
     AnnotationSession,
     annotate_split,
     dry_run,
-    open_draws,
+    open_session,
 )
 from entrypoints.wiring.command import print_line
 from entrypoints.wiring.conditions import SplitAnnotations, annotated_splits, draws_needed
 from entrypoints.wiring.provenance import Invocation
-from entrypoints.wiring.setup import log_setup, ready
+from entrypoints.wiring.setup import check_store, log_setup
 from project.annotation.engines.factory import check_engine
 from project.config.arms import Arm, arm_facts
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.data.task import Task, load_task
-from project.labels.human import read_answers
+from project.labels.human import read_human_labels
 from project.labels.sources import arms
 from project.stats.types import Floats
 from project.support.errors import AssayError, Incomplete
@@ -33,144 +33,214 @@ from project.training.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class Study:
-    """A task, an encoder, the arms to compare and who annotates for them: nobody where gold stands alone.
+class PreparedExperiment:
+    """Everything an experiment needs before its root run begins.
 
-    ``n_draws``: how many draws the arms need; ``tested``: the annotator is to be scored on the test split itself.
+    Parameters
+    ----------
+    config
+        The configuration, with what the task card and the annotator fill in.
+    arms
+        The arms to compare.
+    session
+        The annotator and its prompts; None where no arm reads labels of an LLM.
+    n_draws
+        Number of draws that the arms need.
+    annotates_test
+        Whether the test split is annotated too, to score the annotator itself.
+    human
+        Human labels by ``example_id`` from the file ``human``; None where gold labels stand for
+        them.
+
     """
 
     config: ExperimentConfig
     task: Task
     encoder: Encoder
-    compared: list[Arm]
-    asked: AnnotationSession | None
+    arms: list[Arm]
+    session: AnnotationSession | None
     n_draws: int
-    tested: bool
+    annotates_test: bool
     human: pd.Series | None = None
 
     def annotate(self, tracker: Tracker) -> SplitAnnotations:
-        """One pass over every split of ``splits``, each draw a run; then the annotator's memory is free for the encoder."""
-        if self.asked is None:
+        """Annotate every split of :attr:`splits`, each draw in a run of its own.
+
+        The annotator is closed afterwards, so that the encoder can use its memory.
+        """
+        if self.session is None:
             return SplitAnnotations(embed=self.embed, human=self.human)
-        made = {
-            split: annotate_split(tracker, self.asked, self.task, split, n, self.config)
+        tables = {
+            split: annotate_split(
+                tracker, self.session, self.task, split=split, n_draws=n, config=self.config
+            )
             for split, n in self.splits.items()
         }
-        self.asked.close()
-        return SplitAnnotations(made["train"], made.get("validation", []), self.embed, self.human)
+        self.session.close()
+        return SplitAnnotations(
+            train=tables["train"],
+            validation=tables.get("validation", []),
+            embed=self.embed,
+            human=self.human,
+        )
 
     def embed(self, examples: pd.DataFrame) -> Floats:
-        """Sentence embeddings of examples out of the training and validation splits, ``(n, size)``."""
-        whole = pd.concat([self.task.split("train"), self.task.split("validation")])
-        rows = pd.Index(whole["example_id"]).get_indexer(examples["example_id"])
-        return embeddings(list(whole["text"]), Path(self.config.host.workspace))[rows]
+        """Sentence embeddings of training or validation examples, ``(n, size)``."""
+        embedded = pd.concat([self.task.split("train"), self.task.split("validation")])
+        vectors = embeddings(list(embedded["text"]), Path(self.config.host.workspace))
+        return vectors[pd.Index(embedded["example_id"]).get_indexer(examples["example_id"])]
 
     @property
     def splits(self) -> dict[str, int]:
-        """How many draws each split is annotated under."""
-        return annotated_splits(self.config, self.n_draws, tested=self.tested)
+        """Number of draws by split to annotate."""
+        return annotated_splits(self.config, self.n_draws, annotates_test=self.annotates_test)
 
     def dry_run(self, tracker: Tracker) -> None:
-        """Say what the annotation will take."""
-        if self.asked is None:
+        """Print and log what annotation would take."""
+        if self.session is None:
             print_line("dry run: these arms need no annotation.")
         else:
-            dry_run(tracker, self.asked, self.task, self.splits, self.config)
+            dry_run(tracker, self.session, self.task, splits=self.splits, config=self.config)
 
 
 @contextlib.contextmanager
-def opened(params: Mapping[str, str], *, tested: bool = True, asks: bool = True) -> Iterator[Study]:
-    """Settle everything from the texts of a command line; what cannot be is refused before anything is logged.
+def prepare_experiment(
+    params: Mapping[str, str], *, annotates_test: bool = True, needs_answers: bool = True
+) -> Iterator[PreparedExperiment]:
+    """Prepare an experiment from its parameters.
 
-    ``asks``: the arms ask a human, whose answers must be there.
+    Input that cannot be used is refused before anything is logged. Cheap checks come first.
+
+    Parameters
+    ----------
+    params
+        Every parameter of the entry point, as text.
+    annotates_test
+        Whether the test split is annotated too.
+    needs_answers
+        Whether human labels that the arms use must exist already; not for the entry point
+        ``ask``, which asks for them.
+
     """
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
-    arms(
-        config.label, config.prompt.ensemble_size
-    )  # refuses what cannot be, before anything is loaded
-    ready(config.host.workspace)
+    arms(config.label, config.prompt.ensemble_size)  # refuses impossible arms
+    check_store(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = Encoder.find(config.finetune)
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
-    asked = open_draws(task, config) if reads_llm else None
-    with contextlib.closing(asked) if asked else contextlib.nullcontext():
-        config = asked.settled(config) if asked else config
-        n_draws = len(asked.prompts) if asked else 1
-        compared, human = arms(config.label, n_draws), human_answers(task, config)
-        blind = [
-            arm.name
-            for arm in compared
-            if arm.facts.ranks_by_gold or (human is None and arm.facts.needs_human_labels)
-        ]
-        if asks and blind and task.counts.get("unlabelled"):
-            raise AssayError(
-                f"{', '.join(blind)} need a human's labels of training texts, {task.counts['unlabelled']} of which have no gold label. Have some "
-                "labelled (-e ask) and give the file with -P human=..., or compare -P arms=llm and others that need none."
-            )
-        yield Study(
-            config,
-            task,
-            encoder,
-            compared,
-            asked,
-            draws_needed(compared, config, n_draws),
-            tested,
-            human,
+    session = open_session(task, config) if reads_llm else None
+    with contextlib.closing(session) if session else contextlib.nullcontext():
+        config = session.resolved(config) if session else config
+        n_draws = len(session.prompts) if session else 1
+        compared = arms(config.label, n_draws)
+        human = human_answers(task, config)
+        if needs_answers:
+            _check_labels(compared, task, has_answers=human is not None)
+        yield PreparedExperiment(
+            config=config,
+            task=task,
+            encoder=encoder,
+            arms=compared,
+            session=session,
+            n_draws=draws_needed(compared, config, n_draws),
+            annotates_test=annotates_test,
+            human=human,
+        )
+
+
+def _check_labels(compared: list[Arm], task: Task, *, has_answers: bool) -> None:
+    """Refuse arms that need human labels of training texts where there are none."""
+    n_unlabelled = task.counts.get("unlabelled", 0)
+    without_labels = [
+        arm.name
+        for arm in compared
+        if arm.facts.ranks_by_gold or (not has_answers and arm.facts.needs_human_labels)
+    ]
+    if without_labels and n_unlabelled:
+        raise AssayError(
+            f"{', '.join(without_labels)} need human labels of training texts; {n_unlabelled} of "
+            "these have no gold label. Have some labelled (entry point ask) and set human=FILE, "
+            "or compare arms that need none, such as arms=llm."
         )
 
 
 def human_answers(task: Task, config: ExperimentConfig) -> pd.Series | None:
-    """A human's answers by ``example_id`` out of the file ``human``, None where there is none; what cannot be used of it is said."""
+    """Human labels by ``example_id`` from the file ``human``; None without a file.
+
+    Prints what in the file cannot be used.
+    """
     if not config.label.human:
         return None
-    answers = read_answers(Path(config.label.human).expanduser(), task)
+    answers = read_human_labels(Path(config.label.human).expanduser(), task)
     for note in answers.notes():
         print_line(note)
     return answers.labels
 
 
 @contextlib.contextmanager
-def study_run(
-    kind: str, name: str, given: Invocation, study: Study, design: Mapping[str, object]
+def experiment_run(
+    kind: str,
+    name: str,
+    invocation: Invocation,
+    experiment: PreparedExperiment,
+    *,
+    design: Mapping[str, object],
 ) -> Iterator[tuple[Tracker, SplitAnnotations | None]]:
-    """The root run of a study with its set-up and annotations logged; these are None after a dry run. ``design``: what is to be trained."""
-    dry = study.config.spend.dry_run
-    with root_run(
-        "dry run" if dry else kind, name, given.params, study.config.host.workspace
-    ) as tracker:
-        names = [arm.name for arm in study.compared]
-        annotator = study.asked.annotator if study.asked else None
+    """A root run with its set-up and annotations logged.
+
+    Parameters
+    ----------
+    kind
+        Kind of the root run in the store, such as ``experiment`` or ``curve``.
+    name
+        Name of the root run.
+    invocation
+        The entry point and its parameters.
+    experiment
+        What was prepared.
+    design
+        What is to be trained, so that a report can name what is missing.
+
+    Yields
+    ------
+    The tracker of the run and the annotations; None in place of these after a dry run.
+
+    """
+    config = experiment.config
+    kind = "dry run" if config.spend.dry_run else kind
+    with root_run(kind, name, invocation.params, config.host.workspace) as tracker:
         log_setup(
             tracker,
-            given,
-            study.task,
-            study.config,
-            arms=names,
-            annotator=annotator,
-            encoder=study.encoder,
+            invocation,
+            experiment.task,
+            config,
+            arms=[arm.name for arm in experiment.arms],
+            annotator=experiment.session.annotator if experiment.session else None,
+            encoder=experiment.encoder,
             design=design,
         )
-        if dry:
-            study.dry_run(tracker)
+        if config.spend.dry_run:
+            experiment.dry_run(tracker)
             yield tracker, None
         else:
-            yield tracker, study.annotate(tracker)
+            yield tracker, experiment.annotate(tracker)
 
 
 @contextlib.contextmanager
-def published(tracker: Tracker, publish: Callable[[], None]) -> Iterator[None]:
-    """Publish a report after the work in the context; where that stays incomplete, of what there is: it names what is missing.
+def publish_after(tracker: Tracker, publish: Callable[[], None]) -> Iterator[None]:
+    """Publish a report after the work in the context, also where the work stays incomplete.
 
-    A report is made from what the store holds, so that the store must hold everything first; where it is away, ``-e relog`` makes it later.
+    The report is made from the store, which must hold everything first. Where the store is not
+    available, the entry point ``relog`` makes the report later.
     """
     try:
         yield
     except Incomplete:
-        with contextlib.suppress(
-            AssayError
-        ):  # there may be nothing to report; why is what must be read
+        # The report names what is missing. Where it cannot be made, the reason for the incomplete
+        # work matters more than the reason for the missing report.
+        with contextlib.suppress(AssayError):
             tracker.flush()
             publish()
         raise

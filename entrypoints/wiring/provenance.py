@@ -182,10 +182,10 @@ def inputs(
         for name, place in named.items()
     }
     task_name = parse(TaskConfig, params).task
-    card = load_card(task_name)
+    card = task.card if task else load_card(task_name)
     named["task"], hashes["task"] = task_name, file_hash(card.path)
     if not params.get("data"):
-        hub, beside = card.source.get("hub"), str(card.source.get("file", ""))
+        hub, beside = card.source.hub, card.source.file
         named[_DATA] = f"hub {hub}" if hub else beside
         hashes[_DATA] = (
             (task.data_hash if task else None) if hub else file_hash(card.path.parent / beside)
@@ -195,7 +195,7 @@ def inputs(
 
 def from_hub(params: Mapping[str, str]) -> bool:
     """Whether the task's data come from the hub."""
-    return not params.get("data") and "hub" in load_card(parse(TaskConfig, params).task).source
+    return not params.get("data") and bool(load_card(parse(TaskConfig, params).task).source.hub)
 
 
 def file_hash(path: Path) -> str | None:

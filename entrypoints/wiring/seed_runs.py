@@ -61,7 +61,7 @@ class Trained(NamedTuple):
     """
 
     run_id: str
-    make_condition: Condition
+    condition: Condition
     job: Job
     result: SeedResult
     scores: Mapping[str, float]
@@ -152,7 +152,9 @@ class Trainer:
         for job in {
             job.digest: job for job in jobs if not job.keep_model and not finished(folder, job)
         }.values():
-            for run in self._tracker.reusable_runs("seed", DIGEST, job.digest, self._config.store.reuse):
+            for run in self._tracker.reusable_runs(
+                "seed", DIGEST, job.digest, self._config.store.reuse
+            ):
                 source = SourceRun(run.run_id, run.tags.get(USER, "somebody"))
                 try:
                     files = self._tracker.verified_artifacts(run, [PREDICTIONS, HISTORY])
@@ -178,7 +180,7 @@ class Trainer:
             done,
             key=lambda seed: (
                 -best_macro_f1(seed.result.history),
-                seed.make_condition.first_replicate + seed.job.seed,
+                seed.condition.first_replicate + seed.job.seed,
             ),
         )
         for run_id, one, job, result, *_ in (

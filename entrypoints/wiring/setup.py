@@ -30,7 +30,7 @@ from project.tracking import REUSED_FROM, REUSED_OWNER, Tracker, preflight, read
 from project.training.encoder import Encoder
 
 
-def ready(workspace: str) -> None:
+def check_store(workspace: str) -> None:
     """Refuse a tracking store that will not do, before anything is loaded or paid for; what is worth knowing of it is said."""
     for note in preflight(Path(workspace)):
         print_line(f"note: {note}")
@@ -60,8 +60,8 @@ def log_setup(
         "examples_sha256": task.content_hash,
         "notes": list(task.notes),
         "counts": dict(task.counts),
-        "licence": task.licence,
-        "citation": task.citation,
+        "licence": task.card.licence,
+        "citation": task.card.citation,
     }
     models = {
         "annotator": annotator.name if annotator else "",

@@ -1,0 +1,127 @@
+"""What the entry points curve, grid and budget vary: training sizes, configurations, budgets."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.questions.grid import SEARCHED
+from entrypoints.wiring.command import print_line
+from entrypoints.wiring.conditions import Condition
+from entrypoints.wiring.experiment import PreparedExperiment
+from entrypoints.wiring.seed_runs import Trained
+from project.config.arms import GOLD, LLM, Arm
+from project.config.designs import CurveConfig, GridConfig
+from project.labels.error_model import MIN_AUDIT
+from project.labels.selection import share_size
+from project.support.errors import AssayError
+from project.training.loop import best_macro_f1
+
+
+def training_sizes(config: CurveConfig, n_train: int) -> list[int]:
+    """The training sizes of a learning curve, rising.
+
+    They are those of the configuration, or ``curve_points`` sizes from ``min_size`` to
+    ``n_train``, evenly spaced on a logarithmic scale. Raises AssayError for sizes above
+    ``n_train``.
+    """
+    if config.sizes is not None:
+        if max(config.sizes) > n_train:
+            raise AssayError(
+                f"sizes must be at most the size of the training split, {n_train}; got "
+                f"{max(config.sizes)}. Lower it, or raise max_train."
+            )
+        return sorted(config.sizes)
+    if config.min_size >= n_train:
+        raise AssayError(
+            f"min_size must be below the size of the training split, {n_train}; got "
+            f"{config.min_size}. Lower it, or raise max_train."
+        )
+    spaced = np.geomspace(config.min_size, n_train, config.curve_points)
+    return sorted({round(size) for size in spaced})
+
+
+def first_examples(train: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
+    """``size`` rows of ``train``, chosen by a hash of their id and ``seed``, in the split's order.
+
+    Every smaller set is part of the larger ones, for all arms and also when the split grows. The
+    choice does not look at labels, because there are none before annotation: classes come in as
+    in a random sample, and a small set may lack a rare class.
+    """
+    rank = train["example_id"].map(
+        lambda name: hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).hexdigest()
+    )
+    chosen = rank.sort_values().index[:size]
+    return train.loc[chosen.sort_values()].reset_index(drop=True)
+
+
+def configurations(config: GridConfig) -> list[dict[str, Any]]:
+    """Every combination of the grid's values; the last hyper-parameter changes fastest."""
+    values = (config.grid_learning_rate, config.grid_train_batch_size, config.grid_epochs)
+    return [
+        dict(zip(SEARCHED, combination, strict=True)) for combination in itertools.product(*values)
+    ]
+
+
+def best_configurations(trained: Sequence[Trained]) -> dict[str, int]:
+    """Index of every arm's best configuration.
+
+    It has the highest validation macro-F1, averaged over its seeds; of equal ones the first.
+    """
+    scores: dict[str, dict[int, list[float]]] = {}
+    for seed in trained:
+        index = int(str(seed.condition.params["configuration"]))
+        by_index = scores.setdefault(seed.condition.arm.name, {})
+        by_index.setdefault(index, []).append(best_macro_f1(seed.result.history))
+    return {
+        arm: min(by_index, key=lambda index: (-float(np.mean(by_index[index])), index))
+        for arm, by_index in scores.items()
+    }
+
+
+def configured(condition: Condition, values: Mapping[str, Any], index: int) -> Condition:
+    """``condition`` with the hyper-parameters of the configuration number ``index``."""
+    return dataclasses.replace(
+        condition,
+        setting=" ".join(f"{name}={value:g}" for name, value in values.items()),
+        config=dataclasses.replace(condition.config, **values),
+        params={"configuration": index},
+    )
+
+
+def budget_arms(experiment: PreparedExperiment) -> list[Arm]:
+    """Gold, the LLM's labels, and every arm whose budget is large enough.
+
+    Prints which arms are left out, and why.
+    """
+    task = experiment.task
+    n_train = len(task.split("train"))
+    arms = []
+    if not task.counts.get("unlabelled"):
+        arms.append(Arm(GOLD))
+    if experiment.session:
+        arms.append(Arm(LLM))
+    for arm in experiment.arms:
+        if arm.kind in (GOLD, LLM):
+            continue
+        if reason := too_small(arm, n_train, len(task.label_set)):
+            print_line(f"budget: {arm.name} is left out: {reason}.")
+        else:
+            arms.append(arm)
+    return arms
+
+
+def too_small(arm: Arm, n_train: int, n_classes: int) -> str:
+    """Why an arm's budget is too small; empty where it is large enough."""
+    n_labels = share_size(arm.replace_share or 0.0, n_train)
+    if arm.facts.audit and 0 < n_labels < MIN_AUDIT:
+        return f"its audit needs {MIN_AUDIT} labels, and the budget is {n_labels}"
+    if arm.facts.human_labels_alone and n_labels < n_classes:
+        return f"{n_labels} labels are too few to train on {n_classes} classes"
+    return ""
