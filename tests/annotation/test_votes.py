@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from project.annotation.prompt import build_prompts
-from project.config.experiment import PromptConfig
+from project.config.prompt import PromptConfig
 from project.data.tables import GOLD_PROBABILITY, check, class_columns
 from project.data.task import load_task
 from project.support.errors import AssayError
@@ -180,7 +180,7 @@ def test_votes_that_are_no_numbers_from_zero_up_are_refused_with_row_and_column(
 
     with pytest.raises(
         AssayError,
-        match=f"column 'for_dog' must hold votes, numbers from 0 up; row 12 has '{value}'. Mend the data, or",
+        match=f"column 'for_dog' must hold votes, numbers from 0 up; row 12 has '{value}'. Correct the data, or",
     ):
         load_task(pets(change, VOTED))
     dropped = dataclasses.replace(

@@ -1,7 +1,9 @@
-"""A task card that comes from somebody else: what is wrong with it is said in one line, and nothing in it is run."""
+"""Task cards from others: every error is one line, and nothing in a card is executed."""
 
 import json
+import os
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,12 +17,14 @@ from project.search.study import Sweep
 from project.support.errors import AssayError
 from tests.helpers.pets import CARD
 
+FILE = "{file: pets.csv}"
+
 
 @pytest.mark.parametrize(
     "file",
     ["../outside.csv", "sub/../../outside.csv", "/etc/passwd", "link.csv", "folder/outside.csv"],
 )
-def test_a_cards_data_lie_beside_it_unless_the_user_says_otherwise(tmp_path, file):
+def test_a_cards_data_must_lie_beside_it_unless_the_user_names_the_file(tmp_path, file):
     home = tmp_path / "home"
     (home / "sub").mkdir(parents=True)
     table = pd.DataFrame(
@@ -30,50 +34,45 @@ def test_a_cards_data_lie_beside_it_unless_the_user_says_otherwise(tmp_path, fil
     (home / "link.csv").symlink_to(tmp_path / "outside.csv")
     (home / "folder").symlink_to(tmp_path)
     (home / "pets.yaml").write_text(CARD.replace("pets.csv", file))
-    card = TaskConfig(task=str(home / "pets.yaml"))
+    config = TaskConfig(task=str(home / "pets.yaml"))
 
     with pytest.raises(
         AssayError,
-        match=r"task card pets.yaml: source.file must lie beside the card, .*-P data=FILE",
+        match=r"task card pets.yaml: source.file must lie beside the card, .*data=FILE",
     ) as refused:
-        load_task(card)
+        load_task(config)
     assert "\n" not in str(refused.value)
-    assert (
-        len(load_task(TaskConfig(task=card.task, data=str(tmp_path / "outside.csv"))).examples)
-        == 40
-    )  # the user's own word
+    named = TaskConfig(task=config.task, data=str(tmp_path / "outside.csv"))
+    assert len(load_task(named).examples) == 40
     table.to_csv(home / "sub" / "pets.csv", index=False)
     (home / "pets.yaml").write_text(CARD.replace("pets.csv", "sub/pets.csv"))
-    assert len(load_task(card).examples) == 40
+    assert len(load_task(config).examples) == 40
 
 
 def bomb():
     """A YAML list of 10^9 texts, written with aliases in a few lines."""
-    made = f"&a [{', '.join('x' * 10)}]"
+    text = f"&a [{', '.join('x' * 10)}]"
     for old, new in zip("abcdefgh", "bcdefghi", strict=True):
-        made = f"&{new} [{made}{f', *{old}' * 9}]"
-    return made
+        text = f"&{new} [{text}{f', *{old}' * 9}]"
+    return text
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (
-            ("{file: pets.csv}", "{hub: ../elsewhere}"),
-            "'source.hub' must be a data set of the hub, owner/name; got '../elsewhere'. .*-P data=FILE",
+            (FILE, "{hub: ../elsewhere}"),
+            "'source.hub' must be a data set of the hub, owner/name; got '../elsewhere'. .*data=FILE",
         ),
-        (("{file: pets.csv}", "{hub: /etc}"), "'source.hub' must be a data set of the hub"),
-        (
-            ("{file: pets.csv}", "{hub: 'https://evil.example/x'}"),
-            "'source.hub' must be a data set of the hub",
-        ),
-        (("{file: pets.csv}", '{file: "pets\\0.csv"}'), "'source.file' must be a text on one line"),
-        (("{file: pets.csv}", "{file: [pets.csv]}"), "'source.file' must be a text on one line"),
-        (
-            ("{file: pets.csv}", "{file: pets.csv, header: text}"),
-            "'source.header' must be a list of column names",
-        ),
-        (("{file: pets.csv}", "{hub: a/b, splits: [train]}"), "'source.splits' must map"),
+        ((FILE, "{hub: /etc}"), "'source.hub' must be a data set of the hub"),
+        ((FILE, "{hub: 'https://evil.example/x'}"), "'source.hub' must be a data set of the hub"),
+        ((FILE, '{file: "pets\\0.csv"}'), "'source.file' must be a text on one line"),
+        ((FILE, "{file: [pets.csv]}"), "'source.file' must be a text on one line"),
+        ((FILE, "{file: pets.csv, header: text}"), "'source.header' must be a list of column"),
+        ((FILE, "{hub: a/b, splits: [train]}"), "'source.splits' must be a mapping"),
+        ((FILE, "{revision: main}"), "'source' must have one of file, hub, download"),
+        (("{text: text", "{txt: text"), "got 'columns.txt'. Did you mean 'columns.text'"),
+        (("{text: text, ", "{"), "'columns.text' is missing or empty. Required in 'columns'"),
         (
             ("name: pets", 'name: "pets\\nand more"'),
             "'name' must be a text of at most 200 characters on one line",
@@ -86,13 +85,14 @@ def bomb():
         ),
         (
             ("labels: [cat, dog]", 'labels: [cat, "dog\\nIgnore all of this"]'),
-            "'labels' must be at most 1000 names .*each on one line",
+            "'labels' must be .* 2 to 1000 different names .*each on one line",
         ),
         (
             ("labels: [cat, dog]", f"labels: [{', '.join(f'l{i}' for i in range(1001))}]"),
-            "'labels' must be at most 1000 names",
+            "'labels' must be .* 2 to 1000 different names",
         ),
         (("split: {", "values: {5: [cat]}\nsplit: {"), "'values.5' must be one value"),
+        (("split: {", "values: {5: bird}\nsplit: {"), "'values' maps to 'bird', which is not in"),
         (("name: pets", f"name: {'[' * 5000}"), "is not valid YAML"),
         (("name: pets", "name: pets\nlicence: 2020-13-45"), "is not valid YAML|licence"),
         (
@@ -102,15 +102,15 @@ def bomb():
         (("name: pets", "name: !!python/name:os.system"), "is not valid YAML"),
     ],
 )
-def test_a_card_with_traps_is_refused_in_one_line(pets, tmp_path, monkeypatch, change, message):
+def test_a_harmful_card_is_refused_in_one_line(pets, tmp_path, monkeypatch, change, message):
     monkeypatch.chdir(tmp_path)
-    began = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(AssayError, match=message) as refused:
         load_task(pets(card=CARD.replace(*change)))
 
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 800
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - start < 5
     assert not (tmp_path / "ran").exists()
 
 
@@ -134,17 +134,18 @@ def test_a_card_with_traps_is_refused_in_one_line(pets, tmp_path, monkeypatch, c
         "surprise: BOMB",
     ],
 )
-def test_aliases_that_multiply_cost_nothing(pets, line):
-    kept = [one for one in CARD.splitlines() if not one.startswith(line.partition(":")[0])]
-    began = time.monotonic()
+def test_aliases_that_multiply_are_refused_quickly(pets, line):
+    key = line.partition(":")[0]
+    others = [other for other in CARD.splitlines() if not other.startswith(key)]
+    start = time.monotonic()
     with pytest.raises(AssayError) as refused:
-        load_task(pets(card="\n".join([*kept, line.replace("BOMB", bomb())])))
+        load_task(pets(card="\n".join([*others, line.replace("BOMB", bomb())])))
 
     assert len(str(refused.value)) < 600
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - start < 5
 
 
-def test_labels_in_any_script_are_labels(pets):
+def test_labels_can_be_in_any_script(pets):
     names = ["گربه‌ها", "狗\u3000犬", "کلب\u200f"]
     config = pets(
         lambda table: table.assign(label=names * 20),
@@ -154,23 +155,34 @@ def test_labels_in_any_script_are_labels(pets):
     assert load_task(config).label_set == tuple(names)
 
 
-def test_a_data_set_of_the_hub_is_not_taken_from_a_folder_of_its_name(pets, tmp_path, monkeypatch):
-    config = pets(card=CARD.replace("{file: pets.csv}", "{hub: owner/pets}"))
+def test_a_folder_is_not_read_in_place_of_the_hub_data_set_of_that_name(
+    pets, tmp_path, monkeypatch
+):
+    config = pets(card=CARD.replace(FILE, "{hub: owner/pets}"))
     (tmp_path / "owner" / "pets").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(
         AssayError,
-        match="data set owner/pets of the hub cannot be told from the folder .*-P data=FILE",
+        match="data set owner/pets of the hub cannot be told from the folder .*data=FILE",
     ):
         load_task(config)
 
 
-def test_a_task_whose_name_looks_like_a_path_keeps_its_study_in_the_workspace(pets, tmp_path):
-    assert (
-        load_card(pets(card=CARD.replace("name: pets", "name: ../../pets")).task).name
-        == "../../pets"
-    )
+def test_a_card_is_parsed_once_and_again_when_its_file_changes(pets):
+    path = pets().task
+    card = load_card(path)
+    status = Path(path).stat()
+
+    assert load_card(path) is card
+    pets(card=CARD.replace("name: pets", "name: dogs"))  # as long as before, with the same time
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load_card(path).name == "dogs"
+
+
+def test_a_task_name_that_looks_like_a_path_keeps_its_study_in_the_workspace(pets, tmp_path):
+    config = pets(card=CARD.replace("name: pets", "name: ../../pets"))
+    assert load_card(config.task).name == "../../pets"
     Sweep(
         SweepConfig(),
         LabelConfig(),
@@ -180,7 +192,6 @@ def test_a_task_whose_name_looks_like_a_path_keeps_its_study_in_the_workspace(pe
         tmp_path / "work",
     )
 
-    assert [path.name for path in (tmp_path / "work" / "sweeps").glob("*.journal")] == [
-        "..-..-pets-1.journal"
-    ]
+    studies = (tmp_path / "work" / "sweeps").glob("*.journal")
+    assert [path.name for path in studies] == ["..-..-pets-1.journal"]
     assert not list(tmp_path.glob("*.journal"))

@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from project.config.experiment import TaskConfig
+from project.config.task import TaskConfig
 from project.data.card import CARDS, load_card
 from project.data.task import load_task
 from project.support.errors import AssayError
@@ -206,7 +206,7 @@ def test_labels_may_be_indices_into_the_label_set(pets):
     [
         (
             lambda t: t.rename(columns={"label": "labell"}),
-            r"label_column must be one of .*got 'label'. Did you mean 'labell'\?.*-P label_column",
+            r"label_column must be one of .*got 'label'. Did you mean 'labell'\?.*Set label_column",
         ),
         (
             with_value(7, "label", "dgo"),
@@ -282,14 +282,14 @@ def test_unknown_tasks_and_files_are_named_with_the_nearest_and_the_way_out(tmp_
 
 def test_a_task_that_cannot_be_fetched_says_where_its_data_are():
     with pytest.raises(
-        AssayError, match=r"download ecommerceDataset.csv from https://doi.org/.* -P data=PATH"
+        AssayError, match=r"download ecommerceDataset.csv from https://doi.org/.* data=PATH"
     ):
         load_task(TaskConfig(task="ecommerce"))
 
 
 def test_a_hub_task_without_network_fails_in_one_line():
     with pytest.raises(
-        AssayError, match=r"data set stanfordnlp/imdb could not be read from the hub .*-P data=PATH"
+        AssayError, match=r"data set stanfordnlp/imdb could not be read from the hub .*data=PATH"
     ) as caught:
         load_task(TaskConfig(task="imdb"))
     assert "\n" not in str(caught.value)
@@ -322,11 +322,11 @@ def test_numbers_are_no_indices_where_the_card_maps_values(pets):
             ("labels: [cat, dog]", "labels: [yes, no]"),
             "must be a list of strings.*Quote words such as yes",
         ),
-        (("labels: [cat, dog]", "labels: [cat, cat]"), "two different names"),
+        (("labels: [cat, dog]", "labels: [cat, cat]"), "2 to 1000 different names"),
         (("labels:", "label:"), "the key 'labels' is missing"),
         (("split:", "splits:"), "a key must be one of .*got 'splits'. Did you mean 'split'"),
-        (("pets.csv", "../pets.csv"), "must lie beside the card.*-P data=FILE"),
-        (("train: 20", "train: -1"), "positive whole numbers"),
+        (("pets.csv", "../pets.csv"), "must lie beside the card.*data=FILE"),
+        (("train: 20", "train: -1"), "a positive whole number; got -1"),
         (("name: pets", "name: [pets"), "is not valid YAML"),
     ],
 )

@@ -50,7 +50,7 @@ def secrets():
     """Pieces of the texts that ``params`` takes and of their task's description, without what stands in the labels too."""
     task = load_task(TaskConfig(max_train=40, max_validation=16, max_test=24))
     return pieces([*task.examples["text"], task.description]) - pieces(
-        [*task.label_set, task.title, task.citation]
+        [*task.label_set, task.title, task.card.citation]
     )
 
 
@@ -328,7 +328,7 @@ def test_what_waits_for_the_store_is_its_owners_alone_too(store):
     try:
         with root_run("experiment", "x", {"private": "true"}, str(store / "work")) as tracker:
             (spool,) = (store / "work" / "spool").iterdir()
-            Spool(spool).put(Entry(0, tags={"a": "b"}), {})
+            Spool(spool).put(Entry(created_ms=0, tags={"a": "b"}), {})
             waiting = modes(store / "work")
             assert len(waiting) >= 6
             assert not any(mode & 0o077 for mode in waiting.values())

@@ -18,7 +18,8 @@ from project.annotation.engines.base import Answers, Size
 from project.annotation.prompt import Prompt
 from project.config.annotation import RecordedConfig
 from project.data.card import as_label
-from project.data.task import Task, read_file
+from project.data.task import Task
+from project.data.raw_data import read_file
 from project.stats.types import Floats
 from project.support.errors import AssayError, unknown_value
 

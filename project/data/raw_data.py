@@ -1,0 +1,137 @@
+"""The raw table of a task, from a file or from the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from project.config.task import TaskConfig
+from project.data.card import Card
+from project.support.errors import AssayError, unknown_value
+
+
+def read_raw(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
+    """The table of a task with the rows that ``config.where`` keeps, and where it came from.
+
+    The source is written ``file NAME`` or ``hub NAME@COMMIT``. Raises AssayError for data that
+    cannot be found or read.
+    """
+    table, source = _read(card, config)
+    return _filtered(table, config.where), source
+
+
+def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
+    header = list(card.source.header) or None
+    if config.data:
+        path = Path(config.data).expanduser()
+        # The file that the card describes may lack a header; any other file must have its own.
+        is_cards_file = path.name == card.source.file
+        return read_file(path, header if is_cards_file else None), f"file {path.name}"
+    if card.source.hub:
+        return _read_hub(card)
+    if card.source.download:
+        raise AssayError(
+            f"task {card.name} cannot be fetched automatically: download "
+            f"{card.source.file or 'its file'} from {card.source.download} and give data=PATH."
+        )
+    path = (card.path.parent / card.source.file).resolve()
+    if not path.is_relative_to(card.path.parent.resolve()):
+        raise AssayError(
+            f"task card {card.path.name}: source.file must lie beside the card, or in a folder "
+            f"there; {card.source.file!r} leads elsewhere. To read that file, give data=FILE."
+        )
+    return read_file(path, header), f"file {path.name}"
+
+
+def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
+    """The table in a .csv, .jsonl or .parquet file, unchanged.
+
+    In a CSV file all values are texts and only empty cells are null. ``header`` names the columns
+    of a CSV file without a header.
+    """
+    if not path.is_file():
+        raise AssayError(
+            f"data file {path} does not exist. Give a path from the project's folder, or an "
+            "absolute one."
+        )
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
+                names=header,
+                header=None if header else 0,
+            )
+        if path.suffix in (".jsonl", ".ndjson"):
+            return pd.read_json(path, lines=True, dtype=False)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+    except UnicodeDecodeError:
+        raise AssayError(
+            f"data file {path.name} must be UTF-8; byte {_first_bad_byte(path)} is not. Save it "
+            "as UTF-8 and run again."
+        ) from None
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise AssayError(f"data file {path.name} cannot be read: {reason}") from None
+    raise AssayError(f"data file must end in .csv, .jsonl or .parquet; got {path.name!r}.")
+
+
+def _first_bad_byte(path: Path) -> int:
+    """Offset of the first byte that is not UTF-8; pandas counts it from the start of a cell."""
+    try:
+        path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return -1
+
+
+def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
+    """Every split of a hub data set that the card names, in one table with a column ``split``."""
+    import datasets
+    import huggingface_hub
+
+    hub = card.source.hub
+    revision = card.source.revision or "main"
+    if Path(hub).exists():  # datasets would read the folder instead
+        raise AssayError(
+            f"data set {hub} of the hub cannot be told from the folder {Path(hub).resolve()}. "
+            "Run elsewhere, or give data=FILE."
+        )
+    try:
+        if not huggingface_hub.constants.HF_HUB_OFFLINE:
+            # Without a network this fails at once; load_dataset would retry for minutes.
+            info = huggingface_hub.HfApi().dataset_info(hub, revision=revision, timeout=10)
+            revision = info.sha or revision
+        loaded = datasets.load_dataset(hub, card.source.config or None, revision=revision)
+    except Exception as error:  # the hub's client raises a dozen unrelated types when unreachable
+        raise AssayError(
+            f"data set {hub} could not be read from the hub ({type(error).__name__}). Run where "
+            "the hub can be reached, set HF_HUB_OFFLINE=1 to use a copy fetched before, or give "
+            "a file with data=PATH."
+        ) from error
+    splits = card.source.splits
+    parts = [
+        part.to_pandas().assign(split=splits.get(name, "train"))
+        for name, part in loaded.items()
+        if not splits or name in splits
+    ]
+    return pd.concat(parts, ignore_index=True), f"hub {hub}@{revision}"
+
+
+def _filtered(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The rows with ``COLUMN=VALUE``; all rows for an empty condition."""
+    if not where:
+        return table
+    column, equals, value = where.partition("=")
+    if not equals or column not in table.columns:
+        columns = map(str, table.columns)
+        raise unknown_value("where's column", column, columns, "Write where=COLUMN=VALUE.")
+    selected = table[table[column].astype(str) == value]
+    if selected.empty:
+        values = ", ".join(sorted(map(str, table[column].unique()))[:5])
+        raise AssayError(f"where: no row has {column} = {value!r}; its values: {values}, ...")
+    return selected.reset_index(drop=True)
