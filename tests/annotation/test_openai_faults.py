@@ -1,4 +1,4 @@
-"""The openai engine when the server fails, is busy, or wants a key: what is asked again, what is kept, what is said. No network."""
+"""The openai engine when the server fails, is busy, or requires a key: retries and errors."""
 
 import datetime
 import email.utils
@@ -13,11 +13,12 @@ import time
 
 import pytest
 
-from project.annotation.annotate import Annotations, annotate, raw_answers
-from project.annotation.cache import AnswerFolder, question_items
+from project.annotation.annotate import Annotations, annotate
+from project.annotation.answers import raw_answers
+from project.annotation.cache import AnswerCache, question_items
 from project.annotation.cost import Meter
 from project.annotation.engines.openai.engine import OpenAIAnnotator
-from project.config.experiment import AnnotateConfig, ServerConfig, SpendConfig
+from project.config.annotation import AnnotateConfig, ServerConfig, SpendConfig
 from project.data.tables import SourceRun
 from project.support.errors import AssayError, Incomplete
 from tests.helpers.faulty_server import EXACT, LISTED, SAMPLED, Fault, no_logprobs, wrong_ids
@@ -30,21 +31,19 @@ KEY = "sk-a/b+c=0123456789"
 
 
 FAULTS = {
-    "500": Fault(500, says="oops"),
-    "503": Fault(503, says="busy"),
+    "500": Fault(500, message="oops"),
+    "503": Fault(503, message="busy"),
     "a cut connection": Fault(cut=True),
     "truncated JSON": Fault(truncate=True),
-    "wrong label ids": Fault(spoil=wrong_ids),
-    "missing log probabilities": Fault(spoil=no_logprobs),
-    "too few choices": Fault(spoil=lambda data: {**data, "choices": data["choices"][1:]}),
-    "an error in an answer that is none": Fault(
-        spoil=lambda data: {"error": {"message": "out of memory"}}
-    ),
+    "wrong label ids": Fault(change=wrong_ids),
+    "missing log probabilities": Fault(change=no_logprobs),
+    "too few choices": Fault(change=lambda data: {**data, "choices": data["choices"][1:]}),
+    "an error with status 200": Fault(change=lambda data: {"error": {"message": "out of memory"}}),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_passing_fault_is_asked_again_and_leaves_no_trace(
+def test_a_request_with_a_temporary_fault_is_repeated_with_the_same_answers(
     serve, vocabulary, tiny_llm, small_task, name
 ):
     server, annotator = serve(vocabulary, tokenizer=tiny_llm, can={EXACT})
@@ -60,34 +59,38 @@ def test_a_passing_fault_is_asked_again_and_leaves_no_trace(
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "message"),
     [
-        (Fault(503, says="we are full"), r"answered /completions with HTTP 503: we are full"),
-        (Fault(500, says="oops"), r"answered /completions with HTTP 500: oops"),
-        (Fault(spoil=wrong_ids), "gave log probabilities of other tokens than those asked for"),
-        (Fault(spoil=no_logprobs), "gave no log probabilities of tokens"),
-        (Fault(truncate=True), r"gave JSON that breaks off or is none \(\d+ bytes\)"),
-        (Fault(cut=True), "could not be reached, or broke off"),
+        (Fault(503, message="we are full"), r"answered /completions with HTTP 503: we are full"),
+        (Fault(500, message="oops"), r"answered /completions with HTTP 500: oops"),
+        (
+            Fault(change=wrong_ids),
+            "returned log probabilities of other tokens than the requested ones",
+        ),
+        (Fault(change=no_logprobs), "returned no log probabilities of tokens"),
+        (Fault(truncate=True), r"returned no complete JSON \(\d+ bytes\)"),
+        (Fault(cut=True), "could not be reached, or the connection broke"),
     ],
 )
-def test_a_lasting_fault_ends_the_work_and_says_what_is_wrong(
-    serve, vocabulary, tiny_llm, small_task, fault, says
+def test_a_lasting_fault_ends_the_work_and_is_named(
+    serve, vocabulary, tiny_llm, small_task, fault, message
 ):
     server, annotator = serve(
-        vocabulary, tokenizer=tiny_llm, can={EXACT}, server={"request_retries": 1}
+        vocabulary, tokenizer=tiny_llm, can={EXACT}, settings={"request_retries": 1}
     )
     prompt = task_prompt(small_task, "name")
     annotator.read(prompt, TEXTS[:1])
-    server.always = fault
+    server.fault_of_all = fault
 
     with pytest.raises(
-        Incomplete, match=rf"{says}.* asked 2 times. Answers on disk are kept; run again to go on\."
+        Incomplete,
+        match=rf"{message}.* sent 2 times. Answers on disk are kept; run again to go on\.",
     ):
         annotator.read(prompt, TEXTS)
 
 
-def test_an_error_ends_the_requests_that_are_still_under_way(serve):
-    server, annotator = serve(can={LISTED}, server={"request_retries": 0})
+def test_an_error_cancels_the_requests_that_are_still_running(serve):
+    server, annotator = serve(can={LISTED}, settings={"request_retries": 0})
     annotator.read(prompt_of(), TEXTS[:1])
     server.faults.extend([Fault(delay=3), Fault(delay=3), Fault(500)])
 
@@ -97,8 +100,8 @@ def test_an_error_ends_the_requests_that_are_still_under_way(serve):
     assert time.monotonic() - began < 2
 
 
-def test_an_answer_that_does_not_come_in_time_is_asked_for_again(serve):
-    server, annotator = serve(can={LISTED}, server={"request_timeout": 0.4})
+def test_a_request_without_a_response_in_time_is_repeated(serve):
+    server, annotator = serve(can={LISTED}, settings={"request_timeout": 0.4})
     annotator.read(prompt_of(), TEXTS[:1])
     server.faults.append(Fault(delay=1.5))
     before = len(server.posts)
@@ -110,8 +113,8 @@ def test_an_answer_that_does_not_come_in_time_is_asked_for_again(serve):
 
 
 @pytest.mark.parametrize("kind", ["seconds", "date"])
-def test_no_request_is_sent_before_the_time_that_a_busy_server_asks_for(serve, kind):
-    server, annotator = serve(can={LISTED}, server={"max_concurrency": 1})
+def test_no_request_is_sent_before_the_time_in_retry_after(serve, kind):
+    server, annotator = serve(can={LISTED}, settings={"max_concurrency": 1})
     annotator.read(prompt_of(), TEXTS[:1])
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
     server.faults.append(
@@ -128,12 +131,12 @@ def test_no_request_is_sent_before_the_time_that_a_busy_server_asks_for(serve, k
 
     annotator.read(prompt_of(), TEXTS[:3])
 
-    began = [request["began"] for request in server.requests if request["body"]][before:]
+    began = [request["time"] for request in server.requests if request["body"]][before:]
     assert len(began) == 4
     assert began[1] - began[0] >= (0.99 if kind == "seconds" else 0.5)
 
 
-def test_a_server_that_asks_for_an_hours_patience_is_left_alone(serve):
+def test_a_server_that_asks_to_wait_an_hour_ends_the_work(serve):
     server, annotator = serve(can={LISTED})
     annotator.read(prompt_of(), TEXTS[:1])
     server.faults.append(Fault(429, {"Retry-After": "3600"}))
@@ -142,8 +145,8 @@ def test_a_server_that_asks_for_an_hours_patience_is_left_alone(serve):
         annotator.read(prompt_of(), TEXTS[:2])
 
 
-def test_a_server_that_takes_few_requests_at_once_is_asked_no_faster_than_it_can(serve):
-    server, annotator = serve(can={LISTED}, capacity=6, server={"max_concurrency": 64})
+def test_the_number_of_requests_adapts_to_the_capacity_of_the_server(serve):
+    server, annotator = serve(can={LISTED}, capacity=6, settings={"max_concurrency": 64})
     texts = [f"text {number}" for number in range(150)]
 
     answers = annotator.read(prompt_of(), texts)
@@ -154,18 +157,18 @@ def test_a_server_that_takes_few_requests_at_once_is_asked_no_faster_than_it_can
     assert annotator._client.pace.limit < 20
 
 
-def test_no_more_requests_are_under_way_than_are_allowed(serve):
-    server, annotator = serve(can={LISTED}, server={"max_concurrency": 3}, capacity=100)
+def test_no_more_requests_run_than_max_concurrency(serve):
+    server, annotator = serve(can={LISTED}, settings={"max_concurrency": 3}, capacity=100)
 
     annotator.read(prompt_of(), TEXTS)
 
-    assert 1 < server.most_running <= 3
+    assert 1 < server.max_running <= 3
 
 
-def test_an_interrupt_ends_the_work_at_once(serve):
+def test_an_interrupt_cancels_all_requests_at_once(serve):
     server, annotator = serve(can={LISTED})
     annotator.read(prompt_of(), TEXTS[:1])
-    server.always = Fault(delay=4)
+    server.fault_of_all = Fault(delay=4)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
     began = time.monotonic()
@@ -173,17 +176,18 @@ def test_an_interrupt_ends_the_work_at_once(serve):
         with pytest.raises(KeyboardInterrupt):
             annotator.read(prompt_of(), TEXTS)
         time.sleep(0.2)
-        assert annotator._client.pace._running == 0
+        assert annotator._client.pace.n_running == 0
         annotator.close()
     finally:
         signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 2
 
 
-def test_a_program_that_ends_without_closing_leaves_no_complaint(serve):
+def test_a_program_that_ends_without_closing_the_client_prints_no_warning(serve):
     server, _ = serve(can={LISTED})
     program = (
-        "import sys; from project.annotation.engines.openai.client import Client; from project.config.experiment import ServerConfig; "
+        "import sys; from project.annotation.engines.openai.client import Client; "
+        "from project.config.annotation import ServerConfig; "
         "client = Client(sys.argv[1], ServerConfig()); client.run(client.get('/models', print))"
     )
 
@@ -202,21 +206,21 @@ def test_a_program_that_ends_without_closing_leaves_no_complaint(serve):
 # the key
 
 
-def test_the_key_is_sent_and_shows_nowhere(serve, monkeypatch, capfd):
+def test_the_key_is_sent_and_appears_nowhere_else(serve, monkeypatch, capfd):
     monkeypatch.setenv("MY_KEY", KEY)
     server, annotator = serve(
-        can={LISTED}, key=KEY, server={"api_key_variable": "MY_KEY", "request_retries": 0}
+        can={LISTED}, key=KEY, settings={"api_key_variable": "MY_KEY", "request_retries": 0}
     )
     annotator.read(prompt_of(), TEXTS[:1])
     assert {request["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
     shown = []
     for status in (400, 401, 403, 404, 418, 429, 500, 503):
-        server.faults.append(Fault(status, says=f"bad key {KEY} or {json.dumps(KEY)}"))
+        server.faults.append(Fault(status, message=f"bad key {KEY} or {json.dumps(KEY)}"))
         with pytest.raises(AssayError) as caught:
             annotator.read(prompt_of(), TEXTS[:1])
         shown.append(f"{caught.value!r} {caught.value.__cause__!r}")
-    server.faults.append(Fault(spoil=lambda data: {"error": {"message": "x" * 290 + KEY}}))
+    server.faults.append(Fault(change=lambda data: {"error": {"message": "x" * 290 + KEY}}))
     with pytest.raises(Incomplete) as caught:
         annotator.read(prompt_of(), TEXTS[:1])
     shown += [
@@ -232,27 +236,27 @@ def test_the_key_is_sent_and_shows_nowhere(serve, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("key", "message"),
     [
-        ("wrong", "does not take the key in the environment variable MY_KEY"),
-        ("", "wants a key .* MY_KEY"),
+        ("wrong", "refuses the key in the environment variable MY_KEY"),
+        ("", "requires a key .* MY_KEY"),
     ],
 )
-def test_a_key_that_is_wrong_or_missing_is_named_by_its_variable(serve, monkeypatch, given, says):
-    monkeypatch.setenv("MY_KEY", given)
-    _, annotator = serve(can={LISTED}, key=KEY, server={"api_key_variable": "MY_KEY"})
+def test_the_error_for_a_wrong_or_missing_key_names_its_variable(serve, monkeypatch, key, message):
+    monkeypatch.setenv("MY_KEY", key)
+    _, annotator = serve(can={LISTED}, key=KEY, settings={"api_key_variable": "MY_KEY"})
 
-    with pytest.raises(AssayError, match=says) as caught:
+    with pytest.raises(AssayError, match=message) as caught:
         annotator.read(prompt_of(), TEXTS[:1])
     assert KEY not in str(caught.value)
 
 
-def test_a_key_with_a_line_break_inside_is_refused_without_showing_it(serve, monkeypatch):
+def test_a_key_with_a_line_break_is_refused_without_being_shown(serve, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1\nsk-2")
     _, annotator = serve(can={LISTED})
 
     with pytest.raises(
-        AssayError, match="environment variable OPENAI_API_KEY holds characters that no key has"
+        AssayError, match="environment variable OPENAI_API_KEY must have printable ASCII"
     ) as caught:
         annotator.read(prompt_of(), TEXTS[:1])
     assert "sk-" not in str(caught.value)
@@ -267,7 +271,7 @@ def test_a_key_with_a_line_break_inside_is_refused_without_showing_it(serve, mon
         "https://host/v1#secret",
     ],
 )
-def test_addresses_that_could_hold_a_key_are_refused_without_repeating_them(url):
+def test_addresses_that_could_hold_a_key_are_refused_without_being_shown(url):
     with pytest.raises(
         AssayError, match="annotator_url must hold no user name, password, query or fragment"
     ) as caught:
@@ -281,26 +285,28 @@ def test_addresses_that_could_hold_a_key_are_refused_without_repeating_them(url)
 @pytest.mark.parametrize(
     "url", ["host:8000/v1", "ftp://host/v1", "http://", "", "http://host:99999/v1"]
 )
-def test_addresses_that_are_none_are_refused(url):
-    with pytest.raises(AssayError, match="annotator_url must be a server's address such as http"):
+def test_invalid_addresses_are_refused(url):
+    with pytest.raises(
+        AssayError, match="annotator_url must be the address of a server, such as http"
+    ):
         ServerConfig(annotator_url=url)
 
 
-def test_a_key_that_would_travel_unencrypted_is_mentioned(monkeypatch):
+def test_a_key_that_would_travel_unencrypted_is_noted(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     annotator = OpenAIAnnotator(
         AnnotateConfig(annotator_model="m"),
         ServerConfig(annotator_url="http://10.255.255.1/v1", annotator_tokenizer="none"),
     )
-    assert annotator._client.exposed
+    assert annotator._client.key_is_exposed
     annotator.close()
     assert "unencrypted" in annotator.notes[0]
 
 
-# what a person must settle
+# errors that a person must resolve
 
 
-def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has(serve):
+def test_the_error_for_an_unknown_model_lists_the_models_of_the_server(serve):
     _, annotator = serve(can={LISTED}, model="gpt-5", models=("llama", "qwen"))
 
     with pytest.raises(
@@ -311,7 +317,7 @@ def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has(serv
 
 
 @pytest.mark.parametrize("by_tokens", [True, False])
-def test_a_server_that_knows_only_chats_is_named_with_the_way_out(
+def test_the_error_for_a_chat_only_server_names_the_parameters_to_set(
     serve, vocabulary, tiny_llm, by_tokens
 ):
     _, annotator = serve(
@@ -320,19 +326,19 @@ def test_a_server_that_knows_only_chats_is_named_with_the_way_out(
 
     with pytest.raises(
         AssayError,
-        match="has no /completions, only chats. Use -P chat_template=true -P annotator_tokenizer=none",
+        match="only chats. Set chat_template=true and annotator_tokenizer=none",
     ):
         annotator.read(prompt_of(), TEXTS[:1])
 
 
-def test_a_request_that_the_server_refuses_is_shown_in_its_own_words(serve):
+def test_the_error_for_a_refused_request_quotes_the_server(serve):
     server, annotator = serve(can={LISTED})
     annotator.read(prompt_of(), TEXTS[:1])
     before = len(server.posts)
-    server.faults.append(Fault(400, says="maximum context length is 8192 tokens"))
+    server.faults.append(Fault(400, message="maximum context length is 8192 tokens"))
 
     with pytest.raises(
-        AssayError, match="HTTP 400.*: maximum context length is 8192 tokens.*-P max_model_len="
+        AssayError, match="HTTP 400.*: maximum context length is 8192 tokens.*set max_model_len"
     ) as caught:
         annotator.read(prompt_of(), TEXTS[:1])
     assert not isinstance(caught.value, Incomplete)
@@ -341,19 +347,20 @@ def test_a_request_that_the_server_refuses_is_shown_in_its_own_words(serve):
 
 def test_a_redirect_is_not_followed(serve):
     server, annotator = serve(can={LISTED})
-    server.always = Fault(307, {"Location": "http://elsewhere/v1/completions"})
+    server.fault_of_all = Fault(307, {"Location": "http://elsewhere/v1/completions"})
 
     with pytest.raises(
-        AssayError, match=r"sends /completions elsewhere \(HTTP 307\). Give its final address"
+        AssayError,
+        match=r"redirects /completions to another address \(HTTP 307\). Set annotator_url",
     ):
         annotator.read(prompt_of(), TEXTS[:1])
 
 
-def test_nothing_is_sent_before_the_first_read_and_a_server_that_is_not_there_is_named(
+def test_nothing_is_sent_before_the_first_read_and_a_missing_server_is_an_error(
     serve, vocabulary, tiny_llm, small_task
 ):
     server, annotator = serve(
-        vocabulary, tokenizer=tiny_llm, can={EXACT}, server={"request_retries": 1}
+        vocabulary, tokenizer=tiny_llm, can={EXACT}, settings={"request_retries": 1}
     )
     assert dict(annotator.identity)["engine"] == "openai"
     assert server.requests == []
@@ -363,12 +370,13 @@ def test_nothing_is_sent_before_the_first_read_and_a_server_that_is_not_there_is
     assert annotator.size(prompt, TEXTS).exact
     with pytest.raises(
         Incomplete,
-        match=r"could not be reached, or broke off \(Connection refused; is it running, and is annotator_url right\?\)",
+        match=r"could not be reached, or the connection broke \(Connection refused; "
+        r"is it running, and is annotator_url right\?\)",
     ):
         annotator.read(prompt, TEXTS[:1])
 
 
-def test_the_tokenizer_of_another_model_is_found_out(serve, vocabulary, tiny_llm, small_task):
+def test_the_tokenizer_of_another_model_is_an_error(serve, vocabulary, tiny_llm, small_task):
     _, annotator = serve(vocabulary[::-1], tokenizer=tiny_llm, can={EXACT})
 
     with pytest.raises(
@@ -377,39 +385,39 @@ def test_the_tokenizer_of_another_model_is_found_out(serve, vocabulary, tiny_llm
         annotator.read(task_prompt(small_task, "name"), TEXTS[:1])
 
 
-def test_a_tokenizer_that_is_asked_for_and_not_there_is_refused_and_a_guessed_one_is_not():
+def test_a_named_tokenizer_must_exist_and_a_guessed_one_need_not():
     config = AnnotateConfig(annotator_model="some-hosted-model")
     with pytest.raises(
         AssayError,
-        match="annotator_tokenizer ./no/such could not be loaded: must be bundled, an existing folder or a hub id",
+        match="annotator_tokenizer ./no/such could not be loaded: "
+        "must be bundled, an existing folder or a hub id",
     ):
         OpenAIAnnotator(config, ServerConfig(annotator_tokenizer="./no/such"))
 
     assert OpenAIAnnotator(config, ServerConfig()).identity["tokenizer"] == "none"
 
 
-# what was paid for
+# answers that were paid for
 
 
 @pytest.mark.parametrize(("can", "paid_again"), [(SAMPLED, 24), (EXACT, 0)])
-def test_samples_are_paid_for_anew_where_others_are_wanted_and_distributions_are_not(
+def test_another_number_of_samples_is_paid_for_again_and_distributions_are_not(
     serve, vocabulary, tiny_llm, small_task, tmp_path, can, paid_again
 ):
-    texts, letters = small_task.split("train").head(24), [" A", " B", " C", " D"]
-    what = (
-        {"tokenizer": tiny_llm, "vocabulary": vocabulary}
-        if can == EXACT
-        else {"favoured": [LETTERS.index(one) for one in letters]}
-    )
-    made: list[Annotations] = []
+    texts = small_task.split("train").head(24)
+    letters = [" A", " B", " C", " D"]
+    if can == EXACT:
+        options = {"tokenizer": tiny_llm, "vocabulary": vocabulary}
+    else:
+        options = {"favoured": [LETTERS.index(letter) for letter in letters]}
+    runs: list[Annotations] = []
     for repeats in (3, 5, 3):
-        _, annotator = serve(can={can}, repeats=repeats, **what)
-        config, meter = AnnotateConfig(calibration="none", repeats=repeats), Meter(SpendConfig())
-        store = [
-            (SourceRun("run", "ann"), raw_answers(done.table, small_task.label_set))
-            for done in made
+        _, annotator = serve(can={can}, repeats=repeats, **options)
+        config = AnnotateConfig(calibration="none", repeats=repeats)
+        stored = [
+            (SourceRun("run", "ann"), raw_answers(run.table, small_task.label_set)) for run in runs
         ]
-        made += annotate(
+        runs += annotate(
             [annotator],
             [prompt_of(letters)],
             texts,
@@ -417,25 +425,24 @@ def test_samples_are_paid_for_anew_where_others_are_wanted_and_distributions_are
             config=config,
             folder=tmp_path,
             progress=lambda n: None,
-            meter=meter,
-            fetch=functools.partial(lambda found, question: found, store),
+            meter=Meter(SpendConfig()),
+            fetch=functools.partial(lambda answers, question: answers, stored),
         )
 
-    assert [done.asked for done in made] == [24, paid_again, 0]
-    assert [len(done.table["repeats"][0]) for done in made] == [3, 5, 3]
-    assert made[2].table.equals(made[0].table)
-    items, five = (
-        question_items(texts, annotator, config),
-        raw_answers(made[1].table, small_task.label_set),
-    )
-    known, _, _ = AnswerFolder(tmp_path / "elsewhere", "3 at temperature 0.6").known(
+    assert [run.n_asked for run in runs] == [24, paid_again, 0]
+    assert [len(run.table["repeats"][0]) for run in runs] == [3, 5, 3]
+    assert runs[2].table.equals(runs[0].table)
+    # Five samples of a finished run are not three.
+    items = question_items(texts, annotator, config)
+    five = raw_answers(runs[1].table, small_task.label_set)
+    known, _, _ = AnswerCache(tmp_path / "elsewhere", "3 at temperature 0.6").known(
         items, lambda question: [(SourceRun("run", "ann"), five)]
     )
-    assert known.sum() == 24 - paid_again  # five samples of a finished run are not three
+    assert known.sum() == 24 - paid_again
 
 
 @pytest.mark.parametrize("can", [LISTED, SAMPLED])
-def test_what_came_through_before_the_server_failed_is_kept_and_not_paid_for_again(
+def test_answers_from_before_a_failure_are_kept_and_not_paid_for_again(
     serve, small_task, tmp_path, can
 ):
     repeats = 2 if can == SAMPLED else 0
@@ -443,7 +450,7 @@ def test_what_came_through_before_the_server_failed_is_kept_and_not_paid_for_aga
         can={can},
         repeats=repeats,
         favoured=[LETTERS.index(f" {letter}") for letter in "ABCD"],
-        server={"request_retries": 0, "max_concurrency": 1},
+        settings={"request_retries": 0, "max_concurrency": 1},
     )
     prompt = prompt_of([f" {letter}" for letter in "ABCD"])
     texts = small_task.split("train").head(24)
@@ -471,18 +478,16 @@ def test_what_came_through_before_the_server_failed_is_kept_and_not_paid_for_aga
 
     done = annotate_all()
 
-    assert done.reused == 10
+    assert done.n_reused == 10
     assert len(server.posts) - before == 14
 
 
-def test_a_request_that_fails_hands_on_the_answers_of_the_others(
-    serve, vocabulary, tiny_llm, small_task
-):
+def test_a_failed_request_keeps_the_answers_of_the_others(serve, vocabulary, tiny_llm, small_task):
     server, annotator = serve(
         vocabulary,
         tokenizer=tiny_llm,
         can={EXACT},
-        server={"request_retries": 0, "max_concurrency": 1},
+        settings={"request_retries": 0, "max_concurrency": 1},
     )
     prompt = task_prompt(small_task, "name")
     annotator.read(prompt, TEXTS[:1])

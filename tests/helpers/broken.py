@@ -1,4 +1,4 @@
-"""Artifacts of the store as somebody could leave them there, and changes that break them."""
+"""Artifacts in the store, and changes that break them."""
 
 import json
 from pathlib import Path
@@ -11,36 +11,40 @@ GOLD = np.arange(60) % 3
 
 
 def arms_of():
+    """Predictions of two arms for the examples of ``GOLD``."""
     return {"gold": noisy(GOLD, 0.9, 2), "llm": noisy(GOLD, 0.6, 2, 1)}
 
 
-def place(run, name):
+def artifact_path(run, name):
     return Path(run.artifact_uri.removeprefix("file://"), name)
 
 
 def change_json(run, name, change):
-    path = place(run, name)
+    path = artifact_path(run, name)
     value = json.loads(path.read_text())
     path.write_text(json.dumps(change(value)))
 
 
 def put(path, value):
-    """A change that puts ``value`` at the dotted ``path`` of a JSON object, or takes it away where it is ``...``."""
+    """A change that sets ``value`` at a dotted path of a JSON object; ``...`` deletes it."""
 
-    def change(whole):
-        inner, names = whole, path.split(".")
-        for name in names[:-1]:
-            inner = inner[name]
+    def change(data):
+        *parents, name = path.split(".")
+        inner = data
+        for parent in parents:
+            inner = inner[parent]
         if value is ...:
-            del inner[names[-1]]
+            del inner[name]
         else:
-            inner[names[-1]] = value
-        return whole
+            inner[name] = value
+        return data
 
     return change
 
 
 def cells(column, value):
+    """A change that sets a whole column of a table."""
+
     def change(table):
         table[column] = value
         return table
@@ -49,9 +53,11 @@ def cells(column, value):
 
 
 def first(column, value):
+    """A change that sets the first value of a column."""
+
     def change(table):
-        made = table[column].astype(object)
-        made.iloc[0] = value
-        return table.assign(**{column: made})
+        changed = table[column].astype(object)
+        changed.iloc[0] = value
+        return table.assign(**{column: changed})
 
     return change

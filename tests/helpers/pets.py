@@ -1,4 +1,4 @@
-"""A small task card, whose file the fixture ``pets`` writes beside it."""
+"""A small task card; the fixture ``pets`` writes its file."""
 
 CARD = """\
 name: pets
@@ -11,6 +11,8 @@ split: {demonstration: 4, train: 20, validation: 6, test: 10}
 
 
 def with_value(row, column, value):
+    """A change of one cell of a table."""
+
     def change(table):
         table.loc[row, column] = value
         return table

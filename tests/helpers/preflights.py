@@ -1,4 +1,4 @@
-"""What tests of the preflight share."""
+"""Helpers of the tests of the preflight."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from project.support.errors import AssayError
 from project.tracking import preflight
 
 
-def refused(kind=AssayError):
-    """The one line of an error."""
+def preflight_error(kind=AssayError):
+    """The message of the preflight's error, which must be one line."""
     with pytest.raises(kind) as caught:
         preflight(Path("work"))
     message = str(caught.value)
@@ -20,15 +20,15 @@ def refused(kind=AssayError):
     return message
 
 
-def every_run(name):
-    """All runs of the experiment, deleted ones too."""
-    experiment = MlflowClient().get_experiment_by_name(name)
-    return (
-        MlflowClient().search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
-        if experiment
-        else []
-    )
+def all_runs(name):
+    """All runs of an experiment, also deleted ones."""
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return []
+    return client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
 
 
-def visible(name):
-    return [run for run in every_run(name) if run.info.lifecycle_stage == "active"]
+def active_runs(name):
+    """The runs of an experiment that are not deleted."""
+    return [run for run in all_runs(name) if run.info.lifecycle_stage == "active"]

@@ -1,11 +1,11 @@
-"""Servers and annotators for the tests of the openai engine, and what they are asked."""
+"""Servers and annotators for the tests of the openai engine, and the prompts they are given."""
 
 import contextlib
 import string
 
 from project.annotation.engines.openai.engine import OpenAIAnnotator
 from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
-from project.config.experiment import AnnotateConfig, ServerConfig
+from project.config.annotation import AnnotateConfig, ServerConfig
 from tests.helpers.faulty_server import FaultyServer
 
 LETTERS = [space + letter for letter in string.ascii_uppercase for space in ("", " ")]
@@ -14,43 +14,51 @@ TEXTS = [f"text number {number}, about {'xyz'[number % 3]}" for number in range(
 
 @contextlib.contextmanager
 def serving():
-    """A function that starts a server and an annotator for it; all of them are stopped at the end."""
-    opened = []
+    """A function that starts a server and an annotator for it; all are stopped at the end."""
+    with contextlib.ExitStack() as stack:
 
-    def open_both(
-        vocabulary=LETTERS,
-        *,
-        tokenizer="none",
-        repeats=0,
-        model="model",
-        max_model_len=None,
-        server=None,
-        **what,
-    ):
-        running = FaultyServer(vocabulary, **what).__enter__()
-        config = AnnotateConfig(
-            annotator="openai", annotator_model=model, repeats=repeats, max_model_len=max_model_len
-        )
-        given = {
-            "annotator_url": running.url,
-            "annotator_tokenizer": str(tokenizer),
-            "request_timeout": 5.0,
-            "request_retries": 3,
-            **(server or {}),
-        }
-        annotator = OpenAIAnnotator(config, ServerConfig(**given))
-        opened.extend([annotator, running])
-        return running, annotator
+        def open_both(
+            vocabulary=LETTERS,
+            *,
+            tokenizer="none",
+            repeats=0,
+            model="model",
+            max_model_len=None,
+            settings=None,
+            **limits,
+        ):
+            """``settings``: of the server's configuration; ``limits``: see ServerLimits."""
+            server = stack.enter_context(FaultyServer(vocabulary, **limits))
+            config = AnnotateConfig(
+                annotator="openai",
+                annotator_model=model,
+                repeats=repeats,
+                max_model_len=max_model_len,
+            )
+            values = {
+                "annotator_url": server.url,
+                "annotator_tokenizer": str(tokenizer),
+                "request_timeout": 5.0,
+                "request_retries": 3,
+                **(settings or {}),
+            }
+            annotator = OpenAIAnnotator(config, ServerConfig(**values))
+            stack.callback(annotator.close)
+            return server, annotator
 
-    try:
         yield open_both
-    finally:
-        for one in opened:
-            one.close() if isinstance(one, OpenAIAnnotator) else one.__exit__()
 
 
 def prompt_of(answers=(" A", " B", " C"), *, chat=False, system=""):
-    return Prompt(0, "Sort it.\nText: ", "\nLabel:", tuple(answers), (), chat, system)
+    return Prompt(
+        draw=0,
+        before="Sort it.\nText: ",
+        after="\nLabel:",
+        answers=tuple(answers),
+        demonstration_ids=(),
+        chat=chat,
+        system=system,
+    )
 
 
 def task_prompt(task, style):

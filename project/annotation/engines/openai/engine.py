@@ -1,7 +1,8 @@
-"""Annotate with any server that speaks the OpenAI protocol: a vLLM server, a hosted API.
+"""Annotates with any server that speaks the OpenAI protocol: a vLLM server, a hosted API.
 
-With the model's tokenizer prompts go to ``/completions`` as token ids: the chat template is rendered here, and no text can
-spell a control token. Without it they go as text, and labels are read where they are single characters, whatever the tokenizer.
+With the model's tokenizer, prompts are sent to ``/completions`` as token ids. The chat template is
+applied here, and no text can spell a control token. Without the tokenizer, prompts are sent as
+text, and labels must be single characters.
 """
 
 from __future__ import annotations
@@ -14,52 +15,65 @@ import numpy as np
 
 from project.annotation.engines.base import Answers, Size
 from project.annotation.engines.openai.client import Client
-from project.annotation.engines.openai.faults import Refused
-from project.annotation.engines.openai.modes import EXACT, SAMPLED, Way
-from project.annotation.engines.openai.probe import CHAT, COMPLETIONS, Probe, server_tokenizer
-from project.annotation.engines.openai.requests import (
+from project.annotation.engines.openai.faults import RequestRefused
+from project.annotation.engines.openai.modes import EXACT, SAMPLED, ReadoutMode
+from project.annotation.engines.openai.probe import CHAT, COMPLETIONS, Probe
+from project.annotation.engines.openai.text_requests import (
     Questions,
     ask_samples,
     ask_texts,
-    ask_tokens,
-    reads_of,
     reply_tokens,
 )
+from project.annotation.engines.openai.token_requests import ask_tokens, token_reads
+from project.annotation.engines.openai.tokenizer import server_tokenizer
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.annotation.prompt import Prompt
-from project.config.experiment import AnnotateConfig, ServerConfig
+from project.config.annotation import AnnotateConfig, ServerConfig
 from project.support.errors import AssayError, Incomplete
 
-CHARACTERS = 4  # of a token, where tokens cannot be counted
-_LONGEST = 10**6  # tokens of a context that nobody tells
+CHARACTERS_PER_TOKEN = 4
+"""An estimate, used where tokens cannot be counted."""
+
+_MAX_CONTEXT = 10**6  # tokens, where neither the server nor the tokenizer names a context
+_NO_LIMIT = 10**9  # tokens of a prompt as text without max_model_len
+_NAME_TOKENIZER = "name the model's tokenizer with annotator_tokenizer"
 
 
 class OpenAIAnnotator:
-    """A model behind a server. ``capability`` and ``notes`` say, once it was asked, what the server can do and how it is used.
+    """A model behind a server.
 
-    Which way of reading the server allows is not known before it is asked, so it is no part of ``identity``; nor is its address, since
-    the same model may move.
+    The readout mode depends on the server and is not known before the first request, so it is not
+    part of ``identity``. Neither is the server's address: the same model may move.
+
+    Attributes
+    ----------
+    capability
+        The readout mode in words; empty before the first request.
+    notes
+        What a person should know about how the server is used.
     """
 
     keyed_by = "text"
     shard_size = 64
 
     def __init__(self, config: AnnotateConfig, server: ServerConfig) -> None:
-        """Load the model's tokenizer, where it can be had; nothing is sent yet."""
-        self._config, self._server, self._url = config, server, server.annotator_url.rstrip("/")
-        self._tokenizer, tokenizer = server_tokenizer(config, server)
+        """Load the model's tokenizer if there is one. Nothing is sent yet."""
+        self._config = config
+        self._server = server
+        self._url = server.annotator_url.rstrip("/")
+        self._tokenizer, tokenizer_identity = server_tokenizer(config, server)
         self.name = config.annotator_model
         self.notes: list[str] = []
         self.capability = ""
-        self._samples = 0  # requests for each text, where labels are sampled
-        self._fitting: dict[int, PromptTokens] = {}
-        self._made: Probe | None = None
-        self._making = threading.Lock()
+        self._n_sample_requests = 0  # for each text; 0 if labels are not sampled
+        self._tokens_by_context: dict[int, PromptTokens] = {}
+        self._open_probe: Probe | None = None
+        self._lock = threading.Lock()
         self.identity: Mapping[str, str] = {
             "engine": "openai",
             "model": config.annotator_model,
             "revision": config.annotator_revision,
-            "tokenizer": tokenizer,
+            "tokenizer": tokenizer_identity,
             **({"max_model_len": str(config.max_model_len)} if config.max_model_len else {}),
         }
 
@@ -69,158 +83,188 @@ class OpenAIAnnotator:
 
     @property
     def _probe(self) -> Probe:
-        with self._making:  # several threads may be the first to ask
-            if self._made is None:
-                self._made = Probe(self._connect(), self._config, self._tokenizer)
-            return self._made
+        with self._lock:  # several threads may send the first request
+            if self._open_probe is None:
+                self._open_probe = Probe(self._connect(), self._config, self._tokenizer)
+            return self._open_probe
 
     def _connect(self) -> Client:
         client = Client(self._url, self._server)
-        if client.exposed:
+        if client.key_is_exposed:
             self._note(
-                f"server: the key travels unencrypted to {self._url}; an https address would hide it"
+                f"server: the key travels unencrypted to {self._url}; "
+                "an https address would hide it"
             )
         return client
 
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        with self._making:
-            made, self._made = self._made, None
-        if made:
-            made.client.close()
+        with self._lock:
+            probe = self._open_probe
+            self._open_probe = None
+        if probe:
+            probe.client.close()
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
-        """See :class:`project.annotation.engines.base.Annotator`. Raises Incomplete where the server cannot be reached or gives no sound answer."""
-        return self._client.run(
-            self._by_text(prompt, items)
-            if self._tokenizer is None
-            else self._by_tokens(prompt, items)
-        )
+        """See :class:`project.annotation.engines.base.Annotator`.
+
+        Raises Incomplete if the server cannot be reached or gives no usable response.
+        """
+        if self._tokenizer is None:
+            return self._client.run(self._read_texts(prompt, items))
+        return self._client.run(self._read_tokens(prompt, items))
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
-        """See :class:`project.annotation.engines.base.Annotator`. Asks the server for its context only, and does without where it is not there."""
+        """See :class:`project.annotation.engines.base.Annotator`.
+
+        Requests nothing but the server's context, and assumes the tokenizer's if that fails.
+        """
         if self._tokenizer is None:
+            n_requests, n_generated = self._cost(prompt, n_reads=1)
             return Size(
-                -(-len(prompt.before) // CHARACTERS),
-                self._questions(prompt, items).lengths,
-                **self._sent(prompt, 1),
+                prefix=_estimated_tokens(len(prompt.before)),
+                total=self._questions(prompt, items).lengths,
+                requests=n_requests,
                 exact=False,
+                generated=n_generated,
             )
         try:
-            context = self._client.run(self._probe.served()).context
+            context = self._client.run(self._probe.server_info()).context
         except Incomplete:
             context = None
-        tokens = self._tokens(context, 1)
+        tokens = self._prompt_tokens(context, 1)
         fitted = tokens.fit(prompt, items)
+        n_reads = len(list(token_reads(tokens.trie(prompt), EXACT)))
+        n_requests, n_generated = self._cost(prompt, n_reads=n_reads)
         return Size(
-            len(fitted.prefix),
-            fitted.lengths,
-            **self._sent(prompt, len(list(reads_of(tokens.trie(prompt), EXACT)))),
+            prefix=len(fitted.prefix),
+            total=fitted.lengths,
+            requests=n_requests,
             exact=True,
+            generated=n_generated,
         )
 
-    def _sent(self, prompt: Prompt, reads: int) -> dict[str, int]:
-        """Requests and generated tokens for a text, where ``reads`` are what it takes unless labels are sampled."""
-        if self._samples:
-            return {
-                "requests": self._samples,
-                "generated": self._config.repeats * reply_tokens(prompt),
-            }
-        return {"requests": reads, "generated": reads}
+    def _cost(self, prompt: Prompt, *, n_reads: int) -> tuple[int, int]:
+        """Requests and generated tokens for one text; ``n_reads``: those of a mode that reads."""
+        if self._n_sample_requests:
+            return self._n_sample_requests, self._config.repeats * reply_tokens(prompt)
+        return n_reads, n_reads
 
-    async def _by_tokens(self, prompt: Prompt, items: Sequence[str]) -> Answers:
-        context = (await self._probe.served()).context
-        tokens = self._tokens(context, 1)
+    async def _read_tokens(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+        context = (await self._probe.server_info()).context
+        tokens = self._prompt_tokens(context, 1)
         trie = tokens.trie(prompt)
-        way = self._use(await self._probe.by_tokens(tokens, trie))
-        if way.kind != SAMPLED:
-            return await ask_tokens(self._probe, way, trie, tokens.fit(prompt, items))
-        fitted = self._tokens(context, reply_tokens(prompt)).fit(prompt, items)
-        asked: list[dict[str, Any]] = [
+        mode = self._use(await self._probe.token_mode(tokens, trie))
+        if mode.kind != SAMPLED:
+            return await ask_tokens(self._probe, mode, trie, tokens.fit(prompt, items))
+        # A sampled reply is longer than one token, so the prompt has less room in the context.
+        fitted = self._prompt_tokens(context, reply_tokens(prompt)).fit(prompt, items)
+        bodies: list[dict[str, Any]] = [
             {"prompt": [*fitted.prefix, *suffix]} for suffix in fitted.suffixes
         ]
-        return await self._sampled(
-            way, prompt, Questions(COMPLETIONS, asked, fitted.truncated, fitted.lengths)
-        )
+        questions = Questions(COMPLETIONS, bodies, fitted.truncated, fitted.lengths)
+        return await self._read_samples(mode, prompt, questions)
 
-    async def _by_text(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    async def _read_texts(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         questions = self._questions(prompt, items)
-        way = self._use(await self._probe.by_text(chat=prompt.chat))
+        mode = self._use(await self._probe.text_mode(chat=prompt.chat))
         if not prompt.chat:
             self._note(
-                "server: prompts go to it as text, so that a text may spell its control tokens; -P annotator_tokenizer=... prevents that"
+                "server: prompts are sent as text, so a text may spell control tokens; "
+                "annotator_tokenizer prevents that"
             )
         codes = [answer.strip() for answer in prompt.answers]
-        long = [code for code in codes if len(code) > 1]
-        if long and way.kind != SAMPLED:
-            raise AssayError(
-                f"label {long[0]!r} cannot be read off a list of tokens without the tokenizer of {self.name}: it may be more than one. "
-                "Use -P label_style=letter, or name the tokenizer with -P annotator_tokenizer=..."
-            )
+        if mode.kind != SAMPLED:
+            self._check_codes(codes)
         try:
-            if way.kind == SAMPLED:
-                return await self._sampled(way, prompt, questions)
-            return await ask_texts(self._probe, way, questions, codes, chat=prompt.chat)
-        except Refused as error:
-            if error.key:
+            if mode.kind == SAMPLED:
+                return await self._read_samples(mode, prompt, questions)
+            return await ask_texts(self._probe, mode, questions, codes, chat=prompt.chat)
+        except RequestRefused as error:
+            if error.is_key_error:
                 raise
             raise AssayError(
-                f"{error} Where a text is too long for the model, cut it with -P max_model_len=..., or name the model's tokenizer with "
-                "-P annotator_tokenizer=..."
+                f"{error} If a text is too long for the model, set max_model_len, "
+                f"or {_NAME_TOKENIZER}."
             ) from None
 
-    async def _sampled(self, way: Way, prompt: Prompt, questions: Questions) -> Answers:
+    def _check_codes(self, codes: Sequence[str]) -> None:
+        """Raise AssayError for labels of several characters: they may be several tokens."""
+        long = [code for code in codes if len(code) > 1]
+        if long:
+            raise AssayError(
+                f"label {long[0]!r} cannot be read from a list of tokens without the tokenizer of "
+                f"{self.name}: it may be several tokens. Set label_style=letter, "
+                f"or {_NAME_TOKENIZER}."
+            )
+
+    async def _read_samples(
+        self, mode: ReadoutMode, prompt: Prompt, questions: Questions
+    ) -> Answers:
         return await ask_samples(
-            self._probe, way, questions, prompt, self._config.repeats, self._config.temperature
+            self._probe,
+            mode,
+            questions,
+            prompt,
+            n=self._config.repeats,
+            temperature=self._config.temperature,
         )
 
-    def _tokens(self, context: int | None, generated: int) -> PromptTokens:
-        """The tokenizer, with a context that leaves room for ``generated`` tokens; ``context``: what the server tells."""
+    def _prompt_tokens(self, context: int | None, n_generated: int) -> PromptTokens:
+        """The tokenizer, with a context that leaves room for ``n_generated`` tokens.
+
+        ``context``: what the server reports, None if it reports nothing.
+        """
         tokenizer: Any = self._tokenizer
-        wanted = self._config.max_model_len
-        known = context or (_LONGEST if wanted else min(int(tokenizer.model_max_length), _LONGEST))
-        room = min(known - generated, wanted or _LONGEST)
-        if room not in self._fitting:
-            self._fitting[room] = PromptTokens(tokenizer, context=room, name=self.name)
-        return self._fitting[room]
+        configured = self._config.max_model_len
+        if context is None:
+            default = min(int(tokenizer.model_max_length), _MAX_CONTEXT)
+            context = _MAX_CONTEXT if configured else default
+        room = min(context - n_generated, configured or _MAX_CONTEXT)
+        if room not in self._tokens_by_context:
+            self._tokens_by_context[room] = PromptTokens(tokenizer, context=room, name=self.name)
+        return self._tokens_by_context[room]
 
     def _questions(self, prompt: Prompt, items: Sequence[str]) -> Questions:
-        """Prompts as text. Texts are cut where ``max_model_len`` asks for it, by a guess of what a token holds."""
-        fixed = len(prompt.before) + len(prompt.after) + len(prompt.system)
-        room = (self._config.max_model_len or 10**9) * CHARACTERS - fixed
+        """Prompts as text. If ``max_model_len`` is set, texts are cut by an estimate of tokens."""
+        n_fixed = len(prompt.before) + len(prompt.after) + len(prompt.system)
+        room = (self._config.max_model_len or _NO_LIMIT) * CHARACTERS_PER_TOKEN - n_fixed
         if room <= 0:
             raise AssayError(
-                f"the prompt without its text has {fixed} characters, which max_model_len has no room for. Lower n_demonstrations."
+                f"the prompt without its text has {n_fixed} characters, which is more than "
+                f"max_model_len={self._config.max_model_len} allows. Lower n_demonstrations."
             )
-        texts = [
-            text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")[:room]
-            for text in items
-        ]
-        asked: list[dict[str, Any]] = [
+        # A lone surrogate cannot be sent as JSON in UTF-8.
+        valid = [text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") for text in items]
+        texts = [text[:room] for text in valid]
+        bodies: list[dict[str, Any]] = [
             {"messages": prompt.messages(text)} if prompt.chat else {"prompt": prompt.render(text)}
             for text in texts
         ]
-        lengths = np.array(
-            [-(-(fixed + len(text)) // CHARACTERS) for text in texts], dtype=np.int64
-        )
         return Questions(
-            CHAT if prompt.chat else COMPLETIONS,
-            asked,
-            np.array([len(text) > room for text in items], dtype=bool),
-            lengths,
+            endpoint=CHAT if prompt.chat else COMPLETIONS,
+            bodies=bodies,
+            truncated=np.array([len(text) > room for text in items], dtype=bool),
+            lengths=np.array(
+                [_estimated_tokens(n_fixed + len(text)) for text in texts], dtype=np.int64
+            ),
         )
 
-    def _use(self, way: Way) -> Way:
-        """Say which way was chosen."""
-        self.capability, self._samples = way.words, 0
-        if way.kind == SAMPLED:
-            self._samples = -(-self._config.repeats // way.most)
-            self.capability += (
-                f" {self._config.repeats} times at temperature {self._config.temperature:g}"
-            )
+    def _use(self, mode: ReadoutMode) -> ReadoutMode:
+        """Record and return the mode."""
+        self.capability = mode.description
+        self._n_sample_requests = 0
+        if mode.kind == SAMPLED:
+            repeats = self._config.repeats
+            self._n_sample_requests = -(-repeats // mode.max_samples)
+            self.capability += f" {repeats} times at temperature {self._config.temperature:g}"
         self._note(f"server: {self.capability}")
-        return way
+        return mode
 
-    def _note(self, words: str) -> None:
-        if words not in self.notes:
-            self.notes.append(words)
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _estimated_tokens(n_characters: int) -> int:
+    return -(-n_characters // CHARACTERS_PER_TOKEN)

@@ -1,27 +1,36 @@
-"""What can be wrong with a server's answer."""
+"""Exceptions for requests that a server refuses and for responses that cannot be used."""
 
 from __future__ import annotations
 
 from project.support.errors import AssayError, Incomplete
 
 
-class Malformed(Exception):
-    """An answer that is not what was asked for. The message says what is wrong with it."""
+class MalformedResponse(Exception):
+    """A response without the requested content. The message says what is wrong with it."""
 
 
-class Refused(AssayError):
-    """A request that the server will not take, however often it is sent. ``status``: the HTTP status; ``code``: the server's own word."""
+class RequestRefused(AssayError):
+    """A request that the server refuses, however often it is sent.
+
+    Attributes
+    ----------
+    status
+        The HTTP status.
+    code
+        The error code in the server's response, empty if it has none.
+    """
 
     def __init__(self, message: str, status: int, code: str = "") -> None:
-        """``message``: scrubbed of the key."""
+        """``message`` must not contain the server's key."""
         super().__init__(message)
-        self.status, self.code = status, code
+        self.status = status
+        self.code = code
 
     @property
-    def key(self) -> bool:
-        """It is the key that the server does not take."""
+    def is_key_error(self) -> bool:
+        """Whether the server refused the key."""
         return self.status in (401, 403)
 
 
-class Broken(Incomplete):
-    """A request that the server failed at (HTTP 500) each time it was sent."""
+class ServerFailed(Incomplete):
+    """A request to which the server responded with HTTP 500 at every attempt."""

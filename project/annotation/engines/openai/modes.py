@@ -1,8 +1,16 @@
-"""The ways to read labels off a server, the best first, and the requests they make. Pure.
+"""Readout modes: the ways to get labels from a server, the best first, and their request fields.
 
-Servers differ in what they tell of the next token. In the order of what it is worth: the log probabilities of the tokens asked
-for; those of all label tokens where the reply is held to them; the most probable tokens only, so that what is not among them
-is known to be improbable and nothing more (censored); samples.
+Servers differ in what they return for the next token. From the most to the least informative:
+
+exact
+    Log probabilities of the tokens that the request names.
+constrained
+    Log probabilities of all label tokens, in a reply that is constrained to them.
+listed
+    Log probabilities of the most probable tokens only. A label that is not listed is censored:
+    its probability is unknown but small.
+sampled
+    Sampled replies without log probabilities.
 """
 
 from __future__ import annotations
@@ -11,89 +19,144 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-EXACT, CONSTRAINED, LISTED, SAMPLED = "exact", "constrained", "listed", "sampled"
-MOST_TOKENS = 128  # vLLM's limit of logprob_token_ids
+EXACT = "exact"
+CONSTRAINED = "constrained"
+LISTED = "listed"
+SAMPLED = "sampled"
 
-_IDS = {"return_tokens_as_token_ids": True}
+MAX_NAMED_TOKENS = 128  # vLLM's limit for logprob_token_ids
+
+_BIAS = 100  # the largest that the OpenAI protocol allows
+_TOKEN_IDS = {"return_tokens_as_token_ids": True}
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to read labels off a server: what is asked for, and under which names.
+class ReadoutMode:
+    """One way to get labels from a server.
 
-    ``by``: the field that names the label tokens; ``listed``: how many of the most probable tokens are asked for; ``extra``: fields
-    that only some servers know; ``limit``: the field that ends a reply; ``most``: samples in one request.
+    Attributes
+    ----------
+    kind
+        EXACT, CONSTRAINED, LISTED or SAMPLED.
+    label_field
+        Request field that names the label tokens; empty if the request names none.
+    n_listed
+        How many of the most probable tokens are requested.
+    temperature
+        Temperature of a request that reads one token.
+    extra
+        Request fields that only some servers accept.
+    limit_field
+        Request field that limits the length of the reply.
+    max_samples
+        Most samples in one request.
     """
 
     kind: str
-    by: str = ""
-    listed: int = 0
+    label_field: str = ""
+    n_listed: int = 0
     temperature: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
-    limit: str = "max_tokens"
-    most: int = 1
+    limit_field: str = "max_tokens"
+    max_samples: int = 1
 
-    def fields(self, tokens: Sequence[int] = (), *, chat: bool = False) -> dict[str, Any]:
-        """The fields of a request that reads one token of the reply, ``tokens`` in particular."""
-        asked: dict[str, Any] = {self.limit: 1, "temperature": self.temperature, **self.extra}
+    def read_fields(self, tokens: Sequence[int] = (), *, chat: bool = False) -> dict[str, Any]:
+        """Fields of a request that reads the log probabilities of one token of the reply.
+
+        ``tokens``: ids of the label tokens, for a mode that names them. ``chat``: whether the
+        request goes to the chat endpoint, which has other field names.
+        """
+        fields: dict[str, Any] = {
+            self.limit_field: 1,
+            "temperature": self.temperature,
+            **self.extra,
+        }
         if chat:
-            return {**asked, "logprobs": True, "top_logprobs": self.listed}
-        named: Any = (
-            {str(token): 100 for token in tokens} if self.by == "logit_bias" else list(tokens)
-        )
-        listed = len(tokens) if self.kind == CONSTRAINED else self.listed
-        return {**asked, "logprobs": listed, **({self.by: named} if self.by else {})}
+            return {**fields, "logprobs": True, "top_logprobs": self.n_listed}
+        fields["logprobs"] = len(tokens) if self.kind == CONSTRAINED else self.n_listed
+        if self.label_field == "logit_bias":
+            fields["logit_bias"] = {str(token): _BIAS for token in tokens}
+        elif self.label_field:
+            fields[self.label_field] = list(tokens)
+        return fields
 
-    def samples(self, n: int, temperature: float, tokens: int) -> dict[str, Any]:
-        """The fields of a request for ``n`` replies of at most so many tokens."""
-        return {
-            self.limit: tokens,
+    def sample_fields(self, n: int, temperature: float, max_tokens: int) -> dict[str, Any]:
+        """Fields of a request for ``n`` sampled replies of at most ``max_tokens`` tokens."""
+        fields: dict[str, Any] = {
+            self.limit_field: max_tokens,
             "temperature": temperature,
             **self.extra,
-            **({"n": n} if n > 1 else {}),
         }
+        if n > 1:
+            fields["n"] = n
+        return fields
 
     @property
-    def words(self) -> str:
-        """What it gives, for people."""
+    def description(self) -> str:
+        """What the mode returns, for people."""
         return {
-            EXACT: f"exact log probabilities of the label tokens ({self.by})",
-            CONSTRAINED: f"log probabilities of replies held to the label tokens ({self.by}); the label mass is not known",
-            LISTED: f"log probabilities of the {self.listed} most probable tokens only; labels that are not among them are censored",
+            EXACT: f"exact log probabilities of the label tokens ({self.label_field})",
+            CONSTRAINED: (
+                f"log probabilities of replies held to the label tokens ({self.label_field}); "
+                "the label mass is not known"
+            ),
+            LISTED: (
+                f"log probabilities of the {self.n_listed} most probable tokens only; "
+                "labels that are not among them are censored"
+            ),
             SAMPLED: "no log probabilities; labels are sampled",
         }[self.kind]
 
 
-TOKEN_WAYS = (
-    Way(EXACT, "logprob_token_ids", listed=1, extra={**_IDS, "repetition_penalty": 1.0}),
-    Way(CONSTRAINED, "allowed_token_ids", extra=_IDS),
-    Way(CONSTRAINED, "logit_bias", extra=_IDS),
-    Way(CONSTRAINED, "logit_bias", temperature=1.0),
-    Way(LISTED, listed=20, extra=_IDS),
-    Way(LISTED, listed=20),
-    Way(LISTED, listed=20, temperature=1.0),
-    Way(LISTED, listed=5),
+# Temperature 0 returns the whole list at most servers. Some apply the temperature before they
+# compute log probabilities; there it must be 1.
+TOKEN_MODES = (
+    ReadoutMode(
+        EXACT,
+        label_field="logprob_token_ids",
+        n_listed=1,
+        extra={**_TOKEN_IDS, "repetition_penalty": 1.0},
+    ),
+    ReadoutMode(CONSTRAINED, label_field="allowed_token_ids", extra=_TOKEN_IDS),
+    ReadoutMode(CONSTRAINED, label_field="logit_bias", extra=_TOKEN_IDS),
+    ReadoutMode(CONSTRAINED, label_field="logit_bias", temperature=1.0),
+    ReadoutMode(LISTED, n_listed=20, extra=_TOKEN_IDS),
+    ReadoutMode(LISTED, n_listed=20),
+    ReadoutMode(LISTED, n_listed=20, temperature=1.0),
+    ReadoutMode(LISTED, n_listed=5),
 )
-"""For a server that is given token ids. Where the temperature changes log probabilities it must be 1; else 0 keeps the list whole."""
+"""Modes for prompts as token ids."""
 
-TEXT_WAYS = (Way(LISTED, listed=20), Way(LISTED, listed=20, temperature=1.0), Way(LISTED, listed=5))
-
-CHAT_WAYS = (
-    Way(LISTED, listed=20, extra=_NO_THINKING),
-    Way(LISTED, listed=20),
-    Way(LISTED, listed=20, temperature=1.0, limit="max_completion_tokens"),
-    Way(LISTED, listed=20, temperature=1.0),
-    Way(LISTED, listed=5),
+TEXT_MODES = (
+    ReadoutMode(LISTED, n_listed=20),
+    ReadoutMode(LISTED, n_listed=20, temperature=1.0),
+    ReadoutMode(LISTED, n_listed=5),
 )
+"""Modes for prompts as text."""
 
-SAMPLE_WAYS = (Way(SAMPLED, most=16), Way(SAMPLED, most=4), Way(SAMPLED))
-
-CHAT_SAMPLE_WAYS = (
-    Way(SAMPLED, most=16, extra=_NO_THINKING),
-    Way(SAMPLED, most=16),
-    Way(SAMPLED, most=4),
-    Way(SAMPLED),
-    Way(SAMPLED, most=16, limit="max_completion_tokens"),
-    Way(SAMPLED, limit="max_completion_tokens"),
+CHAT_MODES = (
+    ReadoutMode(LISTED, n_listed=20, extra=_NO_THINKING),
+    ReadoutMode(LISTED, n_listed=20),
+    ReadoutMode(LISTED, n_listed=20, temperature=1.0, limit_field="max_completion_tokens"),
+    ReadoutMode(LISTED, n_listed=20, temperature=1.0),
+    ReadoutMode(LISTED, n_listed=5),
 )
+"""Modes for the messages of a chat."""
+
+SAMPLE_MODES = (
+    ReadoutMode(SAMPLED, max_samples=16),
+    ReadoutMode(SAMPLED, max_samples=4),
+    ReadoutMode(SAMPLED),
+)
+"""Modes for a server without log probabilities, with prompts as token ids or text."""
+
+CHAT_SAMPLE_MODES = (
+    ReadoutMode(SAMPLED, max_samples=16, extra=_NO_THINKING),
+    ReadoutMode(SAMPLED, max_samples=16),
+    ReadoutMode(SAMPLED, max_samples=4),
+    ReadoutMode(SAMPLED),
+    ReadoutMode(SAMPLED, max_samples=16, limit_field="max_completion_tokens"),
+    ReadoutMode(SAMPLED, limit_field="max_completion_tokens"),
+)
+"""Modes for a server without log probabilities, with the messages of a chat."""

@@ -1,4 +1,7 @@
-"""How fast a server is asked: as fast as it answers, and no faster than it says. Knows of no HTTP library."""
+"""How many requests run at once: a limit that adapts to the server; gathering of results.
+
+This file uses no HTTP library.
+"""
 
 from __future__ import annotations
 
@@ -7,58 +10,111 @@ import contextlib
 import datetime
 import email.utils
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any, TypeVar
+
+from project.support.errors import Incomplete
+
+T = TypeVar("T")
 
 
 class Pace:
-    """How many requests may be under way at once.
+    """An adaptive limit on the number of concurrent requests.
 
-    Until the server is first busy every answer allows one more (as TCP starts), from then on every window of answers does. A busy
-    server halves them, once for all requests that were sent before it was heard. None is sent before the time a server asks for.
-    ``answered`` counts the answers.
+    Until the server is first busy, every success raises the limit by one (slow start, as in TCP).
+    After that, one window of successes raises it by one. A busy server halves the limit, once for
+    all requests that were sent before it reported so. No request starts earlier than the server
+    asked for.
+
+    Attributes
+    ----------
+    limit
+        How many requests may run at once.
+    n_running
+        How many requests run now.
+    n_succeeded
+        How many requests have succeeded so far.
     """
 
-    def __init__(self, most: int, start: int = 4) -> None:
-        """``most``: at most so many, beginning with ``start``."""
-        self.limit, self._most = float(min(start, most)), most
-        self.answered = 0
-        self._running, self._round, self._until = 0, 0, 0.0
-        self._free = asyncio.Condition()
+    def __init__(self, max_limit: int, start: int = 4) -> None:
+        """``max_limit``: upper bound of the limit, which begins at ``start``."""
+        self.limit = float(min(start, max_limit))
+        self.n_running = 0
+        self.n_succeeded = 0
+        self._max_limit = max_limit
+        self._n_halvings = 0
+        self._not_before = 0.0
+        self._slots = asyncio.Condition()
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[int]:
-        """Wait for a turn and hold it; gives its round, for :meth:`busy`."""
-        async with self._free:
-            await self._free.wait_for(lambda: self._running + 1 <= self.limit)
-            self._running += 1
+    async def slot(self) -> AsyncIterator[int]:
+        """Wait until a request may start, and count it as running inside the context.
+
+        Yields how often the limit was halved before the request started, for :meth:`slow_down`.
+        """
+        async with self._slots:
+            await self._slots.wait_for(lambda: self.n_running + 1 <= self.limit)
+            self.n_running += 1
         try:
-            while (wait := self._until - time.monotonic()) > 0:
+            while (wait := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
-            yield self._round
+            yield self._n_halvings
         finally:
-            self._running -= 1
-            async with self._free:
-                self._free.notify(2)
+            self.n_running -= 1
+            async with self._slots:
+                self._slots.notify(2)
 
-    def good(self) -> None:
-        """An answer came."""
-        self.answered += 1
-        self.limit = min(self._most, self.limit + (1 / self.limit if self._round else 1))
+    def speed_up(self) -> None:
+        """Count a success and raise the limit."""
+        self.n_succeeded += 1
+        step = 1 / self.limit if self._n_halvings else 1
+        self.limit = min(self._max_limit, self.limit + step)
 
-    def busy(self, turn: int, wait: float = 0.0) -> None:
-        """The request of round ``turn`` was too much; nothing is sent for ``wait`` seconds."""
-        if turn == self._round:
-            self.limit, self._round = float(max(1, self.limit // 2)), self._round + 1
-        self._until = max(self._until, time.monotonic() + wait)
+    def slow_down(self, n_halvings: int, wait: float = 0.0) -> None:
+        """Halve the limit, unless it was halved since the busy request started.
+
+        ``n_halvings``: what :meth:`slot` yielded for that request. ``wait``: seconds in which no
+        other request starts.
+        """
+        if n_halvings == self._n_halvings:
+            self.limit = float(max(1, self.limit // 2))
+            self._n_halvings += 1
+        self._not_before = max(self._not_before, time.monotonic() + wait)
 
 
-def seconds(retry_after: str | None) -> float:
-    """The header ``Retry-After``, seconds or an HTTP date, as seconds from now; 0 where it says nothing."""
-    if not retry_after:
+def retry_after_seconds(header: str | None) -> float:
+    """Seconds from now until the time in a ``Retry-After`` header; 0 if it names none.
+
+    The header holds a number of seconds or an HTTP date (RFC 9110, section 10.2.3).
+    """
+    if not header:
         return 0.0
     with contextlib.suppress(ValueError):
-        return max(0.0, float(retry_after))
+        return max(0.0, float(header))
     with contextlib.suppress(ValueError, TypeError):
-        then = email.utils.parsedate_to_datetime(retry_after)
-        return max(0.0, (then - datetime.datetime.now(then.tzinfo or datetime.UTC)).total_seconds())
+        date = email.utils.parsedate_to_datetime(header)
+        now = datetime.datetime.now(date.tzinfo or datetime.UTC)
+        return max(0.0, (date - now).total_seconds())
     return 0.0
+
+
+async def gather_results(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all coroutines, in order.
+
+    The first error is raised and cancels all other coroutines. The ``partial`` of an Incomplete
+    maps the index of each coroutine that had finished to its result.
+    """
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except Incomplete as error:
+        error.partial = {
+            index: task.result()
+            for index, task in enumerate(tasks)
+            if task.done() and not task.cancelled() and not task.exception()
+        }
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
