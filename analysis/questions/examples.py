@@ -1,143 +1,156 @@
-"""Which texts should a person look at? Those on which trainings disagree most, and those whose LLM label is most doubtful.
+"""Which texts should a person look at? Where trainings disagree, and where the LLM is uncertain.
 
-python -m analysis.questions.examples --run_id RUN        terminal tables, and CSV and Markdown in outputs/reports/RUN
+python -m analysis.questions.examples --run_id RUN
+
+It prints tables and writes CSV and Markdown to outputs/reports/RUN.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from analysis.questions.calibration import entropy, uncertainties
 from analysis.render.section import Section, Table
 from analysis.store.command import section_command
-from analysis.store.experiment import Experiment, Replicates
+from analysis.store.uncertainties import entropy_bits, training_uncertainties
 from project.stats.agreement import churn, label_counts
 
-MOST = 100
-SHOWN = 300
-_CHURN = (
-    "Test split, the examples on which the seeds of {arm} disagree: churn is the share of pairs of seeds that disagree. Predictions: how many seeds "
-    "give each label."
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.store.experiment import Experiment, Replicates
+
+QUESTION = "Which texts should a person look at?"
+MAX_EXAMPLES = 100
+MAX_CHARACTERS = 300
+_CHURN_NOTE = (
+    "Test split, the examples on which the seeds of {arm} disagree. Churn: the share of pairs of "
+    "seeds that disagree. Predictions: how many seeds give each label."
 )
-_DOUBT = "Training split, first draw, by {what}, the most doubtful first. Whether the label is wrong is told where there is a gold label."
+_UNCERTAINTY_NOTE = (
+    "Training split, first draw, by {uncertainty}, the most uncertain first. Whether a label is "
+    "wrong is shown if there is a gold label."
+)
 
 
 def section(experiment: Experiment) -> Section | None:
-    """The hundred most churning and the hundred most suspicious examples; None where there are neither."""
-    made = [one for one in (_churning(experiment), _suspicious(experiment)) if one]
-    if not made:
-        return None
-    return Section("examples", "Which texts should a person look at?", "", made)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
-
-
-def _label(value: object) -> str:
-    return "-" if pd.isna(value) else str(value)
-
-
-def _bits(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.2f}"
-
-
-def _votes(found: Replicates, place: int, label_set: tuple[str, ...]) -> str:
-    """How many seeds gave which label."""
-    counts = np.bincount(found.predicted[:, place], minlength=len(label_set))
-    return ", ".join(
-        f"{label_set[code]} {counts[code]}"
-        for code in np.argsort(-counts, kind="stable")
-        if counts[code]
-    )
+    """The examples with the most churn and the most uncertain ones; None if there are neither."""
+    tables = [table for table in (_churning(experiment), _suspicious(experiment)) if table]
+    return Section("examples", QUESTION, "", tables) if tables else None
 
 
 def _churning(experiment: Experiment) -> Table | None:
-    """Test examples by how much the seeds of the LLM-trained classifiers, or else of the first arm with several, disagree on them."""
-    several = [arm for arm, found in experiment.arms.items() if len(found.runs) > 1]
+    """Test examples by how much seeds disagree; None if no arm has several seeds that disagree.
+
+    The seeds are those of the arm llm, or of the first arm with several.
+    """
+    several = [arm for arm, replicates in experiment.arms.items() if len(replicates.runs) > 1]
     if not several:
         return None
     arm = "llm" if "llm" in several else several[0]
-    label_set, test, llm = experiment.label_set, experiment.test, experiment.llm_test
-    each = churn(label_counts(experiment.arms[arm].predicted, len(label_set)))
-    given = test["example_id"].map(lambda _: None) if llm is None else llm["label"]
-    bits = np.full(len(test), np.nan) if llm is None else entropy(llm, label_set)
-    beside = ["gold", arm] if "gold" in several and arm != "gold" else [arm]
-    rows, frame = [], []
-    for place in (place for place in np.argsort(-each, kind="stable")[:MOST] if each[place] > 0):
-        votes = {
-            f"predictions of {name}": _votes(experiment.arms[name], place, label_set)
-            for name in beside
-        }
-        row: dict[str, Any] = {
-            "text": _cut(test["text"][place]),
-            "gold label": test["gold_label"][place],
-            "LLM label": _label(given[place]),
-            "entropy, bits": _bits(bits[place]),
-            "churn": f"{each[place]:.2f}",
-            **votes,
-        }
-        rows.append(list(row.values()))
-        frame.append({"example_id": test["example_id"][place], **row, "text": test["text"][place]})
-    if not rows:
+    counts = label_counts(experiment.arms[arm].predicted, len(experiment.label_set))
+    churns = churn(counts)
+    most = np.argsort(-churns, kind="stable")[:MAX_EXAMPLES]
+    indices = [int(index) for index in most if churns[index] > 0]
+    if not indices:
         return None
-    head = [
-        "text",
-        "gold label",
-        "LLM label",
-        "entropy, bits",
-        "churn",
-        *(f"predictions of {name}" for name in beside),
-    ]
-    return Table(
-        "churning",
-        f"The {len(rows)} on which trainings disagree most",
-        head,
-        rows,
-        pd.DataFrame(frame),
-        [_CHURN.format(arm=arm)],
-    )
+    labels, entropies = _llm_labels(experiment)
+    gold_labels = experiment.test["gold_label"]
+    shown_arms = ["gold", arm] if "gold" in several and arm != "gold" else [arm]
+    records: list[dict[str, Any]] = []
+    for index in indices:
+        record: dict[str, Any] = {
+            "gold label": gold_labels[index],
+            "LLM label": _or_dash(labels[index]),
+            "entropy, bits": _two_digits(entropies[index]),
+            "churn": _two_digits(churns[index]),
+        }
+        for name in shown_arms:
+            votes = _votes(experiment.arms[name], index, experiment.label_set)
+            record[f"predictions of {name}"] = votes
+        records.append(record)
+    heading = f"The {len(records)} on which trainings disagree most"
+    note = _CHURN_NOTE.format(arm=arm)
+    return _table("churning", heading, experiment.test.loc[indices], records, note=note)
+
+
+def _llm_labels(experiment: Experiment) -> tuple[Sequence[Any], Sequence[float]]:
+    """The LLM's labels of the test split and their entropies; all missing if it has none."""
+    llm = experiment.llm_test
+    if llm is None:
+        n = len(experiment.test)
+        return [None] * n, [np.nan] * n
+    return list(llm["label"]), list(entropy_bits(llm, experiment.label_set))
 
 
 def _suspicious(experiment: Experiment) -> Table | None:
-    """Training examples by the first uncertainty that there is."""
-    doubts = uncertainties(experiment) if experiment.annotations["train"] else {}
-    if not doubts:
+    """Training examples by entropy, or by the first uncertainty that there is; None without any."""
+    draws = experiment.annotations["train"]
+    uncertainties = training_uncertainties(experiment) if draws else {}
+    if not uncertainties:
         return None
-    what = next((name for name in doubts if name == "entropy"), next(iter(doubts)))
-    train, draws = experiment.split("train"), experiment.annotations["train"]
-    values = np.nan_to_num(doubts[what], nan=-np.inf)
-    rows, frame = [], []
-    for place in np.argsort(-values, kind="stable")[:MOST]:
-        gold, given = train["gold_label"][place], draws[0]["label"][place]
-        wrong = "-" if pd.isna(gold) else "wrong" if gold != given else "right"
-        row: dict[str, Any] = {
-            "text": _cut(train["text"][place]),
-            "LLM label": _label(given),
-            "gold label": _label(gold),
-            "it is": wrong,
-            **{
-                name: "-" if np.isnan(found[place]) else f"{found[place]:.2f}"
-                for name, found in doubts.items()
-            },
-            "labels of all draws": ", ".join(_label(one["label"][place]) for one in draws),
+    ranking = "entropy" if "entropy" in uncertainties else next(iter(uncertainties))
+    values = np.nan_to_num(uncertainties[ranking], nan=-np.inf)
+    indices = [int(index) for index in np.argsort(-values, kind="stable")[:MAX_EXAMPLES]]
+    train = experiment.split("train")
+    records: list[dict[str, Any]] = []
+    for index in indices:
+        label = draws[0]["label"][index]
+        gold = train["gold_label"][index]
+        verdict = "wrong" if gold != label else "right"
+        record: dict[str, Any] = {
+            "LLM label": _or_dash(label),
+            "gold label": _or_dash(gold),
+            "it is": "-" if _missing(gold) else verdict,
         }
-        rows.append(list(row.values()))
-        frame.append(
-            {"example_id": train["example_id"][place], **row, "text": train["text"][place]}
-        )
-    head = list(frame[0])[1:]
-    return Table(
-        "suspicious",
-        f"The {len(rows)} most doubtful LLM labels",
-        head,
-        rows,
-        pd.DataFrame(frame),
-        [_DOUBT.format(what=what)],
-    )
+        record |= {name: _two_digits(found[index]) for name, found in uncertainties.items()}
+        record["labels of all draws"] = ", ".join(_or_dash(draw["label"][index]) for draw in draws)
+        records.append(record)
+    heading = f"The {len(records)} most uncertain LLM labels"
+    note = _UNCERTAINTY_NOTE.format(uncertainty=ranking)
+    return _table("suspicious", heading, train.loc[indices], records, note=note)
+
+
+def _table(
+    name: str, heading: str, examples: Any, records: Sequence[dict[str, Any]], *, note: str
+) -> Table:
+    """A table of examples with their records; the CSV has the id and the whole text."""
+    import pandas as pd
+
+    frame = pd.DataFrame(records)
+    frame.insert(0, "text", list(examples["text"]))
+    frame.insert(0, "example_id", list(examples["example_id"]))
+    rows = [
+        [_shortened(text), *record.values()]
+        for text, record in zip(examples["text"], records, strict=True)
+    ]
+    return Table(name, heading, ["text", *records[0]], rows, frame=frame, notes=[note])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} ..."
+
+
+def _missing(label: object) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(label))
+
+
+def _or_dash(label: object) -> str:
+    return "-" if _missing(label) else str(label)
+
+
+def _two_digits(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
+
+
+def _votes(replicates: Replicates, index: int, label_set: Sequence[str]) -> str:
+    """How many seeds predict each label for one example, the most frequent first."""
+    counts = np.bincount(replicates.predicted[:, index], minlength=len(label_set))
+    order = np.argsort(-counts, kind="stable")
+    return ", ".join(f"{label_set[code]} {counts[code]}" for code in order if counts[code])
 
 
 if __name__ == "__main__":

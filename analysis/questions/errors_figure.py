@@ -1,0 +1,46 @@
+"""The noise transition as a map of shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.render.figures import new_figure, png
+from analysis.render.section import Figure
+from project.stats.noise import Transition
+
+_MAX_NUMBERED = 20
+"""Columns of a map whose cells still have room for a number."""
+
+
+def transition_figure(
+    transition: Transition, given_names: Sequence[str], label_set: Sequence[str]
+) -> Figure:
+    """Shares of the LLM's labels (columns) for every gold class (rows), darker for more."""
+    figure = new_figure(2.4 + 0.75 * len(given_names), 1.6 + 0.5 * len(label_set))
+    axes = figure.subplots()
+    per_cent = np.ma.masked_invalid(100 * transition.share)
+    axes.imshow(per_cent, cmap="Greys", vmin=0, vmax=100, aspect="auto")
+    if len(given_names) <= _MAX_NUMBERED:
+        for (row, column), value in np.ndenumerate(100 * transition.share):
+            if not np.isnan(value):
+                colour = "white" if value > 55 else "black"
+                axes.text(
+                    column,
+                    row,
+                    f"{value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color=colour,
+                )
+    axes.set_xticks(range(len(given_names)), given_names, rotation=30, ha="right", fontsize=9)
+    axes.set_yticks(range(len(label_set)), label_set, fontsize=9)
+    axes.set_xlabel("the LLM's label")
+    axes.set_ylabel("gold label")
+    return Figure(
+        "noise_transition",
+        png(figure, legend=False),
+        "Per cent of each gold class (rows) that the LLM gave each label (columns).",
+    )
