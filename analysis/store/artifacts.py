@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from project.data.tables import MAX_LABELS
-from project.support.errors import AssayError
+from project.support.errors import UnusableRun
 from project.support.escape import abridged
 from project.tracking import Record
 
@@ -116,7 +116,7 @@ _ABSENT = object()
 
 
 def checked_config(run: Record, kind: str, value: Any) -> dict[str, Any]:
-    """The configuration of a root run of ``kind`` as its ``config.json`` holds it; raises AssayError where something that is needed is not there."""
+    """The configuration of a root run of ``kind`` as its ``config.json`` holds it; raises UnusableRun where something that is needed is not there."""
     if not isinstance(value, dict):
         raise broken(run, "config.json", f"must be an object; it is {abridged(value)}")
     for rule in _RULES:
@@ -140,9 +140,13 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-def broken(run: Record, path: str, what: str) -> AssayError:
+class MissingResult(UnusableRun):
+    """A root run in which no arm has all its seeds."""
+
+
+def broken(run: Record, path: str, what: str) -> UnusableRun:
     """An artifact of a run that cannot be gone by."""
-    return AssayError(
+    return UnusableRun(
         f"run {run.run_id} ({run.name}): its artifact {path} {what}. Somebody has changed it, or another program has logged it."
     )
 
@@ -155,17 +159,17 @@ def needs(
         try:
             kind(run.params[name])
         except KeyError:
-            raise AssayError(
+            raise UnusableRun(
                 f"run {run.run_id} ({run.name}) has no parameter {name}; it is no run of Assay's, or half of one. Delete it."
             ) from None
         except (ValueError, OverflowError):
-            raise AssayError(
+            raise UnusableRun(
                 f"run {run.run_id} ({run.name}): its parameter {name} must be {_WORDS.get(kind, 'text')}; it is {abridged(run.params[name])}. "
                 "It is no run of Assay's. Delete it."
             ) from None
     for name in metrics:
         if not math.isfinite(run.metrics.get(name, math.nan)):
-            raise AssayError(
+            raise UnusableRun(
                 f"run {run.run_id} ({run.name}) has no metric {name}; it is no run of Assay's, or half of one. Delete it."
             )
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.store.artifacts import broken
-from project.support.errors import AssayError
+from project.support.errors import AssayError, UnusableRun
 from project.support.files import cache_folder, write_atomically
 from project.support.parquet import parquet
 from project.tracking import Record, local_artifact, read_artifact
@@ -57,7 +57,7 @@ def _place(run: Record, path: str) -> Path:
     """Where an artifact is kept; a run that a store calls by the name of some other place is refused."""
     folder, name = cache() / "artifacts", Path(run.run_id, path)
     if name.is_absolute() or ".." in name.parts or len(Path(run.run_id).parts) != 1:
-        raise AssayError(
+        raise UnusableRun(
             f"run {run.run_id!r} cannot be kept in the cache with its artifact {path!r}: the name leads out of its folder. No store of MLflow's has "
             "such names; see what MLFLOW_TRACKING_URI is."
         )

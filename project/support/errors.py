@@ -11,6 +11,13 @@ class AssayError(ValueError):
     """Input that cannot be used. The message is one line: name, rule, value, way out."""
 
 
+class UnusableRun(AssayError):
+    """A run of the tracking store, or an artifact of it, that is missing, unfinished or broken.
+
+    A store that does not answer raises another error, since its runs may be in order.
+    """
+
+
 class Incomplete(AssayError):
     """Work that could not be finished, for example since a worker died. Finished parts are kept.
 
