@@ -1,5 +1,1 @@
-import matplotlib as mpl
-
-mpl.rcParams["text.parse_math"] = (
-    False  # a label or an arm with dollar signs in its name is no formula
-)
+"""Reports, recomputed from the tracking store alone: store, render, questions, report."""

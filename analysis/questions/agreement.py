@@ -22,9 +22,10 @@ from analysis.render.figures import png
 from analysis.render.section import Figure, Section, Table, columns, files, terminal
 from analysis.render.text import ranged
 from analysis.store.artifacts import checked_config
+from analysis.store.command import parser, run_command
 from analysis.store.experiment import Experiment, checked_table, read_experiment
 from analysis.store.fetch import read_json, tables
-from analysis.store.publish import parser, run, write
+from analysis.store.publish import write
 from analysis.store.runs import PARAM, run_table, selected
 from project.data.tables import codes
 from project.stats.agreement import (
@@ -125,11 +126,11 @@ def _record(row: dict[str, Any]) -> Record:
         row["name"],
         "FINISHED",
         {},
-        {},
-        {},
-        str(row["experiment_id"]),
-        int(row["started"]),
-        row["artifact_uri"],
+        metrics={},
+        tags={},
+        experiment_id=str(row["experiment_id"]),
+        started=int(row["started"]),
+        artifact_uri=row["artifact_uri"],
     )
 
 
@@ -380,4 +381,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    run(_parser(), tell)
+    run_command(_parser(), tell)

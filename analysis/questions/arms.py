@@ -29,9 +29,9 @@ from analysis.store.command import parser, run_command
 from analysis.store.experiment import read_experiment
 from analysis.store.publish import write
 from project.config.metrics import columns_of, cost_metrics
-from project.support.errors import AssayError
+from project.support.errors import AssayError, UnusableRun
 from project.support.files import digest
-from project.tracking import StoreUnavailable, newest_first
+from project.tracking import newest_runs
 
 _SPENDING_NOTE = (
     "For the training labels of an arm, whichever run paid for them: labels by a human, requests "
@@ -157,7 +157,7 @@ def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) 
 def newest() -> tuple[list[ScoredExperiment], list[str]]:
     """The newest finished experiment of every task and annotator, and why some cannot be read."""
     run_ids: dict[tuple[str, ...], str] = {}
-    for page in newest_first("experiment", page=200):
+    for page in newest_runs("experiment", page_size=200):
         for root in page:
             setting = tuple(root.params.get(name, "") for name in _SETTINGS)
             run_ids.setdefault(setting, root.run_id)
@@ -170,9 +170,7 @@ def newest() -> tuple[list[ScoredExperiment], list[str]]:
     for run_id in sorted(run_ids.values()):
         try:
             experiments.append(ScoredExperiment(read_experiment(run_id)))
-        except StoreUnavailable:
-            raise
-        except AssayError as error:
+        except UnusableRun as error:
             notes.append(f"Left out: {error}")
     if not experiments:
         raise AssayError(" ".join(notes))

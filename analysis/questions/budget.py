@@ -13,15 +13,17 @@ import matplotlib.ticker
 import numpy as np
 import pandas as pd
 
-from analysis.render.figures import MEASURES, draw_line, png, tidy
+from analysis.render.figures import draw_line, measures, png, tidy
+from analysis.render.scores import scaled_metrics, with_spread
 from analysis.render.section import Figure, Section, Table, columns
-from analysis.render.text import number, pair, ranged, title
+from analysis.render.text import number, ranged, title
+from analysis.store.arm_scores import absent_note, arm_row, priced, without_lists
 from analysis.store.artifacts import needs, number_or_none
-from analysis.store.experiment import Experiment, Points, checked_table
-from analysis.store.arm_scores import absent_note, arm_row, priced
+from analysis.store.command import section_command
+from analysis.store.experiment import Experiment, ScoredPoints, checked_table
 from analysis.store.fetch import table
-from analysis.store.publish import main_section
 from project.config.arms import GOLD, LLM, RANDOM, ArmFacts, arm_facts
+from project.config.metrics import arm_metrics, score_metrics
 from project.stats.bootstrap import Interval, gap_closed, interval
 from project.tracking import Record
 
@@ -35,10 +37,10 @@ _NOTE = (
 _COST = " cost: of the human labels, the LLM's answers whoever paid for them, and one training, at the prices given; what each took is in budget.csv."
 
 
-def scored(experiment: Experiment) -> Points:
+def scored(experiment: Experiment) -> ScoredPoints:
     """One point for each arm; ``share``: human labels, or texts left out, in per cent of the training texts."""
     rows = pd.DataFrame([_point(arm, experiment) for arm in experiment.arms])
-    return Points(experiment.root, experiment.config, rows, experiment.incomplete)
+    return ScoredPoints(experiment.root, experiment.config, rows, experiment.incomplete)
 
 
 def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
@@ -83,51 +85,38 @@ def _repaired(run: Record, experiment: Experiment) -> float:
     return float((said.reindex(human["example_id"]).to_numpy() != human["label"].to_numpy()).mean())
 
 
-def cells(budget: Points) -> tuple[list[str], list[list[str]]]:
+def cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
     """The table's head and rows, x 100."""
     money = priced(budget.config)
     head = [
         "labels",
         "human",
         *(["cost"] if money else []),
-        "accuracy",
-        "macro-F1",
+        *(metric.title for metric in score_metrics()),
         "closed",
-        "alpha_K",
-        "unchanged",
+        *(metric.title for metric in arm_metrics()),
         "repaired",
         "against random",
     ]
-    scaled = [
-        "accuracy",
-        "accuracy_sd",
-        "macro_f1",
-        "macro_f1_sd",
-        "krippendorff_alpha",
-        "unchanged",
-        "repaired",
-    ]
+    scaled = scaled_metrics(budget.points).to_dict("records")
     rows = []
-    for row in budget.points.to_dict("records"):
-        shown = row | {name: 100 * row[name] for name in scaled if name in row}
+    for row, shown in zip(budget.points.to_dict("records"), scaled, strict=True):
         rows.append(
             [
                 row["arm"],
                 f"{row['share']:g} %",
                 *([f"{row['cost']:.4g}"] if money else []),
-                pair(shown, "accuracy"),
-                pair(shown, "macro_f1"),
+                *(with_spread(metric, shown) for metric in score_metrics()),
                 ranged(_interval(row, "closed"), 100, 0),
-                number(shown["krippendorff_alpha"]),
-                number(shown["unchanged"]),
-                number(shown["repaired"], 0),
+                *(metric.text(shown[metric.key]) for metric in arm_metrics()),
+                number(100 * row["repaired"], 0),
                 ranged(_interval(row, "over_random"), 100, 1, sign=True),
             ]
         )
     return head, rows
 
 
-def cheapest(budget: Points) -> str:
+def cheapest(budget: ScoredPoints) -> str:
     """The sentence that names the cheapest source."""
     points = budget.points
     gold = points.loc[points["arm"] == "gold", "macro_f1"]
@@ -170,14 +159,16 @@ def _price(row: pd.Series, by: str) -> str:
 
 def png_figure(points: pd.DataFrame, across: str = "share") -> bytes:
     """Both measures against the human share or the ``cost``, a line for each source in a band of one standard deviation; readable without colour."""
-    figure = matplotlib.figure.Figure(figsize=(9.0, 4.6), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(4.5 * len(measures()), 4.6), layout="constrained")
     lined = points[
         _kinds_that(points, lambda facts: facts.competes) & ~points["arm_kind"].isin([GOLD, LLM])
     ]
     counts = lined["share"].value_counts()
-    for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
+    for axes, (measure, words) in zip(
+        figure.subplots(1, len(measures()), squeeze=False)[0], measures(), strict=True
+    ):
         for place, (kind, rows) in enumerate(lined.groupby("arm_kind", sort=False)):
-            draw_line(axes, place, str(kind), rows.sort_values(across), across, measure)
+            draw_line(axes, place, str(kind), rows.sort_values(across), across=across, measure=measure)
         for arm, style in (("gold", (0, (6, 2))), ("llm", (0, (1, 2)))):
             for value in 100 * points.loc[points["arm"] == arm, measure]:
                 axes.axhline(value, color="black", linewidth=0.9, linestyle=style, label=arm)
@@ -216,7 +207,7 @@ def _frame(axes: Any, points: pd.DataFrame, measure: str) -> None:
         )
 
 
-def notes(budget: Points) -> list[str]:
+def notes(budget: ScoredPoints) -> list[str]:
     """What stands below the table."""
     absent = {row["arm"]: row["absent"] for row in budget.points.to_dict("records")}
     lines = [
@@ -240,7 +231,7 @@ def notes(budget: Points) -> list[str]:
 def section(experiment: Experiment) -> Section:
     """The table and the curves."""
     budget = scored(experiment)
-    frame = budget.points.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
+    frame = without_lists(budget.points)
     says = "Accuracy and macro-F1 against what a human labels, for each source of labels; broken lines: gold and the LLM's labels alone."
     figures = [Figure("budget", png_figure(budget.points), says)]
     if priced(budget.config):
@@ -263,4 +254,4 @@ def section(experiment: Experiment) -> Section:
 
 
 if __name__ == "__main__":
-    main_section(__doc__ or "", section, "budget")
+    section_command(__doc__ or "", section, "budget")

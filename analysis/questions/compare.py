@@ -13,8 +13,9 @@ import pandas as pd
 
 from analysis.render.section import Section, Table, columns, files, terminal
 from analysis.render.text import ranged, title
+from analysis.store.command import parser, run_command
 from analysis.store.experiment import Experiment, read_experiment
-from analysis.store.publish import parser, run, write
+from analysis.store.publish import write
 from project.stats.agreement import resampled_agreement
 from project.stats.bootstrap import REPLICATES, example_weights, interval, resampled_scores
 from project.support.errors import AssayError
@@ -139,4 +140,4 @@ def tell(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(parser(__doc__ or "", "two experiments, comma-separated"), tell)
+    run_command(parser(__doc__ or "", "two experiments, comma-separated"), tell)

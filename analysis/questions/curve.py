@@ -17,18 +17,13 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from analysis.render.figures import MEASURES, draw_line, look, png, tidy
+from analysis.render.figures import draw_line, look, measures, png, tidy
 from analysis.render.section import columns
 from analysis.render.text import markdown, number, pair, plain, title
-from analysis.store.experiment import (
-    Points,
-    absent_note,
-    annotator_rows,
-    arm_row,
-    gather,
-    read_root,
-)
-from analysis.store.publish import log_report, parser, run
+from analysis.store.arm_scores import absent_note, annotator_rows, arm_row, without_lists
+from analysis.store.command import parser, run_command
+from analysis.store.experiment import ScoredPoints, gather, read_root
+from analysis.store.publish import log_report
 from project.stats.bootstrap import Interval
 from project.stats.curves import FittedCurve, curve_gap, fit_curve, power_law_value
 from project.support.errors import AssayError
@@ -51,7 +46,7 @@ _GOLD = "gold"
 
 
 @dataclass(frozen=True)
-class Curve(Points):
+class Curve(ScoredPoints):
     """A curve: one point for each arm and size. ``annotator``: one row a split."""
 
     annotator: pd.DataFrame
@@ -101,9 +96,8 @@ def notes(curve: Curve) -> list[str]:
     lines = [_NOTE]
     for row in curve.annotator.to_dict("records"):
         if row["split"] == "test":
-            lines.append(
-                f"The LLM itself, test: accuracy {number(100 * row['accuracy'])}, macro-F1 {number(100 * row['macro_f1'])}."
-            )
+            scores = ", ".join(f"{words} {number(100 * row[key])}" for key, words in measures())
+            lines.append(f"The LLM itself, test: {scores}.")
     absent = {
         f"{row['arm']} n={row['n_examples']}": row["absent"]
         for row in curve.points.to_dict("records")
@@ -124,7 +118,7 @@ def flattening(points: pd.DataFrame, threshold: float) -> dict[tuple[str, str], 
             rows["n_examples"], list(rows[f"{measure}_by_seed"]), threshold / 100
         )
         for arm, rows in enough
-        for measure, _ in MEASURES
+        for measure, _ in measures()
     }
 
 
@@ -172,7 +166,7 @@ def flat_cells(
     """Where the curve flattens: one row for each arm and measure, x 100; ``-`` where there are fewer than 3 sizes."""
     rows = []
     for arm in _arms(points):
-        for measure, words in MEASURES:
+        for measure, words in measures():
             fit, gold = fits.get((arm, measure)), fits.get((_GOLD, measure))
             row = ["-"] * 6
             if fit:
@@ -286,10 +280,12 @@ def png_figure(
 
     ``fits``: drawn as thin lines in the style of their arm, with a stroke across where they flatten.
     """
-    figure = matplotlib.figure.Figure(figsize=(9.0, 4.2), layout="constrained")
-    for axes, (measure, words) in zip(figure.subplots(1, 2), MEASURES, strict=True):
+    figure = matplotlib.figure.Figure(figsize=(4.5 * len(measures()), 4.2), layout="constrained")
+    for axes, (measure, words) in zip(
+        figure.subplots(1, len(measures()), squeeze=False)[0], measures(), strict=True
+    ):
         for place, (arm, rows) in enumerate(points.groupby("arm", sort=False)):
-            draw_line(axes, place, str(arm), rows.sort_values("n_examples"), "n_examples", measure)
+            draw_line(axes, place, str(arm), rows.sort_values("n_examples"), across="n_examples", measure=measure)
         for row in annotator.to_dict("records"):
             if row["split"] == "test":
                 axes.axhline(
@@ -324,14 +320,14 @@ def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
     """
     curve = load_curve(run_id)
     fits = flattening(curve.points, threshold)
-    tables = [(words, *cells(curve, measure)) for measure, words in MEASURES]
+    tables = [(words, *cells(curve, measure)) for measure, words in measures()]
     tables.append(("where the curve flattens", *flat_cells(curve.points, fits, threshold)))
     said = [
         flat_sentences(curve.points, fits, threshold),
         *notes(curve),
         _FIT_NOTE.format(points=_in_points(threshold)),
     ]
-    points = curve.points.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
+    points = without_lists(curve.points)
     files = {
         "curve.csv": points.to_csv(index=False, float_format="%.6g").encode(),
         "plateau.csv": flat_table(curve.points, fits, threshold)
@@ -346,7 +342,7 @@ def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
         "records"
     ):  # the step is the size, so that the store's own charts draw the curve
         metrics.setdefault(int(row["n_examples"]), {}).update(
-            {f"{row['arm']}.{name}": row[name] for name, _ in MEASURES}
+            {f"{row['arm']}.{name}": row[name] for name, _ in measures()}
         )
     sections = "\n\n".join(f"{words}\n\n{markdown(head, rows)}" for words, head, rows in tables)
     description = f"**{escape_markdown(title(curve.config))}**\n\n{sections}\n\n" + "\n\n".join(
@@ -367,7 +363,9 @@ def main(given: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__ or "", "a curve")
     words = "flat is where doubling the texts gains less than so many points, x 100 [number; default: 1]"
     arguments.add_argument("--threshold", type=float, default=1.0, help=words)
-    run(arguments, lambda parsed: publish(parsed.run_id, parsed.workspace, parsed.threshold), given)
+    run_command(
+        arguments, lambda parsed: publish(parsed.run_id, parsed.workspace, parsed.threshold), given
+    )
 
 
 if __name__ == "__main__":

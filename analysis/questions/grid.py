@@ -11,10 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.render.text import markdown, number, pair, plain, title
+from analysis.render.scores import scaled_metrics, score_cells, score_head
+from analysis.render.text import markdown, pair, plain, title
+from analysis.store.arm_scores import absent_note, arm_row, without_lists
 from analysis.store.artifacts import broken, needs
-from analysis.store.experiment import Stored, absent_note, arm_row, gather, read_root
-from analysis.store.publish import log_report, main
+from analysis.store.command import publish_command
+from analysis.store.experiment import StoredRun, gather, read_root
+from analysis.store.publish import log_report
+from project.config.metrics import score_metrics
 from project.stats.scores import spread
 from project.support.errors import AssayError
 from project.support.escape import escape_markdown
@@ -39,7 +43,7 @@ class Search:
     incomplete: tuple[str, ...]
 
 
-def tried(stored: Stored) -> tuple[pd.DataFrame, list[str]]:
+def tried(stored: StoredRun) -> tuple[pd.DataFrame, list[str]]:
     """One row for every arm and configuration in the order of the grid, and the configurations that lack seeds.
 
     ``validation_macro_f1`` in [0, 1], mean over the seeds; ``chosen``: the arm's first with the highest, False for all while any lacks seeds.
@@ -126,37 +130,9 @@ def tables(search: Search) -> list[tuple[list[str], list[list[str]]]]:
     ]
     made = [(["labels", "learning rate", "batch", "epochs", "validation macro-F1", ""], rows)]
     if len(search.tested):
-        names = (
-            "accuracy",
-            "accuracy_sd",
-            "macro_f1",
-            "macro_f1_sd",
-            "krippendorff_alpha",
-            "unchanged",
-        )
-        best = search.tested.assign(**{name: 100 * search.tested[name] for name in names}).to_dict(
-            "records"
-        )
-        head = [
-            "labels",
-            "learning rate",
-            "batch",
-            "epochs",
-            "test accuracy",
-            "test macro-F1",
-            "alpha_K",
-            "unchanged",
-        ]
-        ends = [
-            [
-                pair(row, "accuracy"),
-                pair(row, "macro_f1"),
-                number(row["krippendorff_alpha"]),
-                number(row["unchanged"]),
-            ]
-            for row in best
-        ]
-        made.append((head, [[*_settings(row), *end] for row, end in zip(best, ends, strict=True)]))
+        head = ["labels", "learning rate", "batch", "epochs", *score_head("test ")]
+        best = scaled_metrics(search.tested).to_dict("records")
+        made.append((head, [[*_settings(row), *score_cells(row)] for row in best]))
     return made
 
 
@@ -176,12 +152,12 @@ def publish(run_id: str, workspace: str) -> None:
     files = {"search.csv": search.tried.to_csv(index=False, float_format="%.6g").encode()}
     metrics: dict[str, float] = {}
     if len(search.tested):
-        shown = search.tested.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
+        shown = without_lists(search.tested)
         files["chosen.csv"] = shown.to_csv(index=False, float_format="%.6g").encode()
         metrics = {
             f"{row['arm']}.{name}": row[name]
             for row in shown.to_dict("records")
-            for name in ("accuracy", "macro_f1", *SEARCHED)
+            for name in (*(metric.key for metric in score_metrics()), *SEARCHED)
         }
     made, notes = tables(search), _notes(search)
     description = "\n\n".join(
@@ -209,4 +185,4 @@ def _texts(
 
 
 if __name__ == "__main__":
-    main(__doc__ or "", "a grid", publish)
+    publish_command(__doc__ or "", "a grid", publish)

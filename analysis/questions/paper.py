@@ -1,4 +1,4 @@
-"""What Lu and Smith (2025) report for RoBERTa-base, to stand beside our own numbers."""
+"""Results of Lu and Smith (2025) for RoBERTa-base, shown beside our own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
-CITATION = "Lu and Smith (2025), Feeding LLM Annotations to BERT Classifiers at Your Own Risk, Tables 1 and 2"
+CITATION = (
+    "Lu and Smith (2025), Feeding LLM Annotations to BERT Classifiers at Your Own Risk, "
+    "Tables 1 and 2"
+)
 
 
 class PaperRow(NamedTuple):
-    """One cell block of Table 1 or 2; every number is scaled by 100, as printed there. ``ddof`` of the spread is not stated."""
+    """One block of cells of Table 1 or 2, x 100 as printed; ``ddof`` of the spread is not stated."""
 
     task: str
     arm_kind: str
@@ -24,12 +27,15 @@ class PaperRow(NamedTuple):
 
 
 def paper_row(task: str, arm_kind: str, annotator_model: str) -> PaperRow | None:
-    """The paper's numbers for a task and arm kind: with the same annotator where the paper has it, else with its 7B one."""
+    """The paper's numbers for a task and a kind of arm, None if it has none.
+
+    They are those of the same annotator if the paper has it, otherwise of its 7B annotator.
+    """
     with Path(__file__).with_name("paper.csv").open(encoding="utf-8", newline="") as file:
-        rows = [
-            PaperRow(row[0], row[1], row[2], *map(float, row[3:]))
-            for row in list(csv.reader(file))[1:]
-        ]
-    found = [row for row in rows if (row.task, row.arm_kind) == (task, arm_kind)]
-    same = [row for row in found if row.annotator and annotator_model.endswith(row.annotator)]
-    return next(iter(same or found[-1:]), None)
+        _, *lines = csv.reader(file)
+    rows = [PaperRow(*line[:3], *map(float, line[3:])) for line in lines]
+    matching = [row for row in rows if (row.task, row.arm_kind) == (task, arm_kind)]
+    same_annotator = [
+        row for row in matching if row.annotator and annotator_model.endswith(row.annotator)
+    ]
+    return next(iter(same_annotator or matching[-1:]), None)

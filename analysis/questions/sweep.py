@@ -12,15 +12,18 @@ import matplotlib.figure
 import pandas as pd
 
 from analysis.render.figures import look, png
+from analysis.render.scores import scaled_metrics, score_cells, score_head
 from analysis.render.study_figures import figures
 from analysis.render.text import markdown, number, pair, plain, title
+from analysis.store.arm_scores import arm_row, priced, without_lists
 from analysis.store.artifacts import needs
+from analysis.store.command import publish_command
 from analysis.store.experiment import check_seed, read_root, replicates
-from analysis.store.arm_scores import arm_row, priced
-from analysis.store.publish import log_report, main
+from analysis.store.publish import log_report
 from project.config.arms import arm_facts
+from project.config.metrics import arm_metrics, score_metrics
 from project.support.escape import escape_markdown
-from project.tracking import CHOSEN, TRIAL_STATE, Record, children, of_study
+from project.tracking import CHOSEN, TRIAL_STATE, Record, children, study_runs
 
 PARTS = ("source", "replace_share", "ensemble_size", "n_demonstrations", "calibration")
 _NUMBERS = (
@@ -62,7 +65,7 @@ def load_study(run_id: str = "") -> Study:
     stored = read_root(run_id, "sweep")
     study_id = stored.config["design"]["study"]
     told = [
-        run for run in of_study(study_id, "trial") if "source" in run.params
+        run for run in study_runs(study_id, "trial") if "source" in run.params
     ]  # another worker may be writing one now
     trials = pd.DataFrame(
         [_trial(run) for run in told],
@@ -72,7 +75,7 @@ def load_study(run_id: str = "") -> Study:
         trials.sort_values("number").drop_duplicates("number", keep="last").reset_index(drop=True)
     )
     by_name: dict[tuple[int, str], list[Record]] = {}
-    last = [root for root in of_study(study_id, "sweep") if CHOSEN in root.tags][
+    last = [root for root in study_runs(study_id, "sweep") if CHOSEN in root.tags][
         -1:
     ]  # a study that was given more trials chooses anew
     for root in last:
@@ -191,33 +194,18 @@ def tested_cells(study: Study) -> tuple[list[str], list[list[str]]]:
         "labels",
         "human",
         *(["cost"] if money else []),
-        "test accuracy",
-        "test macro-F1",
-        "alpha_K",
-        "unchanged",
+        *score_head("test "),
     ]
-    names = (
-        "accuracy",
-        "accuracy_sd",
-        "macro_f1",
-        "macro_f1_sd",
-        "krippendorff_alpha",
-        "unchanged",
-        "human_share",
-    )
     if study.tested.empty:
         return head, []
-    scaled = study.tested.assign(**{name: 100 * study.tested[name] for name in names})
+    scaled = scaled_metrics(study.tested)
     rows = [
         [
             "-" if row["trial"] < 0 else str(row["trial"]),
             row["arm"],
             number(row["human_share"], 0),
             *([number(row["cost"], 4)] if money else []),
-            pair(row, "accuracy"),
-            pair(row, "macro_f1"),
-            number(row["krippendorff_alpha"]),
-            number(row["unchanged"]),
+            *score_cells(row),
         ]
         for row in scaled.to_dict("records")
     ]
@@ -319,24 +307,21 @@ def publish(run_id: str, workspace: str) -> None:
     files = {"trials.csv": study.trials.to_csv(index=False, float_format="%.6g").encode()}
     metrics: dict[str, float] = {}
     if len(study.tested):
-        shown = study.tested.drop(columns=["accuracy_by_seed", "macro_f1_by_seed"])
+        shown = without_lists(study.tested)
         files["chosen.csv"] = shown.to_csv(index=False, float_format="%.6g").encode()
         for row in shown.to_dict("records"):
             name = "gold" if row["trial"] < 0 else f"trial_{row['trial']:03d}"
             metrics |= {
                 f"{name}.{measure}": row[measure]
                 for measure in (
-                    "accuracy",
-                    "macro_f1",
-                    "krippendorff_alpha",
-                    "unchanged",
+                    *(metric.key for metric in (*score_metrics(), *arm_metrics())),
                     "human_labels",
                 )
             }
     if (study.trials["state"] == "COMPLETE").any():
         files |= {
             name: png(figure, legend=False)
-            for name, figure in figures(study.trials, many=study.many).items()
+            for name, figure in figures(study.trials, PARTS, many=study.many).items()
         }
         files["pareto.png"] = png(pareto_figure(study))
     description = "\n\n".join(
@@ -359,4 +344,4 @@ def publish(run_id: str, workspace: str) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__ or "", "a sweep", publish)
+    publish_command(__doc__ or "", "a sweep", publish)

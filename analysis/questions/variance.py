@@ -1,4 +1,4 @@
-"""How much of the spread is the draw's, how much the seed's? Variance components of an arm whose draws and seeds are crossed."""
+"""How much of the spread comes from the draw, how much from the seed? For crossed draws and seeds."""
 
 from __future__ import annotations
 
@@ -10,75 +10,99 @@ import pandas as pd
 
 from analysis.render.section import Table
 from analysis.store.experiment import Replicates
+from project.config.metrics import METRICS, score_metrics
 from project.data.tables import codes
-from project.stats.scores import confusion, scores
 from project.stats.variance import crossed_components
 
 PARTS = ("draw", "seed", "residual")
 
 
 def variance_rows(
-    arm: str, found: Replicates, test: pd.DataFrame, label_set: Sequence[str]
+    arm: str, replicates: Replicates, test: pd.DataFrame, label_set: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Components, as computed, of accuracy, macro-F1 and correctness; nothing where not every draw stands with every seed.
+    """Variance components of an arm, one row for each score and one for correctness.
 
-    Accuracy and macro-F1 are in [0, 1]; ``correctness`` is the mean over test examples of the components of being right (0 or 1).
+    Parameters
+    ----------
+    arm : str
+        Name of the arm.
+    replicates : Replicates
+        Its runs with their predictions ``(n_runs, n_examples)``.
+    test : pd.DataFrame
+        The examples that were predicted, in the order of the predictions.
+    label_set : sequence of str
+        The classes, in the order of the codes.
+
+    Returns
+    -------
+    list of dict
+        Components as computed, of scores in [0, 1]. ``correctness`` is the mean over test examples
+        of the components of being right (0 or 1). Empty unless every draw stands with every seed,
+        and there are two of both.
     """
     cells = {
-        (run.params.get("draw"), int(run.params["seed"])): place
-        for place, run in enumerate(found.runs)
+        (run.params.get("draw"), int(run.params["seed"])): index
+        for index, run in enumerate(replicates.runs)
     }
-    draws, seeds = sorted({draw for draw, _ in cells}, key=str), sorted({seed for _, seed in cells})
+    draws = sorted({draw for draw, _ in cells}, key=str)
+    seeds = sorted({seed for _, seed in cells})
     if min(len(draws), len(seeds)) < 2 or len(cells) < len(draws) * len(seeds):
         return []
-    crossed = found.predicted[
-        np.array([[cells[draw, seed] for seed in seeds] for draw in draws])
-    ]  # (draws, seeds, examples)
-    gold, n_classes = codes(test["gold_label"], label_set), len(label_set)
-    macro_f1 = np.array(
-        [[scores(confusion(gold, one, n_classes)).macro_f1 for one in row] for row in crossed]
-    )
-    right = (crossed == gold).astype(np.float64)
-    measures = {"accuracy": right.mean(axis=2), "macro_f1": macro_f1, "correctness": right}
-    return [
-        {
-            "arm": arm,
-            "measure": name,
-            "n_draws": len(draws),
-            "n_seeds": len(seeds),
-            **{
-                part: float(np.mean(value))
-                for part, value in crossed_components(values)._asdict().items()
-            },
-        }
-        for name, values in measures.items()
-    ]
+    order = np.array([[cells[draw, seed] for seed in seeds] for draw in draws])
+    crossed = replicates.predicted[order]  # (n_draws, n_seeds, n_examples)
+    gold = codes(test["gold_label"], label_set)
+    measures = {
+        metric.key: np.array(
+            [[metric.compute(gold, codes_, len(label_set)) for codes_ in row] for row in crossed]
+        )
+        for metric in score_metrics()
+    }
+    measures["correctness"] = (crossed == gold).astype(np.float64)
+    rows = []
+    for measure, values in measures.items():
+        components = crossed_components(values)._asdict()
+        means = {part: float(np.mean(value)) for part, value in components.items()}
+        head = {"arm": arm, "measure": measure, "n_draws": len(draws), "n_seeds": len(seeds)}
+        rows.append({**head, **means})
+    return rows
 
 
 def variance_table(rows: pd.DataFrame) -> Table:
-    """The standard deviation x 100 that each part brings, and its share of the sum of the variances: one row a measure."""
-    shown, negative = [], []
+    """One row for each measure: standard deviation x 100 of every part, and its share.
+
+    The share is that of the sum of the variances. Components below 0 count as 0 here; a note lists
+    them as computed.
+    """
+    cells = []
+    negative = []
     for row in rows.to_dict("records"):
         values = np.array([max(0.0, row[part]) for part in PARTS])
-        share = 100 * values / values.sum() if values.sum() else np.zeros(len(PARTS))
-        name = str(row["measure"]).replace("macro_f1", "macro-F1")
-        shown.append(
+        shares = 100 * values / values.sum() if values.sum() else np.zeros(len(PARTS))
+        deviations = 100 * np.sqrt(values)
+        measure = str(row["measure"])
+        cells.append(
             [
-                name,
+                METRICS[measure].title if measure in METRICS else measure,
                 *(
-                    f"{100 * np.sqrt(value):.1f} ({part:.0f} %)"
-                    for value, part in zip(values, share, strict=True)
+                    f"{sd:.1f} ({share:.0f} %)"
+                    for sd, share in zip(deviations, shares, strict=True)
                 ),
             ]
         )
-        negative += [f"{row['measure']}.{part} {row[part]:.2g}" for part in PARTS if row[part] < 0]
+        negative += [f"{measure}.{part} {row[part]:.2g}" for part in PARTS if row[part] < 0]
     first = rows.iloc[0]
-    heading = (
-        f"Labels of {first['arm']}, {first['n_draws']} draws x {first['n_seeds']} seeds, crossed"
-    )
     notes = [
-        "Standard deviation x 100 that each part brings, and its share of the variance; correctness: of single test examples, on average."
+        "Standard deviation x 100 that each part brings, and its share of the variance; "
+        "correctness: of single test examples, on average."
     ]
     if negative:
         notes.append(f"Estimates below zero are shown as 0; as computed: {', '.join(negative)}.")
-    return Table("variance", heading, ["measure", *PARTS], shown, rows, notes)
+    return Table(
+        name="variance",
+        heading=f"Labels of {first['arm']}, {first['n_draws']} draws x {first['n_seeds']} seeds, "
+        "crossed",
+        head=["measure", *PARTS],
+        rows=cells,
+        frame=rows,
+        notes=notes,
+    )

@@ -1,279 +1,242 @@
-"""May I fine-tune on these labels? A verdict on one experiment, with the intervals that it rests on.
+"""May I fine-tune on these labels? A verdict on one experiment, with the intervals it rests on.
 
-Labels are safe where classifiers trained on them lose at most ``tolerance`` points of macro-F1 against those trained on gold labels, and agree with
-one another to a Krippendorff's alpha of ``least_alpha`` at least, each with its whole 95 per cent interval: the upper end of the loss, the lower end
-of alpha. They are not safe where an interval lies wholly on the other side, and undecided between. The LLM's labels alone are judged by themselves;
-the intervals of the remedies hold at once, since the cheapest safe one is picked among them.
+Labels are safe if two things hold of the classifiers trained on them. They lose at most
+``tolerance`` points of macro-F1 against classifiers trained on gold labels, and they agree with one
+another to a Krippendorff's alpha of at least ``min_alpha``. The whole 95 per cent interval must lie
+within the limit: the upper end of the loss, the lower end of alpha. Labels are not safe if an
+interval lies wholly on the other side, and undecided in between. The LLM's labels are judged by
+their own interval. The intervals of the remedies hold simultaneously, because the cheapest safe
+remedy is picked among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from analysis.render.section import Section, Table, columns
-from analysis.render.text import number
+from analysis.questions.verdict_requirements import MIN_SEEDS, n_seeds, reason_to_refuse
+from analysis.render.section import columns
 from analysis.store.experiment import Experiment, Replicates
 from project.config.arms import arm_facts
 from project.config.results import VerdictConfig
 from project.stats.agreement import alpha_interval, label_counts, resampled_agreement
-from project.stats.bootstrap import Interval, example_weights, interval, simultaneous_intervals
+from project.stats.bootstrap import (
+    Interval,
+    example_weights,
+    interval,
+    simultaneous_intervals,
+)
+from project.stats.types import Floats
 
-LEAST_EXAMPLES = 100
-LEAST_OF_A_CLASS = 10
-LEAST_SEEDS = 3
+_LLM_ALONE = "Trained on the LLM's labels alone"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``word``: safe, safe with N human labels, not safe, or cannot tell; ``sentence`` says why; ``judged``: one row an arm."""
+    """The verdict on one experiment.
+
+    Parameters
+    ----------
+    word : str
+        ``safe``, ``safe with N human labels``, ``safe with ARM``, ``not safe`` or ``cannot tell``.
+    sentence : str
+        The reason.
+    judged : pd.DataFrame
+        One row for each arm that was judged; empty if the experiment is too small.
+    tolerance : float
+        Largest loss of macro-F1 that is safe, in points (x 100).
+    min_alpha : float
+        Smallest agreement of the seeds that is safe.
+    """
 
     word: str
     sentence: str
     judged: pd.DataFrame
     tolerance: float
-    least_alpha: float
+    min_alpha: float
 
     @property
     def tags(self) -> dict[str, str]:
-        """What stands on the root run."""
+        """Tags of the root run."""
         return {"assay.verdict": self.word, "assay.verdict_reason": self.sentence[:1000]}
 
 
+class _Decision(NamedTuple):
+    word: str
+    sentence: str
+
+
 def tolerances(
-    config: Mapping[str, Any], tolerance: float | None = None, least_alpha: float | None = None
+    config: Mapping[str, Any], tolerance: float | None = None, min_alpha: float | None = None
 ) -> VerdictConfig:
-    """What is asked for here, else what the experiment was run with, else the defaults."""
-    given = config["config"].get("verdict", {})  # runs of earlier versions have none
-    run_with = {name: given[name] for name in ("tolerance", "least_alpha") if name in given}
-    asked = {
-        name: value
-        for name, value in (("tolerance", tolerance), ("least_alpha", least_alpha))
-        if value is not None
+    """The limits given here, else those of the experiment's configuration, else the defaults."""
+    stored = config["config"].get("verdict", {})  # missing in runs of earlier versions
+    values = {
+        "tolerance": stored.get("tolerance"),
+        "min_alpha": stored.get("min_alpha", stored.get("least_alpha")),  # its earlier name
     }
-    return VerdictConfig(**{**run_with, **asked})
+    if tolerance is not None:
+        values["tolerance"] = tolerance
+    if min_alpha is not None:
+        values["min_alpha"] = min_alpha
+    return VerdictConfig(**{name: value for name, value in values.items() if value is not None})
 
 
 def verdict(experiment: Experiment, config: VerdictConfig) -> Verdict:
-    """The verdict on an experiment, or on the curves of a budget, by its complete arms."""
-    refused = _refused(experiment)
-    if refused:
-        return Verdict("cannot tell", refused, pd.DataFrame(), config.tolerance, config.least_alpha)
-    judged, gold = (
-        _judged(experiment, config),
-        alpha_interval(label_counts(experiment.arms["gold"].predicted, len(experiment.label_set))),
+    """The verdict on the complete arms of an experiment or a budget."""
+    reason = reason_to_refuse(experiment)
+    if reason:
+        decision = _Decision("cannot tell", reason)
+        judged = pd.DataFrame()
+    else:
+        judged = _judged_arms(experiment, config)
+        gold = label_counts(experiment.arms["gold"].predicted, len(experiment.label_set))
+        decision = _decide(judged, config, alpha_interval(gold))
+    return Verdict(
+        word=decision.word,
+        sentence=decision.sentence,
+        judged=judged,
+        tolerance=config.tolerance,
+        min_alpha=config.min_alpha,
     )
-    return Verdict(*_decided(judged, config, gold), judged, config.tolerance, config.least_alpha)
 
 
-def _refused(experiment: Experiment) -> str:
-    """Why nothing can be told, "" where something can."""
-    arms, gold = experiment.arms, np.bincount(experiment.gold, minlength=len(experiment.label_set))
-    missing = [name for name in ("gold", "llm") if name not in arms]
-    if missing:
-        return f"There is no complete arm {' and no '.join(missing)} to compare. Run with arms=gold,llm."
-    if len(experiment.gold) < LEAST_EXAMPLES:
-        return f"{len(experiment.gold)} test examples are too few to tell anything: {LEAST_EXAMPLES} at least, better 500. Raise max_test."
-    rare = {
-        label: int(n)
-        for label, n in zip(experiment.label_set, gold, strict=True)
-        if 0 < n < LEAST_OF_A_CLASS
-    }
-    if rare:
-        names = ", ".join(f"{label} ({n})" for label, n in rare.items())
-        return (
-            f"Some classes have fewer than {LEAST_OF_A_CLASS} test examples, by which macro-F1 stands or falls: {names}. "
-            "Raise max_test, or join rare classes."
-        )
-    few = [
-        f"{name} ({_seeds(arms[name])})"
-        for name in ("gold", "llm")
-        if _seeds(arms[name]) < LEAST_SEEDS
-    ]
-    if few:
-        return f"{', '.join(few)}: fewer than {LEAST_SEEDS} seeds say too little of how trainings differ. Raise seeds, to 5 as in the paper."
-    learned, constant = experiment.resampled["gold"].macro_f1, _constant(gold)
-    if interval(learned).low <= constant:
-        return (
-            "Classifiers trained on gold labels are not told from one that always gives the same label (macro-F1 "
-            f"{100 * learned[0]:.1f} against {100 * constant:.1f}). Give them more texts, more epochs or another learning rate."
-        )
-    return ""
-
-
-def _seeds(found: Replicates) -> int:
-    """How many different seeds; crossed replicates share theirs."""
-    return len({run.params["seed"] for run in found.runs})
-
-
-def _constant(gold: npt.NDArray[np.int64]) -> float:
-    """The macro-F1 of always giving the most frequent class, ``gold`` being the number of examples of each."""
-    return float(2 * gold.max() / (gold.sum() + gold.max()) / len(gold))
-
-
-def _judged(experiment: Experiment, config: VerdictConfig) -> pd.DataFrame:
-    """One row for every arm that somebody could train on: loss, alpha, their intervals, and whether each is safe."""
+def _judged_arms(experiment: Experiment, config: VerdictConfig) -> pd.DataFrame:
+    """One row for every arm that a user could train on and that has enough seeds."""
     arms = {
-        name: found
-        for name, found in experiment.arms.items()
-        if arm_facts(found.runs[0].params["arm_kind"]).remedy and _seeds(found) >= LEAST_SEEDS
+        arm: replicates
+        for arm, replicates in experiment.arms.items()
+        if arm_facts(replicates.runs[0].params["arm_kind"]).remedy
+        and n_seeds(replicates) >= MIN_SEEDS
     }
-    scores, gold = experiment.resampled, experiment.resampled["gold"].macro_f1
+    gold = experiment.resampled["gold"].macro_f1
+    # alpha is resampled with the same weights of the examples as the scores
     weights = example_weights(len(experiment.gold), len(gold) - 1, 0)
-    losses = {name: gold - scores[name].macro_f1 for name in arms}
-    alphas = {
-        name: resampled_agreement(found.predicted, len(experiment.label_set), weights)[0]
-        for name, found in arms.items()
-    }
-    loss, alpha = _intervals(losses), _intervals(alphas)
-    return pd.DataFrame(
-        [_row(name, found, loss[name], alpha[name], config) for name, found in arms.items()]
+    losses = _intervals({arm: gold - experiment.resampled[arm].macro_f1 for arm in arms})
+    n_classes = len(experiment.label_set)
+    alphas = _intervals(
+        {
+            arm: resampled_agreement(replicates.predicted, n_classes, weights)[0]
+            for arm, replicates in arms.items()
+        }
     )
+    rows = [
+        _judge_arm(arm, replicates, losses[arm], alphas[arm], config=config)
+        for arm, replicates in arms.items()
+    ]
+    return pd.DataFrame(rows)
 
 
-def _intervals(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Interval]:
-    """Of the LLM's labels by themselves, of all remedies at once."""
-    remedies = [name for name in values if name != "llm"]
-    at_once = (
-        simultaneous_intervals(np.stack([values[name] for name in remedies])) if remedies else []
-    )
-    return {"llm": interval(values["llm"]), **dict(zip(remedies, at_once, strict=True))}
+def _intervals(values: Mapping[str, Floats]) -> dict[str, Interval]:
+    """The interval of llm by itself, and simultaneous intervals of all remedies."""
+    remedies = [arm for arm in values if arm != "llm"]
+    together: Sequence[Interval] = []
+    if remedies:
+        together = simultaneous_intervals(np.stack([values[arm] for arm in remedies]))
+    return {"llm": interval(values["llm"]), **dict(zip(remedies, together, strict=True))}
 
 
-def _row(
-    name: str, found: Replicates, loss: Interval, alpha: Interval, config: VerdictConfig
+def _judge_arm(
+    arm: str, replicates: Replicates, loss: Interval, alpha: Interval, *, config: VerdictConfig
 ) -> dict[str, Any]:
-    first = found.runs[0]
-    small, agree = (
-        _side(loss.low, loss.high, config.tolerance / 100),
-        _side(-alpha.high, -alpha.low, -config.least_alpha),
-    )
-    decided = "no" if "no" in (small, agree) else "yes" if small == agree == "yes" else "undecided"
+    """One row of the verdict's table."""
+    loss_is_small = _is_at_most(loss.low, loss.high, config.tolerance / 100)
+    seeds_agree = _is_at_most(-alpha.high, -alpha.low, -config.min_alpha)
+    if "no" in (loss_is_small, seeds_agree):
+        safe = "no"
+    else:
+        safe = "yes" if loss_is_small == seeds_agree == "yes" else "undecided"
+    first = replicates.runs[0]
     return {
-        "arm": name,
+        "arm": arm,
         "human_labels": int(first.metrics["human_labels"]),
         "human_share": first.metrics["human_share"],
         **columns("loss", loss),
         **columns("krippendorff_alpha", alpha),
-        "loss_is_small": small,
-        "seeds_agree": agree,
-        "safe": decided,
+        "loss_is_small": loss_is_small,
+        "seeds_agree": seeds_agree,
+        "safe": safe,
     }
 
 
-def _side(low: float, high: float, most: float) -> str:
-    """Whether a number is at most ``most``, by its interval; undecided where it has none."""
-    return "yes" if high <= most else "no" if low > most else "undecided"
+def _is_at_most(low: float, high: float, limit: float) -> str:
+    """Whether a number with the interval from ``low`` to ``high`` is at most ``limit``.
+
+    An interval of nan is undecided.
+    """
+    if high <= limit:
+        return "yes"
+    return "no" if low > limit else "undecided"
 
 
-def _decided(judged: pd.DataFrame, config: VerdictConfig, gold: Interval) -> tuple[str, str]:
-    """Word and sentence; ``gold``: alpha of the classifiers trained on gold labels."""
-    by_arm = judged.set_index("arm")
-    llm = by_arm.loc["llm"]
+def _decide(judged: pd.DataFrame, config: VerdictConfig, gold_alpha: Interval) -> _Decision:
+    """The verdict from the rows of the judged arms and the agreement of the gold classifiers."""
+    llm = judged.set_index("arm").loc["llm"]
     if llm["safe"] == "yes":
-        return "safe", f"Trained on the LLM's labels alone, {_found(llm, config)}."
-    safe = judged[(judged["safe"] == "yes") & (judged["arm"] != "llm")].sort_values(
-        ["human_labels", "loss"]
-    )
+        return _Decision("safe", f"{_LLM_ALONE}, {_finding(llm, config)}.")
+    remedies = judged[judged["arm"] != "llm"]
+    safe = remedies[remedies["safe"] == "yes"].sort_values(["human_labels", "loss"])
     if len(safe):
-        best = safe.iloc[0]
-        n = int(best["human_labels"])
-        word = f"safe with {n} human labels" if n else f"safe with {best['arm']}"
-        return (
-            word,
-            f"With the labels of {best['arm']}, {n} of them ({100 * best['human_share']:.0f} %) by a human, {_found(best, config)}.",
-        )
-    others = judged[(judged["safe"] == "undecided") & (judged["arm"] != "llm")]["arm"]
-    remedies = (
-        f" Of the {len(judged) - 1} remedies tried none is safe, {len(others)} undecided."
-        if len(others)
-        else ""
-    )
-    if (
-        llm["loss_is_small"] != "no"
-        and llm["seeds_agree"] == "no"
-        and not gold.high >= config.least_alpha
-    ):
-        own = (
-            "undefined"
-            if np.isnan(gold.estimate)
-            else f"{gold.estimate:.3f} [{gold.low:.3f}, {gold.high:.3f}]"
-        )
-        return "cannot tell", (
-            f"Trainings differ too much here whatever the labels: the alpha of classifiers trained on gold labels is {own}, that of the LLM's "
-            f"{llm['krippendorff_alpha']:.3f}, where {config.least_alpha:g} is asked for. Give them more texts or more epochs, or ask for less."
-        )
+        return _safe_with(safe.iloc[0], config)
+    n_undecided = int((remedies["safe"] == "undecided").sum())
+    note = ""
+    if n_undecided:
+        note = f" Of the {len(remedies)} remedies tried none is safe, {n_undecided} undecided."
+    # disagreement that gold labels show too is no fault of the LLM's labels
+    llm_disagrees = llm["loss_is_small"] != "no" and llm["seeds_agree"] == "no"
+    if llm_disagrees and not gold_alpha.high >= config.min_alpha:
+        return _Decision("cannot tell", _unstable_sentence(llm, config, gold_alpha))
     if llm["safe"] == "no":
-        remedies = remedies or (" None of the remedies tried is safe." if len(judged) > 1 else "")
-        return "not safe", f"Trained on the LLM's labels alone, {_found(llm, config)}.{remedies}"
+        if not note and len(remedies):
+            note = " None of the remedies tried is safe."
+        return _Decision("not safe", f"{_LLM_ALONE}, {_finding(llm, config)}.{note}")
     if np.isnan(llm["krippendorff_alpha"]):
-        return "cannot tell", f"Trained on the LLM's labels alone, {_found(llm, config)}.{remedies}"
-    return "cannot tell", (
-        f"n is too small: trained on the LLM's labels alone, {_found(llm, config)}, and an interval holds its limit.{remedies} "
-        "More test examples narrow both intervals, more seeds the first."
+        return _Decision("cannot tell", f"{_LLM_ALONE}, {_finding(llm, config)}.{note}")
+    return _Decision(
+        "cannot tell",
+        f"n is too small: trained on the LLM's labels alone, {_finding(llm, config)}, and an "
+        f"interval holds its limit.{note} More test examples narrow both intervals, more seeds the "
+        "first.",
     )
 
 
-def _found(row: pd.Series, config: VerdictConfig) -> str:
-    loss = f"{100 * row['loss']:+.1f} [{100 * row['loss_low']:+.1f}, {100 * row['loss_high']:+.1f}]".replace(
-        "-", "\N{MINUS SIGN}"
+def _safe_with(best: pd.Series, config: VerdictConfig) -> _Decision:
+    """The verdict that the cheapest safe remedy makes the labels safe."""
+    n = int(best["human_labels"])
+    return _Decision(
+        f"safe with {n} human labels" if n else f"safe with {best['arm']}",
+        f"With the labels of {best['arm']}, {n} of them ({100 * best['human_share']:.0f} %) by a "
+        f"human, {_finding(best, config)}.",
     )
+
+
+def _unstable_sentence(llm: pd.Series, config: VerdictConfig, gold: Interval) -> str:
+    """The sentence if classifiers trained on gold labels disagree too."""
+    alpha = "undefined"
+    if not np.isnan(gold.estimate):
+        alpha = f"{gold.estimate:.3f} [{gold.low:.3f}, {gold.high:.3f}]"
+    return (
+        "Trainings differ too much here whatever the labels: the alpha of classifiers trained on "
+        f"gold labels is {alpha}, that of the LLM's {llm['krippendorff_alpha']:.3f}, where "
+        f"{config.min_alpha:g} is asked for. Give them more texts or more epochs, or ask for less."
+    )
+
+
+def _finding(row: pd.Series, config: VerdictConfig) -> str:
+    """Loss and alpha of an arm beside their limits, in words."""
+    loss = (
+        f"{100 * row['loss']:+.1f} [{100 * row['loss_low']:+.1f}, {100 * row['loss_high']:+.1f}]"
+    ).replace("-", "\N{MINUS SIGN}")
     alpha = "is undefined, all answers being one class"
     if not np.isnan(row["krippendorff_alpha"]):
-        alpha = f"is {row['krippendorff_alpha']:.3f} [{row['krippendorff_alpha_low']:.3f}, {row['krippendorff_alpha_high']:.3f}]"
+        low, high = (row[f"krippendorff_alpha_{end}"] for end in ("low", "high"))
+        alpha = f"is {row['krippendorff_alpha']:.3f} [{low:.3f}, {high:.3f}]"
     return (
-        f"the classifiers' loss of macro-F1 against gold labels is {loss} points, where {config.tolerance:g} are tolerated, and the seeds' alpha "
-        f"{alpha}, where {config.least_alpha:g} is asked for"
+        f"the classifiers' loss of macro-F1 against gold labels is {loss} points, where "
+        f"{config.tolerance:g} are tolerated, and the seeds' alpha {alpha}, where "
+        f"{config.min_alpha:g} is asked for"
     )
-
-
-def section(found: Verdict) -> Section:
-    """The verdict's table: which arms it was reached by."""
-    note = (
-        "Loss: macro-F1 of gold-trained classifiers less that of the arm's, in points (x 100), by a paired bootstrap over test examples and seeds; "
-        "alpha: Krippendorff's, of the arm's seeds, by a bootstrap over test examples. 95 % limits: of llm by itself, of all remedies at once "
-        "(max-t); crossed replicates, which share draws and seeds, count as if they did not, which is too narrow. Safe: both intervals lie wholly "
-        "within the limits. Gold labels, oracles and flipped labels are no remedy and are not judged."
-    )
-    question, said = (
-        "May I fine-tune on these labels?",
-        f"{found.word.capitalize()}. {found.sentence}",
-    )
-    if found.judged.empty:
-        return Section("verdict", question, said)
-    rows = [
-        [
-            row["arm"],
-            str(row["human_labels"]),
-            _with(row, "loss", 100, 1),
-            row["loss_is_small"],
-            _with(row, "krippendorff_alpha", 1, 3),
-            row["seeds_agree"],
-            row["safe"],
-        ]
-        for row in found.judged.to_dict("records")
-    ]
-    head = [
-        "labels",
-        "human labels",
-        "loss of macro-F1",
-        f"at most {found.tolerance:g}?",
-        "alpha_K",
-        f"at least {found.least_alpha:g}?",
-        "safe",
-    ]
-    return Section(
-        "verdict", question, said, [Table("verdict", "", head, rows, found.judged, [note])]
-    )
-
-
-def _with(row: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
-    value, low, high = (
-        number(scale * row[f"{name}{part}"], digits) for part in ("", "_low", "_high")
-    )
-    return value if low == "-" else f"{value} [{low}, {high}]"

@@ -1,15 +1,17 @@
-"""Figures with a line for each arm, accuracy and macro-F1 side by side; readable without colour."""
+"""Figures with a line for each arm and a panel for each score, readable without colour."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.figure
-import pandas as pd
+from project.config.metrics import score_metrics
 
-MEASURES = (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
 _LOOKS: tuple[tuple[str, Any, str], ...] = (
     ("o", "-", "#1f5a99"),
     ("D", "--", "#b5530f"),
@@ -20,43 +22,80 @@ _LOOKS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-def look(place: int) -> tuple[str, Any, str]:
-    """Marker, line style and colour of the line number ``place``; more lines than markers are other pairs of marker and line."""
-    mark, _, colour = _LOOKS[place % len(_LOOKS)]
-    return mark, _LOOKS[(place + place // len(_LOOKS)) % len(_LOOKS)][1], colour
+def measures() -> list[tuple[str, str]]:
+    """Column and title of every registered score, one panel of a figure each."""
+    return [(metric.key, metric.title) for metric in score_metrics()]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, in which dollar signs are text; imports matplotlib."""
+    import matplotlib as mpl
+    import matplotlib.figure
+
+    # a label or an arm with dollar signs in its name is no formula; texts read this when made
+    mpl.rcParams["text.parse_math"] = False
+    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+
+
+def look(index: int) -> tuple[str, Any, str]:
+    """Marker, line style and colour of a figure's line number ``index``.
+
+    After the last marker they begin anew with other pairs of marker and line style.
+    """
+    mark, _, colour = _LOOKS[index % len(_LOOKS)]
+    _, line, _ = _LOOKS[(index + index // len(_LOOKS)) % len(_LOOKS)]
+    return mark, line, colour
 
 
 def draw_line(
-    axes: Any, place: int, label: str, rows: pd.DataFrame, across: str, measure: str
+    axes: Any, index: int, label: str, rows: pd.DataFrame, *, across: str, measure: str
 ) -> None:
-    """The means of ``measure`` x 100 against the column ``across``, by which ``rows`` are sorted, in a band of one standard deviation."""
-    mark, line, colour = look(place)
-    mean, sd = 100 * rows[measure], 100 * rows[f"{measure}_sd"].fillna(0.0)
+    """Draw means x 100 as a line in a band of one standard deviation.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where to draw.
+    index : int
+        Number of the line in the figure, which decides its look.
+    label : str
+        Its name in the legend.
+    rows : pd.DataFrame
+        One row for each point, sorted by ``across``.
+    across : str
+        Column of the horizontal axis.
+    measure : str
+        Column of the means; ``<measure>_sd`` holds their standard deviations.
+    """
+    mark, line, colour = look(index)
+    mean = 100 * rows[measure]
+    deviation = 100 * rows[f"{measure}_sd"].fillna(0.0)
     axes.plot(
         rows[across], mean, marker=mark, linestyle=line, color=colour, markersize=5, label=label
     )
-    axes.fill_between(rows[across], mean - sd, mean + sd, color=colour, alpha=0.12, linewidth=0)
+    axes.fill_between(
+        rows[across], mean - deviation, mean + deviation, color=colour, alpha=0.12, linewidth=0
+    )
 
 
-def tidy(axes: Any, ticks: Sequence[float], across: str, words: str) -> None:
-    """Axes with ticks where the points are; ``across``: what runs along them, ``words``: the measure."""
+def tidy(axes: Any, ticks: Sequence[float], xlabel: str, measure: str) -> None:
+    """Label the axes, with ticks at ``ticks`` alone; ``measure`` is the title of the measure."""
     axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel(across)
-    axes.set_ylabel(f"{words} x 100, mean ± sd over seeds")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(f"{measure} x 100, mean ± sd over seeds")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def png(figure: matplotlib.figure.Figure, *, legend: bool = True) -> bytes:
-    """The figure as a PNG, with one legend for all of its axes above them, or as it is."""
+def png(figure: Figure, *, legend: bool = True) -> bytes:
+    """The figure as a PNG, by default with one legend for all of its axes above them."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if legend:
         figure.legend(
             handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False
         )
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, dpi=110, metadata={"Software": None}, bbox_inches=None if legend else "tight"
-    )
+    box = None if legend else "tight"
+    figure.savefig(buffer, dpi=110, metadata={"Software": None}, bbox_inches=box)
     return buffer.getvalue()

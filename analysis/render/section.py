@@ -1,4 +1,7 @@
-"""A part of a report: one question, its answer, tables and figures. The same part goes to the terminal, to Markdown, to files and to the page."""
+"""A part of a report: one question, its answer, tables and figures.
+
+The same part goes to the terminal, to Markdown, to files and to the page.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.render.text import markdown, plain
-from project.stats.bootstrap import Interval
 from project.support.escape import escape_markdown, escape_terminal
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from project.stats.bootstrap import Interval
+
 
 @dataclass(frozen=True)
 class Table:
-    """``rows`` are shown; ``frame`` holds the same unrounded. ``kinds``: what sort of row each is, where they differ; ``notes``: what to know."""
+    """A table of a report.
+
+    Parameters
+    ----------
+    name : str
+        Name of its CSV file.
+    heading : str
+        The line above it; may be empty.
+    head : sequence of str
+        The column headings.
+    rows : sequence of sequence of str
+        The cells as shown.
+    frame : pd.DataFrame
+        The same numbers unrounded, for the CSV file.
+    notes : sequence of str
+        The lines below it.
+    kinds : sequence of str
+        The kind of each row (``arm``, ``annotator``, ``paper``), which decides its style; empty if
+        all rows are alike.
+    """
 
     name: str
     heading: str
@@ -30,16 +53,30 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """``says``: what it shows, in words, for who cannot see it."""
+    """A figure as a PNG; its caption describes it to readers who cannot see it."""
 
     name: str
     png: bytes
-    says: str
+    caption: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """``answer``: the finding, from the numbers alone; ``notes``: how they were made and what they leave out."""
+    """A question with its answer.
+
+    Parameters
+    ----------
+    name : str
+        Name of its Markdown file and of its place on the page.
+    question : str
+        The heading; may be empty.
+    answer : str
+        The finding, from the numbers alone.
+    tables, figures : sequence
+        What the answer rests on.
+    notes : sequence of str
+        How the numbers were computed and what they leave out.
+    """
 
     name: str
     question: str
@@ -49,51 +86,46 @@ class Section:
     notes: Sequence[str] = ()
 
 
-def columns(name: str, found: Interval) -> dict[str, float]:
+def columns(name: str, interval: Interval) -> dict[str, float]:
     """An interval as three columns of a table: ``name``, ``name_low``, ``name_high``."""
-    return {f"{name}{end}": value for end, value in zip(("", "_low", "_high"), found, strict=True)}
+    suffixes = ("", "_low", "_high")
+    return {f"{name}{suffix}": value for suffix, value in zip(suffixes, interval, strict=True)}
 
 
 def terminal(section: Section) -> str:
-    """As plain text."""
-    parts = [
-        plain(f"{section.question} {one.heading}".strip(), one.head, one.rows, one.notes)
-        for one in section.tables
+    """The section as plain text."""
+    tables = [
+        plain(f"{section.question} {table.heading}".strip(), table.head, table.rows, table.notes)
+        for table in section.tables
     ]
-    return "\n\n".join(
-        [*parts, "\n".join(wrapped(line) for line in (section.answer, *section.notes) if line)]
-    )
+    lines = [wrapped(line) for line in (section.answer, *section.notes) if line]
+    return "\n\n".join([*tables, "\n".join(lines)])
 
 
 def wrapped(text: str, width: int = 110) -> str:
-    """``text`` in lines of at most ``width`` characters."""
+    """``text`` in lines of at most ``width`` characters, safe to print."""
     return "\n".join(textwrap.wrap(escape_terminal(text), width))
 
 
 def as_markdown(section: Section) -> str:
-    """As Markdown."""
-    parts = [
-        *([f"## {section.question}"] if section.question else []),
-        escape_markdown(section.answer),
-    ]
-    for one in section.tables:
-        heading = escape_markdown(one.heading)
+    """The section as Markdown."""
+    parts = [f"## {section.question}" if section.question else "", escape_markdown(section.answer)]
+    for table in section.tables:
+        heading = escape_markdown(table.heading)
         parts += [
             f"**{heading}**" if heading else "",
-            markdown(one.head, one.rows),
-            *map(escape_markdown, one.notes),
+            markdown(table.head, table.rows),
+            *map(escape_markdown, table.notes),
         ]
-    return "\n\n".join(part for part in [*parts, *map(escape_markdown, section.notes)] if part)
+    parts += map(escape_markdown, section.notes)
+    return "\n\n".join(part for part in parts if part)
 
 
 def files(section: Section) -> dict[str, bytes]:
-    """As files: every table as CSV, every figure as PNG, the whole as Markdown."""
+    """Files by name: every table as CSV, every figure as PNG, and the whole section as Markdown."""
     tables = {
-        f"{one.name}.csv": one.frame.to_csv(index=False, float_format="%.6g").encode()
-        for one in section.tables
+        f"{table.name}.csv": table.frame.to_csv(index=False, float_format="%.6g").encode()
+        for table in section.tables
     }
-    return {
-        **tables,
-        **{f"{one.name}.png": one.png for one in section.figures},
-        f"{section.name}.md": f"{as_markdown(section)}\n".encode(),
-    }
+    figures = {f"{figure.name}.png": figure.png for figure in section.figures}
+    return {**tables, **figures, f"{section.name}.md": f"{as_markdown(section)}\n".encode()}

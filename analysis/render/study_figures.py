@@ -3,61 +3,82 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import optuna
-import pandas as pd
-from optuna.trial import TrialState
-
-from project.search.space import Space
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
 
 
-def figures(trials: pd.DataFrame, *, many: bool) -> dict[str, Any]:
-    """Optuna's figures of a study: history, importances and, where both vary, the contour of replace share x ensemble size, by file name.
+def figures(trials: pd.DataFrame, settings: Sequence[str], *, many: bool) -> dict[str, Any]:
+    """Optuna's figures of a study by file name: history, importances, contour of share x size.
 
-    ``trials``: one row each, with ``number``, ``state``, ``value`` (the objective or, with several, macro-F1) and the parts of its setting.
+    Parameters
+    ----------
+    trials : pd.DataFrame
+        One row each, with ``number``, ``state``, ``value`` (the objective or, with several,
+        macro-F1) and the columns ``settings``.
+    settings : sequence of str
+        The parts of a setting. Only those that vary are drawn, the contour only if both
+        ``replace_share`` and ``ensemble_size`` do.
+    many : bool
+        Whether the study has several objectives.
     """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from optuna.visualization import matplotlib as plots
 
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-    names = [item.name for item in dataclasses.fields(Space)]
-    varied = [name for name in names if trials[name].nunique() > 1]
-    spans = {name: _span(trials[name]) for name in varied}
-    for row in trials.sort_values("number").to_dict("records"):
-        params = {name: row[name] for name in varied}
-        state = TrialState[row["state"]]
-        value = {"value": row["value"]} if state == TrialState.COMPLETE else {}
-        study.add_trial(
-            optuna.create_trial(params=params, distributions=spans, state=state, **value)
-        )
+    varied = [name for name in settings if trials[name].nunique() > 1]
+    study = _study(trials, varied)
     title = "validation macro-F1 x 100" if many else "objective"
-    made: dict[str, Any] = {}
-    with warnings.catch_warnings(), mpl.rc_context():  # Optuna's style is for its own figures
+    drawn: dict[str, Any] = {}
+    # Optuna's style must not reach our own figures
+    with warnings.catch_warnings(), mpl.rc_context({"text.parse_math": False}):
         warnings.simplefilter("ignore")
-        made["history.png"] = plots.plot_optimization_history(study, target_name=title).figure
+        history = plots.plot_optimization_history(study, target_name=title)
+        drawn["history.png"] = history.figure
         if varied and trials.loc[trials["state"] == "COMPLETE", "value"].nunique() > 1:
             with contextlib.suppress(ValueError, RuntimeError):  # too few trials for importances
-                made["importance.png"] = plots.plot_param_importances(
-                    study, target_name=title
-                ).figure
+                importances = plots.plot_param_importances(study, target_name=title)
+                drawn["importance.png"] = importances.figure
         if {"replace_share", "ensemble_size"} <= set(varied):
-            axes = plots.plot_contour(
+            axes: Any = plots.plot_contour(
                 study, params=["replace_share", "ensemble_size"], target_name=title
             )
-            axes.set_xlabel("ensemble size K")  # type: ignore[union-attr]
-            axes.set_ylabel("replace share, per cent")  # type: ignore[union-attr]
-            made["contour.png"] = axes.figure  # type: ignore[union-attr]
-    return made
+            axes.set_xlabel("ensemble size K")
+            axes.set_ylabel("replace share, per cent")
+            drawn["contour.png"] = axes.figure
+    return drawn
 
 
-def _span(values: pd.Series) -> optuna.distributions.BaseDistribution:
+def _study(trials: pd.DataFrame, varied: Sequence[str]) -> optuna.Study:
+    """The trials as a study in memory, with the settings ``varied``."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    ranges = {name: _range(trials[name]) for name in varied}
+    for row in trials.sort_values("number").to_dict("records"):
+        state = optuna.trial.TrialState[row["state"]]
+        complete = state == optuna.trial.TrialState.COMPLETE
+        study.add_trial(
+            optuna.create_trial(
+                params={name: row[name] for name in varied},
+                distributions=ranges,
+                state=state,
+                **({"value": row["value"]} if complete else {}),
+            )
+        )
+    return study
+
+
+def _range(values: pd.Series) -> optuna.distributions.BaseDistribution:
+    """The values that a setting took, as Optuna describes them."""
+    import optuna
+
     if values.dtype.kind in "if":
         return optuna.distributions.FloatDistribution(float(values.min()), float(values.max()))
     return optuna.distributions.CategoricalDistribution(sorted(values.unique()))

@@ -1,87 +1,119 @@
-"""How numbers and tables look as text: in the terminal and in Markdown. Numbers come in, text goes out."""
+"""How numbers and tables look as text, in the terminal and in Markdown."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from project.stats.bootstrap import Interval
 from project.support.escape import escape_markdown, escape_terminal
+
+if TYPE_CHECKING:
+    from project.stats.bootstrap import Interval
 
 
 def replicate_of(config: Mapping[str, Any]) -> str:
-    """What the replicates of an experiment differ in."""
+    """What the replicates of an experiment differ in: training, pipeline or crossed."""
     return str(config["config"].get("replicate", {}).get("replicate", "training"))
 
 
 def number(value: Any, digits: int = 1) -> str:
-    """``value`` to so many digits, ``-`` where there is none."""
-    return (
-        "-"
-        if value is None or (isinstance(value, float) and math.isnan(value))
-        else f"{value:.{digits}f}"
-    )
-
-
-def ranged(found: Interval, scale: float, digits: int, *, sign: bool = False) -> str:
-    """``estimate [low, high]``, scaled; ``-`` where there is no number, no brackets where there is no interval."""
-    if math.isnan(found.estimate):
+    """``value`` with ``digits`` decimals, ``-`` if there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    estimate, low, high = (f"{scale * value:{'+' if sign else ''}.{digits}f}" for value in found)
-    return estimate if math.isnan(found.low) else f"{estimate} [{low}, {high}]"
+    return f"{value:.{digits}f}"
+
+
+def ranged(interval: Interval, scale: float, digits: int, *, sign: bool = False) -> str:
+    """An interval times ``scale`` as ``estimate [low, high]``.
+
+    Parameters
+    ----------
+    interval : Interval
+        Estimate and limits; without an estimate the result is ``-``, without limits it has no
+        brackets.
+    scale : float
+        100 for shares.
+    digits : int
+        Number of decimals.
+    sign : bool
+        Whether numbers above 0 get a plus sign, for differences.
+    """
+    if math.isnan(interval.estimate):
+        return "-"
+    form = f"{'+' if sign else ''}.{digits}f"
+    estimate, low, high = (f"{scale * value:{form}}" for value in interval)
+    return estimate if math.isnan(interval.low) else f"{estimate} [{low}, {high}]"
 
 
 def pair(row: Mapping[str, Any], name: str) -> str:
     """Mean ± standard deviation of the column ``name``."""
-    mean, sd = number(row[name]), number(row.get(f"{name}_sd"))
-    return mean if sd == "-" else f"{mean} ±{sd}"
+    mean = number(row[name])
+    deviation = number(row.get(f"{name}_sd"))
+    return mean if deviation == "-" else f"{mean} ±{deviation}"
 
 
 def title(config: Mapping[str, Any]) -> str:
-    """Task, annotator, classifier, seeds."""
-    task, stages = config["task"], config["config"]
+    """Task, annotator, classifier and number of seeds of an experiment."""
     models = config["models"]
-    who = f"labels by {models['annotator']}, " if models["annotator"] else ""
-    how = "" if replicate_of(config) == "training" else f", replicate={replicate_of(config)}"
-    return f"{task['name']}: {who}classifier {models['encoder']}, {stages['finetune']['seeds']} seeds{how}"
+    annotator = f"labels by {models['annotator']}, " if models["annotator"] else ""
+    replicate = replicate_of(config)
+    more = "" if replicate == "training" else f", replicate={replicate}"
+    seeds = config["config"]["finetune"]["seeds"]
+    return (
+        f"{config['task']['name']}: {annotator}classifier {models['encoder']}, {seeds} seeds{more}"
+    )
 
 
 def plain(
     heading: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]
 ) -> str:
-    """A table as plain text: the first column to the left, the others to the right; notes, where they say something, wrapped below it."""
-    head, rows = (
-        [escape_terminal(cell) for cell in head],
-        [[escape_terminal(cell).replace("\n", " ") for cell in cells] for cells in rows],
-    )
-    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
+    """A table as plain text.
+
+    Parameters
+    ----------
+    heading : str
+        The line above the table.
+    head : sequence of str
+        The column headings; the first column is aligned left, the others right.
+    rows : sequence of sequence of str
+        The cells.
+    notes : sequence of str
+        Wrapped below the table; empty ones are left out.
+    """
+    lines = [[escape_terminal(cell) for cell in head]]
+    lines += [[escape_terminal(cell).replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        first, rest = (
-            cells[0].ljust(widths[0]),
-            [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)],
-        )
-        return "  ".join([first, *rest]).rstrip()
+        others = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "  ".join([cells[0].ljust(widths[0]), *others]).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    wrapped = [
-        "\n".join(textwrap.wrap(escape_terminal(text), max(len(rule), 70)))
-        for text in notes
-        if text
+    below = [
+        "\n".join(textwrap.wrap(escape_terminal(note), max(len(rule), 70)))
+        for note in notes
+        if note
     ]
     return "\n".join(
-        [escape_terminal(heading), rule, line(head), rule, *map(line, rows), rule, *wrapped]
+        [
+            escape_terminal(heading),
+            rule,
+            line(lines[0]),
+            rule,
+            *map(line, lines[1:]),
+            rule,
+            *below,
+        ]
     )
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """A table in Markdown; bars and line breaks within a cell are kept from ending it."""
     lines = [
         [" ".join(escape_markdown(cell).replace("|", "\\|").split()) for cell in cells]
         for cells in [head, *rows]
     ]
-    return "\n".join(
-        "| " + " | ".join(cells) + " |" for cells in [lines[0], ["---"] * len(head), *lines[1:]]
-    )
+    lines.insert(1, ["---"] * len(head))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

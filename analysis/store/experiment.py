@@ -15,51 +15,24 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from analysis.render.section import columns
-from analysis.store.artifacts import above_zero, broken, checked_config, needs
+from analysis.store.artifacts import MissingResult, above_zero, broken, checked_config, needs
 from analysis.store.fetch import read_json, table, tables
 from project.config.arms import arm_facts
 from project.data.tables import SPLITS, check, class_columns, codes
-from project.stats.agreement import (
-    alpha_interval,
-    krippendorff_alpha,
-    label_counts,
-    unchanged_interval,
-)
 from project.stats.bootstrap import WeightedScores, resampled_scores
-from project.stats.scores import Scores, confusion, score_answers, scores, spread
 from project.stats.types import Codes, Floats
-from project.support.errors import AssayError
+from project.support.errors import AssayError, UnusableRun
 from project.tracking import (
-    ABSENT,
     DIGEST,
     KIND,
     SCHEMA,
     SCHEMA_VERSION,
     Record,
+    all_children,
     children,
-    every_child,
     latest_root,
     read_run,
 )
-
-SPENT = (
-    "llm_calls",
-    "prompt_tokens",
-    "generated_tokens",
-    "annotation_seconds",
-    "train_seconds",
-    "cost",
-)
-"""Metrics of a seed beside ``human_labels``: what its labels and its training have taken."""
-
-
-AGREEMENT = tuple(
-    f"{name}{part}"
-    for name in ("krippendorff_alpha", "unchanged")
-    for part in ("", "_low", "_high")
-)
-"""Agreement of the replicates, each with its 95 % interval over the test examples."""
 
 Key = TypeVar("Key", bound="tuple[Any, ...] | str")
 
@@ -77,7 +50,7 @@ class Replicates:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRun:
     """A root run, its configuration (``config.json``), and the examples that it logged."""
 
     root: Record
@@ -133,7 +106,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Experiment(Stored):
+class Experiment(StoredRun):
     """A root run with its complete ``arms`` in the order they were asked for; ``incomplete`` names the others and why."""
 
     arms: dict[str, Replicates]
@@ -155,7 +128,7 @@ class Experiment(Stored):
 
 
 @dataclass(frozen=True)
-class Points:
+class ScoredPoints:
     """A root run with what was scored below it: ``points``, one row each, scores in [0, 1]; ``incomplete``: what lacks seeds, by name."""
 
     root: Record
@@ -164,17 +137,17 @@ class Points:
     incomplete: tuple[str, ...]
 
 
-def read_root(run_id: str, *kinds: str) -> Stored:
+def read_root(run_id: str, *kinds: str) -> StoredRun:
     """A finished or running root run of one of ``kinds`` (empty ``run_id``: the newest finished one of the first)."""
     root = read_run(run_id) if run_id else latest_root(kinds[0])
     found = root.tags.get(KIND, "no root run")
     if found not in kinds:
-        raise AssayError(
+        raise UnusableRun(
             f"run {root.run_id} must be of the kind {' or '.join(kinds)}; it is: {found}. Name another run_id, or use the report of its kind."
         )
     version = root.tags.get(SCHEMA)
     if version != SCHEMA_VERSION:
-        raise AssayError(
+        raise UnusableRun(
             f"run {root.run_id} ({root.name}) was logged in form {version}; this version of Assay reads form {SCHEMA_VERSION}. Read it with the "
             "version that made it, or run it again: what was paid for is reused."
         )
@@ -183,13 +156,13 @@ def read_root(run_id: str, *kinds: str) -> Stored:
     examples = checked_table(root, "examples", table(root, "examples.parquet"), label_set)
     if examples.loc[examples["split"] == "test", "gold_label"].isna().any():
         raise broken(root, "examples.parquet", "has test examples without a gold label")
-    return Stored(root, config, label_set, examples)
+    return StoredRun(root, config, label_set, examples)
 
 
 def checked_table(
     run: Record, name: str, table: pd.DataFrame, label_set: Sequence[str]
 ) -> pd.DataFrame:
-    """An artifact of a run as a valid ``name`` table; raises AssayError, with the run and the artifact, where it is none."""
+    """An artifact of a run as a valid ``name`` table; raises UnusableRun, with the run and the artifact, where it is none."""
     try:
         return check(name, table, label_set)
     except AssayError as error:
@@ -210,12 +183,12 @@ def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
 
 
 def gather(
-    stored: Stored, wanted: Mapping[Key, int], key: Callable[[Record], Key]
+    stored: StoredRun, wanted: Mapping[Key, int], key: Callable[[Record], Key]
 ) -> tuple[dict[Key, Replicates], tuple[str, ...]]:
     """The replicates of every key that has as many of them as are ``wanted``, and what is left out and why."""
     runs = [
         run
-        for run in every_child(stored.root, "seed")
+        for run in all_children(stored.root, "seed")
         if run.params.get("evaluated", "test") == "test"
     ]
     for run in runs:
@@ -225,7 +198,7 @@ def gather(
         run for run in runs if {"arm", "n_examples"} <= run.params.keys()
     ]  # one that is being logged has nothing yet
     if not any(run.status == "FINISHED" for run in runs):
-        raise AssayError(
+        raise MissingResult(
             f"run {stored.root.run_id} holds no finished seed. It is no experiment, or it was stopped early; run the same command again to go on."
         )
     complete: dict[Key, list[Record]] = {}
@@ -239,7 +212,7 @@ def gather(
                 f"{one if isinstance(one, str) else ' '.join(map(str, one))} ({'; '.join(faults)})"
             )
     if not complete:
-        raise AssayError(
+        raise MissingResult(
             f"run {stored.root.run_id} holds no arm with all its seeds: {', '.join(notes)}. Run the same command again to go on."
         )
     return replicates(complete, stored.test, stored.label_set), tuple(notes)
@@ -313,7 +286,7 @@ def _predicted(
 ) -> tuple[Codes, Floats]:
     given = checked_table(run, "predictions", predictions, label_set).set_index("example_id")
     if set(given.index) != set(test["example_id"]):
-        raise AssayError(
+        raise UnusableRun(
             f"seed run {run.run_id} ({run.name}) predicts other examples than the experiment's test split; it cannot be compared."
         )
     rows = given.loc[test["example_id"]]

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.store.command import parser as parser
 from project.support.files import write_atomically
 from project.support.privacy import owner_only
 from project.tracking import PRIVATE, Record, Tracker, read_run

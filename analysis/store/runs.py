@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.store.fetch import cache, keep
-from project.support.errors import AssayError
+from project.support.errors import AssayError, UnusableRun
 from project.tracking import (
     ROOT,
     SCHEMA,
     Record,
-    StoreUnavailable,
     experiments,
-    newest_first,
+    newest_runs,
     read_run,
     store_digest,
 )
@@ -43,7 +42,7 @@ def run_table(kind: str = "seed") -> pd.DataFrame:
         if path.is_file()
         else pd.DataFrame(columns=["run_id", "started", "gone"])
     )
-    deleted = {run.run_id for page in newest_first(kind, page=PAGE, deleted=True) for run in page}
+    deleted = {run.run_id for page in newest_runs(kind, page_size=PAGE, deleted=True) for run in page}
     gone = known["run_id"].isin(deleted)
     back = [
         name for name in known.loc[known["gone"].eq(True) & ~gone, "run_id"] if not _exists(name)
@@ -88,9 +87,7 @@ def _exists(run_id: str) -> bool:
     """Whether a run that was deleted is there again, and not gone for good."""
     try:
         read_run(run_id)
-    except StoreUnavailable:
-        raise
-    except AssayError:
+    except UnusableRun:
         return False
     return True
 
@@ -99,7 +96,7 @@ def _fresh(kind: str, known: pd.DataFrame) -> list[Record]:
     """Runs that are not known, read until a page holds nothing new and is older than any clock may be wrong."""
     names, found = set(known["run_id"]), []
     since = int(known["started"].max()) - SKEW if len(known) else 0
-    for page in newest_first(kind, page=FIRST_PAGE if len(known) else PAGE):
+    for page in newest_runs(kind, page_size=FIRST_PAGE if len(known) else PAGE):
         new = [run for run in page if run.run_id not in names]
         found += new
         if not new and (not page or page[-1].started < since):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from project.config.metrics import score_metrics
 from project.data.tables import codes
 from project.stats.scores import score_answers
 from project.support.errors import AssayError
@@ -15,7 +16,7 @@ from project.support.errors import AssayError
 def evaluate(
     answers: pd.DataFrame, gold: pd.DataFrame, label_set: Sequence[str]
 ) -> dict[str, float]:
-    """``accuracy``, ``macro_f1`` and ``recall.<label>`` in [0, 1] of ``answers`` (labels) against ``gold`` (an examples table).
+    """Every registered score and ``recall.<label>`` in [0, 1] of ``answers`` (labels) against ``gold`` (an examples table).
 
     Both must hold the same examples; they are joined by ``example_id``. A null label, an answer that an annotator did not give,
     is wrong. Macro-F1 runs over the whole label set. Recall stands only for classes that have gold examples.
@@ -28,16 +29,18 @@ def evaluate(
             f"cannot evaluate: {len(answers)} answers do not cover exactly the {len(gold)} examples of the split."
         )
     right = codes(joined["gold_label"], label_set)
-    score, present = (
-        score_answers(right, codes(joined["label"], label_set), len(label_set)),
-        np.bincount(right, minlength=len(label_set)),
-    )
+    answered = codes(joined["label"], label_set)
+    scores = {
+        metric.key: metric.compute(right, answered, len(label_set)) for metric in score_metrics()
+    }
+    class_recall = score_answers(right, answered, len(label_set)).recall
+    present = np.bincount(right, minlength=len(label_set))
     recall = {
-        f"recall.{name}": float(score.recall[k])
+        f"recall.{name}": float(class_recall[k])
         for k, name in enumerate(metric_names(label_set))
         if present[k]
     }
-    return {"accuracy": score.accuracy, "macro_f1": score.macro_f1, **recall}
+    return {**scores, **recall}
 
 
 def metric_names(label_set: Sequence[str]) -> list[str]:

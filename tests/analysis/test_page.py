@@ -93,7 +93,7 @@ def evil_report(store):
         llm=noisy(GOLD, 0.7, 2, 3),
         label_set=LABELS,
         table=rows,
-        more={"task": task},
+        config_changes={"task": task},
     )
     MlflowClient().update_run(run_id, name=SCRIPT)
     report.publish(run_id, str(store / "out"))
@@ -119,7 +119,11 @@ def test_what_a_report_quotes_is_read_and_not_run(evil_report, tmp_path):
 @needs_browser
 def test_the_pages_policy_stops_a_script_that_got_in_all_the_same(tmp_path):
     made = page(
-        "a", ["b"], "", [Section("s", "q", "a", [Table("t", "", ["x"], [["1"]], None)])], {}
+        "a",
+        ["b"],
+        verdict=None,
+        sections=[Section("s", "q", "a", [Table("t", "", ["x"], [["1"]], None)])],
+        facts={},
     )
     broken = made.replace(
         "</body>",

@@ -12,10 +12,10 @@ from analysis import report
 from analysis.questions import calibration, divergence, errors
 from analysis.questions import examples as texts
 from analysis.questions.verdict import tolerances, verdict
-from analysis.render.page import page
+from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, Table
 from analysis.store.experiment import read_experiment
-from project.config.experiment import VerdictConfig
+from project.config.results import VerdictConfig
 from project.data.tables import GOLD_PROBABILITY
 from project.tracking import read_run
 from tests.helpers.stored import LABELS, examples, log_experiment, noisy
@@ -170,7 +170,7 @@ def test_the_verdict_stands_in_description_tags_and_page_and_follows_the_toleran
         {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)},
         llm=noisy(GOLD, 0.7, 1, 2),
     )
-    report.publish(run_id, str(store / "out"), tolerance=0.5, least_alpha=0.5)
+    report.publish(run_id, str(store / "out"), tolerance=0.5, min_alpha=0.5)
     root = read_run(run_id)
 
     assert root.tags["assay.verdict"] == "not safe"
@@ -179,8 +179,8 @@ def test_the_verdict_stands_in_description_tags_and_page_and_follows_the_toleran
     )
     written = (store / "out" / "reports" / run_id / "report.html").read_text()
     assert '<div class="verdict not"><b>Not safe</b>' in written
-    assert html.escape(root.tags["assay.verdict_reason"]) in written
-    report.publish(run_id, str(store / "out"), tolerance=50.0, least_alpha=0.1)
+    assert root.tags["assay.verdict_reason"] in html.unescape(written)
+    report.publish(run_id, str(store / "out"), tolerance=50.0, min_alpha=0.1)
     assert read_run(run_id).tags["assay.verdict"] == "safe"
     logged = {one.path for one in MlflowClient().list_artifacts(run_id, "report")}
     assert {
@@ -212,7 +212,7 @@ def test_errors_in_one_class_are_called_structured_and_random_ones_are_not(store
 
     flipped = np.where(random.random(900) < 0.3, (GOLD + random.integers(1, 3, 900)) % 3, GOLD)
     made = of(errors, read_experiment(log_experiment(store, GOLD, arms, llm=flipped)))
-    assert "nothing tested tells the errors from random ones" in made.answer
+    assert "no test tells the errors from random ones" in made.answer
 
 
 def test_answers_without_a_label_have_a_column_of_their_own(store):
@@ -231,7 +231,7 @@ def test_labels_without_distributions_have_no_entropy_to_test_or_to_show(store):
         GOLD,
         {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.6, seed=1)},
         llm=noisy(GOLD, 0.7, 1, 2),
-        known=False,
+        has_log_probabilities=False,
     )
     experiment = read_experiment(run_id)
     tests = next(
@@ -282,11 +282,13 @@ def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)}
     made = of(
         divergence,
-        read_experiment(log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.7, 1, 2), sure=0.7)),
+        read_experiment(
+            log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.7, 1, 2), confidence=0.7)
+        ),
     )
     row = made.tables[0].frame.iloc[0]
     assert row["total"] == pytest.approx(row["approximation"] + row["estimation"] + row["cross"])
-    assert "one-hot, which leaves out that people disagree" in made.notes[0]
+    assert "one-hot, which ignores that people disagree" in made.notes[0]
     assert made.tables[1].frame["n"].tolist() == [300, 300, 300]
 
     table = examples(GOLD)
@@ -301,7 +303,7 @@ def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are
                 GOLD,
                 arms,
                 llm=noisy(GOLD, 0.7, 1, 2),
-                sure=0.7,
+                confidence=0.7,
                 table=pd.concat([table, votes], axis=1),
             )
         ),
@@ -330,16 +332,18 @@ def test_votes_on_other_splits_alone_leave_the_divergence_untold(store):
 
     assert (
         of(divergence, read_experiment(run_id)).answer
-        == "Not told: no test example has both votes and a distribution."
+        == "No answer: no test example has both votes and a distribution."
     )
 
 
 def test_labels_without_distributions_have_no_divergence_and_that_is_said(store):
     found = read_experiment(
-        log_experiment(store, GOLD, {"llm": noisy(GOLD, 0.8)}, llm=GOLD, known=False)
+        log_experiment(
+            store, GOLD, {"llm": noisy(GOLD, 0.8)}, llm=GOLD, has_log_probabilities=False
+        )
     )
 
-    assert of(divergence, found).answer == "Not told: the labels came without class distributions."
+    assert of(divergence, found).answer == "No answer: the labels came without class distributions."
 
 
 def test_an_uncertainty_that_knows_wrong_labels_is_a_good_detector(store):
@@ -352,7 +356,7 @@ def test_an_uncertainty_that_knows_wrong_labels_is_a_good_detector(store):
             GOLD,
             {"llm": noisy(GOLD, 0.8)},
             llm=llm,
-            sure=np.where(wrong, 0.5, 0.9) - 0.01 * random.random(900),
+            confidence=np.where(wrong, 0.5, 0.9) - 0.01 * random.random(900),
         )
     )
     made = of(calibration, found)
@@ -371,7 +375,7 @@ def test_the_hundred_most_churning_and_most_doubtful_texts_are_shown_the_worst_f
     random = np.random.default_rng(0)
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.6, 3, 1)}
     run_id = log_experiment(
-        store, GOLD, arms, llm=noisy(GOLD, 0.6, 2, 3), sure=random.uniform(0.4, 0.9, 900)
+        store, GOLD, arms, llm=noisy(GOLD, 0.6, 2, 3), confidence=random.uniform(0.4, 0.9, 900)
     )
     churning, suspicious = of(texts, read_experiment(run_id)).tables
 
@@ -388,8 +392,8 @@ def test_texts_are_shown_and_never_run():
     made = page(
         evil,
         [evil],
-        "",
-        [
+        verdict=VerdictBox(evil, evil, evil),
+        sections=[
             Section(
                 "s",
                 evil,
@@ -398,8 +402,8 @@ def test_texts_are_shown_and_never_run():
                 notes=[evil],
             )
         ],
-        {evil: evil},
-        evil,
+        facts={evil: evil},
+        warning=evil,
     )
 
     assert "<script>alert" not in made

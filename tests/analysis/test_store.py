@@ -16,10 +16,11 @@ from mlflow.tracking import MlflowClient
 
 from analysis import report
 from analysis.questions import agreement, arms, compare
+from analysis.questions.arms_table import ScoredExperiment
 from analysis.store import fetch, runs
+from analysis.store.command import parser
+from analysis.store.command import run_command as command
 from analysis.store.experiment import read_experiment
-from analysis.store.publish import parser
-from analysis.store.publish import run as command
 from analysis.store.runs import run_table, selected
 from project.stats.agreement import unchanged
 from project.support.errors import AssayError
@@ -27,8 +28,8 @@ from project.tracking import (
     Child,
     Tracker,
     children,
-    every_child,
-    newest_first,
+    all_children,
+    newest_runs,
     read_run,
     store_digest,
 )
@@ -46,7 +47,7 @@ def test_an_arm_with_fewer_seeds_than_asked_is_left_out_and_named(store):
         store,
         GOLD,
         arms_of(),
-        change=lambda arm, seed, child: None if (arm, seed) == ("llm", 1) else child,
+        change_child=lambda arm, seed, child: None if (arm, seed) == ("llm", 1) else child,
     )
     found = read_experiment(run_id)
 
@@ -88,7 +89,15 @@ def again(run_id, digest):
     )
     files = {name: fetch_to(run, name) for name in ("predictions.parquet", "labels.parquet")}
     return Tracker(run_id).log_child(
-        Child(run.name, "seed", digest, run.params, run.metrics, files, "again")
+        Child(
+            run.name,
+            "seed",
+            digest,
+            run.params,
+            metrics=run.metrics,
+            files=files,
+            description="again",
+        )
     )
 
 
@@ -140,7 +149,7 @@ def test_runs_of_another_schema_version_are_refused_or_left_out_by_name(store):
 
 
 def test_an_experiment_without_any_seed_says_what_to_do(store):
-    run_id = log_experiment(store, GOLD, arms_of(), change=lambda arm, seed, child: None)
+    run_id = log_experiment(store, GOLD, arms_of(), change_child=lambda arm, seed, child: None)
 
     with pytest.raises(AssayError, match="holds no finished seed"):
         read_experiment(run_id)
@@ -175,7 +184,7 @@ def test_seeds_that_predict_other_examples_are_refused(store):
 
 def test_one_seed_has_no_spread_and_no_agreement_rather_than_none(store):
     run_id = log_experiment(store, GOLD, arms_of(1))
-    row = arms.Arms(read_experiment(run_id)).arms.set_index("arm").loc["llm"]
+    row = ScoredExperiment(read_experiment(run_id)).arms.set_index("arm").loc["llm"]
 
     assert np.isnan(
         [row["accuracy_sd"], row["macro_f1_sd"], row["krippendorff_alpha"], row["unchanged"]]
@@ -242,17 +251,17 @@ def test_the_table_of_runs_is_what_the_store_holds_also_when_it_is_read_from_the
 
     def ask(kind, **named):
         asked.append(named)
-        return newest_first(kind, **named)
+        return newest_runs(kind, **named)
 
-    monkeypatch.setattr(runs, "newest_first", ask)
+    monkeypatch.setattr(runs, "newest_runs", ask)
     table = run_table("seed")
 
     assert set(table["run_id"]) == {run.run_id for run in children(read_run(run_id), "seed")}
-    assert [one["page"] for one in asked] == [
+    assert [one["page_size"] for one in asked] == [
         runs.PAGE,
         runs.FIRST_PAGE,
     ]  # what is deleted, what is new
-    row = table.set_index("run_id").loc[every_child(read_run(run_id), "seed")[0].run_id]
+    row = table.set_index("run_id").loc[all_children(read_run(run_id), "seed")[0].run_id]
     assert (row["params.arm"], row["root"], row["metrics.llm_calls"]) == ("gold", run_id, 1.0)
 
 
@@ -407,7 +416,7 @@ def test_the_tables_of_several_experiments_stand_in_one(store, capsys):
     names = [log_experiment(store, GOLD, arms_of()), log_experiment(store, GOLD, arms_of(3))]
     command(
         parser("A question", "an experiment"),
-        arms.tell,
+        arms.publish,
         ["--run_id", ",".join(names), "--workspace", str(store / "out")],
     )
     out = capsys.readouterr().out

@@ -16,7 +16,7 @@ from project.config.task import TaskConfig
 from project.data.task import load_task
 from project.support.errors import Stopped
 from project.tracking import children, latest_root, read_json, read_table
-from tests.conftest import answers_hash
+from tests.helpers.annotators import answers_hash
 
 ROOT = Path(__file__).parents[2]
 

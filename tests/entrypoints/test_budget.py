@@ -11,7 +11,7 @@ from entrypoints.budget import impossible
 from project.config.arms import Arm
 from project.tracking import Record, children, latest_root, read_table
 
-ROOT = Record("r", "budget", "FINISHED", {}, {}, {}, "1", 0, "")
+ROOT = Record("r", "budget", "FINISHED", {}, metrics={}, tags={}, experiment_id="1", started=0, artifact_uri="")
 
 
 def test_budgets_that_a_source_cannot_use_are_left_out_with_the_reason():

@@ -1,0 +1,82 @@
+"""The figure of the arms: scores and agreement of their seeds, readable without colour."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pandas as pd
+
+from analysis.render.figures import new_figure
+from project.config.metrics import Metric, arm_metrics, score_metrics
+
+_SCORE_MARKS = (("o", "#1f5a99"), ("D", "#b5530f"), ("v", "#2f7d4f"), ("P", "#8a6d00"))
+_AGREEMENT_MARKS = (("s", "#333333"), ("^", "#7a3b8f"), ("X", "#555555"))
+_GAP = 0.26
+"""Distance of two scores of one arm, in rows of the figure."""
+_LONG_TITLES = {"alpha_K": "Krippendorff's alpha"}
+
+
+def arms_figure(arms: pd.DataFrame) -> bytes:
+    """A PNG with one row for each arm: scores of every seed on the left, agreement on the right.
+
+    ``arms`` has the columns of :func:`analysis.store.arm_scores.arm_row`, unscaled.
+    """
+    figure = new_figure(8.6, 0.9 + 0.55 * len(arms))
+    left, right = figure.subplots(1, 2, sharey=True)
+    scores = score_metrics()
+    for index, metric in enumerate(scores):
+        shift = _GAP * (index - (len(scores) - 1) / 2)
+        _draw_seeds(left, arms, metric, shift, _SCORE_MARKS[index % len(_SCORE_MARKS)])
+    for index, metric in enumerate(arm_metrics()):
+        mark, colour = _AGREEMENT_MARKS[index % len(_AGREEMENT_MARKS)]
+        right.plot(
+            metric.scale * arms[metric.key],
+            range(len(arms)),
+            mark,
+            color=colour,
+            markersize=7,
+            label=_LONG_TITLES.get(metric.title, metric.title),
+        )
+    labels = [f"{row['arm']}\n{row['human_labels']} human" for row in arms.to_dict("records")]
+    left.set_yticks(list(range(len(arms))), labels)
+    left.invert_yaxis()
+    left.set_xlabel("score x 100 (dots: seeds, bar: mean)")
+    right.set_xlabel("agreement of the seeds x 100")
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, 1.0 + 0.9 / (1 + len(arms))),
+            ncols=2,
+            frameon=False,
+        )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=150, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _draw_seeds(
+    axes: Any, arms: pd.DataFrame, metric: Metric, shift: float, look: tuple[str, str]
+) -> None:
+    """A dot for every seed and a bar at the mean, ``shift`` rows below the row of the arm."""
+    mark, colour = look
+    for position, row in enumerate(arms.to_dict("records")):
+        values = [metric.scale * value for value in row[f"{metric.key}_by_seed"]]
+        axes.plot(
+            values,
+            [position + shift] * len(values),
+            mark,
+            color=colour,
+            alpha=0.45,
+            markersize=4,
+            linestyle="none",
+        )
+        axes.plot(
+            [metric.scale * row[metric.key]] * 2,
+            [position + shift - 0.11, position + shift + 0.11],
+            color=colour,
+            linewidth=2.5,
+        )
+    axes.plot([], [], mark, color=colour, label=metric.title)

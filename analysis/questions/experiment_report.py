@@ -1,0 +1,132 @@
+"""The report of an experiment or a budget: its files, page, description and metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from analysis.questions import (
+    agreement,
+    arms,
+    budget,
+    calibration,
+    divergence,
+    errors,
+    examples,
+    verdict_table,
+)
+from analysis.questions.arms_table import ScoredExperiment
+from analysis.questions.variance import PARTS
+from analysis.questions.verdict import tolerances, verdict
+from analysis.render.page import VerdictBox, page
+from analysis.render.section import Section, as_markdown, files, terminal
+from analysis.render.text import title
+from analysis.store.experiment import Experiment, read_experiment
+from analysis.store.publish import log_report
+from project.config.metrics import arm_metrics, columns_of, cost_metrics, score_metrics
+from project.support.escape import escape_markdown, escape_terminal
+from project.tracking import KIND
+
+_MORE_SECTIONS: Sequence[Callable[[Experiment], Section | None]] = (
+    agreement.section,
+    errors.section,
+    divergence.section,
+    calibration.section,
+    examples.section,
+)
+"""Parts of the report below the arms; one returns None if the experiment cannot answer it."""
+
+
+def publish_report(
+    run_id: str, workspace: str, tolerance: float | None, min_alpha: float | None
+) -> None:
+    """Write, log and print the report; see :func:`analysis.report.publish`."""
+    experiment = read_experiment(run_id)
+    scored = ScoredExperiment(experiment)
+    decision = verdict(experiment, tolerances(experiment.config, tolerance, min_alpha))
+    if experiment.root.tags.get(KIND) == "budget":
+        short = budget.section(experiment)
+        main = [short]
+    else:
+        short = arms.brief(scored)
+        main = arms.sections(scored)
+    more = [section for part in _MORE_SECTIONS if (section := part(experiment))]
+    judged = verdict_table.section(decision)
+    sections = [judged, *main, *more]
+    written = {name: data for section in sections for name, data in files(section).items()}
+    limits = (
+        f"Tolerated: {decision.tolerance:g} points of macro-F1; asked for: an alpha of "
+        f"{decision.min_alpha:g}."
+    )
+    # the box at the top of the page holds the answer of the first section already
+    sections[0] = dataclasses.replace(judged, answer="")
+    written["report.html"] = page(
+        "How much gold is in these labels?",
+        [experiment.config["task"]["title"], title(experiment.config)],
+        verdict=VerdictBox(decision.word, decision.sentence, limits),
+        sections=sections,
+        facts=_facts(experiment),
+        warning=", ".join(experiment.incomplete),
+    ).encode()
+    description = (
+        f"**{decision.word.capitalize()}.** {escape_markdown(decision.sentence)}\n\n"
+        f"{as_markdown(short)}"
+    )
+    location = log_report(
+        experiment.root.run_id,
+        workspace,
+        written,
+        description,
+        metrics={0: _metrics(scored)},
+        tags=decision.tags,
+    )
+    sentence = escape_terminal(decision.sentence)
+    print(f"{terminal(short)}\n\n{decision.word.upper()}. {sentence}\n{location}")
+
+
+def _metrics(scored: ScoredExperiment) -> dict[str, float]:
+    """Metrics of the root run: those of every arm, and the parts of their variance."""
+    names = [
+        *(metric.key for metric in score_metrics()),
+        *columns_of(arm_metrics()),
+        "human_share",
+        "human_labels",
+        *columns_of(cost_metrics()),
+    ]
+    values = {
+        f"{row['arm']}.{name}": row[name]
+        for row in scored.arms.to_dict("records")
+        for name in names
+    }
+    for row in scored.variance.to_dict("records"):
+        prefix = f"{row['arm']}.{row['measure']}.variance"
+        values |= {f"{prefix}_{part}": row[part] for part in PARTS}
+    return values
+
+
+def _facts(experiment: Experiment) -> Mapping[str, str]:
+    """How the experiment was made, for the end of the page."""
+    config: dict[str, Any] = experiment.config
+    task = config["task"]
+    identities = config["identities"]
+    versions = config["versions"].items()
+    facts = {
+        "run": experiment.root.run_id,
+        "source": task["source"],
+        "examples": ", ".join(f"{split} {n}" for split, n in task["counts"].items()),
+        "annotator": ", ".join(f"{key}={value}" for key, value in identities["annotator"].items())
+        or "none",
+        "encoder": identities["encoder"],
+        "versions": ", ".join(f"{package} {version}" for package, version in versions),
+        "content (sha256)": task["examples_sha256"],
+        "licence": task["licence"],
+        "citation": task["citation"],
+    }
+    for name, values in config["config"].items():
+        if name != "host":  # paths of one machine
+            settings = [
+                f"{key}={value}" for key, value in values.items() if value not in ("", None)
+            ]
+            facts[name] = ", ".join(settings)
+    return facts

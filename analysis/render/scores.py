@@ -1,0 +1,53 @@
+"""Registered metrics as columns of tables: their scaling, headings and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from project.config.metrics import METRICS, Metric, arm_metrics, score_metrics
+
+
+def scales() -> dict[str, float]:
+    """The factor of every column that tables show times something, by the column's name."""
+    return {
+        column: metric.scale
+        for metric in METRICS.values()
+        if metric.scale != 1
+        for column in metric.columns
+    }
+
+
+def scaled_metrics(rows: pd.DataFrame) -> pd.DataFrame:
+    """A copy of ``rows`` in which every column of a registered metric is scaled for display."""
+    factors = scales()
+    return rows.assign(**{name: factors[name] * rows[name] for name in rows if name in factors})
+
+
+def score_head(prefix: str = "") -> list[str]:
+    """Headings of the scores, each after ``prefix``, and of the agreement of the seeds."""
+    scores = [f"{prefix}{metric.title}" for metric in score_metrics()]
+    return [*scores, *(metric.title for metric in arm_metrics())]
+
+
+def score_cells(row: Mapping[str, Any]) -> list[str]:
+    """The cells under :func:`score_head` of a scaled row."""
+    agreement = [metric.text(row[metric.key]) for metric in arm_metrics()]
+    return [*(with_spread(metric, row) for metric in score_metrics()), *agreement]
+
+
+def with_spread(metric: Metric, row: Mapping[str, Any]) -> str:
+    """Mean ± standard deviation of a metric in a scaled row."""
+    mean = metric.text(row[metric.key])
+    deviation = metric.text(row.get(f"{metric.key}_sd"))
+    return mean if deviation == "-" else f"{mean} ±{deviation}"
+
+
+def with_interval(metric: Metric, row: Mapping[str, Any]) -> str:
+    """Estimate and 95 % interval of a metric in a scaled row: ``81.2 [80.1, 82.3]``."""
+    estimate = metric.text(row[metric.key])
+    low = metric.text(row.get(f"{metric.key}_low"))
+    high = metric.text(row.get(f"{metric.key}_high"))
+    return estimate if low == "-" else f"{estimate} [{low}, {high}]"

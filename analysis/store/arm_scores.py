@@ -1,0 +1,136 @@
+"""Scores of arms and of the annotator, computed from stored predictions; scores are in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.store.experiment import Replicates, StoredRun
+from project.config.metrics import Metric, arm_metrics, cost_metrics, score_metrics
+from project.data.tables import SPLITS, codes
+from project.stats.scores import score_answers, spread
+from project.stats.types import Codes, Floats
+from project.tracking import ABSENT, Record
+
+BY_SEED = "_by_seed"
+"""Suffix of the columns that hold a list, one score for each seed."""
+
+
+def arm_row(
+    arm: str, replicates: Replicates, test: pd.DataFrame, label_set: Sequence[str]
+) -> dict[str, Any]:
+    """One row of the result table: every registered metric of an arm.
+
+    Parameters
+    ----------
+    arm : str
+        Name of the arm.
+    replicates : Replicates
+        Its runs with their predictions ``(n_runs, n_examples)``.
+    test : pd.DataFrame
+        The examples that were predicted, in the order of the predictions.
+    label_set : sequence of str
+        The classes, in the order of the codes.
+
+    Returns
+    -------
+    dict
+        Means and sample standard deviations (ddof 1) over the runs, agreement of the runs, recall
+        of each class (nan for a class without examples), costs, and lists of scores, one for each
+        run.
+    """
+    gold = codes(test["gold_label"], label_set)
+    n_classes = len(label_set)
+    first = replicates.runs[0]
+    by_seed = {
+        metric.key: [metric.compute(gold, row, n_classes) for row in replicates.predicted]
+        for metric in score_metrics()
+    }
+    recall = np.mean([_recall(gold, row, n_classes) for row in replicates.predicted], axis=0)
+    row: dict[str, Any] = {
+        "arm": arm,
+        "arm_kind": first.params["arm_kind"],
+        "n_seeds": len(replicates.runs),
+        "n_train": int(first.params["n_train"]),
+        "human_labels": int(first.metrics["human_labels"]),
+        "human_share": first.metrics["human_share"],
+    }
+    for metric in score_metrics():
+        values = spread(by_seed[metric.key])
+        row |= zip(metric.columns, (values.mean, values.sd), strict=False)
+    for metric in arm_metrics():
+        row |= _columns(metric, metric.compute(gold, replicates.predicted, n_classes))
+    row |= {f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}
+    row |= spending(replicates.runs)
+    row |= {f"{key}{BY_SEED}": values for key, values in by_seed.items()}
+    return {**row, "absent": first.tags.get(ABSENT, "")}
+
+
+def _columns(metric: Metric, value: Any) -> dict[str, float]:
+    """A value, or the triple of an interval, under the columns of its metric."""
+    values = value if metric.has_interval else (value,)
+    return {name: float(number) for name, number in zip(metric.columns, values, strict=True)}
+
+
+def _recall(gold: Codes, predicted: Codes, n_classes: int) -> Floats:
+    """Recall of each class ``(n_classes,)``, nan for a class without examples."""
+    recall = score_answers(gold, predicted, n_classes).recall
+    return np.where(np.bincount(gold, minlength=n_classes) > 0, recall, np.nan)
+
+
+def without_lists(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of arms without the scores of single seeds, as CSV files hold them."""
+    return rows[[name for name in rows.columns if not str(name).endswith(BY_SEED)]]
+
+
+def spending(runs: Sequence[Record]) -> dict[str, float]:
+    """Every registered cost, mean over the runs of an arm; nan if a run has no such number."""
+    return {
+        metric.key: float(np.mean([run.metrics.get(metric.key, np.nan) for run in runs]))
+        for metric in cost_metrics()
+    }
+
+
+def priced(config: Mapping[str, Any]) -> bool:
+    """Whether the experiment's configuration has a price above 0."""
+    return any(
+        value for name, value in config["config"]["spend"].items() if name.startswith("price_")
+    )
+
+
+def annotator_rows(stored: StoredRun) -> pd.DataFrame:
+    """Scores of the annotator's labels of the first draw: one row for each annotated split."""
+    rows = []
+    label_set = stored.label_set
+    for split in SPLITS:
+        examples = stored.split(split)
+        first = next(iter(stored.annotations[split]), None)
+        known = examples["gold_label"].notna().to_numpy()
+        # recorded labels need not cover every split
+        if first is None or first["label"].isna().all() or not known.any():
+            continue
+        gold = codes(examples.loc[known, "gold_label"], label_set)
+        labels = codes(first.loc[known, "label"], label_set)
+        recall = _recall(gold, labels, len(label_set))
+        row: dict[str, Any] = {"split": split, "n": int(known.sum())}
+        row |= {m.key: m.compute(gold, labels, len(label_set)) for m in score_metrics()}
+        row |= {f"recall.{name}": float(r) for name, r in zip(label_set, recall, strict=True)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def absent_note(config: Mapping[str, Any], absent: Mapping[str, str]) -> str:
+    """A sentence on classes without examples or training labels; empty if there are none.
+
+    ``absent`` holds, for the name of each row of a table, its classes without training labels.
+    """
+    parts = [str(note).rstrip(".") for note in config["task"].get("notes", [])]
+    lacking = "; ".join(f"{name}: {classes}" for name, classes in absent.items() if classes)
+    if lacking:
+        parts.append(
+            f"classes without any training label ({lacking}), which macro-F1 counts all the same"
+        )
+    return f" Mind: {'. '.join(parts)}." if parts else ""

@@ -1,0 +1,33 @@
+"""Functions of the registered metrics: of gold codes, predicted codes and number of classes.
+
+Codes are class indices; see :class:`project.config.metrics.Metric` for shapes and results.
+"""
+
+from __future__ import annotations
+
+from project.stats import agreement
+from project.stats.bootstrap import Interval
+from project.stats.scores import score_answers
+from project.stats.types import Codes
+
+
+def accuracy(gold: Codes, predicted: Codes, n_classes: int) -> float:
+    """Share of equal codes; a missing answer (-1) is wrong."""
+    return score_answers(gold, predicted, n_classes).accuracy
+
+
+def macro_f1(gold: Codes, predicted: Codes, n_classes: int) -> float:
+    """Mean F1 over all ``n_classes``; a missing answer (-1) is wrong."""
+    return score_answers(gold, predicted, n_classes).macro_f1
+
+
+def krippendorff_alpha(gold: Codes, predicted: Codes, n_classes: int) -> Interval:
+    """Nominal alpha of the rows of ``predicted`` with its bootstrap interval over the examples."""
+    counts = agreement.label_counts(predicted, n_classes)
+    estimate = agreement.krippendorff_alpha(counts)
+    return agreement.alpha_interval(counts)._replace(estimate=estimate)
+
+
+def unchanged(gold: Codes, predicted: Codes, n_classes: int) -> Interval:
+    """Share of the examples that all rows of ``predicted`` label alike, with Wilson's interval."""
+    return agreement.unchanged_interval(predicted)
