@@ -1,8 +1,9 @@
-"""The tables between stages: their columns, one check for each, and how they are written and hashed.
+"""The tables between stages: their columns and one check for each.
 
-A stage boundary is a pandas frame with a fixed set of columns. One log probability per class stands in
-columns ``log_probability.<label>``, in the order of the task's label set. Examples whose human votes are known have, in columns
-``gold_probability.<label>``, the share of the votes that each class got; all null where nobody voted.
+A stage boundary is a pandas frame with a fixed set of columns. A class distribution stands in one
+column per class, in the order of the task's label set: natural log probabilities in
+``log_probability.<label>``, and the shares of human votes, all null where nobody voted, in
+``gold_probability.<label>``.
 """
 
 from __future__ import annotations
@@ -22,29 +23,66 @@ PROBABILITY = "probability."
 GOLD_PROBABILITY = "gold_probability."
 SPLITS = ("demonstration", "train", "validation", "test")
 SOURCES = ("gold", "llm", "human")
-MAX_LABELS = 1000  # what is counted class by class grows with their square
+MAX_LABELS = 1000
+"""Most labels of a task; matrices of class by class grow with their square."""
+_MAX_LABEL_SHOWN = 100  # characters of a label in an error
+_LOG_TOLERANCE = 1e-4  # of the sum of class probabilities
+_SHARE_TOLERANCE = 1e-6  # of the sum of the shares of human votes
 
 
 class SourceRun(NamedTuple):
-    """A finished run that a table is taken from: its id, and whose it is."""
+    """A finished run whose table is reused: its id and its owner."""
 
     run_id: str
     user: str
 
 
-_COLUMNS = {
-    "examples": ("example_id", "text", "gold_label", "split"),
-    "annotations": ("example_id", "draw", "label", "label_mass", "log_bound", "truncated", "error"),
-    "labels": ("example_id", "label", "weight", "source", "reason"),
-    "predictions": ("example_id", "label"),
+class _Table(NamedTuple):
+    """The rules of one table.
+
+    ``key`` identifies a row; ``complete`` is a column without nulls; ``distribution`` is the
+    prefix of its class columns.
+    """
+
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    label: str = "label"
+    complete: str = ""
+    distribution: str = ""
+
+
+_TABLES = {
+    "examples": _Table(
+        columns=("example_id", "text", "gold_label", "split"),
+        key=("example_id",),
+        label="gold_label",
+        complete="text",
+    ),
+    "annotations": _Table(
+        columns=(
+            "example_id",
+            "draw",
+            "label",
+            "label_mass",
+            "log_bound",
+            "truncated",
+            "error",
+        ),
+        key=("example_id", "draw"),
+        distribution=LOG_PROBABILITY,
+    ),
+    "labels": _Table(
+        columns=("example_id", "label", "weight", "source", "reason"),
+        key=("example_id",),
+        complete="label",
+    ),
+    "predictions": _Table(
+        columns=("example_id", "label"),
+        key=("example_id",),
+        complete="label",
+        distribution=LOG_PROBABILITY,
+    ),
 }
-_KEYS = {
-    "examples": ["example_id"],
-    "annotations": ["example_id", "draw"],
-    "labels": ["example_id"],
-    "predictions": ["example_id"],
-}
-_DISTRIBUTION = {"annotations": LOG_PROBABILITY, "predictions": LOG_PROBABILITY}
 _TEXTS = ("example_id", "text", "gold_label", "split", "label", "source", "reason", "error")
 _NUMBERS = (
     "draw",
@@ -59,99 +97,155 @@ _NUMBERS = (
     "seconds",
     "n_words",
 )
-_COMPLETE = {"examples": "text", "predictions": "label", "labels": "label"}
 
 
 def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """Return ``table`` if it is a valid ``name`` table (see module docstring), else raise AssayError.
+    """Return ``table`` if it is a valid table of its kind.
 
-    Checked: columns present, each once, of texts and of numbers as they must be, key unique and not null, labels inside ``label_set``, splits and
-    sources known, rows of every class distribution summing to one within 1e-4, shares of human votes within 1e-6.
+    Parameters
+    ----------
+    name : {"examples", "annotations", "labels", "predictions"}
+        The kind of table.
+    table : pd.DataFrame
+        May have more columns than it must have.
+    label_set : sequence of str
+        The labels of the task.
+
+    Raises
+    ------
+    AssayError
+        If a column is missing, repeated or of the wrong kind, the key is null or repeated, a
+        label, split or source is unknown, or a class distribution does not sum to one (within
+        1e-4; shares of human votes within 1e-6).
     """
-    missing = [column for column in _COLUMNS[name] if column not in table.columns]
+    rules = _TABLES[name]
+    missing = [column for column in rules.columns if column not in table.columns]
     if missing:
         raise AssayError(
-            f"table {name} must have the columns {', '.join(_COLUMNS[name])}; missing: {', '.join(missing)}."
+            f"table {name} must have the columns {', '.join(rules.columns)}; "
+            f"missing: {', '.join(missing)}."
         )
     _check_kinds(name, table)
+    _check_amounts(name, table)
     _check_rows(name, table)
-    column = "gold_label" if name == "examples" else "label"
-    unknown = set(table[column].dropna()) - set(label_set)
-    if unknown:
-        raise AssayError(
-            f"table {name}: {column} must be one of {', '.join(label_set)}; got {sorted(unknown)[0][:100]!r}."
-        )
-    for column, known in (("split", SPLITS), ("source", SOURCES)):
-        if column in table.columns and not set(table[column]) <= set(known):
-            raise AssayError(f"table {name}: {column} must be one of {', '.join(known)}.")
-    if name in _DISTRIBUTION:
-        answered = table[table["label"].notna()]
-        values = class_columns(answered, label_set, _DISTRIBUTION[name])
-        values = values[
-            ~np.isnan(values).all(axis=1)
-        ]  # a label without probabilities; single nulls are censored classes
-        with np.errstate(over="ignore"):
-            total = np.nansum(np.exp(values), axis=1)
-        if not np.allclose(total, 1.0, atol=1e-4):
-            raise AssayError(
-                f"table {name}: the known class probabilities of every row must sum to 1."
-            )
-    if name == "examples" and any(GOLD_PROBABILITY + label in table.columns for label in label_set):
-        shares = class_columns(table, label_set, GOLD_PROBABILITY)
-        shares = shares[~np.isnan(shares).all(axis=1)]  # where nobody voted
-        if not np.allclose(shares.sum(axis=1), 1.0, rtol=0, atol=1e-6):
-            raise AssayError(f"table {name}: the shares of human votes in every row must sum to 1.")
+    _check_names(name, table, label_set)
+    if rules.distribution:
+        _check_distribution(name, table, label_set)
+    if name == "examples":
+        _check_votes(name, table, label_set)
     return table
 
 
+def _check_kinds(name: str, table: pd.DataFrame) -> None:
+    """Known columns stand there once and hold texts or numbers, or nothing but nulls."""
+    repeated = table.columns[table.columns.duplicated()]
+    if len(repeated):
+        raise AssayError(
+            f"table {name} must have every column once; it has {str(repeated[0])!r} more often."
+        )
+    for column in (column for column in (*_TEXTS, *_NUMBERS) if column in table):
+        values = table[column]
+        if column in _TEXTS:
+            kind = "texts"
+            fits = pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty")
+        else:
+            kind = "numbers"
+            fits = pd.api.types.is_numeric_dtype(values)
+        if not (fits or values.isna().all()):
+            raise AssayError(
+                f"table {name} must have {kind} in the column {column}; it has {values.dtype}."
+            )
+
+
+def _check_amounts(name: str, table: pd.DataFrame) -> None:
+    """Weights and label masses are finite and not negative; a label mass may be null."""
+    for column in (column for column in ("weight", "label_mass") if column in table):
+        amounts = table[column].to_numpy(dtype=np.float64)
+        valid = np.isfinite(amounts) & (amounts >= 0)
+        if column == "label_mass":
+            valid |= np.isnan(amounts)
+        if not valid.all():
+            raise AssayError(
+                f"table {name} must have numbers from 0 up in the column {column}; it has "
+                f"{amounts[~valid][0]:g}."
+            )
+
+
 def _check_rows(name: str, table: pd.DataFrame) -> None:
-    key, complete = _KEYS[name], _COMPLETE.get(name)
+    """The key is unique and not null, and the column that must be complete is."""
+    rules = _TABLES[name]
+    key = list(rules.key)
     if table[key].isna().any(axis=None) or table.duplicated(key).any():
         raise AssayError(
             f"table {name} must have one row for each {' and '.join(key)}, without nulls."
         )
-    if complete and table[complete].isna().any():
+    if rules.complete and table[rules.complete].isna().any():
+        missing = int(table[rules.complete].isna().sum())
         raise AssayError(
-            f"table {name} must have a {complete} in every row; {int(table[complete].isna().sum())} have none."
+            f"table {name} must have a {rules.complete} in every row; {missing} have none."
         )
 
 
-def _check_kinds(name: str, table: pd.DataFrame) -> None:
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
+def _check_names(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> None:
+    """Labels, splits and sources are known ones."""
+    column = _TABLES[name].label
+    unknown = set(table[column].dropna()) - set(label_set)
+    if unknown:
         raise AssayError(
-            f"table {name} must have every column once; it has {str(twice[0])!r} more often."
+            f"table {name}: {column} must be one of {', '.join(label_set)}; "
+            f"got {sorted(unknown)[0][:_MAX_LABEL_SHOWN]!r}."
         )
-    for column in (one for one in (*_TEXTS, *_NUMBERS) if one in table):
-        values = table[column]
-        text = column in _TEXTS and pd.api.types.infer_dtype(values, skipna=True) in (
-            "string",
-            "empty",
-        )
-        if not (
-            text
-            or values.isna().all()
-            or (column in _NUMBERS and pd.api.types.is_numeric_dtype(values))
-        ):
-            kind = "texts" if column in _TEXTS else "numbers"
-            raise AssayError(
-                f"table {name} must have {kind} in the column {column}; it has {values.dtype}."
-            )
-    for column in (one for one in ("weight", "label_mass") if one in table):
-        amounts = table[column].to_numpy(dtype=np.float64)
-        wrong = ~(
-            (np.isfinite(amounts) & (amounts >= 0)) | (np.isnan(amounts) & (column != "weight"))
-        )
-        if wrong.any():
-            raise AssayError(
-                f"table {name} must have numbers from 0 up in the column {column}; it has {amounts[wrong][0]:g}."
-            )
+    for column, known in (("split", SPLITS), ("source", SOURCES)):
+        if column in table.columns and not set(table[column]) <= set(known):
+            raise AssayError(f"table {name}: {column} must be one of {', '.join(known)}.")
+
+
+def _check_distribution(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> None:
+    """Class probabilities of labelled rows sum to one."""
+    labelled = table[table["label"].notna()]
+    values = class_columns(labelled, label_set, _TABLES[name].distribution)
+    # All nulls: a label without probabilities. Single nulls: censored classes.
+    values = values[~np.isnan(values).all(axis=1)]
+    with np.errstate(over="ignore"):
+        total = np.nansum(np.exp(values), axis=1)
+    if not np.allclose(total, 1.0, atol=_LOG_TOLERANCE):
+        raise AssayError(f"table {name}: the known class probabilities of every row must sum to 1.")
+
+
+def _check_votes(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> None:
+    """Shares of human votes, if any, sum to one in rows with votes."""
+    if not any(GOLD_PROBABILITY + label in table.columns for label in label_set):
+        return
+    shares = class_columns(table, label_set, GOLD_PROBABILITY)
+    shares = shares[~np.isnan(shares).all(axis=1)]
+    if not np.allclose(shares.sum(axis=1), 1.0, rtol=0, atol=_SHARE_TOLERANCE):
+        raise AssayError(f"table {name}: the shares of human votes in every row must sum to 1.")
 
 
 def class_columns(
     table: pd.DataFrame, label_set: Sequence[str], prefix: str = LOG_PROBABILITY
 ) -> Floats:
-    """The ``(n_rows, n_classes)`` matrix in the columns ``prefix + label``, classes in the order of ``label_set``."""
+    """The matrix in the columns ``prefix + label``.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Has one such column for each label.
+    label_set : sequence of str
+        The labels in the order of the classes.
+    prefix : str
+        Beginning of the columns' names.
+
+    Returns
+    -------
+    array ``(n_rows, n_classes)``
+        nan for null.
+
+    Raises
+    ------
+    AssayError
+        If a column is missing or holds anything but numbers.
+    """
     columns = [prefix + label for label in label_set]
     missing = [column for column in columns if column not in table.columns]
     if missing:
@@ -167,13 +261,14 @@ def class_columns(
 def with_class_columns(
     table: pd.DataFrame, values: Floats, label_set: Sequence[str], prefix: str = LOG_PROBABILITY
 ) -> pd.DataFrame:
-    """``table`` with one more column for each class, from ``values`` ``(n_rows, n_classes)``."""
-    columns = pd.DataFrame(
-        values, columns=[prefix + label for label in label_set], index=table.index
-    )
-    return pd.concat([table, columns], axis=1)
+    """``table`` with one more column ``prefix + label`` for each class.
+
+    ``values`` has the shape ``(n_rows, n_classes)``.
+    """
+    columns = [prefix + label for label in label_set]
+    return pd.concat([table, pd.DataFrame(values, columns=columns, index=table.index)], axis=1)
 
 
 def codes(labels: pd.Series, label_set: Sequence[str]) -> Codes:
-    """Class index of every label in the order of ``label_set``; -1 where the label is null."""
+    """The class index of every label in the order of ``label_set``; -1 where the label is null."""
     return np.asarray(pd.Categorical(labels, categories=list(label_set)).codes, dtype=np.int64)

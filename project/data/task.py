@@ -94,9 +94,9 @@ def load_task(config: TaskConfig) -> Task:
     raw, source = read_raw(card, config)
     columns = column_names(raw, card, config)
     rows, counts = usable_rows(raw, card, columns, config)
-    splits, n_straddling = assign_splits(rows, card.labels, _sizes(card, config), config.split_seed)
+    split, n_straddling = assign_splits(rows, card.labels, _sizes(card, config), config.split_seed)
     # A row without a split is left over; the given split has served its purpose.
-    examples = rows.assign(split=splits)
+    examples = rows.assign(split=split)
     examples = examples[examples["split"] != ""].drop(columns=GIVEN_SPLIT)
     examples = examples.sort_values("example_id", ignore_index=True)
     check("examples", examples, card.labels)

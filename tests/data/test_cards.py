@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from project.config.entry_points import SweepConfig
-from project.config.experiment import LabelConfig, TaskConfig
+from project.config.designs import SweepConfig
+from project.config.labels import LabelConfig
+from project.config.task import TaskConfig
 from project.data.card import load_card
 from project.data.task import load_task
 from project.search.space import Space

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from project.config.experiment import TaskConfig
+from project.config.task import TaskConfig
 from project.data.card import CARDS
 from project.data.task import load_task
 
