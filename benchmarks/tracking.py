@@ -55,7 +55,7 @@ def examples(repeats: int, out: Report) -> None:
         def ours(_: int) -> float:
             files = {"annotations.parquet": folder / "annotations.parquet"}
             child = Child(
-                "annotate", "annotation", "digest", {"split": "train"}, {"accuracy": 0.5}, files, ""
+                "annotate", "annotation", "digest", {"split": "train"}, metrics={"accuracy": 0.5}, files=files, description=""
             )
             return wall(lambda: [tracker.log_child(child) for _ in range(RUNS)]) / RUNS
 
@@ -125,9 +125,9 @@ def seed(repeats: int, out: Report) -> None:
                     "seed",
                     "digest",
                     run.params,
-                    run.metrics,
-                    files,
-                    "a seed",
+                    metrics=run.metrics,
+                    files=files,
+                    description="a seed",
                     history=epochs,
                     inputs=inputs,
                 )

@@ -1,42 +1,16 @@
-"""The tracking store: opens runs, logs results, reads them back. The only folder of ``project/`` that imports mlflow.
+"""The tracking store: runs are opened, results logged and read back. Nothing is computed here.
 
-A root run is one experiment; annotation runs and seed runs are its children. Nothing here computes a result.
+A root run is one experiment; annotation runs and seed runs are its children. This is the only
+folder that imports mlflow, which itself brings pandas, pyarrow and scipy along.
 """
 
-import logging
-import os
-
-# Read when mlflow is imported or at work. Its progress bars and migration notes say nothing to a user of Assay.
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault(
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"
-)  # of every run that ends, for which it asks the server
-for _name in ("alembic", "mlflow.store.db.utils"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
-
+# First, since it makes settings that MLflow reads when it is imported
+from project.tracking import mlflow_settings as mlflow_settings
+from project.tracking.child import Child
 from project.tracking.doctor.preflight import findings, preflight
-from project.tracking.log import Child, Tracker
-from project.tracking.read import (
-    children,
-    every_child,
-    latest_root,
-    local_artifact,
-    newest_first,
-    of_study,
-    read_artifact,
-    read_json,
-    read_run,
-    read_table,
-    read_uri,
-)
-from project.tracking.reap import dead_runs, end_dead
-from project.tracking.relog import relog
-from project.tracking.reuse import TAKEN_FROM, TAKEN_OF
-from project.tracking.root import me, root_run, tagged
-from project.tracking.spool import Root, spools
-from project.tracking.store import (
+from project.tracking.entries import RootRun
+from project.tracking.failures import StoreUnavailable
+from project.tracking.names import (
     ABSENT,
     CHOSEN,
     DIGEST,
@@ -44,6 +18,8 @@ from project.tracking.store import (
     KIND,
     PRIVATE,
     QUESTION,
+    REUSED_FROM,
+    REUSED_OWNER,
     ROOT,
     SCHEMA,
     SCHEMA_VERSION,
@@ -51,14 +27,27 @@ from project.tracking.store import (
     STUDY,
     TRIAL_STATE,
     USER,
-    Record,
-    StoreUnavailable,
-    experiments,
-    store_digest,
 )
-
-# How often a server that does not answer is asked again, in twelve seconds, unless the variable says so; MLflow's 7 take four minutes.
-MLFLOW_HTTP_REQUEST_MAX_RETRIES.default = 3
+from project.tracking.read import (
+    all_children,
+    children,
+    latest_root,
+    local_artifact,
+    newest_runs,
+    read_artifact,
+    read_json,
+    read_run,
+    read_table,
+    read_uri,
+    study_runs,
+)
+from project.tracking.reap import dead_runs, end_dead
+from project.tracking.records import Record
+from project.tracking.relog import relog
+from project.tracking.root import current_user, root_run, tagged
+from project.tracking.spool import spools
+from project.tracking.store import experiments, store_digest
+from project.tracking.tracker import Tracker
 
 __all__ = [
     "ABSENT",
@@ -68,31 +57,30 @@ __all__ = [
     "KIND",
     "PRIVATE",
     "QUESTION",
+    "REUSED_FROM",
+    "REUSED_OWNER",
     "ROOT",
     "SCHEMA",
     "SCHEMA_VERSION",
     "SERVER",
     "STUDY",
-    "TAKEN_FROM",
-    "TAKEN_OF",
     "TRIAL_STATE",
     "USER",
     "Child",
     "Record",
-    "Root",
+    "RootRun",
     "StoreUnavailable",
     "Tracker",
+    "all_children",
     "children",
+    "current_user",
     "dead_runs",
     "end_dead",
-    "every_child",
     "experiments",
     "findings",
     "latest_root",
     "local_artifact",
-    "me",
-    "newest_first",
-    "of_study",
+    "newest_runs",
     "preflight",
     "read_artifact",
     "read_json",
@@ -103,5 +91,6 @@ __all__ = [
     "root_run",
     "spools",
     "store_digest",
+    "study_runs",
     "tagged",
 ]

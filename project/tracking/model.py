@@ -1,4 +1,4 @@
-"""Weights in the store: a fine-tuned classifier as a model that MLflow loads back and serves."""
+"""A fine-tuned classifier in the store, as a model that MLflow loads and serves."""
 
 from __future__ import annotations
 
@@ -11,54 +11,91 @@ from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError
 
-_SHARED = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
+# Tags of the run that its model gets too
+_SHARED_TAGS = (
+    "mlflow.user",
+    "mlflow.source.name",
+    "mlflow.source.type",
+    "mlflow.source.git.commit",
+)
+_REQUIRED_PACKAGES = ("mlflow", "torch", "transformers", "safetensors")
 
 
 def check_classifier(folder: Path) -> None:
     """Refuse a folder that holds no fine-tuned classifier."""
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise AssayError(
-            f"{folder} must hold config.json and weights in safetensors; it does not. Train the seed again."
+            f"{folder} must hold config.json and weights in safetensors; it does not. "
+            "Train the seed again."
         )
 
 
 def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
-    """Log the weights in ``folder`` as the run's model; returns its address. See :meth:`project.tracking.Tracker.log_model`."""
+    """Log a classifier as the run's model.
+
+    Parameters
+    ----------
+    run_id : str
+        The run of the seed that was trained.
+    folder : Path
+        What ``save_pretrained`` of model and tokenizer write, in safetensors.
+    source : str
+        Name of the encoder that was fine-tuned; it is not looked up on the hub.
+    max_length : int
+        Tokens at which texts are cut when the model is served.
+    about : str
+        Text of the model card.
+
+    Returns
+    -------
+    str
+        The model's address, ``models:/...``.
+
+    Raises
+    ------
+    AssayError
+        If the folder holds no classifier.
+    """
     check_classifier(folder)
     client = MlflowClient()
     run = client.get_run(run_id)
-    tags = {name: text for name, text in run.data.tags.items() if name in _SHARED}
-    # made here, since MLflow makes it in the experiment of the process, which is not always the run's
-    made = client.create_logged_model(
-        str(run.info.experiment_id), "model", run_id, tags, run.data.params
+    tags = {name: text for name, text in run.data.tags.items() if name in _SHARED_TAGS}
+    # Model.log would make the model in this process's experiment, which need not be the run's.
+    model = client.create_logged_model(
+        str(run.info.experiment_id),
+        name="model",
+        source_run_id=run_id,
+        tags=tags,
+        params=run.data.params,
     )
     info = mlflow.models.Model.log(
-        None,
-        _Classifier(source),
+        artifact_path=None,
+        flavor=_Flavour(source),
         name="model",
         run_id=run_id,
-        model_id=made.model_id,
+        model_id=model.model_id,
         transformers_model=str(folder),
         task="text-classification",
         model_config={"truncation": True, "max_length": max_length},
         model_card=_card(about),
-        pip_requirements=[
-            f"{name}=={importlib.metadata.version(name).partition('+')[0]}"
-            for name in ("mlflow", "torch", "transformers", "safetensors")
-        ],
+        pip_requirements=[_pinned(package) for package in _REQUIRED_PACKAGES],
     )
     return str(info.model_uri)
 
 
-class _Classifier:
-    """MLflow's flavour ``transformers``, but for this machine's paths, which it would write for the model's name and licence."""
+class _Flavour:
+    """MLflow's flavour ``transformers``, without the paths of this machine.
+
+    MLflow would write the folder as the name of the source model, and look its licence up on the
+    hub.
+    """
 
     def __init__(self, source: str) -> None:
         self._source = source
 
-    def save_model(self, path: str, mlflow_model: mlflow.models.Model, **more: Any) -> None:
+    def save_model(self, path: str, mlflow_model: mlflow.models.Model, **options: Any) -> None:
         """Write the model's folder."""
-        mlflow.transformers.save_model(path=path, mlflow_model=mlflow_model, **more)
+        mlflow.transformers.save_model(path=path, mlflow_model=mlflow_model, **options)
         mlflow_model.flavors["transformers"]["source_model_name"] = self._source
         mlflow_model.save(str(Path(path, "MLmodel")))
         Path(path, "LICENSE.txt").write_text(
@@ -66,7 +103,13 @@ class _Classifier:
         )
 
 
+def _pinned(package: str) -> str:
+    """The requirement for the installed version, without a local part such as ``+cu130``."""
+    return f"{package}=={importlib.metadata.version(package).partition('+')[0]}"
+
+
 def _card(about: str) -> Any:
+    """A model card of the hub's form."""
     from huggingface_hub import ModelCard
 
     return ModelCard(f"---\nlicense: unknown\n---\n{about}\n")

@@ -1,4 +1,7 @@
-"""MLflow's Prompt Registry: every prompt once, however often it is asked. It serves those who look there; no result depends on it."""
+"""MLflow's Prompt Registry: each prompt is registered once, for people who browse the registry.
+
+No result depends on it, so a registry that fails costs nothing but the links.
+"""
 
 from __future__ import annotations
 
@@ -7,77 +10,99 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from mlflow.entities.model_registry import PromptVersion
 from mlflow.tracking import MlflowClient
 
 from project.support.redact import short_message
-from project.tracking.store import one_try
+from project.tracking.failures import without_retries
+from project.tracking.names import LINKED_PROMPTS, PROMPT
 
-PROMPT, _LINKED = "assay.prompt", "mlflow.linkedPrompts"  # the second is what MLflow's UI goes by
 Template = str | list[dict[str, str]]
-_PATIENCE = 20.0  # seconds for all prompts of an experiment together
+"""A prompt: one text, or the messages of a chat."""
+
+_MAX_SECONDS = 20.0  # for all prompts of an experiment together
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
+class PromptTags(NamedTuple):
+    """Tags that link a run to its registered prompt, and a warning; either may be empty."""
+
+    tags: Mapping[str, str]
+    warning: str
+
+
 class Prompts:
-    """Registers the prompts of one experiment, until the registry first fails; why it did is said by the caller."""
+    """Registers the prompts of one experiment, until the registry first fails or is too slow."""
 
     def __init__(self) -> None:
-        """Nothing is asked yet."""
-        self._left = _PATIENCE
+        """Nothing is registered yet."""
+        self._seconds_left = _MAX_SECONDS
 
     def tags(
-        self, parts: Sequence[str], template: Template, sha256: str, about: str
-    ) -> tuple[dict[str, str], str]:
-        """The tags that link a run to its prompt, and what went wrong, "" for nothing; no tags where something did, now or earlier.
+        self, name_parts: Sequence[str], template: Template, sha256: str, about: str
+    ) -> PromptTags:
+        """Register a prompt unless the registry holds it.
 
-        ``parts`` make the prompt's name; ``template``: a text, or the messages of a chat; ``sha256``: what it is known by.
+        Parameters
+        ----------
+        name_parts : Sequence[str]
+            Joined by hyphens, they make the prompt's name in the registry.
+        template : str or list[dict[str, str]]
+            One text, or the messages of a chat.
+        sha256 : str
+            Hash of the prompt; its first 12 digits become the version's alias.
+        about : str
+            Commit message of the version.
+
+        Returns
+        -------
+        PromptTags
+            The tags, none after a failure; the warning, once per experiment.
         """
-        if self._left <= 0:
-            return {}, ""
-        name, began = (
-            "-".join(_NOT_IN_A_NAME.sub("-", part).strip("-.") for part in parts),
-            time.monotonic(),
-        )
+        if self._seconds_left <= 0:
+            return PromptTags({}, "")
+        name = "-".join(_NOT_IN_A_NAME.sub("-", part).strip("-.") for part in name_parts)
+        began = time.monotonic()
         try:
-            with one_try(round(_PATIENCE / 2)), _quiet():
-                found = _registered(name, template, f"h-{sha256[:12]}", about)
-        except (
-            Exception
-        ) as error:  # whatever is wrong with it, the experiment has nothing to do with that
-            self._left = 0.0
-            return (
-                {},
-                f"the prompt registry does not take {name}: {short_message(error, 200)} Going on without it.",
+            with without_retries(round(_MAX_SECONDS / 2)), _without_wait_message():
+                prompt = _registered(name, template, f"h-{sha256[:12]}", about)
+        except Exception as error:  # whatever the registry does, the experiment must go on
+            self._seconds_left = 0.0
+            warning = f"the prompt registry does not accept {name}: {short_message(error, 200)}"
+            return PromptTags({}, f"{warning} Continuing without it.")
+        self._seconds_left -= time.monotonic() - began
+        warning = ""
+        if self._seconds_left <= 0:
+            warning = (
+                f"the prompt registry is too slow ({_MAX_SECONDS:g} s for the prompts so far). "
+                "Continuing without it."
             )
-        self._left -= time.monotonic() - began
-        slow = (
-            f"the prompt registry is too slow ({_PATIENCE:g} s for the prompts so far). Going on without it."
-            if self._left <= 0
-            else ""
-        )
-        return {
-            PROMPT: f"prompts:/{name}/{found.version}",
-            _LINKED: json.dumps([{"name": name, "version": str(found.version)}]),
-        }, slow
+        version = str(prompt.version)
+        tags = {
+            PROMPT: f"prompts:/{name}/{version}",
+            LINKED_PROMPTS: json.dumps([{"name": name, "version": version}]),
+        }
+        return PromptTags(tags, warning)
 
 
 def _registered(name: str, template: Template, alias: str, about: str) -> PromptVersion:
-    """The version that holds ``template``, found by its alias or else made."""
+    """The version that holds ``template``: found by its alias, else made."""
     client = MlflowClient()
     known = client.load_prompt(f"prompts:/{name}@{alias}", allow_missing=True, cache_ttl_seconds=0)
+    # Anyone may move an alias, so what it points to is compared.
     if known is not None and known.template == template:
         return known
-    made = client.register_prompt(name, template, commit_message=about)
-    client.set_prompt_alias(name, alias, int(made.version))
-    return made
+    version = client.register_prompt(name, template, commit_message=about)
+    client.set_prompt_alias(name, alias, int(version.version))
+    return version
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without MLflow's announcement that it will wait for up to 300 seconds, which it does not."""
+def _without_wait_message() -> Iterator[None]:
+    """Hide MLflow's message that it will wait for up to 300 seconds, which it does not do."""
     logger = logging.getLogger("mlflow.store.model_registry.abstract_store")
     level = logger.level
     logger.setLevel(logging.WARNING)

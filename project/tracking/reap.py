@@ -1,95 +1,128 @@
-"""Runs that are RUNNING in the store although their process is gone: killed by SIGKILL, a power cut, or before it began."""
+"""Runs that are RUNNING in the store although their process is gone.
+
+It was killed by SIGKILL, the power was cut, or ``mlflow run`` made the run and the process never
+began.
+"""
 
 from __future__ import annotations
 
 import getpass
 import time
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from mlflow.tracking import MlflowClient
 
 from project.support.process import is_alive
-from project.tracking.alive import HEARD, WORKER
-from project.tracking.read import running
-from project.tracking.store import ENDED, KIND, USER, Record, store_errors
+from project.tracking.failures import store_errors
+from project.tracking.names import ENDED, ENTRY_POINT, HEARTBEAT, KIND, PARENT, REAPED, USER, WORKER
+from project.tracking.read import running_runs
+from project.tracking.records import Record
 
-_ENTRY_POINT = "mlflow.project.entryPoint"
-_DAY = 86400.0
-_NEVER_BEGAN = 3600.0  # seconds that `mlflow run` is given to make an environment
+_DAY = 86400.0  # seconds
+_MAX_SETUP = 3600.0  # seconds that `mlflow run` may take to make an environment
 
 
-class Dead(NamedTuple):
-    """A root run whose process is gone, when it was last heard of (s since 1970), and the runs below it that are RUNNING too."""
+class DeadRun(NamedTuple):
+    """A root run whose process is gone.
+
+    ``last_heartbeat`` is in seconds since 1970; ``children`` are the runs below it that are
+    RUNNING too.
+    """
 
     run: Record
-    heard: float
-    below: list[Record]
+    last_heartbeat: float
+    children: list[Record]
 
 
-def dead_runs(entry_points: dict[str, set[str]], *, user: str = "", run_id: str = "") -> list[Dead]:
-    """The root runs of the store that are RUNNING and whose process is gone, of one ``user`` where that is given, oldest first.
+def dead_runs(
+    entry_points: Mapping[str, Set[str]], *, owner: str = "", run_id: str = ""
+) -> list[DeadRun]:
+    """Root runs of the store that are RUNNING and whose process is gone, oldest first.
 
-    A process of this machine is looked for by its number and when it began; one elsewhere is gone when it has not been heard of for ten minutes
-    (it says so every minute). A run that ``mlflow run`` has made for one of ``entry_points`` (their parameters, by name) and that never began is
-    gone after an hour; it counts as the ``user``'s also under the name that the operating system has for whoever asks. Raises StoreAway.
+    A process of this machine is looked up by its number and start time. A process of another
+    machine is gone when its last heartbeat is more than ten minutes old. A run that ``mlflow run``
+    made and that never began is gone after an hour.
+
+    Parameters
+    ----------
+    entry_points : Mapping[str, Set[str]]
+        Assay's entry points and the names of their parameters. They tell a run that ``mlflow run``
+        made for Assay from one of another project with an entry point of the same name.
+    owner : str, optional
+        Only runs of this user. ``mlflow run`` names the operating system's user, so a run that
+        never began counts as the owner's under that name too.
+    run_id : str, optional
+        Only this run.
+
+    Returns
+    -------
+    list[DeadRun]
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store is away.
     """
     with store_errors():
-        runs = running()
-    found = []
+        runs = running_runs()
+    dead = []
     for run in runs:
-        # `mlflow run` names the operating system's user, the run itself the server's from its beginning on
-        names = (user,) if run.tags.get(KIND) else (user, _system_user())
-        mine = (not user or run.tags.get(USER) in names) and (not run_id or run.run_id == run_id)
-        if mine and (heard := _gone(run, entry_points)) is not None:
-            found.append(
-                Dead(
-                    run,
-                    heard,
-                    [one for one in runs if one.tags.get("mlflow.parentRunId") == run.run_id],
-                )
-            )
-    return found
+        owners = (owner,) if run.tags.get(KIND) else (owner, _system_user())
+        if owner and run.tags.get(USER) not in owners:
+            continue
+        if run_id and run.run_id != run_id:
+            continue
+        last_heartbeat = _last_heartbeat_if_dead(run, entry_points)
+        if last_heartbeat is not None:
+            below = [child for child in runs if child.tags.get(PARENT) == run.run_id]
+            dead.append(DeadRun(run, last_heartbeat, below))
+    return dead
 
 
 def _system_user() -> str:
-    """Whose runs ``mlflow run`` makes here."""
+    """The name that ``mlflow run`` gives the owner of a run here."""
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # a container whose user has no name
         return ""
 
 
-def _gone(run: Record, entry_points: dict[str, set[str]]) -> float | None:
-    """When the run's process was last heard of, None while it may be at work, or where the run is none of ours."""
-    worker, began = run.tags.get(WORKER), run.started / 1000
+def _last_heartbeat_if_dead(run: Record, entry_points: Mapping[str, Set[str]]) -> float | None:
+    """Seconds since 1970; None if the process may be at work or the run is not Assay's."""
+    worker = run.tags.get(WORKER)
+    began = run.started / 1000
     if worker:
-        try:
-            heard = float(run.tags.get(HEARD, began))
-        except ValueError:  # somebody has edited it
-            heard = began
-        heard = heard if 0 <= heard <= time.time() + _DAY else began
-        return None if is_alive(worker, heard) else heard
-    asked = entry_points.get(run.tags.get(_ENTRY_POINT, ""))
-    if (
-        run.tags.get(KIND)
-        or asked is None
-        or not asked <= set(run.params)
-        or time.time() - began < _NEVER_BEGAN
-    ):
+        heartbeat = _heartbeat(run, began)
+        return None if is_alive(worker, heartbeat) else heartbeat
+    # No process has signed the run. It is dead only if `mlflow run` made it for Assay, an hour ago.
+    params = entry_points.get(run.tags.get(ENTRY_POINT, ""))
+    for_assay = params is not None and params <= set(run.params)
+    if run.tags.get(KIND) or not for_assay or time.time() - began < _MAX_SETUP:
         return None
     return began
 
 
-def end_dead(dead: Dead) -> None:
-    """End a root run, and what is RUNNING below it, as KILLED at the time when its process was last heard of."""
-    client, when = MlflowClient(), time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(dead.heard))
-    why = f"its process was last heard of {when}"
+def _heartbeat(run: Record, began: float) -> float:
+    """The time of the last heartbeat; the run's start if the tag holds no time that can be."""
+    try:
+        heartbeat = float(run.tags.get(HEARTBEAT, began))
+    except ValueError:  # someone has edited the tag
+        return began
+    # The clock of another machine may be ahead, but not by a day.
+    return heartbeat if 0 <= heartbeat <= time.time() + _DAY else began
+
+
+def end_dead(dead: DeadRun) -> None:
+    """End a dead run and its RUNNING children as KILLED, at the time of the last heartbeat."""
+    client = MlflowClient()
+    when = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(dead.last_heartbeat))
     with store_errors():
-        for run in (*dead.below, dead.run):
+        # The root run last: if this is broken off, the next reap finds it and its children again.
+        for run in (*dead.children, dead.run):
             if client.get_run(run.run_id).info.status != "RUNNING":  # it has ended meanwhile
                 continue
             client.set_tag(run.run_id, ENDED, "KILLED")
-            client.set_tag(run.run_id, "assay.reaped", why)
-            client.set_terminated(
-                run.run_id, "KILLED", end_time=max(run.started, int(1000 * dead.heard))
-            )
+            client.set_tag(run.run_id, REAPED, f"last heartbeat of its process: {when}")
+            end_ms = max(run.started, int(1000 * dead.last_heartbeat))
+            client.set_terminated(run.run_id, "KILLED", end_time=end_ms)

@@ -1,26 +1,76 @@
-"""What the store did not take when it was logged, brought there later: the store then holds what it would have held."""
+"""Sending later what the store did not accept: afterwards it holds what it would have held."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import mlflow
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError
 from project.support.privacy import owner_only
-from project.tracking.ship import send_all
-from project.tracking.spool import Entry, Root, Spool
-from project.tracking.store import PRIVATE, StoreUnavailable, address, store_errors
+from project.tracking.delivery import send_all
+from project.tracking.entries import Entry, RootRun
+from project.tracking.failures import StoreUnavailable, address, store_errors
+from project.tracking.names import PRIVATE
+from project.tracking.spool import Spool
 
 
-def relog(spool: Spool, report: Callable[[Root], None]) -> int:
-    """Send all that waits in ``spool``, which this process has locked; how many entries that were.
+def relog(spool: Spool, make_report: Callable[[RootRun], None]) -> int:
+    """Send the entries that wait in a spool.
 
-    ``report`` makes the report of a root run whose results are complete, from the store, before the root run ends as it should have. Raises
-    StoreAway where the store is away still, and AssayError where it is another one than that of the root run.
+    Parameters
+    ----------
+    spool : Spool
+        Locked by this process.
+    make_report : Callable
+        Makes the report of a root run whose results are complete, from the store. It is called
+        just before the root run ends.
+
+    Returns
+    -------
+    int
+        How many entries waited.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store is still away; what it did not take stays in the spool.
+    AssayError
+        If the store is not the one of the root run, the root run is deleted, or the store refuses
+        entries for good.
     """
-    root, n = spool.root, len(spool.pending())
+    root = spool.root
+    n_pending = len(spool.pending())
+    run = _find_root(spool)
+
+    def before(entry: Entry) -> None:
+        # The report is made from the store, which holds all results only now, and it belongs to
+        # the root run, which must not end without it.
+        if entry.report_due:
+            make_report(root)
+
+    try:
+        with owner_only(run.data.tags.get(PRIVATE) == "true", spool.folder):
+            send_all(spool, before=before)
+    except StoreUnavailable as error:
+        n_sent = n_pending - len(spool.pending())
+        raise StoreUnavailable(
+            f"the tracking store {address()} accepted {n_sent} of {n_pending} entries, then: "
+            f"{error} The rest waits in {spool.folder}."
+        ) from error
+    if n_refused := len(spool.refused()):
+        raise AssayError(
+            f"the tracking store {address()} refused {n_refused} of {n_pending} entries, for the "
+            f"reasons above; they stay in {spool.folder}."
+        )
+    return n_pending
+
+
+def _find_root(spool: Spool) -> Run:
+    """The root run in the store, which must be there: what waits is part of it or lies below it."""
+    root = spool.root
     with store_errors():
         try:
             run = MlflowClient().get_run(root.run_id)
@@ -28,30 +78,12 @@ def relog(spool: Spool, report: Callable[[Root], None]) -> int:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise AssayError(
-                f"run {root.run_id} is not in the tracking store {address()}; what waits in {spool.folder} belongs to {root.store}. "
-                "Set MLFLOW_TRACKING_URI to that."
+                f"run {root.run_id} is not in the tracking store {address()}; what waits in "
+                f"{spool.folder} belongs to {root.store}. Set MLFLOW_TRACKING_URI to that."
             ) from error
-
     if run.info.lifecycle_stage == "deleted":
         raise AssayError(
-            f"run {root.run_id} of the tracking store {address()} is deleted. Restore it (mlflow runs restore --run-id {root.run_id}), or remove "
-            f"{spool.folder}."
+            f"run {root.run_id} of the tracking store {address()} is deleted. Restore it (mlflow "
+            f"runs restore --run-id {root.run_id}), or remove {spool.folder}."
         )
-
-    def before(entry: Entry) -> None:
-        if entry.report:
-            report(root)
-
-    try:
-        with owner_only(run.data.tags.get(PRIVATE) == "true", spool.folder):
-            send_all(spool, before=before)
-    except StoreUnavailable as error:
-        left = len(spool.pending())
-        raise StoreUnavailable(
-            f"the tracking store {address()} took {n - left} of {n} entries, then: {error} The rest waits in {spool.folder}."
-        ) from error
-    if refused := len(spool.refused()):
-        raise AssayError(
-            f"the tracking store {address()} refused {refused} of {n} entries, for the reasons above; they stay in {spool.folder}."
-        )
-    return n
+    return run

@@ -1,4 +1,4 @@
-"""Finished runs that anybody's experiment may go on from: found by what they are of, their artifacts checked by hash."""
+"""Finished runs whose results may be reused: found by a tag, their artifacts checked by hash."""
 
 from __future__ import annotations
 
@@ -10,68 +10,84 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError
+from project.tracking.failures import store_errors, without_retries
+from project.tracking.names import ARTIFACT_HASHES, KIND, SCHEMA, SCHEMA_VERSION, USER
 from project.tracking.read import read_artifact
-from project.tracking.store import (
-    KIND,
-    SCHEMA,
-    SCHEMA_VERSION,
-    USER,
-    Record,
-    one_try,
-    record,
-    store_errors,
-)
+from project.tracking.records import Record, to_record
 
-SHA256 = "assay.sha256"  # of every artifact of a run, as JSON
-TAKEN_FROM, TAKEN_OF = "assay.taken_from", "assay.taken_of"
-_MOST = 100  # runs of one question, the newest first
+_MAX_RUNS = 100  # the newest ones; older ones with the same tag hold the same results
 
 
-def finished(
-    experiment_ids: Sequence[str], kind: str, tag: str, value: str, *, user: str = ""
+def finished_runs(
+    experiment_ids: Sequence[str], kind: str, tag: str, value: str, *, owner: str = ""
 ) -> Iterator[Record]:
-    """Finished runs of one kind, in the experiments named, whose ``tag`` is ``value``, newest first; of one ``user``, where that is given."""
-    wanted = {KIND: kind, tag: value, SCHEMA: SCHEMA_VERSION, **({USER: user} if user else {})}
-    filter_string = " AND ".join(
-        [
-            *(f"tags.`{name}` = {_quoted(text)}" for name, text in wanted.items()),
-            "attributes.status = 'FINISHED'",
-        ]
-    )
-    with store_errors(), one_try():
-        found = MlflowClient().search_runs(
+    """Finished runs whose results may be reused, newest first.
+
+    Parameters
+    ----------
+    experiment_ids : Sequence[str]
+        The experiments to search.
+    kind : str
+        Kind of the runs, such as ``seed``.
+    tag, value : str
+        Runs whose ``tag`` is ``value``, such as the digest of all that determines a result.
+    owner : str, optional
+        Only runs of this user.
+
+    Yields
+    ------
+    Record
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store is away.
+    """
+    wanted = {KIND: kind, tag: value, SCHEMA: SCHEMA_VERSION}
+    if owner:
+        wanted[USER] = owner
+    conditions = [f"tags.`{name}` = {_quoted(text)}" for name, text in wanted.items()]
+    filter_string = " AND ".join([*conditions, "attributes.status = 'FINISHED'"])
+    with store_errors(), without_retries():
+        runs = MlflowClient().search_runs(
             list(experiment_ids),
             filter_string,
-            max_results=_MOST,
+            max_results=_MAX_RUNS,
             order_by=["attributes.start_time DESC"],
         )
-    yield from (record(run) for run in found)
+    yield from (to_record(run) for run in runs)
 
 
-def checked(run: Record, paths: Sequence[str]) -> dict[str, bytes]:
-    """Artifacts of a run; raises AssayError where one is not what the run's hashes say, or where it has none, StoreAway from a store that fails."""
+def verified_artifacts(run: Record, paths: Sequence[str]) -> dict[str, bytes]:
+    """Artifacts of a run, by path.
+
+    Raises AssayError if an artifact differs from its hash in the run's tags or has none there, and
+    StoreUnavailable if the store is away. The hashes show changes made after the run was logged;
+    someone who changes artifact and tag is not noticed here, so readers check the content too.
+    """
     try:
-        hashes = json.loads(run.tags.get(SHA256, "{}"))
+        hashes = json.loads(run.tags.get(ARTIFACT_HASHES, "{}"))
     except ValueError:
         hashes = {}
-    with one_try():
-        found = {path: read_artifact(run, path) for path in paths}
-    for path, data in found.items():
+    with without_retries():
+        contents = {path: read_artifact(run, path) for path in paths}
+    for path, data in contents.items():
         if not isinstance(hashes, dict) or hashlib.sha256(data).hexdigest() != hashes.get(path):
             raise AssayError(
-                f"the artifact {path} of run {run.run_id} ({run.name}) is not what the run's tag {SHA256} says it was."
+                f"the artifact {path} of run {run.run_id} ({run.name}) does not match its hash in "
+                f"the run's tag {ARTIFACT_HASHES}."
             )
-    return found
+    return contents
 
 
-def hashes_of(files: Mapping[str, Path]) -> dict[str, str]:
-    """The tag that :func:`checked` goes by; ``files``: artifact path -> local file."""
+def hash_tag(files: Mapping[str, Path]) -> dict[str, str]:
+    """The tag that :func:`verified_artifacts` compares with; ``files``: artifact path -> file."""
     hashes = {
         path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in sorted(files.items())
     }
-    return {SHA256: json.dumps(hashes)}
+    return {ARTIFACT_HASHES: json.dumps(hashes)}
 
 
 def _quoted(text: str) -> str:
-    """A text as MLflow's filters write it; they know no escape for a quotation mark."""
+    """A text in an MLflow filter, which has no escape for a quotation mark."""
     return f'"{text}"' if "'" in text else f"'{text}'"

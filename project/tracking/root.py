@@ -1,4 +1,4 @@
-"""The root run: how it is opened, who is at work on it, and how it ends, whatever happens."""
+"""The root run: how it is opened, which process works on it, and how it ends in every case."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import mlflow
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from project.support import process
 from project.support.errors import Stopped
 from project.support.privacy import is_private, owner_only
-from project.tracking.alive import HEARD, WORKER, Alive
-from project.tracking.log import Tracker, milliseconds, signals, texts
-from project.tracking.ship import send
-from project.tracking.spool import Entry, Root, Spool
-from project.tracking.store import (
+from project.support.process import process_name
+from project.tracking.child import as_texts
+from project.tracking.delivery import send
+from project.tracking.entries import Entry, RootRun
+from project.tracking.failures import StoreUnavailable, address, store_errors, without_retries
+from project.tracking.heartbeat import Heartbeat
+from project.tracking.names import (
+    HEARTBEAT,
     KIND,
     NOTE,
     PRIVATE,
@@ -31,22 +35,23 @@ from project.tracking.store import (
     SCHEMA,
     SCHEMA_VERSION,
     USER,
-    StoreUnavailable,
-    address,
-    one_try,
-    root_experiment_id,
-    sound_id,
-    store_errors,
+    WORKER,
 )
+from project.tracking.outbox import signals
+from project.tracking.records import valid_run_id
+from project.tracking.spool import Spool
+from project.tracking.store import root_experiment_id
+from project.tracking.tracker import Tracker
 
-_OF_AN_EXPERIMENT = {
+_EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "test.macro_f1",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
     NOTE: (
-        "How much gold is in these LLM labels? Every run at the top is one experiment: its description holds the verdict and the table, its artifact "
-        "`report/report.html` the rest. Below it stands a run for every annotation draw and for every fine-tuning seed. To compare arms, filter "
-        '`tags."assay.kind" = "seed"` and group by `arm`.'
+        "How much gold is in these LLM labels? Every run at the top is one experiment: its "
+        "description holds the verdict and the table, its artifact `report/report.html` the rest. "
+        "Below it stands a run for every annotation draw and for every fine-tuning seed. To "
+        'compare arms, filter `tags."assay.kind" = "seed"` and group by `arm`.'
     ),
 }
 _more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
@@ -58,29 +63,51 @@ _more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
 def root_run(
     kind: str, name: str, params: Mapping[str, str], workspace: str = "outputs"
 ) -> Iterator[Tracker]:
-    """Open the root run: the one ``mlflow run`` has made, else a new one in ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``.
+    """Open the root run of an experiment, and end it when the context ends.
 
-    ``name`` is the new run's; a run of ``mlflow run`` keeps its own (``--run-name``), and has its parameters logged already:
-    they are write-once, so they are logged here only where it has not. The run ends FINISHED, FAILED on an error, KILLED on
-    Ctrl-C, SIGTERM and a limit that the user set; the tag ``assay.ended`` says the same, since ``mlflow run`` itself marks a run FAILED on Ctrl-C.
-    A store that fails while the run is opened raises StoreUnavailable; one that fails later has what it lacks kept below ``workspace``, and StoreAway is
-    raised at the end.
+    The run ends FINISHED; FAILED on an error; KILLED on Ctrl-C, SIGTERM or a limit that the user
+    set. The tag ``assay.ended`` repeats the status, since ``mlflow run`` marks a run FAILED on
+    Ctrl-C.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the run, such as ``experiment``.
+    name : str
+        Name of a new run, made in the experiment ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``. A run
+        that ``mlflow run`` made is used as it is, with its own name.
+    params : Mapping[str, str]
+        Parameters of the entry point. Those that ``mlflow run`` logged are not logged again.
+    workspace : str, optional
+        Folder below which the spool lies.
+
+    Yields
+    ------
+    Tracker
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store fails while the run is opened. If it fails later, the context goes on; the
+        error comes at the end, and what the store lacks stays in the spool.
     """
     with owner_only(is_private(params), Path(workspace)):
         signals.install()
         try:
+            # Signals wait until the new run is in the care of _run_to_end, or a signal between
+            # the two would leave it RUNNING for ever.
             with contextlib.ExitStack() as opening:
                 opening.enter_context(signals.deferred())
                 with store_errors():
-                    root, spool = _opened(kind, name, params, Path(workspace))
-                yield from _root_run(root, spool, opening.close)
+                    root, spool = _open(kind, name, params, Path(workspace))
+                yield from _run_to_end(root, spool, opening.close)
         finally:
             signals.restore()
 
 
 @contextlib.contextmanager
 def tagged(tags: Mapping[str, str]) -> Iterator[None]:
-    """Root runs that are opened in the context have these tags too."""
+    """Give root runs that are opened in the context these tags too."""
     token = _more_tags.set(tags)
     try:
         yield
@@ -88,89 +115,116 @@ def tagged(tags: Mapping[str, str]) -> Iterator[None]:
         _more_tags.reset(token)
 
 
-def me() -> str:
-    """Whose runs are logged here: the tracking server's user, where it asks for one, else the operating system's, as MLflow has it."""
+def current_user() -> str:
+    """The owner of runs logged here: the user of the tracking server, else of the machine."""
     return str(resolve_tags({}).get(USER, ""))
 
 
-def _opened(kind: str, name: str, params: Mapping[str, str], workspace: Path) -> tuple[Root, Spool]:
-    client, made, user = (
-        MlflowClient(),
-        os.environ.pop("MLFLOW_RUN_ID", None),
-        me(),
-    )  # popped as mlflow does: what starts here is no part of it
-    if made:
-        run = client.get_run(made)
-        client.update_run(made, "RUNNING")
-        experiment_id = str(run.info.experiment_id)
-        before = (
-            run.data.tags
-        )  # among them the address that the project was cloned from, which may hold a token
-    else:
-        experiment_id, before = root_experiment_id(), {}
-        with one_try():  # sent again, it might make two
-            run = client.create_run(
-                experiment_id, tags={**texts(resolve_tags({})), **who(kind, user)}, run_name=name
-            )
-    root, spool = Root(sound_id(run), experiment_id, kind, address(), user), None
+def identity_tags(kind: str, user: str) -> dict[str, str]:
+    """Tags of a new run that tell what it is even if its process dies at once."""
+    return {
+        KIND: kind,
+        SCHEMA: SCHEMA_VERSION,
+        USER: user,
+        WORKER: process_name(os.getpid()),
+        HEARTBEAT: str(int(time.time())),
+    }
+
+
+class _OpenedRun(NamedTuple):
+    run: Run
+    experiment_id: str
+    tags_before: Mapping[str, str]  # tags that ``mlflow run`` gave the run
+
+
+def _open(
+    kind: str, name: str, params: Mapping[str, str], workspace: Path
+) -> tuple[RootRun, Spool]:
+    """Make or take over the root run, and begin its spool."""
+    user = current_user()
+    run, experiment_id, tags_before = _own_run(kind, name, user)
+    root = RootRun(
+        run_id=valid_run_id(run),
+        experiment_id=experiment_id,
+        kind=kind,
+        store=address(),
+        user=user,
+    )
+    spool = None
     try:
         spool = Spool.begin(workspace, root)
-        _open_on_runs(experiment_id)
-        tags = {
-            ROOT: root.run_id,
-            **who(kind, user),
-            **({PRIVATE: "true"} if is_private(params) else {}),
-        }
-        tags |= {
-            key: value for key, value in texts(before).items() if value != before[key]
-        } | texts(_more_tags.get())
-        given = {key: value for key, value in texts(params).items() if key not in run.data.params}
-        send(root, Entry(milliseconds(), tags=tags, params=given), Path(os.devnull))
-    except BaseException:  # nothing can be kept there, or the store is away again
+        _describe_experiment(experiment_id)
+        tags = {ROOT: root.run_id, **identity_tags(kind, user)}
+        if is_private(params):
+            tags[PRIVATE] = "true"
+        # Among the tags of `mlflow run` is the address that the project was cloned from, which may
+        # hold a token. A tag that a secret was taken out of is overwritten.
+        cleaned = as_texts(tags_before)
+        tags |= {key: text for key, text in cleaned.items() if text != tags_before[key]}
+        tags |= as_texts(_more_tags.get())
+        # Params are write-once in MLflow.
+        new = {key: text for key, text in as_texts(params).items() if key not in run.data.params}
+        send(root, Entry(tags=tags, params=new), Path(os.devnull))
+    except BaseException:
+        # The spool cannot be written or the store failed again: nothing can be logged.
         with contextlib.suppress(mlflow.MlflowException):
-            client.set_terminated(root.run_id, "FAILED")
+            MlflowClient().set_terminated(root.run_id, "FAILED")
         if spool:
             spool.close()
         raise
     return root, spool
 
 
-def who(kind: str, user: str) -> dict[str, str]:
-    """The tags by which a run that dies at once is known."""
-    return {
-        KIND: kind,
-        SCHEMA: SCHEMA_VERSION,
-        USER: user,
-        WORKER: process.process_name(os.getpid()),
-        HEARD: str(int(time.time())),
-    }
+def _own_run(kind: str, name: str, user: str) -> _OpenedRun:
+    """The run that ``mlflow run`` made for this process, else a new one."""
+    client = MlflowClient()
+    # Popped, as mlflow.start_run does: a process that is started from here must not take it over.
+    run_id = os.environ.pop("MLFLOW_RUN_ID", None)
+    if run_id:
+        run = client.get_run(run_id)
+        client.update_run(run_id, "RUNNING")
+        return _OpenedRun(run, str(run.info.experiment_id), run.data.tags)
+    experiment_id = root_experiment_id()
+    tags = {**as_texts(resolve_tags({})), **identity_tags(kind, user)}
+    with without_retries():
+        run = client.create_run(experiment_id, tags=tags, run_name=name)
+    return _OpenedRun(run, experiment_id, {})
 
 
-def _root_run(root: Root, spool: Spool, opened: Callable[[], None]) -> Iterator[Tracker]:
-    """``opened`` lets signals through, one that has come since the run was made among them."""
-    tracker, status, report, whole = Tracker(root.run_id, spool), "FINISHED", False, False
-    beat = Alive(root.run_id)
+def _run_to_end(root: RootRun, spool: Spool, opened: Callable[[], None]) -> Iterator[Tracker]:
+    """The tracker of an open root run; afterwards the run has ended, whatever happened.
+
+    ``opened`` stops delaying signals, so one that came while the run was opened is raised here.
+    """
+    tracker = Tracker(root.run_id, spool)
+    status = "FINISHED"
+    report_due = False
+    body_done = False
+    heartbeat = Heartbeat(root.run_id)
     try:
         opened()
         with store_errors():
             yield tracker
-            whole = True
-            tracker.settle()
+            body_done = True
+            tracker.flush()
     except (KeyboardInterrupt, SystemExit, Stopped):
         status = "KILLED"
         raise
     except StoreUnavailable as error:
-        status, report = (
-            "FINISHED" if whole or tracker.computed else "FAILED",
-            tracker.computed and not whole,
-        )
-        if report:
+        # An experiment whose results are all computed has not failed, even if the store was away
+        # when its report was to be made: relog makes the report and ends the run.
+        if not (body_done or tracker.computed):
+            status = "FAILED"
+        if tracker.computed and not body_done:
+            report_due = True
             raise StoreUnavailable(
-                f"{error} Everything is computed and kept; mlflow run . -e relog makes the report, with -P workspace=... as here."
+                f"{error} Everything is computed and kept; the entry point relog makes the "
+                "report, given the same workspace."
             ) from error
         raise
     except BaseException as error:
-        if signals.terminated:  # whatever library the signal broke into, and what it made of that
+        # SIGTERM may interrupt a library that turns it into an error of its own.
+        if signals.terminated:
             status = "KILLED"
             raise SystemExit(128 + signal.SIGTERM) from error
         status = "FAILED"
@@ -178,22 +232,25 @@ def _root_run(root: Root, spool: Spool, opened: Callable[[], None]) -> Iterator[
     finally:
         with signals.deferred():
             try:
-                tracker.end(status, report=report)
-                waits = tracker.waits()
+                tracker.end(status, report_due=report_due)
+                waiting = tracker.waiting()
             finally:
-                beat.stop()
+                heartbeat.stop()
                 spool.close()
-        if waits and sys.exc_info()[0] is None:
-            raise StoreUnavailable(waits)
+        # Do not hide the error that ended the context.
+        if waiting and sys.exc_info()[0] is None:
+            raise StoreUnavailable(waiting)
 
 
-def _open_on_runs(experiment_id: str) -> None:
-    """Make the UI say what this experiment is and open it on its runs and charts rather than on traces, unless somebody has chosen already."""
+def _describe_experiment(experiment_id: str) -> None:
+    """Give the experiment a description, and make the UI open it on its runs rather than traces.
+
+    Tags that exist stay as they are.
+    """
     client = MlflowClient()
-    there = client.get_experiment(experiment_id).tags
-    with contextlib.suppress(
-        mlflow.MlflowException
-    ):  # a reader of a shared experiment may not set its tags
-        for name, text in _OF_AN_EXPERIMENT.items():
-            if name not in there:
+    existing = client.get_experiment(experiment_id).tags
+    # A user who may log to a shared experiment may still not be allowed to set its tags.
+    with contextlib.suppress(mlflow.MlflowException):
+        for name, text in _EXPERIMENT_TAGS.items():
+            if name not in existing:
                 client.set_experiment_tag(experiment_id, name, text)

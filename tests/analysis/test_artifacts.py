@@ -20,8 +20,8 @@ from entrypoints.report import report
 from project.data.tables import LOG_PROBABILITY, check
 from project.support.errors import AssayError
 from project.tracking import Record, children, read_run
-from project.tracking.store import record
-from tests.helpers.broken import GOLD, arms_of, cells, change_json, first, place, put
+from project.tracking.records import to_record
+from tests.helpers.broken import GOLD, arms_of, cells, change_json, first, artifact_path, put
 from tests.helpers.stored import log_experiment, noisy
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ BROKEN_CONFIGS = [
 def test_a_broken_config_is_said_with_run_artifact_and_what_is_wrong(store):
     run_id = log_experiment(store, GOLD, arms_of(), llm=noisy(GOLD, 0.7, 2, 2))
     run = read_run(run_id)
-    whole = place(run, "config.json").read_text()
+    whole = artifact_path(run, "config.json").read_text()
     for change, message in BROKEN_CONFIGS:
         change_json(run, "config.json", change)
         with pytest.raises(AssayError, match=message) as refused:
@@ -90,15 +90,15 @@ def test_a_broken_config_is_said_with_run_artifact_and_what_is_wrong(store):
         assert str(refused.value).startswith(f"run {run_id} (made up): its artifact config.json ")
         assert "\n" not in str(refused.value)
         assert len(str(refused.value)) < 500
-        place(run, "config.json").write_text(whole)
+        artifact_path(run, "config.json").write_text(whole)
 
     for data in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"task": NaN'):
-        place(run, "config.json").write_bytes(data)
+        artifact_path(run, "config.json").write_bytes(data)
         with pytest.raises(
             AssayError, match=f"run {run_id} .made up.: its artifact config.json is no JSON"
         ):
             read_experiment(run_id)
-    place(run, "config.json").unlink()
+    artifact_path(run, "config.json").unlink()
     with pytest.raises(AssayError, match="artifact .*config.json cannot be read"):
         read_experiment(run_id)
 
@@ -191,7 +191,7 @@ def test_a_broken_table_is_said_with_run_and_artifact(store, name, change, messa
         if name == "examples.parquet"
         else children(root, "annotation" if name == "annotations.parquet" else "seed")[0]
     )
-    change(pd.read_parquet(place(run, name))).to_parquet(place(run, name), index=False)
+    change(pd.read_parquet(artifact_path(run, name))).to_parquet(artifact_path(run, name), index=False)
 
     with pytest.raises(AssayError, match=message) as refused:
         _ = read_experiment(run_id).annotations
@@ -204,16 +204,16 @@ def test_a_broken_table_is_said_with_run_and_artifact(store, name, change, messa
 def test_what_is_no_table_at_all_is_said_with_run_and_artifact(store, data):
     run_id = log_experiment(store, GOLD, arms_of())
     run = children(read_run(run_id), "seed")[0]
-    place(run, "predictions.parquet").write_bytes(data)
+    artifact_path(run, "predictions.parquet").write_bytes(data)
 
     with pytest.raises(
         AssayError,
         match=f"run {run.run_id} .*: its artifact predictions.parquet is no Parquet table",
     ):
         read_experiment(run_id)
-    place(run, "labels.parquet").write_bytes(data)
+    artifact_path(run, "labels.parquet").write_bytes(data)
     with pytest.raises(
-        AssayError, match=f"run {run.run_id}: its artifact labels.parquet is no Parquet table"
+        AssayError, match=f"run {run.run_id}: its artifact labels.parquet is not a Parquet table"
     ):
         finetune.finetune(
             {"labels": f"runs:/{run.run_id}/labels.parquet", "workspace": str(store / "work")}
@@ -227,8 +227,8 @@ def test_broken_labels_do_not_break_the_report_of_a_budget_but_are_named(store):
     run = next(
         run for run in children(read_run(run_id), "seed") if run.params["arm"] == "random_50"
     )
-    cells("source", 1)(pd.read_parquet(place(run, "labels.parquet"))).to_parquet(
-        place(run, "labels.parquet")
+    cells("source", 1)(pd.read_parquet(artifact_path(run, "labels.parquet"))).to_parquet(
+        artifact_path(run, "labels.parquet")
     )
 
     with pytest.raises(
@@ -306,7 +306,7 @@ def test_a_broken_experiment_takes_nothing_from_the_others_of_a_table(store, cap
 def test_no_name_of_a_store_leads_out_of_the_cache(store, monkeypatch, run_id, path):
     monkeypatch.setattr(fetch, "local_artifact", lambda run, path: None)
     monkeypatch.setattr(fetch, "read_artifact", lambda run, path: b"x")
-    run = Record(run_id, "n", "FINISHED", {}, {}, {}, "1", 0, "http://elsewhere/artifacts")
+    run = Record(run_id, "n", "FINISHED", {}, metrics={}, tags={}, experiment_id="1", started=0, artifact_uri="http://elsewhere/artifacts")
     before = {path for path in store.parent.rglob("*") if path.is_file()}
 
     with pytest.raises(
@@ -329,9 +329,9 @@ def test_a_store_that_calls_its_runs_by_paths_is_refused(run_id):
     )
 
     with pytest.raises(
-        AssayError, match="calls a run .*, as MLflow calls none. See what MLFLOW_TRACKING_URI is"
+        AssayError, match="gives a run the id .*, which MLflow would not make. Correct MLFLOW_TRACKING_URI"
     ):
-        record(Run(info, RunData()))
+        to_record(Run(info, RunData()))
 
 
 def test_what_is_kept_of_a_store_is_its_owners_whatever_the_folder_was(store, monkeypatch):

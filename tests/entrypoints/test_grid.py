@@ -92,11 +92,11 @@ def stored(scores, grid_seeds=1):
             "seed",
             "FINISHED",
             {"arm": "llm", "configuration": str(place), "seed": str(seed)},
-            {"best_validation_macro_f1": score},
-            {},
-            "1",
-            0,
-            "",
+            metrics={"best_validation_macro_f1": score},
+            tags={},
+            experiment_id="1",
+            started=0,
+            artifact_uri="",
         )
         for place, values in enumerate(scores)
         for seed, score in enumerate(values)

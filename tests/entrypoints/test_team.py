@@ -17,20 +17,20 @@ from sqlalchemy.orm import Session
 from analysis.store.experiment import read_experiment
 from project.tracking import KIND, STUDY, children, all_children, newest_runs, study_runs, read_run
 from project.tracking.names import PARENT
-from tests.helpers import servers
+from tests.helpers import postgres, servers
 
 ROOT = Path(__file__).parents[2]
 PASSWORDS = {name: f"the password of {name}" for name in ("ann", "cara", "ben")}
 pytestmark = [
     pytest.mark.xdist_group("team"),
     pytest.mark.timeout(280),
-    pytest.mark.skipif(bool(servers.missing()), reason=servers.missing()),
+    pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing()),
 ]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with servers.postgres(tmp_path_factory.mktemp("postgres")) as running:
+    with postgres.postgres(tmp_path_factory.mktemp("postgres")) as running:
         yield running
 
 
@@ -190,7 +190,7 @@ from project.tracking import Child, root_run
 
 with root_run("experiment", sys.argv[2], {}, str(Path(sys.argv[1], sys.argv[2]))) as tracker:
     for seed in range(10):
-        tracker.log_child(Child(f"seed {seed:02d}", "seed", f"{sys.argv[2]}{seed}", {"seed": seed}, {"score": seed / 10}, {}, ""))
+        tracker.log_child(Child(f"seed {seed:02d}", "seed", f"{sys.argv[2]}{seed}", {"seed": seed}, metrics={"score": seed / 10}, files={}, description=""))
 """
 
 

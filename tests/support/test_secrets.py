@@ -266,9 +266,9 @@ def test_what_is_logged_is_scrubbed_wherever_it_came_from(store, monkeypatch):
             "trial",
             "d",
             {"p": "planted-value"},
-            {},
-            {},
-            "by planted-value",
+            metrics={},
+            files={},
+            description="by planted-value",
             tags={"assay.reason": "http://me:pw@host planted-value"},
         )
         tracker.log_child(child)

@@ -39,7 +39,7 @@ def logged(tiny_encoder, store):
     AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(folder)
     with root_run("experiment", "weights", {}) as tracker:
         run_id = tracker.log_child(
-            Child("gold seed 00", "seed", "digest", {"arm": "gold"}, {"test.accuracy": 0.5}, {}, "")
+            Child("gold seed 00", "seed", "digest", {"arm": "gold"}, metrics={"test.accuracy": 0.5}, files={}, description="")
         )
         address = tracker.log_model(
             run_id, folder, source="tiny", max_length=64, about="A classifier for tests."

@@ -14,7 +14,7 @@ from project.support.files import check_writable
 from project.tracking import findings, preflight, root_run
 from project.tracking.doctor.roles import add_person
 from tests.helpers import servers
-from tests.helpers.preflights import every_run, refused, visible
+from tests.helpers.preflights import all_runs, preflight_error, active_runs
 
 pytestmark = pytest.mark.xdist_group("preflight")  # its servers are started once
 
@@ -34,13 +34,13 @@ def held(server):
     """All that a server holds: names of experiments, and their runs."""
     with servers.client(server.url, *server.admin):
         names = [one.name for one in MlflowClient().search_experiments(ViewType.ALL)]
-        return {name: [run.info.run_id for run in every_run(name)] for name in names}
+        return {name: [run.info.run_id for run in all_runs(name)] for name in names}
 
 
 def test_all_well_on_sqlite_leaves_no_visible_run_no_file_and_no_note(store):
     assert preflight(store / "work") == []
 
-    (run,) = every_run("assay")
+    (run,) = all_runs("assay")
     assert (run.info.run_name, run.info.lifecycle_stage) == ("preflight", "deleted")
     assert not list((store / "mlruns").rglob("*.txt"))
     assert not (store / "work").exists()
@@ -61,7 +61,7 @@ def test_the_run_of_mlflow_run_is_written_to_and_no_other_is_made(store, monkeyp
     assert preflight(store) == []
 
     assert MlflowClient().get_experiment_by_name("assay") is None
-    (run,) = every_run("Default")
+    (run,) = all_runs("Default")
     assert (run.info.run_id, run.info.lifecycle_stage) == (made.info.run_id, "active")
     assert [file.path for file in MlflowClient().list_artifacts(made.info.run_id)] == [
         "preflight.txt"
@@ -73,7 +73,7 @@ def test_the_run_of_mlflow_run_is_written_to_and_no_other_is_made(store, monkeyp
 def test_an_unreachable_server_is_said_at_once_and_without_the_password():
     began = time.perf_counter()
     with servers.client("http://me:the-secret@word@127.0.0.1:9"):
-        message = refused(Incomplete)
+        message = preflight_error(Incomplete)
 
     assert message.startswith(
         "the tracking store http://127.0.0.1:9 cannot be used: Connection refused. Start it or mend it, or correct MLFLOW_"
@@ -81,7 +81,7 @@ def test_an_unreachable_server_is_said_at_once_and_without_the_password():
     assert "secret" not in message
     assert time.perf_counter() - began < 3
     with servers.client("http://me:the/secret@127.0.0.1:9"):
-        assert "MLFLOW_TRACKING_URI is no address" in (message := refused())
+        assert "MLFLOW_TRACKING_URI is no address" in (message := preflight_error())
     assert "secret" not in message
 
 
@@ -108,7 +108,7 @@ def test_an_unreachable_server_is_said_at_once_and_without_the_password():
 def test_whoever_the_server_does_not_know_is_told_which_variables(team, user, password, message):
     before = held(team)
     with servers.client(team.url, user, password):
-        said = refused()
+        said = preflight_error()
 
     assert message in said
     assert "not her password" not in said
@@ -119,7 +119,7 @@ def test_a_token_for_a_server_that_asks_for_names_is_told(team):
     with servers.client(team.url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
         assert (
             "fails at what is in MLFLOW_TRACKING_TOKEN, as one does that asks for names and passwords. Unset it"
-            in refused()
+            in preflight_error()
         )
 
 
@@ -148,7 +148,7 @@ def test_a_person_who_cannot_be_given_the_role_is_not_left_half_made(team, monke
 def test_a_user_without_rights_writes_nothing_and_is_told_which_right_is_lacking(team):
     before = held(team)
     with servers.client(team.url, "ann", "the password of ann", MLFLOW_EXPERIMENT_NAME="shared"):
-        said = refused()
+        said = preflight_error()
 
     assert (
         f"'ann' may not write to the experiment 'shared' of the tracking server {team.url}: that takes the permission EDIT. Ask whoever"
@@ -163,7 +163,7 @@ def test_a_run_given_to_a_user_without_rights_is_left_as_it_is(team):
         run = MlflowClient().create_run(shared.experiment_id)
     before = held(team)
     with servers.client(team.url, "ann", "the password of ann", MLFLOW_RUN_ID=run.info.run_id):
-        assert "may not write to the experiment 'shared'" in refused()
+        assert "may not write to the experiment 'shared'" in preflight_error()
 
     assert held(team) == before
     with servers.client(team.url, *team.admin):
@@ -177,8 +177,8 @@ def test_who_may_make_an_experiment_of_their_own_has_it_and_no_visible_run(team)
         began = time.perf_counter()
         assert preflight(Path("work")) == []
         took = time.perf_counter() - began
-        assert visible("of ann") == []
-        assert len(every_run("of ann")) == 1
+        assert active_runs("of ann") == []
+        assert len(all_runs("of ann")) == 1
 
     assert (
         took < 3
@@ -188,7 +188,7 @@ def test_who_may_make_an_experiment_of_their_own_has_it_and_no_visible_run(team)
 def test_who_may_not_delete_has_one_run_that_is_used_again(team):
     with servers.client(team.url, "bob", "the password of bob", MLFLOW_EXPERIMENT_NAME="shared"):
         assert preflight(Path("work")) == []
-        (run,) = visible("shared")
+        (run,) = active_runs("shared")
         assert (run.info.run_name, run.info.status, run.data.tags["mlflow.user"]) == (
             "preflight",
             "FINISHED",
@@ -199,13 +199,13 @@ def test_who_may_not_delete_has_one_run_that_is_used_again(team):
             in run.data.tags["mlflow.note.content"]
         )
         assert preflight(Path("work")) == []
-        assert [again.info.run_id for again in visible("shared")] == [run.info.run_id]
+        assert [again.info.run_id for again in active_runs("shared")] == [run.info.run_id]
 
 
 def test_a_host_name_that_the_server_does_not_go_by_is_told_with_its_cure(team):
     port = team.port
     with servers.client(f"http://127.1:{port}", *team.admin):  # another name of the same address
-        assert refused() == (
+        assert preflight_error() == (
             f"the tracking server http://127.1:{port} does not go by that name: it refuses the Host header. "
             f"Start it with --allowed-hosts 127.1,127.1:{port} and every other name that it goes by."
         )
@@ -216,7 +216,7 @@ def test_artifacts_that_the_server_cannot_keep_are_found_out(team):
         experiment_id = MlflowClient().create_experiment("without files")
         (team.folder / "artifacts").mkdir(exist_ok=True)
         (team.folder / "artifacts" / experiment_id).write_text("where the folder should be")
-        said = refused(Incomplete)
+        said = preflight_error(Incomplete)
 
         assert (
             f"artifacts of the experiment 'without files' cannot be kept at mlflow-artifacts:/{experiment_id}/"
@@ -224,24 +224,24 @@ def test_artifacts_that_the_server_cannot_keep_are_found_out(team):
         )
         assert "it answers 500 Internal Server Error. The server keeps them" in said
         assert "at its --artifacts-destination: see that it can write there" in said
-        assert visible("without files") == []
+        assert active_runs("without files") == []
 
 
 def test_artifacts_that_cannot_be_written_on_this_disk_are_found_out(store):
     (store / "mlruns").write_text("where the folder should be")
 
-    said = refused(Incomplete)
+    said = preflight_error(Incomplete)
 
     assert "artifacts of the experiment 'assay' cannot be kept at " in said
     assert "See that you may write there" in said
-    assert visible("assay") == []
+    assert active_runs("assay") == []
 
 
 def test_a_server_at_another_path_is_no_mlflow_server(team):
     with servers.client(f"{team.url}/mlflow", *team.admin):
         assert (
             "is no MLflow server, or a login page before it. Correct MLFLOW_TRACKING_URI."
-            in refused()
+            in preflight_error()
         )
 
 
@@ -249,7 +249,7 @@ def test_a_server_at_another_path_is_no_mlflow_server(team):
 def test_an_experiment_or_a_run_that_is_not_there_is_named(store, monkeypatch, name):
     monkeypatch.setenv(name, "77")
 
-    assert "id=77" in (said := refused())
+    assert "id=77" in (said := preflight_error())
     assert "Correct MLFLOW_EXPERIMENT_ID, MLFLOW_RUN_ID or MLFLOW_TRACKING_URI." in said
 
 
@@ -258,7 +258,7 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(store):
 
     assert (
         "is deleted. Name another with MLFLOW_EXPERIMENT_NAME, or restore it: mlflow experiments restore --experiment-id 1"
-        in refused()
+        in preflight_error()
     )
 
 

@@ -8,8 +8,8 @@ from mlflow.store.db.utils import _get_alembic_config
 
 from project.support.errors import AssayError, Incomplete
 from project.tracking import preflight
-from tests.helpers import servers
-from tests.helpers.preflights import refused, visible
+from tests.helpers import postgres, servers
+from tests.helpers.preflights import preflight_error, active_runs
 
 
 def schema(path):
@@ -24,7 +24,7 @@ def test_an_out_of_date_schema_is_refused_and_not_upgraded_under_whoever_shares_
         command.downgrade(_get_alembic_config(f"sqlite:///{store}/mlflow.db"), "-1")
     before = schema(store / "mlflow.db")
 
-    said = refused()
+    said = preflight_error()
 
     assert f"has an out-of-date schema ({before}; MLflow " in said
     assert (
@@ -38,7 +38,7 @@ def test_a_schema_that_nobody_here_knows_is_refused(store):
     with sqlite3.connect(store / "mlflow.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v3.2.0.a'")  # as Optuna's
 
-    assert "has the schema v3.2.0.a, which MLflow" in (said := refused())
+    assert "has the schema v3.2.0.a, which MLflow" in (said := preflight_error())
     assert "Upgrade mlflow here, or give it a database of its own" in said
 
 
@@ -63,24 +63,24 @@ def test_other_stores_that_will_not_do_are_told_without_a_password(
 ):
     monkeypatch.chdir(tmp_path)
     with servers.client(uri):
-        said = refused(kind)
+        said = preflight_error(kind)
 
     assert message in said
     assert "the-secret" not in said
 
 
-@pytest.mark.skipif(bool(servers.missing()), reason=servers.missing() or "there is one")
+@pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing() or "there is one")
 def test_a_database_that_takes_no_password_or_no_rows_is_told(tmp_path):
-    with servers.postgres(tmp_path) as cluster:
+    with postgres.postgres(tmp_path) as cluster:
         uri = cluster.uri("mlflow")
         with servers.client(uri):
             assert preflight(tmp_path) == []
-            assert visible("assay") == []
+            assert active_runs("assay") == []
         run_sql(
             uri, "CREATE ROLE reader LOGIN", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"
         )
         with servers.client(uri.replace("postgres@", "reader:the-secret@")):
-            said = refused()
+            said = preflight_error()
         assert "permission denied for table" in said
         assert "Ask whoever runs it to let you write." in said
         assert "the-secret" not in said

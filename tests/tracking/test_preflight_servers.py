@@ -16,7 +16,7 @@ from project.support.errors import AssayError, Incomplete
 from project.tracking import findings
 from project.tracking.doctor.preflight import clock, version
 from tests.helpers import servers
-from tests.helpers.preflights import refused
+from tests.helpers.preflights import preflight_error
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for_long():
@@ -27,7 +27,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for_long():
         ),
     ):
         began = time.perf_counter()
-        assert "cannot be used: Read timed out. Start it or mend it" in refused(Incomplete)
+        assert "cannot be used: Read timed out. Start it or mend it" in preflight_error(Incomplete)
 
     assert time.perf_counter() - began < 5
 
@@ -94,7 +94,7 @@ def test_an_address_that_sends_on_to_another_is_refused_for_that_one():
                 self.answer(301, Location=f"{there}{self.path}")
 
         with serving(Elsewhere) as url, servers.client(url):
-            said = refused()
+            said = preflight_error()
 
     assert (
         f"sends whoever asks on to {there}, and what is written is lost on the way. Give that address in MLFLOW_TRACKING_URI."
@@ -139,6 +139,6 @@ def test_a_token_that_the_server_does_not_take_is_named():
             self.answer(401)
 
     with serving(Proxy) as url, servers.client(url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
-        assert "does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one" in refused()
+        assert "does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one" in preflight_error()
     with servers.client("http://127.0.0.1:9", MLFLOW_TRACKING_TOKEN="a token"):
-        assert "cannot be used: Connection refused" in refused(Incomplete)
+        assert "cannot be used: Connection refused" in preflight_error(Incomplete)

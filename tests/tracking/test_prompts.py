@@ -11,7 +11,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from entrypoints import annotate
-from project.config.experiment import StoreConfig
+from project.config.results import StoreConfig
 from project.support.errors import AssayError
 from project.tracking import children, latest_root
 from project.tracking.prompts import Prompts

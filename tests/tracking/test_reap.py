@@ -12,20 +12,20 @@ from mlflow.tracking import MlflowClient
 from entrypoints.reap import reap
 from entrypoints.relog import log_again
 from project.support import process
-from project.tracking import children, dead_runs, end_dead, me, read_run, root_run
+from project.tracking import children, dead_runs, end_dead, current_user, read_run, root_run
 from project.tracking.doctor.preflight import preflight
 
 pytestmark = pytest.mark.xdist_group("reap")  # its servers are started once
 
 
 def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_reap_ends(
-    line, tmp_path
+    proxy, tmp_path
 ):
     script = (
         "import os, signal\nfrom project.tracking import Child, root_run\n"
         "with root_run('experiment', 'killed', {'task': 't'}, 'work') as tracker:\n"
         "    print(tracker.run_id, flush=True)\n    input()\n"
-        "    tracker.log_child(Child('child', 'seed', 'digest', {'seed': 0}, {'score': 1.0}, {}, 'a child'))\n"
+        "    tracker.log_child(Child('child', 'seed', 'digest', {'seed': 0}, metrics={'score': 1.0}, files={}, description='a child'))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = {
@@ -42,9 +42,9 @@ def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_rea
     ) as process:
         assert process.stdout
         run_id = process.stdout.readline().strip()
-        line.cut()
+        proxy.cut()
         process.communicate("\n")
-    line.mend()
+    proxy.mend()
     assert read_run(run_id).status == "RUNNING"
 
     log_again({"workspace": "work"})
@@ -58,7 +58,7 @@ def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_rea
 
 
 def test_reap_leaves_alone_what_may_be_at_work_and_what_is_somebody_elses(
-    line, tmp_path, monkeypatch
+    proxy, tmp_path, monkeypatch
 ):
     client_ = MlflowClient()
     with root_run("experiment", "mine", {}, "work") as tracker:
@@ -79,12 +79,12 @@ def test_reap_leaves_alone_what_may_be_at_work_and_what_is_somebody_elses(
 
 
 def test_a_run_that_mlflow_run_made_and_that_never_began_is_ended_after_an_hour(
-    line, tmp_path, monkeypatch
+    proxy, tmp_path, monkeypatch
 ):
     client_ = MlflowClient()
     experiment_id = client_.create_experiment(f"{tmp_path.name} never")
     hours_ago = int(1000 * (time.time() - 7200))
-    tags = {"mlflow.project.entryPoint": "relog", "mlflow.user": me()}
+    tags = {"mlflow.project.entryPoint": "relog", "mlflow.user": current_user()}
     made = [client_.create_run(experiment_id, hours_ago, tags).info.run_id for _ in range(2)]
     client_.log_param(
         made[0], "workspace", "outputs"

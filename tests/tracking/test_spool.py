@@ -1,250 +1,154 @@
-"""What is logged is on disk first; a store that dies, comes back or stays away loses nothing and is given nothing twice."""
+"""The spool on disk: who may send its entries, and what its files hold."""
 
-import contextlib
-import shutil
+import json
+import math
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 
-from entrypoints.relog import log_again
 from project.support.errors import AssayError
-from project.tracking import (
-    Child,
-    Root,
-    StoreUnavailable,
-    children,
-    every_child,
-    read_json,
-    read_run,
-    relog,
-    root_run,
-    spools,
-)
-from project.tracking.log import root_of
-from project.tracking.spool import Entry, Spool
-from tests.helpers.stored import content, log_small
+from project.support.privacy import owner_only
+from project.tracking.entries import ChildRun, DataInput, Entry, MetricValue, RootRun
+from project.tracking.spool import Spool, spools
 
-pytestmark = pytest.mark.xdist_group("spool")  # its servers are started once
+ROOT = Path(__file__).parents[2]
 
 
-def test_what_the_store_takes_leaves_nothing_behind(line, tmp_path):
-    run_id = log_small(tmp_path)
-
-    assert [name for name, *_ in content(run_id)] == ["small", "child 0", "child 1"]
-    assert not (tmp_path / "work" / "spool").exists()
+def begin(workspace, run_id="run"):
+    root = RootRun(run_id=run_id, experiment_id="1", kind="experiment", store="http://store")
+    return Spool.begin(workspace, root)
 
 
-@pytest.mark.timeout(600)
-def test_wherever_the_line_breaks_relog_brings_the_store_to_what_it_would_have_held(line, tmp_path):
-    whole = content(log_small(tmp_path))
-    line.requests.clear()
-    log_small(tmp_path)  # with the experiment there already
-    requests = len(line.requests)
-    opening = next(
-        place
-        for place, (_, path) in enumerate(line.requests)
-        if path.endswith("artifacts/one/a.txt")
+def test_only_one_of_two_threads_has_the_lock_until_it_is_released(tmp_path):
+    spool = begin(tmp_path)
+    spool.put(Entry(tags={"a": "b"}), {})
+    locked = []
+
+    def lock_again():
+        locked.append(Spool(spool.folder).lock())
+
+    for _ in range(2):
+        thread = threading.Thread(target=lock_again)
+        thread.start()
+        thread.join()
+        spool.close()  # another thread than the one that locked it may close it
+
+    assert locked == [False, True]
+
+
+def test_the_lock_of_a_killed_process_is_released(tmp_path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom tests.tracking.test_spool import begin\n"
+        "spool = begin(Path(sys.argv[1]))\nprint('locked', flush=True)\ninput()\n"
     )
-    for broken in range(opening - 1, requests):
-        run_id = _broken(line, tmp_path, broken, answer=bool(broken % 2) and broken < requests - 1)
-        line.mend()
-        assert [spool.folder.name for spool in spools(tmp_path / "work")] == [run_id]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"locked\n"
+        (spool,) = spools(tmp_path)
+        assert not spool.lock()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
-        log_again({"workspace": str(tmp_path / "work")})
-
-        assert content(run_id) == whole, f"broken at request {broken}: {line.requests}"
-        assert not (tmp_path / "work" / "spool").exists()
-
-
-def _broken(line, folder, after, *, answer):
-    """A small run whose line breaks for good with request number ``after``; its id."""
-    made = []
-
-    def spoil(place):
-        if place == 0:
-            made.append(next(iter(spools(folder / "work"))).folder.name)
-
-    line.requests.clear()
-    line.cut(after + 1, answer=answer)
-    with pytest.raises(
-        StoreUnavailable,
-        match=r"entries wait in .*, and nothing is lost\. When it is back: mlflow run",
-    ):
-        log_small(folder, spoil=spoil)
-    return made[0]
-
-
-def test_a_store_that_comes_back_in_time_holds_everything_and_nothing_waits(line, tmp_path, capsys):
-    whole = content(log_small(tmp_path))
-
-    run_id = log_small(
-        tmp_path,
-        spoil=lambda place: line.cut() if place == 1 else line.mend() if place == 3 else None,
-    )
-
-    assert content(run_id) == whole
-    assert not (tmp_path / "work" / "spool").exists()
-    said = capsys.readouterr().err
-    assert (
-        said.count("does not take what is to be logged")
-        == said.count("answers again; what waited is logged")
-        == 1
-    )
-
-
-def test_relog_refuses_another_store_and_leaves_a_run_at_work_alone(line, tmp_path, capsys):
-    spool = Spool.begin(tmp_path / "work", Root("0" * 32, "0", "experiment", "http://elsewhere"))
-    spool.put(Entry(0, tags={"a": "b"}), {})
-
-    log_again({"workspace": "work"})
-    assert "is at work, and logs what waits itself" in capsys.readouterr().err
-
+    assert spool.lock()
     spool.close()
-    with pytest.raises(
-        AssayError, match=r"belongs to http://elsewhere\. Set MLFLOW_TRACKING_URI to that\."
-    ):
-        log_again({"workspace": "work"})
-    assert len(spool.pending()) == 1
 
 
-@pytest.fixture
-def classifier(tiny_encoder, tmp_path):
-    """A folder with a classifier's weights and tokenizer."""
-    import torch
-    import transformers
+def test_the_lock_of_a_private_workspace_is_readable_by_its_owner_only(tmp_path):
+    with owner_only(True, tmp_path):
+        spool = begin(tmp_path)
 
-    with torch.random.fork_rng():
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            tiny_encoder, num_labels=2
-        )
-    for part in (model, transformers.AutoTokenizer.from_pretrained(tiny_encoder)):
-        part.save_pretrained(tmp_path / "classifier")
-    return tmp_path / "classifier"
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in spool.folder.iterdir()}
+    assert modes == {"lock": 0o600, "root.json": 0o600}
+    spool.close()
 
 
-def test_weights_whose_upload_breaks_are_logged_anew_and_half_of_them_is_no_model(
-    line, tmp_path, classifier
-):
-    child = Child("child", "seed", "digest", {"seed": 0}, {"score": 1.0}, {}, "a child")
-
-    def log(cut=None):
-        with root_run("experiment", "weights", {}, "work") as tracker:
-            run_id = tracker.log_child(child)
-            made.append(tracker.run_id)
-            if cut is not None:
-                line.cut(cut)
-            tracker.log_model(
-                run_id, classifier, source="tiny", max_length=16, about="A classifier for tests."
-            )
-        return tracker.run_id
-
-    made: list[str] = []
-    line.requests.clear()
-    log()
-    paths = [path for _, path in line.requests]
-    upload = next(place for place, path in enumerate(paths) if path.endswith("model.safetensors"))
-    before = upload - next(
-        place for place, path in enumerate(paths) if path.endswith("runs/update")
+def test_an_entry_is_read_back_as_it_was_put_also_a_metric_that_is_not_a_number(tmp_path):
+    entry = Entry(
+        child=ChildRun("é", "FINISHED"),
+        seconds=1.5,
+        params={"a": "1"},
+        tags={"b": "2"},
+        metrics=[MetricValue("loss", math.nan, 5, 1)],
+        inputs=[DataInput("data", "0" * 64, "training")],
     )
-    with pytest.raises(StoreUnavailable):
-        log(before)
-    shutil.rmtree(classifier)  # nothing is needed of it any more
-    line.mend()
+    folder = begin(tmp_path).put(entry, {})
 
-    log_again({"workspace": "work"})
+    read = Entry.of_folder(folder)
+    assert read.model_dump(exclude={"metrics"}) == entry.model_dump(exclude={"metrics"})
+    assert math.isnan(read.metrics[0].value)
 
-    (seed,) = children(read_run(made[1]), "seed")
-    outputs = MlflowClient().get_run(seed.run_id).outputs
-    found = (
-        [MlflowClient().get_logged_model(one.model_id) for one in outputs.model_outputs]
-        if outputs
-        else []
+
+def test_entries_and_root_runs_of_older_versions_are_read(tmp_path):
+    stored = {
+        "made": 1700000000000,
+        "entry_id": "id",
+        "child": None,
+        "seconds": 0.0,
+        "params": {},
+        "tags": {"t": "u"},
+        "metrics": [["loss", 0.5, 1700000000000, 3]],
+        "inputs": [],
+        "of": "entry:other",
+        "model": {"source": "tiny", "max_length": 64, "about": ""},
+        "end": "FINISHED",
+        "report": True,
+    }
+    (tmp_path / "entry.json").write_text(json.dumps(stored))
+    (tmp_path / "root.json").write_text(
+        '{"run_id": "r", "experiment_id": "1", "kind": "experiment", "store": "http://store"}'
     )
-    ready = [one for one in found if one.status == "READY"]
-    assert len(ready) == 1
-    assert any(file.path.endswith(".safetensors") for file in walk(ready[0].model_id))
 
-
-def walk(model_id, folder=None):
-    for file in MlflowClient().list_logged_model_artifacts(model_id, folder):
-        yield from walk(model_id, file.path) if file.is_dir else [file]
-
-
-def test_a_report_that_the_store_breaks_off_is_made_by_relog_and_the_run_ends_after_it(
-    line, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    reports = []
-    with (
-        pytest.raises(StoreUnavailable, match=r"mlflow run \. -e relog makes the report"),
-        root_run("experiment", "report", {}, "work") as tracker,
-    ):
-        tracker.log_json("read.json", {})
-        tracker.computed = True
-        line.cut()
-        read_json(tracker.run_id, "read.json")  # as a report does
-    line.mend()
-    assert read_run(tracker.run_id).status == "RUNNING"
-
-    (spool,) = spools(tmp_path / "work")
-    with contextlib.closing(spool):
-        assert spool.lock()
-        assert (
-            relog(spool, lambda root: reports.append((root.run_id, read_run(root.run_id).status)))
-            == 1
-        )
-
-    assert reports == [(tracker.run_id, "RUNNING")]
-    assert read_run(tracker.run_id).status == "FINISHED"
-    assert not spool.folder.exists()
-
-
-def test_what_the_store_will_never_take_is_set_aside_and_stands_in_nobodys_way(
-    line, tmp_path, capsys
-):
-    with (
-        pytest.raises(StoreUnavailable, match="refused 1 entries, which wait in"),
-        root_run("experiment", "refused", {}, "work") as tracker,
-    ):
-        for name in ("good", "bad@name", "better"):
-            tracker.log_child(
-                Child(name, "seed", f"digest {name}", {"seed": 0}, {name: 1.0}, {}, "a child")
-            )
-
-    root = read_run(tracker.run_id)
-    assert root.status == "FINISHED"
-    assert [(run.name, run.status) for run in every_child(root, "seed")] == [
-        ("good", "FINISHED"),
-        ("bad@name", "FAILED"),
-        ("better", "FINISHED"),
-    ]
-    assert "refuses an entry, which is set aside in" in capsys.readouterr().err
-    with pytest.raises(AssayError, match="refused 1 of 1 entries"):
-        log_again({"workspace": "work"})
-    assert len(next(iter(spools(tmp_path / "work"))).refused()) == 1
-
-
-def test_a_damaged_spool_takes_nothing_from_the_others_and_a_deleted_run_is_named(
-    line, tmp_path, capsys
-):
-    line_of = []
-    for name in ("damaged", "deleted", "sound"):
-        with root_run("experiment", name, {}, "work") as tracker:
-            line_of.append(tracker.run_id)
-        spool = Spool.begin(tmp_path / "work", root_of(tracker.run_id))
-        spool.put(Entry(0, tags={"late": "yes"}), {})
-        spool.close()
-    damaged, deleted, sound = line_of
-    next((tmp_path / "work" / "spool" / damaged).glob("*-*/entry.json")).write_text("")
-    MlflowClient().delete_run(deleted)
-
-    with pytest.raises(AssayError):
-        log_again({"workspace": "work"})
-
-    said = capsys.readouterr().err
-    assert f"spool/{damaged} cannot be read" in said
-    assert (
-        f"run {deleted} of the tracking store {line.url} is deleted. Restore it (mlflow runs restore --run-id {deleted}), or remove"
-        in said
+    assert Entry.of_folder(tmp_path) == Entry(
+        created_ms=1700000000000,
+        entry_id="id",
+        tags={"t": "u"},
+        metrics=[MetricValue("loss", 0.5, 1700000000000, 3)],
+        inputs=[],
+        classifier_run="entry:other",
+        classifier={"source": "tiny", "max_length": 64, "about": ""},
+        end_status="FINISHED",
+        report_due=True,
     )
-    assert read_run(sound).tags["late"] == "yes"
+    assert json.loads(Entry.of_folder(tmp_path).to_json()) == stored
+    assert Spool(tmp_path).root.user == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "it is not JSON"),
+        ("[1]", "it is not a JSON object"),
+        ('{"made": "soon"}', "made: Input should be a valid integer"),
+        ('{"made": 1, "surprise": 2}', "surprise: Extra inputs are not permitted"),
+        ('{"made": 1, "metrics": [["loss", "high", 1, 2]]}', "metrics.0.1: Input should be"),
+    ],
+)
+def test_a_damaged_entry_is_refused_in_one_line_that_names_the_file(tmp_path, text, message):
+    (tmp_path / "entry.json").write_text(text)
+
+    with pytest.raises(AssayError) as refused:
+        Entry.of_folder(tmp_path)
+    assert str(refused.value).startswith(f"{tmp_path}/entry.json cannot be read: {message}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_refused_entry_is_pending_again_at_its_old_position_after_retry(tmp_path):
+    spool = begin(tmp_path)
+    first, second = (spool.put(Entry(), {}) for _ in range(2))
+    spool.refuse(first)
+    assert spool.pending() == [second]
+
+    spool.retry()
+
+    assert spool.pending() == [first, second]
+    spool.close()

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from project.support.errors import AssayError
 from project.support.files import check_writable
 from project.tracking.doctor.refusals import away, outdated, unknown_schema
-from project.tracking.store import address, reason
+from project.tracking.failures import address, reason
 
 _FIRST_USE, _STEP = (
     60.0,

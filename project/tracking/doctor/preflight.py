@@ -23,20 +23,12 @@ from mlflow.utils.rest_utils import http_request
 
 from project.support.errors import AssayError
 from project.support.files import check_writable
+from project.support.redact import scrubbed
 from project.tracking.doctor.refusals import explained, no_artifacts
-from project.tracking.root import me, who
-from project.tracking.store import (
-    KIND,
-    NOTE,
-    USER,
-    StoreUnavailable,
-    address,
-    masked,
-    one_try,
-    root_experiment,
-    root_experiment_id,
-    root_experiment_name,
-)
+from project.tracking.failures import StoreUnavailable, address, without_retries
+from project.tracking.names import KIND, NOTE, USER
+from project.tracking.root import current_user, identity_tags
+from project.tracking.store import root_experiment, root_experiment_id, root_experiment_name
 
 PREFLIGHT, TRIED, FILE = "preflight", "assay.preflight", "preflight.txt"
 _PATIENCE = 10  # seconds; whoever has not answered by then will not do for hours of logging
@@ -73,7 +65,7 @@ def findings(workspace: Path) -> Iterator[Finding]:
         )  # what it imports takes a fifth of a second
 
         check_database(uri, _PATIENCE)
-    with one_try(_PATIENCE):
+    with without_retries(_PATIENCE):
         with explained():
             experiment = (
                 _experiment()
@@ -94,7 +86,7 @@ def findings(workspace: Path) -> Iterator[Finding]:
                 yield Finding(
                     "experiment", f"{name} (id {experiment_id}{'' if experiment else ', new'})"
                 )
-                yield Finding("permission", f"{me()} may write")
+                yield Finding("permission", f"{current_user()} may write")
                 _send_and_fetch(run, name)
                 yield _artifacts(uri, str(run.info.artifact_uri))
 
@@ -115,7 +107,7 @@ def _server(uri: str) -> Iterator[Finding]:
         now = (began + time.time()) / 2
     if answer.history:
         raise AssayError(
-            f"the tracking server {address()} sends whoever asks on to {masked(answer.url.removesuffix('/version'))}, and what is written is lost on "
+            f"the tracking server {address()} sends whoever asks on to {scrubbed(answer.url.removesuffix('/version'))}, and what is written is lost on "
             "the way. Give that address in MLFLOW_TRACKING_URI."
         )
     yield version(answer.text.strip() if answer.status_code == 200 else "", mlflow.__version__)
@@ -174,11 +166,13 @@ def _run(experiment_id: str) -> Iterator[Run]:
         f"tags.`{KIND}` = '{PREFLIGHT}' AND attributes.status = 'FINISHED'",
         max_results=100,
     )
-    if mine := [run for run in stayed if run.data.tags.get(USER) == me()]:
+    if mine := [run for run in stayed if run.data.tags.get(USER) == current_user()]:
         yield mine[0]
         return
     run = client.create_run(
-        experiment_id, tags={**who(PREFLIGHT, me()), NOTE: _ABOUT}, run_name=PREFLIGHT
+        experiment_id,
+        tags={**identity_tags(PREFLIGHT, current_user()), NOTE: _ABOUT},
+        run_name=PREFLIGHT,
     )
     try:
         yield run
@@ -239,7 +233,7 @@ def _artifacts(uri: str, place: str) -> Finding:
             text + "Start the server with --artifacts-destination, and make a new experiment.",
             note=True,
         )
-    return Finding("artifacts", f"a file comes back as it was sent, from {masked(place)}")
+    return Finding("artifacts", f"a file comes back as it was sent, from {scrubbed(place)}")
 
 
 def _here(host: str) -> bool:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import mlflow
 
 from project.support.errors import AssayError
-from project.tracking.root import me
-from project.tracking.store import StoreUnavailable, address, masked, reason, root_experiment_name
+from project.support.redact import scrubbed
+from project.tracking.failures import StoreUnavailable, address, reason
+from project.tracking.root import current_user
+from project.tracking.store import root_experiment_name
 
 _NAMES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
 
@@ -131,7 +133,7 @@ def forbidden(experiment: str) -> AssayError:
         else f"read the experiment {root_experiment_name()!r}"
     )
     return AssayError(
-        f"{me()!r} may not {what} of the tracking server {address()}: that takes the permission EDIT. Ask whoever made it, or the server's admin, to "
+        f"{current_user()!r} may not {what} of the tracking server {address()}: that takes the permission EDIT. Ask whoever made it, or the server's admin, to "
         "grant it; or name an experiment of your own with MLFLOW_EXPERIMENT_NAME (mlflow run: --experiment-name)."
     )
 
@@ -148,5 +150,5 @@ def no_artifacts(error: Exception, experiment: str, uri: str) -> AssayError:
     else:
         way_out = "This machine must reach them itself: install what that takes and give it keys, or start the server with --artifacts-destination."
     return StoreUnavailable(
-        f"artifacts of the experiment {experiment!r} cannot be kept at {masked(uri)}: {why} {way_out}"
+        f"artifacts of the experiment {experiment!r} cannot be kept at {scrubbed(uri)}: {why} {way_out}"
     )

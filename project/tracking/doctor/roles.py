@@ -12,7 +12,7 @@ from mlflow.exceptions import RestException
 
 from project.support.errors import AssayError
 from project.support.redact import short_message
-from project.tracking.store import address, one_try
+from project.tracking.failures import address, without_retries
 
 ANNOTATORS = "annotators"
 _WORKSPACE = "default"  # the one of a server without workspaces
@@ -47,7 +47,7 @@ def add_person(name: str, password: str, role: str = ANNOTATORS) -> None:
     """A new person who has the role, or who only reads what others made where ``role`` is empty. Only the admin may add one."""
     with _refusals(f"the person {name!r}"):
         people, role_id = _people(), ensure_role(role) if role else 0
-        with one_try():  # sent again, it would be refused as known already
+        with without_retries():  # sent again, it would be refused as known already
             people.create_user(name, password)
         try:
             if role:

@@ -11,14 +11,14 @@ from entrypoints import annotate, main
 from project.annotation.answers import checked_answers
 from project.data.tables import RAW_LOG_PROBABILITY
 from project.tracking import children, latest_root
-from tests.helpers.broken import cells, place
+from tests.helpers.broken import cells, artifact_path
 
 
 def retold(run, changes):
     """Change artifacts of a run, and its hashes, as whoever logged it could."""
     hashes = json.loads(run.tags["assay.sha256"])
     for name, change in changes.items():
-        path = place(run, name)
+        path = artifact_path(run, name)
         if path.suffix == ".parquet":
             change(pd.read_parquet(path)).to_parquet(path, index=False)
         else:
@@ -61,12 +61,12 @@ def test_somebodys_broken_answers_are_not_taken_and_do_no_harm(params, store, ca
     (run,) = children(latest_root("annotation set"), "annotation")
     (store / "work").rename(store / "before")
     kept = {
-        name: place(run, name).read_bytes()
+        name: artifact_path(run, name).read_bytes()
         for name in ("annotations.parquet", "content_free.parquet")
     }
     for number, (changes, message) in enumerate(BROKEN_ANSWERS):
         for name, data in kept.items():
-            place(run, name).write_bytes(data)
+            artifact_path(run, name).write_bytes(data)
         retold(run, {**{name: lambda table: table for name in kept}, **changes})
         annotate.annotate(
             params(
@@ -135,7 +135,7 @@ BROKEN_HISTORIES = [
 def test_somebodys_broken_seeds_are_not_taken_and_do_no_harm(params, store, capsys):
     main.experiment(params(arms="gold", seeds="1"))
     (run,) = children(latest_root(), "seed")
-    kept = {name: place(run, name).read_bytes() for name in ("history.json", "predictions.parquet")}
+    kept = {name: artifact_path(run, name).read_bytes() for name in ("history.json", "predictions.parquet")}
     changes = [
         *({"history.json": change} for change in BROKEN_HISTORIES),
         {"predictions.parquet": cells("label", 1)},
@@ -143,7 +143,7 @@ def test_somebodys_broken_seeds_are_not_taken_and_do_no_harm(params, store, caps
     ]
     for number, change in enumerate(changes):
         for name, data in kept.items():
-            place(run, name).write_bytes(data)
+            artifact_path(run, name).write_bytes(data)
         retold(run, {**dict.fromkeys(kept, lambda value: value), **change})
         main.experiment(params(arms="gold", seeds="1", workspace=str(store / f"work{number}")))
 

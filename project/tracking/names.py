@@ -1,0 +1,51 @@
+"""Names of experiments, tags and kinds of runs in the tracking store.
+
+Stores of older versions hold them, so a constant may be renamed but never its value.
+"""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = "2"
+EXPERIMENT = "assay"
+"""Experiment of new root runs unless the environment names another."""
+
+# What a run is and what it belongs to
+KIND = "assay.kind"
+SCHEMA = "assay.schema_version"
+DIGEST = "assay.digest"
+ROOT = "assay.root"
+ENTRY = "assay.entry"  # id of the spool entry that a child run was made from
+PRIVATE = "assay.private"
+
+# How a run ended, and whether its process is alive
+ENDED = "assay.ended"
+REAPED = "assay.reaped"
+WORKER = "assay.worker"
+HEARTBEAT = "assay.heard"
+
+# What a result is reused for, and from which run and owner it was reused
+QUESTION = "assay.question"
+ARTIFACT_HASHES = "assay.sha256"
+REUSED_FROM = "assay.taken_from"
+REUSED_OWNER = "assay.taken_of"
+
+# What a run says about its data, its prompt and its annotator
+ABSENT = "assay.absent_classes"
+PROMPT = "assay.prompt"
+SERVER = "assay.server"  # hash of the address of an OpenAI-compatible server
+
+# Hyperparameter search
+STUDY = "assay.study"
+TRIAL_STATE = "assay.trial_state"
+CHOSEN = "assay.chosen"
+
+# Tags that MLflow itself and its UI read
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+USER = "mlflow.user"
+ENTRY_POINT = "mlflow.project.entryPoint"
+LINKED_PROMPTS = "mlflow.linkedPrompts"
+LOGGED_TABLES = "mlflow.loggedArtifacts"
+
+UNSENT = "entry:"
+"""Prefix of the placeholder id of a child run that is still in the spool."""
