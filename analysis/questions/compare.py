@@ -1,143 +1,205 @@
 """Which of two experiments is better? Their common arms on the same test examples, paired.
 
-python -m analysis.questions.compare --run_id ONE,OTHER        terminal table, and CSV and Markdown in outputs/reports/ONE-OTHER
+python -m analysis.questions.compare --run_id ONE,OTHER
+
+It prints a table and writes CSV and Markdown to outputs/reports/ONE-OTHER.
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
+import numpy as np
 
-from analysis.render.section import Section, Table, columns, files, terminal
+from analysis.render.section import Section, Table, columns
 from analysis.render.text import ranged, title
-from analysis.store.command import parser, run_command
-from analysis.store.experiment import Experiment, read_experiment
-from analysis.store.publish import write
+from analysis.store.command import parser, run_command, show_section
+from project.config.metrics import METRICS
 from project.stats.agreement import resampled_agreement
-from project.stats.bootstrap import REPLICATES, example_weights, interval, resampled_scores
+from project.stats.bootstrap import (
+    REPLICATES,
+    Interval,
+    example_weights,
+    interval,
+    resampled_scores,
+)
+from project.stats.types import Codes
 from project.support.errors import AssayError
 
-MEASURES = ("accuracy", "macro_f1", "krippendorff_alpha", "unchanged")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.store.experiment import Experiment
+
+QUESTION = "Which of two experiments is better?"
 _NOTE = (
-    "The other experiment's arm less the one's, x 100, with 95 % limits, each row on its own: both are scored on the same resampled test examples; "
-    "for accuracy and macro-F1 the seeds of each are resampled too, for alpha_K and unchanged they are taken as they are."
+    "The second experiment's arm less the first one's, x 100, with 95 % limits, each row on its "
+    "own: both are scored on the same resampled test examples. For accuracy and macro-F1 the seeds "
+    "of each are resampled too, for alpha_K and unchanged they are not."
 )
 
 
-def compared(one: Experiment, other: Experiment) -> Section:
-    """Differences of the arms that both have; refused where the test examples or the label sets differ."""
-    _comparable(one, other)
-    common = [arm for arm in one.arms if arm in other.arms]
+class ArmDifference(NamedTuple):
+    """Measures of an arm in the second experiment less those in the first one."""
+
+    arm: str
+    n_first: int
+    n_second: int
+    accuracy: Interval
+    macro_f1: Interval
+    krippendorff_alpha: Interval
+    unchanged: Interval
+
+    @property
+    def measures(self) -> dict[str, Interval]:
+        """The differences by the key of their metric."""
+        return {
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "krippendorff_alpha": self.krippendorff_alpha,
+            "unchanged": self.unchanged,
+        }
+
+
+def comparison(first: Experiment, second: Experiment) -> Section:
+    """Differences of the arms that both experiments have.
+
+    Raises
+    ------
+    AssayError
+        If the test examples or the label sets differ, or if no complete arm is common.
+    """
+    _check_comparable(first, second)
+    common = [arm for arm in first.arms if arm in second.arms]
     if not common:
         raise AssayError(
-            f"the experiments have no complete arm in common: {', '.join(one.arms)}; {', '.join(other.arms)}."
+            "the experiments have no complete arm in common: "
+            f"{', '.join(first.arms)}; {', '.join(second.arms)}."
         )
-    n_classes, weights = len(one.label_set), example_weights(len(one.gold), REPLICATES, 0)
-    places = pd.Index(other.test["example_id"]).get_indexer(
-        pd.Index(one.test["example_id"])
-    )  # the other's rows may stand in another order
-    rows, frame = [], []
+    order = _order_of_examples(first, second)
+    n_classes = len(first.label_set)
+    differences = []
     for arm in common:
-        mine, theirs = one.arms[arm].predicted, other.arms[arm].predicted[:, places]
-        scored = resampled_scores(one.gold, {"one": mine, "other": theirs}, n_classes)
-        agreed = [resampled_agreement(found, n_classes, weights) for found in (mine, theirs)]
-        found = [
-            interval(getattr(scored["other"], name) - getattr(scored["one"], name))
-            for name in ("accuracy", "macro_f1")
-        ]
-        found += [interval(after - before) for before, after in zip(*agreed, strict=True)]
-        rows.append(
-            [
-                arm,
-                str(len(mine)),
-                str(len(theirs)),
-                *(ranged(value, 100, 1, sign=True) for value in found),
-            ]
-        )
-        limits = {
-            key: value
-            for name, apart in zip(MEASURES, found, strict=True)
-            for key, value in columns(name, apart).items()
-        }
-        frame.append({"arm": arm, "n_seeds_one": len(mine), "n_seeds_other": len(theirs), **limits})
-    head = [
-        "labels",
-        "seeds of one",
-        "of the other",
-        "accuracy",
-        "macro-F1",
-        "alpha_K",
-        "unchanged",
+        predicted = first.arms[arm].predicted
+        other = second.arms[arm].predicted[:, order]
+        differences.append(_difference(arm, first.gold, predicted, other, n_classes=n_classes))
+    incomplete = [
+        f"INCOMPLETE, {experiment.root.run_id}: {', '.join(experiment.incomplete)}."
+        for experiment in (first, second)
+        if experiment.incomplete
     ]
-    table = Table("compare", "The other less the one", head, rows, pd.DataFrame(frame), [_NOTE])
     notes = [
-        f"One: {title(one.config)}, run {one.root.run_id}.",
-        f"The other: {title(other.config)}, run {other.root.run_id}.",
+        f"The first: {title(first.config)}, run {first.root.run_id}.",
+        f"The second: {title(second.config)}, run {second.root.run_id}.",
+        *incomplete,
     ]
-    notes += [
-        f"INCOMPLETE, {each.root.run_id}: {', '.join(each.incomplete)}."
-        for each in (one, other)
-        if each.incomplete
-    ]
-    return Section(
-        "compare", "Which of two experiments is better?", _says(frame), [table], notes=notes
+    table = _table(differences)
+    return Section("compare", QUESTION, _answer(differences), [table], notes=notes)
+
+
+def _check_comparable(first: Experiment, second: Experiment) -> None:
+    """Raise AssayError unless label sets, test examples and gold labels are the same."""
+    if first.label_set != second.label_set:
+        raise AssayError(
+            f"the experiments have different label sets ({', '.join(first.label_set)}; "
+            f"{', '.join(second.label_set)}); they cannot be compared."
+        )
+    ids = set(first.test["example_id"])
+    other_ids = set(second.test["example_id"])
+    if ids != other_ids:
+        raise AssayError(
+            f"the experiments test on different examples ({len(ids & other_ids)} in common of "
+            f"{len(ids)} and {len(other_ids)}); a paired comparison needs the same ones. Run both "
+            "with the same data, split_seed and max_test."
+        )
+    if (first.gold != second.gold[_order_of_examples(first, second)]).any():
+        raise AssayError(
+            "the experiments have different gold labels for the same test examples; they cannot be "
+            "compared."
+        )
+
+
+def _order_of_examples(first: Experiment, second: Experiment) -> Codes:
+    """Where the first experiment's test examples stand in the second one, ``(n_test,)``."""
+    import pandas as pd
+
+    indices = pd.Index(second.test["example_id"]).get_indexer(pd.Index(first.test["example_id"]))
+    return np.asarray(indices, dtype=np.int64)
+
+
+def _difference(
+    arm: str, gold: Codes, first: Codes, second: Codes, *, n_classes: int
+) -> ArmDifference:
+    """Paired differences of predictions ``(n_seeds, n_test)``, the second less the first."""
+    scores = resampled_scores(gold, {"first": first, "second": second}, n_classes)
+    weights = example_weights(len(gold), REPLICATES, 0)
+    alpha, unchanged = resampled_agreement(first, n_classes, weights)
+    other_alpha, other_unchanged = resampled_agreement(second, n_classes, weights)
+    return ArmDifference(
+        arm,
+        n_first=len(first),
+        n_second=len(second),
+        accuracy=interval(scores["second"].accuracy - scores["first"].accuracy),
+        macro_f1=interval(scores["second"].macro_f1 - scores["first"].macro_f1),
+        krippendorff_alpha=interval(other_alpha - alpha),
+        unchanged=interval(other_unchanged - unchanged),
     )
 
 
-def _comparable(one: Experiment, other: Experiment) -> None:
-    if one.label_set != other.label_set:
-        raise AssayError(
-            f"the experiments have different label sets ({', '.join(one.label_set)}; {', '.join(other.label_set)}); they cannot be compared."
-        )
-    mine, theirs = set(one.test["example_id"]), set(other.test["example_id"])
-    if mine != theirs:
-        raise AssayError(
-            f"the experiments test on different examples ({len(mine & theirs)} in common of {len(mine)} and {len(theirs)}); a paired comparison "
-            "needs the same. Run both with the same data, split_seed and max_test."
-        )
-    if list(one.test["gold_label"]) != list(
-        other.test.set_index("example_id").loc[one.test["example_id"], "gold_label"]
-    ):
-        raise AssayError(
-            "the experiments have different gold labels for the same test examples; they cannot be compared."
-        )
+def _table(differences: Sequence[ArmDifference]) -> Table:
+    import pandas as pd
+
+    titles = [METRICS[key].title for key in differences[0].measures]
+    head = ["labels", "seeds of the first", "of the second", *titles]
+    rows = []
+    records = []
+    for difference in differences:
+        measures = difference.measures
+        n_seeds = [str(difference.n_first), str(difference.n_second)]
+        cells = [ranged(each, 100, 1, sign=True) for each in measures.values()]
+        rows.append([difference.arm, *n_seeds, *cells])
+        record: dict[str, object] = {
+            "arm": difference.arm,
+            "n_seeds_one": difference.n_first,
+            "n_seeds_other": difference.n_second,
+        }
+        for name, each in measures.items():
+            record |= columns(name, each)
+        records.append(record)
+    heading = "The second less the first"
+    return Table("compare", heading, head, rows, frame=pd.DataFrame(records), notes=[_NOTE])
 
 
-def _says(frame: list[dict[str, Any]]) -> str:
-    said = []
-    for row in frame:
-        if row["macro_f1_low"] > 0 or row["macro_f1_high"] < 0:
-            said.append(
-                f"{row['arm']} {'gains' if row['macro_f1'] > 0 else 'loses'} {abs(100 * row['macro_f1']):.1f} points of macro-F1"
-            )
-    return (
-        f"In the other experiment {', '.join(said)}."
-        if said
-        else "No arm's macro-F1 is told apart between the two."
-    )
+def _answer(differences: Sequence[ArmDifference]) -> str:
+    """The arms whose macro-F1 differs measurably."""
+    changes = []
+    for difference in differences:
+        macro_f1 = difference.macro_f1
+        if macro_f1.low > 0 or macro_f1.high < 0:
+            verb = "gains" if macro_f1.estimate > 0 else "loses"
+            points = abs(100 * macro_f1.estimate)
+            changes.append(f"{difference.arm} {verb} {points:.1f} points of macro-F1")
+    if not changes:
+        return "No arm's macro-F1 differs measurably between the two experiments."
+    return f"In the second experiment {', '.join(changes)}."
 
 
-def tell(given: argparse.Namespace) -> None:
-    """Print and write the comparison."""
-    names = [name.strip() for name in given.run_id.split(",") if name.strip()]
-    if len(names) != 2:
+def publish(options: argparse.Namespace) -> None:
+    """Print and write the comparison of the two experiments in ``options.run_id``."""
+    from analysis.store.experiment import read_experiment
+
+    run_ids = [run_id.strip() for run_id in options.run_id.split(",") if run_id.strip()]
+    if len(run_ids) != 2:
         raise AssayError(
-            f"run_id must name two experiments, comma-separated; got {given.run_id!r}. Write --run_id ONE,OTHER."
+            "run_id must name two experiments, separated by a comma; "
+            f"got {options.run_id!r}. Set run_id to ONE,OTHER."
         )
-    both = [read_experiment(name) for name in names]
-    made = compared(*both)
-    print(terminal(made))
-    print(
-        write(
-            Path(given.workspace) / "reports" / "-".join(one.root.run_id for one in both),
-            files(made),
-            [one.root for one in both],
-        )
-    )
+    first, second = (read_experiment(run_id) for run_id in run_ids)
+    roots = [first.root, second.root]
+    folder = "-".join(root.run_id for root in roots)
+    show_section(comparison(first, second), options.workspace, folder, roots)
 
 
 if __name__ == "__main__":
-    run_command(parser(__doc__ or "", "two experiments, comma-separated"), tell)
+    run_command(parser(__doc__ or "", "two experiments, comma-separated"), publish)

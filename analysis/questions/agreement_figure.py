@@ -1,0 +1,41 @@
+"""Agreement of every two raters as a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.render.figures import new_figure, png
+from analysis.render.section import Figure
+from project.stats.types import Floats
+
+MAX_RATERS = 60
+"""A map of more raters cannot be read."""
+_LINE_COLOUR = "#b5530f"
+
+
+def agreement_figure(pairs: Floats, groups: Sequence[str]) -> Figure:
+    """Shares of examples labelled alike, ``(n_raters, n_raters)``, the lighter, the more alike.
+
+    Lines part the ``groups`` of the raters, which stand together.
+    """
+    size = min(9.0, 2.2 + 0.22 * len(groups))
+    figure = new_figure(size + 0.9, size)
+    axes = figure.subplots()
+    per_cent = 100 * pairs
+    image = axes.imshow(per_cent, cmap="Greys_r", vmin=float(np.nanmin(per_cent)), vmax=100)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="same label, per cent of the examples")
+    names = list(dict.fromkeys(groups))
+    edges = np.cumsum([sum(group == name for group in groups) for name in names])
+    middles = edges - np.diff(np.concatenate([[0], edges])) / 2 - 0.5
+    for edge in edges[:-1]:
+        axes.axhline(edge - 0.5, color=_LINE_COLOUR, linewidth=1)
+        axes.axvline(edge - 0.5, color=_LINE_COLOUR, linewidth=1)
+    axes.set_xticks(middles, names, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(middles, names, fontsize=8)
+    return Figure(
+        "agreement",
+        png(figure, legend=False),
+        "Share of test examples that every two raters label alike; the lighter, the more alike.",
+    )
