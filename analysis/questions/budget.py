@@ -20,7 +20,8 @@ from analysis.render.text import number, ranged, title
 from analysis.store.arm_scores import absent_note, arm_row, priced, without_lists
 from analysis.store.artifacts import needs, number_or_none
 from analysis.store.command import section_command
-from analysis.store.experiment import Experiment, ScoredPoints, checked_table
+from analysis.store.experiment import Experiment, ScoredPoints
+from analysis.store.stored_run import checked_table
 from analysis.store.fetch import table
 from project.config.arms import GOLD, LLM, RANDOM, ArmFacts, arm_facts
 from project.config.metrics import arm_metrics, score_metrics

@@ -22,8 +22,10 @@ from analysis.render.section import columns
 from analysis.render.text import markdown, number, pair, plain, title
 from analysis.store.arm_scores import absent_note, annotator_rows, arm_row, without_lists
 from analysis.store.command import parser, run_command
-from analysis.store.experiment import ScoredPoints, gather, read_root
+from analysis.store.experiment import ScoredPoints
 from analysis.store.publish import log_report
+from analysis.store.replicates import complete_replicates
+from analysis.store.stored_run import read_root
 from project.stats.bootstrap import Interval
 from project.stats.curves import FittedCurve, curve_gap, fit_curve, power_law_value
 from project.support.errors import AssayError
@@ -62,7 +64,7 @@ def load_curve(run_id: str = "") -> Curve:
         for size in config["design"]["sizes"]
     }
     wanted = dict.fromkeys(places, int(config["config"]["finetune"]["seeds"]))
-    complete, incomplete = gather(
+    complete, incomplete = complete_replicates(
         stored, wanted, lambda one: _place(one.params["arm"], one.params["n_examples"])
     )
     rows = [

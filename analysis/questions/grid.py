@@ -16,8 +16,9 @@ from analysis.render.text import markdown, pair, plain, title
 from analysis.store.arm_scores import absent_note, arm_row, without_lists
 from analysis.store.artifacts import broken, needs
 from analysis.store.command import publish_command
-from analysis.store.experiment import StoredRun, gather, read_root
 from analysis.store.publish import log_report
+from analysis.store.replicates import complete_replicates
+from analysis.store.stored_run import StoredRun, read_root
 from project.config.metrics import score_metrics
 from project.stats.scores import spread
 from project.support.errors import AssayError
@@ -48,7 +49,7 @@ def tried(stored: StoredRun) -> tuple[pd.DataFrame, list[str]]:
 
     ``validation_macro_f1`` in [0, 1], mean over the seeds; ``chosen``: the arm's first with the highest, False for all while any lacks seeds.
     """
-    design, runs = stored.config["design"], stored.validated()
+    design, runs = stored.config["design"], stored.validation_seeds()
     for run in runs:
         needs(run, {"arm": str, "seed": int, "configuration": int}, ("best_validation_macro_f1",))
     if not all(set(values) == set(SEARCHED) for values in design["grid"]):
@@ -97,7 +98,7 @@ def load_search(run_id: str = "") -> Search:
     table, incomplete = tried(stored)
     wanted = dict.fromkeys(stored.config["arms"], int(stored.config["config"]["finetune"]["seeds"]))
     try:
-        tested, lacking = gather(stored, wanted, lambda run: run.params["arm"])
+        tested, lacking = complete_replicates(stored, wanted, lambda run: run.params["arm"])
     except StoreUnavailable:
         raise
     except AssayError:  # the search was stopped before anything was chosen

@@ -18,8 +18,9 @@ from analysis.render.text import markdown, number, pair, plain, title
 from analysis.store.arm_scores import arm_row, priced, without_lists
 from analysis.store.artifacts import needs
 from analysis.store.command import publish_command
-from analysis.store.experiment import check_seed, read_root, replicates
 from analysis.store.publish import log_report
+from analysis.store.replicates import check_seed, read_replicates
+from analysis.store.stored_run import read_root
 from project.config.arms import arm_facts
 from project.config.metrics import arm_metrics, score_metrics
 from project.support.escape import escape_markdown
@@ -90,7 +91,7 @@ def load_study(run_id: str = "") -> Study:
         )
         for key in sorted(by_name)
     }
-    found = replicates(unique, stored.test, stored.label_set)
+    found = read_replicates(unique, stored.test, stored.label_set)
     rows = [
         {"trial": trial, **arm_row(arm, one, stored.test, stored.label_set)}
         for (trial, arm), one in found.items()

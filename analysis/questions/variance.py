@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.render.section import Table
-from analysis.store.experiment import Replicates
+from analysis.store.replicates import Replicates
 from project.config.metrics import METRICS, score_metrics
 from project.data.tables import codes
 from project.stats.variance import crossed_components

@@ -20,7 +20,8 @@ import pandas as pd
 
 from analysis.questions.verdict_requirements import MIN_SEEDS, n_seeds, reason_to_refuse
 from analysis.render.section import columns
-from analysis.store.experiment import Experiment, Replicates
+from analysis.store.experiment import Experiment
+from analysis.store.replicates import Replicates
 from project.config.arms import arm_facts
 from project.config.results import VerdictConfig
 from project.stats.agreement import alpha_interval, label_counts, resampled_agreement

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analysis.store.experiment import Experiment, Replicates
+from analysis.store.experiment import Experiment
+from analysis.store.replicates import Replicates
 from project.stats.bootstrap import interval
 
 MIN_EXAMPLES = 100

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.store.experiment import Replicates, StoredRun
+from analysis.store.replicates import Replicates
+from analysis.store.stored_run import StoredRun
 from project.config.metrics import Metric, arm_metrics, cost_metrics, score_metrics
 from project.data.tables import SPLITS, codes
 from project.stats.scores import score_answers, spread

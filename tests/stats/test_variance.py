@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.questions.variance import variance_rows, variance_table
-from analysis.store.experiment import Replicates
+from analysis.store.replicates import Replicates
 from project.stats.variance import crossed_components
 from project.tracking import Record
 

@@ -1,0 +1,187 @@
+"""The seed runs below a root run: those of each arm that is complete, and the faults of the others.
+
+An arm is complete if it has all the seeds that its experiment asked for. Left out by name are arms
+with fewer finished seeds (runs that a crash left RUNNING are counted) and arms with two different
+trainings of one seed. Runs that another version logged in another form do not count. Of two
+runs of the same training the later one counts, which a note reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from analysis.store.artifacts import MissingResult, above_zero, needs
+from analysis.store.fetch import tables
+from analysis.store.stored_run import StoredRun, checked_table
+from project.config.arms import arm_facts
+from project.data.tables import class_columns, codes
+from project.stats.types import Codes, Floats
+from project.support.errors import UnusableRun
+from project.tracking import DIGEST, SCHEMA, SCHEMA_VERSION, Record, all_children
+
+Key = TypeVar("Key", bound="tuple[Any, ...] | str")
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Seed runs of one arm that differ in their replicate alone, with their test predictions.
+
+    Parameters
+    ----------
+    runs : sequence of Record
+        In the order of their replicates.
+    predicted : Codes
+        Class codes ``(n_runs, n_examples)``.
+    log_probabilities : Floats
+        Natural logarithms ``(n_runs, n_examples, n_classes)``.
+    """
+
+    runs: Sequence[Record]
+    predicted: Codes
+    log_probabilities: Floats
+
+
+class CompleteReplicates(NamedTuple, Generic[Key]):
+    """The replicates of every complete key, and a note on each key that has a fault."""
+
+    replicates: dict[Key, Replicates]
+    notes: tuple[str, ...]
+
+
+def complete_replicates(
+    stored: StoredRun, n_seeds: Mapping[Key, int], key: Callable[[Record], Key]
+) -> CompleteReplicates[Key]:
+    """The replicates of every key that has all of its seeds.
+
+    Parameters
+    ----------
+    stored : StoredRun
+        The root run.
+    n_seeds : mapping
+        How many seeds every key must have, in the order of the result.
+    key : callable
+        The key of a seed's run, for instance its arm.
+
+    Raises
+    ------
+    MissingResult
+        If no seed is finished, or no key is complete.
+    """
+    runs = _test_seeds(stored)
+    complete: dict[Key, list[Record]] = {}
+    notes = []
+    for each, n in n_seeds.items():
+        chosen, faults = _one_run_each([run for run in runs if key(run) == each], n)
+        if len(chosen) == n:
+            complete[each] = chosen
+        if faults:
+            name = each if isinstance(each, str) else " ".join(map(str, each))
+            notes.append(f"{name} ({'; '.join(faults)})")
+    if not complete:
+        raise MissingResult(
+            f"run {stored.root.run_id} holds no arm with all its seeds: {', '.join(notes)}. Run "
+            "the same command again to go on."
+        )
+    replicates = read_replicates(complete, stored.test, stored.label_set)
+    return CompleteReplicates(replicates, tuple(notes))
+
+
+def _test_seeds(stored: StoredRun) -> list[Record]:
+    """All seeds that predict the test split, whatever their status, the finished ones checked."""
+    runs = [
+        run
+        for run in all_children(stored.root, "seed")
+        if run.params.get("evaluated", "test") == "test"
+    ]
+    for run in runs:
+        if run.status == "FINISHED" and run.tags.get(SCHEMA) == SCHEMA_VERSION:
+            check_seed(run)
+    # a run that is being logged right now has no parameters yet
+    runs = [run for run in runs if {"arm", "n_examples"} <= run.params.keys()]
+    if not any(run.status == "FINISHED" for run in runs):
+        raise MissingResult(
+            f"run {stored.root.run_id} holds no finished seed. It is no experiment, or it was "
+            "stopped early; run the same command again to go on."
+        )
+    return runs
+
+
+def check_seed(run: Record) -> None:
+    """Raise UnusableRun if a finished seed's run lacks a parameter or metric that is read of it."""
+    kinds: dict[str, Callable[[str], Any]] = {
+        "arm": str,
+        "arm_kind": str,
+        "seed": int,
+        "n_train": int,
+        "n_examples": above_zero,
+    }
+    needs(run, kinds, ("human_labels", "human_share"))
+    needs(run, {name: int for name in ("replicate", "trial") if name in run.params})
+    if arm_facts(run.params["arm_kind"]).flips:
+        needs(run, {"flip_rate": float})
+
+
+def _one_run_each(runs: Sequence[Record], n_seeds: int) -> tuple[list[Record], list[str]]:
+    """One run for each replicate in their order, and the faults found.
+
+    No run is returned if replicates are missing, or if one has two different trainings.
+    """
+    faults = []
+    foreign = [run for run in runs if run.tags.get(SCHEMA) != SCHEMA_VERSION]
+    if foreign:
+        form = foreign[0].tags.get(SCHEMA)
+        faults.append(f"{len(foreign)} runs in form {form}, not {SCHEMA_VERSION}, do not count")
+    by_replicate: dict[int, list[Record]] = {}
+    for run in runs:
+        if run.status == "FINISHED" and run not in foreign:
+            replicate = int(run.params.get("replicate", run.params["seed"]))
+            by_replicate.setdefault(replicate, []).append(run)
+    for replicate, same in sorted(by_replicate.items()):
+        if len({run.tags.get(DIGEST) for run in same}) > 1:
+            return [], [*faults, f"{len(same)} different trainings of seed {replicate}"]
+        if len(same) > 1:
+            faults.append(
+                f"{len(same)} runs of seed {replicate}, of one training: the last one counts"
+            )
+    if len(by_replicate) < n_seeds:
+        faults.append(f"{len(by_replicate)} of {n_seeds} seeds")
+        running = sum(run.status not in ("FINISHED", "FAILED", "KILLED") for run in runs)
+        if running:
+            faults.append(f"{running} left RUNNING")
+        return [], faults
+    return [by_replicate[replicate][-1] for replicate in sorted(by_replicate)][:n_seeds], faults
+
+
+def read_replicates(
+    runs: Mapping[Key, Sequence[Record]], test: pd.DataFrame, label_set: Sequence[str]
+) -> dict[Key, Replicates]:
+    """The runs of every key with their predictions of ``test``, fetched several at a time."""
+    flat = [run for group in runs.values() for run in group]
+    read = tables(flat, "predictions.parquet")
+    predictions = iter(
+        [_predicted(run, each, test, label_set) for run, each in zip(flat, read, strict=True)]
+    )
+    replicates = {}
+    for key, group in runs.items():
+        labels, logs = zip(*(next(predictions) for _ in group), strict=True)
+        replicates[key] = Replicates(group, np.stack(labels), np.stack(logs))
+    return replicates
+
+
+def _predicted(
+    run: Record, predictions: pd.DataFrame, test: pd.DataFrame, label_set: Sequence[str]
+) -> tuple[Codes, Floats]:
+    """Class codes and log probabilities of a run, in the order of ``test``."""
+    by_id = checked_table(run, "predictions", predictions, label_set).set_index("example_id")
+    if set(by_id.index) != set(test["example_id"]):
+        raise UnusableRun(
+            f"seed run {run.run_id} ({run.name}) predicts other examples than the experiment's "
+            "test split; it cannot be compared."
+        )
+    rows = by_id.loc[test["example_id"]]
+    return codes(rows["label"], label_set), class_columns(rows, label_set)
