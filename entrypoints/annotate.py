@@ -18,7 +18,9 @@ from project.config.fields import parse
 
 def annotate(params: Mapping[str, str]) -> None:
     """``ensemble_size`` draws over every split of the parameter ``splits``."""
-    from entrypoints.wiring.annotation_runs import annotate_split, dry_run, open_session
+    from entrypoints.wiring.annotation_runs import annotate_split
+    from entrypoints.wiring.annotation_session import open_session
+    from entrypoints.wiring.dry_run import dry_run
     from entrypoints.wiring.provenance import Invocation
     from entrypoints.wiring.setup import check_store, log_setup
     from project.data.task import load_task

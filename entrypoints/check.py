@@ -31,7 +31,7 @@ from project.labels.sources import arms
 from project.support.errors import AssayError, Incomplete
 from project.support.files import cache_folder, nearest_existing
 from project.support.machine import cpu_cores, gpus, memory, visible_gpus
-from project.support.models import Weights, weights
+from project.support.model_files import ModelFiles, model_files
 from project.tracking import findings
 
 PACKAGES = (
@@ -73,7 +73,7 @@ def check(params: Mapping[str, str]) -> None:
     except AssayError as error:
         failed.append(error)
     else:
-        found: dict[str, Weights] = {}
+        found: dict[str, ModelFiles] = {}
         part("annotator", lambda: _annotator(config, found))
         part("encoder", lambda: _encoder(config, found))
         part("experiment", lambda: _experiment(config, found))
@@ -124,7 +124,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _annotator(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
+def _annotator(config: ExperimentConfig, found: dict[str, ModelFiles]) -> Rows:
     annotate = config.annotate
     check_engine(annotate.annotator)
     if not any(arm_facts(kind).reads_llm for kind in config.label.arms):
@@ -145,7 +145,7 @@ def _annotator(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
     if facts.server:
         yield "server", _server(config)
     if facts.local_weights:
-        found["annotator"] = weights(
+        found["annotator"] = model_files(
             "annotator_model", annotate.annotator_model, annotate.annotator_revision
         )
         yield "model", _shown(found["annotator"])
@@ -176,18 +176,20 @@ def _server(config: ExperimentConfig) -> str:
     )
 
 
-def _encoder(config: ExperimentConfig, found: dict[str, Weights]) -> Rows:
-    found["encoder"] = weights("encoder", config.finetune.encoder, config.finetune.encoder_revision)
+def _encoder(config: ExperimentConfig, found: dict[str, ModelFiles]) -> Rows:
+    found["encoder"] = model_files(
+        "encoder", config.finetune.encoder, config.finetune.encoder_revision
+    )
     yield "model", _shown(found["encoder"])
 
 
-def _shown(model: Weights) -> str:
+def _shown(model: ModelFiles) -> str:
     size = (
         f"{_size(model.n_bytes)} in {model.n_parameters / 1e6:,.0f} million parameters"
         if model.n_bytes
         else "size unknown"
     )
-    return f"{model.name}: {size}, in {model.place}"
+    return f"{model.name}: {size}, in {model.location}"
 
 
 class Needs(NamedTuple):
@@ -209,7 +211,7 @@ class Needs(NamedTuple):
         return self.answers * (200 + 8 * self.n_classes) + predictions + self.texts * 4 * max_length
 
 
-def _experiment(config: ExperimentConfig, found: Mapping[str, Weights]) -> Rows:
+def _experiment(config: ExperimentConfig, found: Mapping[str, ModelFiles]) -> Rows:
     """What the configuration would take, counted as the experiment counts it; answers and seeds that are there already are not taken off."""
     sizes, n_classes, source, drawn = _task(config)
     yield (
@@ -262,7 +264,7 @@ def _task(config: ExperimentConfig) -> tuple[dict[str, int], int, str, int]:
     return {split: len(task.split(split)) for split in splits}, len(task.label_set), "", recorded
 
 
-def _room(config: ExperimentConfig, needs: Needs, found: Mapping[str, Weights]) -> Rows:
+def _room(config: ExperimentConfig, needs: Needs, found: Mapping[str, ModelFiles]) -> Rows:
     """Memory and disk that it takes, at most, beside what is free.
 
     The annotator and the encoder are never in memory together. The annotator takes its parameters in its dtype (auto: two bytes each on a GPU, four

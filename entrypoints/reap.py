@@ -1,4 +1,4 @@
-"""End runs that are RUNNING in the tracking store although their process is gone; one's own, unless others' are asked for.
+"""End runs that are RUNNING in the tracking store although their process is gone.
 
 mlflow run . -e reap
 python -m entrypoints.reap --dry_run true
@@ -13,26 +13,29 @@ from entrypoints.wiring.command import main, print_line
 from project.config.entry_points import ENTRY_POINTS
 from project.config.fields import parse
 from project.config.upkeep import ReapConfig
-from project.tracking import USER, current_user, dead_runs, end_dead
 
 
 def reap(params: Mapping[str, str]) -> None:
-    """End them as KILLED; results that wait in a workspace can be logged afterwards all the same."""
-    asked = parse(ReapConfig, params)
-    names = {name: set(entry.rules()) for name, entry in ENTRY_POINTS.items()}
-    user = current_user() if asked.owner == "mine" else ""
-    found = dead_runs(names, owner=user, run_id=asked.run_id)
-    for dead in found:
-        below = f" and {len(dead.children)} runs below it" if dead.children else ""
-        owner, would = dead.run.tags.get(USER, "nobody"), " would be" if asked.dry_run else ""
+    """End dead runs as KILLED. Results that wait in a workspace can still be logged afterwards."""
+    from project.tracking import USER, current_user, dead_runs, end_dead
+
+    config = parse(ReapConfig, params)
+    owner = current_user() if config.owner == "mine" else ""
+    parameter_names = {name: set(entry.rules()) for name, entry in ENTRY_POINTS.items()}
+    dead = dead_runs(parameter_names, owner=owner, run_id=config.run_id)
+    for run in dead:
+        children = f" and {len(run.children)} runs below it" if run.children else ""
+        verb = "would be ended" if config.dry_run else "ended"
         print_line(
-            f"reap: run {dead.run.run_id} ({dead.run.name}, of {owner}){below}{would} ended."
+            f"reap: run {run.run.run_id} ({run.run.name}, of "
+            f"{run.run.tags.get(USER, 'unknown user')}){children} {verb}."
         )
-        if not asked.dry_run:
-            end_dead(dead)
-    of = f" of {user}" if user else ""
+        if not config.dry_run:
+            end_dead(run)
+    of_owner = f" of {owner}" if owner else ""
     print_line(
-        f"reap: {len(found)} RUNNING runs{of} have lost their process. Those that may be at work are left alone."
+        f"reap: {len(dead)} RUNNING runs{of_owner} have lost their process. Runs whose process may "
+        "be alive are left alone."
     )
 
 

@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from entrypoints.wiring.command import print_line
 from project.support.errors import AssayError
-from project.tracking.doctor.roles import ANNOTATORS, add_person, ensure_role
+from project.tracking.doctor.roles import ANNOTATORS, add_user, ensure_role
 
 ADMIN, SECRETS, ADDRESS, LOG, PEOPLE = "admin", "admin.env", "address", "server.log", "people"
 _USER, _PASSWORD, _KEY = (
@@ -309,7 +309,7 @@ def add(folder: Path, name: str, role: str) -> None:
         path, {"MLFLOW_TRACKING_URI": told, _USER: name, _PASSWORD: password}
     )  # first: a password that nobody knows helps nobody
     try:
-        add_person(name, password, role)
+        add_user(name, password, role)
     except BaseException:
         path.unlink()
         raise

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.questions.sweep import publish
-from entrypoints.wiring.annotation_runs import AnnotationSession, annotate_split, dry_run
+from entrypoints.wiring.annotation_runs import annotate_split
+from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
+from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment, publish_after
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.seed_runs import Trained, Trainer
@@ -293,7 +295,12 @@ class Search:
             try:
                 made = {
                     split: annotate_split(
-                        self._tracker, more, study.task, split, n_draws - have, config
+                        self._tracker,
+                        more,
+                        study.task,
+                        split=split,
+                        n_draws=n_draws - have,
+                        config=config,
                     )
                     for split in study.splits
                 }

@@ -172,8 +172,13 @@ def _log_annotations(
     }
     with tempfile.TemporaryDirectory() as name:
         files = _files(
-            Path(name), draw, task, identity=annotator.identity, prompt_text=logged_prompt,
-            notes=getattr(annotator, "notes", ()), private=private,
+            Path(name),
+            draw,
+            task,
+            identity=annotator.identity,
+            prompt_text=logged_prompt,
+            notes=getattr(annotator, "notes", ()),
+            private=private,
         )
         tracker.log_child(
             Child(

@@ -9,14 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from entrypoints.wiring.annotation_runs import (
-    AnnotationSession,
-    annotate_split,
-    dry_run,
-    open_session,
-)
+from entrypoints.wiring.annotation_runs import annotate_split
+from entrypoints.wiring.annotation_session import AnnotationSession, open_session
 from entrypoints.wiring.command import print_line
 from entrypoints.wiring.conditions import SplitAnnotations, annotated_splits, draws_needed
+from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.provenance import Invocation
 from entrypoints.wiring.setup import check_store, log_setup
 from project.annotation.engines.factory import check_engine

@@ -15,7 +15,7 @@ import pandas as pd
 
 from entrypoints.wiring.command import Progress, print_line
 from entrypoints.wiring.conditions import Condition
-from entrypoints.wiring.setup import shared_params, taken_tags, taken_words
+from entrypoints.wiring.setup import reuse_sentence, reuse_tags, shared_params
 from project.config.experiment import ExperimentConfig
 from project.config.metrics import score_metrics
 from project.data.tables import SourceRun, codes
@@ -354,10 +354,10 @@ def log_seed(
                 f"{one.evaluated} "
                 + ", ".join(f"{item.title} {scores[item.key]:.3f}" for item in score_metrics())
                 + "."
-                + taken_words("It is taken", sources),
+                + reuse_sentence("It is taken", sources),
                 tags={
                     "reused": str(result.reused).lower(),
-                    **taken_tags(sources),
+                    **reuse_tags(sources),
                     **({ABSENT: ", ".join(absent)[:1000]} if absent else {}),
                 },
                 history=[_epoch_metrics(epoch) for epoch in result.history],

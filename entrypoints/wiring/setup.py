@@ -1,4 +1,4 @@
-"""What every run begins with: its configuration, models, versions and examples, and the parameters that stand on every child."""
+"""What every root run begins with: a checked store, configuration, models, versions, examples."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from entrypoints.wiring.command import print_line
 from entrypoints.wiring.provenance import (
@@ -20,7 +21,9 @@ from entrypoints.wiring.provenance import (
 )
 from project.annotation.engines.base import Annotator
 from project.config.engines import ENGINES
+from project.config.entry_points import ENTRY_POINTS
 from project.config.experiment import ExperimentConfig
+from project.config.loading import sections_of
 from project.data.tables import SourceRun
 from project.data.task import Task
 from project.support.parquet import content_hash, write_table
@@ -29,16 +32,20 @@ from project.support.redact import scrubbed_json
 from project.tracking import REUSED_FROM, REUSED_OWNER, Tracker, preflight, read_uri
 from project.training.encoder import Encoder
 
+CONFIG = "config.json"
+"""Artifact with the configuration and facts that the analysis reads."""
+_VERSIONED = ("mlflow", "numpy", "torch", "transformers")
+
 
 def check_store(workspace: str) -> None:
-    """Refuse a tracking store that will not do, before anything is loaded or paid for; what is worth knowing of it is said."""
+    """Refuse a tracking store that cannot be used, before anything is loaded or paid for."""
     for note in preflight(Path(workspace)):
         print_line(f"note: {note}")
 
 
 def log_setup(
     tracker: Tracker,
-    given: Invocation,
+    invocation: Invocation,
     task: Task,
     config: ExperimentConfig,
     *,
@@ -47,11 +54,70 @@ def log_setup(
     encoder: Encoder | None = None,
     design: Mapping[str, object] | None = None,
 ) -> None:
-    """Where the run comes from, the resolved configuration, the arms to come, the models, versions and the examples, on the root run.
+    """Log configuration, provenance and examples to the root run.
 
-    ``design``: what else is to be trained, so that a report can name what is missing: replicates of each arm, sizes, a grid.
+    Parameters
+    ----------
+    tracker
+        The root run's.
+    invocation
+        The entry point and its parameters.
+    task
+        The task; its notes are printed.
+    config
+        The configuration, with what the task card and the annotator fill in.
+    arms
+        Names of the arms to come.
+    annotator, encoder
+        The models, where the entry point uses them.
+    design
+        What is to be trained, so that a report can name what is missing: replicates of each arm,
+        sizes, a grid.
+
     """
-    task_facts = {
+    private = config.store.private
+    code = repository(private=private)
+    origin = provenance(
+        invocation, code, inputs_of(invocation, task), _identities(annotator, encoder)
+    )
+    for note in task.notes:
+        print_line(f"note: {note}")
+    if code.why:
+        print_line(f"note: {code.why}; a hash identifies the code instead.")
+    facts = {
+        "task": _task_facts(task),
+        "arms": list(arms),
+        "design": dict(design or {}),
+        "models": {
+            "annotator": annotator.name if annotator else "",
+            "encoder": encoder.source.name if encoder else "",
+        },
+        "identities": {
+            "annotator": dict(annotator.identity) if annotator else {},
+            "encoder": encoder.source.identity if encoder else "",
+        },
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
+        "config": config.as_dict(),
+        "sections": sections_of(ENTRY_POINTS[invocation.entry_point], invocation.params),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write(folder / CONFIG, json.dumps(scrubbed_json(facts), indent=2))
+        _write(folder / FILE, json.dumps(origin, indent=1))
+        write_table(folder / "examples.parquet", table_for_store(task.examples, private=private))
+        if code.diff:
+            _write(folder / DIFF, code.diff)
+        files = {path.name: path for path in sorted(folder.iterdir())}
+        tracker.log_files(files, tags=tags(origin))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _task_facts(task: Task) -> dict[str, Any]:
+    """What the analysis must know of a task."""
+    return {
         "name": task.name,
         "title": task.title,
         "label_set": list(task.label_set),
@@ -63,91 +129,53 @@ def log_setup(
         "licence": task.card.licence,
         "citation": task.card.citation,
     }
-    models = {
-        "annotator": annotator.name if annotator else "",
-        "encoder": encoder.source.name if encoder else "",
-    }
-    identities = {
-        "annotator": dict(annotator.identity) if annotator else {},
-        "encoder": encoder.source.identity if encoder else "",
-    }
-    versions = {
-        name: importlib.metadata.version(name)
-        for name in ("mlflow", "numpy", "torch", "transformers")
-    }
-    facts = {
-        "task": task_facts,
-        "arms": list(arms),
-        "design": dict(design or {}),
-        "models": models,
-        "identities": identities,
-        "versions": versions,
-        "config": config.as_dict(),
-    }
-    repo = repository(private=config.store.private)
-    origin = provenance(given, repo, inputs_of(given, task), _identities(annotator, encoder))
-    for note in (
-        *task.notes,
-        *([f"{repo.why}; a hash tells which code this is."] if repo.why else ()),
-    ):
-        print_line(f"note: {note}")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "config.json").write_text(
-            json.dumps(scrubbed_json(facts), indent=2), encoding="utf-8"
-        )
-        (folder / FILE).write_text(json.dumps(origin, indent=1), encoding="utf-8")
-        write_table(
-            folder / "examples.parquet",
-            table_for_store(task.examples, private=config.store.private),
-        )
-        if repo.diff:
-            (folder / DIFF).write_text(repo.diff, encoding="utf-8")
-        tracker.log_files({path.name: path for path in sorted(folder.iterdir())}, tags=tags(origin))
 
 
-def inputs_of(given: Invocation, task: Task | None) -> dict[str, dict[str, str | None]]:
-    """The files that were asked for, by their hashes, those in the store among them; ``task`` is looked at where its data come from the hub."""
-    return inputs(given.params, lambda address: content_hash(read_uri(address)), task)
+def inputs_of(invocation: Invocation, task: Task | None) -> dict[str, dict[str, str | None]]:
+    """The input files that the parameters name, with their hashes.
+
+    ``task`` is used where its data come from the hub; None if they do not.
+    """
+    return inputs(invocation.params, lambda address: content_hash(read_uri(address)), task)
 
 
 def _identities(annotator: Annotator | None, encoder: Encoder | None) -> dict[str, str]:
-    """The exact weights of the models that this machine loads."""
-    found = {"encoder": encoder.source.identity} if encoder else {}
+    """The exact weights of the models that this machine loads, by parameter."""
+    identities = {}
+    if encoder:
+        identities["encoder"] = encoder.source.identity
     facts = ENGINES.get(annotator.identity.get("engine", "")) if annotator else None
     if annotator and facts and facts.local_weights:
-        found["annotator_model"] = annotator.identity["model"]
-    return found
+        identities["annotator_model"] = annotator.identity["model"]
+    return identities
 
 
-def taken_tags(sources: Sequence[SourceRun]) -> dict[str, str]:
-    """The tags of a result that was taken from finished runs: which, and whose."""
+def reuse_tags(sources: Sequence[SourceRun]) -> dict[str, str]:
+    """Tags of a result that was taken from finished runs: their ids and owners."""
     if not sources:
         return {}
     return {
-        REUSED_FROM: ",".join(one.run_id for one in sources),
-        REUSED_OWNER: ",".join(dict.fromkeys(one.user for one in sources)),
+        REUSED_FROM: ",".join(run.run_id for run in sources),
+        REUSED_OWNER: ",".join(dict.fromkeys(run.user for run in sources)),
     }
 
 
-def taken_words(what: str, sources: Sequence[SourceRun]) -> str:
-    """The same for the result's description; ``what`` is taken, and the verb."""
-    return (
-        f" {what} from {', '.join(f'run {one.run_id} of {one.user}' for one in sources)}."
-        if sources
-        else ""
-    )
+def reuse_sentence(subject_and_verb: str, sources: Sequence[SourceRun]) -> str:
+    """The same as a sentence with a leading space; empty without sources."""
+    if not sources:
+        return ""
+    runs = ", ".join(f"run {run.run_id} of {run.user}" for run in sources)
+    return f" {subject_and_verb} from {runs}."
 
 
 def shared_params(task: Task, config: ExperimentConfig) -> dict[str, object]:
-    """The join keys that stand on every child, whatever its kind."""
-    annotate, prompt = config.annotate, config.prompt
+    """Parameters that every child run has, so that filters and joins find it."""
     return {
         "task": task.name,
         "examples_sha256": task.content_hash[:16],
-        "annotator": annotate.annotator,
-        "annotator_model": annotate.annotator_model,
-        "calibration": annotate.calibration,
-        "label_style": prompt.label_style,
-        "n_demonstrations": prompt.n_demonstrations,
+        "annotator": config.annotate.annotator,
+        "annotator_model": config.annotate.annotator_model,
+        "calibration": config.annotate.calibration,
+        "label_style": config.prompt.label_style,
+        "n_demonstrations": config.prompt.n_demonstrations,
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from project.config.experiment import PromptConfig
+from project.config.prompt import PromptConfig
 from project.support.errors import AssayError
 
 TEMPLATE = """\
@@ -58,6 +58,13 @@ class Prompt:
         """The prompt for ``text`` as the messages of a chat."""
         system = [{"role": "system", "content": self.system}] if self.system else []
         return [*system, {"role": "user", "content": self.render(text)}]
+
+    def for_people(self, text: str) -> str:
+        """The whole prompt for ``text`` as a person reads it; a chat with its roles."""
+        if not self.chat:
+            return self.render(text)
+        parts = (f"[{message['role']}]\n{message['content']}" for message in self.messages(text))
+        return "\n".join(parts)
 
 
 def written_labels(

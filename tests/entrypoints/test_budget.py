@@ -7,7 +7,7 @@ import pytest
 from analysis.questions.budget import cheapest, png_figure, scored
 from analysis.store.experiment import ScoredPoints, read_experiment
 from entrypoints import budget
-from entrypoints.budget import impossible
+from entrypoints.wiring.designs import too_small
 from project.config.arms import Arm
 from project.tracking import Record, children, latest_root, read_table
 
@@ -16,15 +16,15 @@ ROOT = Record("r", "budget", "FINISHED", {}, metrics={}, tags={}, experiment_id=
 
 def test_budgets_that_a_source_cannot_use_are_left_out_with_the_reason():
     assert (
-        impossible(Arm("learned", 5.0), 100, 4) == "its audit takes 20 labels, and this budget is 5"
+        too_small(Arm("learned", 5.0), 100, 4) == "its audit takes 20 labels, and the budget is 5"
     )
     assert (
-        impossible(Arm("human_only", 3.0), 100, 4)
+        too_small(Arm("human_only", 3.0), 100, 4)
         == "3 labels of 4 classes are nothing to train on"
     )
-    assert not impossible(Arm("learned", 0.0), 100, 4)
-    assert not impossible(Arm("learned", 20.0), 100, 4)
-    assert not impossible(Arm("random", 1.0), 100, 4)
+    assert not too_small(Arm("learned", 0.0), 100, 4)
+    assert not too_small(Arm("learned", 20.0), 100, 4)
+    assert not too_small(Arm("random", 1.0), 100, 4)
 
 
 def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(

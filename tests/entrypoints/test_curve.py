@@ -17,7 +17,7 @@ from analysis.questions.curve import (
     png_figure,
 )
 from entrypoints import curve, main, report
-from entrypoints.curve import first_examples, training_sizes
+from entrypoints.wiring.designs import first_examples, training_sizes
 from project.config.designs import CurveConfig
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_table

@@ -7,7 +7,7 @@ from mlflow.tracking import MlflowClient
 
 from analysis.questions import grid as search
 from entrypoints import grid
-from entrypoints.grid import configurations_of
+from entrypoints.wiring.designs import configurations
 from project.config.designs import GridConfig
 from project.config.loading import defaults
 from project.support.errors import Incomplete
@@ -22,7 +22,7 @@ SMALL = {
 
 
 def test_the_grid_is_every_combination_with_the_last_value_changing_fastest():
-    made = configurations_of(
+    made = configurations(
         GridConfig(grid_learning_rate=(1e-5, 2e-5), grid_train_batch_size=(8,), grid_epochs=(2, 3))
     )
 
@@ -32,7 +32,7 @@ def test_the_grid_is_every_combination_with_the_last_value_changing_fastest():
         (2e-5, 8, 2),
         (2e-5, 8, 3),
     ]
-    assert len(configurations_of(GridConfig())) == 27
+    assert len(configurations(GridConfig())) == 27
     assert defaults("grid")["arms"] == "gold,llm"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.store.experiment import read_experiment
-from entrypoints.relog import log_again
+from entrypoints.relog import relog
 from project.tracking import children, read_run
 from tests.helpers.servers import client, environment
 from tests.helpers.stored import content
@@ -94,7 +94,7 @@ def test_a_server_killed_under_an_experiment_stops_no_training_and_relog_ends_th
 
     with client(server.url):
         assert read_run(run_id).status == "RUNNING"
-        log_again({"workspace": str(store / "broken")})
+        relog({"workspace": str(store / "broken")})
         assert read_run(run_id).status == "FINISHED"
         assert [shape(one) for one in content(run_id)] == [shape(one) for one in content(whole)]
         ours, theirs = read_experiment(run_id), read_experiment(whole)

@@ -10,9 +10,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from entrypoints.reap import reap
-from entrypoints.relog import log_again
+from entrypoints.relog import relog
 from project.support import process
-from project.tracking import children, dead_runs, end_dead, current_user, read_run, root_run
+from project.tracking import children, current_user, dead_runs, end_dead, read_run, root_run
 from project.tracking.doctor.preflight import preflight
 
 pytestmark = pytest.mark.xdist_group("reap")  # its servers are started once
@@ -47,7 +47,7 @@ def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_rea
     proxy.mend()
     assert read_run(run_id).status == "RUNNING"
 
-    log_again({"workspace": "work"})
+    relog({"workspace": "work"})
     assert [child.metrics["score"] for child in children(read_run(run_id), "seed")] == [1.0]
     assert read_run(run_id).status == "RUNNING"
 

@@ -1,0 +1,75 @@
+"""An annotator with its prompts, opened once for an experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from entrypoints.wiring.command import print_line
+from project.annotation.cost import Meter
+from project.annotation.engines.base import Annotator, PromptlessAnnotator
+from project.annotation.engines.factory import open_annotators
+from project.annotation.prompt import Prompt, build_prompts
+from project.config.engines import engine_facts
+from project.config.experiment import ExperimentConfig
+from project.config.labels import PAPER_DRAWS
+from project.data.task import Task
+
+
+@dataclass(frozen=True)
+class AnnotationSession:
+    """Copies of one annotator, one prompt for each draw, and the meter of all their answers."""
+
+    annotators: Sequence[Annotator]
+    prompts: Sequence[Prompt]
+    meter: Meter
+    printed_notes: set[str] = field(default_factory=set)
+
+    @property
+    def annotator(self) -> Annotator:
+        """The first copy; name, identity and notes are those of all copies."""
+        return self.annotators[0]
+
+    def resolved(self, config: ExperimentConfig) -> ExperimentConfig:
+        """``config`` with the number of draws that there are."""
+        prompt = dataclasses.replace(config.prompt, ensemble_size=len(self.prompts))
+        return dataclasses.replace(config, prompt=prompt)
+
+    def print_notes(self) -> None:
+        """Print once what the engine found out, for instance what a server supports."""
+        for note in getattr(self.annotator, "notes", ()):
+            if note not in self.printed_notes:
+                print_line(f"note: {note}")
+                self.printed_notes.add(note)
+
+    def close(self) -> None:
+        """Free memory, processes and connections of the engines."""
+        for annotator in self.annotators:
+            annotator.close()
+
+
+def open_session(task: Task, config: ExperimentConfig) -> AnnotationSession:
+    """The annotator of the configuration and one prompt for each draw.
+
+    There are ``ensemble_size`` draws; without that, as many as the paper has, or as a recorded
+    file has.
+    """
+    facts = engine_facts(config.annotate.annotator)
+    if config.annotate.annotator_model == "bundled" and facts.local_weights:
+        print_line("annotator: the bundled one (unpacked on first use, about 20 s)")
+    annotators = open_annotators(config, task)
+    n_draws = config.prompt.ensemble_size
+    if facts.has_prompt:
+        prompts = build_prompts(
+            config.prompt,
+            task.label_set,
+            task.description,
+            task.split("demonstration"),
+            n_draws=n_draws or PAPER_DRAWS,
+        )
+    else:
+        recorded = cast("PromptlessAnnotator", annotators[0])
+        prompts = recorded.prompts(n_draws or len(recorded.draws))
+    return AnnotationSession(annotators, prompts, Meter(config.spend))

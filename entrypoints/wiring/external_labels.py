@@ -1,0 +1,53 @@
+"""Training on gold labels or on the labels of a file, without an annotator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from entrypoints.wiring.conditions import Condition
+from project.config.arms import GOLD, Arm
+from project.config.finetune import FinetuneConfig
+from project.config.labels import LabelConfig
+from project.data.raw_data import read_file
+from project.data.task import Task
+from project.labels.external import external_labels
+from project.labels.inputs import LabelInputs
+from project.labels.sources import label
+from project.tracking import read_uri
+
+EXTERNAL = "given"
+"""Name of the arm whose labels come from a file, as stores have it."""
+
+
+def labels_condition(source: str, task: Task, config: FinetuneConfig) -> Condition:
+    """The condition that trains on the labels named by the parameter ``labels``.
+
+    Parameters
+    ----------
+    source
+        ``gold``, a file, or the address ``runs:/RUN/PATH`` of a table in the tracking store.
+    task
+        The task.
+    config
+        The recipe.
+
+    """
+    train = task.split("train")
+    if source == GOLD:
+        arm = Arm(GOLD)
+        inputs = LabelInputs(train, [], tuple(task.label_set), LabelConfig())
+        labels = label(arm, inputs)
+    else:
+        arm = Arm(EXTERNAL)
+        in_store = source.startswith("runs:/")
+        table = read_uri(source) if in_store else read_file(Path(source).expanduser())
+        labels = external_labels(table, train, task.label_set)
+    return Condition(
+        arm=arm,
+        name=arm.name,
+        examples=train,
+        labels=labels,
+        validation=task.split("validation").rename(columns={"gold_label": "label"}),
+        config=config,
+        seeds=range(config.seeds),
+    )

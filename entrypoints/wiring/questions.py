@@ -1,0 +1,149 @@
+"""Questions for a person: which texts, and the files in which they are written."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from entrypoints.wiring.command import print_line
+from entrypoints.wiring.conditions import SplitAnnotations
+from entrypoints.wiring.experiment import PreparedExperiment
+from project.config.designs import AskConfig
+from project.labels.human import label_studio_interface, label_studio_tasks, questions
+from project.labels.selection import AUDIT, Selection, select
+from project.stats.types import Mask
+from project.support.errors import AssayError
+from project.support.escape import escape_markdown
+from project.support.files import write_atomically
+from project.support.parquet import write_table
+from project.tracking import Tracker
+
+SAMPLING = "sampling.parquet"
+"""Artifact that says of every training text whether and why it is asked about."""
+
+
+def choose_questions(prepared: PreparedExperiment, annotations: SplitAnnotations) -> Selection:
+    """The training texts to ask about now: those of the arm that nobody has labelled yet.
+
+    Raises AssayError where all of them are labelled.
+    """
+    (arm,) = prepared.arms
+    train = prepared.task.split("train")
+    human = pd.Series(dtype=object) if prepared.human is None else prepared.human
+    inputs = dataclasses.replace(annotations, human=human).label_inputs(
+        train, annotations.train, draw=0, task=prepared.task, config=prepared.config.label
+    )
+    selection = select(arm, inputs)
+    is_labelled = train["example_id"].isin(human.index).to_numpy()
+    now = _ask_now(selection, selection.selected & ~is_labelled)
+    if not now.selected.any():
+        raise AssayError(
+            f"nothing is left to ask: all {int(selection.selected.sum())} texts of {arm.name} are "
+            "labelled. Train with human=FILE now."
+        )
+    return now
+
+
+def _ask_now(selection: Selection, open_questions: Mask) -> Selection:
+    """What to ask about now.
+
+    An arm with an error model asks for its audit first: the other questions depend on the answers.
+    """
+    in_audit = np.asarray(selection.reasons == AUDIT)
+    open_audit = open_questions & in_audit
+    if not open_audit.any():
+        return selection._replace(selected=open_questions)
+    print_line(
+        f"ask: these {int(open_audit.sum())} texts are the audit. Have them labelled, and run "
+        "again with human=FILE for the other texts."
+    )
+    return selection._replace(
+        selected=open_audit,
+        reasons=np.where(in_audit, AUDIT, "annotated").astype(object),
+        inclusion_probability=np.full(len(in_audit), in_audit.mean()),
+    )
+
+
+def publish_questions(
+    tracker: Tracker,
+    prepared: PreparedExperiment,
+    annotations: SplitAnnotations,
+    *,
+    chosen: Selection,
+    config: AskConfig,
+) -> None:
+    """Write the questions into the workspace and log them.
+
+    Parameters
+    ----------
+    tracker
+        The root run's.
+    prepared
+        The experiment.
+    annotations
+        Annotations of the training split, for ``show_llm``.
+    chosen
+        The texts to ask about.
+    config
+        The parameters of the entry point.
+
+    """
+    train = prepared.task.split("train")
+    arm = prepared.arms[0].name
+    llm_labels = annotations.train[0] if config.show_llm and annotations.train else None
+    asked = questions(train[chosen.selected], llm_labels, config.ask_seed)
+    folder = Path(prepared.config.host.workspace) / "questions" / tracker.run_id
+    files = _write(folder, prepared, asked, _sampling(chosen, train))
+    # In a private run, only the sampling is logged: it names texts by their ids alone.
+    logged = (SAMPLING,) if prepared.config.store.private else files
+    tracker.log_files({f"questions/{name}": folder / name for name in logged})
+    caution = ""
+    if np.isin(chosen.inclusion_probability, [0.0, 1.0]).all():
+        caution = " They are no random sample: they say nothing unbiased about the other texts."
+    title = f"{len(asked)} texts of {prepared.task.name} for a person to label, by {arm}.{caution}"
+    tracker.describe(escape_markdown(title))
+    print_line(
+        f"ask: {len(asked)} texts by {arm}.{caution}\n\n"
+        f"questions    {(folder / 'questions.csv').resolve()}\n"
+        f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface "
+        "label_studio.xml beside it\n"
+        f"MLflow       {tracker.open_command()}\n"
+        f"run          {tracker.run_id}\n\n"
+        "Fill in the column label and give the file back with -P human=FILE."
+    )
+
+
+def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:
+    """Of every training text whether it is asked about, why, and with which probability.
+
+    The probabilities allow unbiased estimates later.
+    """
+    return pd.DataFrame(
+        {
+            "example_id": train["example_id"],
+            "asked": selection.selected,
+            "reason": selection.reasons,
+            "inclusion_probability": selection.inclusion_probability,
+        }
+    )
+
+
+def _write(
+    folder: Path, prepared: PreparedExperiment, asked: pd.DataFrame, sampling: pd.DataFrame
+) -> tuple[str, ...]:
+    """Write all files into ``folder``; their names."""
+    task = prepared.task
+    annotator = prepared.session.annotator.name if prepared.session else ""
+    interface = label_studio_interface(task.label_set, task.title or task.name)
+    contents = {
+        "questions.csv": asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
+        "label_studio.json": label_studio_tasks(asked, annotator),
+        "label_studio.xml": interface.encode(),
+    }
+    for name, data in contents.items():
+        write_atomically(folder / name, data)
+    write_table(folder / SAMPLING, sampling)
+    return (*contents, SAMPLING)

@@ -1,0 +1,45 @@
+"""The report of a root run of any kind."""
+
+from __future__ import annotations
+
+
+def publish_report(
+    run_id: str,
+    kind: str,
+    workspace: str,
+    *,
+    tolerance: float | None = None,
+    min_alpha: float | None = None,
+) -> None:
+    """Write the report of a root run, log it, and print its tables.
+
+    Parameters
+    ----------
+    run_id
+        The root run; empty for the newest finished experiment.
+    kind
+        Kind of the root run.
+    workspace
+        Folder in which the report is written.
+    tolerance, min_alpha
+        Limits of the verdict; the run's own by default. Only experiments and budgets have a
+        verdict.
+
+    """
+    # Each report imports what it draws with, so only the one that is needed is imported.
+    if kind == "curve":
+        from analysis.questions import curve
+
+        curve.publish(run_id, workspace)
+    elif kind == "grid":
+        from analysis.questions import grid
+
+        grid.publish(run_id, workspace)
+    elif kind == "sweep":
+        from analysis.questions import sweep
+
+        sweep.publish(run_id, workspace)
+    else:
+        from analysis import report
+
+        report.publish(run_id, workspace, tolerance, min_alpha)
