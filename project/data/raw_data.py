@@ -92,7 +92,7 @@ def _first_bad_byte(path: Path) -> int:
 def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
     """Every split of a hub data set that the card names, in one table with a column ``split``."""
     import datasets
-    import huggingface_hub
+    import huggingface_hub.constants
 
     hub = card.source.hub
     revision = card.source.revision or "main"

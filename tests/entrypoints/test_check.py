@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import huggingface_hub
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 
 from entrypoints import check, main
 from entrypoints.check import Needs, _beside
+from project.config.entry_points import ENTRY_POINTS
 from project.support.errors import AssayError, Incomplete
 from project.support.machine import Gpu, memory, parse_gpus
-from project.support.models import weights
+from project.support.model_files import model_files
 from project.tracking import children, latest_root, read_table
-from project.config.entry_points import ENTRY_POINTS
 from tests.helpers import servers
 from tests.helpers.faulty_server import FaultyServer
 
@@ -225,48 +225,48 @@ def test_weights_in_the_hubs_cache_are_found_where_they_are_whole(hub_cache):
         AssayError,
         match=f"weights of owner/model are not in the hub's cache.* hf download owner/model --revision {COMMIT}",
     ):
-        weights("encoder", "owner/model", "main")
+        model_files("encoder", "owner/model", "main")
     save_file({"a": torch.zeros(3, 5), "b": torch.zeros(7)}, hub_cache / "one.safetensors")
     (hub_cache / "model.safetensors.index.json").write_text(
         '{"weight_map": {"a": "one.safetensors", "c": "two.safetensors"}}'
     )
     with pytest.raises(AssayError, match="are not in the hub's cache"):
-        weights("encoder", "owner/model", "main")
+        model_files("encoder", "owner/model", "main")
     save_file(
         {"c": torch.zeros(2, dtype=torch.bfloat16)}, hub_cache / "two.safetensors", {"format": "pt"}
     )
 
-    found = weights("encoder", "owner/model", "main")
-    assert (found.here, found.n_parameters) == (True, 24)
+    found = model_files("encoder", "owner/model", "main")
+    assert (found.is_local, found.n_parameters) == (True, 24)
     assert found.n_bytes == sum(path.stat().st_size for path in hub_cache.glob("*.safetensors"))
 
 
 def test_weights_of_a_folder_are_counted_without_reading_them(tiny_encoder, tmp_path):
     from transformers import AutoModel
 
-    found = weights("encoder", str(tiny_encoder), "main")
+    found = model_files("encoder", str(tiny_encoder), "main")
     assert found.n_parameters == sum(
         one.numel() for one in AutoModel.from_pretrained(tiny_encoder).parameters()
     )
     (tmp_path / "empty").mkdir()
     with pytest.raises(AssayError, match="holds no config.json"):
-        weights("encoder", str(tmp_path / "empty"), "main")
+        model_files("encoder", str(tmp_path / "empty"), "main")
     shutil.copy(tiny_encoder / "config.json", tmp_path / "empty")
     with pytest.raises(
         AssayError,
         match="encoder: the folder .* holds no weights in safetensors. Give a folder written by save_pretrained.",
     ):
-        weights("encoder", str(tmp_path / "empty"), "main")
+        model_files("encoder", str(tmp_path / "empty"), "main")
 
 
 def test_the_bundled_models_are_told_and_not_unpacked(store):
     annotator, encoder = (
-        weights("annotator_model", "bundled", "main"),
-        weights("encoder", "bundled", "main"),
+        model_files("annotator_model", "bundled", "main"),
+        model_files("encoder", "bundled", "main"),
     )
 
-    assert (annotator.here, encoder.here) == (False, True)
-    assert f"unpacked to {store / 'cache'}" in annotator.place
+    assert (annotator.is_local, encoder.is_local) == (False, True)
+    assert f"unpacked to {store / 'cache'}" in annotator.location
     assert 22e6 < encoder.n_parameters < 23e6
     assert not (store / "cache").exists()
 
