@@ -8,7 +8,7 @@ from pathlib import Path
 from entrypoints.wiring.command import print_line
 from entrypoints.wiring.reports import publish_report
 from project.support.errors import AssayError
-from project.tracking import RootRun, StoreUnavailable, relog
+from project.tracking import RootRun, StoreUnavailable, send_spool
 from project.tracking.spool import Spool
 
 
@@ -26,7 +26,7 @@ def log_waiting(spool: Spool, workspace: Path) -> list[AssayError]:
         with contextlib.closing(spool):
             spool.retry()
             has_ended = spool.ended()
-            n_logged = relog(spool, lambda root: errors.extend(_report(root, workspace)))
+            n_logged = send_spool(spool, lambda root: errors.extend(_report(root, workspace)))
             hint = "" if has_ended else " Its process died; the entry point reap ends the run."
             print_line(f"relog: {n_logged} entries of run {name} are logged.{hint}")
     except AssayError as error:

@@ -43,7 +43,7 @@ from project.tracking.read import (
 )
 from project.tracking.reap import dead_runs, end_dead
 from project.tracking.records import Record
-from project.tracking.relog import relog
+from project.tracking.relog import send_spool
 from project.tracking.root import current_user, root_run, tagged
 from project.tracking.spool import spools
 from project.tracking.store import experiments, store_digest
@@ -87,8 +87,8 @@ __all__ = [
     "read_run",
     "read_table",
     "read_uri",
-    "relog",
     "root_run",
+    "send_spool",
     "spools",
     "store_digest",
     "study_runs",

@@ -17,7 +17,7 @@ from project.tracking.names import PRIVATE
 from project.tracking.spool import Spool
 
 
-def relog(spool: Spool, make_report: Callable[[RootRun], None]) -> int:
+def send_spool(spool: Spool, make_report: Callable[[RootRun], None]) -> int:
     """Send the entries that wait in a spool.
 
     Parameters

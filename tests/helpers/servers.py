@@ -129,10 +129,10 @@ class Server:
 
     def user(self, name, password, role=""):
         """Add a user; with a ``role``, one that may edit all experiments and prompts."""
-        from project.tracking.doctor.roles import add_person
+        from project.tracking.doctor.roles import add_user
 
         with client(self.url, *self.admin):
-            add_person(name, password, role)
+            add_user(name, password, role)
 
 
 @contextlib.contextmanager

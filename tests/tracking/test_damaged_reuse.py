@@ -11,7 +11,7 @@ from entrypoints import annotate, main
 from project.annotation.answers import checked_answers
 from project.data.tables import RAW_LOG_PROBABILITY
 from project.tracking import children, latest_root
-from tests.helpers.broken import cells, artifact_path
+from tests.helpers.broken import artifact_path, cells
 
 
 def retold(run, changes):

@@ -12,9 +12,9 @@ from entrypoints import annotate, finetune, main, sweep
 from project.support.errors import AssayError, Incomplete
 from project.support.files import check_writable
 from project.tracking import findings, preflight, root_run
-from project.tracking.doctor.roles import add_person
+from project.tracking.doctor.roles import add_user
 from tests.helpers import servers
-from tests.helpers.preflights import all_runs, preflight_error, active_runs
+from tests.helpers.preflights import active_runs, all_runs, preflight_error
 
 pytestmark = pytest.mark.xdist_group("preflight")  # its servers are started once
 
@@ -137,10 +137,10 @@ def test_a_person_who_cannot_be_given_the_role_is_not_left_half_made(team, monke
             ),
         ):
             patch.setattr(AuthServiceClient, "assign_role", fail)
-            add_person("zoe", "the password of zoe")
-        add_person("zoe", "the password of zoe")
+            add_user("zoe", "the password of zoe")
+        add_user("zoe", "the password of zoe")
         with pytest.raises(AssayError, match="there is one of this name already"):
-            add_person("zoe", "another password")
+            add_user("zoe", "another password")
     with servers.client(team.url, "zoe", "the password of zoe"):
         assert MlflowClient().search_experiments()
 

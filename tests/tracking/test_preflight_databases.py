@@ -9,7 +9,7 @@ from mlflow.store.db.utils import _get_alembic_config
 from project.support.errors import AssayError, Incomplete
 from project.tracking import preflight
 from tests.helpers import postgres, servers
-from tests.helpers.preflights import preflight_error, active_runs
+from tests.helpers.preflights import active_runs, preflight_error
 
 
 def schema(path):

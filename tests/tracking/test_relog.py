@@ -6,7 +6,7 @@ import shutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from entrypoints.relog import relog
+from entrypoints.relog import relog as relog_command
 from project.support.errors import AssayError
 from project.tracking import (
     Child,
@@ -16,8 +16,8 @@ from project.tracking import (
     children,
     read_json,
     read_run,
-    relog,
     root_run,
+    send_spool,
     spools,
 )
 from project.tracking.entries import Entry
@@ -66,7 +66,7 @@ def test_after_a_break_at_any_request_relog_completes_the_store(proxy, tmp_path)
         proxy.mend()
         assert [spool.folder.name for spool in spools(tmp_path / "work")] == [run_id]
 
-        relog({"workspace": str(tmp_path / "work")})
+        relog_command({"workspace": str(tmp_path / "work")})
 
         assert content(run_id) == complete, f"broken at request {broken}: {proxy.requests}"
         assert not (tmp_path / "work" / "spool").exists()
@@ -113,14 +113,14 @@ def test_relog_refuses_another_store_and_skips_a_run_that_is_at_work(proxy, tmp_
     spool = Spool.begin(tmp_path / "work", root)
     spool.put(Entry(created_ms=0, tags={"a": "b"}), {})
 
-    relog({"workspace": "work"})
+    relog_command({"workspace": "work"})
     assert f"run {root.run_id} is at work" in capsys.readouterr().err
 
     spool.close()
     with pytest.raises(
         AssayError, match=r"belongs to http://elsewhere\. Set MLFLOW_TRACKING_URI to that\."
     ):
-        relog({"workspace": "work"})
+        relog_command({"workspace": "work"})
     assert len(spool.pending()) == 1
 
 
@@ -163,7 +163,7 @@ def test_relog_uploads_weights_anew_whose_upload_broke_and_leaves_one_ready_mode
     shutil.rmtree(classifier)  # the spool has its own copy
     proxy.mend()
 
-    relog({"workspace": "work"})
+    relog_command({"workspace": "work"})
 
     (seed,) = children(read_run(run_ids[1]), "seed")
     outputs = MlflowClient().get_run(seed.run_id).outputs
@@ -201,7 +201,7 @@ def test_relog_makes_the_report_that_an_outage_prevented_before_it_ends_the_run(
     (spool,) = spools(tmp_path / "work")
     with contextlib.closing(spool):
         assert spool.lock()
-        assert relog(spool, make_report) == 1
+        assert send_spool(spool, make_report) == 1
 
     assert reports == [(tracker.run_id, "RUNNING")]
     assert read_run(tracker.run_id).status == "FINISHED"
@@ -227,7 +227,7 @@ def test_an_entry_that_the_store_never_accepts_is_set_aside_and_the_rest_is_logg
     ]
     assert "refuses an entry, which is set aside in" in capsys.readouterr().err
     with pytest.raises(AssayError, match="refused 1 of 1 entries"):
-        relog({"workspace": "work"})
+        relog_command({"workspace": "work"})
     assert len(next(iter(spools(tmp_path / "work"))).refused()) == 1
 
 
@@ -247,7 +247,7 @@ def test_a_damaged_spool_or_a_deleted_run_does_not_keep_relog_from_the_others(
     MlflowClient().delete_run(deleted)
 
     with pytest.raises(AssayError):
-        relog({"workspace": "work"})
+        relog_command({"workspace": "work"})
 
     messages = capsys.readouterr().err
     assert f"{file.relative_to(tmp_path)} cannot be read: it is not JSON" in messages

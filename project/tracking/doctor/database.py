@@ -1,9 +1,8 @@
-"""A database that is a tracking store itself, with no server before it."""
+"""A database that is used as a tracking store without a server."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,99 +12,131 @@ import sqlalchemy
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from filelock import FileLock
 from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError
 from project.support.files import check_writable
-from project.tracking.doctor.refusals import away, outdated, unknown_schema
+from project.tracking.doctor.refusals import outdated, unavailable, unknown_schema
 from project.tracking.failures import address, reason
 
-_FIRST_USE, _STEP = (
-    60.0,
-    2.0,
-)  # seconds until an empty database must have its tables; that one step of their making takes at most
+_MAX_FIRST_USE = 60.0  # seconds in which an empty database must get its tables
+_MIGRATION_STEP = 2.0  # seconds that one step of a migration takes at most
+_TAKES_CONNECT_TIMEOUT = ("postgresql", "mysql")
 
 
-def check_database(uri: str, patience: int) -> None:
-    """Refuse a database that is away, or whose schema is not this MLflow's. ``patience``: seconds to wait for it.
+def check_database(uri: str, timeout_seconds: int) -> None:
+    """Check that MLflow can use a database; make the tables of an empty one.
 
-    MLflow tries for minutes to reach one that is away; and it migrates one that lacks a table without asking, under everybody who shares it.
+    MLflow itself would try for minutes to reach a database that is away. It would also migrate a
+    database that lacks a table without asking, under everyone who shares it.
+
+    Parameters
+    ----------
+    uri : str
+        SQLAlchemy address of the database.
+    timeout_seconds : int
+        How long to wait for a connection.
+
+    Raises
+    ------
+    AssayError
+        If a driver is missing, the user is refused, or the schema is not that of this MLflow.
+    StoreUnavailable
+        If the database is away.
     """
     url = sqlalchemy.make_url(uri)
-    file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
-    if file and not file.is_file():
-        check_writable(file.parent)
-        _make_tables(file)
+    is_sqlite = url.get_backend_name() == "sqlite"
+    sqlite_file = Path(url.database or "") if is_sqlite else None
+    if sqlite_file and not sqlite_file.is_file():
+        check_writable(sqlite_file.parent)
+        _make_tables(sqlite_file)
         return
-    script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+
+    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations"
+    script = ScriptDirectory(str(migrations))
     newest = script.get_current_head()
-    limits = (
-        {"connect_timeout": patience} if url.get_backend_name() in ("postgresql", "mysql") else {}
-    )
+    revision = _schema_revision(url, newest, timeout_seconds)
+    if revision is None:
+        _make_tables(sqlite_file)
+    elif revision != newest:
+        try:
+            script.get_revision(revision)
+        except CommandError as error:
+            raise unknown_schema(revision) from error
+        raise outdated(f" ({revision}; MLflow {mlflow.__version__} needs {newest})")
+
+
+def _schema_revision(url: sqlalchemy.URL, newest: str | None, timeout_seconds: int) -> str | None:
+    """The revision of the database's schema, None without tables; errors are explained."""
+    timeout = {}
+    if url.get_backend_name() in _TAKES_CONNECT_TIMEOUT:
+        timeout["connect_timeout"] = timeout_seconds
     try:
-        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=limits)
-        found = _settled(engine, newest)
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=timeout)
+        return _stable_revision(engine, newest)
     except ImportError as error:
         raise AssayError(
-            f"the tracking store {address()} needs the package {error.name}, which is not installed here. Install it, or name another driver in "
-            "MLFLOW_TRACKING_URI, as in postgresql+psycopg2://..."
+            f"the tracking store {address()} needs the package {error.name}, which is not "
+            "installed here. Install it, or name another driver in MLFLOW_TRACKING_URI, as in "
+            "postgresql+psycopg2://..."
         ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         why = reason(getattr(error, "orig", None) or error)
         if "authentication failed" in why or "Access denied" in why:
             raise AssayError(
-                f"the tracking store {address()} refuses you: {why} Correct user and password in MLFLOW_TRACKING_URI."
+                f"the tracking store {address()} refuses you: {why} "
+                "Correct user and password in MLFLOW_TRACKING_URI."
             ) from error
-        raise away(why) from error
-    if found is None:
-        _make_tables(file)
-        return
-    if found == newest:
-        return
-    try:
-        script.get_revision(found)
-    except CommandError as error:
-        raise unknown_schema(str(found)) from error
-    raise outdated(f" ({found}; MLflow {mlflow.__version__} needs {newest})")
+        raise unavailable(why) from error
 
 
-def _settled(engine: sqlalchemy.Engine, newest: str | None) -> str | None:
-    """The revision of the schema, None for no table yet; one that is on its way to ``newest``, as somebody else comes first, is waited for."""
-    found, before = None, ""
-    while found != before:
-        if before:
-            time.sleep(_STEP)
-        before = found or ""
-        with engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        if found in (None, newest):
-            break
-    return found
+def _stable_revision(engine: sqlalchemy.Engine, newest: str | None) -> str | None:
+    """The revision of the schema, once no other process is changing it; None without tables.
 
-
-def _make_tables(file: Path | None) -> None:
-    """Let MLflow make the tables of an empty database. Of several that come first at once, all but one fail, and find them when they come again.
-
-    ``file``: of SQLite, where one takes no step back that another breaks into: there one process of this machine is let in at a time.
+    The first user of an empty database runs all migrations, which takes seconds. A second user who
+    comes meanwhile sees an old revision that moves on; only one that stands still is out of date.
     """
-    end = time.monotonic() + _FIRST_USE
-    with contextlib.nullcontext() if file is None else _alone(file):
+    revision: str | None = None
+    previous = ""
+    while revision != previous:
+        if previous:
+            time.sleep(_MIGRATION_STEP)
+        previous = revision or ""
+        with engine.connect() as connection:
+            revision = MigrationContext.configure(connection).get_current_revision()
+        if revision in (None, newest):
+            break
+    return revision
+
+
+def _make_tables(sqlite_file: Path | None) -> None:
+    """Let MLflow make the tables of an empty database.
+
+    If several processes do so at once, all but one fail; they find the tables when they try again.
+    A SQLite migration cannot be undone once another process has broken into it, so there only one
+    process of this machine may try at a time.
+    """
+    end = time.monotonic() + _MAX_FIRST_USE
+    with _locked(sqlite_file) if sqlite_file else contextlib.nullcontext():
         while True:
             try:
-                MlflowClient().search_experiments(max_results=1)
+                MlflowClient().search_experiments(max_results=1)  # any request makes the tables
                 return
             except sqlalchemy.exc.DBAPIError as error:
                 if time.monotonic() > end:
-                    raise away(reason(error.orig or error)) from error
+                    raise unavailable(reason(error.orig or error)) from error
                 time.sleep(0.5)
 
 
 @contextlib.contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    lock = file.with_name(f".{file.name}.lock")
-    try:
-        with lock.open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+def _locked(sqlite_file: Path) -> Iterator[None]:
+    """Wait until no other process makes the tables of this file, and keep others waiting."""
+    path = sqlite_file.with_name(f".{sqlite_file.name}.lock")
+    with FileLock(path, fallback_to_soft=False):
+        try:
             yield
-    finally:
-        lock.unlink(missing_ok=True)
+        finally:
+            # Removed while it is held: a process that waits for the removed file notices that, and
+            # locks a new one.
+            path.unlink(missing_ok=True)

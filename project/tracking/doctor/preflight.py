@@ -1,195 +1,153 @@
-"""What an experiment will need of its tracking store, tried out before anything is computed: a refusal now rather than at the end of a day."""
+"""The preflight: what an experiment needs of its tracking store, tried before it computes anything.
+
+A refusal then costs seconds; at the end of the experiment it would cost a day.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import ipaddress
 import os
-import re
 import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import mlflow
 from mlflow.entities import Experiment, Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
 
 from project.support.errors import AssayError
 from project.support.files import check_writable
 from project.support.redact import scrubbed
+from project.tracking.doctor.finding import Finding
 from project.tracking.doctor.refusals import explained, no_artifacts
+from project.tracking.doctor.server import server_findings
 from project.tracking.failures import StoreUnavailable, address, without_retries
 from project.tracking.names import KIND, NOTE, USER
 from project.tracking.root import current_user, identity_tags
 from project.tracking.store import root_experiment, root_experiment_id, root_experiment_name
 
-PREFLIGHT, TRIED, FILE = "preflight", "assay.preflight", "preflight.txt"
-_PATIENCE = 10  # seconds; whoever has not answered by then will not do for hours of logging
-_CLOCK = 60  # seconds that two clocks may differ before the times in the UI mislead
-_ABOUT = "Assay makes this run to see that it may log here. It is deleted where that is allowed, and else used again."
-_LOCAL = ("", "file")  # schemes of what lies on this machine's disk
+PREFLIGHT = "preflight"  # name and kind of the run that the check makes
+TRIED = "assay.preflight"  # tag that the check sets
+FILE = "preflight.txt"
+# Seconds that one request may take. A store that is slower will not do for hours of logging.
+_TIMEOUT = 10
+_ABOUT = (
+    "Assay makes this run to see that it may log here. The run is deleted if that is allowed, else "
+    "used again."
+)
+_LOCAL_SCHEMES = ("", "file")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at and will do; ``note``: it is worth saying even so."""
-
-    part: str
-    text: str
-    note: bool = False
-
-
 def preflight(workspace: Path) -> list[str]:
-    """See that the tracking store takes runs and files from here and gives them back; what is worth saying all the same.
+    """Check that the store accepts runs and files from here and gives them back.
 
-    Raises AssayError for what a person must settle, StoreAway for a store that is away or fails. Under ``mlflow run`` its run is written to;
-    else a run named preflight is made and deleted again. Whoever may not write leaves nothing behind.
+    Under ``mlflow run`` the check uses its run; else it makes a run and deletes it again.
+
+    Returns
+    -------
+    list[str]
+        What the user should know although the store will do.
+
+    Raises
+    ------
+    AssayError
+        If a person must change something. A user who may not write leaves nothing behind.
+    StoreUnavailable
+        If the store is away or fails.
     """
-    return [found.text for found in findings(workspace) if found.note]
+    return [finding.text for finding in findings(workspace) if finding.note]
 
 
 def findings(workspace: Path) -> Iterator[Finding]:
-    """What :func:`preflight` finds, as it finds it; ends with an error at the first thing that will not do."""
+    """The findings of :func:`preflight` one by one; ends with an error at the first refusal."""
     check_writable(workspace)
     uri = mlflow.get_tracking_uri()
     if uri.startswith(_DATABASES):
-        from project.tracking.doctor.database import (
-            check_database,
-        )  # what it imports takes a fifth of a second
+        # Imported here, as alembic takes a fifth of a second and servers do without it.
+        from project.tracking.doctor.database import check_database
 
-        check_database(uri, _PATIENCE)
-    with without_retries(_PATIENCE):
+        check_database(uri, _TIMEOUT)
+    with without_retries(_TIMEOUT):
+        # Not /health or /version: a server answers those to anyone and under any name.
         with explained():
-            experiment = (
-                _experiment()
-            )  # through the API: /health and /version answer whoever asks, under whatever name
+            experiment = _experiment()
         yield Finding("store", address())
         if uri.startswith("http"):
-            yield from _server(uri)
+            yield from server_findings(uri)
         if experiment and experiment.lifecycle_stage != "active":
             raise AssayError(
-                f"the experiment {experiment.name!r} of the tracking store {address()} is deleted. Name another with MLFLOW_EXPERIMENT_NAME, or "
-                f"restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}"
+                f"the experiment {experiment.name!r} of the tracking store {address()} is deleted. "
+                "Name another in MLFLOW_EXPERIMENT_NAME, or restore it: mlflow experiments "
+                f"restore --experiment-id {experiment.experiment_id}"
             )
-        name = experiment.name if experiment else root_experiment_name()
-        with explained(name):
-            experiment_id = str(experiment.experiment_id) if experiment else root_experiment_id()
-            with _run(experiment_id) as run:
-                MlflowClient().set_tag(run.info.run_id, TRIED, str(int(time.time())))
-                yield Finding(
-                    "experiment", f"{name} (id {experiment_id}{'' if experiment else ', new'})"
-                )
-                yield Finding("permission", f"{current_user()} may write")
-                _send_and_fetch(run, name)
-                yield _artifacts(uri, str(run.info.artifact_uri))
+        yield from _writing_findings(experiment, uri)
 
 
 def _experiment() -> Experiment | None:
-    """The experiment of the run that ``mlflow run`` has made, else the one of a new root run, None where that is not there yet."""
+    """The experiment of the run of ``mlflow run``, else that of a new root run, None if missing."""
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
         client = MlflowClient()
         return client.get_experiment(client.get_run(run_id).info.experiment_id)
     return root_experiment()
 
 
-def _server(uri: str) -> Iterator[Finding]:
-    """Version and clock of a tracking server."""
-    with explained():
-        began = time.time()
-        answer = http_request(get_default_host_creds(uri), "/version", "GET", raise_on_status=False)
-        now = (began + time.time()) / 2
-    if answer.history:
-        raise AssayError(
-            f"the tracking server {address()} sends whoever asks on to {scrubbed(answer.url.removesuffix('/version'))}, and what is written is lost on "
-            "the way. Give that address in MLFLOW_TRACKING_URI."
-        )
-    yield version(answer.text.strip() if answer.status_code == 200 else "", mlflow.__version__)
-    yield clock(answer.headers.get("Date", ""), now)
-
-
-def version(server: str, here: str) -> Finding:
-    """Whether MLflow ``here`` can talk to the server's: not to another major version's API, and not for sure to an older minor one's."""
-    theirs, ours = (
-        tuple(map(int, re.findall(r"\d+", text)[:2])) if re.match(r"\d+\.\d+", text) else ()
-        for text in (server, here)
-    )
-    if not theirs or not ours:
-        return Finding("version", f"the server does not tell; MLflow {here} here")
-    if theirs[0] != ours[0]:
-        raise AssayError(
-            f"the tracking server {address()} is MLflow {server}, and MLflow {here} here speaks another API. Use a server of MLflow {ours[0]}, "
-            f"{here} or newer, in MLFLOW_TRACKING_URI, or upgrade this one."
-        )
-    if theirs < ours:
-        text = f"the tracking server is MLflow {server}, older than {here} here, and may not know all that is asked of it. Upgrade the server."
-        return Finding("version", text, note=True)
-    return Finding("version", f"MLflow {server}, and {here} here")
-
-
-def clock(date: str, now: float) -> Finding:
-    """How far this machine's clock, ``now`` in seconds since 1970, is from the server's, which tells the whole second in ``date``."""
-    try:
-        ahead = now - email.utils.parsedate_to_datetime(date).timestamp() - 0.5
-    except ValueError:
-        return Finding("clock", "the server does not tell the time")
-    if abs(ahead) <= _CLOCK:
-        return Finding(
-            "clock",
-            "within two seconds of the server's"
-            if abs(ahead) <= 2
-            else f"{abs(ahead):.0f} s from the server's",
-        )
-    way = "ahead of" if ahead > 0 else "behind"
-    text = f"this machine's clock is {abs(ahead):.0f} s {way} the tracking server's, and so will be the times of its runs. Set it."
-    return Finding("clock", text, note=True)
+def _writing_findings(experiment: Experiment | None, uri: str) -> Iterator[Finding]:
+    """Findings of writing a tag and a file to a run of the experiment."""
+    name = experiment.name if experiment else root_experiment_name()
+    with explained(name):
+        experiment_id = str(experiment.experiment_id) if experiment else root_experiment_id()
+        with _run(experiment_id) as run:
+            MlflowClient().set_tag(run.info.run_id, TRIED, str(int(time.time())))
+            new = "" if experiment else ", new"
+            yield Finding("experiment", f"{name} (id {experiment_id}{new})")
+            yield Finding("permission", f"{current_user()} may write")
+            _send_and_fetch(run, name)
+            yield _artifact_finding(uri, str(run.info.artifact_uri))
 
 
 @contextlib.contextmanager
 def _run(experiment_id: str) -> Iterator[Run]:
-    """The run of ``mlflow run``, else one for this alone.
+    """The run of ``mlflow run``, else one that is made for the check and removed again.
 
-    Only an experiment's manager may delete its runs. For anybody else the run stays, ended, and the same user's next preflight uses it again.
+    Only the maker of an experiment may delete runs in it. The check of any other user leaves its
+    run behind, ended, and the next check of the same user takes that one.
     """
-    client, given = MlflowClient(), os.environ.get("MLFLOW_RUN_ID")
-    if given:
-        yield client.get_run(given)
+    client = MlflowClient()
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+        yield client.get_run(run_id)
         return
-    stayed = client.search_runs(
+    left_behind = client.search_runs(
         [experiment_id],
         f"tags.`{KIND}` = '{PREFLIGHT}' AND attributes.status = 'FINISHED'",
         max_results=100,
     )
-    if mine := [run for run in stayed if run.data.tags.get(USER) == current_user()]:
-        yield mine[0]
-        return
-    run = client.create_run(
-        experiment_id,
-        tags={**identity_tags(PREFLIGHT, current_user()), NOTE: _ABOUT},
-        run_name=PREFLIGHT,
-    )
+    for run in left_behind:
+        if run.data.tags.get(USER) == current_user():
+            yield run
+            return
+    tags = {**identity_tags(PREFLIGHT, current_user()), NOTE: _ABOUT}
+    run = client.create_run(experiment_id, tags=tags, run_name=PREFLIGHT)
     try:
         yield run
     finally:
-        _take_away(run)
+        _remove(run)
 
 
-def _take_away(run: Run) -> None:
+def _remove(run: Run) -> None:
+    """Delete a run and its files; if that is not allowed, end it."""
     client = MlflowClient()
-    with contextlib.suppress(
-        Exception
-    ):  # the clients of artifact stores raise a dozen unrelated types
+    # MLflow keeps the artifacts of a deleted run. Clients of artifact stores raise types of their
+    # own, and a file that stays does no harm.
+    with contextlib.suppress(Exception):
         get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-        if urllib.parse.urlsplit(run.info.artifact_uri).scheme in _LOCAL:
-            Path(
-                urllib.parse.urlsplit(run.info.artifact_uri).path
-            ).parent.rmdir()  # the run's own folder
+        parts = urllib.parse.urlsplit(run.info.artifact_uri)
+        if parts.scheme in _LOCAL_SCHEMES:
+            Path(parts.path).parent.rmdir()  # the run's own folder
     try:
         client.delete_run(run.info.run_id)
     except mlflow.MlflowException:
@@ -199,44 +157,47 @@ def _take_away(run: Run) -> None:
 
 def _send_and_fetch(run: Run, experiment: str) -> None:
     """Log a small file and read it back; every byte must be the same."""
-    # the same at every try, for those that share a run, with what a careless proxy would change
-    sent = f"Assay wrote this to see that files reach the store and come back: é 数\r\n{run.info.run_id}\n".encode()
+    # Characters that a careless proxy would change. The content is the same at each check, as
+    # several checks may use one run at once.
+    text = "Assay wrote this to see that files reach the store and come back: é 数\r\n"
+    sent = f"{text}{run.info.run_id}\n".encode()
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, FILE)
             file.write_bytes(sent)
             MlflowClient().log_artifact(run.info.run_id, str(file))
             file.unlink()
-            back = mlflow.artifacts.download_artifacts(
+            fetched = mlflow.artifacts.download_artifacts(
                 run_id=run.info.run_id, artifact_path=FILE, dst_path=folder
             )
-            received = Path(back).read_bytes()
-    except Exception as error:  # the clients of artifact stores raise a dozen unrelated types
+            received = Path(fetched).read_bytes()
+    except Exception as error:  # clients of artifact stores raise types of their own
         raise no_artifacts(error, experiment, str(run.info.artifact_uri)) from error
     if received != sent:
         raise StoreUnavailable(
-            f"the tracking store {address()} gives back another file than it was given ({len(received)} bytes for {len(sent)}). Look for a proxy "
-            "or a cache on the way that changes what goes through it."
+            f"the tracking store {address()} gives back another file than it was sent "
+            f"({len(received)} bytes for {len(sent)}). Look for a proxy or a cache on the way that "
+            "changes files."
         )
 
 
-def _artifacts(uri: str, place: str) -> Finding:
-    """That artifacts come back; a note where they lie on this machine's disk and the server is another."""
-    if (
-        uri.startswith("http")
-        and urllib.parse.urlsplit(place).scheme in _LOCAL
-        and not _here(urllib.parse.urlsplit(uri).hostname or "")
-    ):
-        text = f"artifacts go to {place} of the machine that runs this, not to the server: others see them only where they share that folder. "
+def _artifact_finding(uri: str, artifact_uri: str) -> Finding:
+    """Where artifacts are kept; a note if it is this machine although the server is another."""
+    local = urllib.parse.urlsplit(artifact_uri).scheme in _LOCAL_SCHEMES
+    if uri.startswith("http") and local and not _is_this_machine(uri):
         return Finding(
             "artifacts",
-            text + "Start the server with --artifacts-destination, and make a new experiment.",
+            f"artifacts go to {artifact_uri} of the machine that runs this, not to the server: "
+            "others see them only if they share that folder. Start the server with "
+            "--artifacts-destination, and make a new experiment.",
             note=True,
         )
-    return Finding("artifacts", f"a file comes back as it was sent, from {scrubbed(place)}")
+    return Finding("artifacts", f"a file comes back as it was sent, from {scrubbed(artifact_uri)}")
 
 
-def _here(host: str) -> bool:
+def _is_this_machine(uri: str) -> bool:
+    """Whether the host of an address is the loopback."""
+    host = urllib.parse.urlsplit(uri).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

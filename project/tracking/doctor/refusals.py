@@ -1,4 +1,4 @@
-"""What a tracking store's refusals mean, and what to do about each: MLflow tells them as it would a programmer."""
+"""What the refusals of a tracking store mean, and what to do about each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from project.tracking.failures import StoreUnavailable, address, reason
 from project.tracking.root import current_user
 from project.tracking.store import root_experiment_name
 
-_NAMES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
+_LOGIN_VARIABLES = (
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
+)
 
 
 @contextlib.contextmanager
 def explained(experiment: str = "") -> Iterator[None]:
-    """Say of what MLflow raises in the context what it means and what to do; ``experiment``: what is written to, empty where it is only read."""
+    """Raise an error with a way out for what MLflow raises in the context.
+
+    ``experiment`` is the one that is written to; empty if the context only reads.
+    """
     try:
         yield
     except mlflow.MlflowException as error:
@@ -28,127 +33,159 @@ def explained(experiment: str = "") -> Iterator[None]:
 
 
 def _refusal(error: mlflow.MlflowException, experiment: str) -> AssayError:
-    why, uri, status = reason(error), mlflow.get_tracking_uri(), error.get_http_status_code()
-    server = uri.startswith("http")
-    if "Invalid Host header" in why:
-        parts = urllib.parse.urlsplit(uri)
-        names = ",".join(dict.fromkeys((str(parts.hostname), parts.netloc.rpartition("@")[2])))
-        return AssayError(
-            f"the tracking server {address()} does not go by that name: it refuses the Host header. Start it with --allowed-hosts {names} and every "
-            "other name that it goes by."
-        )
-    if why.startswith("it answers 500") and _token():  # MLflow's own basic-auth does
-        return AssayError(
-            f"the tracking server {address()} fails at what is in MLFLOW_TRACKING_TOKEN, as one does that asks for names and passwords. Unset it, "
-            "and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
-        )
-    if status == 401:
-        return _unknown_user()
+    """The error that tells a user what an error of MLflow means."""
+    why = reason(error)
+    status = error.get_http_status_code()
+    uri = mlflow.get_tracking_uri()
+    if refusal := _server_refusal(why, status, uri, experiment):
+        return refusal
     if status == 403 or "permission denied" in why.casefold():
-        return (
-            forbidden(experiment)
-            if server
-            else AssayError(
-                f"the tracking store {address()}: {why} Ask whoever runs it to let you write."
-            )
+        return AssayError(
+            f"the tracking store {address()}: {why} Ask its owner for the permission to write."
         )
     if why.startswith("Invalid url"):
         return AssayError(
-            "MLFLOW_TRACKING_URI is no address. Quote what is special in user and password: %2F for a slash, %40 for an @."
+            "MLFLOW_TRACKING_URI is not an address. Quote special characters in user and "
+            "password: %2F for a slash, %40 for an @."
         )
     if "maintenance mode" in why:
         return AssayError(
-            f"the tracking store {address()} is a folder of files, which MLflow {mlflow.__version__} refuses. Set "
-            "MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db; mlflow migrate-filestore takes old runs along."
+            f"the tracking store {address()} is a folder of files, which MLflow "
+            f"{mlflow.__version__} refuses. Set MLFLOW_TRACKING_URI to "
+            "sqlite:////absolute/path/mlflow.db; mlflow migrate-filestore converts old runs."
         )
     if "out-of-date database schema" in why:
         return outdated()
-    if server and ("valid JSON format" in why or (status == 404 and "Response body" in why)):
-        return AssayError(
-            f"what answers at {address()} is no MLflow server, or a login page before it. Correct MLFLOW_TRACKING_URI."
-        )
     if status == 404:
         return AssayError(
-            f"the tracking store {address()}: {why} Correct MLFLOW_EXPERIMENT_ID, MLFLOW_RUN_ID or MLFLOW_TRACKING_URI."
+            f"the tracking store {address()}: {why} "
+            "Correct MLFLOW_EXPERIMENT_ID, MLFLOW_RUN_ID or MLFLOW_TRACKING_URI."
         )
-    return away(why)
+    return unavailable(why)
 
 
-def away(why: str) -> StoreUnavailable:
-    """A store that cannot be reached, or that fails."""
+def _server_refusal(why: str, status: int, uri: str, experiment: str) -> AssayError | None:
+    """The error for a refusal that only servers make; None for any other."""
+    if "Invalid Host header" in why:
+        parts = urllib.parse.urlsplit(uri)
+        names = dict.fromkeys((str(parts.hostname), parts.netloc.rpartition("@")[2]))
+        return AssayError(
+            f"the tracking server {address()} does not know itself by that name: it refuses the "
+            f"Host header. Start it with --allowed-hosts {','.join(names)} and all its other names."
+        )
+    # A server with MLflow's basic-auth fails like this when it gets a token.
+    if why.startswith("it answers 500") and _token_is_used():
+        return AssayError(
+            f"the tracking server {address()} fails with the token in MLFLOW_TRACKING_TOKEN, as "
+            "servers do that ask for a name and a password. Unset it, and set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
+    if status == 401:
+        return _not_logged_in()
+    if not uri.startswith("http"):
+        return None
+    if status == 403 or "permission denied" in why.casefold():
+        return forbidden(experiment)
+    if "valid JSON format" in why or (status == 404 and "Response body" in why):
+        return AssayError(
+            f"what answers at {address()} is not an MLflow server, or is a login page in front of "
+            "one. Correct MLFLOW_TRACKING_URI."
+        )
+    return None
+
+
+def unavailable(why: str) -> StoreUnavailable:
+    """The error for a store that cannot be reached or that fails."""
     if "certificate verify failed" in why:
-        way_out = "Give the certificate of its authority in MLFLOW_TRACKING_SERVER_CERT_PATH."
+        way_out = "Set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate of its authority."
     else:
         way_out = (
-            "Start it or mend it, or correct MLFLOW_TRACKING_URI; nothing has been computed yet."
+            "Start or repair it, or correct MLFLOW_TRACKING_URI; nothing has been computed yet."
         )
     return StoreUnavailable(f"the tracking store {address()} cannot be used: {why} {way_out}")
 
 
 def outdated(schema: str = "") -> AssayError:
-    """A database that an older MLflow has made; ``schema``: which it has and which it should have."""
+    """The error for a database of an older MLflow; ``schema``: what it has and what it needs."""
     return AssayError(
-        f"the database of the tracking store {address()} has an out-of-date schema{schema}. Back it up, tell whoever shares it, and run: "
+        f"the database of the tracking store {address()} has an out-of-date schema{schema}. "
+        "Back it up, tell everyone who shares it, and run: "
         'mlflow db upgrade "$MLFLOW_TRACKING_URI"'
     )
 
 
 def unknown_schema(schema: str) -> AssayError:
-    """A database that a newer MLflow has made, or another program."""
+    """The error for a database of a newer MLflow or of another program."""
     return AssayError(
-        f"the database of the tracking store {address()} has the schema {schema}, which MLflow {mlflow.__version__} does not know: a newer MLflow's, "
-        "or another program's. Upgrade mlflow here, or give it a database of its own in MLFLOW_TRACKING_URI."
+        f"the database of the tracking store {address()} has the schema {schema}, which MLflow "
+        f"{mlflow.__version__} does not know: it belongs to a newer MLflow or another program. "
+        "Upgrade mlflow here, or name a database for MLflow alone in MLFLOW_TRACKING_URI."
     )
 
 
-def _token() -> bool:
-    """Whether a token is what MLflow shows the server."""
-    name, password, token = (
-        os.environ.get(f"MLFLOW_TRACKING_{word}") for word in ("USERNAME", "PASSWORD", "TOKEN")
-    )
-    return bool(token) and not (name and password)
+def _token_is_used() -> bool:
+    """Whether MLflow sends a token to the server; name and password come before it."""
+    name = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    return bool(os.environ.get("MLFLOW_TRACKING_TOKEN")) and not (name and password)
 
 
-def _unknown_user() -> AssayError:
-    name, password = (
-        os.environ.get(f"MLFLOW_TRACKING_{word}") for word in ("USERNAME", "PASSWORD")
-    )
+def _not_logged_in() -> AssayError:
+    """The error for a server that does not accept who the user says they are."""
+    name = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD")
     if name and password:
         return AssayError(
-            f"the tracking server {address()} does not know {name!r} with that password. Correct {_NAMES}."
+            f"the tracking server {address()} does not know the user {name!r} with that password. "
+            f"Correct {_LOGIN_VARIABLES}."
         )
-    if _token():
+    if _token_is_used():
         return AssayError(
-            f"the tracking server {address()} does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one where you got that."
+            f"the tracking server {address()} does not accept the token in "
+            "MLFLOW_TRACKING_TOKEN. Get a new one where you got that."
         )
-    lacking = "MLFLOW_TRACKING_PASSWORD is not set" if name else "it asks who you are"
-    return AssayError(f"the tracking server {address()} refuses you: {lacking}. Set {_NAMES}.")
+    missing = "MLFLOW_TRACKING_PASSWORD is not set" if name else "it asks for a user name"
+    return AssayError(
+        f"the tracking server {address()} refuses you: {missing}. Set {_LOGIN_VARIABLES}."
+    )
 
 
 def forbidden(experiment: str) -> AssayError:
-    """A user whom the server knows, and who may not write to the experiment; may not even read it, where none is named."""
-    what = (
+    """The error for a user who may not write to ``experiment``, or not read any if it is empty."""
+    action = (
         f"write to the experiment {experiment!r}"
         if experiment
         else f"read the experiment {root_experiment_name()!r}"
     )
     return AssayError(
-        f"{current_user()!r} may not {what} of the tracking server {address()}: that takes the permission EDIT. Ask whoever made it, or the server's admin, to "
-        "grant it; or name an experiment of your own with MLFLOW_EXPERIMENT_NAME (mlflow run: --experiment-name)."
+        f"{current_user()!r} may not {action} of the tracking server {address()}: that takes the "
+        "permission EDIT. Ask its maker or the server's admin to grant it, or set "
+        "MLFLOW_EXPERIMENT_NAME to an experiment of your own."
     )
 
 
 def no_artifacts(error: Exception, experiment: str, uri: str) -> AssayError:
-    """A store that takes runs and not their files, which belong at ``uri``."""
-    why, scheme = reason(error), urllib.parse.urlsplit(uri).scheme
+    """The error for a store that accepts runs but not their files, which belong at ``uri``."""
+    why = reason(error)
     if why.startswith("403 "):
         return forbidden(experiment)
+    scheme = urllib.parse.urlsplit(uri).scheme
     if scheme in ("http", "https", "mlflow-artifacts"):
-        way_out = "The server keeps them at its --artifacts-destination: see that it can write there; its log says why it could not."
+        way_out = (
+            "The server keeps them at its --artifacts-destination: make sure that it can write "
+            "there; its log has the reason."
+        )
     elif scheme in ("", "file"):
-        way_out = "See that you may write there, or have a server keep them that is started with --artifacts-destination."
+        way_out = (
+            "Make sure that you may write there, or use a server that is started with "
+            "--artifacts-destination."
+        )
     else:
-        way_out = "This machine must reach them itself: install what that takes and give it keys, or start the server with --artifacts-destination."
+        way_out = (
+            "This machine must reach them itself: install the client that it takes and set its "
+            "keys, or start the server with --artifacts-destination."
+        )
     return StoreUnavailable(
-        f"artifacts of the experiment {experiment!r} cannot be kept at {scrubbed(uri)}: {why} {way_out}"
+        f"artifacts of the experiment {experiment!r} cannot be kept at {scrubbed(uri)}: "
+        f"{why} {way_out}"
     )

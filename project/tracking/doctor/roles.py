@@ -1,4 +1,4 @@
-"""The people of a tracking server that asks who they are, and the role that lets them log."""
+"""Users of a tracking server that asks for names, and the role that lets them log."""
 
 from __future__ import annotations
 
@@ -15,66 +15,73 @@ from project.support.redact import short_message
 from project.tracking.failures import address, without_retries
 
 ANNOTATORS = "annotators"
-_WORKSPACE = "default"  # the one of a server without workspaces
-# On what others made: whoever makes an experiment may do all with it, and deleting it stays with them and the admin.
+_WORKSPACE = "default"  # MLflow's name for the only one of a server without workspaces
+# Permissions on what other users made. Whoever makes an experiment may do everything with it;
+# deleting it stays with them and the admin.
 _GRANTS = (("experiment", "EDIT"), ("prompt", "EDIT"))
 
 
 def ensure_role(name: str = ANNOTATORS) -> int:
-    """The id of the role ``name``, which may edit all experiments and prompts; made, or given what it lacks. Only the admin may ask."""
-    with _refusals(f"the role {name!r}"):
-        people = _people()
-        known = [role for role in people.list_roles(_WORKSPACE) if role.name == name]
-        role = (
-            known[0]
-            if known
-            else people.create_role(
-                _WORKSPACE, name, "May log to all experiments and edit all prompts."
-            )
-        )
-        held = {
-            (one.resource_type, one.permission)
-            for one in people.list_role_permissions(role.id)
-            if one.resource_pattern == "*"
+    """The id of the role ``name``, which may edit all experiments and prompts.
+
+    It is made, or given the permissions it lacks. Only the admin of the server may do that.
+    """
+    with _explained(f"the role {name!r}"):
+        client = _auth_client()
+        existing = [role for role in client.list_roles(_WORKSPACE) if role.name == name]
+        if existing:
+            role = existing[0]
+        else:
+            about = "May log to all experiments and edit all prompts."
+            role = client.create_role(_WORKSPACE, name, about)
+        granted = {
+            (permission.resource_type, permission.permission)
+            for permission in client.list_role_permissions(role.id)
+            if permission.resource_pattern == "*"
         }
         for resource, permission in _GRANTS:
-            if (resource, permission) not in held:
-                people.add_role_permission(role.id, resource, "*", permission)
+            if (resource, permission) not in granted:
+                client.add_role_permission(role.id, resource, "*", permission)
         return role.id
 
 
-def add_person(name: str, password: str, role: str = ANNOTATORS) -> None:
-    """A new person who has the role, or who only reads what others made where ``role`` is empty. Only the admin may add one."""
-    with _refusals(f"the person {name!r}"):
-        people, role_id = _people(), ensure_role(role) if role else 0
-        with without_retries():  # sent again, it would be refused as known already
-            people.create_user(name, password)
+def add_user(name: str, password: str, role: str = ANNOTATORS) -> None:
+    """Make a user with a role; with an empty ``role``, one who may only read.
+
+    Only the admin of the server may do that. AssayError if the server refuses.
+    """
+    with _explained(f"the user {name!r}"):
+        role_id = ensure_role(role) if role else 0
+        client = _auth_client()
+        # A repeated request would be refused, as the name exists by then.
+        with without_retries():
+            client.create_user(name, password)
         try:
             if role:
-                people.assign_role(name, role_id)
-        except mlflow.MlflowException:  # half a person would stand in the way of the next try
+                client.assign_role(name, role_id)
+        except mlflow.MlflowException:
+            # A user without the role would make the next try fail, as the name exists.
             with contextlib.suppress(mlflow.MlflowException):
-                people.delete_user(name)
+                client.delete_user(name)
             raise
 
 
-def _people() -> Any:
-    """Asks the tracking server about users and roles."""
+def _auth_client() -> Any:
+    """MLflow's client for users and roles."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the whole server is imported with it, and warns about what it is made of
+        # The import loads the whole server, which warns about its own dependencies.
+        warnings.simplefilter("ignore")
         from mlflow.server.auth.client import AuthServiceClient
     return AuthServiceClient(mlflow.get_tracking_uri())
 
 
 @contextlib.contextmanager
-def _refusals(what: str) -> Iterator[None]:
+def _explained(what: str) -> Iterator[None]:
     """Raise AssayError for what the server refuses in the context."""
     try:
         yield
     except mlflow.MlflowException as error:
         reason = short_message(error)
         if isinstance(error, RestException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
-            reason = "there is one of this name already."  # the server's own words show the hash of a password
+            reason = "the name exists."  # the server's own message shows the hash of a password
         raise AssayError(f"{what} cannot be made at {address()}: {reason}") from error
