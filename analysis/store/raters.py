@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.store.artifacts import checked_config
+from analysis.store.config_json import checked_config
 from analysis.store.experiment import Experiment
 from analysis.store.fetch import read_json, tables
 from analysis.store.runs import PARAM, run_table, selected

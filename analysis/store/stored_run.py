@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.store.artifacts import broken, checked_config, needs
+from analysis.store.artifacts import broken, needs
+from analysis.store.config_json import checked_config
 from analysis.store.fetch import read_json, table, tables
 from project.data.tables import SPLITS, check, codes
 from project.stats.types import Codes

@@ -10,18 +10,19 @@ import pytest
 from mlflow.entities import LifecycleStage, Run, RunData, RunInfo
 from mlflow.tracking import MlflowClient
 
-from analysis.questions import agreement, arms, budget, sweep
+from analysis.questions import arms, budget, sweep
 from analysis.questions import curve as plateau
 from analysis.questions import grid as search
 from analysis.store import fetch
 from analysis.store.experiment import read_experiment
+from analysis.store.raters import stored_raters
 from entrypoints import finetune
 from entrypoints.report import report
 from project.data.tables import LOG_PROBABILITY, check
 from project.support.errors import AssayError
 from project.tracking import Record, children, read_run
 from project.tracking.records import to_record
-from tests.helpers.broken import GOLD, arms_of, cells, change_json, first, artifact_path, put
+from tests.helpers.broken import GOLD, arms_of, artifact_path, cells, change_json, first, put
 from tests.helpers.stored import log_experiment, noisy
 
 ROOT = Path(__file__).parents[2]
@@ -43,39 +44,40 @@ BROKEN_CONFIGS = [
     ),
     (put("task.label_set", {"a": 1, "b": 2}), "different names"),
     (put("task.name", None), "must have text as task.name"),
-    (put("task.counts", [1]), "must have an object of counts as task.counts"),
-    (put("task.counts", {"test": "many"}), "object of counts"),
-    (put("task.notes", "a note"), "must have a list of texts as task.notes"),
-    (put("arms", "gold"), "must have a list of texts as arms"),
-    (put("arms", [["gold"]]), "must have a list of texts as arms"),
-    (put("config", []), "must have an object of objects as config"),
-    (put("config.finetune", "x"), "an object of objects as config"),
+    (put("task.counts", [1]), "must have an object as task.counts"),
+    (put("task.counts", {"test": "many"}), "must have a whole number as task.counts.test"),
+    (put("task.notes", "a note"), "must have a list as task.notes"),
+    (put("arms", "gold"), "must have a list as arms"),
+    (put("arms", [["gold"]]), "must have text as arms.0"),
+    (put("config", []), "must have an object as config"),
+    (put("config.finetune", "x"), "must have an object as config.finetune"),
     (
         put("config.finetune.seeds", "5"),
-        "must have a whole number above 0 as config.finetune.seeds; it has '5'",
+        "must have a whole number as config.finetune.seeds; it has '5'",
     ),
-    (put("config.finetune.seeds", 10**9), "whole number above 0"),
-    (put("config.finetune.seeds", True), "whole number above 0"),
+    (put("config.finetune.seeds", 10**9), "a whole number up to 1000000 as config.finetune.seeds"),
+    (put("config.finetune.seeds", True), "must have a whole number as config.finetune.seeds"),
+    (put("config.finetune.seeds", 0), "must have a whole number above 0 as config.finetune.seeds"),
     (put("config.spend", ...), "has no config.spend"),
     (
         put("config.replicate.replicate", "often"),
-        "must have training, pipeline or crossed as config.replicate.replicate",
+        "must have 'training', 'pipeline' or 'crossed' as config.replicate.replicate",
     ),
     (
         put("config.verdict", {"tolerance": "much"}),
-        "must have an object of numbers as config.verdict",
+        "must have a number as config.verdict.tolerance",
     ),
     (put("design", []), "must have an object as design"),
     (
         put("design", {"replicates": {"gold": -1}}),
-        "must have an object of whole numbers as design.replicates",
+        "must have a whole number from 0 up as design.replicates.gold",
     ),
     (
         put("identities", {"annotator": "x", "encoder": "y"}),
         "must have an object as identities.annotator",
     ),
     (put("models.encoder", 3), "must have text as models.encoder"),
-    (put("versions", {"torch": [2]}), "must have an object of texts as versions"),
+    (put("versions", {"torch": [2]}), "must have text as versions.torch"),
 ]
 
 
@@ -191,7 +193,9 @@ def test_a_broken_table_is_said_with_run_and_artifact(store, name, change, messa
         if name == "examples.parquet"
         else children(root, "annotation" if name == "annotations.parquet" else "seed")[0]
     )
-    change(pd.read_parquet(artifact_path(run, name))).to_parquet(artifact_path(run, name), index=False)
+    change(pd.read_parquet(artifact_path(run, name))).to_parquet(
+        artifact_path(run, name), index=False
+    )
 
     with pytest.raises(AssayError, match=message) as refused:
         _ = read_experiment(run_id).annotations
@@ -289,7 +293,7 @@ def test_a_broken_experiment_takes_nothing_from_the_others_of_a_table(store, cap
     assert [one.experiment.root.run_id for one in found] == [whole]
     assert len(notes) == 1
     assert notes[0].startswith(f"Left out: run {other}")
-    raters = agreement.of_runs("seed", ["arm=gold"], "root", "test")
+    raters = stored_raters("seed", ["arm=gold"], "root", "test")
     assert set(raters.groups) == {whole}
 
 
@@ -306,7 +310,17 @@ def test_a_broken_experiment_takes_nothing_from_the_others_of_a_table(store, cap
 def test_no_name_of_a_store_leads_out_of_the_cache(store, monkeypatch, run_id, path):
     monkeypatch.setattr(fetch, "local_artifact", lambda run, path: None)
     monkeypatch.setattr(fetch, "read_artifact", lambda run, path: b"x")
-    run = Record(run_id, "n", "FINISHED", {}, metrics={}, tags={}, experiment_id="1", started=0, artifact_uri="http://elsewhere/artifacts")
+    run = Record(
+        run_id,
+        "n",
+        "FINISHED",
+        {},
+        metrics={},
+        tags={},
+        experiment_id="1",
+        started=0,
+        artifact_uri="http://elsewhere/artifacts",
+    )
     before = {path for path in store.parent.rglob("*") if path.is_file()}
 
     with pytest.raises(
@@ -329,7 +343,8 @@ def test_a_store_that_calls_its_runs_by_paths_is_refused(run_id):
     )
 
     with pytest.raises(
-        AssayError, match="gives a run the id .*, which MLflow would not make. Correct MLFLOW_TRACKING_URI"
+        AssayError,
+        match="gives a run the id .*, which MLflow would not make. Correct MLFLOW_TRACKING_URI",
     ):
         to_record(Run(info, RunData()))
 
