@@ -1,1 +1,1 @@
-"""Helpers that every other package may import and that import none of them: errors, files, machine."""
+"""Helpers that every other package may import and that import none of them."""
