@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from entrypoints.wiring.trust import risks
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
 from project.config.fields import ConfigSection, kind_of, nearest, parameters, rule_of, written
-from project.config.loading import EffectiveConfig, as_yaml, effective
+from project.config.loading import DEFAULT, EffectiveConfig, as_yaml, effective
 from project.support.errors import AssayError, Incomplete
 from project.support.escape import escape_terminal
 from project.support.privacy import is_private, owner_only
@@ -246,10 +247,24 @@ def chosen_parameters(entry: EntryPoint, arguments: Sequence[str]) -> Mapping[st
     given = given_parameters(entry, arguments)
     passes_defaults = set(entry.everyday()) <= given.keys()  # as the command in MLproject does
     chosen = effective(entry, given, _read_config, defaults_are_passed=passes_defaults)
+    _check_consent(chosen, given)
     _print_notes(entry, chosen)
     if chosen.texts["show_config"].lower() == "true":
         print(as_yaml(entry, chosen, _card_defaults(chosen.texts)), end="")
     return chosen.texts
+
+
+def _check_consent(chosen: EffectiveConfig, given: Mapping[str, str]) -> None:
+    """Refuse parameters of a file in the store that need consent and are not given here too."""
+    address = chosen.texts["config"]
+    if not address.startswith("runs:/"):
+        return
+    for name, effect in risks(chosen.texts).items():
+        if name not in given and chosen.origins[name] != DEFAULT:
+            raise AssayError(
+                f"{address} would {effect}. Anyone who may log to the store can have written this. "
+                f"If it is right, set {name} here too."
+            )
 
 
 def _print_notes(entry: EntryPoint, chosen: EffectiveConfig) -> None:

@@ -1,0 +1,79 @@
+"""Rows of the entry point check: annotator and encoder. No weights are loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from entrypoints.wiring.check_machine import size_text
+from entrypoints.wiring.check_report import Rows
+from project.annotation.engines.factory import check_engine
+from project.config.arms import arm_facts
+from project.config.engines import engine_facts
+from project.config.experiment import ExperimentConfig
+from project.support.errors import AssayError
+from project.support.machine import visible_gpus
+from project.support.model_files import ModelFiles, model_files
+
+
+def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
+    """The engine, its server and its model; returns the weights that this machine would load."""
+    annotate = config.annotate
+    check_engine(annotate.annotator)
+    if not any(arm_facts(kind).reads_llm for kind in config.label.arms):
+        yield "engine", f"none: {', '.join(config.label.arms)} need no LLM"
+        return None
+    facts = engine_facts(annotate.annotator)
+    if "recorded" in facts.takes:
+        file = config.recorded.recorded or "no file given"
+        yield "engine", f"{annotate.annotator}: {file}"
+    elif facts.server:
+        yield "engine", f"{annotate.annotator}: {config.server.annotator_url}"
+    else:
+        yield "engine", annotate.annotator
+    if facts.needs_gpu and not visible_gpus():
+        yield "GPU", f"note: {annotate.annotator} is meant for a GPU, and none is visible here"
+    spend = config.spend
+    if facts.price_by_tokens and not (spend.price_input or spend.price_output):
+        yield "price", "note: unknown; set price_input and price_output where tokens are charged"
+    if facts.server:
+        yield "server", _server(config)
+    if not facts.local_weights:
+        return None
+    files = model_files("annotator_model", annotate.annotator_model, annotate.annotator_revision)
+    yield "model", _in_words(files)
+    return files
+
+
+def _server(config: ExperimentConfig) -> str:
+    """What the server answers about its models. It is asked once, for ten seconds at most."""
+    from project.annotation.engines.openai.client import Client
+    from project.annotation.engines.openai.probe import Probe
+
+    timeout = min(10.0, config.server.request_timeout)
+    impatient = dataclasses.replace(config.server, request_timeout=timeout, request_retries=0)
+    client = Client(impatient.annotator_url.rstrip("/"), impatient)
+    try:
+        info = client.run(Probe(client, config.annotate, None).server_info())
+    finally:
+        client.close()
+    name = config.annotate.annotator_model
+    if not info.models:
+        return "answers, without a list of its models"
+    if name not in info.models:
+        names = ", ".join(info.models[:5])
+        raise AssayError(f"annotator_model must be a model of the server: {names}; got {name!r}.")
+    return f"has {name}" + (f", {info.context} tokens of context" if info.context else "")
+
+
+def encoder_weights(config: ExperimentConfig) -> Rows[ModelFiles]:
+    """The encoder; returns its weights."""
+    files = model_files("encoder", config.finetune.encoder, config.finetune.encoder_revision)
+    yield "model", _in_words(files)
+    return files
+
+
+def _in_words(files: ModelFiles) -> str:
+    if not files.n_bytes:
+        return f"{files.name}: size unknown, in {files.location}"
+    millions = f"{files.n_parameters / 1e6:,.0f} million parameters"
+    return f"{files.name}: {size_text(files.n_bytes)} in {millions}, in {files.location}"

@@ -1,0 +1,184 @@
+"""Rows of the entry point check: answers, seeds, memory and disk that an experiment would take."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from entrypoints.wiring.check_machine import size_text
+from entrypoints.wiring.check_report import Rows
+from entrypoints.wiring.conditions import annotated_splits, draws_needed, replicate_counts
+from project.annotation.engines.base import PromptlessAnnotator
+from project.annotation.engines.factory import open_annotators
+from project.config.engines import engine_facts
+from project.config.experiment import ExperimentConfig
+from project.config.labels import PAPER_DRAWS
+from project.data.card import load_card
+from project.data.task import load_task
+from project.labels.sources import arms
+from project.support.files import nearest_existing
+from project.support.machine import gpus, memory, visible_gpus
+from project.support.model_files import ModelFiles
+
+_BYTES_OF_AN_ANSWER = 200  # and 8 for each class
+_BYTES_OF_A_SEED = 4096  # and, for each test text, 24 and 8 for each class
+_BYTES_OF_A_TOKEN = 4
+_TRAINING_FACTOR = 8  # times the float32 weights: weights, gradients, two moments, and as much more
+_BYTES_OF_A_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class TaskSize(NamedTuple):
+    """Texts by split, number of classes, a remark, and the number of recorded draws."""
+
+    texts: dict[str, int]
+    n_classes: int
+    remark: str
+    n_recorded_draws: int
+
+
+class Needs(NamedTuple):
+    """What an experiment counts.
+
+    ``answers`` of the annotator, ``seeds`` to train, ``texts`` to tokenise, ``test_texts``, and
+    the number of classes.
+    """
+
+    answers: int
+    seeds: int
+    texts: int
+    test_texts: int
+    n_classes: int
+
+    def workspace_bytes(self, max_length: int) -> int:
+        """Most bytes of answers, predictions and tokens that the workspace will hold.
+
+        The artifacts in the store take about as much again.
+        """
+        answers = self.answers * (_BYTES_OF_AN_ANSWER + 8 * self.n_classes)
+        predictions = self.seeds * (_BYTES_OF_A_SEED + self.test_texts * (24 + 8 * self.n_classes))
+        return answers + predictions + self.texts * _BYTES_OF_A_TOKEN * max_length
+
+
+def experiment_rows(
+    config: ExperimentConfig, annotator: ModelFiles | None, encoder: ModelFiles | None
+) -> Rows[None]:
+    """What the configuration would take, counted as the experiment counts it.
+
+    Answers and seeds that exist already are not subtracted.
+    """
+    size = _task_size(config)
+    counted = ", ".join(f"{n:,} {split}" for split, n in size.texts.items())
+    yield (
+        "task",
+        f"{config.task.task}: {counted} texts, {size.n_classes} classes{size.remark}",
+    )
+    n_draws = config.prompt.ensemble_size or size.n_recorded_draws or PAPER_DRAWS
+    compared = arms(config.label, n_draws)
+    draws: dict[str, int] = {}
+    if any(arm.draws for arm in compared):
+        n_needed = draws_needed(compared, config, n_draws)
+        draws = annotated_splits(config, n_needed, annotates_test=True)
+    n_answers = sum(n * size.texts[split] for split, n in draws.items())
+    parts = " + ".join(
+        f"{n} {'draw' if n == 1 else 'draws'} of {size.texts[split]:,} {split} texts"
+        for split, n in draws.items()
+    )
+    yield "annotate", f"{n_answers:,} answers: {parts}" if n_answers else "nothing"
+    counts = replicate_counts(compared, config, n_draws)
+    n_seeds = sum(counts.values())
+    by_arm = ", ".join(f"{name} {n}" for name, n in counts.items())
+    yield "fine-tune", f"{n_seeds:,} seeds: {by_arm}; {config.finetune.epochs} epochs each"
+    needs = Needs(
+        answers=n_answers,
+        seeds=n_seeds,
+        texts=sum(size.texts.values()),
+        test_texts=size.texts["test"],
+        n_classes=size.n_classes,
+    )
+    yield from _memory_rows(config, needs, annotator, encoder)
+    yield from _disk_rows(config, needs, encoder)
+
+
+def _task_size(config: ExperimentConfig) -> TaskSize:
+    """The size of the task. Data of the hub are not fetched; the card's limits count."""
+    splits = ("train", "validation", "test")
+    card = load_card(config.task.task)
+    if card.source.hub and not config.task.data:
+        limits = {
+            split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits
+        }
+        remark = f", at most; the data come from the hub, {card.source.hub}"
+        return TaskSize(limits, len(card.labels), remark, 0)
+    task = load_task(config.task)
+    n_recorded = 0
+    if not engine_facts(config.annotate.annotator).has_prompt:
+        recorded = cast("PromptlessAnnotator", open_annotators(config, task)[0])
+        n_recorded = len(recorded.draws)
+    texts = {split: len(task.split(split)) for split in splits}
+    return TaskSize(texts, len(task.label_set), "", n_recorded)
+
+
+def _workers(config: ExperimentConfig, needs: Needs, weight_bytes: int) -> int:
+    """Number of seeds that train at the same time."""
+    from project.training.workers import default_workers
+
+    return min(config.finetune.workers or default_workers(weight_bytes), needs.seeds)
+
+
+def _memory_rows(
+    config: ExperimentConfig,
+    needs: Needs,
+    annotator: ModelFiles | None,
+    encoder: ModelFiles | None,
+) -> Rows[None]:
+    """Most memory of annotation and of training; they never run at the same time.
+
+    The annotator takes its parameters in its dtype (auto: two bytes each on a GPU, four on a CPU);
+    a seed takes eight times its float32 weights. A batch takes memory on top.
+    """
+    has_gpu = bool(visible_gpus())
+    if has_gpu:
+        free = min((gpu.free for gpu in gpus()), default=0)
+        place = "on a GPU"
+    else:
+        free = memory()[1]
+        place = "here"
+    if annotator and annotator.n_parameters:
+        width = _BYTES_OF_A_PARAMETER.get(config.annotate.annotator_dtype, 2 if has_gpu else 4)
+        n_bytes = width * annotator.n_parameters
+        yield "memory", _beside(f"the annotator {size_text(n_bytes)}", n_bytes, free, place)
+    if encoder and encoder.n_parameters:
+        weight_bytes = 4 * encoder.n_parameters
+        workers = _workers(config, needs, weight_bytes)
+        a_seed = _TRAINING_FACTOR * weight_bytes
+        together = a_seed if has_gpu else a_seed * workers
+        text = f"fine-tuning {size_text(a_seed)} a seed, {workers} at once"
+        yield "memory", _beside(text, together, free, place)
+
+
+def _disk_rows(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | None) -> Rows[None]:
+    """Most disk that the workspace takes.
+
+    Logged weights are float32. While a seed trains, its checkpoint (weights, two moments, the
+    best weights) exists beside its successor.
+    """
+    weight_bytes = 4 * encoder.n_parameters if encoder else 0
+    results = needs.workspace_bytes(config.finetune.max_length)
+    # Which seed is the best is known at the end, so the weights of all of them are kept till then.
+    keeps_weights = config.finetune.log_model != "none"
+    weights = weight_bytes * needs.seeds if keeps_weights else 0
+    checkpoints = _TRAINING_FACTOR * weight_bytes * _workers(config, needs, weight_bytes)
+    text = (
+        f"{size_text(results)} of answers, predictions and tokens, {size_text(weights)} of "
+        f"weights, {size_text(checkpoints)} of checkpoints for a while"
+    )
+    workspace = config.host.workspace
+    free = shutil.disk_usage(nearest_existing(Path(workspace))).free
+    yield "disk", _beside(text, results + weights + checkpoints, free, f"in {workspace}")
+
+
+def _beside(text: str, n_needed: int, n_free: int, place: str) -> str:
+    """What is needed beside what is free; a note where it is too little."""
+    prefix = "" if n_needed <= n_free else "note: "
+    return f"{prefix}{text}; {size_text(n_free)} free {place}"
