@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from project.config.metrics import METRICS, Metric, arm_metrics, score_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def scales() -> dict[str, float]:

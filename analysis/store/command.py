@@ -6,7 +6,7 @@ Nothing heavy is imported until the arguments are read, so that ``--help`` answe
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,3 +111,29 @@ def show_section(section: Section, workspace: str, folder: str, roots: Sequence[
 
     print(terminal(section))
     print(write(Path(workspace) / "reports" / folder, files(section), roots))
+
+
+def publish_section(
+    section: Section, root: Record, workspace: str, metrics: Mapping[int, Mapping[str, float]]
+) -> None:
+    """Print a section, write its files and log them to its root run as the run's report.
+
+    Parameters
+    ----------
+    section : Section
+        The report; as Markdown it is the description of the run and the file ``report.md``.
+    root : Record
+        The run that it is about.
+    workspace : str
+        The files go to ``reports/<run id>`` below it.
+    metrics : mapping
+        Numbers to log to the run, by step and name.
+    """
+    from analysis.render.section import as_markdown, files, terminal
+    from analysis.store.publish import log_report
+
+    written = files(section)
+    del written[f"{section.name}.md"]  # report.md holds the same text
+    location = log_report(root.run_id, workspace, written, as_markdown(section), metrics=metrics)
+    print(terminal(section))
+    print(location)

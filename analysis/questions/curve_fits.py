@@ -1,0 +1,228 @@
+"""Power laws through learning curves: where each curve flattens, and what it lacks to gold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analysis.render.figures import measures
+from analysis.render.section import Table, columns
+from analysis.render.text import number, ranged
+from project.config.arms import GOLD
+from project.stats.bootstrap import Interval
+from project.stats.curves import CurveGap, FittedCurve, curve_gap, fit_curve
+from project.support.errors import AssayError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIN_SIZES = 3
+"""A law has three parameters, so that fewer sizes are not fitted."""
+_MAX_RESIDUAL = 2
+"""Points follow a law if it leaves at most this many times the threshold."""
+_NOTE = (
+    "Where the curve flattens: the fit is limit - gain x n^-rate, by least squares over the scores "
+    "of all seeds, limit at most 100. In brackets 95 % intervals by a bootstrap over the seeds of "
+    "each size; the texts and the test split stay the same. flat from n: from there on doubling "
+    "the texts gains less than {points}; > and < mark sizes beyond the measured ones. Beyond the "
+    "largest size it is an extrapolation (from half of it on the doubling ends there), and every "
+    "limit is one. last doubling: the fitted gain from half of the largest size to it. off by: "
+    "root mean square between fit and means; above twice the threshold the points follow no such "
+    "curve and have no plateau; with 3 sizes it means nothing. minus gold: between the fits, at "
+    "the largest common size and at the limits, paired by seed."
+)
+
+
+@dataclass(frozen=True)
+class CurveFits:
+    """The fitted curves of several arms.
+
+    Parameters
+    ----------
+    threshold : float
+        A curve is flat where doubling the texts gains less than this, in points (x 100).
+    n_sizes : mapping
+        The number of measured sizes of every arm, in the order of the arms.
+    fits : mapping
+        The fitted curve of an arm and a measure; none for an arm with fewer than 3 sizes.
+    """
+
+    threshold: float
+    n_sizes: Mapping[str, int]
+    fits: Mapping[tuple[str, str], FittedCurve]
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms in their order, also those without a fit."""
+        return list(self.n_sizes)
+
+    def gap_to_gold(self, arm: str, measure: str) -> CurveGap | None:
+        """How far an arm's curve lies above gold's; None for gold or if either has no fit."""
+        fit = self.fits.get((arm, measure))
+        gold = self.fits.get((GOLD, measure))
+        return curve_gap(fit, gold) if fit and gold and arm != GOLD else None
+
+    def follows(self, fit: FittedCurve) -> bool:
+        """Whether the points follow the law closely enough to tell a plateau from it."""
+        return 100 * float(fit.law.residual) <= _MAX_RESIDUAL * self.threshold
+
+    @property
+    def threshold_text(self) -> str:
+        """The threshold in words: ``1 point``, ``0.5 points``."""
+        return f"{self.threshold:g} point{'' if self.threshold == 1 else 's'}"
+
+
+def fit_curves(points: pd.DataFrame, threshold: float) -> CurveFits:
+    """Fit a curve to every arm and measure.
+
+    Parameters
+    ----------
+    points : pd.DataFrame
+        One row for each arm and size, with ``arm``, ``n_examples`` and, for every measure, the
+        scores of all seeds in ``<measure>_by_seed``, in [0, 1].
+    threshold : float
+        That of :class:`CurveFits`.
+
+    Raises
+    ------
+    AssayError
+        If the threshold is not above 0 and finite.
+    """
+    if not 0 < threshold < math.inf:
+        raise AssayError(
+            f"threshold must be above 0 and finite, in points (x 100); got {threshold:g}. A "
+            "doubling always gains something; try 1."
+        )
+    n_sizes = {}
+    fits = {}
+    for arm, rows in points.groupby("arm", sort=False):
+        n_sizes[str(arm)] = len(rows)
+        if len(rows) < MIN_SIZES:
+            continue
+        for measure, _ in measures():
+            by_seed = list(rows[f"{measure}_by_seed"])
+            fits[str(arm), measure] = fit_curve(rows["n_examples"], by_seed, threshold / 100)
+    return CurveFits(threshold, n_sizes, fits)
+
+
+def fit_table(curves: CurveFits) -> Table:
+    """Where each curve flattens, one row for each arm and measure, x 100."""
+    head = [
+        "labels",
+        "measure",
+        "limit",
+        "off by",
+        "flat from n",
+        "last doubling",
+        "minus gold, largest n",
+        "minus gold, limit",
+    ]
+    rows = []
+    for arm in curves.arms:
+        rows += [[arm, title, *_cells(curves, arm, measure)] for measure, title in measures()]
+    note = _NOTE.format(points=curves.threshold_text)
+    heading = "where the curve flattens"
+    return Table("plateau", heading, head, rows, frame=fit_frame(curves), notes=[note])
+
+
+def _cells(curves: CurveFits, arm: str, measure: str) -> list[str]:
+    """The cells of one arm and measure; ``-`` without a fit."""
+    fit = curves.fits.get((arm, measure))
+    if fit is None:
+        return ["-"] * 6
+    gap = curves.gap_to_gold(arm, measure)
+    differences = (gap.at_size, gap.limit) if gap else ()
+    gaps = [ranged(difference, 100, 1, sign=True) for difference in differences]
+    return [
+        ranged(fit.limit, 100, 1),
+        number(100 * float(fit.law.residual)),
+        _flat_from(curves, fit),
+        ranged(fit.last_doubling, 100, 1),
+        *(gaps or ["-", "-"]),
+    ]
+
+
+def _flat_from(curves: CurveFits, fit: FittedCurve) -> str:
+    if not curves.follows(fit):
+        return "no power law"
+    beyond = " (extrapolated)" if fit.plateau.estimate > fit.largest else ""
+    return f"{_size(fit.plateau.estimate, fit)}{beyond}{_size_limits(fit.plateau, fit)}"
+
+
+def _size(size: float, fit: FittedCurve) -> str:
+    """A size to two digits; beyond the measured sizes no number is known."""
+    if size > fit.largest:
+        return f">{fit.largest:.0f}"
+    if size < fit.smallest:
+        return f"<{fit.smallest:.0f}"
+    return f"{float(f'{size:.2g}'):.0f}"
+
+
+def _size_limits(sizes: Interval, fit: FittedCurve) -> str:
+    """The limits of an interval of sizes in brackets; empty if there are none."""
+    if math.isnan(sizes.low):
+        return ""
+    return f" [{_size(sizes.low, fit)}, {_size(sizes.high, fit)}]"
+
+
+def fit_sentences(curves: CurveFits) -> str:
+    """One sentence for each arm on where its macro-F1 flattens."""
+    sentences = [_sentence(curves, arm) for arm in curves.arms]
+    return f"Macro-F1, by the fit. {' '.join(sentences)}"
+
+
+def _sentence(curves: CurveFits, arm: str) -> str:
+    fit = curves.fits.get((arm, "macro_f1"))
+    if fit is None:
+        return f"{arm}: fewer than {MIN_SIZES} sizes, no fit."
+    if not curves.follows(fit):
+        residual = 100 * float(fit.law.residual)
+        return f"{arm}: the points follow no power law (off by {residual:.1f}), so no plateau."
+    size = fit.plateau.estimate
+    limits = _size_limits(fit.plateau, fit)
+    if size > fit.largest:
+        where = f"only beyond the {fit.largest:.0f} texts measured{limits}, by extrapolation"
+    elif size < fit.smallest:
+        where = f"from the smallest size measured on, {fit.smallest:.0f} texts{limits}"
+    else:
+        where = f"from about {_size(size, fit)} texts{limits} on"
+    return f"{arm}: doubling gains less than {curves.threshold_text} {where}."
+
+
+def fit_frame(curves: CurveFits) -> pd.DataFrame:
+    """One row for each fit; scores in [0, 1], the threshold in points (x 100)."""
+    import pandas as pd
+
+    records = [_record(curves, arm, measure) for arm, measure in curves.fits]
+    empty: Sequence[str] = ["arm", "measure"]
+    return pd.DataFrame(records, columns=None if records else empty)
+
+
+def _record(curves: CurveFits, arm: str, measure: str) -> dict[str, Any]:
+    fit = curves.fits[arm, measure]
+    record: dict[str, Any] = {
+        "arm": arm,
+        "measure": measure,
+        "threshold_points": curves.threshold,
+        "smallest": fit.smallest,
+        "largest": fit.largest,
+        "n_sizes": curves.n_sizes[arm],
+        "gain": float(fit.law.gain),
+        "residual": float(fit.law.residual),
+    }
+    intervals = {
+        "limit": fit.limit,
+        "rate": fit.rate,
+        "plateau": fit.plateau,
+        "last_doubling": fit.last_doubling,
+        "last": fit.last,
+    }
+    gap = curves.gap_to_gold(arm, measure)
+    if gap:
+        record["minus_gold_size"] = gap.size
+        intervals |= {"minus_gold": gap.at_size, "minus_gold_limit": gap.limit}
+    for name, interval in intervals.items():
+        record |= columns(name, interval)
+    return {**record, "extrapolated": fit.plateau.estimate > fit.largest}
