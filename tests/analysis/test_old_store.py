@@ -1,0 +1,207 @@
+"""Runs that Assay logged before its rooms were rebuilt are read today, and show the same numbers.
+
+``tests/fixtures/store_of_e282f68.tar.xz`` is a tracking store that commit e282f68 wrote on
+2026-11-27, in a clean clone, one CPU core, with the bundled models, the package versions of its
+``requirements.txt``, and the user name ``somebody``:
+
+    small="--max_train 96 --max_validation 48 --max_test 120 --ensemble_size 3 --epochs 4
+           --train_batch_size 8 --learning_rate 1e-4 --workers 1"
+    money="--price_label 0.05 --price_input 0.15 --price_output 0.6 --price_hour 0.5"
+
+    experiment  python -m entrypoints.main $small $money --seeds 3 --replace_share 25 --flip_rate 20
+                --arms gold,llm,entropy,ensemble,majority,learned,soft,flip
+    crossed     python -m entrypoints.main $small --seeds 2 --ensemble_size 2 --arms gold,llm
+                --replicate crossed
+    curve       python -m entrypoints.curve $small --seeds 2 --arms gold,llm --sizes 24,48,96
+    budget      python -m entrypoints.budget $small $money --seeds 3 --arms random,entropy
+                --replace_share 25,50
+    grid        python -m entrypoints.grid $small --seeds 2 --arms gold,llm --grid_epochs 2
+                --grid_learning_rate 5e-5,1e-4 --grid_train_batch_size 8,16
+    sweep       python -m entrypoints.sweep $small $money --seeds 2 --sweep_seeds 1 --trials 4
+                --sampler grid --arms random,ensemble --replace_share 25,50
+                --sweep_ensemble_size 2,3
+
+Then were taken out: deleted runs; all artifacts that no report reads; host, folder and branch in
+the tags; and what the reports had written to the root runs (metrics, description, verdict), so
+that the report of today must write it anew. What is left was read by
+
+    python -m entrypoints.report --run_id ID --workspace FOLDER
+
+at the same commit, for the budget with ``--tolerance 20 --least_alpha 0.7``. Its CSV and Markdown
+files are in the archive as ``reports/NAME/``, the metrics and the verdict that it put on the root
+run in ``roots.json``. They are what is expected here, and nobody can make them again with another
+version: where this test fails, the code is wrong, or a number has been changed on purpose, which
+is then to be said in the changelog.
+
+What is compared: row by row every number in every cell of every table, whether CSV or Markdown;
+what stands in the columns ``NAMES``, and True and False; the root run's metrics; the verdict, and
+the numbers in its reason. Titles of columns and other words may change: a column is found by its
+title, else by its place. Columns, tables at the end and files may be added. Sentences are not
+compared, nor figures.
+"""
+
+import contextlib
+import csv
+import itertools
+import json
+import math
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ARCHIVE = ROOT / "tests" / "fixtures" / "store_of_e282f68.tar.xz"
+PLACE = "/old-store"  # stands in the packed database for the folder that it will be unpacked to
+ROOTS = ("experiment", "crossed", "curve", "budget", "grid", "sweep")
+NAMES = {"arm", "raters", "class", "gold", "given", "source", "example_id"}  # columns of names
+NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+class OldStore:
+    """The store, unpacked to ``folder``; ``roots``: what was expected of each root run, by name."""
+
+    def __init__(self, folder):
+        with tarfile.open(ARCHIVE) as packed:
+            packed.extractall(folder, filter="data")
+        self.folder = folder
+        self.roots = json.loads((folder / "roots.json").read_text(encoding="utf-8"))
+        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+            moved = f"update {table} set {column} = replace({column}, ?, ?)"  # noqa: S608
+            self.sql(moved, PLACE, str(folder))
+
+    def sql(self, statement, *values):
+        """What the database answers, asked without MLflow."""
+        with contextlib.closing(sqlite3.connect(self.folder / "mlflow.db")) as database, database:
+            return database.execute(statement, values).fetchall()
+
+    def report(self, name):
+        """Make the report of one root run; returns the folder of its files."""
+        here = {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
+            "ASSAY_CACHE": str(self.folder / "cache"),
+            "PYTHONPATH": str(ROOT),  # it runs elsewhere, for MLflow makes folders where it runs
+        }
+        root, workspace = self.roots[name], self.folder / "work"
+        command = [sys.executable, "-m", "entrypoints.report", "--run_id", root["run_id"]]
+        command += ["--workspace", str(workspace), *root["options"]]
+        done = subprocess.run(
+            command, cwd=self.folder, env={**os.environ, **here}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return workspace
+
+    def changes(self, name, made):
+        """What the report of a root run in the folder ``made`` says otherwise than it did then."""
+        found = {path.name: path for path in made.rglob("*") if path.is_file()}
+        for then in sorted((self.folder / "reports" / name).iterdir()):
+            if then.name not in found:
+                yield f"{then.name} is missing"
+            else:
+                yield from changed_tables(then, found[then.name])
+        yield from self._changes_of_the_run(self.roots[name])
+
+    def _changes_of_the_run(self, then):
+        asked = "select key, step, value from metrics where run_uuid = ?"
+        metrics = {(key, step): value for key, step, value in self.sql(asked, then["run_id"])}
+        for key, step, value in then["metrics"]:
+            now = metrics.get((key, step), math.nan)
+            if not same(value, now):
+                yield f"metric {key}, step {step}: {value}, now {now}"
+        tags = dict(self.sql("select key, value from tags where run_uuid = ?", then["run_id"]))
+        for key, value in then["tags"].items():
+            now = tags.get(key, "")
+            exact = key == "assay.verdict"
+            if (value != now) if exact else not same_numbers(value, now):
+                yield f"tag {key}: {value}, now {now}"
+
+
+def same(then, now):
+    """Whether two numbers are one: six digits, but for a unit in the last, since CPUs differ."""
+    unit = 10.0 ** (math.floor(math.log10(abs(then))) - 5) if then else 0.0
+    return abs(then - now) <= max(1.01 * unit, 1e-9)
+
+
+def numbers(text):
+    return [float(one.replace("\N{MINUS SIGN}", "-")) for one in NUMBER.findall(text)]
+
+
+def same_numbers(then, now):
+    """Whether two texts hold the same numbers, as many and in the same order, among any words."""
+    before, after = numbers(then), numbers(now)
+    return len(before) == len(after) and all(map(same, before, after))
+
+
+def same_cell(title, then, now):
+    name = title in NAMES and not NUMBER.fullmatch(then)  # an arm may be a column's title as well
+    return then == now if name or then in ("True", "False") else same_numbers(then, now)
+
+
+def tables(path):
+    """The tables of a CSV or a Markdown file, each with its head as the first row."""
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            return [list(csv.reader(file))]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    runs = itertools.groupby(lines, key=lambda line: line.startswith("|"))
+    found = [[markdown_cells(line) for line in run] for is_table, run in runs if is_table]
+    return [[rows[0], *rows[2:]] for rows in found]  # the second row is a rule
+
+
+def markdown_cells(line):
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def changed_tables(then, now):
+    before, after = tables(then), tables(now)
+    if len(after) < len(before):
+        yield f"{then.name}: {len(before)} tables, now {len(after)}"
+    for (head, *rows), (new_head, *new_rows) in zip(before, after, strict=False):
+        if len(rows) != len(new_rows):
+            yield f"{then.name}: {len(rows)} rows, now {len(new_rows)}"
+        for row, new_row in zip(rows, new_rows, strict=False):
+            for place, (title, cell) in enumerate(zip(head, row, strict=True)):
+                new_place = new_head.index(title) if title in new_head else place
+                new_cell = new_row[new_place] if new_place < len(new_row) else "(no such column)"
+                if not same_cell(title, cell, new_cell):
+                    yield f"{then.name}, row {row[0]}, {title}: {cell}, now {new_cell}"
+
+
+@pytest.fixture
+def old_store(tmp_path):
+    return OldStore(tmp_path)
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_the_report_of_a_run_that_an_older_version_logged_shows_the_numbers_it_showed_then(
+    old_store, name
+):
+    assert not old_store.roots.keys() ^ set(ROOTS)
+    changes = list(old_store.changes(name, old_store.report(name)))
+
+    assert changes == []
+
+
+def test_a_number_that_was_changed_in_an_old_store_is_noticed(old_store):
+    tried = "select run_uuid from params where key = ? and value = ?"
+    below = "select run_uuid from tags where key = 'assay.root' and value = ?"
+    of = (old_store.roots["grid"]["run_id"], "arm", "gold", "configuration", "1")
+    for table in ("metrics", "latest_metrics"):
+        old_store.sql(
+            f"update {table} set value = value + 0.001 "  # noqa: S608
+            "where key = 'best_validation_macro_f1' "
+            f"and run_uuid in ({below} intersect {tried} intersect {tried})",
+            *of,
+        )
+    changes = list(old_store.changes("grid", old_store.report("grid")))
+
+    assert changes == [
+        "report.md, row gold, validation macro-F1: 35.0, now 35.1",
+        "search.csv, row gold, validation_macro_f1: 0.350254, now 0.351254",
+    ]
