@@ -19,9 +19,10 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from benchmarks.million import HashAnnotator, short_texts
-from entrypoints.wiring.annotation_runs import AnnotationSession, annotate_split
-from entrypoints.wiring.conditions import Condition, SplitAnnotations, replicated
-from entrypoints.wiring.provenance import Invocation
+from entrypoints.wiring.annotation_runs import annotate_split
+from entrypoints.wiring.annotation_session import AnnotationSession
+from entrypoints.wiring.conditions import Condition, SplitAnnotations, replicate_conditions
+from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.seed_runs import log_seed
 from entrypoints.wiring.setup import log_setup
 from project.annotation.cost import Meter
@@ -38,8 +39,9 @@ from project.support.parquet import write_table
 from project.tracking import EXPERIMENT, Tracker, root_run
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
-from project.training.jobs import PREDICTIONS, RESULT, SeedResult
-from project.training.loop import Epoch, predictions_table
+from project.training.results import PREDICTIONS, RESULT, SeedResult
+from project.training.predict import predictions_table
+from project.training.history import Epoch
 
 TRAIN, TEST, SEEDS, DRAWS = 1000, 2000, 5, 5
 SHARES = "5,10,25"  # with the arms below ten arms in all
@@ -137,7 +139,7 @@ def experiment(
         )
         train = annotate_split(tracker, asked, task, "train", DRAWS, config)
         annotate_split(tracker, asked, task, "test", 1, config)
-        for one in replicated(compared, task, SplitAnnotations(train), config):
+        for one in replicate_conditions(compared, task, SplitAnnotations(train), config):
             for seed in one.seeds:
                 _log_seed(tracker, encoder, task, one, seed, config, folder)
         return tracker.run_id

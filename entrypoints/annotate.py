@@ -21,7 +21,7 @@ def annotate(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.annotation_runs import annotate_split
     from entrypoints.wiring.annotation_session import open_session
     from entrypoints.wiring.dry_run import dry_run
-    from entrypoints.wiring.provenance import Invocation
+    from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.setup import check_store, log_setup
     from project.data.task import load_task
     from project.support.escape import escape_markdown

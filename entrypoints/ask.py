@@ -19,7 +19,7 @@ from project.support.errors import AssayError
 def ask(params: Mapping[str, str]) -> None:
     """The questions of one label source at one budget, without those that ``human`` answers."""
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment
-    from entrypoints.wiring.provenance import Invocation
+    from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.questions import choose_questions, publish_questions
 
     config = parse(AskConfig, params)

@@ -22,7 +22,7 @@ def budget(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.conditions import make_condition
     from entrypoints.wiring.designs import budget_arms
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
-    from entrypoints.wiring.provenance import Invocation
+    from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.seed_runs import Trainer
 
     reach = parse(BudgetConfig, params).reach

@@ -20,7 +20,7 @@ def finetune(params: Mapping[str, str]) -> None:
     from analysis.report import publish
     from entrypoints.wiring.experiment import publish_after
     from entrypoints.wiring.external_labels import labels_condition
-    from entrypoints.wiring.provenance import Invocation
+    from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.seed_runs import Trainer
     from entrypoints.wiring.setup import check_store, log_setup
     from project.data.task import load_task

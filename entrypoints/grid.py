@@ -24,7 +24,7 @@ def grid(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.conditions import make_condition
     from entrypoints.wiring.designs import best_configurations, configurations, configured
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
-    from entrypoints.wiring.provenance import Invocation
+    from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.seed_runs import Trainer
 
     design = parse(GridConfig, params)

@@ -19,7 +19,7 @@ def experiment(params: Mapping[str, str]) -> None:
     from analysis.report import publish
     from entrypoints.wiring.conditions import replicate_conditions, replicate_counts
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
-    from entrypoints.wiring.provenance import Invocation
+    from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.seed_runs import Trainer
 
     with prepare_experiment(params) as prepared:

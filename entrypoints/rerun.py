@@ -20,16 +20,10 @@ from project.support.privacy import is_private, owner_only
 
 def rerun(params: Mapping[str, str]) -> None:
     """Run again where inputs and models are the same; other differences are printed and logged."""
-    from entrypoints.wiring.provenance import (
-        DIFF,
-        DIFFERS,
-        RERUN_OF,
-        changed_inputs,
-        differences,
-        from_hub,
-        provenance,
-        repository,
-    )
+    from entrypoints.wiring.invocation import DIFF, DIFFERS, RERUN_OF
+    from entrypoints.wiring.origin_changes import changed_inputs, differences
+    from entrypoints.wiring.provenance import from_hub, provenance
+    from entrypoints.wiring.repository import repository
     from entrypoints.wiring.setup import inputs_of
     from entrypoints.wiring.stored_invocation import (
         invocation_now,

@@ -24,7 +24,7 @@ from entrypoints.wiring.command import main, print_line
 from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment, publish_after
-from entrypoints.wiring.provenance import Invocation
+from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.seed_runs import Trained, Trainer
 from entrypoints.wiring.setup import log_setup
 from project.annotation.cost import Spent

@@ -21,7 +21,7 @@ from project.config.designs import CurveConfig, GridConfig
 from project.labels.error_model import MIN_AUDIT
 from project.labels.selection import share_size
 from project.support.errors import AssayError
-from project.training.loop import best_macro_f1
+from project.training.history import best_macro_f1
 
 
 def training_sizes(config: CurveConfig, n_train: int) -> list[int]:

@@ -27,19 +27,20 @@ from project.support.parquet import content_hash, write_table
 from project.tracking import ABSENT, DIGEST, USER, Child, StoreUnavailable, Tracker
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
-from project.training.jobs import (
+from project.training.history import Epoch, best_epoch, best_macro_f1
+from project.training.inputs import Phase, TrainingInputs, seed_digest
+from project.training.jobs import run_jobs
+from project.training.results import (
     MODEL,
     PREDICTIONS,
     RESULT,
     Job,
     SeedResult,
-    default_workers,
-    finished,
     import_result,
-    run_jobs,
+    is_finished,
 )
-from project.training.loop import Epoch, Phase, Training, best_epoch, best_macro_f1, seed_digest
 from project.training.targets import targets
+from project.training.workers import default_workers
 
 HISTORY = "history.json"
 # no matter for one seed, or told by the encoder
@@ -83,7 +84,7 @@ class Trainer:
     def train(self, conditions: Sequence[Condition]) -> list[Trained]:
         """Every condition x seed, several at once; each is logged as a run when it is done."""
         for split in ("train", "validation", *sorted({one.evaluated for one in conditions})):
-            if cut := self._tokens.cut(self._places[split]):
+            if cut := self._tokens.n_cut(self._places[split]):
                 texts = f"{cut} of {len(self._places[split])} {split} texts"
                 self._say(
                     f"{texts} are longer than {self._encoder.max_length} tokens and were cut at the end."
@@ -150,7 +151,7 @@ class Trainer:
         """Take from the store what somebody has trained already, unless its weights are wanted."""
         sources = []
         for job in {
-            job.digest: job for job in jobs if not job.keep_model and not finished(folder, job)
+            job.digest: job for job in jobs if not job.keep_model and not is_finished(folder, job)
         }.values():
             for run in self._tracker.reusable_runs(
                 "seed", DIGEST, job.digest, self._config.store.reuse
@@ -158,7 +159,13 @@ class Trainer:
                 source = SourceRun(run.run_id, run.tags.get(USER, "somebody"))
                 try:
                     files = self._tracker.verified_artifacts(run, [PREDICTIONS, HISTORY])
-                    import_result(folder, job, files[PREDICTIONS], files[HISTORY], source)
+                    import_result(
+                        folder,
+                        job,
+                        predictions=files[PREDICTIONS],
+                        result=files[HISTORY],
+                        source=source,
+                    )
                 except StoreUnavailable:  # which the tracker has said
                     break
                 except (
@@ -204,27 +211,34 @@ class Trainer:
         held, held_rows = _labelled(
             self._places["validation"], task.split("validation"), one.validation
         )
-        lessons = tuple(
+        phases = tuple(
             Phase(rows[chosen], *targets(part, task.label_set, one.config))
             for part, chosen in _lessons(train)
             if chosen.any()
         )
-        training = Training(self._tokens, lessons, held_rows, codes(held["label"], task.label_set))
+        inputs = TrainingInputs(
+            self._tokens, phases, held_rows, codes(held["label"], task.label_set)
+        )
         evaluated = self._places[one.evaluated]
         return [
             Job(
-                one.title,
-                seed,
-                seed_digest(
-                    self._encoder, one.config, training, evaluated, [*names, *task.label_set], seed
+                arm=one.title,
+                seed=seed,
+                digest=seed_digest(
+                    self._encoder,
+                    one.config,
+                    inputs,
+                    test_indices=evaluated,
+                    names=[*names, *task.label_set],
+                    seed=seed,
                 ),
-                self._encoder,
-                one.config,
-                training,
-                evaluated,
-                tuple(names),
-                task.label_set,
-                one.config.log_model != "none" and one.evaluated == "test",
+                encoder=self._encoder,
+                config=one.config,
+                inputs=inputs,
+                test_indices=evaluated,
+                test_ids=tuple(names),
+                label_set=task.label_set,
+                keep_model=one.config.log_model != "none" and one.evaluated == "test",
             )
             for seed in one.seeds
         ]
@@ -272,15 +286,10 @@ def _lessons(labels: pd.DataFrame) -> list[tuple[pd.DataFrame, npt.NDArray[np.bo
 
 def _line(job: Job, epoch: Epoch) -> str:
     """One seed's progress, with the time that its training will still take at this pace, evaluation not counted."""
-    after = len(job.training.lessons) - 1 - epoch.lesson
-    texts = ((epoch.lesson + 1) * job.config.epochs - epoch.epoch) * len(
-        job.training.lessons[epoch.lesson].rows
-    )
-    texts += (
-        sum(len(lesson.rows) for lesson in job.training.lessons[-after:]) * job.config.epochs
-        if after
-        else 0
-    )
+    phases = job.inputs.phases
+    epochs_left = (epoch.phase + 1) * job.config.epochs - epoch.epoch
+    texts = epochs_left * len(phases[epoch.phase].indices)
+    texts += job.config.epochs * sum(len(phase.indices) for phase in phases[epoch.phase + 1 :])
     left = texts / epoch.texts_per_second
     more = f", {left:.0f} s left" if left else ""
     return (
@@ -376,7 +385,7 @@ def log_seed(
 
 def _epoch_metrics(epoch: Epoch) -> tuple[int, dict[str, float]]:
     values = dataclasses.asdict(epoch)
-    del values["lesson"]
+    del values["phase"]
     return values.pop("epoch"), values
 
 

@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from entrypoints.wiring.command import print_line
-from entrypoints.wiring.provenance import (
-    DIFF,
-    FILE,
-    Invocation,
-    inputs,
-    provenance,
-    repository,
-    tags,
-)
+from entrypoints.wiring.invocation import DIFF, FILE, Invocation
+from entrypoints.wiring.provenance import inputs, provenance, tags
+from entrypoints.wiring.repository import repository
 from project.annotation.engines.base import Annotator
 from project.config.engines import ENGINES
 from project.config.entry_points import ENTRY_POINTS

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pydantic
 
 from entrypoints.wiring.command import print_line
-from entrypoints.wiring.provenance import COMMIT, ENTRY_POINT, FILE, FORM, Invocation
+from entrypoints.wiring.invocation import COMMIT, ENTRY_POINT, FILE, FORM, Invocation
 from entrypoints.wiring.trust import risks
 from project.config.entry_points import ENTRY_POINTS
 from project.config.loading import defaults, effective

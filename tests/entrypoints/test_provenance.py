@@ -11,17 +11,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from entrypoints import finetune
-from entrypoints.wiring.provenance import (
-    Invocation,
-    changed_inputs,
-    code_version,
-    differences,
-    inputs,
-    packages,
-    provenance,
-    repository,
-    tags,
-)
+from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.origin_changes import changed_inputs, differences
+from entrypoints.wiring.provenance import inputs, packages, provenance, tags
+from entrypoints.wiring.repository import code_version, repository
 from project.support.machine import driver_and_gpus
 from project.support.redact import MASK
 from project.tracking import latest_root, read_artifact, read_json
