@@ -1,4 +1,4 @@
-"""Servers that are late, elsewhere, older or refuse a token, as the preflight finds them."""
+"""The preflight with servers that are slow, moved, older or refuse a token."""
 
 import contextlib
 import email.utils
@@ -14,35 +14,34 @@ import pytest
 
 from project.support.errors import AssayError, Incomplete
 from project.tracking import findings
-from project.tracking.doctor.preflight import clock, version
+from project.tracking.doctor.server import clock, version
 from tests.helpers import servers
 from tests.helpers.preflights import preflight_error
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for_long():
+def test_a_server_that_does_not_answer_is_given_up_after_the_timeout():
     with (
-        socket.create_server(("127.0.0.1", 0)) as listens,
+        socket.create_server(("127.0.0.1", 0)) as listener,
         servers.client(
-            f"http://127.0.0.1:{listens.getsockname()[1]}", MLFLOW_HTTP_REQUEST_TIMEOUT="1"
+            f"http://127.0.0.1:{listener.getsockname()[1]}", MLFLOW_HTTP_REQUEST_TIMEOUT="1"
         ),
     ):
         began = time.perf_counter()
-        assert "cannot be used: Read timed out. Start it or mend it" in preflight_error(Incomplete)
+        message = preflight_error(Incomplete)
 
+    assert "cannot be used: Read timed out. Start or repair it" in message
     assert time.perf_counter() - began < 5
 
 
-class _Late(http.server.BaseHTTPRequestHandler):
-    """As much of the API as is asked before anything is written, from a server whose clock is ten minutes ahead."""
+class _FastClock(http.server.BaseHTTPRequestHandler):
+    """The part of the API that is used before any writing; its clock is ten minutes fast."""
 
     def do_GET(self):
-        version = self.path == "/version"
-        content = (
-            b"3.17.2"
-            if version
-            else json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}).encode()
-        )
-        self.answer(200 if version else 404, content)
+        if self.path == "/version":
+            self.answer(200, b"3.17.2")
+        else:
+            missing = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}
+            self.answer(404, json.dumps(missing).encode())
 
     def answer(self, status, content=b"", **headers):
         self.send_response(status)
@@ -60,7 +59,7 @@ class _Late(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(handler):
-    """The address of a server of ``handler``'s."""
+    """The address of a running server with this handler."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -71,51 +70,41 @@ def serving(handler):
             thread.join()
 
 
-def test_a_clock_that_differs_from_the_servers_is_a_note():
-    found = {}
-    with serving(_Late) as url, servers.client(url):
-        for one in findings(Path("work")):
-            found[one.part] = one
-            if one.part == "clock":
-                break
+def test_a_clock_that_differs_from_the_server_s_is_a_note():
+    with serving(_FastClock) as url, servers.client(url):
+        finding = next(each for each in findings(Path("work")) if each.part == "clock")
 
-    assert found["clock"].note
+    assert finding.note
     assert re.fullmatch(
-        "this machine's clock is (599|600|601) s behind the tracking server's, and so will .* runs. Set it.",
-        found["clock"].text,
+        "this machine's clock is (599|600|601) s behind the tracking server's, and so will .* runs."
+        " Set it.",
+        finding.text,
     )
 
 
-def test_an_address_that_sends_on_to_another_is_refused_for_that_one():
-    with serving(_Late) as there:
+def test_a_redirecting_address_is_refused_and_its_target_named():
+    with serving(_FastClock) as target:
 
-        class Elsewhere(_Late):
+        class Redirecting(_FastClock):
             def do_GET(self):
-                self.answer(301, Location=f"{there}{self.path}")
+                self.answer(301, Location=f"{target}{self.path}")
 
-        with serving(Elsewhere) as url, servers.client(url):
-            said = preflight_error()
+        with serving(Redirecting) as url, servers.client(url):
+            message = preflight_error()
 
     assert (
-        f"sends whoever asks on to {there}, and what is written is lost on the way. Give that address in MLFLOW_TRACKING_URI."
-        in said
-    )
+        f"redirects to {target}, and what is written gets lost on the way. "
+        "Set MLFLOW_TRACKING_URI to that address."
+    ) in message
 
 
-def test_clocks_within_a_minute_are_no_matter():
-    assert clock(email.utils.formatdate(1000, usegmt=True), 1000.9) == (
-        "clock",
-        "within two seconds of the server's",
-        False,
-    )
-    assert clock(email.utils.formatdate(1000, usegmt=True), 1030.5) == (
-        "clock",
-        "30 s from the server's",
-        False,
-    )
-    assert clock(email.utils.formatdate(1000, usegmt=True), 1100.5).text.startswith(
-        "this machine's clock is 100 s ahead of"
-    )
+def test_a_clock_difference_is_a_note_from_one_minute_on():
+    header = email.utils.formatdate(1000, usegmt=True)
+    assert clock(header, 1000.9) == ("clock", "within two seconds of the server's", False)
+    assert clock(header, 1030.5) == ("clock", "30 s from the server's", False)
+    late = clock(header, 1100.5)
+    assert late.note
+    assert late.text.startswith("this machine's clock is 100 s ahead of")
     assert clock("", 1000) == ("clock", "the server does not tell the time", False)
 
 
@@ -133,12 +122,14 @@ def test_an_older_server_is_a_note_and_another_major_version_an_error():
             version(server, "3.17.2")
 
 
-def test_a_token_that_the_server_does_not_take_is_named():
-    class Proxy(_Late):
+def test_an_error_names_the_variable_of_a_token_that_the_server_does_not_accept():
+    class Unauthorised(_FastClock):
         def do_GET(self):
             self.answer(401)
 
-    with serving(Proxy) as url, servers.client(url, MLFLOW_TRACKING_TOKEN="the token of nobody"):
-        assert "does not take what is in MLFLOW_TRACKING_TOKEN. Get a new one" in preflight_error()
+    token = "the token of nobody"  # noqa: S105
+    with serving(Unauthorised) as url, servers.client(url, MLFLOW_TRACKING_TOKEN=token):
+        message = preflight_error()
+    assert "does not accept the token in MLFLOW_TRACKING_TOKEN. Get a new one" in message
     with servers.client("http://127.0.0.1:9", MLFLOW_TRACKING_TOKEN="a token"):
         assert "cannot be used: Connection refused" in preflight_error(Incomplete)
