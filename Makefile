@@ -3,6 +3,7 @@
 # make server      a tracking server for a small team on this machine, with users; SERVER="--port 5001" changes how
 # make test        the tests
 # make docs        the documentation as a site, built into site/
+# make reference   the generated pages of the documentation
 # make test-vllm   the tests that need a vLLM engine, on the CPU, in an environment of its own
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
-.PHONY: demo demo-quick server test test-vllm lint docs install ui clean
+.PHONY: demo demo-quick server test test-vllm lint reference docs install ui clean
 
 demo: install
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue
@@ -30,6 +31,9 @@ test-vllm: $(VLLM)/installed
 
 lint: install
 	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
+
+reference: install
+	$(RUN) python -m entrypoints.wiring.reference
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,0 +1,145 @@
+"""Names under which results stand in the tracking store, and what each of them means.
+
+Metrics of results are declared in :mod:`project.config.metrics`. This table holds everything else:
+kinds of runs, tags, parameters of child runs, metrics of single epochs, and artifacts. A test
+compares it with what an experiment logs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class LoggedName(NamedTuple):
+    """One name, the kinds of runs that have it, and its meaning."""
+
+    name: str
+    kinds: str
+    meaning: str
+
+
+KINDS = (
+    LoggedName("experiment", "root", "one task, one annotator, several arms (main, finetune)"),
+    LoggedName("budget", "root", "label sources at several human budgets"),
+    LoggedName("curve", "root", "a learning curve"),
+    LoggedName("grid", "root", "a grid search"),
+    LoggedName("sweep", "root", "one worker of a study of Optuna"),
+    LoggedName("annotation set", "root", "annotation without training (annotate)"),
+    LoggedName("questions", "root", "questions for a person (ask)"),
+    LoggedName("dry run", "root", "an estimate of what annotation would take"),
+    LoggedName("annotation", "child", "one draw over one split"),
+    LoggedName("seed", "child", "one seed of one arm"),
+    LoggedName("trial", "child", "one trial of a study"),
+)
+"""Values of the tag ``assay.kind``."""
+
+TAGS = (
+    LoggedName("assay.kind", "all", "kind of the run"),
+    LoggedName("assay.schema_version", "all", "version of this table of names"),
+    LoggedName("assay.root", "all", "id of the root run"),
+    LoggedName("assay.digest", "child", "digest of everything that can change the result"),
+    LoggedName("assay.sha256", "child", "SHA-256 of every artifact, as JSON"),
+    LoggedName("assay.entry", "child", "id of the entry on disk from which the run was logged"),
+    LoggedName(
+        "assay.question", "annotation", "digest of model, prompt and reading, without texts"
+    ),
+    LoggedName("assay.server", "annotation", "hash of the address of an OpenAI-compatible server"),
+    LoggedName("assay.prompt", "annotation", "the prompt in MLflow's Prompt Registry"),
+    LoggedName("prompt.sha256", "annotation", "SHA-256 of the prompt"),
+    LoggedName("assay.taken_from", "annotation, seed", "ids of the runs whose result was reused"),
+    LoggedName("assay.taken_of", "annotation, seed", "users who own these runs"),
+    LoggedName("reused", "seed", "whether the seed was trained before"),
+    LoggedName("assay.absent_classes", "root, seed", "classes without a training label"),
+    LoggedName("assay.study", "sweep, trial", "id of the study"),
+    LoggedName("assay.trial_state", "trial", "COMPLETE, PRUNED or FAIL"),
+    LoggedName("assay.reason", "trial", "why a trial failed"),
+    LoggedName("assay.chosen", "sweep", "numbers of the chosen trials"),
+    LoggedName("assay.verdict", "root", "the verdict, such as safe"),
+    LoggedName("assay.verdict_reason", "root", "the verdict in a sentence"),
+    LoggedName("assay.private", "root", "true: hashes stand in place of texts"),
+    LoggedName("assay.worker", "root", "machine, number and start time of the process"),
+    LoggedName("assay.heard", "root", "last sign of life of the process, seconds since 1970"),
+    LoggedName("assay.ended", "root", "how the process ended"),
+    LoggedName("assay.reaped", "root", "ended by the entry point reap"),
+    LoggedName("assay.rerun_of", "root", "the run that was run again"),
+    LoggedName("assay.rerun_differs", "root", "what differed from that run"),
+    LoggedName("assay.config_file", "root", "configuration file whose values beat passed defaults"),
+    LoggedName("assay.overruled", "root", "these values by parameter, as JSON"),
+    LoggedName("entry_point", "root", "name of the entry point"),
+    LoggedName("code.version", "root", "hash of the project's code"),
+    LoggedName("git.commit", "root", "commit of the project"),
+    LoggedName("git.dirty", "root", "whether there were changes that were not committed"),
+)
+
+PARAMS = (
+    LoggedName("task", "child", "name of the task"),
+    LoggedName("examples_sha256", "annotation, seed", "hash of the examples with their splits"),
+    LoggedName("annotator", "child", "engine of the annotator"),
+    LoggedName("annotator_model", "child", "model of the annotator"),
+    LoggedName("calibration", "child", "calibration of the class probabilities"),
+    LoggedName("label_style", "annotation, seed", "how labels are written"),
+    LoggedName("n_demonstrations", "child", "demonstrations in a prompt"),
+    LoggedName("split", "annotation", "the annotated split"),
+    LoggedName("draw", "annotation, seed", "index of the draw"),
+    LoggedName("n_examples", "annotation, seed", "examples of the split, or training examples"),
+    LoggedName("n_train", "seed", "training labels"),
+    LoggedName("arm", "seed", "name of the arm, such as entropy_5"),
+    LoggedName("arm_kind", "seed", "kind of the arm, such as entropy"),
+    LoggedName("replace_share", "seed, trial", "per cent of human labels"),
+    LoggedName("ensemble_size", "seed, trial", "draws that the arm reads (K)"),
+    LoggedName("flip_rate", "seed", "per cent of flipped gold labels"),
+    LoggedName("seed", "seed", "seed of the training"),
+    LoggedName("replicate", "seed", "number of the replicate of the arm"),
+    LoggedName("evaluated", "seed, trial", "the predicted split"),
+    LoggedName("configuration", "seed", "index in the grid"),
+    LoggedName("curve_seed", "seed", "seed of the order of training examples"),
+    LoggedName("trial", "seed, trial", "number of the trial"),
+    LoggedName("source", "trial", "label source"),
+    LoggedName("n_seeds", "trial", "seeds of the trial"),
+    LoggedName("sampler", "trial", "sampler of the study"),
+)
+"""Parameters of child runs. Root runs have every parameter of their entry point, seeds every
+hyper-parameter of the recipe; the reference of parameters explains these."""
+
+EPOCH_METRICS = (
+    LoggedName("training_loss", "seed", "mean cross-entropy of the epoch, in nats"),
+    LoggedName("validation_accuracy", "seed", "accuracy on validation after the epoch"),
+    LoggedName("validation_macro_f1", "seed", "macro-F1 on validation after the epoch"),
+    LoggedName("learning_rate", "seed", "learning rate at the end of the epoch"),
+    LoggedName("texts_per_second", "seed", "training texts a second in the epoch"),
+)
+"""Metrics of seeds by epoch, which is their step."""
+
+OTHER_METRICS = (
+    LoggedName("entropy_bits", "annotation", "mean entropy of the answers, in bits, at least"),
+    LoggedName("entropy_bits_upper", "annotation", "the same where classes are censored, at most"),
+    LoggedName("truncated", "annotation", "texts that were cut to fit the context"),
+    LoggedName("censored", "annotation", "answers that lack the probability of some class"),
+    LoggedName("prompt_tokens", "annotation", "tokens of all prompts"),
+    LoggedName("annotation_seconds", "annotation", "seconds of annotation in this run"),
+    LoggedName("asked_texts", "annotation", "texts that were sent to the annotator"),
+    LoggedName("reused_texts", "annotation", "texts whose answers were on disk"),
+    LoggedName("fetched_texts", "annotation", "texts whose answers came from other runs"),
+    LoggedName("texts_per_second", "annotation", "texts that were sent, a second"),
+    LoggedName("n_scores", "trial", "seeds whose score counts"),
+)
+"""Metrics of child runs that no table of results shows."""
+
+ARTIFACTS = (
+    LoggedName("config.json", "root", "configuration, task, models, versions, design"),
+    LoggedName("provenance.json", "root", "code, parameters, inputs, models, machine, packages"),
+    LoggedName("git.diff", "root", "changes that were not committed"),
+    LoggedName("examples.parquet", "root", "the examples with their splits"),
+    LoggedName("plan.json", "dry run", "what every draw would take"),
+    LoggedName(
+        "questions/", "questions", "questions as CSV and for Label Studio, and the sampling"
+    ),
+    LoggedName("report/", "root", "report.html, its tables as CSV, its parts as Markdown"),
+    LoggedName("prompt/", "annotation", "prompt, its facts, and its demonstrations"),
+    LoggedName("annotations.parquet", "annotation", "one answer a row"),
+    LoggedName("content_free.parquet", "annotation", "answers to content-free inputs"),
+    LoggedName("sample.json", "annotation", "the first answers, which the UI shows as a table"),
+    LoggedName("labels.parquet", "seed", "training labels with source and reason"),
+    LoggedName("predictions.parquet", "seed", "predictions with log probabilities"),
+    LoggedName("history.json", "seed", "scores and losses of every epoch"),
+)
