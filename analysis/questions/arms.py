@@ -53,10 +53,12 @@ _SETTINGS = ("task", "data", "annotator", "annotator_model", "recorded_columns")
 def sections(scored: ScoredExperiment) -> list[Section]:
     """The result table, the sources of the spread of crossed replicates, and the spending."""
     table = result_table(scored)
+    head, rows = result_cells(table, intervals=True)
     main = Table(
         name="arms",
         heading=title(scored.config),
-        **_as_text(*result_cells(table, intervals=True)),
+        head=head,
+        rows=rows,
         frame=table,
         notes=[_INTERVALS_NOTE + caption(scored, table)],
         kinds=list(table["kind"]),
@@ -69,10 +71,6 @@ def sections(scored: ScoredExperiment) -> list[Section]:
         crossed = variance_table(scored.variance)
         spread = [Section("variance", "Where does the spread come from?", "", [crossed])]
     return [first, *spread, Section("spent", "What did it take?", "", [_spending(table)])]
-
-
-def _as_text(head: list[str], rows: list[list[str]]) -> dict[str, list]:
-    return {"head": head, "rows": rows}
 
 
 def _recall(table: pd.DataFrame) -> Table:
@@ -95,10 +93,12 @@ def _recall(table: pd.DataFrame) -> Table:
 
 def _spending(table: pd.DataFrame) -> Table:
     arms = table[table["kind"] == "arm"]
+    head, rows = spending_cells(table)
     return Table(
         name="spent",
         heading="",
-        **_as_text(*spending_cells(table)),
+        head=head,
+        rows=rows,
         frame=arms[["labels", "human_labels", *columns_of(cost_metrics())]],
         notes=[_SPENDING_NOTE],
         kinds=["arm"] * len(arms),
@@ -108,11 +108,13 @@ def _spending(table: pd.DataFrame) -> Table:
 def brief(scored: ScoredExperiment) -> Section:
     """The result table as the terminal and the run's description show it."""
     table = result_table(scored)
+    head, rows = result_cells(table)
     tables = [
         Table(
             name="arms",
             heading=title(scored.config),
-            **_as_text(*result_cells(table)),
+            head=head,
+            rows=rows,
             frame=table,
             kinds=list(table["kind"]),
         )

@@ -28,7 +28,7 @@ from project.config.metrics import arm_metrics, columns_of, cost_metrics, score_
 from project.support.escape import escape_markdown, escape_terminal
 from project.tracking import KIND
 
-_MORE_SECTIONS: Sequence[Callable[[Experiment], Section | None]] = (
+MORE_SECTIONS: Sequence[Callable[[Experiment], Section | None]] = (
     agreement.section,
     errors.section,
     divergence.section,
@@ -51,7 +51,7 @@ def publish_report(
     else:
         short = arms.brief(scored)
         main = arms.sections(scored)
-    more = [section for part in _MORE_SECTIONS if (section := part(experiment))]
+    more = [section for part in MORE_SECTIONS if (section := part(experiment))]
     judged = verdict_table.section(decision)
     sections = [judged, *main, *more]
     written = {name: data for section in sections for name, data in files(section).items()}

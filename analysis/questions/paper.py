@@ -13,7 +13,7 @@ CITATION = (
 
 
 class PaperRow(NamedTuple):
-    """One block of cells of Table 1 or 2, x 100 as printed; ``ddof`` of the spread is not stated."""
+    """One block of cells of Table 1 or 2, x 100 as printed; the ddof of a spread is not stated."""
 
     task: str
     arm_kind: str
@@ -33,7 +33,7 @@ def paper_row(task: str, arm_kind: str, annotator_model: str) -> PaperRow | None
     """
     with Path(__file__).with_name("paper.csv").open(encoding="utf-8", newline="") as file:
         _, *lines = csv.reader(file)
-    rows = [PaperRow(*line[:3], *map(float, line[3:])) for line in lines]
+    rows = [PaperRow(line[0], line[1], line[2], *map(float, line[3:])) for line in lines]
     matching = [row for row in rows if (row.task, row.arm_kind) == (task, arm_kind)]
     same_annotator = [
         row for row in matching if row.annotator and annotator_model.endswith(row.annotator)

@@ -1,4 +1,4 @@
-"""How much of the spread comes from the draw, how much from the seed? For crossed draws and seeds."""
+"""How much of the spread comes from the draw and how much from the seed, if both are crossed."""
 
 from __future__ import annotations
 

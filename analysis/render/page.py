@@ -66,7 +66,7 @@ def page(
 
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    digest = _base64(hashlib.sha256(script.encode()).digest())
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -78,11 +78,8 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "base64": lambda data: base64.b64encode(data).decode(),
-        "capitalize_first": str.capitalize,
-        "look": _look,
-    }
+    environment.filters["base64"] = _base64
+    environment.filters["look"] = _look
     return environment.get_template(TEMPLATE).render(
         title=title,
         subtitle=subtitle,
@@ -95,6 +92,10 @@ def page(
         style=markupsafe.Markup(style),  # noqa: S704
         script=markupsafe.Markup(script),  # noqa: S704
     )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _look(table: Table) -> str:

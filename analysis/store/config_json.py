@@ -172,7 +172,9 @@ def _first_fault(error: ValidationError) -> str:
     rule = _RULES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     rule = rule.format(**first.get("ctx", {}))
     value = abridged(first["input"])
-    return f"must have {rule} as {path}; it has {value}" if path else f"must be {rule}; it is {value}"
+    return (
+        f"must have {rule} as {path}; it has {value}" if path else f"must be {rule}; it is {value}"
+    )
 
 
 _RULES = {

@@ -1,6 +1,8 @@
-"""What lies in the store, fetched side by side and kept on this machine: what a finished run holds does not change.
+"""Artifacts of the store, fetched several at a time and kept in a cache on this machine.
 
-The cache is ``$ASSAY_CACHE``, else ``~/.cache/assay``, keyed by run id and readable to its owner alone; delete it whenever you like.
+What a finished run holds does not change, so that an artifact is fetched once. The cache is
+``$ASSAY_CACHE``, else ``~/.cache/assay``, keyed by run id and readable to its owner alone. It may
+be deleted at any time.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from project.support.files import cache_folder, write_atomically
 from project.support.parquet import parquet
 from project.tracking import Record, local_artifact, read_artifact
 
-AT_ONCE = 8
+_THREADS = 8
 
 
 def cache() -> Path:
@@ -31,49 +33,54 @@ def cache() -> Path:
 
 
 def keep(path: Path, data: bytes) -> None:
-    """Write a file of the cache; its part of it is the owner's alone, whoever made the cache itself."""
-    part = cache() / path.relative_to(cache()).parts[0]
-    part.mkdir(mode=0o700, exist_ok=True)
-    if part.stat().st_uid == os.geteuid():
-        part.chmod(0o700)
+    """Write a file of the cache, in a folder that its owner alone can read.
+
+    The cache itself may have been made by another program with wider rights.
+    """
+    folder = cache() / path.relative_to(cache()).parts[0]
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)
     write_atomically(path, data)
 
 
 def artifact(run: Record, path: str) -> bytes:
-    """An artifact of a run: out of this machine's files, the cache, or the store."""
+    """An artifact of a run: from this machine's files, the cache, or the store."""
     local = local_artifact(run, path)
     if local and local.is_file():
         return local.read_bytes()
-    kept = _place(run, path)
-    if kept.is_file():
-        return kept.read_bytes()
+    cached = _cache_path(run, path)
+    if cached.is_file():
+        return cached.read_bytes()
     data = read_artifact(run, path)
     if run.status == "FINISHED":
-        keep(kept, data)
+        keep(cached, data)
     return data
 
 
-def _place(run: Record, path: str) -> Path:
-    """Where an artifact is kept; a run that a store calls by the name of some other place is refused."""
-    folder, name = cache() / "artifacts", Path(run.run_id, path)
+def _cache_path(run: Record, path: str) -> Path:
+    """The file of the cache for an artifact.
+
+    Raises UnusableRun if the names that the store gives lead out of the folder of the cache.
+    """
+    folder = cache() / "artifacts"
+    name = Path(run.run_id, path)
     if name.is_absolute() or ".." in name.parts or len(Path(run.run_id).parts) != 1:
         raise UnusableRun(
-            f"run {run.run_id!r} cannot be kept in the cache with its artifact {path!r}: the name leads out of its folder. No store of MLflow's has "
-            "such names; see what MLFLOW_TRACKING_URI is."
+            f"run {run.run_id!r} cannot be kept in the cache with its artifact {path!r}: the name "
+            "leads out of its folder. MLflow makes no such names; check MLFLOW_TRACKING_URI."
         )
     return folder / name
 
 
 def tables(runs: Sequence[Record], path: str) -> list[pd.DataFrame]:
-    """The Parquet artifact ``path`` of every run, several at once."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [
-            _table(run, path, data)
-            for run, data in zip(runs, pool.map(lambda run: artifact(run, path), runs), strict=True)
-        ]
+    """The Parquet artifact ``path`` of every run, several fetched at the same time."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        contents = pool.map(lambda run: artifact(run, path), runs)
+        return [_parsed(run, path, data) for run, data in zip(runs, contents, strict=True)]
 
 
-def _table(run: Record, path: str, data: bytes) -> pd.DataFrame:
+def _parsed(run: Record, path: str, data: bytes) -> pd.DataFrame:
     try:
         return parquet(data)
     except AssayError:
@@ -82,7 +89,7 @@ def _table(run: Record, path: str, data: bytes) -> pd.DataFrame:
 
 def table(run: Record, path: str) -> pd.DataFrame:
     """A Parquet artifact of one run."""
-    return tables([run], path)[0]
+    return _parsed(run, path, artifact(run, path))
 
 
 def read_json(run: Record, path: str) -> Any:

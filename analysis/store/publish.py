@@ -10,14 +10,17 @@ from project.support.files import write_atomically
 from project.support.privacy import owner_only
 from project.tracking import PRIVATE, Record, Tracker, read_run
 
-_NO_METRIC = re.compile(
-    r"[^\w./\- :]"
-)  # what MLflow takes in no metric's name, and an arm of somebody's own making may have
+_NOT_IN_A_METRIC = re.compile(r"[^\w./\- :]")
+"""Characters that MLflow refuses in the name of a metric; the name of an arm may have them."""
 
 
 def write(folder: Path, files: Mapping[str, bytes], roots: Sequence[Record] = ()) -> str:
-    """Write ``files`` below ``folder``; returns what to open: the last of them. ``roots``: the root runs they tell of, some private perhaps."""
-    with owner_only(any(root.tags.get(PRIVATE) == "true" for root in roots), folder):
+    """Write ``files`` below ``folder`` and return a line that names the last one, to be opened.
+
+    Only the owner can read them if one of the ``roots``, the runs they are about, is private.
+    """
+    private = any(root.tags.get(PRIVATE) == "true" for root in roots)
+    with owner_only(private, folder):
         for name, data in files.items():
             write_atomically(folder / name, data)
     return f"\nreport   {(folder / list(files)[-1]).resolve()}"
@@ -28,10 +31,32 @@ def log_report(
     workspace: str,
     files: Mapping[str, bytes],
     description: str,
+    *,
     metrics: Mapping[int, Mapping[str, float]],
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """Write a report's files below the workspace and log them, its text and its numbers (by step) to the root run; returns what to open."""
+    """Write the files of a report below the workspace and log them to the root run.
+
+    Parameters
+    ----------
+    run_id : str
+        The root run.
+    workspace : str
+        The files go to ``reports/<run id>`` below it.
+    files : mapping
+        Contents by name; the last one is the one to open.
+    description : str
+        Markdown, logged as the description of the run and written as ``report.md``.
+    metrics : mapping
+        Metrics of the root run by step.
+    tags : mapping, optional
+        Tags of the root run.
+
+    Returns
+    -------
+    str
+        Lines for the terminal: the file, the command that opens MLflow, the run.
+    """
     folder = Path(workspace) / "reports" / run_id
     files = {"report.md": description.encode(), **files}
     opened = write(folder, files, [read_run(run_id)])
@@ -39,7 +64,6 @@ def log_report(
     tracker.log_files({f"report/{name}": folder / name for name in files})
     tracker.describe(description, tags)
     for step, values in metrics.items():
-        tracker.log_metrics(
-            {_NO_METRIC.sub("_", name): value for name, value in values.items()}, step
-        )
+        named = {_NOT_IN_A_METRIC.sub("_", name): value for name, value in values.items()}
+        tracker.log_metrics(named, step)
     return f"{opened}\nMLflow   {tracker.open_command()}\nrun      {run_id}"

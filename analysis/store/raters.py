@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.store.config_json import checked_config
 from analysis.store.experiment import Experiment
 from analysis.store.fetch import read_json, tables
-from analysis.store.runs import PARAM, run_table, selected
+from analysis.store.runs import PARAM_PREFIX, run_table, selected
 from analysis.store.stored_run import checked_table
 from project.data.tables import codes
 from project.stats.types import Codes
@@ -91,7 +91,7 @@ def stored_raters(kind: str, where: Sequence[str], by: str, split: str) -> Rater
             "set MLFLOW_TRACKING_URI."
         )
     matching = selected(table, [*where, f"{_SPLIT_PARAMETERS[kind]}={split}"])
-    column = by if by == "root" else PARAM + by
+    column = by if by == "root" else PARAM_PREFIX + by
     if column not in matching.columns:
         raise AssayError(f"by must be a parameter of the runs, or root; got {by!r}.")
     matching = matching[matching["schema"] == SCHEMA_VERSION]

@@ -1,8 +1,10 @@
-"""One typed row for every finished run of the store, kept on this machine: only what is new is asked for again.
+"""A table of every finished run of the store, kept in the cache: only new runs are read again.
 
-Seed and annotation runs are logged when they are complete and do not change afterwards, so that a row once read stays right. Runs and experiments
-that are deleted are left out, and are there again when they are restored. What is missed: a run that a wrong clock has put more than ``SKEW`` into
-the past, and one that was deleted before it was ever read and then restored. Delete the folder ``runs`` of the cache to read everything anew.
+Seed and annotation runs are logged when they are complete and do not change afterwards, so that a
+row stays right. Deleted runs and experiments are left out, and return when they are restored. Two
+kinds of runs are missed: those that a wrong clock dates more than ``MAX_CLOCK_ERROR`` into the
+past, and those that were deleted before they were first read and then restored. Delete the folder
+``runs`` of the cache to read everything anew.
 """
 
 from __future__ import annotations
@@ -28,63 +30,63 @@ from project.tracking import (
 )
 
 PAGE = 500
-FIRST_PAGE = 50  # most often nothing is new
-SKEW = 10 * 60 * 1000
-PARAM, METRIC = "params.", "metrics."
+FIRST_PAGE = 50
+"""Size of the first page if some runs are known: usually nothing is new."""
+MAX_CLOCK_ERROR = 10 * 60 * 1000
+PARAM_PREFIX = "params."
+METRIC_PREFIX = "metrics."
 
 
 def run_table(kind: str = "seed") -> pd.DataFrame:
-    """Every finished run of ``kind`` in the store, newest first: ``run_id, root, name, started`` (ms), ``params.*`` typed and ``metrics.*``."""
-    made = experiments()
-    path = cache() / "runs" / store_digest(made) / f"{kind}.parquet"
-    known = (
-        pd.read_parquet(path)
-        if path.is_file()
-        else pd.DataFrame(columns=["run_id", "started", "gone"])
-    )
-    deleted = {run.run_id for page in newest_runs(kind, page_size=PAGE, deleted=True) for run in page}
-    gone = known["run_id"].isin(deleted)
-    back = [
-        name for name in known.loc[known["gone"].eq(True) & ~gone, "run_id"] if not _exists(name)
-    ]
-    with _uncollected():
-        fresh = _fresh(kind, known)
-    if fresh or back or not known["gone"].eq(gone).all():
-        rows = pd.DataFrame([_row(run) for run in fresh])
-        kept = known.assign(gone=gone)[~known["run_id"].isin(back)]
-        known = (
-            pd.concat([one for one in (rows, kept) if len(one)], ignore_index=True)
-            if len(rows) + len(kept)
-            else kept
-        )
+    """Every finished run of ``kind`` in the store, newest first.
+
+    Columns: ``run_id``, ``root``, ``name``, ``schema``, ``started`` (ms), ``experiment_id``,
+    ``artifact_uri``, ``params.*`` (numbers, booleans or text) and ``metrics.*``.
+    """
+    stores = experiments()
+    path = cache() / "runs" / store_digest(stores) / f"{kind}.parquet"
+    if path.is_file():
+        known = pd.read_parquet(path)
+    else:
+        known = pd.DataFrame(columns=["run_id", "started", "gone"])
+    pages = newest_runs(kind, page_size=PAGE, deleted=True)
+    gone = known["run_id"].isin({run.run_id for page in pages for run in page})
+    # runs that were deleted and no longer are: restored, or removed for good
+    returned = known.loc[known["gone"].eq(True) & ~gone, "run_id"]
+    removed = [run_id for run_id in returned if not _exists(run_id)]
+    with _no_garbage_collection():
+        new = _new_runs(kind, known)
+    if new or removed or not known["gone"].eq(gone).all():
+        rows = pd.DataFrame([_row(run) for run in new])
+        kept = known.assign(gone=gone)[~known["run_id"].isin(removed)]
+        parts = [part for part in (rows, kept) if len(part)]
+        known = pd.concat(parts, ignore_index=True) if parts else kept
         known = known.sort_values("started", ascending=False, kind="stable", ignore_index=True)
         keep(path, known.to_parquet(index=False))
     if known.empty:
         return known
-    return _typed(
-        known[~known["gone"].astype(bool) & known["experiment_id"].isin(list(made))].reset_index(
-            drop=True
-        )
-    )
+    visible = ~known["gone"].astype(bool) & known["experiment_id"].isin(list(stores))
+    return _typed(known[visible].reset_index(drop=True))
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection in the context: a local store makes a hundred objects for every run, all of them alive, over which it would go in vain.
+def _no_garbage_collection() -> Iterator[None]:
+    """Switch the garbage collector off, which halves the time of reading many runs.
 
-    It takes half of the time otherwise (``python -m benchmarks.analysis --only runs``).
+    A local store makes a hundred objects for every run, and all of them stay alive, so that the
+    collector visits them in vain (``python -m benchmarks.analysis --only runs``).
     """
-    before = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if before:
+        if was_enabled:
             gc.enable()
 
 
 def _exists(run_id: str) -> bool:
-    """Whether a run that was deleted is there again, and not gone for good."""
+    """Whether a run that was deleted has been restored rather than removed for good."""
     try:
         read_run(run_id)
     except UnusableRun:
@@ -92,20 +94,24 @@ def _exists(run_id: str) -> bool:
     return True
 
 
-def _fresh(kind: str, known: pd.DataFrame) -> list[Record]:
-    """Runs that are not known, read until a page holds nothing new and is older than any clock may be wrong."""
-    names, found = set(known["run_id"]), []
-    since = int(known["started"].max()) - SKEW if len(known) else 0
+def _new_runs(kind: str, known: pd.DataFrame) -> list[Record]:
+    """Runs that are not known.
+
+    Pages are read until one holds nothing new and is older than the error of any clock.
+    """
+    run_ids = set(known["run_id"])
+    oldest = int(known["started"].max()) - MAX_CLOCK_ERROR if len(known) else 0
+    new = []
     for page in newest_runs(kind, page_size=FIRST_PAGE if len(known) else PAGE):
-        new = [run for run in page if run.run_id not in names]
-        found += new
-        if not new and (not page or page[-1].started < since):
+        unknown = [run for run in page if run.run_id not in run_ids]
+        new += unknown
+        if not unknown and (not page or page[-1].started < oldest):
             break
-    return found
+    return new
 
 
 def _row(run: Record) -> dict[str, Any]:
-    named = {
+    return {
         "run_id": run.run_id,
         "root": run.tags.get(ROOT, ""),
         "name": run.name,
@@ -114,49 +120,50 @@ def _row(run: Record) -> dict[str, Any]:
         "gone": False,
         "experiment_id": run.experiment_id,
         "artifact_uri": run.artifact_uri,
-    }
-    return {
-        **named,
-        **{PARAM + key: value for key, value in run.params.items()},
-        **{METRIC + key: value for key, value in run.metrics.items()},
+        **{PARAM_PREFIX + name: value for name, value in run.params.items()},
+        **{METRIC_PREFIX + name: value for name, value in run.metrics.items()},
     }
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Parameters as what they are: numbers, true and false, else text."""
-    made = table.copy()
-    for column in (name for name in table.columns if name.startswith(PARAM)):
+    """Every parameter that holds only numbers, or only True and False, converted from text."""
+    typed = table.copy()
+    for column in table.columns:
+        if not column.startswith(PARAM_PREFIX):
+            continue
         texts = table[column].where(table[column] != "None")
         numbers = pd.to_numeric(texts, errors="coerce")
         if texts.notna().any() and numbers.notna().sum() == texts.notna().sum():
-            made[column] = numbers
+            typed[column] = numbers
         elif set(texts.dropna()) <= {"True", "False"}:
-            made[column] = texts.map({"True": True, "False": False})
+            typed[column] = texts.map({"True": True, "False": False})
         else:
-            made[column] = texts
-    return made
+            typed[column] = texts
+    return typed
 
 
 def selected(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """The rows for which every ``NAME=VALUE`` holds; NAME is a parameter, ``root`` or ``run_id``."""
-    for one in where:
-        name, equals, value = one.partition("=")
-        column = name if name in ("root", "run_id", "name") else PARAM + name
+    """The rows for which every ``NAME=VALUE`` holds; NAME is a parameter, root, name or run_id."""
+    for condition in where:
+        name, equals, value = condition.partition("=")
+        column = name if name in ("root", "run_id", "name") else PARAM_PREFIX + name
         if not equals or column not in table.columns:
-            known = ", ".join(
-                sorted(key.removeprefix(PARAM) for key in table.columns if key.startswith(PARAM))
-            )
+            params = [key for key in table.columns if key.startswith(PARAM_PREFIX)]
+            known = ", ".join(sorted(key.removeprefix(PARAM_PREFIX) for key in params))
             raise AssayError(
-                f"where must be NAME=VALUE with a parameter of the runs, root, name or run_id; got {one!r}. Parameters: {known}."
+                "where must be NAME=VALUE with a parameter of the runs, root, name or run_id; got "
+                f"{condition!r}. Parameters: {known}."
             )
-        table = table.loc[np.array([_same(found, value) for found in table[column]], dtype=bool)]
+        equal = [_is_equal(cell, value) for cell in table[column]]
+        table = table.loc[np.array(equal, dtype=bool)]
     return table.reset_index(drop=True)
 
 
-def _same(found: Any, value: str) -> bool:
-    if isinstance(found, (bool, str)):
-        return str(found).casefold() == value.casefold()
+def _is_equal(cell: Any, value: str) -> bool:
+    """Whether a typed cell equals a value written as text."""
+    if isinstance(cell, (bool, str)):
+        return str(cell).casefold() == value.casefold()
     try:
-        return float(found) == float(value)
+        return float(cell) == float(value)
     except (TypeError, ValueError):
         return False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from analysis.store.experiment import StoredRun
+    from analysis.store.stored_run import StoredRun
 
 
 class _Distributions(NamedTuple):
