@@ -45,7 +45,7 @@ from benchmarks.training import (
 )
 from project.support.machine import cpu_cores
 from project.training.encoder import precision
-from project.training.jobs import default_workers
+from project.training.workers import default_workers
 
 SEEDS = 5
 BYTES_OF_A_STEP = 28  # AdamW in float32 reads weight, gradient and two moments of every parameter and writes all but the gradient

@@ -1,4 +1,7 @@
-"""A tracking store with synthetic runs that hold what those of a real experiment hold; nothing is trained, no model is loaded."""
+"""A tracking store with made-up runs that have the content of a real experiment.
+
+Nothing is trained and no model is loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import sqlite3
 import sys
 import tempfile
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -39,52 +41,56 @@ from project.support.parquet import write_table
 from project.tracking import EXPERIMENT, Tracker, root_run
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
-from project.training.results import PREDICTIONS, RESULT, SeedResult
-from project.training.predict import predictions_table
 from project.training.history import Epoch
+from project.training.predict import predictions_table
+from project.training.results import PREDICTIONS, RESULT, SeedResult
 
-TRAIN, TEST, SEEDS, DRAWS = 1000, 2000, 5, 5
-SHARES = "5,10,25"  # with the arms below ten arms in all
+TRAIN = 1000
+TEST = 2000
+SEEDS = 5
+DRAWS = 5
 ARMS = "gold,llm,majority,ensemble,entropy,random"
-MINUTE = 60_000  # ms
-_LIKELY = 3.0  # how much a class that the text names gains in the annotator's logits
-_OF_A_RUN = {
-    "tags": "run_uuid",
-    "params": "run_uuid",
-    "metrics": "run_uuid",
-    "latest_metrics": "run_uuid",
-}
+SHARES = "5,10,25"  # together with the kinds above: ten arms
+
+_N_OTHER = 400  # texts for demonstrations and validation
+_LEAN = 3.0  # what the class named by the text gains in the annotator's logits
+_NAMED = 0.85  # share of texts that name their gold class
+_CLASS_SHARES = (0.4, 0.3, 0.2, 0.1)
+_CERTAINTY = 5.0  # what the predicted class gains in the classifier's logits
+_VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "ASSAY_CACHE",
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+)
 
 
 class NamedAnnotator(HashAnnotator):
-    """The hash of prompt and text, and a lean to the class that ends the text: draws differ, and most labels are right."""
+    """A hash of prompt and text, with a lean to the class that ends the text.
+
+    Draws differ, and most labels are right.
+    """
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         noise = super().read(prompt, [f"{prompt.before}{item}" for item in items])
-        named = np.array(
-            [[item.endswith(answer.strip()) for answer in prompt.answers] for item in items]
-        )
+        answers = [answer.strip() for answer in prompt.answers]
+        named = np.array([[item.endswith(answer) for answer in answers] for item in items])
         return dataclasses.replace(
-            noise, log_probabilities=log_normalise(noise.log_probabilities + _LIKELY * named)
+            noise, log_probabilities=log_normalise(noise.log_probabilities + _LEAN * named)
         )
 
 
 @contextlib.contextmanager
 def new_store() -> Iterator[Path]:
-    """A folder with an empty sqlite store and a cache of its own, to which MLflow and Assay point in the context."""
-    names = (
-        "MLFLOW_TRACKING_URI",
-        "ASSAY_CACHE",
-        "MLFLOW_RUN_ID",
-        "MLFLOW_EXPERIMENT_ID",
-        "MLFLOW_EXPERIMENT_NAME",
-    )
-    before = {name: os.environ.pop(name, None) for name in names}
+    """The folder of an empty SQLite store, which MLflow and Assay use inside the context."""
+    before = {name: os.environ.pop(name, None) for name in _VARIABLES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         uri = f"sqlite:///{folder / 'mlflow.db'}"
-        os.environ.update(MLFLOW_TRACKING_URI=uri, ASSAY_CACHE=str(folder / "cache"))
+        os.environ["MLFLOW_TRACKING_URI"] = uri
+        os.environ["ASSAY_CACHE"] = str(folder / "cache")
         mlflow.set_tracking_uri(uri)
         try:
             MlflowClient().create_experiment(
@@ -93,16 +99,25 @@ def new_store() -> Iterator[Path]:
             yield folder
         finally:
             mlflow.set_tracking_uri("")
-            for one, value in before.items():
-                os.environ.pop(one, None)
-                os.environ.update({one: value} if value is not None else {})
+            for variable, value in before.items():
+                os.environ.pop(variable, None)
+                if value is not None:
+                    os.environ[variable] = value
 
 
 def experiment(
     folder: Path, *, arm_kinds: str = ARMS, shares: str = SHARES, seeds: int = SEEDS
 ) -> str:
-    """Log an experiment with its annotations and seeds; returns the root run's id."""
-    write_table(folder / "texts.parquet", _texts(TRAIN + TEST + 400))
+    """Log an experiment with its annotations and seeds; returns the root run's id.
+
+    Parameters
+    ----------
+    folder
+        Where files are written.
+    arm_kinds, shares, seeds
+        Values of the parameters ``arms``, ``replace_share`` and ``seeds``.
+    """
+    write_table(folder / "texts.parquet", _texts(TRAIN + TEST + _N_OTHER))
     params = {
         "data": str(folder / "texts.parquet"),
         "max_train": str(TRAIN),
@@ -118,9 +133,13 @@ def experiment(
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     prompts = build_prompts(
-        config.prompt, task.label_set, task.description, task.split("demonstration"), DRAWS
+        config.prompt,
+        task.label_set,
+        task.description,
+        task.split("demonstration"),
+        n_draws=DRAWS,
     )
-    asked = AnnotationSession([NamedAnnotator()], prompts, Meter(config.spend))
+    session = AnnotationSession([NamedAnnotator()], prompts, Meter(config.spend))
     compared = arms(config.label, DRAWS)
     encoder = Encoder(ModelSource("synthetic", "", None, "synthetic"), "fp32", 256)
     with (
@@ -133,147 +152,102 @@ def experiment(
             task,
             config,
             arms=[arm.name for arm in compared],
-            annotator=asked.annotator,
+            annotator=session.annotator,
             encoder=encoder,
             design={"replicates": {arm.name: seeds for arm in compared}},
         )
-        train = annotate_split(tracker, asked, task, "train", DRAWS, config)
-        annotate_split(tracker, asked, task, "test", 1, config)
-        for one in replicate_conditions(compared, task, SplitAnnotations(train), config):
-            for seed in one.seeds:
-                _log_seed(tracker, encoder, task, one, seed, config, folder)
+        train = annotate_split(tracker, session, task, split="train", n_draws=DRAWS, config=config)
+        annotate_split(tracker, session, task, split="test", n_draws=1, config=config)
+        logger = _SeedLogger(tracker, encoder, task, config, folder)
+        annotations = SplitAnnotations(train)
+        for condition in replicate_conditions(compared, task, annotations, config):
+            for seed in condition.seeds:
+                logger.log(condition, seed)
         return tracker.run_id
 
 
 def _texts(n: int) -> pd.DataFrame:
-    """Listings whose gold classes are of uneven size; 85 per cent of the texts end in their class, the others in any."""
+    """Made-up listings; most texts end with their gold class, the others with any class."""
     labels = load_task(experiment_config({}).task).label_set
     random = np.random.default_rng(0)
-    gold = random.choice(len(labels), n, p=[0.4, 0.3, 0.2, 0.1])
-    named = np.where(random.random(n) < 0.85, gold, random.integers(len(labels), size=n))
+    gold = random.choice(len(labels), n, p=_CLASS_SHARES)
+    named = np.where(random.random(n) < _NAMED, gold, random.integers(len(labels), size=n))
     texts = [
-        f"{one} {two} {labels[at]}"
-        for one, two, at in zip(short_texts(0, n), short_texts(n, n), named, strict=True)
+        f"{first} {second} {labels[code]}"
+        for first, second, code in zip(short_texts(0, n), short_texts(n, n), named, strict=True)
     ]
     return pd.DataFrame(
         {
             "listing_id": [f"listing-{number}" for number in range(n)],
             "text": texts,
-            "label": [labels[at] for at in gold],
+            "label": [labels[code] for code in gold],
         }
     )
 
 
-def _log_seed(
-    tracker: Tracker,
-    encoder: Encoder,
-    task: Task,
-    one: Condition,
-    seed: int,
-    config: ExperimentConfig,
-    folder: Path,
-) -> None:
-    """Log predictions that are as often right as the labels of ``one``, as an experiment logs a trained seed."""
-    digest = hashlib.sha256(f"{one.name} {seed}".encode()).hexdigest()[:16]
-    predictions = _predictions(task, one, np.random.default_rng([int(digest[:8], 16), seed]))
-    write_table(folder / PREDICTIONS, predictions)
-    write_atomically(folder / RESULT, b"{}")
-    history = [Epoch(number, 0.5, 0.8, 0.8, 1e-5, texts_per_second=100.0) for number in (1, 2, 3)]
-    result = SeedResult(folder, predictions, history, 60.0 + seed, "packed", reused=False)
-    log_seed(
-        tracker,
-        encoder,
-        task,
-        one,
-        seed,
-        digest,
-        result,
-        evaluate(predictions, task.split("test"), task.label_set),
-        result.seconds,
-        config,
-    )
+@dataclass(frozen=True)
+class _SeedLogger:
+    """Logs made-up predictions as an experiment logs those of a trained seed."""
 
+    tracker: Tracker
+    encoder: Encoder
+    task: Task
+    config: ExperimentConfig
+    folder: Path
 
-def _predictions(task: Task, one: Condition, random: np.random.Generator) -> pd.DataFrame:
-    gold = codes(task.split("test")["gold_label"], task.label_set)
-    truth = dict(zip(one.examples["example_id"], one.examples["gold_label"], strict=True))
-    right = float((one.labels["label"] == one.labels["example_id"].map(truth)).mean())
-    learned = np.where(
-        random.random(len(gold)) < 0.5 + 0.4 * right,
-        gold,
-        random.integers(len(task.label_set), size=len(gold)),
-    )
-    logits = (
-        random.normal(size=(len(gold), len(task.label_set)))
-        + 5.0 * np.eye(len(task.label_set))[learned]
-    )
-    return predictions_table(
-        list(task.split("test")["example_id"]), log_normalise(logits), task.label_set
-    )
-
-
-def copies(folder: Path, run_id: str, n: int) -> None:
-    """Copy the seed run ``run_id`` ``n`` times within the store's tables, each 7 minutes later, with a seed and metrics of its own."""
-    random = np.random.default_rng(0)
-    names = [uuid.UUID(bytes=random.bytes(16)).hex for _ in range(n)]
-    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
-        later = {"start_time", "end_time"}
-
-        def run_value(column: str, value: object, number: int) -> object:
-            if column == "artifact_uri":
-                return str(value).replace(run_id, names[number])
-            return int(str(value)) + 7 * MINUTE * (number + 1) if column in later else value
-
-        _copy(database, "runs", "run_uuid", run_id, names, run_value)
-        for table, column in _OF_A_RUN.items():
-            _copy(database, table, column, run_id, names, lambda column, value, _: value)
-        seeds = [(str(number + 1), name) for number, name in enumerate(names)]
-        database.executemany(
-            "UPDATE params SET value = ? WHERE run_uuid = ? AND key IN ('seed', 'replicate')", seeds
+    def log(self, condition: Condition, seed: int) -> None:
+        """Log predictions; the more labels of the condition are right, the better they are."""
+        digest = hashlib.sha256(f"{condition.name} {seed}".encode()).hexdigest()[:16]
+        random = np.random.default_rng([int(digest[:8], 16), seed])
+        predictions = self._predictions(condition, random)
+        write_table(self.folder / PREDICTIONS, predictions)
+        write_atomically(self.folder / RESULT, b"{}")
+        result = SeedResult(
+            folder=self.folder,
+            predictions=predictions,
+            history=[_epoch(number) for number in (1, 2, 3)],
+            seconds=60.0 + seed,
+            batching="packed",
+            reused=False,
         )
-        shift = [(number / n / 100, name) for number, name in enumerate(names)]
-        for table in ("metrics", "latest_metrics"):
-            database.executemany(
-                f"UPDATE {table} SET value = value - ? WHERE run_uuid = ? AND key LIKE 'test.%'",
-                shift,
-            )
-        _copy_inputs(database, run_id, names)
-
-
-def _copy(
-    database: sqlite3.Connection,
-    table: str,
-    key: str,
-    run_id: str,
-    names: Sequence[str],
-    made: Callable[[str, object, int], object],
-) -> None:
-    """Copy the rows of ``run_id`` in ``table`` for each of ``names``, which take its place; ``made`` gives the other columns' values."""
-    found = database.execute(f"SELECT * FROM {table} WHERE {key} = ?", [run_id])
-    columns = [one[0] for one in found.description]
-    rows = [
-        [
-            name if column == key else made(column, value, number)
-            for column, value in zip(columns, row, strict=True)
-        ]
-        for row in found.fetchall()
-        for number, name in enumerate(names)
-    ]
-    database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)
-
-
-def _copy_inputs(database: sqlite3.Connection, run_id: str, names: Sequence[str]) -> None:
-    """The data sets of the run, each link with its tags and an id of its own."""
-    for (link,) in database.execute(
-        "SELECT input_uuid FROM inputs WHERE destination_id = ?", [run_id]
-    ).fetchall():
-        links = [uuid.uuid4().hex for _ in names]
-        _copy(
-            database,
-            "inputs",
-            "input_uuid",
-            link,
-            links,
-            lambda column, value, number: names[number] if column == "destination_id" else value,
+        log_seed(
+            self.tracker,
+            self.encoder,
+            self.task,
+            condition,
+            seed,
+            digest,
+            result,
+            evaluate(predictions, self.task.split("test"), self.task.label_set),
+            result.seconds,
+            self.config,
         )
-        _copy(database, "input_tags", "input_uuid", link, links, lambda column, value, _: value)
+
+    def _predictions(self, condition: Condition, random: np.random.Generator) -> pd.DataFrame:
+        """A predictions table of the test split."""
+        label_set = self.task.label_set
+        test = self.task.split("test")
+        gold = codes(test["gold_label"], label_set)
+        examples = condition.examples
+        truth = dict(zip(examples["example_id"], examples["gold_label"], strict=True))
+        labels = condition.labels
+        right = float((labels["label"] == labels["example_id"].map(truth)).mean())
+        predicted = np.where(
+            random.random(len(gold)) < 0.5 + 0.4 * right,
+            gold,
+            random.integers(len(label_set), size=len(gold)),
+        )
+        noise = random.normal(size=(len(gold), len(label_set)))
+        logits = noise + _CERTAINTY * np.eye(len(label_set))[predicted]
+        return predictions_table(list(test["example_id"]), log_normalise(logits), label_set)
+
+
+def _epoch(number: int) -> Epoch:
+    return Epoch(
+        epoch=number,
+        training_loss=0.5,
+        validation_accuracy=0.8,
+        validation_macro_f1=0.8,
+        learning_rate=1e-5,
+        texts_per_second=100.0,
+    )

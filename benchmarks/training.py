@@ -21,8 +21,10 @@ from project.config.finetune import FinetuneConfig
 from project.support.models import ModelSource, encoder_source, quiet_transformers
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
-from project.training.jobs import Job, run_jobs
-from project.training.loop import Phase, Training, train
+from project.training.inputs import Phase, TrainingInputs
+from project.training.jobs import run_jobs
+from project.training.loop import train
+from project.training.results import Job
 from project.training.tokens import Tokens
 
 N_CLASSES, LONGEST, MEDIAN, SIGMA = 4, 256, 42, 0.6
@@ -44,11 +46,11 @@ class Work:
     n: int
     labels: np.ndarray
 
-    def training(self) -> Training:
+    def training(self) -> TrainingInputs:
         """What our side trains on."""
         held = self.n // 4
         targets, rows = np.eye(N_CLASSES)[self.labels[: self.n]], np.arange(self.n + held)
-        return Training(
+        return TrainingInputs(
             self.tokens,
             (Phase(rows[: self.n], targets, np.ones(self.n)),),
             rows[self.n :],
@@ -139,15 +141,15 @@ def our_seeds(work: Work, precision: str, seeds: int, workers: int) -> float:
     labels = tuple(f"label {index}" for index in range(N_CLASSES))
     jobs = [
         Job(
-            "gold",
-            seed,
-            f"seed{seed}",
-            work.encoder(precision),
-            config(),
-            data,
-            test,
-            names,
-            labels,
+            arm="gold",
+            seed=seed,
+            digest=f"seed{seed}",
+            encoder=work.encoder(precision),
+            config=config(),
+            inputs=data,
+            test_indices=test,
+            test_ids=names,
+            label_set=labels,
         )
         for seed in range(seeds)
     ]

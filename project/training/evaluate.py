@@ -16,17 +16,31 @@ from project.support.errors import AssayError
 def evaluate(
     answers: pd.DataFrame, gold: pd.DataFrame, label_set: Sequence[str]
 ) -> dict[str, float]:
-    """Every registered score and ``recall.<label>`` in [0, 1] of ``answers`` (labels) against ``gold`` (an examples table).
+    """Every registered score and ``recall.<label>``, in [0, 1].
 
-    Both must hold the same examples; they are joined by ``example_id``. A null label, an answer that an annotator did not give,
-    is wrong. Macro-F1 runs over the whole label set. Recall stands only for classes that have gold examples.
+    Macro-F1 is over the whole label set, recall only for classes with gold examples.
+
+    Parameters
+    ----------
+    answers
+        Labels by ``example_id``; a null label is wrong.
+    gold
+        An examples table of the same examples.
+    label_set
+        All labels, in the task's order.
+
+    Raises
+    ------
+    AssayError
+        If the two tables are not of the same examples.
     """
     joined = gold[["example_id", "gold_label"]].merge(
         answers[["example_id", "label"]], on="example_id", how="inner", validate="one_to_one"
     )
     if not len(answers) == len(gold) == len(joined):
         raise AssayError(
-            f"cannot evaluate: {len(answers)} answers do not cover exactly the {len(gold)} examples of the split."
+            f"cannot evaluate: {len(answers)} answers do not cover exactly the {len(gold)} "
+            "examples of the split."
         )
     right = codes(joined["gold_label"], label_set)
     answered = codes(joined["label"], label_set)
@@ -44,7 +58,10 @@ def evaluate(
 
 
 def metric_names(label_set: Sequence[str]) -> list[str]:
-    """A name for every label that a metric may bear in MLflow (ASCII letters, digits, ``_-. ``); made unique by its index."""
+    """A name for every label that MLflow allows in a metric: ASCII letters, digits, ``_-. ``.
+
+    The index makes names unique where the replaced characters do not.
+    """
     plain = [
         "".join(
             char if char.isascii() and (char.isalnum() or char in "_-. ") else "_" for char in label

@@ -1,4 +1,4 @@
-"""Texts one behind the other in one row: where their tokens stand, and attention that keeps every text to itself."""
+"""Texts one behind the other in one row: the positions of their tokens, and their attention."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AttentionInterface
 
-ATTENTION = "packed_texts"  # our attention's name among those of transformers
+ATTENTION = "packed_texts"
+"""Name of the attention below among those of transformers."""
 
 
 class PackedBatch(NamedTuple):
-    """Where the tokens of a batch stand: texts of ``lengths`` tokens, padded to ``width``; ``flat`` ``(n_tokens,)`` in the padded rows."""
+    """The positions of a batch's tokens in padded rows.
+
+    Parameters
+    ----------
+    lengths
+        Number of tokens of each text.
+    width
+        The longest of these.
+    mask
+        Which positions of the padded rows are tokens, ``(n_texts, width)``.
+    flat
+        Indices of the tokens in the flattened padded rows, ``(n_tokens,)``.
+    """
 
     lengths: list[int]
     width: int
@@ -20,11 +33,11 @@ class PackedBatch(NamedTuple):
 
     @classmethod
     def of(cls, lengths: list[int], device: torch.device) -> PackedBatch:
-        """The places of texts of ``lengths`` tokens."""
-        mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-        return cls(
-            lengths, max(lengths), mask.to(device), mask.flatten().nonzero()[:, 0].to(device)
-        )
+        """The batch of texts with these ``lengths``."""
+        width = max(lengths)
+        mask = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
+        flat = mask.flatten().nonzero()[:, 0]
+        return cls(lengths, width, mask.to(device), flat.to(device))
 
     def pack(self, rows: torch.Tensor) -> torch.Tensor:
         """``(n_texts or 1, width, ...)`` -> ``(1, n_tokens, ...)``."""
@@ -36,6 +49,15 @@ class PackedBatch(NamedTuple):
         return rows.index_copy(0, self.flat, row[0]).unflatten(0, (len(self.lengths), self.width))
 
 
+class AttentionOptions(NamedTuple):
+    """Dropout, scale of the scores, and which tokens a token attends to (:func:`_visible`)."""
+
+    dropout: float
+    scale: float
+    causal: bool = False
+    window: int | None = None
+
+
 def _attention(
     module: Any,
     query: torch.Tensor,
@@ -43,100 +65,100 @@ def _attention(
     value: torch.Tensor,
     attention_mask: None,
     *,
-    places: PackedBatch,
+    packed_batch: PackedBatch,
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of every text to itself. ``query``, ``key``, ``value``: ``(1, n_heads, n_tokens, d)`` -> ``(1, n_tokens, n_heads, d)``."""
+    """Attention of every text to itself, with the arguments that transformers passes.
+
+    ``query``, ``key`` and ``value`` have the shape ``(1, n_heads, n_tokens, d)``; the result has
+    ``(1, n_tokens, n_heads, d)``.
+    """
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
-        key, value = (one.repeat_interleave(groups, dim=1) for one in (key, value))
+        key = key.repeat_interleave(groups, dim=1)
+        value = value.repeat_interleave(groups, dim=1)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    mix = _one_by_one if query.device.type == "cpu" else _together
-    return mix(query, key, value, places, dropout, scale, causal, sliding_window).transpose(
-        1, 2
-    ), None
+    options = AttentionOptions(dropout, scale, causal, sliding_window)
+    attend = attend_one_by_one if query.device.type == "cpu" else attend_together
+    mixed = attend(query, key, value, packed_batch, options=options)
+    return mixed.transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION, _attention)
 
 
-def _together(
+def attend_together(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    places: PackedBatch,
-    dropout: float,
-    scale: float,
-    causal: bool,
-    window: int | None,
+    batch: PackedBatch,
+    *,
+    options: AttentionOptions,
 ) -> torch.Tensor:
-    """All texts at once, with padding: attention is a small part of the work, and a GPU has time for it."""
+    """Attention of all texts at once, with padding, which costs a GPU little.
+
+    Shapes are ``(1, n_heads, n_tokens, d)``, also of the result.
+    """
     query, key, value = (
-        places.unpack(one.transpose(1, 2)).transpose(1, 2) for one in (query, key, value)
+        batch.unpack(tensor.transpose(1, 2)).transpose(1, 2) for tensor in (query, key, value)
     )
-    real = places.mask[:, None]
-    # what padding sees is thrown away; but it must see something, or its gradient is not a number
-    sees = (real[:, :, None] & _sees(places.width, causal, window, query.device)) | ~real[..., None]
+    is_token = batch.mask[:, None]
+    visible = _visible(batch.width, options, query.device)
+    # the results of padding are dropped, but a row without visible tokens has no finite gradient
+    mask = (is_token[:, :, None] & visible) | ~is_token[..., None]
     mixed = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=sees, dropout_p=dropout, scale=scale
+        query, key, value, attn_mask=mask, dropout_p=options.dropout, scale=options.scale
     )
-    return places.pack(mixed.transpose(1, 2)).transpose(1, 2)
+    return batch.pack(mixed.transpose(1, 2)).transpose(1, 2)
 
 
-def _one_by_one(
+def attend_one_by_one(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    places: PackedBatch,
-    dropout: float,
-    scale: float,
-    causal: bool,
-    window: int | None,
+    batch: PackedBatch,
+    *,
+    options: AttentionOptions,
 ) -> torch.Tensor:
-    """Every text by itself. With dropout, torch on a CPU has nothing faster than these lines."""
-    texts = zip(*(one.split(places.lengths, dim=2) for one in (query, key, value)), strict=True)
-    return torch.cat(
-        [_one_text(q, k, v, dropout, scale, causal, window) for q, k, v in texts], dim=2
+    """Attention of one text after another, without padding, in the shapes of the above."""
+    texts = zip(
+        *(tensor.split(batch.lengths, dim=2) for tensor in (query, key, value)), strict=True
     )
+    return torch.cat([_attend_text(q, k, v, options) for q, k, v in texts], dim=2)
 
 
-def _one_text(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    dropout: float,
-    scale: float,
-    causal: bool,
-    window: int | None,
+def _attend_text(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: AttentionOptions
 ) -> torch.Tensor:
     """Attention of one text ``(1, n_heads, n_tokens, d)``."""
     length = query.shape[2]
-    sees = (
-        _sees(length, causal, window, query.device)
-        if causal or (window is not None and window <= length)
-        else None
-    )
-    if not dropout:
+    is_cut = options.window is not None and options.window <= length
+    visible = _visible(length, options, query.device) if options.causal or is_cut else None
+    if not options.dropout:
         return torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=sees, scale=scale
+            query, key, value, attn_mask=visible, scale=options.scale
         )
-    scores = query @ (key * scale).transpose(2, 3)
-    if sees is not None:
-        scores = scores.masked_fill(~sees, float("-inf"))
-    return (
-        torch.dropout(scores.softmax(-1, dtype=torch.float32), dropout, train=True).to(value.dtype)
-        @ value
-    )
+    # on a CPU torch has nothing faster than these lines with dropout
+    scores = query @ (key * options.scale).transpose(2, 3)
+    if visible is not None:
+        scores = scores.masked_fill(~visible, float("-inf"))
+    weights = torch.dropout(scores.softmax(-1, dtype=torch.float32), options.dropout, train=True)
+    return weights.to(value.dtype) @ value
 
 
-def _sees(length: int, causal: bool, window: int | None, device: torch.device) -> torch.Tensor:
-    """Which tokens (columns) a token (rows) sees in its own text: all, itself and those before, or those less than ``window`` away."""
-    place = torch.arange(length, device=device)
-    apart = place[:, None] - place[None]
-    sees = apart >= 0 if causal else torch.ones_like(apart, dtype=torch.bool)
-    return sees if window is None else sees & (apart.abs() < window)
+def _visible(length: int, options: AttentionOptions, device: torch.device) -> torch.Tensor:
+    """Which tokens (columns) a token (rows) of a text attends to: ``(length, length)``.
+
+    All; if causal, itself and those before; with a window, those less than ``window`` away.
+    """
+    position = torch.arange(length, device=device)
+    distance = position[:, None] - position[None]
+    visible = distance >= 0 if options.causal else torch.ones_like(distance, dtype=torch.bool)
+    if options.window is None:
+        return visible
+    return visible & (distance.abs() < options.window)

@@ -1,4 +1,4 @@
-"""The token ids of many texts as one flat array on disk: made once, mapped into memory by every process that reads them."""
+"""The token ids of many texts as one flat array on disk, which every process maps into memory."""
 
 from __future__ import annotations
 
@@ -17,32 +17,41 @@ Ids = npt.NDArray[np.int32]
 
 
 class Tokens:
-    """Token ids of texts, in the order in which the texts were given. Pickles as the path of its folder."""
+    """Token ids of texts, in the order of the texts. Pickles as the path of its folder."""
 
     def __init__(self, folder: Path) -> None:
-        """``folder`` as :meth:`of` made it; its name is the digest of the texts and of what tokenised them."""
+        """The tokens in a folder that :meth:`of` wrote; its name is their digest."""
         self.folder = folder
 
     @classmethod
     def of(
         cls,
         texts: list[str],
-        maker: object,
+        identity: object,
         parent: Path,
         encode: Callable[[list[str]], Iterable[tuple[list[int], int]]],
     ) -> Tokens:
-        """The tokens of ``texts`` in a folder below ``parent``; ``encode`` is called only if they are not there yet.
+        """The tokens of ``texts``, computed only if they are not on disk yet.
 
-        ``encode`` gives for every text its ids and how many there were before they were cut; ``maker`` names all that can change them.
+        Parameters
+        ----------
+        texts
+            The texts.
+        identity
+            Everything that can change the tokens, JSON-ready.
+        parent
+            Folder of all tokens.
+        encode
+            Returns for every text its ids, and their number before they were cut.
         """
-        folder = parent / digest([maker, texts])
+        folder = parent / digest([identity, texts])
         if not folder.is_dir():
             temporary = new_folder(parent, folder.name)
             try:
                 _write(temporary, encode(texts))
                 temporary.rename(folder)
             except OSError:
-                if not folder.is_dir():  # else another process has made the same
+                if not folder.is_dir():  # else another process wrote the same
                     raise
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -62,17 +71,13 @@ class Tokens:
         return [self[int(index)] for index in indices]
 
     def lengths(self, indices: Codes) -> Codes:
-        """How many ids each of the texts at ``indices`` has, ``(n,)``."""
+        """The number of ids of each text at ``indices``, ``(n,)``."""
         return np.diff(self._ends, prepend=0)[indices]
 
-    def cut(self, indices: Codes) -> int:
+    def n_cut(self, indices: Codes) -> int:
         """How many of the texts at ``indices`` were longer than the encoder reads."""
-        return int(
-            (
-                np.load(self.folder / "whole.npy", mmap_mode="r", allow_pickle=False)[indices]
-                > self.lengths(indices)
-            ).sum()
-        )
+        uncut = np.load(self.folder / "whole.npy", mmap_mode="r", allow_pickle=False)[indices]
+        return int((uncut > self.lengths(indices)).sum())
 
     @functools.cached_property
     def _ids(self) -> Ids:
@@ -85,14 +90,14 @@ class Tokens:
 
 
 def _write(folder: Path, encoded: Iterable[tuple[list[int], int]]) -> None:
-    rows, whole = [], []
-    for ids, n in encoded:
+    """Write the ids of all texts, where each text ends, and the lengths before the cut."""
+    rows = []
+    uncut_lengths = []
+    for ids, uncut_length in encoded:
         rows.append(np.array(ids, dtype=np.int32))
-        whole.append(n)
-    np.save(folder / "ids.npy", np.concatenate([np.empty(0, np.int32), *rows]), allow_pickle=False)
-    np.save(
-        folder / "ends.npy",
-        np.cumsum([len(row) for row in rows], dtype=np.int64),
-        allow_pickle=False,
-    )
-    np.save(folder / "whole.npy", np.array(whole, dtype=np.int64), allow_pickle=False)
+        uncut_lengths.append(uncut_length)
+    flat = np.concatenate([np.empty(0, np.int32), *rows])
+    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+    np.save(folder / "ids.npy", flat, allow_pickle=False)
+    np.save(folder / "ends.npy", ends, allow_pickle=False)
+    np.save(folder / "whole.npy", np.array(uncut_lengths, dtype=np.int64), allow_pickle=False)

@@ -1,4 +1,4 @@
-"""A seed's weights in the tracking store: loaded back, served, nothing but safetensors."""
+"""A seed's weights in the tracking store can be loaded and served, and are safetensors only."""
 
 import json
 import os
@@ -26,7 +26,7 @@ LABELS = ("books & more", "electronics", "household")
 
 @pytest.fixture
 def logged(tiny_encoder, store):
-    """A classifier whose first label is favoured, logged with a seed's run; returns the run's id, the address and the folder."""
+    """Run id, address and folder of a logged classifier that favours its first label."""
     folder = store / "result" / "model"
     settings = AutoConfig.from_pretrained(
         tiny_encoder,
@@ -39,7 +39,15 @@ def logged(tiny_encoder, store):
     AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(folder)
     with root_run("experiment", "weights", {}) as tracker:
         run_id = tracker.log_child(
-            Child("gold seed 00", "seed", "digest", {"arm": "gold"}, metrics={"test.accuracy": 0.5}, files={}, description="")
+            Child(
+                "gold seed 00",
+                "seed",
+                "digest",
+                {"arm": "gold"},
+                metrics={"test.accuracy": 0.5},
+                files={},
+                description="",
+            )
         )
         address = tracker.log_model(
             run_id, folder, source="tiny", max_length=64, about="A classifier for tests."
@@ -47,7 +55,7 @@ def logged(tiny_encoder, store):
     return run_id, address, folder
 
 
-def test_weights_are_loaded_back_by_mlflow_with_the_labels_names(logged):
+def test_mlflow_loads_the_weights_with_the_label_names(logged):
     run_id, address, folder = logged
     pipeline = mlflow.transformers.load_model(address)
 
@@ -62,7 +70,7 @@ def test_weights_are_loaded_back_by_mlflow_with_the_labels_names(logged):
     ]  # longer than the encoder reads
     outputs = MlflowClient().get_run(run_id).outputs
     assert outputs is not None
-    assert [one.model_id for one in outputs.model_outputs] == [address.removeprefix("models:/")]
+    assert [model.model_id for model in outputs.model_outputs] == [address.removeprefix("models:/")]
     model, run = (
         MlflowClient().get_logged_model(address.removeprefix("models:/")),
         MlflowClient().get_run(run_id),
@@ -78,11 +86,13 @@ def test_weights_are_loaded_back_by_mlflow_with_the_labels_names(logged):
     )
 
 
-def test_what_is_logged_is_safetensors_and_knows_no_path_of_this_machine(logged):
+def test_a_logged_model_is_safetensors_and_names_no_path_of_this_machine(logged):
     _, address, folder = logged
-    place = Path(mlflow.artifacts.download_artifacts(address))
+    downloaded = Path(mlflow.artifacts.download_artifacts(address))
     files = {
-        path.relative_to(place).as_posix(): path for path in place.rglob("*") if path.is_file()
+        path.relative_to(downloaded).as_posix(): path
+        for path in downloaded.rglob("*")
+        if path.is_file()
     }
 
     assert "model/model.safetensors" in files
@@ -108,7 +118,7 @@ def test_a_folder_without_weights_is_refused(store):
 
 def test_a_logged_model_is_served(logged):
     _, address, _ = logged
-    place = mlflow.artifacts.download_artifacts(address)
+    downloaded = mlflow.artifacts.download_artifacts(address)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -123,7 +133,7 @@ def test_a_logged_model_is_served(logged):
         "models",
         "serve",
         "-m",
-        place,
+        downloaded,
         "--env-manager",
         "local",
         "--host",
@@ -131,7 +141,7 @@ def test_a_logged_model_is_served(logged):
         "--port",
         str(port),
     ]
-    with open("serve.log", "w") as log:
+    with Path("serve.log").open("w") as log:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
@@ -143,7 +153,7 @@ def test_a_logged_model_is_served(logged):
         answer = None
         for _ in range(240):
             try:
-                answer = json.load(urllib.request.urlopen(request, timeout=30))
+                answer = json.load(urllib.request.urlopen(request, timeout=30))  # noqa: S310
                 break
             except urllib.error.URLError:
                 assert process.poll() is None, Path("serve.log").read_text()
@@ -153,11 +163,11 @@ def test_a_logged_model_is_served(logged):
         process.wait(timeout=30)
 
     assert answer is not None
-    assert [one["label"] for one in answer["predictions"]] == ["books & more", "books & more"]
+    assert [each["label"] for each in answer["predictions"]] == ["books & more", "books & more"]
 
 
 def predicted(run, address, task):
-    """Labels of the test split by the logged model, and those in the run."""
+    """Labels of the test split by the logged model, and those in the run's artifact."""
     test = task.split("test")
     served = mlflow.pyfunc.load_model(address)
     table = read_table(run.run_id, "predictions.parquet").set_index("example_id")
@@ -168,21 +178,21 @@ def predicted(run, address, task):
 
 def models(run):
     outputs = MlflowClient().get_run(run.run_id).outputs
-    return [f"models:/{one.model_id}" for one in (outputs.model_outputs if outputs else [])]
+    return [f"models:/{model.model_id}" for model in (outputs.model_outputs if outputs else [])]
 
 
-def test_the_best_seed_s_weights_are_logged_when_asked_for_and_predict_what_its_run_holds(
+def test_log_model_best_logs_the_best_seed_s_weights_which_predict_what_its_run_holds(
     params, capsys
 ):
-    asked = params(
+    values = params(
         "finetune", precision="fp32", checkpoint_seconds="0", epochs="2", learning_rate="0.003"
     )
-    finetune.finetune(asked)
+    finetune.finetune(values)
     assert not [address for run in children(latest_root(), "seed") for address in models(run)]
     assert "epoch 2 of 2, loss" in capsys.readouterr().err
 
     finetune.finetune(
-        {**asked, "log_model": "best"}
+        {**values, "log_model": "best"}
     )  # the weights are gone, so these seeds are trained once more
 
     runs = children(latest_root(), "seed")
@@ -190,30 +200,28 @@ def test_the_best_seed_s_weights_are_logged_when_asked_for_and_predict_what_its_
         runs, key=lambda run: (run.metrics["best_validation_macro_f1"], -int(run.params["seed"]))
     )
     logged = {run.run_id: models(run) for run in runs}
-    assert [run_id for run_id, found in logged.items() if found] == [best.run_id]
-    given, kept = predicted(best, logged[best.run_id][0], task_of(asked))
-    assert given == kept
+    assert [run_id for run_id, models_of_run in logged.items() if models_of_run] == [best.run_id]
+    from_model, from_run = predicted(best, logged[best.run_id][0], task_of(values))
+    assert from_model == from_run
 
     capsys.readouterr()
-    finetune.finetune({**asked, "log_model": "all"})
+    finetune.finetune({**values, "log_model": "all"})
     assert all(models(run) for run in children(latest_root(), "seed"))
     assert {run.tags["reused"] for run in children(latest_root(), "seed")} == {"true"}
     assert "epoch 2 of 2, loss" not in capsys.readouterr().err
 
 
-def test_the_best_of_an_arm_is_the_best_of_all_its_replicates_and_a_failed_seed_takes_nothing_from_it(
-    params, monkeypatch
-):
-    import project.training.jobs
+def test_the_best_seed_of_an_arm_is_the_best_of_all_its_finished_replicates(params, monkeypatch):
+    import project.training.workers
 
-    whole = project.training.jobs._run
+    run_job = project.training.workers.run_job
 
     def run_all_but_gold_1(job, folder, after_epoch):
         if (job.arm, job.seed) == ("gold", 1):
             raise AssayError("this one fails")
-        whole(job, folder, after_epoch)
+        run_job(job, folder, after_epoch)
 
-    monkeypatch.setattr(project.training.jobs, "_run", run_all_but_gold_1)
+    monkeypatch.setattr(project.training.workers, "run_job", run_all_but_gold_1)
     with pytest.raises(Incomplete, match="1 of 4 seeds failed.*arm gold, seed 1: this one fails"):
         main.experiment(
             params(
@@ -228,26 +236,26 @@ def test_the_best_of_an_arm_is_the_best_of_all_its_replicates_and_a_failed_seed_
     (root,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'experiment'")
     runs = children(read_run(root.info.run_id), "seed")
     for arm, n in (("gold", 1), ("llm", 2)):
-        mine = [run for run in runs if run.params["arm"] == arm]
+        of_arm = [run for run in runs if run.params["arm"] == arm]
         best = max(
-            mine,
+            of_arm,
             key=lambda run: (
                 run.metrics["best_validation_macro_f1"],
                 -int(run.params["replicate"]),
             ),
         )
-        assert len(mine) == n
-        assert [run.run_id for run in mine if models(run)] == [best.run_id]
+        assert len(of_arm) == n
+        assert [run.run_id for run in of_arm if models(run)] == [best.run_id]
 
 
-def task_of(asked):
+def task_of(values):
     return load_task(
-        experiment_config({**asked, "annotator": "none", "annotator_model": "none"}).task
+        experiment_config({**values, "annotator": "none", "annotator_model": "none"}).task
     )
 
 
-def test_lora_s_matrices_are_in_the_weights_that_are_kept(params):
-    asked = params(
+def test_the_logged_weights_include_the_lora_matrices(params):
+    values = params(
         "finetune",
         precision="fp32",
         lora_rank="2",
@@ -255,8 +263,8 @@ def test_lora_s_matrices_are_in_the_weights_that_are_kept(params):
         seeds="1",
         learning_rate="0.01",
     )
-    finetune.finetune(asked)
+    finetune.finetune(values)
 
     (run,) = children(latest_root(), "seed")
-    given, kept = predicted(run, models(run)[0], task_of(asked))
-    assert given == kept
+    from_model, from_run = predicted(run, models(run)[0], task_of(values))
+    assert from_model == from_run

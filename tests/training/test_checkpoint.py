@@ -16,8 +16,9 @@ from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
 from project.support.parquet import read_table
 from project.training.encoder import Encoder
-from project.training.jobs import PREDICTIONS, RESULT, Job, _run
-from project.training.loop import Phase, Training
+from project.training.seed import run_job
+from project.training.results import PREDICTIONS, RESULT, Job
+from project.training.inputs import Phase, TrainingInputs
 
 
 @pytest.fixture
@@ -36,22 +37,22 @@ def make_job(tiny_encoder, tmp_path, words):
         encoder = Encoder.find(config)
         texts = [" ".join(words[index * 7 : index * 7 + 1 + index % 5]) for index in range(24)]
         tokens = encoder.tokens(texts, tmp_path / "tokens")
-        data = Training(
+        data = TrainingInputs(
             tokens,
             (Phase(np.arange(16), np.eye(2)[np.arange(16) % 2], np.ones(16)),),
             np.arange(16, 24),
             np.arange(8) % 2,
         )
         return Job(
-            "gold",
-            0,
-            "digest",
-            encoder,
-            config,
-            data,
-            np.arange(16, 24),
-            tuple("abcdefgh"),
-            ("x", "y"),
+            arm="gold",
+            seed=0,
+            digest="digest",
+            encoder=encoder,
+            config=config,
+            inputs=data,
+            test_indices=np.arange(16, 24),
+            test_ids=tuple("abcdefgh"),
+            label_set=("x", "y"),
         )
 
     return make
@@ -76,7 +77,7 @@ def test_a_stopped_seed_goes_on_and_gives_the_same_bits_as_one_that_never_stoppe
     make_job, tmp_path, precision, after
 ):
     job = make_job(precision=precision)
-    _run(job, tmp_path / "whole", lambda epoch: None)
+    run_job(job, tmp_path / "whole", lambda epoch: None)
     trained: list[int] = []
 
     def stop(epoch):
@@ -84,9 +85,9 @@ def test_a_stopped_seed_goes_on_and_gives_the_same_bits_as_one_that_never_stoppe
             raise Killed
 
     with pytest.raises(Killed):
-        _run(job, tmp_path / "halves", stop)
+        run_job(job, tmp_path / "halves", stop)
     kept = [path.name for path in (tmp_path / "halves").iterdir()]
-    _run(job, tmp_path / "halves", lambda epoch: trained.append(epoch.epoch))
+    run_job(job, tmp_path / "halves", lambda epoch: trained.append(epoch.epoch))
 
     assert kept == ["digest.safetensors"]
     assert trained == [1, 2, 3, 4, 5]  # those of before are reported too
@@ -97,7 +98,7 @@ def test_a_stopped_seed_goes_on_and_gives_the_same_bits_as_one_that_never_stoppe
 def test_what_a_process_left_half_written_is_gone_when_the_training_is_done(make_job, tmp_path):
     (tmp_path / "digest-1.tmp").write_bytes(b"half")
 
-    _run(make_job(), tmp_path, lambda epoch: None)
+    run_job(make_job(), tmp_path, lambda epoch: None)
 
     assert not (tmp_path / "digest-1.tmp").exists()
 
@@ -106,7 +107,7 @@ def test_what_goes_on_trains_only_the_epochs_that_are_missing(make_job, tmp_path
     import project.training.loop
 
     job, steps = make_job(), []
-    whole = project.training.loop._Run._epoch
+    whole = project.training.loop._TrainingRun._epoch
 
     def counted(self, number):
         steps.append(number)
@@ -114,10 +115,10 @@ def test_what_goes_on_trains_only_the_epochs_that_are_missing(make_job, tmp_path
             raise Killed
         return whole(self, number)
 
-    monkeypatch.setattr(project.training.loop._Run, "_epoch", counted)
+    monkeypatch.setattr(project.training.loop._TrainingRun, "_epoch", counted)
     with pytest.raises(Killed):
-        _run(job, tmp_path, lambda epoch: None)
-    _run(job, tmp_path, lambda epoch: None)
+        run_job(job, tmp_path, lambda epoch: None)
+    run_job(job, tmp_path, lambda epoch: None)
 
     assert steps == [1, 2, 3, 3, 4, 5]
 
@@ -125,9 +126,9 @@ def test_what_goes_on_trains_only_the_epochs_that_are_missing(make_job, tmp_path
 SCRIPT = """
 import pickle, sys, time
 from pathlib import Path
-from project.training.jobs import _run
+from project.training.seed import run_job
 job = pickle.loads(Path(sys.argv[1]).read_bytes())
-_run(job, Path(sys.argv[2]), lambda epoch: time.sleep(60) if epoch.epoch == 3 else None)
+run_job(job, Path(sys.argv[2]), lambda epoch: time.sleep(60) if epoch.epoch == 3 else None)
 """
 
 
@@ -147,8 +148,8 @@ def test_a_process_killed_outright_leaves_what_another_goes_on_from(make_job, tm
     assert process.wait() == -signal.SIGKILL
     assert kept_epochs(tmp_path / "killed") == 3
 
-    _run(job, tmp_path / "killed", lambda epoch: None)
-    _run(job, tmp_path / "whole", lambda epoch: None)
+    run_job(job, tmp_path / "killed", lambda epoch: None)
+    run_job(job, tmp_path / "whole", lambda epoch: None)
 
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
@@ -170,23 +171,23 @@ def test_a_checkpoint_of_another_configuration_is_refused(make_job, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        _run(job, tmp_path, stop)
+        run_job(job, tmp_path, stop)
     (tmp_path / "digest.safetensors").rename(tmp_path / "other.safetensors")
 
     with pytest.raises(
         AssayError,
         match=r"the checkpoint .*other.safetensors is of another configuration \(digest; this one is other\)",
     ):
-        _run(dataclasses.replace(job, digest="other"), tmp_path, lambda epoch: None)
+        run_job(dataclasses.replace(job, digest="other"), tmp_path, lambda epoch: None)
 
 
 def test_half_a_checkpoint_counts_as_none(make_job, tmp_path):
     job = make_job()
-    _run(job, tmp_path / "whole", lambda epoch: None)
+    run_job(job, tmp_path / "whole", lambda epoch: None)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "digest.safetensors").write_bytes(b"half")
 
-    _run(job, tmp_path / "broken", lambda epoch: None)
+    run_job(job, tmp_path / "broken", lambda epoch: None)
 
     assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
 
@@ -197,7 +198,7 @@ def test_short_epochs_are_not_all_written_to_disk(make_job, tmp_path, monkeypatc
     written: list[int] = []
     monkeypatch.setattr(project.training.checkpoint, "save_file", lambda *_: written.append(1))
 
-    _run(
+    run_job(
         dataclasses.replace(
             job := make_job(), config=dataclasses.replace(job.config, checkpoint_seconds=60.0)
         ),
@@ -219,4 +220,4 @@ def test_a_disk_that_is_full_ends_in_one_line(make_job, tmp_path, monkeypatch):
         AssayError,
         match=r"the checkpoint could not be written \(.*No space left on device\). Free space",
     ):
-        _run(make_job(), tmp_path, lambda epoch: None)
+        run_job(make_job(), tmp_path, lambda epoch: None)

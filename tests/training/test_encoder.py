@@ -15,8 +15,10 @@ from project.support.errors import AssayError
 from project.support.models import ModelSource
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
-from project.training.loop import Phase, Training, predict, train
-from project.training.packing import Padded
+from project.training.loop import train
+from project.training.predict import predict
+from project.training.inputs import Phase, TrainingInputs
+from project.training.padding import Padded
 from project.training.tokens import Tokens
 
 ARCHITECTURES = [
@@ -55,7 +57,7 @@ def learn(config, folder, words):
     encoder = Encoder.find(config)
     texts = [" ".join(words[index * 7 : index * 7 + 1 + index % 5]) for index in range(24)]
     tokens, targets = encoder.tokens(texts, folder / "tokens"), np.eye(2)[np.arange(16) % 2]
-    data = Training(
+    data = TrainingInputs(
         tokens, (Phase(np.arange(16), targets, np.ones(16)),), np.arange(16, 24), np.arange(8) % 2
     )
     return train(
@@ -95,7 +97,9 @@ def test_no_architecture_s_predictions_depend_on_the_batch_they_are_in(
     how, _ = learn(config(name), tmp_path, words)
     tokens = Tokens(next((tmp_path / "tokens").iterdir()))
 
-    together, alone = (predict(how, tokens, np.arange(24), "fp32", size) for size in (24, 1))
+    together, alone = (
+        predict(how, tokens, np.arange(24), precision="fp32", batch_size=size) for size in (24, 1)
+    )
 
     assert len(set(tokens.lengths(np.arange(24)).tolist())) > 2
     assert together == pytest.approx(alone, abs=1e-4)
@@ -213,7 +217,8 @@ def test_code_that_comes_with_a_model_runs_only_when_the_model_is_named_for_it(
         "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
     )
     with pytest.raises(
-        AssayError, match=r"encoder with-code comes with Python code of its own.* -P remote_code="
+        AssayError,
+        match=r"encoder with-code comes with Python code of its own.* set remote_code to the encoder's name",
     ):
         Encoder.find(FinetuneConfig(encoder=str(with_code)))
     assert not (tmp_path / "mark").exists()
@@ -239,7 +244,7 @@ def test_texts_longer_than_the_encoder_reads_are_cut_and_counted(encoder, tmp_pa
 
     assert encoder.max_length == 64
     assert tokens.lengths(np.array([0, 1, 2])).tolist() == [64, 3, 64]
-    assert [tokens.cut(np.array(rows)) for rows in ([0, 1, 2], [1, 2])] == [1, 0]
+    assert [tokens.n_cut(np.array(rows)) for rows in ([0, 1, 2], [1, 2])] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -355,9 +360,9 @@ def test_the_bundled_encoder_reads_the_embedded_task(small_task, tmp_path):
     encoder = Encoder.find(settings)
     tokens = encoder.tokens(list(small_task.split("test")["text"]), tmp_path)
 
-    assert tokens.cut(np.arange(len(tokens))) == 0
+    assert tokens.n_cut(np.arange(len(tokens))) == 0
     model = encoder.model(4, settings)
-    logs = predict(Padded(model), tokens, np.arange(4), "fp32", 4)
+    logs = predict(Padded(model), tokens, np.arange(4), precision="fp32", batch_size=4)
     assert np.exp(logs).sum(axis=1) == pytest.approx(1)
     assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(
         22.7e6, rel=0.01

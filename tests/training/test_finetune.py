@@ -14,17 +14,15 @@ from project.data.tables import codes
 from project.support.errors import AssayError, Incomplete
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
-from project.training.jobs import Job, _run, gpu_workers, run_jobs
-from project.training.loop import (
-    Epoch,
-    Phase,
-    Training,
-    _optimizer,
-    best_epoch,
-    predict,
-    seed_digest,
-    train,
-)
+from project.training.jobs import run_jobs
+from project.training.seed import run_job
+from project.training.workers import gpu_workers
+from project.training.results import Job
+from project.training.loop import train
+from project.training.optimizer import build_optimizer
+from project.training.predict import predict
+from project.training.history import Epoch, best_epoch
+from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.targets import targets
 from project.training.tokens import Tokens
 
@@ -60,7 +58,7 @@ def split(encoder, config, small_task, tmp_path_factory):
     )
     held = codes(splits["validation"]["gold_label"], small_task.label_set)
     rows = np.split(np.arange(train + validation + test), [train, train + validation])
-    return Training(
+    return TrainingInputs(
         tokens, (Phase(rows[0], learned.values, learned.weights),), rows[1], held
     ), rows[2]
 
@@ -71,12 +69,12 @@ def data(split):
 
 
 @pytest.fixture(scope="module")
-def test_rows(split):
+def test_indices(split):
     return split[1]
 
 
 def lesson(data, **changes):
-    return dataclasses.replace(data, lessons=(data.lessons[0]._replace(**changes),))
+    return dataclasses.replace(data, phases=(data.phases[0]._replace(**changes),))
 
 
 def trained(encoder, config, data, folder, seed=0):
@@ -94,16 +92,16 @@ def trained(encoder, config, data, folder, seed=0):
 
 
 def test_a_seed_gives_the_same_predictions_twice_and_another_seed_others(
-    encoder, config, data, test_rows, tmp_path
+    encoder, config, data, test_indices, tmp_path
 ):
     before = torch.random.get_rng_state()
     read = [
         predict(
             trained(encoder, config, data, tmp_path / str(n), seed)[0],
             data.tokens,
-            test_rows,
-            "fp32",
-            32,
+            test_indices,
+            precision="fp32",
+            batch_size=32,
         )
         for n, seed in enumerate((0, 0, 1))
     ]
@@ -128,7 +126,9 @@ def test_the_best_epoch_by_validation_macro_f1_is_restored_and_ties_go_to_the_ea
     from project.stats.scores import confusion, scores
 
     model, history = trained(encoder, config, data, tmp_path)
-    given = predict(model, data.tokens, data.validation_rows, "fp32", 32).argmax(axis=1)
+    given = predict(
+        model, data.tokens, data.validation_indices, precision="fp32", batch_size=32
+    ).argmax(axis=1)
 
     kept = scores(confusion(data.validation_labels, given, 4)).macro_f1
     assert kept == max(epoch.validation_macro_f1 for epoch in history)
@@ -155,15 +155,18 @@ def test_at_most_two_checkpoints_stand_on_disk_at_any_time(
 
 
 def test_predictions_do_not_depend_on_the_batch_they_are_in(
-    encoder, config, data, test_rows, tmp_path
+    encoder, config, data, test_indices, tmp_path
 ):
     model, _ = trained(encoder, config, data, tmp_path)
 
-    together, alone = (predict(model, data.tokens, test_rows, "fp32", size) for size in (32, 1))
-    assert together == pytest.approx(alone, abs=1e-5)
-    assert predict(model, data.tokens, test_rows[::-1], "fp32", 32) == pytest.approx(
-        together[::-1], abs=1e-5
+    together, alone = (
+        predict(model, data.tokens, test_indices, precision="fp32", batch_size=size)
+        for size in (32, 1)
     )
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert predict(
+        model, data.tokens, test_indices[::-1], precision="fp32", batch_size=32
+    ) == pytest.approx(together[::-1], abs=1e-5)
 
 
 @pytest.mark.parametrize("scheduler", ["linear", "cosine", "constant_with_warmup"])
@@ -180,7 +183,7 @@ def test_the_schedules_are_those_of_transformers(scheduler):
 
 def test_biases_and_norms_do_not_decay_and_the_head_has_the_dropout_asked_for(encoder, config):
     model = encoder.model(4, dataclasses.replace(config, dropout=0.3))
-    groups = _optimizer(model.parameters(), config).param_groups
+    groups = build_optimizer(model.parameters(), config).param_groups
 
     assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
     assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
@@ -202,24 +205,24 @@ def test_a_diverging_seed_says_where(encoder, config, data, tmp_path):
         )
 
 
-def test_the_digest_names_all_that_can_change_a_prediction(encoder, config, data, test_rows):
+def test_the_digest_names_all_that_can_change_a_prediction(encoder, config, data, test_indices):
     def identity(
-        encoder=encoder, config=config, data=data, rows=test_rows, names=("t1", "a"), seed=0
+        encoder=encoder, config=config, data=data, rows=test_indices, names=("t1", "a"), seed=0
     ):
-        return seed_digest(encoder, config, data, rows, names, seed)
+        return seed_digest(encoder, config, data, test_indices=rows, names=names, seed=seed)
 
-    replace, first = dataclasses.replace, data.lessons[0]
+    replace, first = dataclasses.replace, data.phases[0]
     changed = [
         identity(replace(encoder, precision="bf16")),
         identity(replace(encoder, max_length=32)),
-        identity(data=lesson(data, rows=first.rows[::-1])),
+        identity(data=lesson(data, indices=first.indices[::-1])),
         identity(data=lesson(data, targets=first.targets[::-1])),
         identity(data=lesson(data, weights=first.weights * 2)),
-        identity(data=replace(data, lessons=(first, first))),
-        identity(data=replace(data, validation_rows=first.rows[:1])),
+        identity(data=replace(data, phases=(first, first))),
+        identity(data=replace(data, validation_indices=first.indices[:1])),
         identity(data=replace(data, validation_labels=1 - data.validation_labels)),
         identity(data=replace(data, tokens=Tokens(data.tokens.folder.with_name("other")))),
-        identity(rows=test_rows[::-1]),
+        identity(rows=test_indices[::-1]),
         identity(names=("t1", "b")),
         identity(seed=1),
         *(
@@ -263,7 +266,7 @@ def test_every_hyper_parameter_reaches_the_optimizer(encoder, config):
     other = dataclasses.replace(
         config, adam_beta1=0.5, adam_beta2=0.6, adam_epsilon=0.25, weight_decay=0.125
     )
-    group = _optimizer(encoder.model(2, config).parameters(), other).param_groups[0]
+    group = build_optimizer(encoder.model(2, config).parameters(), other).param_groups[0]
 
     assert (group["betas"], group["eps"], group["weight_decay"], group["lr"]) == (
         (0.5, 0.6),
@@ -274,7 +277,7 @@ def test_every_hyper_parameter_reaches_the_optimizer(encoder, config):
 
 
 def test_fewer_examples_than_a_batch_are_one_step(encoder, config, data, tmp_path):
-    few = dataclasses.replace(data, lessons=(Phase(*(one[:3] for one in data.lessons[0])),))
+    few = dataclasses.replace(data, phases=(Phase(*(one[:3] for one in data.phases[0])),))
 
     _, history = trained(encoder, config, few, tmp_path)
 
@@ -285,18 +288,18 @@ def test_fewer_examples_than_a_batch_are_one_step(encoder, config, data, tmp_pat
 
 
 def test_a_second_lesson_goes_on_with_the_first_ones_weights_and_decides_which_epoch_is_kept(
-    encoder, config, data, test_rows, tmp_path
+    encoder, config, data, test_indices, tmp_path
 ):
-    first, n = data.lessons[0], len(data.lessons[0].rows)
+    first, n = data.phases[0], len(data.phases[0].indices)
     others = np.roll(first.targets, 1, axis=1)
     both = dataclasses.replace(
         data,
-        lessons=(first, Phase(first.rows[: n // 2], others[: n // 2], first.weights[: n // 2])),
+        phases=(first, Phase(first.indices[: n // 2], others[: n // 2], first.weights[: n // 2])),
     )
 
     how, history = trained(encoder, config, both, tmp_path)
 
-    assert [(epoch.epoch, epoch.lesson) for epoch in history] == [
+    assert [(epoch.epoch, epoch.phase) for epoch in history] == [
         (1, 0),
         (2, 0),
         (3, 0),
@@ -308,38 +311,42 @@ def test_a_second_lesson_goes_on_with_the_first_ones_weights_and_decides_which_e
     assert [one.training_loss for one in history[:3]] == [one.training_loss for one in alone]
     assert history[3].learning_rate > history[2].learning_rate == 0  # a schedule of its own
     assert best_epoch(history) > 3
-    given = predict(how, data.tokens, first.rows[: n // 2], "fp32", 32).argmax(axis=1)
+    given = predict(
+        how, data.tokens, first.indices[: n // 2], precision="fp32", batch_size=32
+    ).argmax(axis=1)
     assert (given == others[: n // 2].argmax(axis=1)).mean() > (
         given == first.targets[: n // 2].argmax(axis=1)
     ).mean()
 
 
 def test_weights_decide_what_is_learned(encoder, config, data, tmp_path):
-    weights = np.where(data.lessons[0].targets[:, 0] == 1, 0.0, 1.0)
+    weights = np.where(data.phases[0].targets[:, 0] == 1, 0.0, 1.0)
     blind = lesson(data, weights=weights / weights.mean())
     recipe = dataclasses.replace(config, epochs=30, learning_rate=5e-3)
 
     model, _ = trained(encoder, recipe, blind, tmp_path)
 
-    given = predict(model, data.tokens, data.lessons[0].rows, "fp32", 32).argmax(axis=1)
+    given = predict(
+        model, data.tokens, data.phases[0].indices, precision="fp32", batch_size=32
+    ).argmax(axis=1)
     assert not (given == 0).any()
-    assert (given == data.lessons[0].targets.argmax(axis=1))[weights > 0].mean() > 0.6
+    assert (given == data.phases[0].targets.argmax(axis=1))[weights > 0].mean() > 0.6
 
 
 @pytest.fixture
-def jobs(encoder, config, data, test_rows, small_task):
+def jobs(encoder, config, data, test_indices, small_task):
     ids = tuple(small_task.split("test")["example_id"])
     return [
         Job(
-            "gold",
-            seed,
-            f"digest{seed}",
-            encoder,
-            config,
-            data,
-            test_rows,
-            ids,
-            small_task.label_set,
+            arm="gold",
+            seed=seed,
+            digest=f"digest{seed}",
+            encoder=encoder,
+            config=config,
+            inputs=data,
+            test_indices=test_indices,
+            test_ids=ids,
+            label_set=small_task.label_set,
         )
         for seed in range(3)
     ]
@@ -467,7 +474,7 @@ def test_a_seed_that_fails_in_a_way_nobody_foresaw_leaves_the_others_running(
 ):
     odd = dataclasses.replace(
         jobs[1],
-        training=lesson(jobs[1].training, targets=jobs[1].training.lessons[0].targets[:, :1]),
+        inputs=lesson(jobs[1].inputs, targets=jobs[1].inputs.phases[0].targets[:, :1]),
     )
     found: list[int] = []
 
@@ -485,7 +492,7 @@ def test_a_seed_that_fails_in_a_way_nobody_foresaw_leaves_the_others_running(
 
 
 def test_predictions_that_are_not_numbers_are_divergence(
-    encoder, config, data, test_rows, tmp_path
+    encoder, config, data, test_indices, tmp_path
 ):
     how, _ = train(
         encoder,
@@ -501,13 +508,13 @@ def test_predictions_that_are_not_numbers_are_divergence(
     with pytest.raises(
         AssayError, match="training diverged: predictions are not numbers. Lower learning_rate"
     ):
-        predict(how, data.tokens, test_rows, "fp32", 8)
+        predict(how, data.tokens, test_indices, precision="fp32", batch_size=8)
 
 
 def test_a_job_that_another_process_has_finished_meanwhile_is_no_error(jobs, tmp_path):
     outcomes(jobs[:1], tmp_path, 1)
 
-    _run(jobs[0], tmp_path, lambda epoch: None)
+    run_job(jobs[0], tmp_path, lambda epoch: None)
 
     assert [path.name for path in tmp_path.iterdir()] == ["digest0"]
 
@@ -527,9 +534,9 @@ def test_out_of_memory_says_what_to_lower(jobs, tmp_path, monkeypatch):
     def hungry(*_, **__):
         return torch.empty(2**60)
 
-    monkeypatch.setattr("project.training.jobs.train", hungry)
+    monkeypatch.setattr("project.training.seed.train", hungry)
     with pytest.raises(
         AssayError,
         match="out of memory. Lower workers, .* raise gradient_accumulation, or lower eval_batch_size or max_length",
     ):
-        _run(jobs[0], tmp_path, lambda epoch: None)
+        run_job(jobs[0], tmp_path, lambda epoch: None)

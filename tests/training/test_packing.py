@@ -11,9 +11,17 @@ from project.data.tables import codes
 from project.support.errors import AssayError
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
-from project.training.loop import Phase, Training, train
-from project.training.packed_batch import PackedBatch, _one_by_one, _together
-from project.training.packing import Packed, Padded, _alike, batching
+from project.training.loop import train
+from project.training.inputs import Phase, TrainingInputs
+from project.training.packed_batch import (
+    AttentionOptions,
+    PackedBatch,
+    attend_one_by_one,
+    attend_together,
+)
+from project.training.packing import Packed
+from project.training.batching import choose_batching
+from project.training.padding import Padded, split_by_length
 from project.training.targets import targets
 
 PACKED = ["Bert", "Roberta", "Electra", "DistilBert", "ModernBert", "Llama", "Mistral"]
@@ -43,7 +51,7 @@ def setting(tiny, small_task, tmp_path):
         return (
             encoder,
             config,
-            Training(
+            TrainingInputs(
                 tokens,
                 (Phase(np.arange(n), learned.values, learned.weights),),
                 np.arange(n, n + len(held)),
@@ -136,7 +144,7 @@ ROWS = [np.arange(5, 5 + n, dtype=np.int32) for n in (9, 30, 1, 17)]
 
 @pytest.mark.parametrize("name", PACKED)
 def test_dropout_keeps_the_texts_of_a_packed_row_apart_in_training(setting, name):
-    how = batching(model(setting, name), "packed", "fp32")
+    how = choose_batching(model(setting, name), "packed", "fp32")
     how.model.train()
 
     given = []
@@ -149,20 +157,22 @@ def test_dropout_keeps_the_texts_of_a_packed_row_apart_in_training(setting, name
 
 
 def test_the_check_sees_a_model_whose_texts_see_one_another(setting, monkeypatch):
-    def everything(query, key, value, places, dropout, scale, *_):
-        return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)
+    def everything(query, key, value, batch, *, options):
+        return torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, scale=options.scale
+        )
 
     tiny = model(setting, "Bert")
-    assert batching(tiny, "auto", "fp32").name == "packed"
-    monkeypatch.setattr("project.training.packed_batch._one_by_one", everything)
-    assert batching(model(setting, "Bert"), "auto", "fp32").name == "padded"
+    assert choose_batching(tiny, "auto", "fp32").name == "packed"
+    monkeypatch.setattr("project.training.packed_batch.attend_one_by_one", everything)
+    assert choose_batching(model(setting, "Bert"), "auto", "fp32").name == "padded"
 
 
 def test_a_model_is_left_as_it_was_when_packing_is_given_up(setting):
     tiny = model(setting, "MPNet").eval()
     before = Padded(tiny).logits(ROWS)
 
-    how = batching(tiny, "auto", "fp32")
+    how = choose_batching(tiny, "auto", "fp32")
 
     assert isinstance(how, Padded)
     assert torch.equal(how.logits(ROWS), before)
@@ -175,7 +185,7 @@ def test_a_model_is_left_as_it_was_when_packing_is_given_up(setting):
 
 def test_bf16_packs_what_fp32_packs(setting):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        how = batching(model(setting, "ModernBert"), "auto", "bf16")
+        how = choose_batching(model(setting, "ModernBert"), "auto", "bf16")
 
     assert isinstance(how, Packed)
 
@@ -188,8 +198,9 @@ def test_attention_text_by_text_is_attention_with_padding_in_values_and_gradient
     weight = torch.randn(1, 2, 26, 4)
 
     results = []
-    for mix in (_one_by_one, _together):
-        mixed = mix(given[0], given[1], given[2], places, 0.0, 0.5, causal, window)
+    for mix in (attend_one_by_one, attend_together):
+        options = AttentionOptions(0.0, 0.5, causal, window)
+        mixed = mix(given[0], given[1], given[2], places, options=options)
         results.append([mixed, *torch.autograd.grad((mixed * weight).sum(), given)])
 
     for one, other in zip(*results, strict=True):
@@ -200,8 +211,12 @@ def test_attention_with_dropout_drops_a_share_and_keeps_the_mean():
     places, ones = PackedBatch.of([100, 50], torch.device("cpu")), torch.ones(1, 64, 150, 4)
     torch.manual_seed(0)
 
-    mixed = _one_by_one(
-        torch.zeros_like(ones), torch.zeros_like(ones), ones, places, 0.3, 0.5, False, None
+    mixed = attend_one_by_one(
+        torch.zeros_like(ones),
+        torch.zeros_like(ones),
+        ones,
+        places,
+        options=AttentionOptions(0.3, 0.5),
     )
 
     assert float(mixed.mean()) == pytest.approx(1.0, abs=0.01)
@@ -213,5 +228,10 @@ def test_attention_with_dropout_drops_a_share_and_keeps_the_mean():
 def test_parts_of_like_length_save_padding_unless_a_pass_costs_more():
     lengths = [10, 200, 11, 190, 12]
 
-    assert [part.tolist() for part in _alike(np.arange(5), lengths, 64)] == [[0, 2, 4], [3, 1]]
-    assert [part.tolist() for part in _alike(np.arange(5), lengths, 10_000)] == [[0, 2, 4, 3, 1]]
+    assert [part.tolist() for part in split_by_length(np.arange(5), lengths, 64)] == [
+        [0, 2, 4],
+        [3, 1],
+    ]
+    assert [part.tolist() for part in split_by_length(np.arange(5), lengths, 10_000)] == [
+        [0, 2, 4, 3, 1]
+    ]

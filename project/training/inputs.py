@@ -1,0 +1,117 @@
+"""What one seed learns from, and the digest of everything that can change its predictions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from project.config.finetune import FinetuneConfig
+from project.stats.types import Codes, Floats
+from project.support.files import digest
+from project.training.encoder import Encoder
+from project.training.tokens import Tokens
+
+RECIPE = 2
+"""To be raised when the code of this room gives other predictions: finished seeds are then trained
+again."""
+
+
+class Phase(NamedTuple):
+    """The texts of one phase of training, and what the model should answer.
+
+    Parameters
+    ----------
+    indices
+        Indices of the texts in the tokens, ``(n,)``.
+    targets
+        Probabilities of the classes, ``(n, n_classes)``; rows sum to 1.
+    weights
+        Weights of the texts with a mean of 1, ``(n,)``.
+    """
+
+    indices: Codes
+    targets: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Texts, targets and validation labels of one training.
+
+    Parameters
+    ----------
+    tokens
+        Tokens of all texts, which all arms and seeds share.
+    phases
+        One phase, or several that follow one another. Each has all epochs, and an optimizer and a
+        schedule of its own.
+    validation_indices
+        Indices of the validation texts in the tokens.
+    validation_labels
+        Class codes of these.
+    """
+
+    tokens: Tokens
+    phases: tuple[Phase, ...]
+    validation_indices: Codes
+    validation_labels: Codes
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, with or without labels."""
+        return int(self.phases[0].targets.shape[1])
+
+
+def seed_digest(
+    encoder: Encoder,
+    config: FinetuneConfig,
+    inputs: TrainingInputs,
+    *,
+    test_indices: Codes,
+    names: Sequence[str],
+    seed: int,
+) -> str:
+    """The identity of one seed's predictions: what was trained on what, how and where.
+
+    Versions of libraries are not part of it, so that an upgrade does not train everything again;
+    they are logged with the experiment.
+
+    Parameters
+    ----------
+    encoder
+        The encoder with its precision and its longest input.
+    config
+        The hyper-parameters.
+    inputs
+        What the seed learns from.
+    test_indices
+        Indices of the predicted texts in the tokens.
+    names
+        Ids of the predicted texts, then the label set.
+    seed
+        The seed.
+    """
+    arrays = (
+        *(array for phase in inputs.phases for array in phase),
+        inputs.validation_indices,
+        inputs.validation_labels,
+        test_indices,
+    )
+    content = [
+        hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays
+    ]
+    return digest(
+        [
+            RECIPE,
+            encoder.identity,
+            config.recipe(),
+            inputs.tokens.folder.name,
+            content,
+            list(names),
+            seed,
+        ]
+    )

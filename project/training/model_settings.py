@@ -1,0 +1,92 @@
+"""Settings of a model for sequence classification: dropout, padding, LoRA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from project.config.finetune import FinetuneConfig
+from project.support.errors import AssayError
+
+# where the architectures of transformers keep the dropout before the classification layer
+_DROPOUT_FIELDS = (
+    "classifier_dropout",
+    "classifier_dropout_prob",
+    "seq_classif_dropout",
+    "summary_last_dropout",
+    "cls_dropout",
+)
+# their positions begin behind the padding index
+_POSITIONS_AFTER_PADDING = (
+    "camembert",
+    "data2vec-text",
+    "longformer",
+    "luke",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+)
+
+
+def max_positions(settings: Any) -> int | None:
+    """The longest input of a model in tokens, None where its positions have no end."""
+    positions = getattr(settings, "max_position_embeddings", None) or 0
+    if settings.model_type in _POSITIONS_AFTER_PADDING:
+        positions -= 2
+    return positions if positions > 0 else None
+
+
+def set_dropout(settings: Any, dropout: float, name: str) -> None:
+    """Set the dropout before the classification layer of the model ``name``.
+
+    Raises AssayError for a dropout that is not the default where there is none to set.
+    """
+    fields = [field for field in _DROPOUT_FIELDS if hasattr(settings, field)]
+    if settings.model_type.startswith("deberta"):
+        fields.append("cls_dropout")  # read where it is set, but not declared
+    if not fields and dropout != FinetuneConfig.dropout:
+        raise AssayError(
+            f"dropout cannot be set for encoder {name} ({settings.model_type}). Leave it at "
+            f"{FinetuneConfig.dropout}."
+        )
+    for field in fields:
+        setattr(settings, field, dropout)
+
+
+def set_padding(settings: Any, tokenizer: Any) -> None:
+    """Set the padding token where a model has none.
+
+    A causal model reads its answer at the last token that is no padding.
+    """
+    token_id = tokenizer.pad_token_id
+    if token_id is None:
+        token_id = tokenizer.eos_token_id
+    settings.pad_token_id = 0 if token_id is None else token_id
+
+
+def add_lora(model: Any, config: FinetuneConfig) -> Any:
+    """``model`` with LoRA on all linear layers but the classification layer, which trains whole.
+
+    Hu et al. (2021), arXiv 2106.09685. Trainable parameters become float32.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise AssayError(
+            f"lora_rank={config.lora_rank} needs the package peft, which is not installed here: "
+            "run `pip install peft`."
+        ) from error
+    lora: Any = peft.LoraConfig(
+        task_type=peft.TaskType.SEQ_CLS,
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear",
+    )
+    model = peft.get_peft_model(model, lora)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model

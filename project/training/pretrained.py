@@ -1,0 +1,51 @@
+"""Loading of the encoder's configuration, tokenizer and weights: the one place in this room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from project.support.errors import AssayError
+from project.support.models import ModelSource, quiet_transformers
+
+
+def load_pretrained(
+    auto_class: Any, source: ModelSource, *, remote_code: bool = False, **options: Any
+) -> Any:
+    """What ``auto_class.from_pretrained`` returns for a model source.
+
+    Parameters
+    ----------
+    auto_class
+        A class of transformers such as ``AutoTokenizer``.
+    source
+        The model.
+    remote_code
+        Whether Python code that comes with the model may run.
+    **options
+        Further arguments of ``from_pretrained``.
+
+    Raises
+    ------
+    AssayError
+        If the model cannot be loaded, or has code of its own and ``remote_code`` is false.
+    """
+    try:
+        with quiet_transformers():
+            return auto_class.from_pretrained(
+                source.location,
+                revision=source.revision,
+                trust_remote_code=remote_code,
+                **options,
+            )
+    except AssayError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        if "trust_remote_code" in reason:
+            raise AssayError(
+                f"encoder {source.name} comes with Python code of its own, which runs only with "
+                "your consent: read it, then set remote_code to the encoder's name."
+            ) from error
+        raise AssayError(
+            f"encoder {source.name} could not be loaded for sequence classification: {reason}"
+        ) from error

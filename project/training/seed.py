@@ -1,0 +1,91 @@
+"""The work of one job: train, predict the test split once, write the result."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from project.support.errors import AssayError
+from project.support.machine import keep_freed_memory
+from project.support.redact import scrubbed, short_message
+from project.training.checkpoint import Checkpoint
+from project.training.history import Epoch
+from project.training.loop import train
+from project.training.predict import predict, predictions_table
+from project.training.results import Job, save_result
+
+
+def run_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
+    """Train a job and write its result to ``folder / digest``.
+
+    On a CPU it computes in one thread, so that the result does not depend on the number of
+    workers.
+
+    Parameters
+    ----------
+    job
+        The job.
+    folder
+        Folder of all results, and of the checkpoint until the job is finished.
+    after_epoch
+        Called after each epoch.
+
+    Raises
+    ------
+    AssayError
+        If the training diverges or fails in any other way; its traceback goes to stderr.
+    """
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+        keep_freed_memory()
+    path = folder / f"{job.digest}.safetensors"
+    checkpoint = Checkpoint(path, job.digest, job.config.checkpoint_seconds)
+    try:
+        _train_and_save(job, folder, checkpoint, after_epoch)
+    except (AssayError, OSError):
+        raise
+    except Exception as error:  # of any kind: the other seeds go on
+        if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError) and "alloc" in str(error)
+        ):
+            raise AssayError(
+                "out of memory. Lower workers, which changes no result; or raise "
+                "gradient_accumulation, or lower eval_batch_size or max_length."
+            ) from error
+        sys.stderr.write(scrubbed(traceback.format_exc()))
+        raise AssayError(f"{type(error).__name__}: {short_message(error)}") from error
+    checkpoint.remove()
+
+
+def _train_and_save(
+    job: Job, folder: Path, checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None]
+) -> None:
+    """Train, predict and write the result."""
+    began = time.perf_counter()
+    model = train(
+        job.encoder,
+        job.config,
+        job.inputs,
+        seed=job.seed,
+        checkpoint=checkpoint,
+        after_epoch=after_epoch,
+    )
+    log_probabilities = predict(
+        model.batching,
+        job.inputs.tokens,
+        job.test_indices,
+        precision=job.encoder.precision,
+        batch_size=job.config.eval_batch_size,
+    )
+    facts = {
+        "seconds": checkpoint.spent + time.perf_counter() - began,
+        "batching": model.batching.name,
+        "history": [epoch.as_json() for epoch in model.history],
+    }
+    predictions = predictions_table(job.test_ids, log_probabilities, job.label_set)
+    save_result(folder, job, predictions, facts, model=model.batching.model)

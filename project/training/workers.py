@@ -1,0 +1,224 @@
+"""Jobs in this process or in worker processes, and how many at once."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from project.support.errors import AssayError
+from project.support.machine import cpu_cores, visible_gpus
+from project.training.history import Epoch
+from project.training.results import Job, is_finished
+from project.training.seed import run_job
+
+Progress = Callable[[Job, Epoch], None]
+_TERMINATED = 143  # exit code of a process that SIGTERM ended
+_POLL_SECONDS = 0.3
+
+
+class Outcome(NamedTuple):
+    """A job that has ended, with its error if it failed."""
+
+    job: Job
+    error: Exception | None
+
+
+def default_workers(weight_bytes: int = 0) -> int:
+    """How many seeds to train at once: one for each CPU core, or as many as the GPUs hold."""
+    if not torch.cuda.is_available():
+        return cpu_cores()
+    free = torch.cuda.mem_get_info()[0]
+    return gpu_workers(torch.cuda.device_count(), free, weight_bytes, cpu_cores())
+
+
+def gpu_workers(n_gpus: int, free: int, weight_bytes: int, cores: int) -> int:
+    """How many seeds to train at once on GPUs: one to five each, but at most one for each core.
+
+    A seed is given eight times the bytes of its float32 weights (weights, gradients, two moments,
+    and as much again) and 4 GiB for what a batch needs.
+
+    Parameters
+    ----------
+    n_gpus
+        Number of GPUs.
+    free
+        Free bytes on each GPU.
+    weight_bytes
+        Bytes of the model's weights; 0 if unknown, which means one seed for each GPU.
+    cores
+        Number of CPU cores.
+    """
+    each = min(5, free // (8 * weight_bytes + 4 * 2**30)) if weight_bytes else 1
+    return max(n_gpus, min(n_gpus * int(each), cores))
+
+
+def run_in_process(
+    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
+) -> Iterator[Outcome]:
+    """Run jobs one after another in this process; ``workers`` is not used."""
+    del workers
+    threads = torch.get_num_threads()
+    for job in jobs:
+        try:
+            run_job(job, folder, functools.partial(progress, job))
+            yield Outcome(job, None)
+        except AssayError as error:
+            yield Outcome(job, error)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def run_in_processes(
+    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
+) -> Iterator[Outcome]:
+    """Run jobs in worker processes.
+
+    After a process died, one fewer runs at once. A job whose process dies while no other runs
+    beside it has failed.
+
+    Parameters
+    ----------
+    jobs
+        Jobs with different digests.
+    folder
+        Folder of all results.
+    workers
+        Number of processes at once.
+    progress
+        Called with each job and epoch, once each.
+    """
+    remaining = {job.digest: job for job in jobs}
+    at_once = workers
+    reported: set[tuple[str, int]] = set()
+
+    def report_once(job: Job, epoch: Epoch) -> None:
+        # epochs that were trained before a process died are trained or restored again
+        if (job.digest, epoch.epoch) not in reported:
+            reported.add((job.digest, epoch.epoch))
+            progress(job, epoch)
+
+    while remaining:
+        n_workers = min(at_once, len(remaining))
+        try:
+            for outcome in _run_pool([*remaining.values()], folder, n_workers, report_once):
+                del remaining[outcome.job.digest]
+                yield outcome
+        except concurrent.futures.process.BrokenProcessPool:
+            was_alone = min(at_once, len(remaining)) == 1
+            for job in [job for job in remaining.values() if is_finished(folder, job)]:
+                yield Outcome(remaining.pop(job.digest), None)
+            if was_alone and remaining:
+                error = AssayError(
+                    "its process died, often for lack of memory. Raise gradient_accumulation, or "
+                    "lower max_length."
+                )
+                yield Outcome(remaining.pop(next(iter(remaining))), error)
+            at_once = workers if was_alone else min(at_once, len(remaining) + 1) - 1
+            sys.stderr.write(
+                "fine-tune: a worker process died, often for lack of memory; going on with "
+                f"{min(at_once, len(remaining))} at once\n"
+            )
+
+
+def _run_pool(
+    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
+) -> Iterator[Outcome]:
+    """Run jobs in a pool of processes; raises BrokenProcessPool if one of them dies."""
+    context = multiprocessing.get_context("spawn")
+    epochs = context.SimpleQueue()
+    by_digest = {job.digest: job for job in jobs}
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, context, _start_worker, (epochs, _gpu_queue(context, workers))
+    )
+    try:
+        # workers inherit that Ctrl-C is ignored: one that is interrupted while it starts would
+        # print a traceback
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with _empty_main_module():
+                running = {pool.submit(_work, job, folder): job for job in jobs}
+        finally:
+            signal.signal(signal.SIGINT, before)
+        while running:
+            done, _ = concurrent.futures.wait(
+                running,
+                timeout=_POLL_SECONDS,
+                return_when=concurrent.futures.FIRST_COMPLETED,
+            )
+            while not epochs.empty():
+                digest, epoch = epochs.get()
+                progress(by_digest[digest], epoch)
+            for future in done:
+                job = running.pop(future)
+                error = future.exception()
+                if error is not None and not isinstance(error, AssayError):
+                    raise error
+                yield Outcome(job, error)
+    except BaseException:
+        _terminate(pool)
+        raise
+    pool.shutdown()
+
+
+def _terminate(pool: concurrent.futures.ProcessPoolExecutor) -> None:
+    """End the processes of a pool; each has ten seconds to delete its temporary files."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    processes = multiprocessing.active_children()
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(timeout=10)
+
+
+_epochs: Any = None  # in a worker process: the queue that carries finished epochs to the parent
+
+
+def _start_worker(epochs: Any, gpus: Any) -> None:
+    """Prepare a worker process."""
+    global _epochs
+    _epochs = epochs
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()  # before this process looks for a GPU
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # which runs finally blocks
+
+
+def _work(job: Job, folder: Path) -> None:
+    """Run one job in a worker process."""
+    try:
+        run_job(job, folder, lambda epoch: _epochs.put((job.digest, epoch)))
+    except SystemExit:
+        os._exit(_TERMINATED)  # the pool would catch SystemExit and take the next job
+
+
+@contextlib.contextmanager
+def _empty_main_module() -> Iterator[None]:
+    """Processes that start now do not import this process's main module, which takes seconds."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _gpu_queue(context: Any, workers: int) -> Any:
+    """A queue with a GPU for each worker process, all GPUs in turn; None without a GPU."""
+    visible = visible_gpus()
+    if not visible:
+        return None
+    queue = context.SimpleQueue()
+    for index in range(workers):
+        queue.put(visible[index % len(visible)])
+    return queue
