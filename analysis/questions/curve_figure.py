@@ -9,7 +9,8 @@ import numpy as np
 
 from analysis.render.figures import draw_line, look, measures, new_figure, png, tidy
 from analysis.render.section import Figure
-from project.stats.curves import FittedCurve, power_law_value
+from project.stats.curves import FittedCurve
+from project.stats.power_law import power_law_value
 
 if TYPE_CHECKING:
     import pandas as pd

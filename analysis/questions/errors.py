@@ -25,7 +25,7 @@ from analysis.questions.errors_labels import (
 from analysis.render.section import Figure, Section, Table
 from analysis.store.command import section_command
 from project.config.arms import arm_facts
-from project.stats.noise import noise_equivalent_rate
+from project.stats.noise_rate import noise_equivalent_rate
 
 if TYPE_CHECKING:
     from analysis.store.experiment import Experiment

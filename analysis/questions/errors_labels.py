@@ -11,7 +11,7 @@ from analysis.render.section import Table
 from analysis.render.text import ranged
 from project.stats.bootstrap import Interval
 from project.stats.noise import (
-    Chance,
+    SignificanceTest,
     Transition,
     error_by_class,
     error_by_value,
@@ -78,7 +78,7 @@ class ErrorTest(NamedTuple):
 
     subject: str
     statistic: str
-    chance: Chance
+    chance: SignificanceTest
     adjusted: float
 
 

@@ -1,39 +1,49 @@
-"""Agreement between raters. Here the raters are fine-tuning seeds, or draws of one annotator."""
+"""Agreement between raters, which here are fine-tuning seeds or draws of one annotator."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import krippendorff
 import numpy as np
-import numpy.typing as npt
 
-from project.stats.bootstrap import NO_INTERVAL, Z95, Interval
-from project.stats.types import Codes, Floats
+from project.stats.bootstrap import NO_INTERVAL, Interval
+from project.stats.types import Codes, Counts, Floats
 
-Counts = npt.NDArray[np.signedinteger[Any]]
-_BLOCK = 8192  # examples at a time, so that what is counted stays in the processor's cache
+_BLOCK = 8192  # examples counted at a time, so that their counts stay in the processor's cache
+_MAX_INT32_RATERS = 2**15  # the square of a count of so many raters still fits into 32 bits
+
+
+class ResampledAgreement(NamedTuple):
+    """Agreement under several weightings of the examples, ``(n_weightings,)`` each."""
+
+    alpha: Floats
+    unchanged: Floats
 
 
 def label_counts(codes: Codes, n_classes: int) -> Counts:
-    """How often each example got each class: ``(n_examples, n_classes)`` from codes ``(n_raters, n_examples)``, -1 missing."""
-    codes, width = np.asarray(codes), n_classes + 1
-    # half the memory to go through, and the square of a count still fits
-    counts = np.empty((codes.shape[1], width), dtype=np.int32 if len(codes) < 2**15 else np.int64)
+    """How often each example got each class, ``(n_examples, n_classes)``.
+
+    ``codes`` ``(n_raters, n_examples)``; -1, a missing label, is not counted.
+    """
+    codes = np.asarray(codes)
+    width = n_classes + 1  # the first column counts missing labels
+    # 32 bits halve the memory that later sums read.
+    dtype = np.int32 if len(codes) < _MAX_INT32_RATERS else np.int64
+    counts = np.empty((codes.shape[1], width), dtype=dtype)
     for start in range(0, len(counts), _BLOCK):
-        part = counts[start : start + _BLOCK]
-        flat = codes[:, start : start + _BLOCK] + (
-            width * np.arange(len(part)) + 1
-        )  # the first column counts what is missing
-        part.ravel()[:] = np.bincount(flat.ravel(), minlength=part.size)
+        block = counts[start : start + _BLOCK]
+        first_cells = width * np.arange(len(block)) + 1
+        cells = codes[:, start : start + _BLOCK] + first_cells
+        block.ravel()[:] = np.bincount(cells.ravel(), minlength=block.size)
     return counts[:, 1:]
 
 
 def krippendorff_alpha(counts: Counts) -> float:
-    """Krippendorff's alpha, nominal level, of ``counts`` ``(n_examples, n_classes)``; in [-1, 1].
+    """Krippendorff's alpha, nominal level, in [-1, 1].
 
-    ``nan`` where it is undefined: no example with two answers, or one class only in all answers
-    (expected disagreement is zero; some packages return 1 there).
+    ``counts`` ``(n_examples, n_classes)``. nan where it is undefined: no example with two answers,
+    or a single class in all answers, where some packages return 1.
     """
     pairable = counts[counts.sum(axis=1) > 1]
     if np.count_nonzero(pairable.sum(axis=0)) < 2:
@@ -42,47 +52,58 @@ def krippendorff_alpha(counts: Counts) -> float:
 
 
 def nominal_alpha(counts: Counts) -> float:
-    """:func:`krippendorff_alpha` from sums over the examples alone, in one pass over ``counts`` ``(n_examples, n_classes)``.
+    """:func:`krippendorff_alpha` in one pass over ``counts`` ``(n_examples, n_classes)``.
 
-    1 - (t - 1) D / (t^2 - sum n_c^2), with D the sum over examples of (m^2 - sum n_uc^2) / (m - 1), m the answers to an example, n_c those of a class
-    and t all of them, examples with one answer left out (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C).
+    alpha = 1 - (t - 1) D / (t^2 - sum n_c^2). D is the sum over examples of
+    (m^2 - sum n_uc^2) / (m - 1), with m the answers to an example. n_c is the number of answers of
+    a class and t that of all answers; examples with one answer are left out. Krippendorff (2011),
+    Computing Krippendorff's Alpha-Reliability, section C.
     """
     m = np.einsum("uc->u", counts)  # twice as fast as sum over few columns
-    several = m > 1
+    pairable = m > 1
     squares = np.einsum("uc,uc->u", counts, counts)
-    observed = float(((m**2 - squares)[several] / (m[several] - 1)).sum())
-    kind = (
-        counts.dtype if m.sum() < 2**31 else np.int64
-    )  # sums in the counts' own kind are four times as fast
-    n = np.einsum("uc->c", counts, dtype=kind).astype(np.int64) - counts[~several].sum(axis=0)
+    observed = float(((m**2 - squares)[pairable] / (m[pairable] - 1)).sum())
+    # A sum in the dtype of the counts is four times as fast; it must not overflow.
+    dtype = counts.dtype if m.sum() < 2**31 else np.int64
+    n = np.einsum("uc->c", counts, dtype=dtype).astype(np.int64)
+    n -= counts[~pairable].sum(axis=0)
     total = int(n.sum())
     expected = total**2 - int((n**2).sum())
     return 1 - (total - 1) * observed / expected if expected else float("nan")
 
 
 def unchanged(codes: Codes) -> float:
-    """Share in [0, 1] of examples that every rater gives the same class; ``nan`` for fewer than two raters.
+    """Share in [0, 1] of the examples to which every rater gives the same class.
 
-    ``codes`` has shape ``(n_raters, n_examples)``; no example without an answer, -1, is among them. p_uc in Lu and Smith (2025), section 2.2.
+    ``codes`` ``(n_raters, n_examples)``; an example with a missing label, -1, counts as changed.
+    nan for fewer than two raters. p_uc in Lu and Smith (2025), section 2.2.
     """
     codes = np.asarray(codes)
     if codes.shape[0] < 2 or codes.shape[1] == 0:
         return float("nan")
-    return float(((codes == codes[0]) & (codes[0] >= 0)).all(axis=0).mean())
+    return float(_is_unchanged(codes).mean())
+
+
+def _is_unchanged(codes: Codes) -> Codes:
+    return ((codes == codes[0]) & (codes[0] >= 0)).all(axis=0)
 
 
 def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> Interval:
-    """Krippendorff's alpha, nominal level, of ``counts`` ``(n_examples, n_classes)`` with the middle 95 % of a bootstrap over the examples.
+    """Krippendorff's alpha, nominal level, with its 95 % bootstrap interval over the examples.
 
-    Both disagreements are recomputed in every replicate (Zapf et al. 2016, BMC Med. Res. Methodol. 16:93); Krippendorff's own bootstrap, which
-    holds the expected one fixed, covers too little there. The raters are taken as they are. Replicates in which alpha is undefined are left out.
+    ``counts`` ``(n_examples, n_classes)``. Both disagreements are recomputed in every replicate
+    (Zapf et al. 2016, BMC Med. Res. Methodol. 16:93). Krippendorff's own bootstrap, which keeps the
+    expected one, covers too little here. The raters are taken as fixed. Replicates in which alpha
+    is undefined are left out.
     """
     terms = _alpha_terms(counts)
     if len(terms) == 0:
         return NO_INTERVAL
-    # examples with the same counts are interchangeable: how often each kind of them is drawn is multinomial
-    kinds, often = np.unique(terms, axis=0, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(terms), often / len(terms), size=replicates)
+    # Examples with the same counts are interchangeable, so that it is enough to draw how often
+    # each kind of example occurs, which is multinomial.
+    kinds, n_of_kind = np.unique(terms, axis=0, return_counts=True)
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(terms), n_of_kind / len(terms), size=replicates)
     values = _alpha(drawn.astype(np.float64) @ kinds)
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
@@ -90,7 +111,10 @@ def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> 
 
 
 def _alpha_terms(counts: Counts) -> Floats:
-    """What every example with several answers adds to alpha: its counts, and its observed disagreement, ``(n_pairable, n_classes + 1)``."""
+    """What each example adds to alpha: its counts and its observed disagreement.
+
+    Shape ``(n_pairable, n_classes + 1)``; only examples with several answers count.
+    """
     pairable = counts[counts.sum(axis=1) > 1].astype(np.float64)
     m = pairable.sum(axis=1)
     observed = (m**2 - (pairable**2).sum(axis=1)) / (m - 1)
@@ -99,76 +123,90 @@ def _alpha_terms(counts: Counts) -> Floats:
 
 def _alpha(sums: Floats) -> Floats:
     """Alpha from sums of terms ``(..., n_classes + 1)``; nan where it is undefined."""
-    per_class, observed = sums[..., :-1], sums[..., -1]
-    total = per_class.sum(axis=-1)
-    expected = total**2 - (per_class**2).sum(axis=-1)
-    return np.asarray(
-        1.0
-        - np.divide(
-            (total - 1) * observed, expected, out=np.full_like(total, np.nan), where=expected > 0
-        )
-    )
+    n = sums[..., :-1]
+    observed = sums[..., -1]
+    total = n.sum(axis=-1)
+    expected = total**2 - (n**2).sum(axis=-1)
+    undefined = np.full_like(total, np.nan)
+    ratio = np.divide((total - 1) * observed, expected, out=undefined, where=expected > 0)
+    return np.asarray(1.0 - ratio)
 
 
-def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> tuple[Floats, Floats]:
-    """Alpha and the share unchanged of ``codes`` ``(n_raters, n_examples)`` under every weighting of the examples, ``(n_weightings,)`` each.
+def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> ResampledAgreement:
+    """Alpha and the unchanged share under several weightings of the examples.
 
-    With :func:`project.stats.bootstrap.example_weights`, the first row is that of the data; the difference of two sets of raters on the same
-    weights is a paired bootstrap. The raters are taken as they are.
+    With the weights of :func:`project.stats.bootstrap.example_weights` the first row is that of
+    the data. The difference of two groups of raters on the same weights is a paired bootstrap. The
+    raters are taken as fixed.
+
+    Parameters
+    ----------
+    codes : array ``(n_raters, n_examples)``
+        Class codes, -1 missing.
+    n_classes : int
+        Number of classes.
+    weights : array ``(n_weightings, n_examples)``
+        How often each example counts.
     """
     counts = label_counts(codes, n_classes)
-    several = counts.sum(axis=1) > 1
-    alike = (
-        ((codes == codes[0]) & (codes[0] >= 0)).all(axis=0)
-        if len(codes) > 1
-        else np.full(codes.shape[1], np.nan)
+    pairable = counts.sum(axis=1) > 1
+    same = _is_unchanged(codes) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
+    return ResampledAgreement(
+        alpha=_alpha(weights[:, pairable] @ _alpha_terms(counts)),
+        unchanged=weights @ same / weights.sum(axis=1),
     )
-    return _alpha(weights[:, several] @ _alpha_terms(counts)), weights @ alike / weights.sum(axis=1)
 
 
 def unchanged_interval(codes: Codes) -> Interval:
-    """:func:`unchanged` with Wilson's 95 % interval for a share of examples (Wilson 1927); the raters are taken as they are."""
-    share, n = unchanged(codes), np.asarray(codes).shape[1]
+    """:func:`unchanged` with Wilson's 95 % interval (1927); the raters are taken as fixed."""
+    from scipy.stats import binomtest
+
+    share = unchanged(codes)
     if np.isnan(share):
         return NO_INTERVAL
-    middle, half = (
-        share + Z95**2 / (2 * n),
-        Z95 * np.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2)),
-    )
-    scale = 1 + Z95**2 / n
-    return Interval(share, float((middle - half) / scale), float((middle + half) / scale))
+    same = _is_unchanged(np.asarray(codes))
+    limits = binomtest(int(same.sum()), same.size).proportion_ci(0.95, method="wilson")
+    return Interval(share, float(limits.low), float(limits.high))
 
 
 def pairwise_agreement(codes: Codes, n_classes: int) -> Floats:
-    """Share in [0, 1] of the examples that both raters label to which they give the same class, ``(n_raters, n_raters)``; nan where there is none.
+    """Share of the examples labelled by both raters to which they give the same class.
 
-    ``codes`` ``(n_raters, n_examples)``, -1 missing.
+    ``codes`` ``(n_raters, n_examples)``, -1 missing; returns ``(n_raters, n_raters)`` in [0, 1],
+    nan for raters without a common example.
     """
     codes = np.asarray(codes)
-    said = (codes[:, :, None] == np.arange(n_classes)).reshape(len(codes), -1).astype(np.float64)
+    one_hot = (codes[:, :, None] == np.arange(n_classes)).reshape(len(codes), -1)
+    given = one_hot.astype(np.float64)
     known = (codes >= 0).astype(np.float64)
     both = known @ known.T
-    return np.divide(said @ said.T, both, out=np.full_like(both, np.nan), where=both > 0)
+    return np.divide(given @ given.T, both, out=np.full_like(both, np.nan), where=both > 0)
 
 
-def cohen_kappa(one: Codes, other: Codes, n_classes: int) -> float:
-    """Cohen's kappa (1960) of two raters on the examples that both label, -1 missing; nan where one class is all there is."""
-    both = (one >= 0) & (other >= 0)
-    table = np.zeros((n_classes, n_classes))
-    np.add.at(table, (one[both], other[both]), 1.0)
-    if not table.any():
+def cohen_kappa(first: Codes, second: Codes, n_classes: int) -> float:
+    """Cohen's kappa (1960) of two raters, on the examples that both label.
+
+    ``first`` and ``second`` ``(n_examples,)``, -1 missing. nan if they use a single class.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    both = (first >= 0) & (second >= 0)
+    if len(np.unique([first[both], second[both]])) < 2:
         return float("nan")
-    table /= table.sum()
-    expected = float(table.sum(axis=1) @ table.sum(axis=0))
-    return (float(np.trace(table)) - expected) / (1 - expected) if expected < 1 else float("nan")
+    return float(cohen_kappa_score(first[both], second[both], labels=np.arange(n_classes)))
 
 
 def fleiss_kappa(counts: Counts) -> float:
-    """Fleiss' kappa (1971) of ``counts`` ``(n_examples, n_classes)``, equally many answers for every example; nan where one class is all there is."""
+    """Fleiss' kappa (1971) of ``counts`` ``(n_examples, n_classes)``.
+
+    nan if there is a single class. Raises ValueError unless every example has the same number of
+    answers, two at least.
+    """
     n_raters = counts.sum(axis=1)
     if len(counts) == 0 or (n_raters != n_raters[0]).any() or n_raters[0] < 2:
         raise ValueError(
-            "Fleiss' kappa needs equally many answers, two at least, for every example. Use Krippendorff's alpha if some are missing."
+            "Fleiss' kappa needs equally many answers, two at least, for every example. Use "
+            "Krippendorff's alpha if some are missing."
         )
     m = int(n_raters[0])
     observed = float((((counts**2).sum(axis=1) - m) / (m * (m - 1))).mean())
@@ -177,8 +215,10 @@ def fleiss_kappa(counts: Counts) -> float:
 
 
 def churn(counts: Counts) -> Floats:
-    """Share in [0, 1] of the pairs of raters who disagree about each example, ``(n_examples,)``; nan for fewer than two answers."""
+    """Share in [0, 1] of the pairs of raters who disagree about each example, ``(n_examples,)``.
+
+    ``counts`` ``(n_examples, n_classes)``; nan for fewer than two answers.
+    """
     m = counts.sum(axis=1).astype(np.float64)
-    return np.divide(
-        m**2 - (counts**2).sum(axis=1), m * (m - 1), out=np.full_like(m, np.nan), where=m > 1
-    )
+    undefined = np.full_like(m, np.nan)
+    return np.divide(m**2 - (counts**2).sum(axis=1), m * (m - 1), out=undefined, where=m > 1)

@@ -1,7 +1,7 @@
-"""Intervals by resampling the test examples, and the seeds where there are several.
+"""Intervals from resampled test examples and, with several seeds, the spread of the seeds.
 
-Arms are resampled together: all of them on the same examples. A difference, a ratio, or any other function of several arms is then computed replicate
-by replicate, and :func:`interval` reads its interval off.
+All arms are resampled together, on the same examples. A difference, a ratio or any other function
+of several arms is computed replicate by replicate; :func:`interval` gives its interval.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from project.stats.types import Codes, Floats
 
 REPLICATES = 2000
 Z95 = 1.959963984540054
-"""The normal distribution's two-sided 95 % quantile."""
+"""The two-sided 95 % quantile of the normal distribution."""
 
 
 class Interval(NamedTuple):
-    """An estimate, and between which values the middle 95 per cent of its replicates lie."""
+    """An estimate and the limits of its interval."""
 
     estimate: float
     low: float
@@ -28,7 +28,10 @@ class Interval(NamedTuple):
 
 
 class WeightedScores(NamedTuple):
-    """Scores in [0, 1] under several weightings of the examples: the first two ``(n_weightings, ...)``, the others with an axis of classes behind."""
+    """Scores in [0, 1] under several weightings of the examples.
+
+    The first two have the shape ``(n_weightings, ...)``, the others one more axis of classes.
+    """
 
     accuracy: Floats
     macro_f1: Floats
@@ -38,13 +41,14 @@ class WeightedScores(NamedTuple):
 
 
 NO_INTERVAL = Interval(float("nan"), float("nan"), float("nan"))
-"""Of what is not defined."""
+"""The interval of an undefined estimate."""
 
 
 def interval(values: Floats, level: float = 0.95) -> Interval:
-    """The interval of ``values`` ``(1 + replicates,)``, the estimate first; replicates in which it is undefined (nan) are left out.
+    """The interval between the quantiles of the replicates.
 
-    ``level``: the share of the replicates between its limits.
+    ``values`` ``(1 + replicates,)``, the estimate first. Undefined replicates (nan) are left out.
+    ``level`` is the share of the replicates between the limits.
     """
     known = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or not len(known):
@@ -54,28 +58,40 @@ def interval(values: Floats, level: float = 0.95) -> Interval:
 
 
 def simultaneous_intervals(values: Floats, level: float = 0.95) -> list[Interval]:
-    """Intervals of several numbers, ``values`` ``(n_numbers, 1 + replicates)``, that hold at once with probability ``level``.
+    """Intervals of several numbers that all hold together with probability ``level``.
 
-    Each reaches as many of its own standard errors to either side as the most deviant of all numbers lies off in a share ``level`` of the replicates
-    (single-step max-t; Westfall and Young 1993, Resampling-Based Multiple Testing, section 2), which makes use of how alike they are. The standard
-    error is read off the middle 95 per cent, since the tails of few seeds are too heavy for a variance.
+    ``values`` ``(n_numbers, 1 + replicates)``, the estimates first. Each interval reaches the same
+    number of its own standard errors to either side: the ``level`` quantile of the largest
+    deviation in a replicate (single-step max-t; Westfall and Young 1993, Resampling-Based Multiple
+    Testing, section 2), which makes use of the numbers' correlation. The standard error is read
+    off the middle 95 % of the replicates, because the tails of few seeds are too heavy for a
+    variance.
     """
-    estimate, replicates = values[:, 0], values[:, 1:]
+    estimates = values[:, 0]
+    replicates = values[:, 1:]
     low, high = np.nanquantile(replicates, [0.025, 0.975], axis=1)
     error = (high - low) / (2 * Z95)
-    off = np.abs(replicates - estimate[:, None])[error > 0] / error[error > 0, None]
-    off = off[:, ~np.isnan(off).all(axis=0)]
-    reach = float(np.quantile(np.nanmax(off, axis=0), level)) if off.size else 0.0
+    # Numbers that do not vary have no deviation. Replicates without a defined number are left out.
+    varies = error > 0
+    deviation = np.abs(replicates - estimates[:, None])[varies] / error[varies, None]
+    deviation = deviation[:, ~np.isnan(deviation).all(axis=0)]
+    reach = 0.0
+    if deviation.size:
+        reach = float(np.quantile(np.nanmax(deviation, axis=0), level))
     return [
-        Interval(float(one), float(one - reach * each), float(one + reach * each))
-        for one, each in zip(estimate, error, strict=True)
+        Interval(float(estimate), float(estimate - reach * e), float(estimate + reach * e))
+        for estimate, e in zip(estimates, error, strict=True)
     ]
 
 
 @functools.lru_cache(maxsize=2)  # all parts of a report resample the same examples
 def example_weights(n: int, replicates: int, seed: int) -> Floats:
-    """How often each of ``n`` examples is drawn, ``(1 + replicates, n)``, read-only: once in the first row, the data, then in every replicate."""
-    random, weights = np.random.default_rng(seed), np.ones((1 + replicates, n))
+    """How often each of ``n`` examples is drawn, ``(1 + replicates, n)``, read-only.
+
+    The first row stands for the data and is 1 everywhere; the others are bootstrap replicates.
+    """
+    random = np.random.default_rng(seed)
+    weights = np.ones((1 + replicates, n))
     for row in weights[1:]:
         row[:] = np.bincount(random.integers(0, n, n), minlength=n)
     weights.flags.writeable = False
@@ -87,48 +103,73 @@ def weighted_scores(
 ) -> WeightedScores:
     """Scores of every seed under every weighting, ``(n_weightings, n_seeds, ...)``.
 
-    ``gold`` ``(n,)``, ``predicted`` ``(n_seeds, n)``, ``weights`` ``(n_weightings, n)``. Over all classes; an undefined ratio counts 0, as in
-    :func:`project.stats.scores.scores`, to which these are equal where all weights are 1.
+    With all weights 1 they equal :func:`project.stats.scores.scores`.
+
+    Parameters
+    ----------
+    gold : array ``(n,)``
+        Gold class codes.
+    predicted : array ``(n_seeds, n)``
+        Predicted class codes of every seed.
+    n_classes : int
+        Size of the label set, over all of which macro-F1 runs; an undefined ratio counts 0.
+    weights : array ``(n_weightings, n)``
+        How often each example counts.
     """
-    true = (gold[:, None] == np.arange(n_classes)).astype(np.float64)
-    in_gold, total = weights @ true, weights.sum(axis=1)
-    made = []
-    for given in predicted:
-        said = (given[:, None] == np.arange(n_classes)).astype(np.float64)
-        hits, in_given = weights @ (true * said), weights @ said
-        precision, recall, f1 = (
-            _ratio(hits, in_given),
-            _ratio(hits, in_gold),
-            _ratio(2 * hits, in_gold + in_given),
+    classes = np.arange(n_classes)
+    is_gold = (gold[:, None] == classes).astype(np.float64)
+    n_gold = weights @ is_gold
+    total = weights.sum(axis=1)
+    by_seed = []
+    for codes in predicted:
+        is_predicted = (codes[:, None] == classes).astype(np.float64)
+        hits = weights @ (is_gold * is_predicted)
+        n_predicted = weights @ is_predicted
+        f1 = _ratio(2 * hits, n_gold + n_predicted)
+        by_seed.append(
+            WeightedScores(
+                accuracy=hits.sum(axis=1) / total,
+                macro_f1=f1.mean(axis=1),
+                precision=_ratio(hits, n_predicted),
+                recall=_ratio(hits, n_gold),
+                f1=f1,
+            )
         )
-        made.append(
-            WeightedScores(hits.sum(axis=1) / total, f1.mean(axis=1), precision, recall, f1)
-        )
-    return WeightedScores(*(np.stack(values, axis=1) for values in zip(*made, strict=True)))
+    return WeightedScores(*(np.stack(values, axis=1) for values in zip(*by_seed, strict=True)))
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    zeros = np.zeros_like(numerator)
+    return np.divide(numerator, denominator, out=zeros, where=denominator > 0)
 
 
 def mean_over_seeds(values: Floats, random: np.random.Generator) -> Floats:
-    """Means over the seeds, ``(1 + replicates, ...)``, with the chance that is the seeds' own added to every replicate.
+    """Means over the seeds, ``(1 + replicates, ...)``, with the spread of the seeds added.
 
-    ``values`` ``(1 + replicates, n_seeds, ...)``, the first row the data. The replicates hold the chance that is the examples', with that part of it
-    which differs from seed to seed, the interaction. What is left of the variance between the seeds is their own: its square root over that of
-    ``n_seeds``, times a number drawn from Student's t with ``n_seeds - 1`` degrees of freedom, is added. To draw seeds with replacement instead (a
-    crossed bootstrap; Owen 2007, Annals of Applied Statistics 1:386) counts the interaction twice and is too narrow for few seeds
-    (``python -m benchmarks.coverage``). One seed says nothing of seeds: nothing is added.
+    The replicates of ``values`` hold the chance of the examples and its interaction with the
+    seeds. What remains of the variance between the seeds is their own. Its square root over that
+    of the number of seeds, times a draw from Student's t with n_seeds - 1 degrees of freedom, is
+    added to every replicate. Drawing seeds with replacement instead (a crossed bootstrap; Owen
+    2007, Annals of Applied Statistics 1:386) counts the interaction twice and is too narrow for
+    few seeds (``python -m benchmarks.coverage``). With one seed nothing is added.
+
+    Parameters
+    ----------
+    values : array ``(1 + replicates, n_seeds, ...)``
+        Scores of every seed, the first row from the data.
+    random : numpy Generator
+        Source of the draws.
     """
-    mean, n_seeds = values.mean(axis=1), values.shape[1]
+    mean = values.mean(axis=1)
+    n_seeds = values.shape[1]
     if n_seeds < 2:
         return np.asarray(mean)
-    interaction = (
-        (values - mean[:, None])[1:].var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
-    )
+    centred = (values - mean[:, None])[1:]
+    interaction = centred.var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
     own = np.sqrt(np.maximum(0.0, values[0].var(axis=0, ddof=1) - interaction) / n_seeds)
-    drawn = np.concatenate([[0.0], random.standard_t(n_seeds - 1, size=len(values) - 1)])
-    return np.asarray(mean + own * drawn.reshape(-1, *(1,) * (mean.ndim - 1)))
+    draws = random.standard_t(n_seeds - 1, size=len(values) - 1)
+    draws = np.concatenate([[0.0], draws])  # the first row is the data
+    return np.asarray(mean + own * draws.reshape(-1, *(1,) * (mean.ndim - 1)))
 
 
 def resampled_scores(
@@ -139,27 +180,50 @@ def resampled_scores(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> dict[str, WeightedScores]:
-    """Every arm's scores, means over its seeds, in the data (first row) and in every replicate, ``(1 + replicates, ...)``.
+    """Scores of every arm, means over its seeds, in the data and in every replicate.
 
-    ``arms``: predictions ``(n_seeds, n)`` of each. Paired and hierarchical: all arms are scored on the same resampled examples, and the chance of
-    each arm's seeds is added (:func:`mean_over_seeds`). With one seed the replicates say nothing of seeds.
+    Paired and hierarchical: all arms are scored on the same resampled examples, and the spread of
+    each arm's seeds is added (:func:`mean_over_seeds`). With one seed the intervals leave out the
+    spread of seeds.
+
+    Parameters
+    ----------
+    gold : array ``(n,)``
+        Gold class codes.
+    arms : mapping
+        Predictions ``(n_seeds, n)`` of every arm.
+    n_classes : int
+        Size of the label set.
+    replicates : int
+        Number of bootstrap replicates.
+    seed : int
+        Seed of the replicates.
+
+    Returns
+    -------
+    dict
+        Scores ``(1 + replicates, ...)`` by arm, the first row from the data.
     """
     weights = example_weights(len(gold), replicates, seed)
-    found = {}
-    for place, (name, predicted) in enumerate(arms.items()):
-        scored = weighted_scores(gold, predicted, n_classes, weights)
-        # the same numbers for all scores of an arm, others for every arm
-        parts = (mean_over_seeds(values, np.random.default_rng([seed, place])) for values in scored)
-        found[name] = WeightedScores(*(np.clip(values, 0.0, 1.0) for values in parts))
-    return found
+    scores_of_arm = {}
+    for index, (name, predicted) in enumerate(arms.items()):
+        by_seed = weighted_scores(gold, predicted, n_classes, weights)
+        # The same draws for all scores of an arm, different ones for every arm.
+        means = (
+            mean_over_seeds(values, np.random.default_rng([seed, index])) for values in by_seed
+        )
+        scores_of_arm[name] = WeightedScores(*(np.clip(values, 0.0, 1.0) for values in means))
+    return scores_of_arm
 
 
 def gap_closed(arm: Floats, llm: Floats, gold: Floats) -> Interval:
-    """Share of the way from ``llm`` to ``gold`` that ``arm`` has gone, all ``(1 + replicates,)``, with its interval.
+    """The share of the way from ``llm`` to ``gold`` that ``arm`` has gone, with its interval.
 
-    Not a number where the 95 % interval of gold minus llm holds zero: a share of nothing.
+    All ``(1 + replicates,)``. Undefined where the 95 % interval of gold minus llm reaches down to
+    zero, since the share of a gap that may not exist means nothing.
     """
     gap = gold - llm
     if interval(gap).low <= 0:
         return NO_INTERVAL
-    return interval(np.divide(arm - llm, gap, out=np.full_like(gap, np.nan), where=gap > 0))
+    undefined = np.full_like(gap, np.nan)
+    return interval(np.divide(arm - llm, gap, out=undefined, where=gap > 0))

@@ -1,4 +1,4 @@
-"""How well a number, such as entropy, tells wrong labels from right ones."""
+"""How well a number, such as entropy, separates wrong labels from right ones."""
 
 from __future__ import annotations
 
@@ -8,45 +8,48 @@ from project.stats.bootstrap import Z95, Interval
 from project.stats.types import Floats, Mask
 
 
-def midranks(values: Floats) -> Floats:
-    """Ranks 1..n of ``values`` ``(n,)``, ties sharing their mean rank."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = count.cumsum()
-    return np.asarray((last - (count - 1) / 2)[place], dtype=np.float64)
-
-
 def auroc(values: Floats, wrong: Mask) -> float:
-    """The probability that a wrong example has a larger value than a right one, ties counting half; nan where all are wrong or none is.
+    """The probability that a wrong example has a larger value than a right one.
 
-    The area under the ROC curve of ``values`` ``(n,)`` as a detector of ``wrong`` ``(n,)`` (Mann and Whitney 1947).
+    The area under the ROC curve of ``values`` ``(n,)`` as a detector of ``wrong`` ``(n,)``; ties
+    count half (Mann and Whitney 1947). nan where all are wrong or none is.
     """
+    from scipy.stats import rankdata
+
     n_wrong = int(wrong.sum())
-    if n_wrong in (0, len(wrong)):
+    n_right = len(wrong) - n_wrong
+    if n_wrong == 0 or n_right == 0:
         return float("nan")
-    return float(
-        (midranks(values)[wrong].sum() - n_wrong * (n_wrong + 1) / 2)
-        / (n_wrong * (len(wrong) - n_wrong))
-    )
+    rank_sum = rankdata(values)[wrong].sum()
+    return float((rank_sum - n_wrong * (n_wrong + 1) / 2) / (n_wrong * n_right))
 
 
 def auroc_interval(values: Floats, wrong: Mask) -> Interval:
-    """:func:`auroc` with its 95 % interval: DeLong et al.'s (1988) variance on the logit scale, which keeps the limits within [0, 1].
+    """:func:`auroc` with its 95 % interval; values that are nan are left out.
 
-    Values that are not numbers are left out. No limits where fewer than two are wrong or right, or where the two do not overlap at all. A bootstrap
-    covers too little where few are wrong (``python -m benchmarks.coverage``).
+    DeLong et al.'s (1988) variance on the logit scale, which keeps the limits within [0, 1]. A
+    bootstrap covers too little where few are wrong (``python -m benchmarks.coverage``). Without
+    limits where fewer than two are wrong or right, or where the two do not overlap.
     """
+    from scipy.stats import rankdata
+
     known = ~np.isnan(values)
-    values, wrong = values[known], wrong[known]
-    area, n_wrong, n_right = auroc(values, wrong), int(wrong.sum()), int((~wrong).sum())
+    values = values[known]
+    wrong = wrong[known]
+    area = auroc(values, wrong)
+    n_wrong = int(wrong.sum())
+    n_right = int((~wrong).sum())
     if min(n_wrong, n_right) < 2 or area in (0.0, 1.0):
         return Interval(area, float("nan"), float("nan"))
-    ranks = midranks(values)
-    above = (
-        ranks[wrong] - midranks(values[wrong])
-    ) / n_right  # the share of right ones below each wrong one
-    below = 1 - (ranks[~wrong] - midranks(values[~wrong])) / n_wrong
-    error = np.sqrt(above.var(ddof=1) / n_wrong + below.var(ddof=1) / n_right)
-    middle, reach = np.log(area / (1 - area)), Z95 * error / (area * (1 - area))
-    return Interval(
-        area, *(float(1 / (1 + np.exp(-limit))) for limit in (middle - reach, middle + reach))
-    )
+    ranks = rankdata(values)
+    # The share of right values below each wrong one, and of wrong values above each right one.
+    below = (ranks[wrong] - rankdata(values[wrong])) / n_right
+    above = 1 - (ranks[~wrong] - rankdata(values[~wrong])) / n_wrong
+    error = np.sqrt(below.var(ddof=1) / n_wrong + above.var(ddof=1) / n_right)
+    logit = np.log(area / (1 - area))
+    reach = Z95 * error / (area * (1 - area))
+
+    def share(limit: float) -> float:
+        return float(1 / (1 + np.exp(-limit)))
+
+    return Interval(area, share(logit - reach), share(logit + reach))

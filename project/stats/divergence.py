@@ -1,4 +1,4 @@
-"""The paper's error propagation, term by term: how far the annotator is from the target, how far the classifiers are from the annotator."""
+"""The paper's error propagation in bits: the annotator's error and the classifiers' own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from project.stats.types import Floats
 
 
 class Decomposition(NamedTuple):
-    """Bits of every example: ``approximation`` ``(n,)``, the others ``(n_seeds, n)``. ``total`` is the sum of the three others."""
+    """Bits of every example: ``approximation`` ``(n,)``, the others ``(n_seeds, n)``.
+
+    ``total`` is the sum of the three others.
+    """
 
     total: Floats
     approximation: Floats
@@ -19,15 +22,18 @@ class Decomposition(NamedTuple):
 
 
 def smoothed(probabilities: Floats, smoothing: float) -> Floats:
-    """Distributions ``(..., n_classes)`` mixed with a share ``smoothing`` of the uniform one, so that none of them is zero anywhere."""
+    """Distributions ``(..., n_classes)`` mixed with a share ``smoothing`` of the uniform one.
+
+    None of them is zero anywhere.
+    """
     return (1 - smoothing) * probabilities + smoothing / probabilities.shape[-1]
 
 
 def kl_bits(p: Floats, q: Floats) -> Floats:
-    """KL(p || q) in bits over the last axis, 0 log 0 being 0; ``inf`` where q is zero and p is not."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * (np.log2(p) - np.log2(q)), 0.0)
-    return np.asarray(terms.sum(axis=-1))
+    """KL(p || q) in bits over the last axis; 0 log 0 is 0, and inf where q is zero and p is not."""
+    from scipy.special import rel_entr
+
+    return np.asarray(rel_entr(p, q).sum(axis=-1) / np.log(2.0))
 
 
 def decomposition(
@@ -35,19 +41,32 @@ def decomposition(
 ) -> Decomposition:
     """KL(P || P_hat) = KL(P || P_S) + KL(P_S || P_hat) + cross, of every example, in bits.
 
-    ``target`` P and ``annotator`` P_S ``(n, n_classes)``, ``classifiers`` P_hat ``(n_seeds, n, n_classes)``; P_S and P_hat are
-    :func:`smoothed` first, P is not. Lu and Smith (2025), section 3, after Heskes (1998): their approximation is the first two terms, and their
-    expectation over synthetic samples is the mean over seeds here, which share one sample unless every seed has labels of its own. The cross term
-    that it drops, sum over classes of (P - P_S) log2(P_S / P_hat), is what makes the equation exact.
+    Lu and Smith (2025), section 3, after Heskes (1998). Their approximation is the first two
+    terms. Their expectation over synthetic samples is the mean over seeds here, which share one
+    sample unless every seed has labels of its own. The cross term that they drop, the sum over
+    classes of (P - P_S) log2(P_S / P_hat), makes the equation exact.
 
-    Where P is one-hot, from a single gold label, KL(P || Q) is -log2 Q(gold): it cannot tell what people would disagree about from what the
-    annotator gets wrong, and counts both as the annotator's error.
+    Where P is one-hot, from a single gold label, KL(P || Q) is -log2 Q(gold). It then cannot
+    separate disagreement between people from the annotator's errors, and counts both as errors.
+
+    Parameters
+    ----------
+    target : array ``(n, n_classes)``
+        P, the distribution of people's labels.
+    annotator : array ``(n, n_classes)``
+        P_S, the annotator's distribution.
+    classifiers : array ``(n_seeds, n, n_classes)``
+        P_hat, the distribution of every fine-tuned classifier.
+    smoothing : float
+        Applied to P_S and P_hat, not to P (:func:`smoothed`).
     """
-    source, learned = smoothed(annotator, smoothing), smoothed(classifiers, smoothing)
-    total, approximation, estimation = (
-        kl_bits(target[None], learned),
-        kl_bits(target, source),
-        kl_bits(source[None], learned),
+    p = target
+    p_s = smoothed(annotator, smoothing)
+    p_hat = smoothed(classifiers, smoothing)
+    log_ratio = np.log2(p_s)[None] - np.log2(p_hat)
+    return Decomposition(
+        total=kl_bits(p[None], p_hat),
+        approximation=kl_bits(p, p_s),
+        estimation=kl_bits(p_s[None], p_hat),
+        cross=((p - p_s)[None] * log_ratio).sum(axis=-1),
     )
-    cross = ((target - source)[None] * (np.log2(source)[None] - np.log2(learned))).sum(axis=-1)
-    return Decomposition(total, approximation, estimation, cross)

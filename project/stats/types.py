@@ -1,6 +1,8 @@
-"""The arrays of this package: one name for each kind."""
+"""The kinds of arrays in this package, one name each."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,4 +12,6 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 """Class indices in the order of the label set; -1 where there is no label."""
 Mask = npt.NDArray[np.bool_]
-"""Which elements are meant."""
+"""Which elements are selected."""
+Counts = npt.NDArray[np.signedinteger[Any]]
+"""Numbers of examples or answers."""

@@ -127,7 +127,7 @@ def scrubbed_json(value: Any) -> Any:
 
 
 def short_message(error: object, max_length: int = 300) -> str:
-    """The text of ``error`` on one line, scrubbed before it is cut, so that no key is cut in two."""
+    """The text of ``error`` on one line, scrubbed before it is cut, so that no part of a key stays."""
     return scrubbed(" ".join(str(error).split()))[:max_length]
 
 

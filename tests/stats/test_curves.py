@@ -3,15 +3,8 @@
 import numpy as np
 import pytest
 
-from project.stats.curves import (
-    RATES,
-    PowerLaw,
-    curve_gap,
-    fit_curve,
-    fit_power_law,
-    plateau_size,
-    power_law_value,
-)
+from project.stats.curves import curve_gap, fit_curve
+from project.stats.power_law import RATES, PowerLaw, fit_power_law, plateau_size, power_law_value
 
 SIZES = np.array([50, 126, 315, 792, 1991, 5000])
 LAW = PowerLaw(*map(np.array, (0.9, 1.2, 0.35, 0.0)))

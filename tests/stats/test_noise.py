@@ -8,15 +8,15 @@ from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 
-from project.stats.detection import auroc, auroc_interval, midranks
+from project.stats.detection import auroc, auroc_interval
 from project.stats.noise import (
     error_by_class,
     error_by_value,
     error_direction,
     holm,
-    noise_equivalent_rate,
     noise_transition,
 )
+from project.stats.noise_rate import noise_equivalent_rate
 
 
 def test_the_transition_has_gold_in_rows_and_exact_limits():
@@ -151,7 +151,7 @@ def test_the_noise_equivalent_rate_is_read_off_the_line_between_two_rates():
 
 
 def test_falling_scores_are_those_of_isotonic_regression():
-    from project.stats.noise import _falling
+    from project.stats.noise_rate import _falling
 
     random = np.random.default_rng(0)
     scores = random.random((6, 20))
@@ -209,5 +209,8 @@ def test_an_area_without_overlap_or_of_one_example_has_no_limits():
     assert math.isnan(auroc_interval(np.array([1.0, 2.0, 0.0]), np.array([True, False, False])).low)
 
 
-def test_ties_share_their_mean_rank():
-    assert midranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
+def test_a_tie_of_a_wrong_and_a_right_example_counts_half():
+    # pairs of wrong 3 and 1 with right 3 and 2: a tie, 3 > 2, and twice 1 below: 1.5 of 4
+    values, wrong = np.array([3.0, 1.0, 3.0, 2.0]), np.array([True, True, False, False])
+
+    assert auroc(values, wrong) == 1.5 / 4

@@ -77,7 +77,17 @@ def test_one_draw_or_one_seed_has_no_components(shape):
 
 def replicates(cells, predicted):
     runs = [
-        Record("id", "name", "FINISHED", {"draw": str(draw), "seed": str(seed)}, metrics={}, tags={}, experiment_id="1", started=0, artifact_uri="")
+        Record(
+            "id",
+            "name",
+            "FINISHED",
+            {"draw": str(draw), "seed": str(seed)},
+            metrics={},
+            tags={},
+            experiment_id="1",
+            started=0,
+            artifact_uri="",
+        )
         for draw, seed in cells
     ]
     return Replicates(runs, np.array(predicted), np.zeros((len(runs), 3, 2)))
