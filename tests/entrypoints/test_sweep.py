@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from analysis.questions.sweep import load_study, sentence
+from analysis.questions.sweep import sentence
 from analysis.render.study_figures import figures
+from analysis.store.sweep_study import SETTINGS, read_study
 from entrypoints import sweep as entrypoint
 from project.config.designs import SweepConfig
 from project.config.labels import LabelConfig
@@ -23,7 +24,7 @@ from project.search.storage import open_storage, refuse_password
 from project.search.study import Sweep
 from project.support import process
 from project.support.errors import AssayError, Incomplete
-from project.tracking import STUDY, TRIAL_STATE, children, latest_root, study_runs, read_table
+from project.tracking import STUDY, TRIAL_STATE, children, latest_root, read_table, study_runs
 
 ROOT = Path(__file__).parents[2]
 SPACE = Space(("random", "ensemble"), (5.0, 50.0), (2, 3), (3,), ("none",))
@@ -366,8 +367,8 @@ def test_figures_are_drawn_of_what_varies_and_leave_the_style_of_others_alone():
         [*rows, (6, "PRUNED", float("nan"), "random", 5.0, 2, 3, "none")], columns=columns
     )
 
-    assert set(figures(table, many=False)) == {"history.png", "importance.png", "contour.png"}
-    assert set(figures(table.assign(ensemble_size=2), many=True)) == {
+    assert set(figures(table, SETTINGS, many=False)) == {"history.png", "importance.png", "contour.png"}
+    assert set(figures(table.assign(ensemble_size=2), SETTINGS, many=True)) == {
         "history.png",
         "importance.png",
     }
@@ -404,7 +405,7 @@ def test_trials_are_judged_on_validation_draws_are_asked_once_and_the_chosen_are
             assert run.metrics["llm_calls"] == 40 * (
                 int(run.params["ensemble_size"]) if run.params["source"] == "ensemble" else 1
             )
-    study = load_study(root.run_id)
+    study = read_study(root.run_id)
     chosen = set(study.trials.loc[study.trials["chosen"], "number"])
     assert {int(run.params["trial"]) for run in tested if "trial" in run.params} == chosen
     assert {run.params["arm"] for run in tested if "trial" not in run.params} == {"gold"}
@@ -442,7 +443,7 @@ def test_pruned_and_failed_trials_are_marked_truly(params, store, capsys):
     }
     assert states == {"1": ("KILLED", "PRUNED"), "2": ("FINISHED", "COMPLETE")}
     assert (
-        "cannot be: ensemble_size must be at least 2 for the arm ensemble"
+        "cannot be run: ensemble_size must be at least 2 for the arm ensemble"
         in capsys.readouterr().err
     )
 

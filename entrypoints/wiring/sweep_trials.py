@@ -1,0 +1,163 @@
+"""Training of one trial of a sweep: its labels, its seeds, and its values on validation."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from entrypoints.wiring.annotation_runs import annotate_split
+from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
+from entrypoints.wiring.seed_runs import Trained, Trainer
+from entrypoints.wiring.sweep_design import PreparedSweep, with_setting
+from project.annotation.cost import Spent
+from project.config.arms import GOLD, Arm
+from project.config.experiment import ExperimentConfig
+from project.search.space import Setting, Values
+from project.search.study import Sweep, Trial
+from project.tracking import Tracker
+
+
+class TrialResult(NamedTuple):
+    """What was measured in a trial.
+
+    ``scores``: macro-F1 on validation of each seed, in [0, 1]; ``seconds``: mean training time of
+    a seed; ``pruned``: the trial ended after its first seed.
+    """
+
+    values: Values
+    scores: list[float]
+    spent: Spent
+    seconds: float
+    pruned: bool
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics that are logged, without the objective."""
+        metrics = {
+            **self.spent._asdict(),
+            **self.values._asdict(),
+            "train_seconds": self.seconds,
+            "n_scores": len(self.scores),
+        }
+        if len(self.scores) > 1:
+            metrics["validation.macro_f1_sd"] = statistics.stdev(self.scores)
+        return metrics
+
+
+class TrialTrainer:
+    """Annotates and trains the trials of one worker; every draw is annotated once."""
+
+    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: Sweep) -> None:
+        """``tracker``: that of this worker's root run."""
+        experiment = prepared.experiment
+        self._tracker = tracker
+        self._prepared = prepared
+        self._experiment = experiment
+        self._study = study
+        self._annotations: dict[tuple[int, str], SplitAnnotations] = {}
+        self._trainer = Trainer(tracker, experiment.encoder, experiment.task, experiment.config)
+        if experiment.session:
+            experiment.session.meter.pause()  # it counts annotation alone
+
+    def train(self, trial: Trial) -> TrialResult:
+        """Train the seeds of a trial and evaluate them on validation.
+
+        With ``prune``, the first seed is trained alone and may end the trial.
+        """
+        condition = dataclasses.replace(
+            self._condition(trial.number, trial.setting), evaluated="validation"
+        )
+        seeds = range(self._prepared.config.sweep_seeds)
+        trained: list[Trained] = []
+        if self._prepared.config.prune and len(seeds) > 1:
+            trained = self._trainer.train([dataclasses.replace(condition, seeds=seeds[:1])])
+            first = self._result(condition, trained)
+            if self._study.stopped_early(trial, first.values):
+                return first._replace(pruned=True)
+        rest = dataclasses.replace(condition, seeds=seeds[len(trained) :])
+        return self._result(condition, [*trained, *self._trainer.train([rest])])
+
+    def test(self, chosen: Sequence[tuple[int, Setting]]) -> None:
+        """Train the chosen trials and gold with all seeds, and evaluate them on the test split.
+
+        Gold is left out where some text has no gold label.
+        """
+        task = self._experiment.task
+        conditions = [self._condition(number, setting) for number, setting in chosen]
+        if not task.counts.get("unlabelled"):
+            gold = make_condition(Arm(GOLD), task, SplitAnnotations(), self._experiment.config)
+            conditions.insert(0, gold)
+        self._trainer.train(conditions)
+
+    def _result(self, condition: Condition, trained: Sequence[Trained]) -> TrialResult:
+        scores = [seed.scores["macro_f1"] for seed in trained]
+        seconds = statistics.fmean(seed.seconds for seed in trained)
+        spent = condition.spent
+        values = Values(
+            macro_f1=statistics.fmean(scores),
+            human_share=spent.human_labels / len(condition.examples),
+            llm_calls=float(spent.llm_calls),
+            cost=spent.cost(self._experiment.config.spend, seconds),
+        )
+        return TrialResult(values, scores, spent, seconds, pruned=False)
+
+    def _condition(self, number: int, setting: Setting) -> Condition:
+        """The labels of a setting, under the recipe of the experiment."""
+        arm = setting.arm(self._experiment.config.label)
+        config = with_setting(self._experiment.config, setting)
+        annotations = self._annotated(config, arm.draws) if arm.draws else self._no_annotations()
+        condition = make_condition(arm, self._experiment.task, annotations, config)
+        params = {
+            "trial": number,
+            "n_demonstrations": setting.n_demonstrations,
+            "calibration": setting.calibration,
+        }
+        return dataclasses.replace(condition, setting=f"trial {number:03d}", params=params)
+
+    def _no_annotations(self) -> SplitAnnotations:
+        return SplitAnnotations(embed=self._experiment.embed, human=self._experiment.human)
+
+    def _annotated(self, config: ExperimentConfig, n_draws: int) -> SplitAnnotations:
+        """The first ``n_draws`` draws; those of earlier trials are not annotated again."""
+        key = (config.prompt.n_demonstrations, str(config.annotate.calibration))
+        annotations = self._annotations.get(key, self._no_annotations())
+        n_known = len(annotations.train)
+        if n_draws > n_known:
+            tables = self._annotate(config, n_known, n_draws)
+            annotations = dataclasses.replace(
+                annotations,
+                train=[*annotations.train, *tables["train"]],
+                validation=[*annotations.validation, *tables.get("validation", [])],
+            )
+            self._annotations[key] = annotations
+        return dataclasses.replace(
+            annotations,
+            train=annotations.train[:n_draws],
+            validation=annotations.validation[:n_draws],
+        )
+
+    def _annotate(
+        self, config: ExperimentConfig, first: int, end: int
+    ) -> dict[str, list[pd.DataFrame]]:
+        """Annotations tables by split of the draws from ``first`` up to ``end``."""
+        session = self._prepared.session_with(config.prompt.n_demonstrations)
+        missing = dataclasses.replace(session, prompts=session.prompts[first:end])
+        session.meter.resume()
+        try:
+            return {
+                split: annotate_split(
+                    self._tracker,
+                    missing,
+                    self._experiment.task,
+                    split=split,
+                    n_draws=end - first,
+                    config=config,
+                )
+                for split in self._experiment.splits
+            }
+        finally:
+            session.meter.pause()
+            missing.close()  # the encoder can use its memory until more draws are needed

@@ -1,0 +1,174 @@
+"""One worker of a sweep: it runs trials of a study, and may test the chosen ones."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+
+from entrypoints.wiring.command import print_line
+from entrypoints.wiring.sweep_design import PreparedSweep
+from entrypoints.wiring.sweep_runs import TrialRuns, setting_text
+from entrypoints.wiring.sweep_trials import TrialTrainer
+from project.search.space import Values
+from project.search.study import Lost, Sweep, Trial
+from project.support.errors import AssayError, Incomplete, Stopped
+from project.support.privacy import hashed
+from project.support.redact import scrubbed
+from project.tracking import CHOSEN, Tracker
+
+MAX_FAILURES = 3
+"""Failures in a row after which a worker starts no more trials."""
+
+
+class Worker:
+    """Runs trials of a study, each logged as a run of its own."""
+
+    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: Sweep) -> None:
+        """``tracker``: that of this worker's root run."""
+        self._tracker = tracker
+        self._study = study
+        self._private = prepared.experiment.config.store.private
+        self._runs = TrialRuns(tracker, prepared, study)
+        self._trainer = TrialTrainer(tracker, prepared, study)
+
+    def run(self) -> None:
+        """Run trials until the study has enough; then test the chosen ones where that is due here.
+
+        Raises Incomplete where trials failed.
+        """
+        n_failures = 0
+        seconds: list[float] = []
+        while trial := self._study.ask(print_line, self._log_lost):
+            began = time.monotonic()
+            failure = self._run_trial(trial)
+            n_failures = n_failures + 1 if failure else 0
+            if failure and n_failures == MAX_FAILURES:
+                raise Incomplete(
+                    f"{MAX_FAILURES} trials in a row failed, the last one because {failure} "
+                    "Correct the cause and run again."
+                ) from failure
+            seconds.append(time.monotonic() - began)
+            self._print_progress(statistics.fmean(seconds))
+        self._test_chosen()
+        if failed := self._study.failed():
+            raise Incomplete(
+                f"trials {', '.join(map(str, failed))} of the study {self._study.name} failed; "
+                "their runs give the reasons."
+            )
+
+    def _print_progress(self, seconds_of_a_trial: float) -> None:
+        done = self._study.done()
+        n_left = max(0, self._study.wanted - done)
+        print_line(
+            f"sweep: {done} of {self._study.wanted} trials done, about "
+            f"{n_left * seconds_of_a_trial / 60:.1f} min left."
+        )
+
+    def _run_trial(self, trial: Trial) -> Incomplete | None:
+        """Run one trial and report it to the study; returns the error of a failed trial.
+
+        A trial that this worker cannot end, for example after Ctrl-C, is left to other workers.
+        """
+        print_line(f"sweep: trial {trial.number}: {setting_text(trial.setting)}.")
+        try:
+            with self._study.beating(trial):
+                if trial.twin is None:
+                    return self._train(trial)
+                values = self._study.twin_values(trial.twin)
+                reason = (
+                    f"a duplicate of trial {trial.twin}: the settings differ only in what their "
+                    "label source does not use"
+                )
+                self._complete(trial, values, values._asdict(), reason)
+                return None
+        except BaseException as error:
+            is_blameless = isinstance(error, KeyboardInterrupt | SystemExit | Stopped)
+            self._study.give_back(trial, blameless=is_blameless)
+            raise
+
+    def _train(self, trial: Trial) -> Incomplete | None:
+        """Train a trial and report it to the study; returns the error of a failed trial."""
+        try:
+            result = self._trainer.train(trial)
+        except Stopped:
+            raise
+        except Incomplete as error:
+            print_line(f"sweep: trial {trial.number} failed: {error}")
+            self._end(trial, "FAIL", {}, self._reason(error))
+            return error
+        except AssayError as error:
+            # The setting is not possible, such as an ensemble of one draw.
+            print_line(f"sweep: trial {trial.number} cannot be run: {error}")
+            self._end(trial, "PRUNED", {}, self._reason(error))
+            return None
+        if result.pruned:
+            metrics = self._with_objective(result.metrics(), result.values)
+            reason = "after its first seed it was below the median of the trials so far"
+            self._end(trial, "PRUNED", metrics, reason)
+        else:
+            self._complete(trial, result.values, result.metrics(), "")
+        return None
+
+    def _with_objective(self, metrics: Mapping[str, float], values: Values) -> dict[str, float]:
+        return {**metrics, "objective": self._study.objective(values)}
+
+    def _complete(
+        self, trial: Trial, values: Values, metrics: Mapping[str, float], reason: str
+    ) -> None:
+        """Log a complete trial, and report its values to the study."""
+        run_id = self._runs.log(
+            trial.number,
+            trial.setting,
+            "COMPLETE",
+            metrics=self._with_objective(metrics, values),
+            reason=reason,
+        )
+        self._study.complete(trial, values, run_id)
+
+    def _end(self, trial: Trial, state: str, metrics: Mapping[str, float], reason: str) -> None:
+        """Log a pruned or failed trial, and report it to the study."""
+        run_id = self._runs.log(trial.number, trial.setting, state, metrics=metrics, reason=reason)
+        self._study.end(trial, state, run_id, reason)
+
+    def _reason(self, error: AssayError) -> str:
+        """Why a trial failed, as it is logged; of a private experiment only a hash.
+
+        The message may quote a text or a model's reply.
+        """
+        if self._private:
+            return f"{type(error).__name__}, {hashed(str(error))}"
+        return scrubbed(str(error))
+
+    def _test_chosen(self) -> None:
+        """Test the chosen trials, unless another worker does or has done so."""
+        chosen = self._study.chosen()
+        if not chosen:
+            return
+        if not self._study.mine_to_test():
+            tested_in = self._study.tested_in
+            print_line(
+                f"sweep: the chosen trials were tested in run {tested_in}."
+                if tested_in
+                else "sweep: the worker of the last trial tests the chosen ones. If it has "
+                "stopped, run the same command again."
+            )
+            return
+        noun = "trial" if len(chosen) == 1 else "trials"
+        print_line(
+            f"sweep: testing {len(chosen)} chosen {noun}, and gold where every text has a gold "
+            "label."
+        )
+        self._trainer.test(chosen)
+        self._tracker.tag({CHOSEN: ",".join(str(number) for number, _ in chosen)})
+        self._study.tested(self._tracker.run_id)
+
+    def _log_lost(self, lost: Lost) -> None:
+        """Print and log the trial of a worker that has died."""
+        outcome = "queued again" if lost.again else "given up"
+        print_line(f"sweep: the worker of trial {lost.number} died; its setting is {outcome}.")
+        reason = f"its worker {lost.worker} died"
+        if lost.again:
+            reason += "; its setting was tried again"
+        setting = self._study.space.setting(lost.params)
+        self._runs.log(lost.number, setting, "FAIL", reason=reason)
