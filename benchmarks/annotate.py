@@ -1,11 +1,14 @@
-"""Measure annotation against what people use today: both sides in one run, on one machine, in turn.
+"""Measure annotation beside the programs that people use today, in turn on one machine.
 
-    python -m benchmarks.annotate                                              # all parts, the bundled model
-    python -m benchmarks.annotate --only transformers --model 0.5B             # half a billion random weights
-    python -m benchmarks.annotate --only transformers --texts 32 --repeats 1   # a quick look
+    # all parts, the bundled model
+    python -m benchmarks.annotate
+    # half a billion random weights
+    python -m benchmarks.annotate --only transformers --model 0.5B
+    # a quick look
+    python -m benchmarks.annotate --only transformers --texts 32 --repeats 1
 
-What lm_eval and vllm are compared with is measured where these packages are installed (see ``benchmarks/requirements.txt``).
-Times are medians over the repeats; behind a ratio stands its range over the repeats.
+The parts lm_eval and vllm need these packages (see ``benchmarks/requirements.txt``). Times are
+medians over the repeats; the range of a ratio over the repeats stands behind it.
 """
 
 from __future__ import annotations
@@ -14,68 +17,64 @@ import argparse
 import gc
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
-from benchmarks import again, engines, host, vllm_engine
-from benchmarks.command import conclude, names
-from benchmarks.engines import Settings
-from benchmarks.machine import Report, Row, describe
+from benchmarks import again, command, generate, harness, host, vllm_engine
+from benchmarks.machine import Report, Row, machine_lines
+from benchmarks.readers import Settings
 from benchmarks.workload import SHAPES, model_folder
 
 PARTS: dict[str, Callable[[Settings, str, Report], None]] = {
-    "transformers": engines.against_generate,
-    "lm_eval": engines.against_lm_eval,
+    "transformers": generate.against_generate,
+    "lm_eval": harness.against_lm_eval,
     "vllm": vllm_engine.against_vllm,
     "memory": host.memory,
     "again": again.again,
 }
+_GPU_TEXTS = (4096, 64)  # of our side and of a slower side in one repeat
+_CPU_TEXTS = (128, 8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and say by the exit status whether every target was met."""
+    """Measure and print; the exit status is 1 if a target was missed."""
     options = _parser().parse_args(arguments)
-    texts, few = (4096, 64) if torch.cuda.is_available() else (128, 8)
+    has_gpu = torch.cuda.is_available()
+    texts, few = _GPU_TEXTS if has_gpu else _CPU_TEXTS
+    texts = options.texts or texts
     settings = Settings(
-        options.texts or texts, options.few or few, options.repeats, options.price_hour
+        texts=texts,
+        few=min(options.few or few, texts),
+        repeats=options.repeats,
+        price_hour=options.price_hour,
     )
-    settings = settings._replace(few=min(settings.few, settings.texts))
     report = Report()
-    lines = ["## Annotation", "", *describe()]
+    lines = ["## Annotation", "", *machine_lines()]
     for model in options.model:
         with model_folder(model) as folder:
             for part in options.only:
-                if part == "memory" and model != options.model[0]:  # no model takes part in it
+                if part == "memory" and model != options.model[0]:  # it uses no model
                     continue
                 sys.stderr.write(f"{part} ({model}) ...\n")
                 PARTS[part](settings, folder, report)
+                # The next part may be an engine that takes most of the GPU's memory.
                 gc.collect()
-                torch.cuda.empty_cache()  # the next part may be an engine that wants most of the GPU
-    if not torch.cuda.is_available():
-        report.rows.append(
-            Row("1,000 labels on a GPU: seconds, price, share of its peak", "not measured: no GPU")
-        )
-    return conclude(lines, report, options.out)
+                torch.cuda.empty_cache()
+    if not has_gpu:
+        measure = "1,000 labels on a GPU: seconds, price, share of its peak"
+        report.rows.append(Row(measure, "not measured: no GPU"))
+    return command.conclude(lines, report, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--only",
-        type=names(tuple(PARTS)),
-        default=list(PARTS),
-        metavar="PART,...",
-        help=f"parts to run: {', '.join(PARTS)}",
-    )
+    parser = command.parser(__doc__, PARTS, repeats=3)
     parser.add_argument(
         "--model",
         type=lambda text: text.split(","),
         default=["bundled"],
         metavar="MODEL,...",
-        help=f"models: bundled (135M), {', '.join(SHAPES)} (random weights of that shape), a local folder or a hub id",
+        help=f"models: bundled (135M), {', '.join(SHAPES)} (random weights of that shape), "
+        "a local folder or a hub id",
     )
     parser.add_argument(
         "--texts",
@@ -88,15 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         help="texts that a slower side reads in a repeat; 8 on a CPU, 64 on a GPU",
     )
     parser.add_argument(
-        "--repeats", type=int, default=3, help="repeats, each with a prompt of its own"
-    )
-    parser.add_argument(
         "--price-hour",
         type=float,
         default=0.0,
         help="price of this machine for an hour, for the price of 1,000 labels on a GPU",
     )
-    parser.add_argument("--out", type=Path, help="file to write the report to as well")
     return parser
 
 

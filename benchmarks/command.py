@@ -1,39 +1,81 @@
-"""What the benchmarks' command lines share: which parts to run, and how a report ends."""
+"""What the command lines of the benchmarks share: their options, and how a report ends."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.machine import Report, load, table
+from benchmarks.machine import Report, load_average, markdown_table
 
 
 def names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """The type of an option that takes some of ``known``, comma-separated."""
+    """The type of an option whose value is some of ``known``, separated by commas."""
 
     def parse(text: str) -> list[str]:
-        found = text.split(",")
-        unknown = [name for name in found if name not in known]
+        chosen = text.split(",")
+        unknown = [name for name in chosen if name not in known]
         if unknown:
             raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not among {', '.join(known)}")
-        return found
+        return chosen
 
     return parse
 
 
+def parser(
+    description: str | None, parts: Iterable[str], *, repeats: int
+) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks of speed have.
+
+    Parameters
+    ----------
+    description
+        The docstring of the benchmark.
+    parts
+        Names of its parts, for ``--only``.
+    repeats
+        The default of ``--repeats``.
+    """
+    parts = list(parts)
+    options = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument(
+        "--only",
+        type=names(parts),
+        default=parts,
+        metavar="PART,...",
+        help=f"parts to run: {', '.join(parts)}",
+    )
+    options.add_argument("--repeats", type=int, default=repeats, help="repeats of each measurement")
+    options.add_argument("--out", type=Path, help="file to which the report is written as well")
+    return options
+
+
 def conclude(lines: Sequence[str], report: Report, out: Path | None) -> int:
-    """Print ``lines`` and the report's rows and notes, write them to ``out`` as well; 1 where a target was missed, as exit status, else 0."""
-    more = [
-        f"- load average after: {load()}",
-        "",
-        table(report.rows),
-        "",
-        *(f"- {note}" for note in report.notes),
-        "",
-    ]
-    text = "\n".join([*lines, *more])
+    """Print the report and return the exit status: 1 if a target was missed, else 0.
+
+    Parameters
+    ----------
+    lines
+        What stands before the table: a title and the machine.
+    report
+        The rows of the table and the notes below it.
+    out
+        A file to which the text is written as well.
+    """
+    text = "\n".join(
+        [
+            *lines,
+            f"- load average after: {load_average()}",
+            "",
+            markdown_table(report.rows),
+            "",
+            *(f"- {note}" for note in report.notes),
+            "",
+        ]
+    )
     sys.stdout.write(text)
     if out:
         out.write_text(text, encoding="utf-8")

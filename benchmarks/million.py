@@ -1,10 +1,11 @@
-"""Annotate many texts without a model, in a process of its own: prints what that took as one line of JSON.
+"""Annotate many texts without a model and print what it took as one line of JSON.
 
 python -m benchmarks.million 100000
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import resource
@@ -25,45 +26,33 @@ from project.config.annotation import AnnotateConfig, SpendConfig
 
 LABELS = ("books", "clothing & accessories", "electronics", "household")
 _WORDS = (
-    "cotton",
-    "paperback",
-    "kettle",
-    "charger",
-    "lamp",
-    "used",
-    "new",
-    "boxed",
-    "red",
-    "large",
-    "signed",
-    "wireless",
-    "mug",
-    "scarf",
-    "novel",
-    "of",
-    "with",
+    *("cotton", "paperback", "kettle", "charger", "lamp", "used", "new", "boxed", "red"),
+    *("large", "signed", "wireless", "mug", "scarf", "novel", "of", "with"),
 )
+_WORDS_PER_TEXT = 10
 _PORTION = 20_000
-_TOKENS = 24  # that a prompt is said to have
+_TOKENS = 24  # the reported length of each prompt
 
 
 class HashAnnotator:
-    """An annotator whose class distribution is the hash of the text: what annotating with it takes, annotating itself takes."""
+    """An annotator whose class distribution is a hash of the text.
+
+    It costs almost nothing, so what annotating with it takes is what annotation itself takes.
+    """
 
     name = "hash"
     identity: Mapping[str, str] = {"engine": "hash"}
     keyed_by = "text"
-    shard_size = 2048  # that of the engine which a million texts are for
+    shard_size = 2048  # as in the vllm engine, which annotates a million texts
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
+        n = len(items)
         size = 8 * len(prompt.answers)
-        drawn = np.frombuffer(
-            b"".join(hashlib.blake2b(item.encode(), digest_size=size).digest() for item in items),
-            dtype="<u8",
-        )
-        classes = np.log((drawn.reshape(len(items), -1) + 1.0) * 2.0**-64 / len(prompt.answers))
-        return Answers.exact(classes, np.zeros(len(items), dtype=bool), np.full(len(items), _TOKENS))
+        digests = (hashlib.blake2b(item.encode(), digest_size=size).digest() for item in items)
+        numbers = np.frombuffer(b"".join(digests), dtype="<u8").reshape(n, -1)
+        classes = np.log((numbers + 1.0) * 2.0**-64 / len(prompt.answers))
+        return Answers.exact(classes, np.zeros(n, dtype=bool), np.full(n, _TOKENS))
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotation.engines.base.Annotator`."""
@@ -74,37 +63,32 @@ class HashAnnotator:
 
 
 def short_texts(first: int, n: int) -> list[str]:
-    """``n`` texts of 11 words, all different: each begins with its number, the first with ``first``."""
-    words = np.array(_WORDS, dtype=object)[
-        np.random.default_rng(first).integers(len(_WORDS), size=(n, 10))
-    ]
+    """``n`` different texts of 11 words; each begins with its number, from ``first`` on."""
+    chosen = np.random.default_rng(first).integers(len(_WORDS), size=(n, _WORDS_PER_TEXT))
+    words = np.array(_WORDS, dtype=object)[chosen]
     return [f"{number} {' '.join(row)}" for number, row in enumerate(words, first)]
 
 
 def _examples(n: int) -> pd.DataFrame:
-    """A table of ``n`` examples, made in portions: what is measured is annotation, not the making of its input."""
-    parts = [
-        pd.DataFrame(
-            {
-                "example_id": [f"example-{number}" for number in range(first, first + size)],
-                "text": short_texts(first, size),
-            },
-            dtype="str",
-        )
-        for first in range(0, n, _PORTION)
-        if (size := min(_PORTION, n - first))
-    ]
+    """A table of ``n`` examples, made in portions so that making it needs little memory."""
+    parts = []
+    for first in range(0, n, _PORTION):
+        size = min(_PORTION, n - first)
+        ids = [f"example-{number}" for number in range(first, first + size)]
+        columns = {"example_id": ids, "text": short_texts(first, size)}
+        parts.append(pd.DataFrame(columns, dtype="str"))
     return pd.concat(parts, ignore_index=True)
 
 
-def main(n: int) -> None:
-    """Annotate ``n`` texts under one prompt and print a line of JSON."""
+def measure(n: int) -> dict[str, float]:
+    """Texts, seconds and memory in bytes of annotating ``n`` texts under one prompt."""
     examples = _examples(n)
-    prompt = Prompt(0, "Text to classify: ", "\nLabel:", tuple(f" {label}" for label in LABELS))
-    before = _peak()
+    answers = tuple(f" {label}" for label in LABELS)
+    prompt = Prompt(draw=0, before="Text to classify: ", after="\nLabel:", answers=answers)
+    before = _peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        found = annotate(
+        draws = annotate(
             [HashAnnotator()],
             [prompt],
             examples,
@@ -114,26 +98,28 @@ def main(n: int) -> None:
             progress=lambda _: None,
             meter=Meter(SpendConfig()),
         )
-        rows = sum(len(draw.table) for draw in found)
+        n_rows = sum(len(draw.table) for draw in draws)
         seconds = time.perf_counter() - began
-    sys.stdout.write(
-        json.dumps({"texts": rows, "seconds": seconds, "peak": _peak(), "before": before}) + "\n"
-    )
+    return {"texts": n_rows, "seconds": seconds, "peak": _peak_memory(), "before": before}
 
 
-def _peak() -> int:
-    """The most memory that this process has held so far, in bytes."""
+def _peak_memory() -> int:
+    """The most memory that this process has used so far, in bytes."""
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux's ru_maxrss begins with that of the process that started this one
-        return next(
-            int(line.split()[1]) * 1024
-            for line in status.read_text().splitlines()
-            if line.startswith("VmHWM")
-        )
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    # On Linux ru_maxrss starts with the memory of the parent process, so it is not used.
+    if status.is_file():
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("n", type=int, help="how many texts are annotated")
+    sys.stdout.write(json.dumps(measure(parser.parse_args().n)) + "\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

@@ -1,121 +1,128 @@
-"""Measure what logging costs, beside MLflow's fluent API: both sides in one run, in turn, on a real tracking server with SQLite on this machine.
+"""Measure what logging costs beside MLflow's fluent API, on a real tracking server with SQLite.
 
-    python -m benchmarks.tracking                          # all parts: about a quarter of an hour on two cores
+    python -m benchmarks.tracking                          # all parts: 15 minutes on two cores
     python -m benchmarks.tracking --only examples,seed     # without the experiment
 
-Requests are those that leave the client. Times are medians over the repeats; behind a ratio stands its range over the repeats.
+Both sides run in turn on this machine, and so does the server. Requests are those that the client
+sends. Times are medians over the repeats; the range of a ratio over the repeats stands behind it.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.metadata
-import os
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import mlflow
 import numpy as np
 import pandas as pd
-import psutil
 import requests
 from mlflow.tracking import MlflowClient
 
-from benchmarks.command import conclude, names
-from benchmarks.machine import Report, Row, describe, faster, in_turn, wall
+from benchmarks import command
+from benchmarks.machine import Report, Row, alternate, machine_lines, seconds_of, speedup_row
 from benchmarks.store import experiment
+from benchmarks.store_time import StoreTime
+from benchmarks.tracking_server import server
 from entrypoints import main as experiment_command
 from project.config.loading import defaults
 from project.data.tables import LOG_PROBABILITY
 from project.support.parquet import write_table
-from project.tracking import Child, Tracker, children, read_artifact, read_run, root_run
+from project.tracking import Child, Record, children, read_artifact, read_run, root_run
+from project.tracking.outbox import Outbox
 
-TEXTS, NUMBERS, SLICE, RUNS, MOST_SHARE = 5000, 5, 500, 20, 0.01
+TEXTS = 5000
+NUMBERS = 5  # for each text
+MIN_EXAMPLES_RATIO = 1000.0
+MIN_REQUESTS_RATIO = 5
+MAX_SHARE = 0.01  # of an experiment's time
+N_CALLS = 500  # of log_metric that are measured in a repeat
+N_RUNS = 20  # annotation runs that are logged in a repeat
 _PACKAGES = ("mlflow", "SQLAlchemy", "pyarrow")
 
 
-def examples(repeats: int, out: Report) -> None:
-    """The label mass and class distribution of 5,000 texts as one annotation run, against a metric for each number, and for one number a text."""
+def examples(repeats: int, report: Report) -> None:
+    """One annotation run with the numbers of 5,000 texts, beside a metric for each number.
+
+    Also beside a metric for one number of each text.
+    """
     with server() as folder, root_run("experiment", "benchmark", {}, str(folder)) as tracker:
         write_table(folder / "annotations.parquet", _annotations())
-        other = MlflowClient().create_run("0").info.run_id
+        run_id = MlflowClient().create_run("0").info.run_id
+        child = Child(
+            "annotate",
+            "annotation",
+            "digest",
+            {"split": "train"},
+            metrics={"accuracy": 0.5},
+            files={"annotations.parquet": folder / "annotations.parquet"},
+            description="",
+        )
 
         def ours(_: int) -> float:
-            files = {"annotations.parquet": folder / "annotations.parquet"}
-            child = Child(
-                "annotate", "annotation", "digest", {"split": "train"}, metrics={"accuracy": 0.5}, files=files, description=""
-            )
-            return wall(lambda: [tracker.log_child(child) for _ in range(RUNS)]) / RUNS
+            return seconds_of(lambda: [tracker.log_child(child) for _ in range(N_RUNS)]) / N_RUNS
 
         def theirs(repeat: int) -> float:
             client = MlflowClient()
 
             def log() -> None:
-                for step in range(SLICE):
-                    client.log_metric(other, "entropy_bits", 0.5, step=repeat * SLICE + step)
+                for step in range(N_CALLS):
+                    client.log_metric(run_id, "entropy_bits", 0.5, step=repeat * N_CALLS + step)
 
-            return wall(log) * TEXTS / SLICE
+            return seconds_of(log) * TEXTS / N_CALLS
 
-        found = in_turn({"ours": ours, "theirs": theirs}, repeats)
-    measure = f"{NUMBERS} numbers for each of {TEXTS:,} texts as an annotation run, against log_metric for each"
-    out.rows.append(
-        faster(
-            measure,
-            found["ours"],
-            [NUMBERS * seconds for seconds in found["theirs"]],
-            target=1000.0,
-        )
+        seconds = alternate({"ours": ours, "theirs": theirs}, repeats)
+    measure = (
+        f"{NUMBERS} numbers for each of {TEXTS:,} texts as an annotation run, "
+        "against log_metric for each"
     )
-    out.rows.append(
-        faster(
-            "the same, against log_metric of one number for each text",
-            found["ours"],
-            found["theirs"],
-            target=None,
-        )
+    each_number = [NUMBERS * value for value in seconds["theirs"]]
+    report.rows.append(
+        speedup_row(measure, seconds["ours"], each_number, target=MIN_EXAMPLES_RATIO)
     )
-    out.notes.append(
-        f"examples: a repeat logs {RUNS} annotation runs and takes their mean; log_metric is called {SLICE} times, its time is scaled to all calls."
+    measure = "the same, against log_metric of one number for each text"
+    report.rows.append(speedup_row(measure, seconds["ours"], seconds["theirs"], target=None))
+    report.notes.append(
+        f"examples: a repeat logs {N_RUNS} annotation runs and takes their mean; log_metric is "
+        f"called {N_CALLS} times, its time is scaled to all calls."
     )
 
 
 def _annotations() -> pd.DataFrame:
+    """An annotations table with random distributions over four classes."""
     random = np.random.default_rng(0)
     values = np.log(random.dirichlet(np.ones(4), TEXTS))
-    shares = {f"{LOG_PROBABILITY}{name}": values[:, place] for place, name in enumerate("abcd")}
+    columns = {f"{LOG_PROBABILITY}{name}": values[:, k] for k, name in enumerate("abcd")}
     return pd.DataFrame(
         {
             "example_id": [f"{number:016x}" for number in range(TEXTS)],
             "draw": 0,
             "label_mass": random.random(TEXTS),
-            **shares,
+            **columns,
         }
     )
 
 
-def seed(repeats: int, out: Report) -> None:
-    """A seed's run as an experiment logs it, against the fluent API call by call: requests and seconds."""
+class SeedContent(NamedTuple):
+    """What is logged of a seed: a run of an experiment, its files, its epochs and its inputs."""
+
+    run: Record
+    files: Mapping[str, Path]
+    epochs: Sequence[tuple[int, dict[str, float]]]
+    inputs: Sequence[tuple[str, str, str]]
+
+
+def seed(repeats: int, report: Report) -> None:
+    """A seed's run as an experiment logs it, beside the fluent API: requests and seconds."""
     with server() as folder:
-        run_id = experiment(folder, arm_kinds="entropy", shares="5", seeds=1)
-        run = children(read_run(run_id), "seed")[0]
-        files = {}
-        for path in ("labels.parquet", "predictions.parquet", "history.json"):
-            files[path] = folder / path
-            files[path].write_bytes(read_artifact(run, path))
-        epochs = [(step, {f"epoch_{name}": 0.5 for name in range(6)}) for step in (1, 2, 3)]
-        inputs = [("task/train", "0" * 64, "training"), ("task/test", "1" * 64, "test")]
+        root_id = experiment(folder, arm_kinds="entropy", shares="5", seeds=1)
+        content = _seed_content(folder, root_id)
+        run = content.run
         counts: dict[str, list[int]] = {"ours": [], "theirs": []}
         with root_run("experiment", "benchmark", {}, str(folder)) as tracker:
 
@@ -126,222 +133,125 @@ def seed(repeats: int, out: Report) -> None:
                     "digest",
                     run.params,
                     metrics=run.metrics,
-                    files=files,
+                    files=content.files,
                     description="a seed",
-                    history=epochs,
-                    inputs=inputs,
+                    history=content.epochs,
+                    inputs=content.inputs,
                 )
-                return _counted(counts["ours"], lambda: tracker.log_child(child))
+                return _count_requests(counts["ours"], lambda: tracker.log_child(child))
 
             def theirs(_: int) -> float:
-                return _counted(
-                    counts["theirs"],
-                    lambda: _call_by_call(
-                        run_id, run.params, run.metrics, run.tags, epochs, inputs, files
-                    ),
-                )
+                return _count_requests(counts["theirs"], lambda: _log_fluently(root_id, content))
 
-            found = in_turn({"ours": ours, "theirs": theirs}, repeats)
-    least, most = statistics.median(counts["ours"]), statistics.median(counts["theirs"])
-    measure = f"requests for a seed's run ({len(run.params)} parameters, {len(run.metrics) + 18} metrics), against the fluent API call by call"
-    out.rows.append(
-        Row(measure, f"{least:g}", f"{most:g}", f"{most / least:.1f}×", ">= 5×", most / least >= 5)
+            seconds = alternate({"ours": ours, "theirs": theirs}, repeats)
+    n_ours = statistics.median(counts["ours"])
+    n_theirs = statistics.median(counts["theirs"])
+    n_epoch_metrics = sum(len(metrics) for _, metrics in content.epochs)
+    report.rows.append(
+        Row(
+            f"requests for a seed's run ({len(run.params)} parameters, "
+            f"{len(run.metrics) + n_epoch_metrics} metrics), against the fluent API call by call",
+            f"{n_ours:g}",
+            f"{n_theirs:g}",
+            f"{n_theirs / n_ours:.1f}×",
+            target=f">= {MIN_REQUESTS_RATIO}×",
+            met=n_theirs / n_ours >= MIN_REQUESTS_RATIO,
+        )
     )
-    out.rows.append(faster("the same, seconds", found["ours"], found["theirs"], target=None))
+    report.rows.append(
+        speedup_row("the same, seconds", seconds["ours"], seconds["theirs"], target=None)
+    )
 
 
-def _call_by_call(
-    parent: str,
-    params: Any,
-    metrics: Any,
-    tags: Any,
-    epochs: Sequence[tuple[int, dict[str, float]]],
-    inputs: Sequence[tuple[str, str, str]],
-    files: dict[str, Path],
-) -> None:
-    """The same content as one writes it down first: a call for each thing."""
+def _seed_content(folder: Path, root_id: str) -> SeedContent:
+    """The first seed of an experiment; its files are copied to ``folder``."""
+    run = children(read_run(root_id), "seed")[0]
+    files = {}
+    for name in ("labels.parquet", "predictions.parquet", "history.json"):
+        files[name] = folder / name
+        files[name].write_bytes(read_artifact(run, name))
+    return SeedContent(
+        run,
+        files,
+        epochs=[(step, {f"epoch_{name}": 0.5 for name in range(6)}) for step in (1, 2, 3)],
+        inputs=[("task/train", "0" * 64, "training"), ("task/test", "1" * 64, "test")],
+    )
+
+
+def _log_fluently(parent: str, content: SeedContent) -> None:
+    """Log the same content with one call of the fluent API for each thing."""
+    run = content.run
     with mlflow.start_run(experiment_id="0", run_name="seed", parent_run_id=parent):
-        for name, value in params.items():
-            mlflow.log_param(name, value)
-        for name, value in metrics.items():
+        for name, text in run.params.items():
+            mlflow.log_param(name, text)
+        for name, value in run.metrics.items():
             mlflow.log_metric(name, value)
-        for step, values in epochs:
+        for step, values in content.epochs:
             for name, value in values.items():
                 mlflow.log_metric(name, value, step=step)
-        for name, value in tags.items():
+        for name, text in run.tags.items():
             if not name.startswith("mlflow."):
-                mlflow.set_tag(name, value)
-        for name, digest, context in inputs:
+                mlflow.set_tag(name, text)
+        for name, digest, context in content.inputs:
             table = pd.DataFrame({"example_id": ["a"], "label": ["b"]})
-            mlflow.log_input(
-                mlflow.data.from_pandas(table, source=name, name=name, digest=digest[:36]),
-                context=context,
+            data = mlflow.data.from_pandas(  # type: ignore[attr-defined]  # set at run time
+                table, source=name, name=name, digest=digest[:36]
             )
-        for file in files.values():
+            mlflow.log_input(data, context=context)
+        for file in content.files.values():
             mlflow.log_artifact(str(file))
 
 
-def _counted(counts: list[int], work: Callable[[], Any]) -> float:
-    """Seconds of ``work``; the requests that it sends are added to ``counts``."""
-    sent, send = [0], requests.Session.send
+def _count_requests(counts: list[int], work: Callable[[], Any]) -> float:
+    """Seconds of ``work``; the number of requests that it sends is added to ``counts``."""
+    send = requests.Session.send
+    n_sent = 0
 
-    def count(session: requests.Session, request: Any, **more: Any) -> Any:
-        sent[0] += 1
-        return send(session, request, **more)
+    def count(session: requests.Session, request: Any, **options: Any) -> Any:
+        nonlocal n_sent
+        n_sent += 1
+        return send(session, request, **options)
 
     with mock.patch.object(requests.Session, "send", count):
-        seconds = wall(work)
-    counts.append(sent[0])
+        seconds = seconds_of(work)
+    counts.append(n_sent)
     return seconds
 
 
-def share(_: int, out: Report) -> None:
-    """The part of an experiment's time that goes to the store: the demo, once."""
-    with server() as folder:
-        params = {
-            **defaults("main"),
-            "workspace": str(folder / "work"),
-        }
-        talk = _Talk()
-        with contextlib.ExitStack() as stack:
-            for owner, name in ((Tracker, "_put"), (Tracker, "settle"), (requests.Session, "send")):
-                stack.enter_context(
-                    mock.patch.object(owner, name, talk.clocked(getattr(owner, name)))
-                )
-            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-            whole = wall(lambda: experiment_command.experiment(params))
-    what = f"an experiment of {whole:.0f} s ({params['seeds']} seeds of each of {params['arms']})"
-    part = talk.held / whole
-    out.rows.append(
+def share(_: int, report: Report) -> None:
+    """The share of an experiment's time that goes to the store: the demo, once."""
+    store_time = StoreTime()
+    timed = (
+        (Outbox, Outbox.put.__name__),
+        (Outbox, Outbox.flush.__name__),
+        (requests.Session, "send"),
+    )
+    with server() as folder, contextlib.ExitStack() as stack:
+        params = {**defaults("main"), "workspace": str(folder / "work")}
+        for owner, name in timed:
+            function = store_time.timed(getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, function))
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        total = seconds_of(lambda: experiment_command.experiment(params))
+    part = store_time.idle / total
+    report.rows.append(
         Row(
-            f"tracking's share of {what}",
-            f"{talk.held:.2f} s",
-            f"{whole:.0f} s",
+            f"tracking's share of an experiment of {total:.0f} s "
+            f"({params['seeds']} seeds of each of {params['arms']})",
+            f"{store_time.idle:.2f} s",
+            f"{total:.0f} s",
             f"{part:.2%}",
-            f"<= {MOST_SHARE:.0%}",
-            part <= MOST_SHARE,
+            target=f"<= {MAX_SHARE:.0%}",
+            met=part <= MAX_SHARE,
         )
     )
-    out.notes.append(
-        f"share: something was on its way to or from the store for {talk.seconds:.2f} s ({talk.seconds / whole:.2%}), preflight, searches and the "
-        "report included. Trainings go on meanwhile on the cores that the server runs on as well, and make it slower; what they computed in that "
-        "time, in seconds of the whole machine, is not tracking's."
+    report.notes.append(
+        f"share: something was on its way to or from the store for {store_time.seconds:.2f} s "
+        f"({store_time.seconds / total:.2%}), preflight, searches and the report included. "
+        "Trainings go on meanwhile on the cores that the server runs on as well, and make it "
+        "slower; what they computed in that time, in seconds of the whole machine, is not "
+        "tracking's."
     )
-
-
-class _Talk:
-    """Seconds in which something is kept for the store, or is on its way to it or from it; ``held``: those in which no core trained."""
-
-    def __init__(self) -> None:
-        self.seconds, self.held = 0.0, 0.0
-        self._lock, self._talking = threading.Lock(), 0
-        self._began, self._trained = 0.0, dict[psutil.Process, float]()
-
-    def clocked(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **more: Any) -> Any:
-            with self._lock:
-                self._talking += 1
-                if self._talking == 1:
-                    self._trained, self._began = (
-                        {one: _computed(one) for one in _training()},
-                        time.perf_counter(),
-                    )
-            try:
-                return work(*arguments, **more)
-            finally:
-                with self._lock:
-                    self._talking -= 1
-                    if not self._talking:
-                        seconds = time.perf_counter() - self._began
-                        self.seconds += seconds
-                        trained = sum(
-                            max(0.0, _computed(one) - before)
-                            for one, before in self._trained.items()
-                        )
-                        self.held += seconds - min(seconds, trained / len(os.sched_getaffinity(0)))
-
-        return call
-
-
-def _training() -> list[psutil.Process]:
-    """The processes that train: all that this one has started but the server, which has a session of its own."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(ProcessLookupError):
-            if os.getsid(process.pid) == os.getsid(0):
-                found.append(process)
-    return found
-
-
-def _computed(process: psutil.Process) -> float:
-    """Seconds of a core that it has computed so far, 0 once it is gone."""
-    with contextlib.suppress(psutil.Error):
-        return float(sum(process.cpu_times()[:2]))
-    return 0.0
-
-
-@contextlib.contextmanager
-def server() -> Iterator[Path]:
-    """A folder with a tracking server of its own, to which MLflow and Assay point in the context."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        arguments = [
-            "--backend-store-uri",
-            f"sqlite:///{folder}/mlflow.db",
-            "--artifacts-destination",
-            str(folder / "artifacts"),
-            "--workers",
-            "1",
-        ]
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            *arguments,
-        ]
-        settings = {
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        }
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, **settings},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            _wait(f"{url}/health")
-            with mock.patch.dict(
-                os.environ, {"MLFLOW_TRACKING_URI": url, "ASSAY_CACHE": str(folder / "cache")}
-            ):
-                mlflow.set_tracking_uri(url)
-                yield folder
-        finally:
-            mlflow.set_tracking_uri("")
-            process.terminate()
-            process.wait(30)
-
-
-def _wait(address: str) -> None:
-    for _ in range(300):
-        with (
-            contextlib.suppress(OSError, urllib.error.URLError),
-            urllib.request.urlopen(address, timeout=5),
-        ):
-            return
-        time.sleep(0.2)
-    raise RuntimeError("the tracking server did not start")
 
 
 PARTS: dict[str, Callable[[int, Report], None]] = {
@@ -352,27 +262,15 @@ PARTS: dict[str, Callable[[int, Report], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and say by the exit status whether every target was met."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    made.add_argument(
-        "--only",
-        type=names(tuple(PARTS)),
-        default=list(PARTS),
-        metavar="PART,...",
-        help=f"parts to run: {', '.join(PARTS)}",
-    )
-    made.add_argument("--repeats", type=int, default=5)
-    made.add_argument("--out", type=Path, help="file to write the report to as well")
-    options = made.parse_args(arguments)
-    out = Report()
+    """Measure and print; the exit status is 1 if a target was missed."""
+    options = command.parser(__doc__, PARTS, repeats=5).parse_args(arguments)
+    report = Report()
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
-    lines = ["## Tracking", "", *describe(), f"- compared and used: {versions}"]
+    lines = ["## Tracking", "", *machine_lines(), f"- compared and used: {versions}"]
     for name in options.only:
         sys.stderr.write(f"{name} ...\n")
-        PARTS[name](options.repeats, out)
-    return conclude(lines, out, options.out)
+        PARTS[name](options.repeats, report)
+    return command.conclude(lines, report, options.out)
 
 
 if __name__ == "__main__":
