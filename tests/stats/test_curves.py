@@ -1,4 +1,4 @@
-"""The saturating power law of a learning curve: the fit, where it flattens, and intervals over the seeds."""
+"""The power law of a learning curve: its fit, its plateau, and intervals over the seeds."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ SIZES = np.array([50, 126, 315, 792, 1991, 5000])
 LAW = PowerLaw(*map(np.array, (0.9, 1.2, 0.35, 0.0)))
 
 
-def by_seed(law, n_seeds, sd=0.01, seed=0, sizes=SIZES):
+def scores_by_seed(law, n_seeds, sd=0.01, seed=0, sizes=SIZES):
     random = np.random.default_rng(seed)
     return [mean + random.normal(0, sd, n_seeds) for mean in power_law_value(law, sizes)]
 
 
-def square(law, values, weights=1.0):
+def sum_of_squares(law, values, weights=1.0):
     return float((weights * (values - power_law_value(law, SIZES)) ** 2).sum())
 
 
@@ -23,7 +23,7 @@ def square(law, values, weights=1.0):
     ("limit", "gain", "rate"),
     [(0.9, 1.2, 0.35), (0.75, 9.0, 1.0), (1.0, 0.9, 0.1), (0.6, 2000.0, 2.5)],
 )
-def test_a_law_is_recovered_from_its_own_values(limit, gain, rate):
+def test_a_law_is_recovered_from_its_values(limit, gain, rate):
     found = fit_power_law(SIZES, limit - gain * SIZES**-rate)
 
     assert (float(found.limit), float(found.gain), float(found.rate)) == pytest.approx(
@@ -32,12 +32,12 @@ def test_a_law_is_recovered_from_its_own_values(limit, gain, rate):
     assert float(found.residual) == pytest.approx(0, abs=1e-8)
 
 
-def test_no_law_near_the_fit_has_a_smaller_square():
-    values = np.array([one.mean() for one in by_seed(LAW, 3, sd=0.05)])
+def test_no_law_near_the_fit_has_a_smaller_sum_of_squares():
+    values = np.array([values.mean() for values in scores_by_seed(LAW, 3, sd=0.05)])
     weights = np.array([1, 5, 5, 2, 1, 1])
     found = fit_power_law(SIZES, values, weights)
 
-    least = square(found, values, weights)
+    least = sum_of_squares(found, values, weights)
     assert float(found.residual) == pytest.approx(np.sqrt(least / weights.sum()))
     assert (
         abs(float(found.rate) - float(fit_power_law(SIZES, values).rate)) > 0.05
@@ -46,13 +46,16 @@ def test_no_law_near_the_fit_has_a_smaller_square():
         other = PowerLaw(
             np.minimum(found.limit * limit, 1), found.gain * gain, found.rate * rate, found.residual
         )
-        assert square(other, values, weights) >= least
+        assert sum_of_squares(other, values, weights) >= least
 
 
-def test_many_curves_at_once_are_fitted_as_one_by_one():
+def test_many_curves_at_once_have_the_fits_of_each_curve():
     values = (
         np.stack(
-            [[one.mean() for one in by_seed(LAW, 2, sd=0.08, seed=seed)] for seed in range(12)]
+            [
+                [values.mean() for values in scores_by_seed(LAW, 2, sd=0.08, seed=seed)]
+                for seed in range(12)
+            ]
         )
         .clip(0, 1)
         .reshape(3, 4, -1)
@@ -60,13 +63,13 @@ def test_many_curves_at_once_are_fitted_as_one_by_one():
     found = fit_power_law(SIZES, values)
 
     assert found.limit.shape == found.residual.shape == (3, 4)
-    for place in np.ndindex(3, 4):
-        assert [float(field[place]) for field in found] == pytest.approx(
-            [float(field) for field in fit_power_law(SIZES, values[place])], rel=1e-9, nan_ok=True
+    for index in np.ndindex(3, 4):
+        assert [float(field[index]) for field in found] == pytest.approx(
+            [float(field) for field in fit_power_law(SIZES, values[index])], rel=1e-9, nan_ok=True
         )
 
 
-def test_a_limit_above_one_is_one_and_the_gain_is_that_of_least_squares_then():
+def test_a_limit_above_one_becomes_one_with_the_best_gain_for_it():
     values = 1.1 - 1.5 * SIZES**-0.2
     found = fit_power_law(SIZES, values)
     power = SIZES ** -float(found.rate)
@@ -80,7 +83,7 @@ def test_a_limit_above_one_is_one_and_the_gain_is_that_of_least_squares_then():
 @pytest.mark.parametrize(
     "values", [np.full(6, 0.7), np.full(6, 1.0), np.zeros(6), 0.5 + 2 * SIZES**-0.5]
 )
-def test_a_curve_that_does_not_rise_is_its_mean_and_flat_from_the_start(values):
+def test_a_curve_that_does_not_rise_is_constant_with_its_plateau_at_zero(values):
     found = fit_power_law(SIZES, values)
 
     assert float(found.gain) == 0
@@ -90,7 +93,7 @@ def test_a_curve_that_does_not_rise_is_its_mean_and_flat_from_the_start(values):
     assert power_law_value(found, SIZES) == pytest.approx(np.full(6, values.mean()))
 
 
-def test_the_plateau_is_the_first_size_whose_doubling_gains_less_than_the_threshold():
+def test_beyond_the_plateau_every_doubling_gains_less_than_the_threshold():
     found = float(plateau_size(LAW, 0.01))
     sizes = np.arange(1, 60_000)
     gains = power_law_value(LAW, 2 * sizes) - power_law_value(LAW, sizes)
@@ -112,7 +115,8 @@ def test_the_plateau_is_the_first_size_whose_doubling_gains_less_than_the_thresh
         ),
         (
             lambda: fit_power_law([10, 20, 40], [0.1, 0.2]),
-            r"values must have one column, and weights one number, for each of 3 sizes; got \(2,\) and \(3,\).",
+            "values must have one column, and weights one number, for each of 3 sizes; got "
+            r"\(2,\) and \(3,\).",
         ),
         (
             lambda: fit_power_law([0, 20, 40], [0.1, 0.2, 0.3]),
@@ -136,19 +140,18 @@ def test_the_plateau_is_the_first_size_whose_doubling_gains_less_than_the_thresh
         ),
     ],
 )
-def test_what_cannot_be_fitted_is_refused_in_words(call, message):
+def test_points_that_cannot_be_fitted_are_refused(call, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         call()
 
 
-def test_the_estimates_are_those_of_the_fit_through_all_scores():
-    scores = [*by_seed(LAW, 3)[:4], *by_seed(LAW, 5, seed=1)[4:]]
+def test_the_estimates_equal_those_of_the_fit_through_all_scores():
+    scores = [*scores_by_seed(LAW, 3)[:4], *scores_by_seed(LAW, 5, seed=1)[4:]]
     found = fit_curve(SIZES, scores, 0.01, replicates=50)
-    every = fit_power_law(np.repeat(SIZES, [len(one) for one in scores]), np.concatenate(scores))
+    repeated_sizes = np.repeat(SIZES, [len(values) for values in scores])
+    all_scores = fit_power_law(repeated_sizes, np.concatenate(scores))
 
-    assert [float(one) for one in found.law[:3]] == pytest.approx(
-        [float(one) for one in every[:3]], rel=1e-5
-    )
+    assert np.array(found.law[:3]) == pytest.approx(np.array(all_scores[:3]), rel=1e-5)
     assert (found.limit.estimate, found.rate.estimate) == (
         float(found.law.limit),
         float(found.law.rate),
@@ -166,19 +169,19 @@ def test_the_estimates_are_those_of_the_fit_through_all_scores():
         assert interval.low < interval.estimate < interval.high
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
-    scores = by_seed(LAW, 3)
-    one, again, other = (
+def test_the_seed_fixes_the_intervals():
+    scores = scores_by_seed(LAW, 3)
+    first, again, other = (
         fit_curve(SIZES, scores, 0.01, replicates=100, seed=seed) for seed in (0, 0, 1)
     )
 
-    assert one[4:] == again[4:]
-    assert one.limit.estimate == other.limit.estimate
-    assert one.limit.low != other.limit.low
+    assert first[4:] == again[4:]
+    assert first.limit.estimate == other.limit.estimate
+    assert first.limit.low != other.limit.low
 
 
-def test_one_seed_at_one_size_leaves_no_interval():
-    scores = by_seed(LAW, 3)
+def test_a_size_with_one_seed_leaves_no_interval():
+    scores = scores_by_seed(LAW, 3)
     found = fit_curve(SIZES, [*scores[:5], scores[5][:1]], 0.01)
 
     assert found.limit.estimate == pytest.approx(0.9, abs=0.05)
@@ -188,7 +191,7 @@ def test_one_seed_at_one_size_leaves_no_interval():
     assert np.isnan(curve_gap(found, found).at_size[1:]).all()
 
 
-def test_seeds_that_agree_leave_an_interval_of_no_width_and_flat_ones_no_rate():
+def test_equal_scores_give_an_interval_of_width_zero_and_an_undefined_rate():
     found = fit_curve(SIZES, [np.full(3, 0.7)] * 6, 0.01, replicates=20)
 
     assert tuple(found.limit) == pytest.approx((0.7, 0.7, 0.7))
@@ -197,7 +200,7 @@ def test_seeds_that_agree_leave_an_interval_of_no_width_and_flat_ones_no_rate():
 
 
 @pytest.mark.parametrize("n_seeds", [3, 10])
-def test_about_95_of_100_intervals_hold_the_truth(n_seeds):
+def test_about_95_of_100_intervals_cover_the_truth(n_seeds):
     truth = [
         float(LAW.limit),
         float(LAW.rate),
@@ -205,19 +208,21 @@ def test_about_95_of_100_intervals_hold_the_truth(n_seeds):
         float(power_law_value(LAW, 5000) - power_law_value(LAW, 2500)),
         float(power_law_value(LAW, 5000)),
     ]
-    held = np.zeros(len(truth))
+    n_covered = np.zeros(len(truth))
     for seed in range(100):
-        found = fit_curve(SIZES, by_seed(LAW, n_seeds, seed=seed), 0.01, replicates=200, seed=seed)
-        held += [
-            interval.low <= right <= interval.high
-            for interval, right in zip(found[4:], truth, strict=True)
+        found = fit_curve(
+            SIZES, scores_by_seed(LAW, n_seeds, seed=seed), 0.01, replicates=200, seed=seed
+        )
+        n_covered += [
+            interval.low <= value <= interval.high
+            for interval, value in zip(found[4:], truth, strict=True)
         ]
 
-    assert (held >= 84).all()
-    assert held.mean() < 99
+    assert (n_covered >= 84).all()
+    assert n_covered.mean() < 99
 
 
-def test_a_mean_varies_over_the_replicates_as_much_as_its_seeds_say():
+def test_means_vary_over_the_replicates_with_the_standard_error_of_the_seeds():
     # at one size alone: seeds 0.5 and 0.7, whose mean has the variance 0.2 ** 2 / 2 / 2
     means = fit_curve(
         [1, 10, 100, 1e6], [[0.0, 0.0], [0.3, 0.3], [0.5, 0.5], [0.5, 0.7]], 0.01, replicates=4000
@@ -228,11 +233,11 @@ def test_a_mean_varies_over_the_replicates_as_much_as_its_seeds_say():
     assert drawn[1] / 4000 == pytest.approx([0.5, 0.5], abs=0.03)
 
 
-def test_the_gap_is_the_difference_of_the_fits_at_the_largest_common_size_and_at_the_limit():
+def test_the_gap_is_the_difference_of_the_fits_at_the_largest_common_size_and_at_the_limits():
     lower = LAW._replace(limit=np.array(0.85))
     gold, llm = (
-        fit_curve(SIZES, by_seed(LAW, 5), 0.01),
-        fit_curve(SIZES[:5], by_seed(lower, 5, seed=1, sizes=SIZES[:5]), 0.01),
+        fit_curve(SIZES, scores_by_seed(LAW, 5), 0.01),
+        fit_curve(SIZES[:5], scores_by_seed(lower, 5, seed=1, sizes=SIZES[:5]), 0.01),
     )
     found = curve_gap(llm, gold)
 
@@ -246,16 +251,16 @@ def test_the_gap_is_the_difference_of_the_fits_at_the_largest_common_size_and_at
         (-found.at_size.estimate, -found.at_size.high, -found.at_size.low)
     )
     with pytest.raises(ValueError, match="two curves must have equally many replicates"):
-        curve_gap(gold, fit_curve(SIZES, by_seed(LAW, 5), 0.01, replicates=10))
+        curve_gap(gold, fit_curve(SIZES, scores_by_seed(LAW, 5), 0.01, replicates=10))
 
 
-def test_curves_of_the_same_seeds_are_paired_and_of_others_not():
-    scores = by_seed(LAW, 5, sd=0.02)
+def test_curves_of_the_same_seeds_are_paired_and_others_are_not():
+    scores = scores_by_seed(LAW, 5, sd=0.02)
     gold, worse = (
         fit_curve(SIZES, scores, 0.01),
-        fit_curve(SIZES, [one - 0.05 for one in scores], 0.01),
+        fit_curve(SIZES, [values - 0.05 for values in scores], 0.01),
     )
-    apart = fit_curve(SIZES, [one - 0.05 for one in scores], 0.01, seed=1)
+    apart = fit_curve(SIZES, [values - 0.05 for values in scores], 0.01, seed=1)
 
     for found in curve_gap(worse, gold)[1:]:
         assert found == pytest.approx((-0.05, -0.05, -0.05), abs=1e-4)

@@ -1,4 +1,4 @@
-"""How an annotator errs, and how well a number tells it."""
+"""How an annotator errs, and how well a number detects its errors."""
 
 import math
 
@@ -20,8 +20,8 @@ from project.stats.noise_rate import noise_equivalent_rate
 
 
 def test_the_transition_has_gold_in_rows_and_exact_limits():
-    # Newcombe (1998), Statistics in Medicine 17:857, table I, method 5 (Clopper and Pearson): 81 of 263 gives 0.2527 to 0.3676, 15 of 148 0.0578 to
-    # 0.1617, 0 of 20 0.0000 to 0.1684; a row of two columns is one share
+    # Newcombe (1998), Statistics in Medicine 17:857, table I, method 5 (Clopper and Pearson).
+    # A row with two columns is a single share.
     for hits, n, limits in (
         (81, 263, (0.2527, 0.3676)),
         (15, 148, (0.0578, 0.1617)),
@@ -34,7 +34,7 @@ def test_the_transition_has_gold_in_rows_and_exact_limits():
         assert np.isnan(found.low[1]).all()
 
 
-def test_limits_are_the_quantiles_of_beta_distributions_with_the_error_shared_out():
+def test_limits_are_beta_quantiles_with_the_error_divided_among_rows_and_columns():
     counts = np.array([[80, 15, 5, 0], [3, 900, 97, 0]])
     found = noise_transition(counts)
     error = (1 - 0.95**0.5) / 4  # two rows, four columns
@@ -47,33 +47,32 @@ def test_limits_are_the_quantiles_of_beta_distributions_with_the_error_shared_ou
     assert found.low[:, 3].tolist() == [0.0, 0.0]
 
 
-def test_all_limits_hold_at_once_in_95_of_100_samples_at_least():
-    truth, random = (
-        np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]]),
-        np.random.default_rng(0),
-    )
-    held = 0
+def test_all_limits_hold_together_in_at_least_95_of_100_samples():
+    truth = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]])
+    random = np.random.default_rng(0)
+    n_covered = 0
     for _ in range(400):
         found = noise_transition(
             np.stack(
                 [random.multinomial(n, row) for n, row in zip((300, 200, 80), truth, strict=True)]
             )
         )
-        held += bool(((found.low <= truth) & (truth <= found.high)).all())
-    assert 0.94 <= held / 400 <= 1.0
+        n_covered += bool(((found.low <= truth) & (truth <= found.high)).all())
+    assert 0.94 <= n_covered / 400 <= 1.0
 
 
-def test_errors_that_follow_the_class_are_told_from_errors_that_do_not():
+def test_errors_that_depend_on_the_class_are_detected_and_others_are_not():
     random = np.random.default_rng(0)
     gold = random.integers(0, 3, 600)
-    even, uneven = random.random(600) < 0.3, random.random(600) < np.array([0.1, 0.3, 0.5])[gold]
+    even = random.random(600) < 0.3
+    uneven = random.random(600) < np.array([0.1, 0.3, 0.5])[gold]
 
     assert error_by_class(gold, even, 4).p_value > 0.05  # the fourth class has no example
     assert error_by_class(gold, uneven, 4).p_value == pytest.approx(1e-4)
 
 
-def test_the_test_of_classes_is_exact_on_a_small_table():
-    # one error in each of 2 + 2 examples' worst split: both errors in class 0. 1 of C(4, 2) = 6 arrangements, and its mirror image: p = 1/3
+def test_the_permutation_test_of_classes_is_exact_on_a_small_table():
+    # Both errors are in class 0: one of C(4, 2) = 6 arrangements. With its mirror image p = 1/3.
     found = error_by_class(
         np.array([0, 0, 1, 1]), np.array([True, True, False, False]), 2, permutations=60_000
     )
@@ -95,7 +94,7 @@ def test_p_values_are_uniform_where_errors_are_random():
         assert 0.4 <= np.mean(found) <= 0.6
 
 
-def test_errors_that_go_with_length_are_found_on_either_side():
+def test_errors_in_long_or_in_short_texts_are_detected_alike():
     random = np.random.default_rng(0)
     length = random.integers(1, 50, 400).astype(float)
     wrong = random.random(400) < length / 60
@@ -106,8 +105,9 @@ def test_errors_that_go_with_length_are_found_on_either_side():
     assert longer.p_value == shorter.p_value == pytest.approx(1 / 2000)
 
 
-def test_where_nothing_or_everything_is_wrong_there_is_nothing_to_test():
-    gold, none = np.array([0, 1, 1]), np.zeros(3, dtype=bool)
+def test_tests_are_undefined_where_all_labels_are_wrong_or_none_is():
+    gold = np.array([0, 1, 1])
+    none = np.zeros(3, dtype=bool)
 
     for found in (
         error_by_class(gold, none, 2),
@@ -119,7 +119,7 @@ def test_where_nothing_or_everything_is_wrong_there_is_nothing_to_test():
     assert np.isnan(error_direction(np.array([[5, 3], [2, 5]]))).all()
 
 
-def test_wrong_labels_that_go_to_one_class_are_told_from_those_that_go_anywhere():
+def test_errors_that_go_to_one_class_are_detected_and_uniform_ones_are_not():
     assert error_direction(np.array([[50, 10, 11], [9, 50, 10], [12, 8, 50]])).p_value > 0.3
     assert error_direction(
         np.array([[50, 20, 1], [2, 50, 18], [3, 17, 50]])
@@ -127,7 +127,7 @@ def test_wrong_labels_that_go_to_one_class_are_told_from_those_that_go_anywhere(
 
 
 def test_holms_adjustment_of_a_worked_example():
-    # 0.01 x 4, 0.02 x 3 = 0.06, 0.03 x 2 = 0.06, 0.9 x 1: never below the one before; nan does not count
+    # 0.01 x 4, 0.02 x 3, 0.03 x 2, 0.9 x 1, never below the one before; nan does not count
     assert holm(np.array([0.03, 0.01, np.nan, 0.9, 0.02])) == pytest.approx(
         [0.06, 0.04, np.nan, 0.9, 0.06], nan_ok=True
     )
@@ -135,7 +135,7 @@ def test_holms_adjustment_of_a_worked_example():
     assert holm(np.array([np.nan])) == pytest.approx([np.nan], nan_ok=True)
 
 
-def test_the_noise_equivalent_rate_is_read_off_the_line_between_two_rates():
+def test_the_noise_equivalent_rate_is_interpolated_between_two_rates():
     rates, scores = np.array([0.0, 20.0, 40.0]), np.tile([[0.9], [0.8], [0.6]], 3)
 
     assert noise_equivalent_rate(rates, scores, np.array([0.7, 0.75, 0.65])) == pytest.approx(
@@ -143,7 +143,7 @@ def test_the_noise_equivalent_rate_is_read_off_the_line_between_two_rates():
     )
     assert noise_equivalent_rate(rates, scores, np.full(3, 0.95)) == (0.0, 0.0, 0.0)
     assert noise_equivalent_rate(rates, scores, np.full(3, 0.5)) == (np.inf, np.inf, np.inf)
-    # a dip that is no more than noise is evened out: 0.75 and 0.81 are 0.78 both
+    # a dip that is only noise is smoothed: 0.75 and 0.81 both become 0.78
     bumpy = np.tile([[0.9], [0.75], [0.81], [0.6]], 2)
     assert noise_equivalent_rate(
         np.array([0.0, 10.0, 20.0, 40.0]), bumpy, np.full(2, 0.69)
@@ -161,7 +161,7 @@ def test_falling_scores_are_those_of_isotonic_regression():
         )
 
 
-def test_auroc_is_scikit_learns_with_ties_and_has_an_interval():
+def test_auroc_equals_scikit_learns_and_its_interval_has_the_published_width():
     random = np.random.default_rng(0)
     wrong = random.random(500) < 0.3
     values = np.asarray(np.round(random.random(500) + 0.4 * wrong, 1), dtype=np.float64)
@@ -183,13 +183,14 @@ def test_auroc_is_scikit_learns_with_ties_and_has_an_interval():
 
 
 def test_the_variance_of_an_area_is_delongs():
-    wrong, values = (
-        np.array([True, True, True, False, False, False, False]),
-        np.array([3.0, 5.0, 2.0, 1.0, 4.0, 2.0, 0.0]),
-    )
-    # shares of right ones below each wrong one: 3/4, 1, (2 + 1/2)/4; of wrong ones above each right one: 1, 1/3, (2 + 1/2)/3, 1
-    above, under = np.array([0.75, 1.0, 0.625]), np.array([1.0, 1 / 3, 2.5 / 3, 1.0])
-    error, area = math.sqrt(above.var(ddof=1) / 3 + under.var(ddof=1) / 4), above.mean()
+    wrong = np.array([True, True, True, False, False, False, False])
+    values = np.array([3.0, 5.0, 2.0, 1.0, 4.0, 2.0, 0.0])
+    # shares of right values below each wrong one: 3/4, 1, (2 + 1/2)/4
+    below = np.array([0.75, 1.0, 0.625])
+    # shares of wrong values above each right one: 1, 1/3, (2 + 1/2)/3, 1
+    above = np.array([1.0, 1 / 3, 2.5 / 3, 1.0])
+    error = math.sqrt(below.var(ddof=1) / 3 + above.var(ddof=1) / 4)
+    area = below.mean()
     reach = 1.959964 * error / (area * (1 - area))
     found = auroc_interval(values, wrong)
 
@@ -202,7 +203,7 @@ def test_the_variance_of_an_area_is_delongs():
     )
 
 
-def test_an_area_without_overlap_or_of_one_example_has_no_limits():
+def test_an_area_without_overlap_or_with_a_single_wrong_example_has_no_limits():
     apart = auroc_interval(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True]))
     assert apart.estimate == 1.0
     assert math.isnan(apart.low)

@@ -1,4 +1,4 @@
-"""Statistics against golden values with their origin, and against independent implementations."""
+"""Agreement, entropy and scores against published values and independent implementations."""
 
 import math
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import (
     accuracy_score,
-    cohen_kappa_score,
     confusion_matrix,
     f1_score,
     recall_score,
@@ -34,7 +33,8 @@ from project.stats.information import (
 )
 from project.stats.scores import confusion, score_answers, scores, spread
 
-# Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C: 4 observers, 12 units, nominal alpha 0.743.
+# Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, section C: 4 observers, 12
+# units, nominal alpha 0.743.
 KRIPPENDORFF_2011 = np.array(
     [
         [1, 2, 3, 3, 2, 1, 4, 1, 2, -1, -1, -1],
@@ -46,7 +46,7 @@ KRIPPENDORFF_2011 = np.array(
 
 
 def alpha_by_definition(codes, n_classes):
-    """1 - D_o / D_e from pairs of values, written out naively (nominal level, no missing values)."""
+    """1 - D_o / D_e from all pairs of values (nominal level, no missing values)."""
     n_raters, n_units = codes.shape
     observed = [
         codes[i, u] != codes[j, u]
@@ -60,13 +60,13 @@ def alpha_by_definition(codes, n_classes):
     return 1 - np.mean(observed) / np.mean(expected)
 
 
-def test_alpha_of_krippendorffs_own_example():
+def test_alpha_of_krippendorffs_example_has_its_published_value():
     codes = np.where(KRIPPENDORFF_2011 > 0, KRIPPENDORFF_2011 - 1, -1)
 
     assert krippendorff_alpha(label_counts(codes, 5)) == pytest.approx(0.743, abs=5e-4)
 
 
-def test_alpha_follows_its_definition():
+def test_alpha_equals_its_definition_written_out():
     codes = np.random.default_rng(0).integers(0, 3, size=(5, 40))
 
     assert krippendorff_alpha(label_counts(codes, 3)) == pytest.approx(
@@ -77,11 +77,11 @@ def test_alpha_follows_its_definition():
 @pytest.mark.parametrize(
     "codes", [np.zeros((5, 10), int), np.array([[0, 1, 2]]), np.full((2, 3), -1)]
 )
-def test_alpha_is_not_a_number_where_it_is_undefined(codes):
+def test_alpha_is_nan_where_it_is_undefined(codes):
     assert math.isnan(krippendorff_alpha(label_counts(codes, 3)))
 
 
-# The worked example of Fleiss' kappa on Wikipedia: 14 raters, 10 subjects, 5 categories, kappa 0.210.
+# The worked example of Fleiss' kappa on Wikipedia: 14 raters, 10 subjects, 5 categories; 0.210.
 FLEISS = np.array(
     [
         [0, 0, 0, 0, 14],
@@ -107,7 +107,7 @@ def noisy_raters(n_raters=5, n=300, noise=0.3, seed=0, n_classes=4):
     return np.where(random.random(codes.shape) < 0.1, -1, codes)
 
 
-def test_the_interval_of_alpha_is_about_the_packages_value_with_missing_answers_too():
+def test_the_interval_of_alpha_is_around_the_packages_value_and_wider_for_fewer_examples():
     counts = label_counts(noisy_raters(), 4)
     found = alpha_interval(counts)
 
@@ -118,7 +118,7 @@ def test_the_interval_of_alpha_is_about_the_packages_value_with_missing_answers_
     assert wide.high - wide.low > 1.5 * (found.high - found.low)
 
 
-def test_the_interval_of_alpha_is_that_of_resampled_examples():
+def test_the_interval_of_alpha_equals_that_of_resampled_examples():
     counts = label_counts(noisy_raters(n=80, n_raters=3), 4)
     random = np.random.default_rng(1)
     values = [krippendorff_alpha(counts[random.integers(0, 80, 80)]) for _ in range(2000)]
@@ -129,13 +129,13 @@ def test_the_interval_of_alpha_is_that_of_resampled_examples():
     )
 
 
-def test_the_alpha_of_one_pass_is_that_of_the_package_and_of_its_definition():
+def test_alpha_in_one_pass_equals_the_packages_value_and_the_definition():
     counts = label_counts(noisy_raters(), 4)  # some answers are missing
-    whole = np.random.default_rng(0).integers(0, 3, (4, 12))
+    complete = np.random.default_rng(0).integers(0, 3, (4, 12))
 
     assert nominal_alpha(counts) == pytest.approx(krippendorff_alpha(counts), abs=1e-12)
-    assert nominal_alpha(label_counts(whole, 3)) == pytest.approx(
-        alpha_by_definition(whole, 3), abs=1e-12
+    assert nominal_alpha(label_counts(complete, 3)) == pytest.approx(
+        alpha_by_definition(complete, 3), abs=1e-12
     )
     assert nominal_alpha(
         label_counts(KRIPPENDORFF_2011 - (KRIPPENDORFF_2011 > 0), 5)
@@ -160,37 +160,50 @@ def test_wilsons_interval_has_its_published_values():
     assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
-def test_kappas_have_their_published_values_and_sklearns():
+def test_kappas_have_their_published_values_and_are_nan_for_a_single_class():
     assert fleiss_kappa(FLEISS) == pytest.approx(0.210, abs=5e-4)
-    one, other = noisy_raters(n_raters=2, seed=3)
-    both = (one >= 0) & (other >= 0)
-    assert cohen_kappa(one, other, 4) == pytest.approx(cohen_kappa_score(one[both], other[both]))
+    first, second = noisy_raters(n_raters=2, seed=3)
+    assert cohen_kappa(first, second, 4) == pytest.approx(kappa_by_definition(first, second, 4))
+    # The worked example of Cohen's kappa on Wikipedia: 20, 5, 10 and 15 of 50, kappa 0.4.
+    yes_no = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], [20, 5, 10, 15], axis=0).T
+    assert cohen_kappa(*yes_no, 2) == pytest.approx(0.4)
     assert math.isnan(cohen_kappa(np.zeros(5, dtype=int), np.zeros(5, dtype=int), 2))
     assert math.isnan(fleiss_kappa(np.array([[3, 0], [3, 0]])))
     with pytest.raises(ValueError, match="needs equally many answers"):
         fleiss_kappa(np.array([[3, 0], [2, 0]]))
 
 
+def kappa_by_definition(first, second, n_classes):
+    """(observed - expected agreement) / (1 - expected), on the examples that both label."""
+    both = (first >= 0) & (second >= 0)
+    expected = sum(
+        (first[both] == code).mean() * (second[both] == code).mean() for code in range(n_classes)
+    )
+    return ((first[both] == second[both]).mean() - expected) / (1 - expected)
+
+
 def test_pairwise_agreement_and_churn_are_shares_of_pairs():
     codes = noisy_raters(n_raters=4, n=60)
-    found, each = pairwise_agreement(codes, 4), churn(label_counts(codes, 4))
+    agreement = pairwise_agreement(codes, 4)
+    disagreement = churn(label_counts(codes, 4))
 
     for i in range(4):
         for j in range(4):
             both = (codes[i] >= 0) & (codes[j] >= 0)
-            assert found[i, j] == pytest.approx((codes[i][both] == codes[j][both]).mean())
+            assert agreement[i, j] == pytest.approx((codes[i][both] == codes[j][both]).mean())
     for u in range(60):
         given = codes[codes[:, u] >= 0, u]
-        apart = [a != b for k, a in enumerate(given) for b in given[k + 1 :]]
-        assert each[u] == pytest.approx(np.mean(apart)) if apart else math.isnan(each[u])
+        pairs = [a != b for k, a in enumerate(given) for b in given[k + 1 :]]
+        expected = np.mean(pairs) if pairs else np.nan
+        assert disagreement[u] == pytest.approx(expected, nan_ok=True)
 
 
-def test_unchanged_is_the_share_that_all_raters_label_alike():
+def test_unchanged_is_the_share_of_examples_that_all_raters_label_alike():
     assert unchanged(np.array([[0, 1, 2, 0], [0, 1, 1, 0], [0, 1, 2, 1]])) == 0.5
     assert math.isnan(unchanged(np.array([[0, 1, 2]])))
 
 
-def test_scores_agree_with_scikit_learn_also_for_a_class_that_is_never_given_or_absent():
+def test_scores_equal_scikit_learns_also_for_absent_classes():
     rng = np.random.default_rng(1)
     for gold, given in (
         (rng.integers(0, 4, 200), rng.integers(0, 4, 200)),
@@ -209,13 +222,13 @@ def test_scores_agree_with_scikit_learn_also_for_a_class_that_is_never_given_or_
         )
 
 
-def test_confusion_has_gold_in_rows_and_refuses_codes_outside_the_label_set():
+def test_confusion_has_gold_in_rows_and_refuses_unknown_codes():
     assert confusion(np.array([0, 0, 1]), np.array([1, 1, 1]), 2).tolist() == [[0, 2], [0, 1]]
     with pytest.raises(ValueError, match="codes must be in 0..1"):
         confusion(np.array([0, 2]), np.array([0, 1]), 2)
 
 
-def test_spread_is_the_sample_deviation_and_not_a_number_for_one_value():
+def test_spread_is_the_sample_standard_deviation_and_nan_for_one_value():
     # sample variance of 1, 2, 3, 4 is 5/3
     assert spread([1, 2, 3, 4]) == pytest.approx((2.5, math.sqrt(5 / 3), 4))
     assert math.isnan(spread([0.5]).sd)
@@ -228,7 +241,7 @@ def test_entropy_is_in_bits():
     assert conditional_entropy_bits(np.array([[0.0, -np.inf]])) == pytest.approx([0.0])
 
 
-def test_dividing_by_the_mean_of_the_batch_makes_constant_answers_uniform():
+def test_dividing_equal_answers_by_their_mean_makes_them_uniform():
     rows = np.log(np.tile([0.7, 0.2, 0.1], (5, 1)))
 
     assert np.exp(divide_by_prior(rows, log_mean(rows))) == pytest.approx(1 / 3)
@@ -246,33 +259,33 @@ def test_normalising_is_stable_for_large_logits():
     assert np.exp(log_normalise(np.array([[1000.0, 1000.0]]))) == pytest.approx(0.5)
 
 
-def test_entropy_of_censored_classes_lies_between_its_bounds():
-    """Against a search over everything that the censored classes can be."""
+def test_entropy_with_censored_classes_lies_between_its_bounds():
+    """Against a search over the possible probabilities of the censored classes."""
     rng = np.random.default_rng(0)
     for _ in range(20):
         known = np.sort(rng.dirichlet(np.ones(3)) * 0.8)[::-1]
         bound, mass = known.min() * rng.uniform(), known.sum()
         logs = np.array([[*np.log(known / mass), np.nan, np.nan]])
-        least, most = entropy_bounds_bits(logs, np.array([mass]), np.array([np.log(bound)]))
+        lower, upper = entropy_bounds_bits(logs, np.array([mass]), np.array([np.log(bound)]))
         for a, b in rng.uniform(0, bound, size=(200, 2)):
-            whole = np.array([[*known, a, b]])
-            value = conditional_entropy_bits(np.log(whole / whole.sum()))
-            assert least[0] - 1e-12 <= value[0] <= most[0] + 1e-12
-        whole = np.array([[*known, bound, bound]])
-        assert most == pytest.approx(conditional_entropy_bits(np.log(whole / whole.sum())))
-        assert least == pytest.approx(conditional_entropy_bits(np.log(known / mass)[None]))
+            full = np.array([[*known, a, b]])
+            value = conditional_entropy_bits(np.log(full / full.sum()))
+            assert lower[0] - 1e-12 <= value[0] <= upper[0] + 1e-12
+        full = np.array([[*known, bound, bound]])
+        assert upper == pytest.approx(conditional_entropy_bits(np.log(full / full.sum())))
+        assert lower == pytest.approx(conditional_entropy_bits(np.log(known / mass)[None]))
 
 
-def test_bounds_of_an_exact_distribution_are_its_entropy_and_of_no_distribution_nothing():
+def test_entropy_bounds_are_exact_without_censored_classes_and_nan_without_known_ones():
     logs = np.array([[np.log(0.25), np.log(0.75)], [np.nan, np.nan], [0.0, -np.inf]])
-    least, most = entropy_bounds_bits(logs, np.array([0.5, np.nan, 1.0]), np.full(3, np.nan))
+    lower, upper = entropy_bounds_bits(logs, np.array([0.5, np.nan, 1.0]), np.full(3, np.nan))
 
-    assert least[[0, 2]] == pytest.approx([0.811278, 0.0])  # H(1/4), in bits
-    assert most[[0, 2]] == pytest.approx([0.811278, 0.0])
-    assert np.isnan([least[1], most[1]]).all()
+    assert lower[[0, 2]] == pytest.approx([0.811278, 0.0])  # H(1/4), in bits
+    assert upper[[0, 2]] == pytest.approx([0.811278, 0.0])
+    assert np.isnan([lower[1], upper[1]]).all()
 
 
-def test_a_missing_answer_is_wrong_and_nothing_else():
+def test_a_missing_answer_counts_as_wrong_but_as_no_class():
     score = score_answers(np.array([0, 0, 1, 1]), np.array([0, -1, 1, 0]), 2)
 
     assert score.accuracy == 0.5
@@ -280,7 +293,7 @@ def test_a_missing_answer_is_wrong_and_nothing_else():
     assert score.precision == pytest.approx([0.5, 1.0])
 
 
-def test_samples_are_classes_where_their_number_falls_in_the_cumulative_distribution():
+def test_samples_invert_the_cumulative_distribution():
     logs = np.log([[0.2, 0.3, 0.5]])
 
     assert sample(logs, np.array([[0.0, 0.19, 0.2, 0.49, 0.5, 0.999999]]), 1.0).tolist() == [

@@ -1,4 +1,4 @@
-"""Variance components against values derived by hand, a naive definition, and data with known components."""
+"""Variance components against values by hand, a naive definition, and simulated data."""
 
 import itertools
 
@@ -12,13 +12,14 @@ from project.stats.variance import crossed_components
 from project.tracking import Record
 
 # 2 draws x 3 seeds. Mean 77; draw means 72, 82; seed means 75, 78, 78.
-# MS_draw = 3 (25 + 25) / 1 = 150; MS_seed = 2 (4 + 1 + 1) / 2 = 6; what is left: 0 -1 1 / 0 1 -1, MS_residual = 4 / 2 = 2.
+# MS_draw = 3 (25 + 25) / 1 = 150; MS_seed = 2 (4 + 1 + 1) / 2 = 6.
+# Residuals 0 -1 1 / 0 1 -1, MS_residual = 4 / 2 = 2.
 # draw = (150 - 2) / 3; seed = (6 - 2) / 2; residual = 2.
 BY_HAND = [[70, 72, 74], [80, 84, 82]]
 
 
 def naive_components(table):
-    """Columns share their draws: the mean covariance of two columns is the draw's variance, that of two rows the seed's."""
+    """The mean covariance of two columns is the variance of draws, that of two rows of seeds."""
     draw = np.mean(
         [
             np.cov(table[:, a], table[:, b])[0, 1]
@@ -34,11 +35,11 @@ def naive_components(table):
     return draw, seed, np.mean(table.var(axis=0, ddof=1)) - draw
 
 
-def test_components_of_a_small_table_are_those_derived_by_hand():
+def test_components_of_a_small_table_equal_those_derived_by_hand():
     assert crossed_components(BY_HAND) == pytest.approx((148 / 3, 2, 2))
 
 
-def test_components_follow_their_naive_definition_also_where_they_are_negative():
+def test_components_equal_a_naive_definition_also_where_they_are_negative():
     tables = np.random.default_rng(0).normal(size=(50, 3, 4)) + np.arange(4)
     found = np.array([crossed_components(table) for table in tables])
 
@@ -61,12 +62,12 @@ def test_components_are_unbiased():
     )
 
 
-def test_components_of_further_axes_are_those_of_each_table():
+def test_further_axes_are_computed_like_separate_tables():
     values = np.random.default_rng(0).normal(size=(3, 2, 7))
 
     together = np.array(crossed_components(values))
     assert together == pytest.approx(
-        np.array([crossed_components(values[..., place]) for place in range(7)]).T
+        np.array([crossed_components(values[..., index]) for index in range(7)]).T
     )
 
 
@@ -93,7 +94,7 @@ def replicates(cells, predicted):
     return Replicates(runs, np.array(predicted), np.zeros((len(runs), 3, 2)))
 
 
-def test_only_a_whole_crossing_of_draws_and_seeds_is_split():
+def test_only_a_complete_crossing_of_draws_and_seeds_has_components():
     test = pd.DataFrame({"gold_label": ["a", "b", "a"]})
     crossed, answers = (
         [(0, 0), (0, 1), (1, 0), (1, 1)],
@@ -106,13 +107,13 @@ def test_only_a_whole_crossing_of_draws_and_seeds_is_split():
     assert [rows[0][part] for part in ("draw", "seed", "residual")] == pytest.approx(expected)
     right = np.array([[[1, 1, 1], [1, 1, 1]], [[0, 1, 0], [0, 1, 1]]])
     assert rows[2]["draw"] == pytest.approx(
-        np.mean([crossed_components(right[..., place]).draw for place in range(3)])
+        np.mean([crossed_components(right[..., index]).draw for index in range(3)])
     )
     assert variance_rows("llm", replicates(crossed[:3], answers[:3]), test, ["a", "b"]) == []
     assert variance_rows("llm", replicates([(0, 0), (1, 1)], answers[:2]), test, ["a", "b"]) == []
 
 
-def test_a_negative_estimate_is_shown_as_zero_and_told():
+def test_a_negative_estimate_is_shown_as_zero_with_a_note():
     row = {
         "arm": "llm",
         "measure": "accuracy",
