@@ -21,7 +21,8 @@ def reap(params: Mapping[str, str]) -> None:
 
     config = parse(ReapConfig, params)
     owner = current_user() if config.owner == "mine" else ""
-    parameter_names = {name: set(entry.rules()) for name, entry in ENTRY_POINTS.items()}
+    # What `mlflow run` logs: the parameters that MLproject declares
+    parameter_names = {name: set(entry.everyday()) for name, entry in ENTRY_POINTS.items()}
     dead = dead_runs(parameter_names, owner=owner, run_id=config.run_id)
     for run in dead:
         children = f" and {len(run.children)} runs below it" if run.children else ""

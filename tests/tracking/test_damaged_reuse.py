@@ -135,7 +135,10 @@ BROKEN_HISTORIES = [
 def test_somebodys_broken_seeds_are_not_taken_and_do_no_harm(params, store, capsys):
     main.experiment(params(arms="gold", seeds="1"))
     (run,) = children(latest_root(), "seed")
-    kept = {name: artifact_path(run, name).read_bytes() for name in ("history.json", "predictions.parquet")}
+    kept = {
+        name: artifact_path(run, name).read_bytes()
+        for name in ("history.json", "predictions.parquet")
+    }
     changes = [
         *({"history.json": change} for change in BROKEN_HISTORIES),
         {"predictions.parquet": cells("label", 1)},

@@ -65,16 +65,13 @@ def test_mlflow_loads_the_weights_with_the_label_names(logged):
         (weights[name] == values).all() for name, values in pipeline.model.state_dict().items()
     )
     served = mlflow.pyfunc.load_model(address)
-    assert list(served.predict(["kettle " * 500])["label"]) == [
-        "books & more"
-    ]  # longer than the encoder reads
+    too_long = "kettle " * 500  # more tokens than the encoder reads
+    assert list(served.predict([too_long])["label"]) == ["books & more"]
     outputs = MlflowClient().get_run(run_id).outputs
     assert outputs is not None
     assert [model.model_id for model in outputs.model_outputs] == [address.removeprefix("models:/")]
-    model, run = (
-        MlflowClient().get_logged_model(address.removeprefix("models:/")),
-        MlflowClient().get_run(run_id),
-    )
+    model = MlflowClient().get_logged_model(address.removeprefix("models:/"))
+    run = MlflowClient().get_run(run_id)
     assert (model.experiment_id, model.source_run_id, model.status) == (
         run.info.experiment_id,
         run_id,
@@ -191,9 +188,8 @@ def test_log_model_best_logs_the_best_seed_s_weights_which_predict_what_its_run_
     assert not [address for run in children(latest_root(), "seed") for address in models(run)]
     assert "epoch 2 of 2, loss" in capsys.readouterr().err
 
-    finetune.finetune(
-        {**values, "log_model": "best"}
-    )  # the weights are gone, so these seeds are trained once more
+    # Weights are not kept unless they are to be logged, so these seeds are trained again.
+    finetune.finetune({**values, "log_model": "best"})
 
     runs = children(latest_root(), "seed")
     best = max(

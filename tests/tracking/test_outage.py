@@ -18,12 +18,12 @@ from tests.helpers.stored import content
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.xdist_group("outage")  # its servers are started once
+pytestmark = pytest.mark.xdist_group("outage")  # one server for the file
 
 
 @pytest.fixture
 def experiment(server, params, store, monkeypatch):
-    """A function that starts a small experiment in a process of its own, in a workspace of its own."""
+    """A function that starts a small experiment in a new process and workspace."""
     started = []
 
     def start(workspace, **changes):
@@ -53,42 +53,42 @@ def experiment(server, params, store, monkeypatch):
         process.wait()
 
 
-def until(true, process, patience=120):
-    """Wait for something while the process is at work."""
-    end = time.monotonic() + patience
-    while not true():
-        assert process.poll() is None, "it ended first"
+def wait_until(condition, process, timeout=120):
+    """Wait for a condition while the process is running."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert process.poll() is None, "the process ended first"
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
 def root_id(store, workspace):
-    """The root run of an experiment at work, or that could not log everything."""
-    found = list((store / workspace / "spool").glob("*/root.json"))
-    return found[0].parent.name if found else ""
+    """The root run of an experiment whose spool is not empty."""
+    (file,) = (store / workspace / "spool").glob("*/root.json")
+    return file.parent.name
 
 
 @pytest.mark.timeout(600)
-def test_a_server_killed_under_an_experiment_stops_no_training_and_relog_ends_the_run_with_its_report(
+def test_a_killed_server_stops_no_training_and_relog_completes_the_run_with_its_report(
     experiment, server, store, monkeypatch
 ):
-    assert experiment("whole").wait(200) == 0
-    said = (store / "whole.log").read_text()
-    whole = said.rpartition("\nrun      ")[2].split()[0]
+    assert experiment("unbroken").wait(200) == 0
+    log = (store / "unbroken.log").read_text()
+    unbroken_id = log.rpartition("\nrun      ")[2].split()[0]
 
     process = experiment("broken")
-    until(lambda: list((store / "broken" / "seeds").glob("*/result.json")), process)
+    wait_until(lambda: list((store / "broken" / "seeds").glob("*/result.json")), process)
     run_id = root_id(store, "broken")
     server.stop(kill=True)
     assert process.wait(200) == 1
-    said = (store / "broken.log").read_text()
-    assert "Traceback" not in said
+    log = (store / "broken.log").read_text()
+    assert "Traceback" not in log
     assert (
-        f"{run_id}, and nothing is lost. When it is back: mlflow run . -e relog, with -P workspace=... as here."
-        in said.splitlines()[-1]
-    )
+        f"{run_id}, and nothing is lost. When it is back, run the entry point relog with the same "
+        "workspace."
+    ) in log.splitlines()[-1]
     assert len(list((store / "broken" / "seeds").glob("*/result.json"))) == len(
-        list((store / "whole" / "seeds").glob("*/result.json"))
+        list((store / "unbroken" / "seeds").glob("*/result.json"))
     )
     server.start()
 
@@ -96,8 +96,10 @@ def test_a_server_killed_under_an_experiment_stops_no_training_and_relog_ends_th
         assert read_run(run_id).status == "RUNNING"
         relog({"workspace": str(store / "broken")})
         assert read_run(run_id).status == "FINISHED"
-        assert [shape(one) for one in content(run_id)] == [shape(one) for one in content(whole)]
-        ours, theirs = read_experiment(run_id), read_experiment(whole)
+        assert [outline(run) for run in content(run_id)] == [
+            outline(run) for run in content(unbroken_id)
+        ]
+        ours, theirs = read_experiment(run_id), read_experiment(unbroken_id)
         assert ours.incomplete == theirs.incomplete == ()
         assert {arm: found.predicted.tolist() for arm, found in ours.arms.items()} == {
             arm: found.predicted.tolist() for arm, found in theirs.arms.items()
@@ -105,8 +107,8 @@ def test_a_server_killed_under_an_experiment_stops_no_training_and_relog_ends_th
     assert not (store / "broken" / "spool").exists()
 
 
-def shape(run):
-    """What is the same whenever an experiment is run: names, how they ended, parameters, and the names of the rest."""
+def outline(run):
+    """What is the same in every run of an experiment: name, status, params, names of the rest."""
     name, status, params, history, tags, inputs, files = run
     return (
         name,
@@ -120,21 +122,21 @@ def shape(run):
 
 
 @pytest.mark.timeout(600)
-def test_a_server_that_is_back_before_the_end_leaves_an_experiment_as_if_it_had_never_been_away(
-    experiment, server, store
-):
+def test_an_experiment_is_complete_if_the_server_is_back_before_its_end(experiment, server, store):
     process = experiment("back")
-    until(
+    wait_until(
         lambda: list((store / "back").glob("annotations/*/*")), process
-    )  # the root run is open, and something is paid for
+    )  # the root run is open, and some answers are cached
     server.stop(kill=True)
-    until(lambda: "does not take what is to be logged" in (store / "back.log").read_text(), process)
+    wait_until(
+        lambda: "does not accept what is logged" in (store / "back.log").read_text(), process
+    )
     process.send_signal(signal.SIGSTOP)  # it must not be done before the server is back
     server.start()
     process.send_signal(signal.SIGCONT)
     assert process.wait(200) == 0
-    said = (store / "back.log").read_text()
-    run_id = said.rpartition("\nrun      ")[2].split()[0]
+    log = (store / "back.log").read_text()
+    run_id = log.rpartition("\nrun      ")[2].split()[0]
 
     with client(server.url):
         assert read_run(run_id).status == "FINISHED"

@@ -1,4 +1,4 @@
-"""Prompts in MLflow's registry: each once, linked from the runs that ask them, and never in the way."""
+"""Prompts in MLflow's registry: registered once, linked from their runs, and never an obstacle."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from project.tracking.prompts import Prompts
 
 
 def versions(name):
-    every = (
+    prompts = (
         MlflowClient().load_prompt(f"prompts:/{name}/{number}", allow_missing=True)
         for number in range(1, 10)
     )
-    return [one.version for one in every if one]
+    return [prompt.version for prompt in prompts if prompt]
 
 
 def runs():
@@ -45,16 +45,16 @@ def test_two_experiments_with_the_same_prompts_make_one_version_of_each(params, 
     assert json.loads(run.tags["mlflow.linkedPrompts"]) == [
         {"name": "assay-catalogue-name", "version": first[run.params["draw"]][-1]}
     ]
-    kept = mlflow.genai.load_prompt(
+    stored = mlflow.genai.load_prompt(
         f"prompts:/assay-catalogue-name@h-{run.tags['prompt.sha256'][:12]}"
     )
-    assert kept.version == int(first[run.params["draw"]][-1])
-    asked = kept.template.replace("{{input_text}}", "{input_text}")
-    assert hashlib.sha256(asked.encode()).hexdigest() == run.tags["prompt.sha256"]
-    assert "A text" in kept.format(input_text="A text")
+    assert stored.version == int(first[run.params["draw"]][-1])
+    prompt = stored.template.replace("{{input_text}}", "{input_text}")
+    assert hashlib.sha256(prompt.encode()).hexdigest() == run.tags["prompt.sha256"]
+    assert "A text" in stored.format(input_text="A text")
 
 
-def test_another_prompt_is_another_version_and_another_style_another_name(params, store):
+def test_another_prompt_is_a_new_version_and_another_style_a_new_name(params, store):
     annotate.annotate(params("annotate", register_prompt="true", ensemble_size="1"))
     annotate.annotate(
         params("annotate", register_prompt="true", ensemble_size="1", n_demonstrations="1")
@@ -66,7 +66,7 @@ def test_another_prompt_is_another_version_and_another_style_another_name(params
     assert (versions("assay-catalogue-name"), versions("assay-catalogue-letter")) == ([1, 2], [1])
 
 
-def test_nothing_is_registered_unless_it_is_asked_for(params, store):
+def test_no_prompt_is_registered_by_default(params, store):
     annotate.annotate(params("annotate", ensemble_size="1"))
 
     assert MlflowClient().search_registered_models() == []
@@ -83,15 +83,15 @@ def test_the_prompt_of_a_chat_is_registered_as_its_messages(store):
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Is {{input_text}} a cat?"},
     ]
-    tags, wrong = Prompts().tags(("assay", "pets", "name"), messages, "ab" * 32, "a chat")
+    tags, warning = Prompts().tags(("assay", "pets", "name"), messages, "ab" * 32, "a chat")
     again, _ = Prompts().tags(("assay", "pets", "name"), messages, "ab" * 32, "a chat")
 
-    assert wrong == ""
+    assert warning == ""
     assert tags == again
     assert MlflowClient().load_prompt(tags["assay.prompt"]).template == messages
 
 
-def test_an_alias_that_somebody_has_moved_is_set_again(store):
+def test_a_moved_alias_is_set_again(store):
     prompts = Prompts()
     for template, sha256 in (("one", "1" * 64), ("two", "2" * 64)):
         prompts.tags(("assay", "x"), template, sha256, "")
@@ -101,33 +101,31 @@ def test_an_alias_that_somebody_has_moved_is_set_again(store):
     assert MlflowClient().load_prompt(tags["assay.prompt"]).template == "one"
 
 
-def test_a_task_with_an_odd_name_has_a_name_that_the_registry_takes(store):
-    tags, wrong = Prompts().tags(("assay", "../../Katzen & <Hunde>", "name"), "x", "ab" * 32, "")
+def test_a_task_name_with_special_characters_becomes_a_valid_prompt_name(store):
+    tags, warning = Prompts().tags(("assay", "../../Katzen & <Hunde>", "name"), "x", "ab" * 32, "")
 
-    assert (tags["assay.prompt"], wrong) == ("prompts:/assay-Katzen-Hunde-name/1", "")
+    assert (tags["assay.prompt"], warning) == ("prompts:/assay-Katzen-Hunde-name/1", "")
 
 
-def test_a_prompt_that_the_registry_refuses_is_said_once_and_costs_nothing_else(
-    params, store, capsys
-):
-    MlflowClient().create_registered_model("assay-catalogue-name")  # a model, and no prompt
+def test_a_refusal_of_the_registry_is_reported_once_and_stops_nothing(params, store, capsys):
+    MlflowClient().create_registered_model("assay-catalogue-name")  # a model with the prompt's name
     annotate.annotate(params("annotate", register_prompt="true"))
 
-    said = capsys.readouterr().err
-    assert said.count("the prompt registry does not take assay-catalogue-name") == 1
-    assert "Traceback" not in said
+    messages = capsys.readouterr().err
+    assert messages.count("the prompt registry does not accept assay-catalogue-name") == 1
+    assert "Traceback" not in messages
     assert [run.status for run in runs()] == ["FINISHED", "FINISHED"]
     assert not any("assay.prompt" in run.tags for run in runs())
 
 
 class Refusing(BaseHTTPRequestHandler):
-    """A tracking server that lets nobody register anything, or that takes its time."""
+    """A tracking server that refuses every request, after some seconds if ``seconds`` is set."""
 
-    asked = 0
+    n_requests = 0
     seconds = 0.0
 
     def refuse(self):
-        type(self).asked += 1
+        type(self).n_requests += 1
         time.sleep(self.seconds)
         body = json.dumps(
             {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}
@@ -138,7 +136,14 @@ class Refusing(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PATCH = refuse
+    def do_GET(self):
+        self.refuse()
+
+    def do_POST(self):
+        self.refuse()
+
+    def do_PATCH(self):
+        self.refuse()
 
     def log_message(self, *_):
         pass
@@ -157,26 +162,27 @@ def refusing(monkeypatch):
     server.server_close()
 
 
-def test_a_registry_that_lets_nobody_in_is_asked_once_and_not_waited_for(refusing):
-    prompts, began = Prompts(), time.monotonic()
-    tags, wrong = prompts.tags(("assay", "x"), "one", "1" * 64, "")
+def test_a_registry_that_refuses_is_asked_once_and_not_waited_for(refusing):
+    prompts = Prompts()
+    began = time.monotonic()
+    tags, warning = prompts.tags(("assay", "x"), "one", "1" * 64, "")
 
     assert tags == {}
-    assert wrong.startswith("the prompt registry does not take assay-x: ")
-    assert "403" in wrong or "PERMISSION" in wrong.upper()
-    assert "secret" not in wrong
-    asked = refusing.asked
+    assert warning.startswith("the prompt registry does not accept assay-x: ")
+    assert "403" in warning or "PERMISSION" in warning.upper()
+    assert "secret" not in warning
+    n_requests = refusing.n_requests
     assert prompts.tags(("assay", "x"), "two", "2" * 64, "") == ({}, "")
-    assert refusing.asked == asked
+    assert refusing.n_requests == n_requests
     assert time.monotonic() - began < 10
 
 
-def test_a_registry_that_does_not_answer_is_given_up(refusing, monkeypatch):
+def test_a_registry_that_does_not_answer_is_given_up_soon(refusing, monkeypatch):
     refusing.seconds = 3.0
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     began = time.monotonic()
-    tags, wrong = Prompts().tags(("assay", "x"), "one", "1" * 64, "")
+    tags, warning = Prompts().tags(("assay", "x"), "one", "1" * 64, "")
 
     assert tags == {}
-    assert "the prompt registry does not take" in wrong
+    assert "the prompt registry does not accept" in warning
     assert time.monotonic() - began < 10

@@ -1,4 +1,4 @@
-"""Runs whose process is gone are ended, and no others."""
+"""Reap ends the runs whose process is gone, and no others."""
 
 import os
 import subprocess
@@ -15,17 +15,17 @@ from project.support import process
 from project.tracking import children, current_user, dead_runs, end_dead, read_run, root_run
 from project.tracking.doctor.preflight import preflight
 
-pytestmark = pytest.mark.xdist_group("reap")  # its servers are started once
+pytestmark = pytest.mark.xdist_group("reap")  # one server for the file
 
 
-def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_reap_ends(
-    proxy, tmp_path
-):
+def test_relog_logs_the_results_of_a_killed_process_and_reap_ends_its_run(proxy, tmp_path):
     script = (
         "import os, signal\nfrom project.tracking import Child, root_run\n"
         "with root_run('experiment', 'killed', {'task': 't'}, 'work') as tracker:\n"
         "    print(tracker.run_id, flush=True)\n    input()\n"
-        "    tracker.log_child(Child('child', 'seed', 'digest', {'seed': 0}, metrics={'score': 1.0}, files={}, description='a child'))\n"
+        "    child = Child('child', 'seed', 'digest', {'seed': 0}, metrics={'score': 1.0},\n"
+        "        files={}, description='a child')\n"
+        "    tracker.log_child(child)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = {
@@ -57,9 +57,7 @@ def test_a_process_that_is_killed_leaves_what_the_store_lacks_and_a_run_that_rea
     assert read_run(run_id).status == read_run(run_id).tags["assay.ended"] == "KILLED"
 
 
-def test_reap_leaves_alone_what_may_be_at_work_and_what_is_somebody_elses(
-    proxy, tmp_path, monkeypatch
-):
+def test_reap_ends_no_run_that_may_be_at_work_or_has_another_owner(proxy, tmp_path, monkeypatch):
     client_ = MlflowClient()
     with root_run("experiment", "mine", {}, "work") as tracker:
         reap({})
@@ -68,35 +66,34 @@ def test_reap_leaves_alone_what_may_be_at_work_and_what_is_somebody_elses(
         with root_run("experiment", "ann's", {}, "work") as other:
             pass
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
-    client_.update_run(other.run_id, "RUNNING")
     client_.set_tag(other.run_id, "assay.worker", "elsewhere:1:1")
     client_.set_tag(other.run_id, "assay.heard", "1000000000")
 
-    reap({})
-    assert read_run(other.run_id).status == "RUNNING"
-    reap({"whose": "anybody"})
-    assert read_run(other.run_id).status == "KILLED"
+    for anyone in ("any", "anybody"):  # the second is the old spelling
+        client_.update_run(other.run_id, "RUNNING")
+        reap({})
+        assert read_run(other.run_id).status == "RUNNING"
+        reap({"owner": anyone})
+        assert read_run(other.run_id).status == "KILLED"
 
 
-def test_a_run_that_mlflow_run_made_and_that_never_began_is_ended_after_an_hour(
-    proxy, tmp_path, monkeypatch
-):
+def test_a_run_of_mlflow_run_that_never_began_is_ended_after_an_hour(proxy, tmp_path, monkeypatch):
     client_ = MlflowClient()
     experiment_id = client_.create_experiment(f"{tmp_path.name} never")
     hours_ago = int(1000 * (time.time() - 7200))
     tags = {"mlflow.project.entryPoint": "relog", "mlflow.user": current_user()}
-    made = [client_.create_run(experiment_id, hours_ago, tags).info.run_id for _ in range(2)]
-    client_.log_param(
-        made[0], "workspace", "outputs"
-    )  # the other one is of another project, whose entry point has the same name
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")  # whom `mlflow run` does not name
+    run_ids = [client_.create_run(experiment_id, hours_ago, tags).info.run_id for _ in range(2)]
+    # The other run is of another project, with an entry point of the same name.
+    client_.log_param(run_ids[0], "workspace", "outputs")
+    # `mlflow run` names the user of the machine, not the one of the server.
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
 
     reap({})
 
-    assert [read_run(run_id).status for run_id in made] == ["KILLED", "RUNNING"]
+    assert [read_run(run_id).status for run_id in run_ids] == ["KILLED", "RUNNING"]
 
 
-def test_a_run_that_has_ended_meanwhile_is_not_reaped(store):
+def test_a_run_that_ended_after_it_was_listed_keeps_its_status(store):
     with root_run("experiment", "x", {}, "work") as tracker:
         pass
     client_ = MlflowClient()
@@ -111,14 +108,12 @@ def test_a_run_that_has_ended_meanwhile_is_not_reaped(store):
     assert read_run(tracker.run_id).status == "FINISHED"
 
 
-def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_none_stops_nothing(
-    store, monkeypatch
-):
+def test_a_run_is_reaped_also_if_its_heartbeat_is_not_a_time_that_can_be(store, monkeypatch):
     client_ = MlflowClient()
-    monkeypatch.setattr(
-        sys.modules["project.tracking.doctor.preflight"], "_take_away", lambda run: None
-    )  # as SIGKILL does
-    for heard in ("1000000000", "nan", "inf", "soon", "-1e300"):
+    # As if the preflight had been killed
+    preflight_module = sys.modules["project.tracking.doctor.preflight"]
+    monkeypatch.setattr(preflight_module, "_remove", lambda run: None)
+    for heartbeat in ("1000000000", "nan", "inf", "soon", "-1e300"):
         preflight(Path("work"))
         (run,) = client_.search_runs(["1"], "attributes.status = 'RUNNING'")
         reap({})
@@ -128,7 +123,7 @@ def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_non
             "assay.worker",
             f"elsewhere:{run.data.tags['assay.worker'].partition(':')[2]}",
         )
-        client_.set_tag(run.info.run_id, "assay.heard", heard)
+        client_.set_tag(run.info.run_id, "assay.heard", heartbeat)
         with monkeypatch.context() as later:
             later.setattr(process, "SILENCE_SECONDS", 0.0)
             reap({})
@@ -136,7 +131,7 @@ def test_the_run_of_a_preflight_that_was_killed_is_reaped_and_a_time_that_is_non
         assert client_.get_run(run.info.run_id).info.status == "KILLED"
 
 
-def test_a_process_of_another_container_with_this_machines_name_counts_by_when_it_was_heard_of():
+def test_a_process_of_a_container_with_this_machine_s_name_is_judged_by_its_heartbeat():
     here, pid, began = process.process_name(os.getpid()).split(":")
     assert process.is_alive(f"{here}:{pid}:{began}", 0.0)
 

@@ -1,4 +1,7 @@
-"""What somebody has annotated or trained already is taken from the store: found by digest, checked by hash, said whose it is."""
+"""Answers and seeds of earlier runs are reused from the store and linked to their owner.
+
+They are found by digest and checked by hash.
+"""
 
 import pytest
 
@@ -8,7 +11,7 @@ from project.tracking import children, latest_root, local_artifact, read_table
 
 @pytest.fixture
 def experiment(params, store, monkeypatch):
-    """A function that runs a small experiment as ``user`` in a new workspace; returns its root run."""
+    """A function that runs a small experiment as ``user`` in a workspace; returns the root run."""
 
     def run(user, workspace, **changes):
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
@@ -24,31 +27,31 @@ def predictions(root):
     }
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(one[name].equals(other[name]) for name in one)
+def equal(left, right):
+    return left.keys() == right.keys() and all(left[name].equals(right[name]) for name in left)
 
 
-def trained(store, workspace):
-    """How many seeds were trained in a workspace, and how many were taken."""
+def trained_and_reused(store, workspace):
+    """How many seeds were trained in a workspace, and how many were reused."""
     folders = [path.parent for path in (store / workspace / "seeds").glob("*/result.json")]
-    taken = sum((folder / "source.json").is_file() for folder in folders)
-    return len(folders) - taken, taken
+    n_reused = sum((folder / "source.json").is_file() for folder in folders)
+    return len(folders) - n_reused, n_reused
 
 
-def test_a_colleague_s_answers_and_seeds_are_taken_and_linked(experiment, store, capsys):
+def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, store, capsys):
     anns = experiment("ann", "ann")
     capsys.readouterr()
     bobs = experiment("bob", "bob")
 
-    said = capsys.readouterr().err
+    messages = capsys.readouterr().err
     assert (
-        "4 seeds are taken from finished runs of ann in the tracking store, and are not trained again."
-        in said
-    )
-    assert "came from finished runs in the tracking store" in said
-    assert trained(store, "ann") == (4, 0)
-    assert trained(store, "bob") == (0, 4)
-    assert same(predictions(anns), predictions(bobs))
+        "4 seeds are taken from finished runs of ann in the tracking store, and are not trained "
+        "again."
+    ) in messages
+    assert "came from finished runs in the tracking store" in messages
+    assert trained_and_reused(store, "ann") == (4, 0)
+    assert trained_and_reused(store, "bob") == (0, 4)
+    assert equal(predictions(anns), predictions(bobs))
 
     theirs = {
         run.name: run.run_id for run in [*children(anns, "seed"), *children(anns, "annotation")]
@@ -63,24 +66,24 @@ def test_a_colleague_s_answers_and_seeds_are_taken_and_linked(experiment, store,
     assert not any("assay.taken_from" in run.tags for run in children(anns, "seed"))
 
 
-def test_mine_takes_nothing_of_others_and_none_takes_nothing(experiment, store, capsys):
+def test_reuse_mine_reuses_only_own_results_and_reuse_none_reuses_nothing(
+    experiment, store, capsys
+):
     experiment("ann", "ann")
     experiment("bob", "bob", reuse="mine")
-    assert trained(store, "bob") == (4, 0)
+    assert trained_and_reused(store, "bob") == (4, 0)
     experiment("bob", "elsewhere", reuse="mine")
-    assert trained(store, "elsewhere") == (0, 4)
+    assert trained_and_reused(store, "elsewhere") == (0, 4)
     capsys.readouterr()
     experiment("bob", "anew", reuse="none")
-    assert trained(store, "anew") == (4, 0)
+    assert trained_and_reused(store, "anew") == (4, 0)
     assert "came from finished runs" not in capsys.readouterr().err
 
 
-def test_an_artifact_that_is_not_what_its_run_says_is_not_taken(experiment, store, capsys):
+def test_an_artifact_that_does_not_match_its_hash_is_not_reused(experiment, store, capsys):
     anns = experiment("ann", "ann")
-    before, seed = (
-        predictions(anns),
-        next(run for run in children(anns, "seed") if run.name == "llm seed 01"),
-    )
+    before = predictions(anns)
+    seed = next(run for run in children(anns, "seed") if run.name == "llm seed 01")
     file = local_artifact(seed, "predictions.parquet")
     assert file
     file.write_bytes(file.read_bytes() + b" ")
@@ -88,10 +91,10 @@ def test_an_artifact_that_is_not_what_its_run_says_is_not_taken(experiment, stor
 
     bobs = experiment("bob", "bob")
 
-    said = capsys.readouterr().err
+    messages = capsys.readouterr().err
     assert (
-        f"the artifact predictions.parquet of run {seed.run_id} (llm seed 01) is not what the run's tag assay.sha256 says it was."
-        in said
-    )
-    assert trained(store, "bob") == (1, 3)
-    assert same(before, predictions(bobs))
+        f"the artifact predictions.parquet of run {seed.run_id} (llm seed 01) does not match its "
+        "hash in the run's tag assay.sha256."
+    ) in messages
+    assert trained_and_reused(store, "bob") == (1, 3)
+    assert equal(before, predictions(bobs))
