@@ -24,11 +24,12 @@ from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig
 from project.data.tables import SourceRun
 from project.stats.types import Mask
+from project.support.errors import AssayError
 from project.support.files import digest
 from project.support.parquet import write_table
 
 READING_VERSION = 3
-"""Part of every question. Raise it when the code reads other answers: all are then paid for anew."""
+"""Part of every question. Raise it when the code reads other answers; all are then paid anew."""
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
@@ -181,10 +182,8 @@ class AnswerCache:
             indices = items.indices_of(stored)
             answered[indices[indices >= 0]] = True
         # Runs elsewhere are read one by one, and no more of them than are needed.
-        for source, table in fetch(self.path.name) if fetch and not answered.all() else ():
-            if SAMPLING in table:
-                fits = table[SAMPLING].isna() | (table[SAMPLING] == self._sampled_as)
-                table = table[fits]
+        for source, fetched in fetch(self.path.name) if fetch and not answered.all() else ():
+            table = self._fitting(fetched)
             keys = pa.table({ANSWER_KEY: pa.array(table[ANSWER_KEY].tolist(), pa.string())})
             indices = items.indices_of(keys)
             is_new = (indices >= 0) & ~answered[indices]
@@ -200,7 +199,8 @@ class AnswerCache:
     def answers(self, wanted: pa.Array) -> pd.DataFrame:
         """The answers to the keys ``wanted``, in their order; all of them must be here."""
         table = self.load()
-        assert table is not None
+        if table is None:
+            raise AssayError(f"the answers in {self.path} are gone. Run again to ask for them.")
         row = pc.index_in(wanted, value_set=table[ANSWER_KEY].combine_chunks())
         return table.take(row).to_pandas()
 
@@ -220,6 +220,12 @@ class AnswerCache:
         self._write_shard("aside" if n_broken else "shard", distributions)
         self._write_shard(self._sampled_prefix, sampled)
         return n_broken
+
+    def _fitting(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of ``table`` without those that were sampled with other settings."""
+        if SAMPLING not in table:
+            return table
+        return table[table[SAMPLING].isna() | (table[SAMPLING] == self._sampled_as)]
 
     @property
     def _sampled_prefix(self) -> str:

@@ -24,7 +24,7 @@ from project.data.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, SourceRun,
 from project.data.task import load_task
 from project.stats.information import conditional_entropy_bits
 from project.support.errors import AssayError, Incomplete, Stopped
-from tests.conftest import answers_hash
+from tests.helpers.annotators import answers_hash
 
 SHARD = 64
 
@@ -74,7 +74,7 @@ def test_a_second_run_asks_for_nothing_and_gives_the_same_table(task, tmp_path, 
 
     one, two = run(first, task, tmp_path), run(second, task, tmp_path)
 
-    assert first.asked == list(task.split("train")["text"])
+    assert first.texts_read == list(task.split("train")["text"])
     assert answers_hash(one.table) == answers_hash(two.table)
     assert (one.n_asked, one.n_reused, two.n_asked, two.n_reused) == (
         len(one.table),
@@ -92,7 +92,7 @@ def test_a_run_that_dies_half_way_goes_on_where_it_stopped(task, tmp_path, scrip
     rest = scripted(4)
     resumed = run(rest, task, tmp_path / "cut")
 
-    assert len(rest.asked) == len(task.split("train")) - 2 * SHARD
+    assert len(rest.texts_read) == len(task.split("train")) - 2 * SHARD
     assert answers_hash(resumed.table) == answers_hash(whole.table)
 
 
@@ -100,7 +100,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
-from tests.conftest import ScriptedAnnotator, answers_hash
+from tests.helpers.annotators import ScriptedAnnotator, answers_hash
 from tests.annotation.test_annotate import prompts_for
 from project.annotation.annotate import annotate
 from project.config.experiment import AnnotateConfig, SpendConfig, TaskConfig
@@ -164,7 +164,7 @@ def test_more_examples_pay_for_the_new_ones_alone(task, tmp_path, scripted):
 
     grown = run(more, task, tmp_path)
 
-    assert more.asked == list(train["text"][100:])
+    assert more.texts_read == list(train["text"][100:])
     assert (grown.n_asked, grown.n_reused) == (len(train) - 100, 100)
 
 
@@ -175,7 +175,7 @@ def test_identical_texts_are_asked_once_and_stay_examples_of_their_own(task, tmp
 
     made = run(annotator, task, tmp_path, examples=twice, calibration="none")
 
-    assert annotator.asked == list(twice["text"][:25])
+    assert annotator.texts_read == list(twice["text"][:25])
     assert list(made.table["example_id"]) == list(twice["example_id"])
     assert list(made.table["label"][:25]) == list(made.table["label"][25:])
 
@@ -207,10 +207,10 @@ def test_copies_of_an_engine_share_the_draws_and_the_tables_are_the_same(task, t
     assert [answers_hash(one.table) for one in together] == [
         answers_hash(one.table) for one in alone
     ]
-    assert sorted(copies[0].asked + copies[1].asked) == sorted(
+    assert sorted(copies[0].texts_read + copies[1].texts_read) == sorted(
         list(task.split("train")["text"]) * 3
     )
-    assert min(len(copy.asked) for copy in copies) > 0
+    assert min(len(copy.texts_read) for copy in copies) > 0
 
 
 def test_when_one_copy_fails_the_others_answers_are_kept(task, tmp_path, scripted):
@@ -226,7 +226,7 @@ def test_when_one_copy_fails_the_others_answers_are_kept(task, tmp_path, scripte
     run_all([rest], task, tmp_path, n=2)
 
     assert kept > 0
-    assert len(rest.asked) == 2 * len(task.split("train")) - kept
+    assert len(rest.texts_read) == 2 * len(task.split("train")) - kept
 
 
 def test_answers_of_a_finished_run_elsewhere_are_taken_over(task, tmp_path, scripted):
@@ -301,7 +301,7 @@ def test_contextual_calibration_asks_once_for_the_content_free_inputs(task, tmp_
     made = run(first, task, tmp_path, calibration="contextual")
     run(second, task, tmp_path, calibration="contextual")
 
-    assert first.asked[:3] == ["N/A", "", "[MASK]"]
+    assert first.texts_read[:3] == ["N/A", "", "[MASK]"]
     assert made.content_free is not None
     prior = np.exp(class_columns(made.content_free, task.label_set, RAW_LOG_PROBABILITY)).mean(
         axis=0
@@ -327,7 +327,7 @@ def test_answers_that_are_not_numbers_are_set_aside_counted_and_asked_again(
     rest = scripted(4)
     run(rest, task, tmp_path)
 
-    assert rest.asked == list(task.split("train")["text"][SHARD : 2 * SHARD])
+    assert rest.texts_read == list(task.split("train")["text"][SHARD : 2 * SHARD])
 
 
 def test_repeats_follow_the_distribution_at_the_temperature(task, tmp_path, scripted):
@@ -359,7 +359,7 @@ def test_a_price_limit_stops_before_it_is_passed_and_the_next_run_goes_on(task, 
     last = scripted(4)
     run(last, task, tmp_path, spend=spend)
 
-    assert [len(one.asked) for one in (first, second, last)] == [64, 64, 54]
+    assert [len(one.texts_read) for one in (first, second, last)] == [64, 64, 54]
 
 
 def test_a_time_limit_stops_too(task, tmp_path, scripted):

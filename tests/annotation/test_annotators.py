@@ -268,7 +268,7 @@ def test_a_gpu_out_of_memory_names_the_parameter_to_lower(tiny_llm, small_task, 
     monkeypatch.setattr(engine.packed, "logs", full)
     with pytest.raises(
         AssayError,
-        match="ran out of GPU memory with 77 tokens .*Lower -P annotator_batch_tokens=.*answers on disk are kept",
+        match="ran out of GPU memory with 77 tokens .*Lower annotator_batch_tokens .*answers on disk are kept",
     ):
         engine.read(prompt_for(small_task), ["text"])
 

@@ -5,8 +5,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from project.annotation.engines.label_trie import LabelTrie
-from project.annotation.engines.transformers.packed import PackedModel, prepack
+from project.annotation.engines.transformers.packed import PackedModel
+from project.annotation.engines.transformers.prepacked import PrepackedLinear, prepack
 
+# Measured on two kinds of CPU in float32: at most 1.4e-5. A wrong mask changes logs by units.
+ROUNDING = 5e-5
 PREFIX = [3, 14, 15, 92, 65, 35]
 TEXTS = [[11], [12, 13, 14, 15, 16, 17, 18, 19, 20], [21, 22, 23], [24, 25, 26, 27]]
 TRIES = {
@@ -55,7 +58,7 @@ def test_every_text_of_a_row_is_read_as_if_it_stood_alone(split, trie, prefix, h
     logs = PackedModel(model, split=split).logs(prefix, TEXTS, trie)
 
     for row, wanted in zip(logs, expected, strict=True):
-        torch.testing.assert_close(row, wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(row, wanted, atol=ROUNDING, rtol=0)
 
 
 def test_another_prefix_is_computed_anew_and_the_same_one_is_not():
@@ -65,7 +68,8 @@ def test_another_prefix_is_computed_anew_and_the_same_one_is_not():
     model.register_forward_pre_hook(lambda *_: passes.append(1))
     for prefix in (PREFIX, PREFIX, [7, 8, 9]):
         logs = packed.logs(prefix, TEXTS, trie)
-        torch.testing.assert_close(logs[2], alone(model, prefix, TEXTS[2], trie), atol=1e-5, rtol=0)
+        expected = alone(model, prefix, TEXTS[2], trie)
+        torch.testing.assert_close(logs[2], expected, atol=ROUNDING, rtol=0)
         passes.append(0)
 
     assert "".join(map(str, passes)).split("0")[:2] == [
@@ -94,13 +98,10 @@ def test_prepacked_layers_multiply_as_the_ones_they_replace(dtype, noise):
         prepack(model, 16)
         found = model(ids).logits
 
-    layer = next(layer for layer in model.modules() if type(layer).__name__ == "_Prepacked")
+    layer = next(layer for layer in model.modules() if isinstance(layer, PrepackedLinear))
     torch.testing.assert_close(
         layer.weight, tiny().to(dtype).model.layers[0].self_attn.q_proj.weight, atol=0, rtol=0
     )
-    assert "_Prepacked" in {
-        type(layer).__name__ for layer in model.modules()
-    }  # on a CPU without oneDNN this says so
     torch.testing.assert_close(found, expected, atol=noise, rtol=0)
 
 
@@ -118,4 +119,4 @@ def test_a_model_that_multiplies_with_its_layers_weights_itself_still_reads():
         prepack(model, 16)
         found = model(ids, use_cache=False).logits
 
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)

@@ -180,7 +180,7 @@ def test_examples_the_file_does_not_know_are_missing(recorded, small_task, tmp_p
     )
 
     assert set(table["error"]) == {"missing: the file has no row for it"}
-    with pytest.raises(AssayError, match="the annotator gave no label at all to the 24 examples"):
+    with pytest.raises(AssayError, match="the LLM gave no valid label to any of the 24 examples"):
         label(
             Arm("llm"),
             LabelInputs(small_task.split("test"), [table], small_task.label_set, LabelConfig()),

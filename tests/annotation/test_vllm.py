@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from project.annotation.engines.factory import check_engine, open_engine
+from project.annotation.engines.transformers.engine import TransformersAnnotator
+from project.annotation.engines.transformers.self_check import Readers
+from project.annotation.engines.transformers.unpacked import UnpackedModel
 from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
-from project.config.engines import ENGINES
 from project.config.annotation import AnnotateConfig
+from project.config.engines import ENGINES
 from project.support.errors import AssayError, Incomplete
 
 HAVE_VLLM = importlib.util.find_spec("vllm") is not None
@@ -24,8 +27,9 @@ FP32 = AnnotateConfig(annotator_dtype="float32", max_model_len=2048)
 @pytest.fixture(scope="module")
 def engines():
     """Transformers packed, transformers one text at a time, vLLM."""
-    packed, plain = (open_engine(ENGINES["transformers"].open, FP32) for _ in range(2))
-    plain.__dict__.update(packed=None, _batch_tokens=1)
+    packed = TransformersAnnotator(FP32)
+    plain = TransformersAnnotator(FP32)
+    plain.__dict__["_readers"] = Readers(None, UnpackedModel(plain.model, 1))
     vllm = open_engine(ENGINES["vllm"].open, FP32)
     yield packed, plain, vllm
     vllm.close()

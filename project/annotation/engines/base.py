@@ -1,4 +1,8 @@
-"""The Annotator protocol. Each engine is one file of this package, imported only when it is asked for."""
+"""The Annotator protocol, and what annotators return.
+
+Each engine is one file or folder of this package, imported only when it is used; its facts stand in
+:mod:`project.config.engines`.
+"""
 
 from __future__ import annotations
 
@@ -11,70 +15,93 @@ import numpy as np
 import numpy.typing as npt
 
 from project.annotation.prompt import Prompt
-from project.stats.types import Floats
+from project.stats.types import Codes, Floats, Mask
 
 NOT_NUMBERS = "the log probabilities are not numbers"
+"""Error of an answer whose log probabilities are not finite."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What an annotator says of ``n`` texts. Classes are in the order of ``Prompt.answers``.
+    """What an annotator answers for ``n`` texts. Classes are in the order of ``Prompt.answers``.
 
-    ``log_probabilities`` ``(n, n_classes)``: natural log, normalised over the classes whose probability is known; ``nan`` where
-    it is not. ``label`` ``(n,)``: index of the answer, -1 where there is none. ``label_mass`` ``(n,)``: the probability in [0, 1]
-    that the model gives to the known classes together before normalising, ``nan`` where the engine cannot tell.
-    ``log_bound`` ``(n,)``: where a class is censored (its probability is unknown but small), the natural log of the most it can
-    be before normalising; ``nan`` elsewhere. ``truncated`` ``(n,)``: the text was cut to fit the model's context.
-    ``prompt_tokens`` ``(n,)``: length of the prompt that was read, 0 where none was. ``error``: why there is no answer, per
-    text. ``repeats`` ``(n, R)``: indices of labels that the engine sampled itself, -1 where a sample was no label.
-    ``requests``: how often each prompt was sent; ``generated``: tokens generated for each text, at most.
+    Attributes
+    ----------
+    log_probabilities
+        ``(n, n_classes)``: natural log, normalised over the classes whose probability is known;
+        ``nan`` for the others.
+    label
+        ``(n,)``: class index of the answer, -1 where there is none.
+    label_mass
+        ``(n,)``: probability in [0, 1] that the model gives to the known classes together before
+        normalising; ``nan`` where the engine cannot tell.
+    log_bound
+        ``(n,)``: where a class is censored (its probability is unknown but small), the natural log
+        of the most it can be before normalising; ``nan`` elsewhere.
+    truncated
+        ``(n,)``: the text was cut to fit the model's context.
+    prompt_tokens
+        ``(n,)``: length of the prompt that was read, 0 where none was.
+    error
+        Why there is no answer, for each text; None where there is one.
+    repeats
+        ``(n, R)``: class indices that the engine sampled itself, -1 where a sample was no label.
+    requests
+        How often each prompt was sent.
+    generated
+        Tokens generated for each text, at most.
     """
 
     log_probabilities: Floats
-    label: npt.NDArray[np.int64]
+    label: Codes
     label_mass: Floats
     log_bound: Floats
-    truncated: npt.NDArray[np.bool_]
+    truncated: Mask
     prompt_tokens: npt.NDArray[np.int64]
     error: Sequence[str | None]
-    repeats: npt.NDArray[np.int64] | None = None
+    repeats: Codes | None = None
     requests: int = 1
     generated: int = 1
 
-    def take(self, rows: Sequence[int]) -> Answers:
-        """Those of the texts at ``rows``."""
-        arrays = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        kept: dict[str, Any] = {
-            name: value[rows] for name, value in arrays.items() if isinstance(value, np.ndarray)
+    def take(self, indices: Sequence[int]) -> Answers:
+        """The answers at ``indices``."""
+        columns = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        taken: dict[str, Any] = {
+            name: value[indices] for name, value in columns.items() if isinstance(value, np.ndarray)
         }
-        return dataclasses.replace(self, **kept, error=[self.error[row] for row in rows])
+        return dataclasses.replace(self, **taken, error=[self.error[index] for index in indices])
 
     @classmethod
     def exact(
-        cls, classes: Floats, truncated: npt.NDArray[np.bool_], prompt_tokens: npt.NDArray[np.int64]
+        cls, classes: Floats, truncated: Mask, prompt_tokens: npt.NDArray[np.int64]
     ) -> Answers:
-        """Exact answers: ``classes`` ``(n, n_classes)`` are log probabilities before normalising; ties go to the first class."""
-        finite = np.asarray(np.isfinite(classes).all(axis=1))
+        """Answers where the probability of every class is known.
+
+        ``classes``, ``(n, n_classes)``: natural log probabilities before normalising. The answer
+        is their argmax, ties go to the first class. Rows that are not finite have no answer.
+        """
+        is_finite = np.asarray(np.isfinite(classes).all(axis=1))
         with np.errstate(invalid="ignore"):
             log_mass = np.logaddexp.reduce(classes, axis=1)
-        label = np.where(finite, np.where(finite[:, None], classes, 0).argmax(axis=1), -1)
-        error = [None if good else NOT_NUMBERS for good in finite]
+        best = np.where(is_finite[:, None], classes, 0).argmax(axis=1)
         return cls(
-            classes - log_mass[:, None],
-            label,
-            np.exp(log_mass),
-            np.full(len(classes), np.nan),
-            truncated,
-            prompt_tokens,
-            error,
+            log_probabilities=classes - log_mass[:, None],
+            label=np.where(is_finite, best, -1),
+            label_mass=np.exp(log_mass),
+            log_bound=np.full(len(classes), np.nan),
+            truncated=truncated,
+            prompt_tokens=prompt_tokens,
+            error=[None if finite else NOT_NUMBERS for finite in is_finite],
         )
 
 
 class Size(NamedTuple):
     """What reading texts under one prompt takes.
 
-    ``prefix``: tokens that all prompts share; ``total`` ``(n,)``: tokens of each; ``requests``: how often each prompt is sent;
-    ``generated``: tokens generated for each, at most. ``exact``: counted by the model's own tokenizer, else estimated from the characters.
+    ``prefix``: tokens that all prompts share. ``total``, ``(n,)``: tokens of each prompt.
+    ``requests``: how often each prompt is sent. ``exact``: the tokens were counted by the model's
+    own tokenizer, not estimated from the characters. ``generated``: most tokens generated for each
+    text.
     """
 
     prefix: int
@@ -85,11 +112,20 @@ class Size(NamedTuple):
 
 
 class Annotator(Protocol):
-    """One LLM behind one engine, or labels that stand in a file. Nothing heavy is loaded before the first ``read`` or ``size``.
+    """One model behind one engine, or labels in a file.
 
-    ``name`` is for people; ``identity`` holds all that can change an answer; ``keyed_by`` says what ``read`` is given:
-    ``text``, or ``example_id`` where answers belong to examples; ``shard_size``: how many answers go to disk at once, what a
-    crash can cost.
+    Nothing heavy is loaded before the first ``read`` or ``size``.
+
+    Attributes
+    ----------
+    name
+        For people.
+    identity
+        All that can change an answer except prompt and text; ``engine`` is the engine's name.
+    keyed_by
+        What ``read`` gets: ``text``, or ``example_id`` where answers belong to examples.
+    shard_size
+        How many answers are written at a time, and so the most that a crash can lose.
     """
 
     name: str
@@ -100,8 +136,13 @@ class Annotator(Protocol):
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """The class distribution of every item under ``prompt``.
 
-        Raises AssayError for a label set that cannot be read exactly and for settings that do not fit the machine, Incomplete
-        when the engine dies; its ``partial`` may hold the positions in ``items`` that were read, and their Answers.
+        Raises
+        ------
+        AssayError
+            For a label set that cannot be read exactly, and settings that do not fit the machine.
+        Incomplete
+            When the engine dies. Its ``partial`` may hold the positions in ``items`` that were
+            read, and their Answers.
         """
         ...
 
@@ -110,7 +151,7 @@ class Annotator(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the engine holds: memory, processes, connections."""
+        """Free memory, processes and connections."""
         ...
 
 

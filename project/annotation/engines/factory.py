@@ -10,9 +10,9 @@ from typing import Any
 
 from project.annotation.engines.base import Annotator
 from project.annotation.engines.process import ProcessAnnotator
+from project.config.annotation import AnnotateConfig
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
-from project.config.annotation import AnnotateConfig
 from project.data.task import Task
 from project.support.errors import AssayError
 from project.support.machine import visible_gpus
@@ -64,23 +64,27 @@ def open_engine(path: str, *arguments: Any) -> Annotator:
 def device_groups(
     config: AnnotateConfig, visible: Sequence[str] | None = None
 ) -> Sequence[str | None]:
-    """``CUDA_VISIBLE_DEVICES`` of every copy of the engine, ``tensor_parallel`` GPUs each; None where there is no GPU to divide."""
+    """``CUDA_VISIBLE_DEVICES`` for every copy of the engine, ``tensor_parallel`` GPUs each.
+
+    Without a GPU to divide, None for every copy. ``visible``: names of the GPUs, by default those
+    of this machine. Raises AssayError where there are fewer GPUs than the configuration needs.
+    """
     if visible is None:
         visible = visible_gpus()
-    share = config.tensor_parallel
+    size = config.tensor_parallel
     if not visible:
         return [None] * (config.annotator_processes or 1)
-    if share > len(visible):
+    if size > len(visible):
         raise AssayError(
-            f"tensor_parallel must be at most {len(visible)}, the number of GPUs here; got {share}. Lower it."
+            f"tensor_parallel must be at most {len(visible)}, the number of GPUs here; got {size}. "
+            "Lower it."
         )
-    groups = [
-        ",".join(visible[start : start + share])
-        for start in range(0, len(visible) - share + 1, share)
-    ]
-    wanted = config.annotator_processes or len(groups)
-    if wanted > len(groups):
+    starts = range(0, len(visible) - size + 1, size)
+    groups = [",".join(visible[start : start + size]) for start in starts]
+    n_copies = config.annotator_processes or len(groups)
+    if n_copies > len(groups):
         raise AssayError(
-            f"annotator_processes must be at most {len(groups)}: {len(visible)} GPUs, tensor_parallel={share}; got {wanted}. Lower one of them."
+            f"annotator_processes must be at most {len(groups)}: {len(visible)} GPUs, "
+            f"tensor_parallel={size}; got {n_copies}. Lower one of them."
         )
-    return groups[:wanted]
+    return groups[:n_copies]

@@ -1,4 +1,4 @@
-"""An engine in a process of its own, on GPUs of its own: how one machine's GPUs work side by side."""
+"""An annotator in a process of its own, on GPUs of its own: several share one machine's GPUs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from project.annotation.engines.base import Annotator, Answers, Size
 from project.annotation.prompt import Prompt
@@ -18,15 +18,50 @@ from project.support.errors import AssayError, Incomplete
 from project.support.redact import scrubbed, short_message
 
 
-class ProcessAnnotator:
-    """The same annotator as ``front``, which only lends its name: what loads a model is done in the process, which starts at the first call."""
+class _Request(NamedTuple):
+    """A call of the annotator in the other process."""
 
-    def __init__(self, front: Annotator, opener: Any, devices: str | None) -> None:
-        """``opener``: a picklable call that makes the annotator in its process; ``devices``: its ``CUDA_VISIBLE_DEVICES``, if any."""
-        self.name, self.keyed_by, self.shard_size = front.name, front.keyed_by, front.shard_size
-        self.identity: Mapping[str, str] = front.identity
+    method: str
+    prompt: Prompt
+    items: list[str]
+
+
+class _Reply(NamedTuple):
+    """What the other process sends back.
+
+    ``error``: the class to raise with the message ``value``; None where ``value`` is the result.
+    ``notes``: those of the annotator.
+    """
+
+    error: type[AssayError] | None
+    value: Any
+    notes: Sequence[str]
+
+
+class ProcessAnnotator:
+    """An annotator whose work is done in another process, which starts at the first call."""
+
+    def __init__(
+        self, local: Annotator, opener: Callable[[], Annotator], devices: str | None
+    ) -> None:
+        """Nothing is started or loaded yet.
+
+        Parameters
+        ----------
+        local
+            The same annotator in this process; its name and identity are copied.
+        opener
+            Makes the annotator in the other process; must be picklable.
+        devices
+            ``CUDA_VISIBLE_DEVICES`` of that process; None leaves it as it is here.
+        """
+        self.name = local.name
+        self.identity: Mapping[str, str] = local.identity
+        self.keyed_by = local.keyed_by
+        self.shard_size = local.shard_size
         self.notes: Sequence[str] = ()
-        self._opener, self._devices = opener, devices
+        self._opener = opener
+        self._devices = devices
         self._pipe: Connection | None = None
         self._process: Any = None
 
@@ -40,68 +75,76 @@ class ProcessAnnotator:
         size: Size = self._call("size", prompt, items)
         return size
 
-    def _call(self, method: str, prompt: Prompt, items: Sequence[str]) -> Any:
-        if self._pipe is None:
-            self._start()
-        assert self._pipe is not None
-        try:
-            self._pipe.send((method, prompt, list(items)))
-            error, answer, self.notes = self._pipe.recv()
-        except (EOFError, OSError):
-            self._process.join(5)
-            where = f" on GPU {self._devices}" if self._devices else ""
-            code, self._pipe = self._process.exitcode, None
-            raise Incomplete(
-                f"the process of {self.name}{where} died (exit code {code}; -9 is often the machine out of memory). Answers on disk are kept; "
-                "run again to go on."
-            ) from None
-        if error:
-            raise error(answer)
-        return answer
-
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
         if self._pipe is not None:
-            self._pipe.close()
+            self._pipe.close()  # which ends the loop of the other process
             self._pipe = None
         if self._process is not None:
             self._process.join(10)
             if self._process.is_alive():
                 self._process.terminate()
 
-    def _start(self) -> None:
+    def _call(self, method: str, prompt: Prompt, items: Sequence[str]) -> Any:
+        """The result of a method in the other process; its errors are raised here."""
+        pipe = self._pipe or self._start()
+        try:
+            pipe.send(_Request(method, prompt, list(items)))
+            reply: _Reply = pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(5)
+            self._pipe = None  # the next call starts another process
+            gpu = f" on GPU {self._devices}" if self._devices else ""
+            raise Incomplete(
+                f"the process of {self.name}{gpu} died (exit code {self._process.exitcode}; -9 is "
+                "often the machine out of memory). Answers on disk are kept; run again to go on."
+            ) from None
+        self.notes = reply.notes
+        if reply.error:
+            raise reply.error(reply.value)
+        return reply.value
+
+    def _start(self) -> Connection:
+        """Start the process; returns our end of the pipe to it."""
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        # not a daemon: vLLM starts processes of its own, which a daemon may not
-        self._process = context.Process(target=_serve, args=(theirs, self._opener, self._devices))
+        pipe, other_end = context.Pipe()
+        # Not a daemon: vLLM starts processes of its own, which a daemon may not do.
+        self._process = context.Process(
+            target=_serve, args=(other_end, self._opener, self._devices)
+        )
         self._process.start()
-        theirs.close()
-        atexit.register(self.close)  # before multiprocessing waits for its children
+        other_end.close()
+        # multiprocessing waits for its children at exit, so this one must end before that.
+        atexit.register(self.close)
+        self._pipe = pipe
+        return pipe
 
 
-def _serve(pipe: Connection, opener: Any, devices: str | None) -> None:
-    """Answer until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to settle
+def _serve(pipe: Connection, opener: Callable[[], Annotator], devices: str | None) -> None:
+    """Answer requests until the other end of the pipe is closed; runs in the other process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices
     annotator: Annotator | None = None
     while True:
         try:
-            method, prompt, items = pipe.recv()
+            request: _Request = pipe.recv()
         except EOFError:
             break
-        kind: type[AssayError] | None = None
+        error: type[AssayError] | None = None
         try:
             annotator = annotator or opener()
-            answer = getattr(annotator, method)(prompt, items)
-        except AssayError as error:
-            kind, answer = Incomplete if isinstance(error, Incomplete) else AssayError, str(error)
-        except Exception as error:  # whatever it is, the parent must hear of it
+            value = getattr(annotator, request.method)(request.prompt, request.items)
+        except AssayError as problem:
+            error = Incomplete if isinstance(problem, Incomplete) else AssayError
+            value = str(problem)
+        except Exception as problem:  # any other error must reach the parent too
             sys.stderr.write(scrubbed(traceback.format_exc()))
-            kind, answer = (
-                Incomplete,
-                f"{type(error).__name__}: {short_message(error)} Answers on disk are kept; run again to go on.",
+            error = Incomplete
+            value = (
+                f"{type(problem).__name__}: {short_message(problem)} Answers on disk are kept; "
+                "run again to go on."
             )
-        pipe.send((kind, answer, tuple(getattr(annotator, "notes", ()))))
+        pipe.send(_Reply(error, value, tuple(getattr(annotator, "notes", ()))))
     if annotator:
         annotator.close()

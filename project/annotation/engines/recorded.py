@@ -1,84 +1,101 @@
-"""Labels that somebody has already: the columns of a file become draws, so that every later stage works on labels from any source.
+"""Labels that exist already: the columns of a file become draws.
 
-Nothing is asked of a model. An answer that is none of the task's labels is counted, and missing from there on: it is no
-training label, and it is wrong where it is scored.
+No model is asked. An answer that is none of the task's labels is counted and treated as missing:
+it becomes no training label, and it counts as wrong where it is scored.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from project.annotation.engines.base import Answers, Size
+from project.annotation.engines.recorded_columns import (
+    draw_names,
+    is_group,
+    log_probabilities,
+    probability_columns,
+)
 from project.annotation.prompt import Prompt
 from project.config.annotation import RecordedConfig
 from project.data.card import as_label
-from project.data.task import Task
 from project.data.raw_data import read_file
-from project.stats.types import Floats
-from project.support.errors import AssayError, unknown_value
+from project.data.task import Task
+from project.stats.types import Codes, Floats
+from project.support.errors import AssayError
 
-LOG = "log_probability"
 _KEY = "recorded_key"
-_ABSENT, _TORN = (
-    "missing: the file has no row for it",
-    "missing: the file labels it twice and differently",
-)
+_ABSENT = "missing: the file has no row for it"
+_CONTRADICTORY = "missing: the file labels it twice and differently"
+_NULL = "missing: a null"
+
+
+class _Draw(NamedTuple):
+    """Answers of one draw: class indices ``(n,)``, their errors, log probabilities by class."""
+
+    label: Codes
+    error: list[str | None]
+    log_probabilities: Floats
 
 
 class RecordedAnnotator:
-    """A file with one or several columns of labels, or groups of columns ``NAME.<label>`` with probabilities; draw k is column k."""
+    """A file of labels; draw k is its k-th column of labels or group of probability columns.
+
+    A group is named by its columns ``NAME.<label>``, which hold probabilities.
+    """
 
     shard_size = 100_000
 
     def __init__(self, config: RecordedConfig, task: Task) -> None:
         """Read and check the file that ``config`` names.
 
-        Rows are joined to the examples by ``example_id`` or the task's id column where the file has one, else by the text.
+        Its rows are joined to the examples by ``example_id`` or the task's id column if the file
+        has one, else by the text.
         """
         if not config.recorded:
             raise AssayError(
-                "annotator=recorded needs a file: give -P recorded=FILE, and -P recorded_columns=... where its labels are not in 'label'."
+                "annotator=recorded needs a file. Set recorded=FILE, and recorded_columns where "
+                "its labels are not in the column 'label'."
             )
-        path, self._task = Path(config.recorded).expanduser(), task
-        self._table = read_file(path)
-        self._join, self.keyed_by = self._key(path)
-        self.draws = _columns(self._table, config.recorded_columns, task.label_set)
+        path = Path(config.recorded).expanduser()
+        self._task = task
+        table = read_file(path)
+        join_column, self.keyed_by = _join(table, task, path.name)
+        self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
+        prefixes = tuple(f"{draw}." for draw in self.draws)
         used = [
             column
-            for column in self._table.columns
-            if column in self.draws or column.startswith(tuple(f"{draw}." for draw in self.draws))
+            for column in table.columns
+            if column in self.draws or column.startswith(prefixes)
         ]
-        self._rows, self._torn = self._merged(used)
+        self._rows, self._contradictory = _one_row_each(table, join_column, used)
         if not task.examples[self.keyed_by].isin(self._rows.index).any():
             raise AssayError(
-                f"recorded must hold a row for an example of the task at least; {path} has none for its {len(task.examples)} examples, by its column "
-                f"{self._join!r}. Name the file that belongs to the task, or give the task's id column with -P id_column=..."
+                "recorded must hold a row for at least one example of the task; the column "
+                f"{join_column!r} of {path} has none of its {len(task.examples)} examples. Name "
+                "the file that belongs to the task, or set id_column to the task's id column."
             )
-        self.name = f"{path.name} ({self.draws[0]}{f' and {len(self.draws) - 1} more' if len(self.draws) > 1 else ''})"
-        content = hashlib.sha256(
-            self._table[[self._join, *used]]
-            .astype(str)
-            .to_csv(index=False)
-            .encode("utf-8", "surrogatepass")
-        ).hexdigest()[:16]
+        n_more = len(self.draws) - 1
+        more = f" and {n_more} more" if n_more else ""
+        self.name = f"{path.name} ({self.draws[0]}{more})"
         self.identity: Mapping[str, str] = {
             "engine": "recorded",
-            "file": content,
+            "file": _content_digest(table[[join_column, *used]]),
             "columns": ",".join(self.draws),
         }
 
     def prompts(self, n_draws: int) -> list[Prompt]:
-        """What stands for a prompt: nothing was asked, the labels are the answers."""
+        """Stand-ins for prompts: nothing was asked, and the answers are the labels."""
         if n_draws > len(self.draws):
             raise AssayError(
-                f"ensemble_size must be at most {len(self.draws)}, the number of recorded draws ({', '.join(self.draws[:5])}); got {n_draws}. "
-                "Lower it, or name more columns with -P recorded_columns=..."
+                f"ensemble_size must be at most {len(self.draws)}, the number of recorded draws "
+                f"({', '.join(self.draws[:5])}); got {n_draws}. Lower it, or name more columns in "
+                "recorded_columns."
             )
         return [
             Prompt(draw, f"recorded: {name}", "", tuple(self._task.label_set))
@@ -87,38 +104,31 @@ class RecordedAnnotator:
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        name, n = self.draws[prompt.draw], len(items)
-        found = self._rows.reindex(items)
-        absent = ~pd.Index(items).isin(self._rows.index)
-        columns = (
-            [name]
-            if name in self._rows.columns
-            else [f"{name}.{label}" for label in self._task.label_set]
-        )
-        torn = (
-            self._torn[columns].any(axis=1).reindex(items, fill_value=False).to_numpy()
-            if len(self._torn)
-            else np.zeros(n, dtype=bool)
-        )
-        values, mass = np.full((n, len(self._task.label_set)), np.nan), np.full(n, np.nan)
-        if columns == [name]:
-            label, error = self._labels(found[name])
+        name = self.draws[prompt.draw]
+        is_absent = ~pd.Index(items).isin(self._rows.index)
+        is_contradictory = self._is_contradictory(name, items)
+        rows = self._rows.reindex(items)
+        if is_group(name, self._rows.columns):
+            draw = self._probabilities(rows, name, is_contradictory)
         else:
-            values = _probabilities(found, name, self._task.label_set)
-            unknown = np.asarray(np.isnan(values).any(axis=1) | torn)
-            label = np.where(
-                unknown, -1, np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+            draw = self._labels(rows[name])
+        draw.label[is_contradictory] = -1
+        errors = [
+            _ABSENT if absent else _CONTRADICTORY if contradictory else error
+            for absent, contradictory, error in zip(
+                is_absent, is_contradictory, draw.error, strict=True
             )
-            error = ["missing: a null" if null else None for null in unknown]
-            values[unknown] = np.nan
-        label[torn] = -1
-        reasons = [
-            _ABSENT if gone else _TORN if both else why
-            for gone, both, why in zip(absent, torn, error, strict=True)
         ]
-        zeros = np.zeros(n, dtype=np.int64)
+        n = len(items)
         return Answers(
-            values, label, mass, mass.copy(), zeros.astype(bool), zeros, reasons, generated=0
+            log_probabilities=draw.log_probabilities,
+            label=draw.label,
+            label_mass=np.full(n, np.nan),
+            log_bound=np.full(n, np.nan),
+            truncated=np.zeros(n, dtype=bool),
+            prompt_tokens=np.zeros(n, dtype=np.int64),
+            error=errors,
+            generated=0,
         )
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
@@ -128,99 +138,77 @@ class RecordedAnnotator:
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
 
-    def _labels(self, column: pd.Series) -> tuple[np.ndarray, list[str | None]]:
-        """Index of every label, -1 and the reason where there is none."""
+    def _is_contradictory(self, name: str, items: Sequence[str]) -> np.ndarray:
+        """Which items have rows with different labels in this draw, ``(n,)``."""
+        if not len(self._contradictory):
+            return np.zeros(len(items), dtype=bool)
+        columns = (
+            probability_columns(name, self._task.label_set)
+            if is_group(name, self._rows.columns)
+            else [name]
+        )
+        by_key = self._contradictory[columns].any(axis=1)
+        return by_key.reindex(items, fill_value=False).to_numpy()
+
+    def _labels(self, column: pd.Series) -> _Draw:
+        """A draw of labels without probabilities."""
         label_set = self._task.label_set
         known = {
             value: as_label(value, label_set, self._task.values)
             for value in column.dropna().unique()
         }
-        label = [
-            -1 if pd.isna(value) or (name := known[value]) is None else label_set.index(name)
-            for value in column
-        ]
-        error = [
-            None
-            if index >= 0
-            else "missing: a null"
-            if pd.isna(value)
-            else f"unparsed: {str(value)[:60]}"
-            for index, value in zip(label, column, strict=True)
-        ]
-        return np.array(label, dtype=np.int64), error
+        label: list[int] = []
+        errors: list[str | None] = []
+        for value in column:
+            name = None if pd.isna(value) else known[value]
+            label.append(-1 if name is None else label_set.index(name))
+            if name is not None:
+                errors.append(None)
+            else:
+                errors.append(_NULL if pd.isna(value) else f"unparsed: {str(value)[:60]}")
+        unknown = np.full((len(column), len(label_set)), np.nan)
+        return _Draw(np.array(label, dtype=np.int64), errors, unknown)
 
-    def _key(self, path: Path) -> tuple[str, str]:
-        """The file's column to join by, and what the examples are joined by."""
-        for column in ("example_id", self._task.columns.get("id", "")):
-            if column and column in self._table.columns:
-                return column, "example_id"
-        for column in (self._task.columns["text"], "text"):
-            if column in self._table.columns:
-                return column, "text"
-        raise AssayError(
-            f"recorded file {path.name} must have a column example_id, {self._task.columns.get('id') or 'the id column'} or "
-            f"{self._task.columns['text']!r} to join it to the examples by; it has {', '.join(map(str, self._table.columns[:10]))}."
-        )
-
-    def _merged(self, used: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """One row for each key, and where its rows say different things: a null says nothing."""
-        table = self._table[list(used)].assign(**{_KEY: self._table[self._join].astype(str)})
-        if not table[_KEY].duplicated().any():
-            return table.set_index(_KEY), pd.DataFrame()
-        groups = table.groupby(_KEY, sort=False)
-        return groups.first(), groups.nunique() > 1
+    def _probabilities(self, rows: pd.DataFrame, name: str, is_contradictory: np.ndarray) -> _Draw:
+        """A draw of probabilities; the label is their argmax."""
+        values = log_probabilities(rows, name, self._task.label_set)
+        is_unknown = np.asarray(np.isnan(values).any(axis=1) | is_contradictory)
+        best = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+        values[is_unknown] = np.nan
+        errors = [_NULL if unknown else None for unknown in is_unknown]
+        return _Draw(np.where(is_unknown, -1, best), errors, values)
 
 
-def _columns(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> list[str]:
-    """The draws that ``wanted`` names: label columns and names of groups of probability columns, ``*`` expanded in the file's order."""
-    known = [str(column) for column in table.columns]
-    groups = {
-        column: column.removesuffix(f".{label_set[0]}")
-        for column in known
-        if column.endswith(f".{label_set[0]}")
-    }
-    whole = {
-        f"{name}.{label}": name
-        for name in groups.values()
-        if all(f"{name}.{label}" in known for label in label_set)
-        for label in label_set
-    }
-    draws = {column: whole.get(column, column) for column in known}
-    named: list[str] = []
-    for part in (one.strip() for one in (wanted or "label").split(",")):
-        if "*" in part:
-            found = [
-                draw
-                for column, draw in draws.items()
-                if fnmatch.fnmatchcase(column, part) or fnmatch.fnmatchcase(draw, part)
-            ]
-        else:
-            found = [part] * (part in known or part in whole.values())
-        if not found:
-            raise unknown_value(
-                "recorded_columns",
-                part,
-                known,
-                f"A group of probabilities needs the columns {part}.{label_set[0]} and so on.",
-            )
-        named += [draw for draw in dict.fromkeys(found) if draw not in named]
-    return named
+def _join(table: pd.DataFrame, task: Task, file: str) -> tuple[str, str]:
+    """The column of the file to join by, and the column of the examples that it holds."""
+    for column in ("example_id", task.columns.get("id", "")):
+        if column and column in table.columns:
+            return column, "example_id"
+    for column in (task.columns["text"], "text"):
+        if column in table.columns:
+            return column, "text"
+    raise AssayError(
+        f"recorded file {file} must have a column example_id, "
+        f"{task.columns.get('id') or 'the id column'} or {task.columns['text']!r} to join it to "
+        f"the examples by; it has {', '.join(map(str, table.columns[:10]))}."
+    )
 
 
-def _probabilities(rows: pd.DataFrame, name: str, label_set: Sequence[str]) -> Floats:
-    """Natural log probabilities out of the columns ``name.<label>``, which hold probabilities, or logs where the name says so."""
-    values = rows[[f"{name}.{label}" for label in label_set]].to_numpy(dtype=np.float64)
-    if not name.endswith(LOG):
-        if np.nanmin(values, initial=0.0) < 0:
-            raise AssayError(
-                f"recorded columns {name}.* must hold probabilities; {np.nanmin(values):g} is negative. Name them ...{LOG} if they are logs."
-            )
-        with np.errstate(divide="ignore"):
-            values = np.log(values)
-    total = np.exp(values).sum(axis=1)
-    off = ~np.isnan(total) & (np.abs(total - 1) > 0.01)
-    if off.any():
-        raise AssayError(
-            f"recorded columns {name}.* must sum to 1 in every row; got {total[off][0]:.4g}. Normalise them first."
-        )
-    return values - np.log(total)[:, None]
+def _one_row_each(
+    table: pd.DataFrame, join_column: str, used: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row for each key, and for each key and column whether its rows differ.
+
+    Nulls differ from nothing. The second table is empty where no key occurs twice.
+    """
+    keyed = table[list(used)].assign(**{_KEY: table[join_column].astype(str)})
+    if not keyed[_KEY].duplicated().any():
+        return keyed.set_index(_KEY), pd.DataFrame()
+    groups = keyed.groupby(_KEY, sort=False)
+    return groups.first(), groups.nunique() > 1
+
+
+def _content_digest(table: pd.DataFrame) -> str:
+    """First 16 hex digits of the SHA-256 of a table as CSV."""
+    content = table.astype(str).to_csv(index=False).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()[:16]

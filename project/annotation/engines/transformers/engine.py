@@ -1,9 +1,11 @@
-"""Annotate with a causal language model in transformers: one forward pass for many texts, no sampling.
+"""Annotates with a causal language model in transformers: one forward pass for many texts.
 
-The instruction and the demonstrations are the same for every text of a draw, so their keys and values are computed once, and
-the texts follow one another in one row without padding; the inner nodes of the label trie follow their text in the same row
-(:mod:`project.annotation.engines.transformers.packed`). Models for which that is not exact (a cache that is not plain full attention, positions that
-are not given by ids) are read in batches of whole prompts (:mod:`project.annotation.engines.transformers.unpacked`); which it is, is tried once.
+The instruction and the demonstrations are the same for every text of a draw, so their keys and
+values are computed once. The texts follow one another in one row without padding, and the inner
+nodes of the label trie follow their text (:mod:`project.annotation.engines.transformers.packed`).
+Models for which that is not exact are read in batches of whole prompts
+(:mod:`project.annotation.engines.transformers.unpacked`). Which way is exact is tried once, when
+the model is loaded (:mod:`project.annotation.engines.transformers.self_check`).
 """
 
 from __future__ import annotations
@@ -19,67 +21,78 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from project.annotation.engines.base import Answers, Size
 from project.annotation.engines.label_trie import LabelTrie
-from project.annotation.engines.prompt_tokens import Fitted, PromptTokens
-from project.annotation.engines.transformers.packed import PackedModel, prepack
-from project.annotation.engines.transformers.self_check import settle
-from project.annotation.engines.transformers.unpacked import PlainModel, steady_positions
+from project.annotation.engines.prompt_tokens import PromptTokens, TokenizedPrompts
+from project.annotation.engines.transformers.packed import PackedModel
+from project.annotation.engines.transformers.prepacked import prepack
+from project.annotation.engines.transformers.self_check import Readers, exact_readers
+from project.annotation.engines.transformers.unpacked import UnpackedModel, max_steady_positions
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig
 from project.config.fields import AUTO
+from project.stats.types import Floats
 from project.support.errors import AssayError
 from project.support.machine import cpu_cores, faster_cpu_dtype, keep_freed_memory
 from project.support.models import ModelSource, annotator_source, quiet_transformers
 
+_BATCH_TOKENS = {"cuda": 8192, "cpu": 1024}
+_MAX_CONTEXT_WITHOUT_LIMIT = 2048
+"""Models without learnt or rotary positions, such as BLOOM, state no limit and were trained on so
+many tokens."""
+
 
 class TransformersAnnotator:
-    """A causal LM and its tokenizer. Float32 is the only dtype in which answers do not depend on batching (to 1e-4 in log probability)."""
+    """A causal language model and its tokenizer.
+
+    Float32 is the only dtype in which answers do not depend on batching (to 1e-4 in log
+    probability).
+    """
 
     keyed_by = "text"
     shard_size = 64
 
     def __init__(self, config: AnnotateConfig) -> None:
         """Find the model that ``config`` names; it is loaded at the first read."""
-        self._config, self._source = (
-            config,
-            annotator_source(config.annotator_model, config.annotator_revision),
-        )
+        self._config = config
+        self._source = annotator_source(config.annotator_model, config.annotator_revision)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = config.annotator_dtype
         if self.dtype == AUTO:
             self.dtype = "bfloat16" if self._device == "cuda" else faster_cpu_dtype()
-        self._batch_tokens = config.annotator_batch_tokens or (
-            8192 if self._device == "cuda" else 1024
-        )
+        self._batch_tokens = config.annotator_batch_tokens or _BATCH_TOKENS[self._device]
         self.name = self._source.name
         self.notes: list[str] = []
-        self.identity: Mapping[str, str] = {
+        identity = {
             "engine": "transformers",
             "model": self._source.identity,
             "dtype": self.dtype,
             "device": self._device,
-            # in float32 answers do not depend on how the texts are batched
-            **({} if self.dtype == "float32" else {"batch_tokens": str(self._batch_tokens)}),
-            **({"max_model_len": str(config.max_model_len)} if config.max_model_len else {}),
         }
+        if self.dtype != "float32":  # in float32 answers do not depend on batching
+            identity["batch_tokens"] = str(self._batch_tokens)
+        if config.max_model_len:
+            identity["max_model_len"] = str(config.max_model_len)
+        self.identity: Mapping[str, str] = identity
 
     @functools.cached_property
     def model(self) -> Any:
-        """The model, on the GPU where there is one."""
+        """The model, on the GPU if there is one."""
         if self._device == "cpu":
             torch.set_num_threads(max(1, cpu_cores() // (self._config.annotator_processes or 1)))
             keep_freed_memory()
-        with _Loading(self._source), quiet_transformers():
-            made: Any = AutoModelForCausalLM.from_pretrained(
+        with _loading_errors(self._source), quiet_transformers():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 self._source.location,
                 revision=self._source.revision,
                 dtype=getattr(torch, self.dtype),
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        model, loaded = made
-        if loaded["missing_keys"]:  # transformers would make them up at random
+        model, report = loaded
+        # transformers would fill missing weights at random.
+        if report["missing_keys"]:
             raise AssayError(
-                f"annotator_model {self.name} is no causal language model: its weights lack {min(loaded['missing_keys'])}. Name a generative model."
+                f"annotator_model {self.name} is no causal language model: its weights lack "
+                f"{min(report['missing_keys'])}. Name a generative model."
             )
         model = model.to(self._device).eval()
         prepack(model, self._batch_tokens)
@@ -87,139 +100,143 @@ class TransformersAnnotator:
 
     @functools.cached_property
     def tokens(self) -> PromptTokens:
-        """The model's tokenizer."""
-        with _Loading(self._source), quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(
-                self._source.location, revision=self._source.revision
-            )
-            settings = AutoConfig.from_pretrained(
-                self._source.location, revision=self._source.revision
-            ).get_text_config()
-        # models without learnt or rotary positions, such as BLOOM, state no limit: 2048 is what they were trained on
+        """The model's tokenizer, for as many tokens as the model can read."""
+        location, revision = self._source.location, self._source.revision
+        with _loading_errors(self._source), quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(location, revision=revision)
+            settings = AutoConfig.from_pretrained(location, revision=revision).get_text_config()
         limit = int(
             getattr(settings, "max_position_embeddings", None)
-            or min(tokenizer.model_max_length, 2048)
+            or min(tokenizer.model_max_length, _MAX_CONTEXT_WITHOUT_LIMIT)
         )
-        return PromptTokens(
-            tokenizer, context=min(limit, self._config.max_model_len or limit), name=self.name
-        )
+        context = min(limit, self._config.max_model_len or limit)
+        return PromptTokens(tokenizer, context=context, name=self.name)
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        fitted = self.tokens.fit(prompt, items)
-        with self._memory():
-            return Size(len(fitted.prefix) if self.packed else 0, fitted.lengths, 1, exact=True)
+        tokenized = self.tokens.fit(prompt, items)
+        with self._memory_errors():
+            prefix = len(tokenized.prefix) if self.packed else 0
+        return Size(prefix, tokenized.lengths, 1, exact=True)
 
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        for name in ("_ways", "model"):
+        for name in ("_readers", "model"):
             self.__dict__.pop(name, None)
 
     def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        trie, fitted = self.tokens.trie(prompt), self.tokens.fit(prompt, items)
+        trie = self.tokens.trie(prompt)
+        tokenized = self.tokens.fit(prompt, items)
+        prefix, suffixes = tokenized.prefix, tokenized.suffixes
         reads = np.empty((len(items), trie.n_reads))
-        with self._memory():
-            whole = self._whole(fitted, trie)
-            if whole:
-                reads[whole] = self.plain.reads(
-                    fitted.prefix, [fitted.suffixes[index] for index in whole], trie
-                )
-            for chunk in self._chunks(fitted.suffixes, len(trie.nodes) - 1, set(whole)):
-                assert self.packed is not None
-                reads[chunk] = _gather(
-                    self.packed.logs(
-                        fitted.prefix, [fitted.suffixes[index] for index in chunk], trie
-                    ),
-                    trie,
-                )
-        return Answers.exact(trie.classes(reads), fitted.truncated, fitted.lengths)
+        with self._memory_errors():
+            packed, unpacked = self._readers
+            alone = self._unpacked_indices(tokenized, trie)
+            if alone:
+                texts = [suffixes[index] for index in alone]
+                reads[alone] = unpacked.reads(prefix, texts, trie)
+            if packed is not None:
+                for chunk in self._chunks(suffixes, len(trie.nodes) - 1, set(alone)):
+                    logs = packed.logs(prefix, [suffixes[index] for index in chunk], trie)
+                    reads[chunk] = _gather(logs, trie)
+        return Answers.exact(trie.classes(reads), tokenized.truncated, tokenized.lengths)
 
     @contextlib.contextmanager
-    def _memory(self) -> Iterator[None]:
-        """Says what to lower where the GPU's memory does not suffice."""
+    def _memory_errors(self) -> Iterator[None]:
+        """Turns a GPU out of memory into an error that names the parameter to lower."""
         try:
             yield
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise AssayError(
-                f"{self.name} ran out of GPU memory with {self._batch_tokens} tokens in a forward pass. Lower -P annotator_batch_tokens=... "
-                "(then -P max_model_len=...); answers on disk are kept."
+                f"{self.name} ran out of GPU memory with {self._batch_tokens} tokens in a forward "
+                "pass. Lower annotator_batch_tokens (then max_model_len); answers on disk are kept."
             ) from error
 
-    def _whole(self, fitted: Fitted, trie: LabelTrie) -> list[int]:
-        """The texts that are read as whole prompts: all where the model is not packed, else those too long for the prefix to be shared."""
+    def _unpacked_indices(self, tokenized: TokenizedPrompts, trie: LabelTrie) -> list[int]:
+        """Indices of texts that are read as whole prompts.
+
+        All of them where packing is not exact, else those too long to share the prefix.
+        """
         if self.packed is None:
-            return list(range(len(fitted.suffixes)))
-        return np.flatnonzero(
-            fitted.lengths + trie.depth > steady_positions(self.model.config.get_text_config())
-        ).tolist()
+            return list(range(len(tokenized.suffixes)))
+        max_length = max_steady_positions(self.model.config.get_text_config())
+        return np.flatnonzero(tokenized.lengths + trie.depth > max_length).tolist()
 
     def _chunks(
-        self, suffixes: Sequence[Sequence[int]], extra: int, without: set[int]
+        self, suffixes: Sequence[Sequence[int]], n_extra: int, excluded: set[int]
     ) -> Iterator[list[int]]:
-        """Positions of ``suffixes``, the short ones first, in chunks of at most ``batch_tokens`` tokens and of about equal size."""
-        order = sorted(set(range(len(suffixes))) - without, key=lambda index: len(suffixes[index]))
-        sizes = [len(suffixes[index]) + extra for index in order]
-        most = max(1, sum(sizes)) / max(1, -(-sum(sizes) // self._batch_tokens))
+        """Indices of ``suffixes`` in chunks for one forward pass each, the short ones first.
+
+        A chunk has at most ``batch_tokens`` tokens, with ``n_extra`` for every text, and all
+        chunks have about the same size. Where a text is padded to the longest of its chunk,
+        padding at most doubles the chunk.
+        """
+        indices = set(range(len(suffixes))) - excluded
+        order = sorted(indices, key=lambda index: len(suffixes[index]))
+        sizes = [len(suffixes[index]) + n_extra for index in order]
+        n_chunks = max(1, -(-sum(sizes) // self._batch_tokens))
+        average = max(1, sum(sizes)) / n_chunks
         chunk: list[int] = []
-        filled = 0
+        n_tokens = 0
         for index, size in zip(order, sizes, strict=True):
-            full = filled + size > min(most + size / 2, self._batch_tokens)
-            if chunk and (
-                full or (len(chunk) + 1) * size > 2 * (filled + size)
-            ):  # padding, where there is any, at most doubles a chunk
+            is_full = n_tokens + size > min(average + size / 2, self._batch_tokens)
+            is_mostly_padding = (len(chunk) + 1) * size > 2 * (n_tokens + size)
+            if chunk and (is_full or is_mostly_padding):
                 yield chunk
-                chunk, filled = [], 0
+                chunk = []
+                n_tokens = 0
             chunk.append(index)
-            filled += size
+            n_tokens += size
         if chunk:
             yield chunk
 
     @property
     def packed(self) -> PackedModel | None:
         """The model over rows of texts; None where that is not exact for it."""
-        return self._ways[0]
+        return self._readers.packed
 
     @property
-    def plain(self) -> PlainModel:
+    def unpacked(self) -> UnpackedModel:
         """The model over whole prompts."""
-        return self._ways[1]
+        return self._readers.unpacked
 
     @functools.cached_property
-    def _ways(self) -> tuple[PackedModel | None, PlainModel]:
-        plain = PlainModel(self.model, self._batch_tokens)
-        packed = settle(self.model, plain, self.dtype, split=self._device == "cpu")
-        if packed is None:
-            rows = (
+    def _readers(self) -> Readers:
+        """The exact ways to read the model. Leaves a note where packing is not exact."""
+        is_cpu = self._device == "cpu"
+        readers = exact_readers(self.model, self._batch_tokens, self.dtype, split=is_cpu)
+        if readers.packed is None:
+            batches = (
                 "in padded batches"
-                if plain.padded
-                else "in batches of one length, since padding moves its answers"
+                if readers.unpacked.padded
+                else "in batches of one length, since padding changes its answers"
             )
             self.notes[:] = [
-                f"annotator: {self.name} cannot share the prompt's beginning among texts with exact answers, so every text is read with its whole "
-                f"prompt, {rows}"
+                f"annotator: {self.name} cannot share the beginning of the prompt among texts with "
+                f"exact answers, so every text is read with its whole prompt, {batches}"
             ]
-        return packed, plain
+        return readers
 
 
-def _gather(logs: torch.Tensor, trie: LabelTrie) -> np.ndarray:
-    """The columns of the trie's reads out of log probabilities ``(n, n_nodes, vocabulary)``."""
-    columns = [logs[:, place, list(node.tokens)] for place, node in enumerate(trie.nodes)]
-    return torch.cat(columns, dim=1).double().cpu().numpy()
+def _gather(logs: torch.Tensor, trie: LabelTrie) -> Floats:
+    """What ``trie`` reads, ``(n, n_reads)``, out of ``logs``, ``(n, n_nodes, vocabulary)``."""
+    columns = [logs[:, node, list(trie.nodes[node].tokens)] for node in range(len(trie.nodes))]
+    reads: Floats = torch.cat(columns, dim=1).double().cpu().numpy()
+    return reads
 
 
-class _Loading:
+@contextlib.contextmanager
+def _loading_errors(source: ModelSource) -> Iterator[None]:
     """Turns what transformers raises for a model that cannot be loaded into one line."""
-
-    def __init__(self, source: ModelSource) -> None:
-        self._source = source
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | ValueError) and not isinstance(error, AssayError):
-            reason = " ".join(str(error).split())
-            raise AssayError(
-                f"annotator_model {self._source.name} could not be loaded as a causal language model: {reason}"
-            ) from error
+    try:
+        yield
+    except AssayError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise AssayError(
+            f"annotator_model {source.name} could not be loaded as a causal language model: "
+            f"{reason}"
+        ) from error

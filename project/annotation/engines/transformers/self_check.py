@@ -1,72 +1,117 @@
-"""Which way of reading is exact for a model of transformers: tried once on a few short rows of tokens, when it is loaded.
+"""Which way of reading is exact for a model, found out on a few short rows when it is loaded.
 
-Reading every row by itself is the definition. A model that a way reads wrongly shows it all over the vocabulary, while the rounding
-of bfloat16 is now and then large but small in the median; so in the coarse dtypes the median is looked at, beside that by which
-another text changes what is read. The gate stands between a deep model that is read rightly in bfloat16 and small ones that are read
-wrongly; ``tests/test_plain.py`` measures both sides.
+Reading every row alone is the definition. A way that reads a model wrongly shows all over the
+vocabulary, while rounding in bfloat16 is sometimes large but small in the median. So float32 is
+judged by the largest difference, and the coarse dtypes by the median, relative to the difference
+that another text makes. The limit stands between a deep model that is read correctly in bfloat16
+and small ones that are read wrongly; ``tests/annotation/test_unpacked.py`` measures both sides.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from project.annotation.engines.label_trie import LabelTrie
 from project.annotation.engines.transformers.packed import PackedModel
-from project.annotation.engines.transformers.unpacked import PlainModel
+from project.annotation.engines.transformers.unpacked import UnpackedModel
 
-_MOST = 1e-3  # nats, float32: rounding moves log probabilities by a tenth of it at most
-_SHARE = 0.1  # of the change from one text to another, the other dtypes
-_LENGTHS = (24, 9, 9, 23)  # of the prefix and the texts
+MAX_DIFFERENCE = 1e-3  # nats, float32: rounding moves log probabilities by at most a tenth of it
+MAX_SHARE = 0.1  # other dtypes: share of the difference between two texts
+_LENGTHS = (24, 9, 9, 23)
 
 
-def settle(model: Any, plain: PlainModel, dtype: str, *, split: bool) -> PackedModel | None:
-    """The model over rows of texts, None where that is not exact; sets ``plain.padded``.
+class Readers(NamedTuple):
+    """The ways to read a model. ``packed``: None where packing is not exact."""
 
-    ``dtype``: that of its weights, ``float32``, ``bfloat16`` or ``float16``; ``split``: see :class:`PackedModel`. Raises torch's OutOfMemoryError.
-    A text must be read as if it stood alone, and what another text in the row says must not move it. For packing, every layer's
-    cache must be plain full attention besides: a window over the last tokens may be longer than what is tried.
+    packed: PackedModel | None
+    unpacked: UnpackedModel
+
+
+class _Sample(NamedTuple):
+    """Rows of ordinary tokens: a prefix and three texts."""
+
+    prefix: list[int]
+    text: list[int]
+    other_text: list[int]
+    second_text: list[int]
+
+
+def exact_readers(model: Any, batch_tokens: int, dtype: str, *, split: bool) -> Readers:
+    """The ways to read ``model`` that are exact; ``unpacked.padded`` is set by what was found.
+
+    A text must be read as if it stood alone, and another text in the same row must not change it.
+    For packing, every layer's cache must also be plain full attention: a window over the last
+    tokens may be longer than the rows tried here.
+
+    Parameters
+    ----------
+    model
+        A causal language model of transformers, in eval mode.
+    batch_tokens
+        See :class:`UnpackedModel`.
+    dtype
+        Of its weights: ``float32``, ``bfloat16`` or ``float16``.
+    split
+        See :class:`PackedModel`.
+
+    Raises
+    ------
+    torch.cuda.OutOfMemoryError
+        Where the GPU's memory does not suffice.
     """
-    prefix, one, other, behind = _sample(int(model.config.get_text_config().vocab_size))
+    unpacked = UnpackedModel(model, batch_tokens)
+    prefix, text, other_text, second_text = sample_rows(
+        int(model.config.get_text_config().vocab_size)
+    )
     trie = LabelTrie([(prefix[0],), (prefix[1], prefix[0]), (prefix[1], prefix[1])], "abc", ())
-    rows = [[*prefix, *text, *node.path] for text in (one, behind) for node in trie.nodes]
-    alone = torch.cat([plain.logs([row]) for row in rows])
-    most = _MOST if dtype == "float32" else _SHARE * _apart(*alone.chunk(2)).median().item()
-    plain.padded = _moved(plain.logs(rows), alone, dtype) < most
+    rows = [[*prefix, *row, *node.path] for row in (text, second_text) for node in trie.nodes]
+    alone = torch.cat([unpacked.logs([row]) for row in rows])
+    limit = MAX_DIFFERENCE
+    if dtype != "float32":
+        limit = MAX_SHARE * _difference(*alone.chunk(2)).median().item()
+    unpacked.padded = _distance(unpacked.logs(rows), alone, dtype) < limit
+
+    # Packing is tried with a row of two texts, and again with another first text.
     if not all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers):
-        return None
+        return Readers(None, unpacked)
     attention = model.config.get_text_config()._attn_implementation
     try:
         packed = PackedModel(model, split=split)
-        row, moved = (packed.logs(prefix, [text, behind], trie) for text in (one, other))
-        exact = (
-            _moved(row.flatten(0, 1), alone, dtype) < most
-            and _moved(moved[1], row[1], dtype) < most / 10
+        row = packed.logs(prefix, [text, second_text], trie)
+        changed = packed.logs(prefix, [other_text, second_text], trie)
+        is_exact = (
+            _distance(row.flatten(0, 1), alone, dtype) < limit
+            and _distance(changed[1], row[1], dtype) < limit / 10
         )
     except torch.cuda.OutOfMemoryError:
         raise
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError):
-        exact = False  # a model that takes no such row says so in many ways
-    if not exact:
+        is_exact = False  # models that cannot read such a row fail in many ways
+    if not is_exact:
         model.set_attn_implementation(attention)
-    return packed if exact else None
+    return Readers(packed if is_exact else None, unpacked)
 
 
-def _sample(vocabulary: int) -> list[list[int]]:
-    """Rows of ordinary tokens: the first ones of a vocabulary are often control tokens."""
-    middle, some = vocabulary // 2, min(97, vocabulary - vocabulary // 2)
-    tokens = iter(middle + (7 * place * place + 3 * place) % some for place in range(sum(_LENGTHS)))
-    return [[next(tokens) for _ in range(length)] for length in _LENGTHS]
+def sample_rows(vocabulary: int) -> _Sample:
+    """Rows of ordinary tokens, from the middle of a vocabulary of so many tokens.
+
+    The first tokens of a vocabulary are often control tokens.
+    """
+    middle = vocabulary // 2
+    n_distinct = min(97, vocabulary - middle)
+    tokens = iter(middle + (7 * i * i + 3 * i) % n_distinct for i in range(sum(_LENGTHS)))
+    return _Sample(*([next(tokens) for _ in range(length)] for length in _LENGTHS))
 
 
-def _apart(logs: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """How far log probabilities are from others; 0 where both are minus infinity."""
+def _difference(logs: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Absolute difference of log probabilities; 0 where both are minus infinity."""
     return torch.where(logs == others, 0.0, (logs - others).abs())
 
 
-def _moved(logs: torch.Tensor, others: torch.Tensor, dtype: str) -> float:
-    """By how much ``logs`` differ from ``others``, in nats: at most in float32, in the median in the other dtypes."""
-    apart = _apart(logs, others)
-    return float(apart.max() if dtype == "float32" else apart.median())
+def _distance(logs: torch.Tensor, others: torch.Tensor, dtype: str) -> float:
+    """The largest difference in float32, the median in other dtypes; in nats."""
+    difference = _difference(logs, others)
+    return float(difference.max() if dtype == "float32" else difference.median())
