@@ -7,11 +7,8 @@ python -m analysis.questions.arms --run_id all      the newest one of every task
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from analysis.questions.arms_figure import arms_figure
 from analysis.questions.arms_table import (
@@ -26,12 +23,15 @@ from analysis.questions.variance import variance_table
 from analysis.render.section import Figure, Section, Table, files, terminal
 from analysis.render.text import number, title
 from analysis.store.command import parser, run_command
-from analysis.store.experiment import read_experiment
-from analysis.store.publish import write
 from project.config.metrics import columns_of, cost_metrics
 from project.support.errors import AssayError, UnusableRun
 from project.support.files import digest
-from project.tracking import newest_runs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    import pandas as pd
 
 _SPENDING_NOTE = (
     "For the training labels of an arm, whichever run paid for them: labels by a human, requests "
@@ -126,6 +126,8 @@ def brief(scored: ScoredExperiment) -> Section:
 
 def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) -> Section:
     """The tables of several experiments as one; its first columns are task and annotator."""
+    import pandas as pd
+
     parts = []
     for scored in experiments:
         part = result_table(scored)
@@ -158,6 +160,9 @@ def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) 
 
 def newest() -> tuple[list[ScoredExperiment], list[str]]:
     """The newest finished experiment of every task and annotator, and why some cannot be read."""
+    from analysis.store.experiment import read_experiment
+    from project.tracking import newest_runs
+
     run_ids: dict[tuple[str, ...], str] = {}
     for page in newest_runs("experiment", page_size=200):
         for root in page:
@@ -181,6 +186,9 @@ def newest() -> tuple[list[ScoredExperiment], list[str]]:
 
 def publish(arguments: argparse.Namespace) -> None:
     """Print the table of the experiments in ``arguments.run_id`` and write its files."""
+    from analysis.store.experiment import read_experiment
+    from analysis.store.publish import write
+
     notes: list[str] = []
     if arguments.run_id == "all":
         experiments, notes = newest()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from analysis.render.figures import new_figure
 from project.config.metrics import Metric, arm_metrics, score_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SCORE_MARKS = (("o", "#1f5a99"), ("D", "#b5530f"), ("v", "#2f7d4f"), ("P", "#8a6d00"))
 _AGREEMENT_MARKS = (("s", "#333333"), ("^", "#7a3b8f"), ("X", "#555555"))

@@ -6,16 +6,12 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from analysis.questions.paper import CITATION, paper_row
 from analysis.questions.variance import variance_rows
 from analysis.render.scores import scales, score_head, with_interval, with_spread
 from analysis.render.text import number, replicate_of
-from analysis.store.arm_scores import absent_note, annotator_rows, arm_row
-from analysis.store.experiment import Experiment
 from project.config.engines import has_prompt
 from project.config.metrics import (
     METRICS,
@@ -25,6 +21,11 @@ from project.config.metrics import (
     cost_metrics,
     score_metrics,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.store.experiment import Experiment
 
 _REPLICATES = {
     "training": ("seeds", "seed", ""),
@@ -58,6 +59,10 @@ class ScoredExperiment:
     @functools.cached_property
     def arms(self) -> pd.DataFrame:
         """One row for each complete arm; see :func:`analysis.store.arm_scores.arm_row`."""
+        import pandas as pd
+
+        from analysis.store.arm_scores import arm_row
+
         test, label_set = self.experiment.test, self.experiment.label_set
         rows = [arm_row(arm, runs, test, label_set) for arm, runs in self.experiment.arms.items()]
         return pd.DataFrame(rows)
@@ -65,11 +70,15 @@ class ScoredExperiment:
     @functools.cached_property
     def annotator(self) -> pd.DataFrame:
         """One row for each annotated split: the LLM's own labels of the first draw."""
+        from analysis.store.arm_scores import annotator_rows
+
         return annotator_rows(self.experiment)
 
     @functools.cached_property
     def variance(self) -> pd.DataFrame:
         """One row for each measure of an arm whose draws and seeds are crossed, unscaled."""
+        import pandas as pd
+
         test, label_set = self.experiment.test, self.experiment.label_set
         rows = [
             row
@@ -85,6 +94,8 @@ def result_table(scored: ScoredExperiment) -> pd.DataFrame:
     Column ``kind`` names the kind of each row: ``annotator`` (the LLM's own labels), ``arm``, or
     ``paper`` (the published numbers, below the arm of the same task).
     """
+    import pandas as pd
+
     task = scored.config["task"]["name"]
     annotator = scored.config["config"]["annotate"]["annotator_model"]
     recalls = [f"recall.{label}" for label in scored.experiment.label_set]
@@ -207,6 +218,8 @@ def _columns_note(config: Mapping[str, Any]) -> str:
 
 def _labels_note(config: Mapping[str, Any], table: pd.DataFrame) -> str:
     """Human labels that the column ``human`` leaves out, and classes without training labels."""
+    from analysis.store.arm_scores import absent_note
+
     stages = config["config"]
     counts = config["task"]["counts"]
     shots = stages["prompt"]["n_demonstrations"]

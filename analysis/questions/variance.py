@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.render.section import Table
-from analysis.store.replicates import Replicates
 from project.config.metrics import METRICS, score_metrics
-from project.data.tables import codes
 from project.stats.variance import crossed_components
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from analysis.store.replicates import Replicates
 
 PARTS = ("draw", "seed", "residual")
 
@@ -40,6 +43,8 @@ def variance_rows(
         of the components of being right (0 or 1). Empty unless every draw stands with every seed,
         and there are two of both.
     """
+    from project.data.tables import codes
+
     cells = {
         (run.params.get("draw"), int(run.params["seed"])): index
         for index, run in enumerate(replicates.runs)

@@ -1,4 +1,4 @@
-"""Artifacts and names in the store are somebody else's: what is wrong with them is said in one line, with run and artifact."""
+"""Broken artifacts and names in a store are refused in one line, with the run and the artifact."""
 
 import subprocess
 import sys
@@ -10,9 +10,7 @@ import pytest
 from mlflow.entities import LifecycleStage, Run, RunData, RunInfo
 from mlflow.tracking import MlflowClient
 
-from analysis.questions import arms, budget, sweep
-from analysis.questions import curve as plateau
-from analysis.questions import grid as search
+from analysis.questions import arms, budget, curve, grid, sweep
 from analysis.store import fetch
 from analysis.store.experiment import read_experiment
 from analysis.store.raters import stored_raters
@@ -81,7 +79,7 @@ BROKEN_CONFIGS = [
 ]
 
 
-def test_a_broken_config_is_said_with_run_artifact_and_what_is_wrong(store):
+def test_a_broken_config_is_refused_in_one_line_with_run_artifact_and_field(store):
     run_id = log_experiment(store, GOLD, arms_of(), llm=noisy(GOLD, 0.7, 2, 2))
     run = read_run(run_id)
     whole = artifact_path(run, "config.json").read_text()
@@ -105,7 +103,7 @@ def test_a_broken_config_is_said_with_run_artifact_and_what_is_wrong(store):
         read_experiment(run_id)
 
 
-def test_what_is_no_setting_of_a_verdict_is_left_aside(store):
+def test_unknown_settings_of_a_verdict_are_ignored(store):
     run_id = log_experiment(store, GOLD, arms_of())
     change_json(
         read_run(run_id), "config.json", put("config.verdict", {"tolerance": 3.0, "__class__": 1})
@@ -123,7 +121,7 @@ def test_what_is_no_setting_of_a_verdict_is_left_aside(store):
 
 @pytest.mark.parametrize(
     ("kind", "publish", "needed"),
-    [("curve", plateau, "sizes"), ("grid", search, "grid"), ("sweep", sweep, "study")],
+    [("curve", curve, "sizes"), ("grid", grid, "grid"), ("sweep", sweep, "study")],
 )
 def test_the_design_of_other_root_runs_is_checked_too(store, kind, publish, needed):
     run_id = log_experiment(store, GOLD, arms_of(), kind=kind)
@@ -185,7 +183,7 @@ BROKEN_TABLES = [
 
 
 @pytest.mark.parametrize(("name", "change", "message"), BROKEN_TABLES)
-def test_a_broken_table_is_said_with_run_and_artifact(store, name, change, message):
+def test_a_broken_table_is_refused_in_one_line_with_run_and_artifact(store, name, change, message):
     run_id = log_experiment(store, GOLD, arms_of(), llm=noisy(GOLD, 0.7, 1, 2))
     root = read_run(run_id)
     run = (
@@ -205,7 +203,7 @@ def test_a_broken_table_is_said_with_run_and_artifact(store, name, change, messa
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1 nonsense PAR1", b"<html>not found</html>"])
-def test_what_is_no_table_at_all_is_said_with_run_and_artifact(store, data):
+def test_a_file_that_is_no_parquet_is_refused_with_run_and_artifact(store, data):
     run_id = log_experiment(store, GOLD, arms_of())
     run = children(read_run(run_id), "seed")[0]
     artifact_path(run, "predictions.parquet").write_bytes(data)
@@ -224,7 +222,7 @@ def test_what_is_no_table_at_all_is_said_with_run_and_artifact(store, data):
         )
 
 
-def test_broken_labels_do_not_break_the_report_of_a_budget_but_are_named(store):
+def test_broken_labels_of_a_budget_are_refused_by_name(store):
     run_id = log_experiment(
         store, GOLD, {**arms_of(), "random_50": noisy(GOLD, 0.8, 2, 3)}, kind="budget"
     )
@@ -237,12 +235,12 @@ def test_broken_labels_do_not_break_the_report_of_a_budget_but_are_named(store):
 
     with pytest.raises(
         AssayError,
-        match=f"run {run.run_id} .*: its artifact labels.parquet is no table of labels: .*column source",
+        match=f"run {run.run_id} .*: its artifact labels.parquet is no table of labels: .*source",
     ):
-        budget.scored(read_experiment(run_id, "budget"))
+        budget.budget_points(read_experiment(run_id, "budget"))
 
 
-def test_a_child_that_is_no_run_of_ours_is_named(store):
+def test_a_child_run_of_another_program_is_refused_by_name(store):
     run_id = log_experiment(store, GOLD, arms_of())
     client = MlflowClient()
     tags = {"mlflow.parentRunId": run_id, "assay.kind": "seed", "assay.schema_version": "2"}
@@ -284,13 +282,13 @@ def test_a_broken_artifact_ends_an_analysis_in_one_line(store):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_broken_experiment_takes_nothing_from_the_others_of_a_table(store, capsys):
+def test_a_broken_experiment_is_left_out_of_a_table_of_several(store, capsys):
     whole, other = (log_experiment(store, GOLD, arms_of()) for _ in range(2))
     MlflowClient().log_param(other, "data", "another")
     change_json(read_run(other), "config.json", lambda value: [])
-    found, notes = arms.newest()
+    experiments, notes = arms.newest()
 
-    assert [one.experiment.root.run_id for one in found] == [whole]
+    assert [scored.experiment.root.run_id for scored in experiments] == [whole]
     assert len(notes) == 1
     assert notes[0].startswith(f"Left out: run {other}")
     raters = stored_raters("seed", ["arm=gold"], "root", "test")
@@ -307,7 +305,7 @@ def test_a_broken_experiment_takes_nothing_from_the_others_of_a_table(store, cap
         ("a", "/etc/passwd"),
     ],
 )
-def test_no_name_of_a_store_leads_out_of_the_cache(store, monkeypatch, run_id, path):
+def test_names_that_lead_out_of_the_cache_are_refused(store, monkeypatch, run_id, path):
     monkeypatch.setattr(fetch, "local_artifact", lambda run, path: None)
     monkeypatch.setattr(fetch, "read_artifact", lambda run, path: b"x")
     run = Record(
@@ -331,7 +329,7 @@ def test_no_name_of_a_store_leads_out_of_the_cache(store, monkeypatch, run_id, p
 
 
 @pytest.mark.parametrize("run_id", ["../../x", "/x", "", "a b", "x" * 300, "a\nb"])
-def test_a_store_that_calls_its_runs_by_paths_is_refused(run_id):
+def test_run_ids_that_mlflow_would_not_make_are_refused(run_id):
     info = RunInfo(
         run_id=run_id,
         experiment_id="1",
@@ -349,7 +347,7 @@ def test_a_store_that_calls_its_runs_by_paths_is_refused(run_id):
         to_record(Run(info, RunData()))
 
 
-def test_what_is_kept_of_a_store_is_its_owners_whatever_the_folder_was(store, monkeypatch):
+def test_cached_artifacts_are_readable_to_their_owner_alone(store, monkeypatch):
     (store / "cache").mkdir(mode=0o755)
     run_id = log_experiment(store, GOLD, arms_of())
     monkeypatch.setattr(fetch, "local_artifact", lambda run, path: None)
@@ -358,7 +356,7 @@ def test_what_is_kept_of_a_store_is_its_owners_whatever_the_folder_was(store, mo
     assert (store / "cache" / "artifacts").stat().st_mode & 0o077 == 0
 
 
-def test_a_table_with_a_column_twice_or_with_weights_below_zero_is_none():
+def test_tables_with_a_repeated_column_or_negative_weights_are_refused():
     labels = pd.DataFrame(
         {"example_id": ["a"], "label": ["x"], "weight": [-1.0], "source": ["llm"], "reason": ["r"]}
     )

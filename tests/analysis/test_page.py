@@ -1,4 +1,4 @@
-"""A report in a real browser: what texts, labels, titles and names say is read, and none of it is run."""
+"""A report in a real browser: hostile texts, labels, titles and names are shown and never run."""
 
 import html
 import re
@@ -18,9 +18,9 @@ from tests.helpers.stored import examples, log_experiment, noisy
 
 BROWSER = next(
     (
-        found
+        path
         for name in ("chromium", "chromium-browser", "google-chrome")
-        if (found := shutil.which(name))
+        if (path := shutil.which(name))
     ),
     None,
 )
@@ -42,7 +42,7 @@ EVIL = [
 
 
 def opened(path, folder):
-    """The page after the browser has run what it runs, as HTML."""
+    """The page as HTML after the browser has loaded it and run its scripts."""
     line = [
         BROWSER,
         "--headless",
@@ -71,9 +71,9 @@ ARM = f"<img src=x onerror='{MARK}'>"
 
 @pytest.fixture
 def evil_report(store):
-    """The report of an experiment in which everything that somebody can name is named with malice; its file and its root run."""
+    """The page and the root run of an experiment in which every name and text is hostile."""
     rows = examples(GOLD, LABELS, text="{} {}")
-    rows["text"] = [f"{EVIL[place % len(EVIL)]} {place}" for place in range(len(rows))]
+    rows["text"] = [f"{EVIL[index % len(EVIL)]} {index}" for index in range(len(rows))]
     task = {
         "name": f"x{SCRIPT}",
         "title": f"</title>{SCRIPT}",
@@ -101,7 +101,7 @@ def evil_report(store):
 
 
 @needs_browser
-def test_what_a_report_quotes_is_read_and_not_run(evil_report, tmp_path):
+def test_a_browser_shows_hostile_texts_and_runs_none_of_them(evil_report, tmp_path):
     file, _ = evil_report
     dom = opened(file, tmp_path / "profile")
 
@@ -117,17 +117,18 @@ def test_what_a_report_quotes_is_read_and_not_run(evil_report, tmp_path):
 
 
 @needs_browser
-def test_the_pages_policy_stops_a_script_that_got_in_all_the_same(tmp_path):
-    made = page(
+def test_the_policy_of_the_page_blocks_a_script_that_escaping_missed(tmp_path):
+    html_page = page(
         "a",
         ["b"],
         verdict=None,
         sections=[Section("s", "q", "a", [Table("t", "", ["x"], [["1"]], None)])],
         facts={},
     )
-    broken = made.replace(
+    broken = html_page.replace(
         "</body>",
-        f'<p id="in">in</p>{SCRIPT}<img src=x onerror=\'{MARK}\'><iframe srcdoc="{html.escape(SCRIPT)}"></iframe></body>',
+        f"<p id=\"in\">in</p>{SCRIPT}<img src=x onerror='{MARK}'>"
+        f'<iframe srcdoc="{html.escape(SCRIPT)}"></iframe></body>',
     )
     (tmp_path / "held.html").write_text(broken)
     (tmp_path / "free.html").write_text(re.sub("<meta http-equiv[^>]*>", "", broken))
@@ -164,19 +165,19 @@ def test_the_description_in_mlflow_and_the_markdown_files_hold_no_html_and_no_li
         ("entropy_25 * 2", "entropy_25 * 2"),
     ],
 )
-def test_markdown_shows_a_text_as_it_stands(text, shown):
+def test_markdown_renders_a_text_literally(text, shown):
     assert escape_markdown(text) == shown
 
 
-def test_a_terminal_shows_control_characters_and_does_not_obey_them(capsys):
+def test_control_characters_are_printed_in_visible_form(capsys):
     from analysis.render.text import plain
-    from entrypoints.wiring.command import say
+    from entrypoints.wiring.command import print_line
 
     evil = "\x1b]0;title\x07\x1b[2J\u202edlog"
-    say(evil)
-    made = plain(evil, ["text"], [[evil], ["two\nlines"]], [evil])
+    print_line(evil)
+    printed = plain(evil, ["text"], [[evil], ["two\nlines"]], [evil])
 
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", capsys.readouterr().err + made)
-    assert made.count("\\x1b]0;title\\x07\\x1b[2J\\u202edlog") == 3
-    assert "two lines" in made
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", capsys.readouterr().err + printed)
+    assert printed.count("\\x1b]0;title\\x07\\x1b[2J\\u202edlog") == 3
+    assert "two lines" in printed
     assert escape_terminal("שלום\u200f, à\tb\n") == "שלום\u200f, à\tb\n"

@@ -1,7 +1,11 @@
-"""The verdict, and what the parts of a report find in experiments whose answers are known."""
+"""The verdict and the parts of a report, on experiments whose answers are known."""
 
 import html
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +25,7 @@ from project.tracking import read_run
 from tests.helpers.stored import LABELS, examples, log_experiment, noisy
 
 GOLD = np.arange(900) % 3
+ROOT = Path(__file__).parents[2]
 
 
 def of(part, experiment):
@@ -28,29 +33,29 @@ def of(part, experiment):
     return part.section(experiment)
 
 
-def judged(store, arms, gold=GOLD, tolerance=5.0, least_alpha=0.5, **more):
+def judged(store, arms, gold=GOLD, tolerance=5.0, min_alpha=0.5, **more):
     return verdict(
         read_experiment(log_experiment(store, gold, arms, **more)),
-        VerdictConfig(tolerance, least_alpha),
+        VerdictConfig(tolerance, min_alpha),
     )
 
 
 def test_labels_that_cost_nothing_are_safe(store):
-    found = judged(store, {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.95, seed=1)})
+    decision = judged(store, {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.95, seed=1)})
 
-    assert found.word == "safe"
-    row = found.judged.set_index("arm").loc["llm"]
+    assert decision.word == "safe"
+    row = decision.judged.set_index("arm").loc["llm"]
     assert row["loss_high"] <= 0.05
     assert row["krippendorff_alpha_low"] >= 0.5
     assert (
         f"[{100 * row['loss_low']:+.1f}, {100 * row['loss_high']:+.1f}]".replace(
             "-", "\N{MINUS SIGN}"
         )
-        in found.sentence
+        in decision.sentence
     )
 
 
-def test_labels_that_cost_much_are_not_safe_and_the_cheapest_remedy_that_is_makes_them_so(store):
+def test_costly_labels_are_not_safe_unless_a_remedy_is_and_the_cheapest_one_is_named(store):
     arms = {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.5, seed=1)}
     assert judged(store, arms).word == "not safe"
 
@@ -60,42 +65,43 @@ def test_labels_that_cost_much_are_not_safe_and_the_cheapest_remedy_that_is_make
         "entropy_10": noisy(GOLD, 0.95, seed=3),
         "entropy_5": noisy(GOLD, 0.6, seed=4),
     }
-    found = judged(store, more)
-    assert found.word == "safe with 90 human labels"  # 10 % of 900
-    assert "labels of entropy_10, 90 of them (10 %) by a human" in found.sentence
+    decision = judged(store, more)
+    assert decision.word == "safe with 90 human labels"  # 10 % of 900
+    assert "labels of entropy_10, 90 of them (10 %) by a human" in decision.sentence
 
 
-def test_what_nobody_can_have_is_no_remedy(store):
+def test_oracles_and_flipped_labels_are_not_judged_as_remedies(store):
     arms = {
         "gold": noisy(GOLD, 0.95),
         "llm": noisy(GOLD, 0.5, seed=1),
         "oracle_10": noisy(GOLD, 0.95, seed=2),
         "flip_20": noisy(GOLD, 0.95, seed=3),
     }
-    found = judged(store, arms)
+    decision = judged(store, arms)
 
-    assert found.word == "not safe"
-    assert list(found.judged["arm"]) == ["llm"]
+    assert decision.word == "not safe"
+    assert list(decision.judged["arm"]) == ["llm"]
 
 
-def test_labels_are_not_blamed_for_what_gold_labels_do_too(store):
-    found = judged(
-        store, {"gold": noisy(GOLD, 0.7), "llm": noisy(GOLD, 0.7, seed=1)}, least_alpha=0.95
+def test_disagreement_that_gold_labels_show_too_gives_no_verdict(store):
+    decision = judged(
+        store, {"gold": noisy(GOLD, 0.7), "llm": noisy(GOLD, 0.7, seed=1)}, min_alpha=0.95
     )
 
-    assert found.word == "cannot tell"
-    assert found.sentence.startswith(
-        "Trainings differ too much here whatever the labels: the alpha of classifiers trained on gold labels is 0.4"
+    assert decision.word == "cannot tell"
+    assert decision.sentence.startswith(
+        "Trainings differ too much here whatever the labels: the alpha of classifiers trained on "
+        "gold labels is 0.4"
     )
 
 
-def test_gold_classifiers_that_have_learned_nothing_are_no_measure(store):
-    found = judged(store, {"gold": np.zeros((3, 900), dtype=int), "llm": noisy(GOLD, 0.1)})
+def test_gold_classifiers_that_have_learned_nothing_give_no_verdict(store):
+    decision = judged(store, {"gold": np.zeros((3, 900), dtype=int), "llm": noisy(GOLD, 0.1)})
 
-    assert found.word == "cannot tell"
+    assert decision.word == "cannot tell"
     assert (
         "not told from one that always gives the same label (macro-F1 16.7 against 16.7)"
-        in found.sentence
+        in decision.sentence
     )
 
 
@@ -109,26 +115,26 @@ def test_a_remedy_without_human_labels_is_named(store):
     assert judged(store, arms).word == "safe with majority"
 
 
-def test_seeds_that_disagree_make_labels_unsafe_however_good_they_are_on_average(store):
+def test_seeds_that_disagree_make_labels_unsafe_even_with_a_small_mean_loss(store):
     arms = {"gold": noisy(GOLD, 0.99), "llm": noisy(GOLD, 0.8, seed=1)}
 
-    assert judged(store, arms, least_alpha=0.95, tolerance=30.0).word == "not safe"
-    assert judged(store, arms, least_alpha=0.2, tolerance=30.0).word == "safe"
+    assert judged(store, arms, min_alpha=0.95, tolerance=30.0).word == "not safe"
+    assert judged(store, arms, min_alpha=0.2, tolerance=30.0).word == "safe"
 
 
-def test_an_interval_that_holds_the_limit_cannot_tell(store):
+def test_an_interval_that_contains_the_limit_gives_no_verdict(store):
     gold = GOLD[:120]
-    found = judged(
+    decision = judged(
         store, {"gold": noisy(gold, 0.9), "llm": noisy(gold, 0.85, seed=1)}, gold, tolerance=4.0
     )
 
-    assert found.word == "cannot tell"
-    assert found.sentence.startswith("n is too small")
-    assert found.judged["loss_low"][0] < 0.04 < found.judged["loss_high"][0]
+    assert decision.word == "cannot tell"
+    assert decision.sentence.startswith("n is too small")
+    assert decision.judged["loss_low"][0] < 0.04 < decision.judged["loss_high"][0]
 
 
 @pytest.mark.parametrize(
-    ("gold", "n_seeds", "arms", "says"),
+    ("gold", "n_seeds", "arms", "reason"),
     [
         (
             GOLD[:60],
@@ -147,23 +153,25 @@ def test_an_interval_that_holds_the_limit_cannot_tell(store):
         (GOLD, 3, ("llm",), "There is no complete arm gold to compare"),
     ],
 )
-def test_small_denominators_are_refused_rather_than_guessed_from(store, gold, n_seeds, arms, says):
-    found = judged(store, {arm: noisy(gold, 0.9, n_seeds) for arm in arms}, gold)
+def test_too_small_experiments_get_no_verdict_and_a_reason(store, gold, n_seeds, arms, reason):
+    decision = judged(store, {arm: noisy(gold, 0.9, n_seeds) for arm in arms}, gold)
 
-    assert found.word == "cannot tell"
-    assert says in found.sentence
-    assert found.judged.empty
+    assert decision.word == "cannot tell"
+    assert reason in decision.sentence
+    assert decision.judged.empty
 
 
-def test_what_is_tolerated_comes_from_here_else_from_the_experiment_else_from_the_defaults():
-    run_with = {"config": {"verdict": {"tolerance": 3.0, "least_alpha": 0.7}}}
+def test_limits_given_now_override_those_of_the_experiment_which_override_the_defaults():
+    run_with = {"config": {"verdict": {"tolerance": 3.0, "min_alpha": 0.7}}}
+    earlier = {"config": {"verdict": {"tolerance": 3.0, "least_alpha": 0.7}}}
 
     assert tolerances(run_with) == VerdictConfig(3.0, 0.7)
     assert tolerances(run_with, tolerance=1.0) == VerdictConfig(1.0, 0.7)
+    assert tolerances(earlier) == VerdictConfig(3.0, 0.7)
     assert tolerances({"config": {}}) == VerdictConfig()
 
 
-def test_the_verdict_stands_in_description_tags_and_page_and_follows_the_tolerance(store):
+def test_description_tags_and_page_hold_the_verdict_which_follows_the_tolerance(store):
     run_id = log_experiment(
         store,
         GOLD,
@@ -182,7 +190,7 @@ def test_the_verdict_stands_in_description_tags_and_page_and_follows_the_toleran
     assert root.tags["assay.verdict_reason"] in html.unescape(written)
     report.publish(run_id, str(store / "out"), tolerance=50.0, min_alpha=0.1)
     assert read_run(run_id).tags["assay.verdict"] == "safe"
-    logged = {one.path for one in MlflowClient().list_artifacts(run_id, "report")}
+    logged = {file.path for file in MlflowClient().list_artifacts(run_id, "report")}
     assert {
         "report/report.html",
         "report/report.md",
@@ -192,18 +200,19 @@ def test_the_verdict_stands_in_description_tags_and_page_and_follows_the_toleran
 
 
 def structured(random, gold=GOLD):
-    """An annotator that errs on one class alone, and always in the same way."""
+    """Labels of an annotator that errs in 60 per cent of one class, always with the same label."""
     return np.where((gold == 2) & (random.random(len(gold)) < 0.6), 0, gold)
 
 
 def test_errors_in_one_class_are_called_structured_and_random_ones_are_not(store):
     random = np.random.default_rng(0)
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)}
-    made = of(errors, read_experiment(log_experiment(store, GOLD, arms, llm=structured(random))))
+    section = of(errors, read_experiment(log_experiment(store, GOLD, arms, llm=structured(random))))
     assert (
-        "the errors are not random: they depend on the gold class, which wrong label" in made.answer
+        "the errors are not random: they depend on the gold class, which wrong label"
+        in section.answer
     )
-    frame = {table.name: table.frame for table in made.tables}
+    frame = {table.name: table.frame for table in section.tables}
     moved = frame["noise_transition"].set_index(["gold", "given"])
     assert moved.loc[("c", "a"), "share"] == pytest.approx(
         (structured(np.random.default_rng(0)) != GOLD).sum() / 300
@@ -211,18 +220,18 @@ def test_errors_in_one_class_are_called_structured_and_random_ones_are_not(store
     assert moved.loc[("a", "a"), "share"] == 1.0
 
     flipped = np.where(random.random(900) < 0.3, (GOLD + random.integers(1, 3, 900)) % 3, GOLD)
-    made = of(errors, read_experiment(log_experiment(store, GOLD, arms, llm=flipped)))
-    assert "no test tells the errors from random ones" in made.answer
+    section = of(errors, read_experiment(log_experiment(store, GOLD, arms, llm=flipped)))
+    assert "no test tells the errors from random ones" in section.answer
 
 
 def test_answers_without_a_label_have_a_column_of_their_own(store):
     llm = np.where(np.arange(900) % 10 == 0, -1, GOLD)
-    made = of(
+    section = of(
         errors, read_experiment(log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9)}, llm=llm))
     )
 
-    assert list(made.tables[0].head) == ["gold", "n", "a", "b", "c", "(no answer)"]
-    assert "wrong in 10.0 %" in made.answer
+    assert list(section.tables[0].head) == ["gold", "n", "a", "b", "c", "(no answer)"]
+    assert "wrong in 10.0 %" in section.answer
 
 
 def test_labels_without_distributions_have_no_entropy_to_test_or_to_show(store):
@@ -244,19 +253,20 @@ def test_labels_without_distributions_have_no_entropy_to_test_or_to_show(store):
     assert set(of(texts, experiment).tables[0].frame["entropy, bits"]) == {"-"}
 
 
-def test_the_noise_equivalent_rate_lies_between_the_rates_between_which_the_llm_stands(store):
+def test_the_noise_equivalent_rate_lies_between_the_flip_rates_around_the_llm(store):
     arms = {
         "gold": noisy(GOLD, 0.95),
         "llm": noisy(GOLD, 0.75, seed=1),
         "flip_20": noisy(GOLD, 0.85, seed=2),
         "flip_40": noisy(GOLD, 0.65, seed=3),
     }
-    made = of(errors, read_experiment(log_experiment(store, GOLD, arms)))
+    section = of(errors, read_experiment(log_experiment(store, GOLD, arms)))
     arms["flip_40"] = noisy(GOLD, 0.85, seed=3)
     beyond = of(errors, read_experiment(log_experiment(store, GOLD, arms)))
 
     rate, low, high = map(
-        float, re.findall(r"The noise-equivalent rate is (\d+) % \[(\d+), (\d+)\]", made.answer)[0]
+        float,
+        re.findall(r"The noise-equivalent rate is (\d+) % \[(\d+), (\d+)\]", section.answer)[0],
     )
     assert 20 < low < rate < high < 40
     assert (
@@ -267,29 +277,29 @@ def test_the_noise_equivalent_rate_lies_between_the_rates_between_which_the_llm_
 def test_the_tail_report_begins_with_the_rarest_class(store):
     gold = np.r_[np.zeros(200), np.ones(100), np.full(30, 2)].astype(int)
     llm = np.where(gold == 2, 0, noisy(gold, 0.9, 3, 1))
-    made = of(
+    section = of(
         errors, read_experiment(log_experiment(store, gold, {"gold": noisy(gold, 0.9), "llm": llm}))
     )
-    tail = next(table.frame for table in made.tables if table.name == "tail")
+    tail = next(table.frame for table in section.tables if table.name == "tail")
 
     assert list(tail["class"]) == ["c", "b", "a"]
     assert tail["llm"][0] == 0
     assert tail["high"][0] < -0.5
-    assert "The rarest class of the test split, c (30 of 330)" in made.answer
+    assert "The rarest class of the test split, c (30 of 330)" in section.answer
 
 
-def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are_any(store):
+def test_the_terms_of_the_divergence_add_up_and_use_human_votes_if_there_are_any(store):
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)}
-    made = of(
+    section = of(
         divergence,
         read_experiment(
             log_experiment(store, GOLD, arms, llm=noisy(GOLD, 0.7, 1, 2), confidence=0.7)
         ),
     )
-    row = made.tables[0].frame.iloc[0]
+    row = section.tables[0].frame.iloc[0]
     assert row["total"] == pytest.approx(row["approximation"] + row["estimation"] + row["cross"])
-    assert "one-hot, which ignores that people disagree" in made.notes[0]
-    assert made.tables[1].frame["n"].tolist() == [300, 300, 300]
+    assert "one-hot, which ignores that people disagree" in section.notes[0]
+    assert section.tables[1].frame["n"].tolist() == [300, 300, 300]
 
     table = examples(GOLD)
     votes = pd.DataFrame(
@@ -308,7 +318,8 @@ def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are
             )
         ),
     )
-    # P uniform: KL(P || P_S) is the same for all, of (0.7, 0.15, 0.15) mixed with a thousandth of the uniform
+    # P uniform: KL(P || P_S) is the same for all examples, with P_S = (0.7, 0.15, 0.15) mixed with
+    # a thousandth of the uniform distribution
     p = 0.999 * np.array([0.7, 0.15, 0.15]) + 0.001 / 3
     assert even.tables[0].frame["approximation"][0] == pytest.approx(
         -np.log2(3) - np.log2(p).mean()
@@ -316,7 +327,7 @@ def test_the_terms_of_the_divergence_add_up_and_follow_the_votes_where_there_are
     assert "the shares of the human votes" in even.notes[0]
 
 
-def test_votes_on_other_splits_alone_leave_the_divergence_untold(store):
+def test_votes_on_other_splits_alone_give_no_divergence(store):
     table = examples(GOLD)
     votes = pd.DataFrame(
         np.full((len(table), 3), 1 / 3), columns=[GOLD_PROBABILITY + name for name in LABELS]
@@ -336,21 +347,24 @@ def test_votes_on_other_splits_alone_leave_the_divergence_untold(store):
     )
 
 
-def test_labels_without_distributions_have_no_divergence_and_that_is_said(store):
-    found = read_experiment(
+def test_labels_without_distributions_have_no_divergence_and_the_answer_says_so(store):
+    experiment = read_experiment(
         log_experiment(
             store, GOLD, {"llm": noisy(GOLD, 0.8)}, llm=GOLD, has_log_probabilities=False
         )
     )
 
-    assert of(divergence, found).answer == "No answer: the labels came without class distributions."
+    assert (
+        of(divergence, experiment).answer
+        == "No answer: the labels came without class distributions."
+    )
 
 
-def test_an_uncertainty_that_knows_wrong_labels_is_a_good_detector(store):
+def test_an_uncertainty_that_separates_wrong_labels_has_an_area_of_one(store):
     random = np.random.default_rng(0)
     wrong = random.random(900) < 0.3
     llm = np.where(wrong, (GOLD + 1) % 3, GOLD)
-    found = read_experiment(
+    experiment = read_experiment(
         log_experiment(
             store,
             GOLD,
@@ -359,19 +373,19 @@ def test_an_uncertainty_that_knows_wrong_labels_is_a_good_detector(store):
             confidence=np.where(wrong, 0.5, 0.9) - 0.01 * random.random(900),
         )
     )
-    made = of(calibration, found)
-    detectors = made.tables[1].frame.set_index("uncertainty")
+    section = of(calibration, experiment)
+    detectors = section.tables[1].frame.set_index("uncertainty")
 
     assert detectors.loc["entropy", "auroc"] == 1.0
     assert "label mass" not in detectors.index  # the same for all
-    assert made.answer.startswith(
+    assert section.answer.startswith(
         "Of the uncertainties, entropy finds wrong labels best: AUROC 1.00"
     )
-    calibrated = made.tables[0].frame.set_index("labels").loc["the LLM itself"]
+    calibrated = section.tables[0].frame.set_index("labels").loc["the LLM itself"]
     assert calibrated["accuracy"] == pytest.approx(1 - wrong.mean())
 
 
-def test_the_hundred_most_churning_and_most_doubtful_texts_are_shown_the_worst_first(store):
+def test_the_hundred_texts_of_most_churn_and_most_uncertainty_come_worst_first(store):
     random = np.random.default_rng(0)
     arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.6, 3, 1)}
     run_id = log_experiment(
@@ -387,9 +401,9 @@ def test_the_hundred_most_churning_and_most_doubtful_texts_are_shown_the_worst_f
     assert set(suspicious.frame["it is"]) == {"right", "wrong"}
 
 
-def test_texts_are_shown_and_never_run():
+def test_the_page_escapes_every_text():
     evil = '<script>alert("x")</script><img src=x onerror=alert(1)>'
-    made = page(
+    html_page = page(
         evil,
         [evil],
         verdict=VerdictBox(evil, evil, evil),
@@ -406,9 +420,9 @@ def test_texts_are_shown_and_never_run():
         warning=evil,
     )
 
-    assert "<script>alert" not in made
-    assert "<img src=x" not in made
-    assert made.count("&lt;script&gt;") >= 9
+    assert "<script>alert" not in html_page
+    assert "<img src=x" not in html_page
+    assert html_page.count("&lt;script&gt;") >= 9
 
 
 def test_a_text_with_a_bar_or_a_line_break_stays_in_its_cell():
@@ -417,7 +431,7 @@ def test_a_text_with_a_bar_or_a_line_break_stays_in_its_cell():
     assert markdown(["a"], [["one | two\nthree"]]).splitlines()[-1] == "| one \\| two three |"
 
 
-def test_every_number_of_the_page_is_in_a_file_too(store):
+def test_every_table_of_the_page_is_a_file_too(store):
     run_id = log_experiment(
         store,
         GOLD,
@@ -454,3 +468,46 @@ def test_every_number_of_the_page_is_in_a_file_too(store):
         "calibration.md",
         "examples.md",
     } <= names
+
+
+NEVER = {"torch", "transformers", "optuna"}
+AT_WORK_ALONE = {"sklearn", "matplotlib", "pandas", "mlflow"}
+COUNT = (
+    "import runpy, sys\n"
+    "sys.argv = sys.argv[1:]\n"
+    "try:\n"
+    "    runpy.run_module(sys.argv[0], run_name='__main__')\n"
+    "except SystemExit:\n"
+    "    pass\n"
+    "print('IMPORTED', *sorted(name for name in sys.modules if '.' not in name))\n"
+)
+
+
+def imported(*command):
+    """The top-level packages that a command line imports."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return set(done.stdout.split("IMPORTED")[1].split())
+
+
+@pytest.mark.parametrize(
+    "module", ["analysis.report", "entrypoints.report", "analysis.questions.arms"]
+)
+def test_the_help_of_a_report_imports_nothing_heavy(module):
+    assert not imported(module, "--help") & (NEVER | AT_WORK_ALONE)
+
+
+def test_a_report_imports_no_model_library(store):
+    gold = GOLD[:120]
+    arms = {"gold": noisy(gold, 0.9), "llm": noisy(gold, 0.8, seed=1)}
+    run_id = log_experiment(store, gold, arms, llm=noisy(gold, 0.7, 2, 2))
+    packages = imported("analysis.report", "--run_id", run_id, "--workspace", str(store / "out"))
+
+    assert (store / "out" / "reports" / run_id / "report.html").is_file()
+    assert "matplotlib" in packages
+    assert not packages & NEVER

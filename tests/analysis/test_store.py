@@ -21,14 +21,15 @@ from analysis.store import fetch, runs
 from analysis.store.command import parser
 from analysis.store.command import run_command as command
 from analysis.store.experiment import read_experiment
+from analysis.store.raters import experiment_raters, stored_raters
 from analysis.store.runs import run_table, selected
 from project.stats.agreement import unchanged
 from project.support.errors import AssayError
 from project.tracking import (
     Child,
     Tracker,
-    children,
     all_children,
+    children,
     newest_runs,
     read_run,
     store_digest,
@@ -42,20 +43,20 @@ def arms_of(n_seeds=2):
     return {"gold": noisy(GOLD, 0.9, n_seeds), "llm": noisy(GOLD, 0.6, n_seeds, 1)}
 
 
-def test_an_arm_with_fewer_seeds_than_asked_is_left_out_and_named(store):
+def test_an_arm_with_too_few_seeds_is_left_out_by_name(store):
     run_id = log_experiment(
         store,
         GOLD,
         arms_of(),
         change_child=lambda arm, seed, child: None if (arm, seed) == ("llm", 1) else child,
     )
-    found = read_experiment(run_id)
+    experiment = read_experiment(run_id)
 
-    assert list(found.arms) == ["gold"]
-    assert found.incomplete == ("llm (1 of 2 seeds)",)
+    assert list(experiment.arms) == ["gold"]
+    assert experiment.incomplete == ("llm (1 of 2 seeds)",)
 
 
-def test_a_run_that_a_crash_left_running_does_not_count_and_is_named(store):
+def test_a_run_that_a_crash_left_running_does_not_count_and_is_reported(store):
     run_id = log_experiment(store, GOLD, arms_of())
     crashed = next(run for run in children(read_run(run_id), "seed") if run.params["arm"] == "llm")
     MlflowClient().update_run(crashed.run_id, "RUNNING")
@@ -107,23 +108,25 @@ def fetch_to(run, name):
     return path
 
 
-def test_of_two_runs_of_one_training_the_last_one_counts_and_that_is_said(store):
+def test_of_two_runs_of_the_same_training_the_last_counts_and_a_note_says_so(store):
     run_id = log_experiment(store, GOLD, arms_of())
     last = again(run_id, "llm-0")
-    found = read_experiment(run_id)
+    experiment = read_experiment(run_id)
 
-    assert found.incomplete == ("llm (2 runs of seed 0, of one training: the last one counts)",)
-    assert found.arms["llm"].runs[0].run_id == last
-    assert len(found.arms["llm"].runs) == 2
+    assert experiment.incomplete == (
+        "llm (2 runs of seed 0, of one training: the last one counts)",
+    )
+    assert experiment.arms["llm"].runs[0].run_id == last
+    assert len(experiment.arms["llm"].runs) == 2
 
 
 def test_two_different_trainings_of_one_seed_leave_the_arm_out(store):
     run_id = log_experiment(store, GOLD, arms_of())
     again(run_id, "another")
-    found = read_experiment(run_id)
+    experiment = read_experiment(run_id)
 
-    assert list(found.arms) == ["gold"]
-    assert found.incomplete == ("llm (2 different trainings of seed 0)",)
+    assert list(experiment.arms) == ["gold"]
+    assert experiment.incomplete == ("llm (2 different trainings of seed 0)",)
 
 
 def test_runs_of_another_schema_version_are_refused_or_left_out_by_name(store):
@@ -148,14 +151,14 @@ def test_runs_of_another_schema_version_are_refused_or_left_out_by_name(store):
         read_experiment(run_id)
 
 
-def test_an_experiment_without_any_seed_says_what_to_do(store):
+def test_an_experiment_without_finished_seeds_is_refused_with_advice(store):
     run_id = log_experiment(store, GOLD, arms_of(), change_child=lambda arm, seed, child: None)
 
     with pytest.raises(AssayError, match="holds no finished seed"):
         read_experiment(run_id)
 
 
-def test_an_experiment_without_a_complete_arm_names_them_all(store):
+def test_an_experiment_without_a_complete_arm_is_refused_with_the_name_of_each_arm(store):
     run_id = log_experiment(store, GOLD, arms_of(), seeds=5)
 
     with pytest.raises(
@@ -171,9 +174,9 @@ def test_seeds_that_predict_other_examples_are_refused(store):
     wrong = next(run for run in children(read_run(other), "seed") if run.params["seed"] == "0")
     client = MlflowClient()
     for seed in (
-        one
-        for one in children(read_run(run_id), "seed")
-        if (one.params["arm"], one.params["seed"]) == ("gold", "0")
+        run
+        for run in children(read_run(run_id), "seed")
+        if (run.params["arm"], run.params["seed"]) == ("gold", "0")
     ):
         client.delete_run(seed.run_id)
     client.set_tag(wrong.run_id, "mlflow.parentRunId", run_id)
@@ -182,7 +185,7 @@ def test_seeds_that_predict_other_examples_are_refused(store):
         read_experiment(run_id)
 
 
-def test_one_seed_has_no_spread_and_no_agreement_rather_than_none(store):
+def test_spread_and_agreement_of_a_single_seed_are_nan_and_not_zero(store):
     run_id = log_experiment(store, GOLD, arms_of(1))
     row = ScoredExperiment(read_experiment(run_id)).arms.set_index("arm").loc["llm"]
 
@@ -191,7 +194,7 @@ def test_one_seed_has_no_spread_and_no_agreement_rather_than_none(store):
     ).all()
 
 
-def test_identical_predictions_have_an_undefined_alpha_which_is_said(store, capsys):
+def test_alpha_of_identical_predictions_is_reported_as_undefined(store, capsys):
     same = np.zeros((3, 120), dtype=int)
     run_id = log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9), "llm": same})
     report.publish(run_id, str(store / "out"))
@@ -202,7 +205,9 @@ def test_identical_predictions_have_an_undefined_alpha_which_is_said(store, caps
     assert "undefined" in (store / "out" / "reports" / run_id / "agreement.md").read_text()
 
 
-def test_an_unreachable_server_is_said_with_what_was_tried(monkeypatch, capsys):
+def test_an_unreachable_server_ends_in_an_error_that_names_it_without_its_password(
+    monkeypatch, capsys
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     mlflow.set_tracking_uri("http://user:secret@127.0.0.1:9")
     try:
@@ -222,7 +227,7 @@ def test_an_unreachable_server_is_said_with_what_was_tried(monkeypatch, capsys):
     assert "Connection refused" in said
 
 
-def test_the_table_of_runs_is_typed_and_knows_new_and_deleted_runs(store):
+def test_the_table_of_runs_is_typed_and_follows_new_and_deleted_runs(store):
     log_experiment(store, GOLD, arms_of())
     first = run_table("seed")
     other = log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.8, 3)})
@@ -242,22 +247,20 @@ def test_the_table_of_runs_is_typed_and_knows_new_and_deleted_runs(store):
         selected(third, ["arms=gold"])
 
 
-def test_the_table_of_runs_is_what_the_store_holds_also_when_it_is_read_from_the_cache(
-    store, monkeypatch
-):
+def test_the_table_of_runs_from_the_cache_equals_the_store_and_reads_two_pages(store, monkeypatch):
     run_id = log_experiment(store, GOLD, arms_of())
     run_table("seed")
-    asked = []
+    requests = []
 
     def ask(kind, **named):
-        asked.append(named)
+        requests.append(named)
         return newest_runs(kind, **named)
 
     monkeypatch.setattr(runs, "newest_runs", ask)
     table = run_table("seed")
 
     assert set(table["run_id"]) == {run.run_id for run in children(read_run(run_id), "seed")}
-    assert [one["page_size"] for one in asked] == [
+    assert [options["page_size"] for options in requests] == [
         runs.PAGE,
         runs.FIRST_PAGE,
     ]  # what is deleted, what is new
@@ -265,15 +268,15 @@ def test_the_table_of_runs_is_what_the_store_holds_also_when_it_is_read_from_the
     assert (row["params.arm"], row["root"], row["metrics.llm_calls"]) == ("gold", run_id, 1.0)
 
 
-def test_a_run_that_is_restored_is_there_again_and_one_that_is_gone_for_good_is_not(store):
+def test_a_restored_run_returns_to_the_table_and_a_removed_one_does_not(store):
     run_id = log_experiment(store, GOLD, arms_of())
     run_table("seed")
     client, (first, second, *_) = (
         MlflowClient(),
         [run.run_id for run in children(read_run(run_id), "seed")],
     )
-    for one in (first, second):
-        client.delete_run(one)
+    for run_id_ in (first, second):
+        client.delete_run(run_id_)
     assert len(run_table("seed")) == 2
     client.restore_run(first)
     SqlAlchemyStore(mlflow.get_tracking_uri(), str(store))._hard_delete_run(second)
@@ -284,7 +287,7 @@ def test_a_run_that_is_restored_is_there_again_and_one_that_is_gone_for_good_is_
     assert run_table("seed").empty
 
 
-def test_stores_are_told_apart_also_at_one_place_or_under_one_relative_name(store, monkeypatch):
+def test_two_stores_at_the_same_path_or_relative_name_have_different_digests(store, monkeypatch):
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     here, later = (
         store_digest({"0": 1}),
@@ -299,7 +302,7 @@ def test_stores_are_told_apart_also_at_one_place_or_under_one_relative_name(stor
     assert store_digest({"0": 1, "1": 5}) == here
 
 
-def test_artifacts_of_a_server_are_fetched_once_and_kept_by_run(store, monkeypatch):
+def test_an_artifact_of_a_server_is_fetched_once_and_then_read_from_the_cache(store, monkeypatch):
     run_id = log_experiment(store, GOLD, arms_of())
     run = children(read_run(run_id), "seed")[0]
     monkeypatch.setattr(fetch, "local_artifact", lambda run, path: None)
@@ -312,7 +315,7 @@ def test_artifacts_of_a_server_are_fetched_once_and_kept_by_run(store, monkeypat
     assert (store / "cache").stat().st_mode & 0o77 == 0
 
 
-def test_a_running_root_is_read_anew_each_time(store, monkeypatch):
+def test_artifacts_of_a_running_root_are_not_cached(store, monkeypatch):
     run_id = log_experiment(store, GOLD, arms_of())
     root = dataclasses.replace(read_run(run_id), status="RUNNING")
     monkeypatch.setattr(fetch, "local_artifact", lambda run, path: None)
@@ -321,23 +324,23 @@ def test_a_running_root_is_read_anew_each_time(store, monkeypatch):
     assert not (store / "cache" / "artifacts").exists()
 
 
-def test_agreement_across_experiments_takes_runs_of_the_same_examples_and_labels_only(store):
+def test_agreement_across_experiments_refuses_other_examples_and_other_labels(store):
     log_experiment(store, GOLD, arms_of())
     log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9, 2, 5)})
-    raters = agreement.of_runs("seed", ["arm=gold"], "root", "test")
+    raters = stored_raters("seed", ["arm=gold"], "root", "test")
     assert raters.codes.shape == (4, 120)
     assert len(set(raters.groups)) == 2
 
     log_experiment(store, GOLD[:60], {"gold": noisy(GOLD[:60], 0.9, 2)})
     with pytest.raises(AssayError, match="rate different examples"):
-        agreement.of_runs("seed", ["arm=gold"], "root", "test")
+        stored_raters("seed", ["arm=gold"], "root", "test")
     log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9, 2)}, label_set=("a", "b", "d"))
     with pytest.raises(AssayError, match=r"have different label sets \(a, b, .; a, b, .\)"):
-        agreement.of_runs("seed", ["arm=gold"], "root", "test")
+        stored_raters("seed", ["arm=gold"], "root", "test")
     with pytest.raises(
-        AssayError, match="needs two runs at least; 0 of 10 match arm=nobody on test"
+        AssayError, match="needs at least two runs; 0 of 10 match arm=nobody on test"
     ):
-        agreement.of_runs("seed", ["arm=nobody"], "root", "test")
+        stored_raters("seed", ["arm=nobody"], "root", "test")
 
 
 def test_draws_of_an_annotator_are_raters_too(store):
@@ -345,35 +348,37 @@ def test_draws_of_an_annotator_are_raters_too(store):
     draws = np.where(random.random((3, 120)) < 0.8, GOLD, 0)
     draws[0, :5] = -1  # no answer
     log_experiment(store, GOLD, arms_of(), llm=draws)
-    raters = agreement.of_runs("annotation", [], "draw", "train")
+    raters = stored_raters("annotation", [], "draw", "train")
 
     assert raters.codes.tolist() == draws.tolist()
     assert list(raters.groups) == ["0", "1", "2"]
     assert unchanged(raters.codes[:, :5]) == 0  # no answer is no label
-    made = agreement.told(agreement.of_runs("annotation", [], "annotator_model", "train"))
-    assert made.tables[0].frame["n_raters"].tolist() == [3]
+    section = agreement.agreement_section(
+        stored_raters("annotation", [], "annotator_model", "train")
+    )
+    assert section.tables[0].frame["n_raters"].tolist() == [3]
 
 
 def test_agreement_of_the_arms_has_the_numbers_of_their_definitions(store):
     predicted = arms_of(3)
-    made = agreement.told(
-        agreement.of_experiment(read_experiment(log_experiment(store, GOLD, predicted)))
+    section = agreement.agreement_section(
+        experiment_raters(read_experiment(log_experiment(store, GOLD, predicted)))
     )
-    frame = made.tables[0].frame.set_index("raters")
+    frame = section.tables[0].frame.set_index("raters")
 
     pairs = [
-        (one == other).mean()
-        for place, one in enumerate(predicted["llm"])
-        for other in predicted["llm"][:place]
+        (labels == other).mean()
+        for index, labels in enumerate(predicted["llm"])
+        for other in predicted["llm"][:index]
     ]
     assert frame.loc["llm", "churn"] == pytest.approx(1 - np.mean(pairs))
-    between = made.tables[1].frame.set_index("raters")
+    between = section.tables[1].frame.set_index("raters")
     assert between.loc["llm", "llm"] == pytest.approx(np.mean(pairs))
     assert between.loc["gold", "llm"] == pytest.approx(
-        np.mean([(one == other).mean() for one in predicted["gold"] for other in predicted["llm"]])
+        np.mean([(gold == llm).mean() for gold in predicted["gold"] for llm in predicted["llm"]])
     )
     assert frame.loc["llm", "alpha_difference_high"] < 0
-    assert "The raters of llm agree less than those of gold" in made.answer
+    assert "The raters of llm agree less than those of gold" in section.answer
 
 
 def test_two_experiments_are_compared_on_the_same_examples_only(store):
@@ -381,13 +386,13 @@ def test_two_experiments_are_compared_on_the_same_examples_only(store):
     other = read_experiment(
         log_experiment(store, GOLD, {"llm": noisy(GOLD, 0.95, 3, 7), "gold": arms_of(3)["gold"]})
     )
-    made = compare.compared(one, other)
-    frame = made.tables[0].frame.set_index("arm")
+    section = compare.comparison(one, other)
+    frame = section.tables[0].frame.set_index("arm")
 
     assert frame.loc["llm", "macro_f1_low"] > 0.1
     assert frame.loc["gold", "macro_f1"] == pytest.approx(0)
     assert frame.loc["llm", "krippendorff_alpha"] > 0
-    assert made.answer.startswith("In the other experiment llm gains")
+    assert section.answer.startswith("In the second experiment llm gains")
     order = np.random.default_rng(0).permutation(120)
     table = examples(GOLD)
     test = table[table["split"] == "test"].iloc[order]
@@ -398,21 +403,22 @@ def test_two_experiments_are_compared_on_the_same_examples_only(store):
         table=pd.concat([test, table[table["split"] != "test"]]),
     )
     assert (
-        compare.compared(one, read_experiment(same)).tables[0].frame["macro_f1"].abs().max() < 1e-12
+        compare.comparison(one, read_experiment(same)).tables[0].frame["macro_f1"].abs().max()
+        < 1e-12
     )  # whatever the order of the rows
     fewer = read_experiment(log_experiment(store, GOLD[:60], {"llm": noisy(GOLD[:60], 0.9, 3)}))
     with pytest.raises(
         AssayError, match=r"test on different examples \(60 in common of 120 and 60\)"
     ):
-        compare.compared(one, fewer)
+        compare.comparison(one, fewer)
     renamed = read_experiment(
         log_experiment(store, GOLD, {"llm": noisy(GOLD, 0.9, 3)}, label_set=("a", "b", "d"))
     )
     with pytest.raises(AssayError, match="have different label sets"):
-        compare.compared(one, renamed)
+        compare.comparison(one, renamed)
 
 
-def test_the_tables_of_several_experiments_stand_in_one(store, capsys):
+def test_several_experiments_share_one_table(store, capsys):
     names = [log_experiment(store, GOLD, arms_of()), log_experiment(store, GOLD, arms_of(3))]
     command(
         parser("A question", "an experiment"),
@@ -425,7 +431,7 @@ def test_the_tables_of_several_experiments_stand_in_one(store, capsys):
     assert list((store / "out" / "reports").glob("arms-*/tables.csv"))
 
 
-def test_a_slow_server_is_asked_for_pages_rather_than_for_everything(store):
+def test_no_request_for_runs_holds_more_than_a_page(store):
     """No request for runs holds more than a page."""
     sizes = []
 
