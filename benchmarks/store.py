@@ -215,12 +215,12 @@ class _SeedLogger:
             self.encoder,
             self.task,
             condition,
-            seed,
-            digest,
-            result,
-            evaluate(predictions, self.task.split("test"), self.task.label_set),
-            result.seconds,
-            self.config,
+            seed=seed,
+            digest=digest,
+            result=result,
+            scores=evaluate(predictions, self.task.split("test"), self.task.label_set),
+            seconds=result.seconds,
+            config=self.config,
         )
 
     def _predictions(self, condition: Condition, random: np.random.Generator) -> pd.DataFrame:

@@ -25,13 +25,10 @@ def ask(params: Mapping[str, str]) -> None:
     config = parse(AskConfig, params)
     check_questions(config)
     with prepare_experiment(params, annotates_test=False, needs_answers=False) as prepared:
-        with experiment_run(
-            "questions",
-            f"{prepared.task.name} questions",
-            Invocation("ask", params),
-            prepared,
-            design={},
-        ) as (tracker, annotations):
+        name = f"{prepared.task.name} questions"
+        invocation = Invocation("ask", params)
+        with experiment_run("questions", name, invocation, prepared, design={}) as run:
+            tracker, annotations = run
             if annotations is not None:
                 chosen = choose_questions(prepared, annotations)
                 publish_questions(tracker, prepared, annotations, chosen=chosen, config=config)

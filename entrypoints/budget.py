@@ -23,7 +23,7 @@ def budget(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.designs import budget_arms
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.seed_runs import Trainer
+    from entrypoints.wiring.trainer import Trainer
 
     reach = parse(BudgetConfig, params).reach
     with prepare_experiment(params) as every_arm:

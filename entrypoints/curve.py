@@ -26,7 +26,7 @@ def curve(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.designs import first_examples, training_sizes
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.seed_runs import Trainer
+    from entrypoints.wiring.trainer import Trainer
 
     design = parse(CurveConfig, params)
     with prepare_experiment(params) as prepared:

@@ -21,8 +21,8 @@ def finetune(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.experiment import publish_after
     from entrypoints.wiring.external_labels import labels_condition
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.seed_runs import Trainer
     from entrypoints.wiring.setup import check_store, log_setup
+    from entrypoints.wiring.trainer import Trainer
     from project.data.task import load_task
     from project.tracking import root_run
     from project.training.encoder import Encoder

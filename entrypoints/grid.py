@@ -25,7 +25,7 @@ def grid(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.designs import best_configurations, configurations, configured
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.seed_runs import Trainer
+    from entrypoints.wiring.trainer import Trainer
 
     design = parse(GridConfig, params)
     values = configurations(design)

@@ -20,7 +20,7 @@ def experiment(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.conditions import replicate_conditions, replicate_counts
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.seed_runs import Trainer
+    from entrypoints.wiring.trainer import Trainer
 
     with prepare_experiment(params) as prepared:
         config, task = prepared.config, prepared.task

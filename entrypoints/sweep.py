@@ -30,7 +30,7 @@ def sweep(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.sweep_runs import log_sweep_setup
     from entrypoints.wiring.sweep_worker import Worker
     from project.search.storage import refuse_password, storage_errors
-    from project.search.study import Sweep
+    from project.search.study import SharedStudy
     from project.support.files import digest
     from project.tracking import STUDY, root_run
 
@@ -47,7 +47,9 @@ def sweep(params: Mapping[str, str]) -> None:
         design = prepared.design()
         name = config.sweep_name or f"{task.name}-{digest(design)[:8]}"
         label = experiment.config.label
-        study = Sweep(config, label, prepared.space, name, design=design, workspace=Path(workspace))
+        study = SharedStudy(
+            config, label, prepared.space, name, design=design, workspace=Path(workspace)
+        )
         with root_run("sweep", f"{task.name} sweep", params, workspace) as tracker:
             facts = {
                 "study": study.study_id,

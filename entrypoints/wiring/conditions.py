@@ -1,4 +1,4 @@
-"""What is trained: conditions. A condition is one arm's labels under one recipe, with several seeds."""
+"""What is trained: conditions, each with one arm's labels, one recipe and several seeds."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from analysis.questions.grid import SEARCHED
 from entrypoints.wiring.command import print_line
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.experiment import PreparedExperiment
-from entrypoints.wiring.seed_runs import Trained
+from entrypoints.wiring.trainer import Trained
 from project.config.arms import GOLD, LLM, Arm
 from project.config.designs import CurveConfig, GridConfig
 from project.labels.error_model import MIN_AUDIT

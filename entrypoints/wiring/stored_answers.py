@@ -64,7 +64,7 @@ def fetch_answers(tracker: Tracker, task: Task, config: ExperimentConfig) -> Fet
 
 
 def _is_of_another_server(run: Record, config: ExperimentConfig) -> bool:
-    """Whether a colleague's run used another server, where a model's name may mean another model."""
+    """Whether a colleague's run used another server, whose models may have the same names."""
     if SERVER not in run.tags or run.tags.get(USER) == current_user():
         return False
     return run.tags[SERVER] != server_tag(config).get(SERVER)

@@ -9,7 +9,7 @@ from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.setup import log_setup
 from entrypoints.wiring.sweep_design import PreparedSweep
 from project.search.space import Setting
-from project.search.study import Sweep
+from project.search.study import SharedStudy
 from project.support.files import digest
 from project.tracking import STUDY, TRIAL_STATE, Child, Tracker
 
@@ -41,7 +41,7 @@ def log_sweep_setup(
 class TrialRuns:
     """Logs the trials of a study as children of one root run."""
 
-    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: Sweep) -> None:
+    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: SharedStudy) -> None:
         """``tracker``: the root run's."""
         self._tracker = tracker
         self._prepared = prepared

@@ -11,13 +11,14 @@ import pandas as pd
 
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
-from entrypoints.wiring.seed_runs import Trained, Trainer
 from entrypoints.wiring.sweep_design import PreparedSweep, with_setting
+from entrypoints.wiring.trainer import Trained, Trainer
 from project.annotation.cost import Spent
 from project.config.arms import GOLD, Arm
 from project.config.experiment import ExperimentConfig
 from project.search.space import Setting, Values
-from project.search.study import Sweep, Trial
+from project.search.study import SharedStudy
+from project.search.trials import Trial
 from project.tracking import Tracker
 
 
@@ -50,7 +51,7 @@ class TrialResult(NamedTuple):
 class TrialTrainer:
     """Annotates and trains the trials of one worker; every draw is annotated once."""
 
-    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: Sweep) -> None:
+    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: SharedStudy) -> None:
         """``tracker``: that of this worker's root run."""
         experiment = prepared.experiment
         self._tracker = tracker
@@ -75,7 +76,7 @@ class TrialTrainer:
         if self._prepared.config.prune and len(seeds) > 1:
             trained = self._trainer.train([dataclasses.replace(condition, seeds=seeds[:1])])
             first = self._result(condition, trained)
-            if self._study.stopped_early(trial, first.values):
+            if self._study.should_stop(trial, first.values):
                 return first._replace(pruned=True)
         rest = dataclasses.replace(condition, seeds=seeds[len(trained) :])
         return self._result(condition, [*trained, *self._trainer.train([rest])])

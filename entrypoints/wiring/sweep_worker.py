@@ -11,7 +11,8 @@ from entrypoints.wiring.sweep_design import PreparedSweep
 from entrypoints.wiring.sweep_runs import TrialRuns, setting_text
 from entrypoints.wiring.sweep_trials import TrialTrainer
 from project.search.space import Values
-from project.search.study import Lost, Sweep, Trial
+from project.search.study import SharedStudy
+from project.search.trials import Lost, Trial
 from project.support.errors import AssayError, Incomplete, Stopped
 from project.support.privacy import hashed
 from project.support.redact import scrubbed
@@ -24,7 +25,7 @@ MAX_FAILURES = 3
 class Worker:
     """Runs trials of a study, each logged as a run of its own."""
 
-    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: Sweep) -> None:
+    def __init__(self, tracker: Tracker, prepared: PreparedSweep, study: SharedStudy) -> None:
         """``tracker``: that of this worker's root run."""
         self._tracker = tracker
         self._study = study
@@ -72,12 +73,12 @@ class Worker:
         """
         print_line(f"sweep: trial {trial.number}: {setting_text(trial.setting)}.")
         try:
-            with self._study.beating(trial):
-                if trial.twin is None:
+            with self._study.working_on(trial):
+                if trial.duplicate_of is None:
                     return self._train(trial)
-                values = self._study.twin_values(trial.twin)
+                values = self._study.values_of(trial.duplicate_of)
                 reason = (
-                    f"a duplicate of trial {trial.twin}: the settings differ only in what their "
+                    f"a duplicate of trial {trial.duplicate_of}: the settings differ only in what their "
                     "label source does not use"
                 )
                 self._complete(trial, values, values._asdict(), reason)
@@ -142,11 +143,11 @@ class Worker:
 
     def _test_chosen(self) -> None:
         """Test the chosen trials, unless another worker does or has done so."""
-        chosen = self._study.chosen()
+        chosen = self._study.choice.trials()
         if not chosen:
             return
-        if not self._study.mine_to_test():
-            tested_in = self._study.tested_in
+        if not self._study.choice.is_test_due():
+            tested_in = self._study.choice.tested_in
             print_line(
                 f"sweep: the chosen trials were tested in run {tested_in}."
                 if tested_in
@@ -161,14 +162,14 @@ class Worker:
         )
         self._trainer.test(chosen)
         self._tracker.tag({CHOSEN: ",".join(str(number) for number, _ in chosen)})
-        self._study.tested(self._tracker.run_id)
+        self._study.choice.mark_tested(self._tracker.run_id)
 
     def _log_lost(self, lost: Lost) -> None:
         """Print and log the trial of a worker that has died."""
-        outcome = "queued again" if lost.again else "given up"
+        outcome = "queued again" if lost.queued_again else "given up"
         print_line(f"sweep: the worker of trial {lost.number} died; its setting is {outcome}.")
         reason = f"its worker {lost.worker} died"
-        if lost.again:
+        if lost.queued_again:
             reason += "; its setting was tried again"
         setting = self._study.space.setting(lost.params)
         self._runs.log(lost.number, setting, "FAIL", reason=reason)

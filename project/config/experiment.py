@@ -22,7 +22,7 @@ PAPER_DEFAULTS: dict[str, Any] = {
     "calibration": "none",
     "learning_rate": 2e-5,
 }
-"""Parameters that a task card may fill in where they are left at ``auto``, and the paper's values."""
+"""Parameters that a task card may fill in at ``auto``, with the paper's values."""
 
 
 @dataclass(frozen=True)

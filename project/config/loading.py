@@ -226,7 +226,11 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def _safe_yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  (a SafeLoader)
+    loader = _UniqueKeys(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def stored_sections(content: Any, address: str) -> Mapping[str, Any]:

@@ -228,11 +228,11 @@ def test_an_interrupted_experiment_is_marked_keeps_its_children_and_the_report_n
     whole = entrypoints.wiring.seed_runs.log_seed
     done: list[int] = []
 
-    def log_three(*arguments):
+    def log_three(*arguments, **named):
         if len(done) == 3:
             raise KeyboardInterrupt
         done.append(1)
-        whole(*arguments)
+        whole(*arguments, **named)
 
     monkeypatch.setattr(entrypoints.wiring.seed_runs, "log_seed", log_three)
     with pytest.raises(KeyboardInterrupt):

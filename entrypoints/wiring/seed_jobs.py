@@ -1,0 +1,115 @@
+"""From conditions to training jobs: tokens of every text, targets, digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from entrypoints.wiring.conditions import Condition
+from project.data.tables import codes
+from project.data.task import Task
+from project.labels.sources import FIRST_LABEL
+from project.stats.types import Codes, Mask
+from project.training.encoder import Encoder
+from project.training.inputs import Phase, TrainingInputs, seed_digest
+from project.training.results import Job
+from project.training.targets import targets
+from project.training.tokens import Tokens
+
+
+class _Labelled(NamedTuple):
+    """Rows of a labels table that have a label, and the indices of their texts in the tokens."""
+
+    labels: pd.DataFrame
+    indices: Codes
+
+
+class SeedJobs:
+    """Makes training jobs for one task. Every text is tokenised once."""
+
+    def __init__(self, encoder: Encoder, task: Task, workspace: Path) -> None:
+        """Tokens are kept below ``workspace``."""
+        self._encoder = encoder
+        self._task = task
+        self.indices: dict[str, Codes] = {}
+        texts: list[str] = []
+        for split in ("train", "validation", "test"):
+            split_texts = list(task.split(split)["text"])
+            self.indices[split] = np.arange(len(texts), len(texts) + len(split_texts))
+            texts += split_texts
+        self.tokens: Tokens = encoder.tokens(texts, workspace / "tokens")
+
+    def of(self, condition: Condition) -> list[Job]:
+        """A job for each seed of a condition.
+
+        On the whole training split, a condition has the digests of the same arm in any other
+        experiment, so that it is trained once.
+        """
+        label_set = self._task.label_set
+        inputs = self._inputs(condition)
+        evaluated = self.indices[condition.evaluated]
+        ids = tuple(self._task.split(condition.evaluated)["example_id"])
+        config = condition.config
+        return [
+            Job(
+                arm=condition.title,
+                seed=seed,
+                digest=seed_digest(
+                    self._encoder,
+                    config,
+                    inputs,
+                    test_indices=evaluated,
+                    names=[*ids, *label_set],
+                    seed=seed,
+                ),
+                encoder=self._encoder,
+                config=config,
+                inputs=inputs,
+                test_indices=evaluated,
+                test_ids=ids,
+                label_set=label_set,
+                keep_model=config.log_model != "none" and condition.evaluated == "test",
+            )
+            for seed in condition.seeds
+        ]
+
+    def _inputs(self, condition: Condition) -> TrainingInputs:
+        """What all seeds of a condition learn from."""
+        label_set = self._task.label_set
+        train = self._labelled("train", condition.labels)
+        validation = self._labelled("validation", condition.validation)
+        phases = tuple(
+            Phase(train.indices[mask], *targets(labels, label_set, condition.config))
+            for labels, mask in _phases(train.labels)
+            if mask.any()
+        )
+        return TrainingInputs(
+            tokens=self.tokens,
+            phases=phases,
+            validation_indices=validation.indices,
+            validation_labels=codes(validation.labels["label"], label_set),
+        )
+
+    def _labelled(self, split: str, labels: pd.DataFrame) -> _Labelled:
+        """The labelled examples of a split, in its order."""
+        joined = self._task.split(split)[["example_id"]].merge(
+            labels, on="example_id", how="left", validate="one_to_one"
+        )
+        mask = joined["label"].notna().to_numpy()
+        return _Labelled(joined[mask].reset_index(drop=True), self.indices[split][mask])
+
+
+def _phases(labels: pd.DataFrame) -> list[tuple[pd.DataFrame, Mask]]:
+    """The labels of every phase of training, and which rows of ``labels`` they are.
+
+    There is one phase with all labels, or one with the LLM's labels and then one with the human's.
+    """
+    if FIRST_LABEL not in labels:
+        return [(labels, np.ones(len(labels), dtype=bool))]
+    has_llm = labels[FIRST_LABEL].notna().to_numpy()
+    is_human = labels["source"].isin(["gold", "human"]).to_numpy()
+    llm_labels = labels[has_llm].assign(label=labels[FIRST_LABEL], source="llm")
+    return [(llm_labels, has_llm), (labels[is_human], is_human)]

@@ -1,0 +1,256 @@
+"""Training of conditions; every seed is logged as a run as soon as it is trained."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from entrypoints.wiring import seed_runs
+from entrypoints.wiring.command import Progress, print_line
+from entrypoints.wiring.conditions import Condition
+from entrypoints.wiring.seed_jobs import SeedJobs
+from project.config.experiment import ExperimentConfig
+from project.data.tables import SourceRun
+from project.data.task import Task
+from project.support.errors import AssayError, Incomplete
+from project.tracking import ABSENT, DIGEST, USER, StoreUnavailable, Tracker
+from project.training.encoder import Encoder
+from project.training.evaluate import evaluate
+from project.training.history import Epoch, best_macro_f1
+from project.training.jobs import run_jobs
+from project.training.results import (
+    MODEL,
+    PREDICTIONS,
+    Job,
+    SeedResult,
+    import_result,
+    is_finished,
+)
+from project.training.workers import default_workers
+
+
+class Trained(NamedTuple):
+    """A trained seed and its run.
+
+    ``scores`` on the predicted split are in [0, 1]; ``seconds`` are those of the whole machine:
+    seeds that are trained at the same time share them.
+    """
+
+    run_id: str
+    condition: Condition
+    job: Job
+    result: SeedResult
+    scores: Mapping[str, float]
+    seconds: float
+
+
+class Trainer:
+    """Trains conditions for one root run. Every warning is printed once."""
+
+    def __init__(
+        self, tracker: Tracker, encoder: Encoder, task: Task, config: ExperimentConfig
+    ) -> None:
+        """``config``: of the experiment; every condition has its own recipe."""
+        self._tracker = tracker
+        self._encoder = encoder
+        self._task = task
+        self._config = config
+        self._jobs = SeedJobs(encoder, task, Path(config.host.workspace))
+        self._folder = Path(config.host.workspace) / "seeds"
+        self._printed: set[str] = set()
+
+    def train(self, conditions: Sequence[Condition]) -> list[Trained]:
+        """Train every condition with every seed, several at the same time.
+
+        Seeds of one arm, recipe and training size are neighbours in the result. A seed that fails
+        does not stop the others; Incomplete is raised at the end.
+        """
+        self._warn_about_cut_texts(conditions)
+        self._warn_about_missing_labels(conditions)
+        jobs: list[Job] = []
+        condition_of: dict[int, Condition] = {}
+        for condition in conditions:
+            new_jobs = self._jobs.of(condition)
+            jobs += new_jobs
+            condition_of.update({id(job): condition for job in new_jobs})
+        self._import_finished(jobs)
+        by_setting: dict[object, list[Trained]] = {}
+        failure = self._run(jobs, condition_of, by_setting)
+        for seeds in by_setting.values():
+            self._log_models(seeds)
+        if failure:
+            raise failure
+        return [seed for seeds in by_setting.values() for seed in seeds]
+
+    def _run(
+        self,
+        jobs: Sequence[Job],
+        condition_of: Mapping[int, Condition],
+        by_setting: dict[object, list[Trained]],
+    ) -> Incomplete | None:
+        """Run the jobs, log each and add it to ``by_setting``; the failure of some, if any."""
+        n_workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
+        n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
+        with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
+
+            def report(job: Job, epoch: Epoch) -> None:
+                is_new = not (self._folder / job.digest).is_dir()
+                if is_new:
+                    progress.print_line(_progress_line(job, epoch))
+                progress(1)
+
+            running = run_jobs(jobs, folder=self._folder, workers=n_workers, progress=report)
+            # Closing ends the worker processes, also where a run cannot be logged.
+            with contextlib.closing(running) as results:
+                try:
+                    for job, result in results:
+                        condition = condition_of[id(job)]
+                        at_once = min(n_workers, len(jobs) if result.reused else n_new)
+                        trained = self._log(condition, job, result, at_once=at_once)
+                        setting = (condition.arm.name, condition.setting, len(condition.examples))
+                        by_setting.setdefault(setting, []).append(trained)
+                except Incomplete as error:
+                    return error
+        return None
+
+    def _log(self, condition: Condition, job: Job, result: SeedResult, *, at_once: int) -> Trained:
+        """Score a seed and log its run."""
+        examples = self._task.split(condition.evaluated)
+        scores = evaluate(result.predictions, examples, self._task.label_set)
+        seconds = result.seconds / max(1, at_once)
+        run_id = seed_runs.log_seed(
+            self._tracker,
+            self._encoder,
+            self._task,
+            condition,
+            seed=job.seed,
+            digest=job.digest,
+            result=result,
+            scores=scores,
+            seconds=seconds,
+            config=self._config,
+        )
+        return Trained(run_id, condition, job, result, scores=scores, seconds=seconds)
+
+    def _import_finished(self, jobs: Sequence[Job]) -> None:
+        """Copy results of finished runs in the store into the workspace.
+
+        Seeds whose weights must be logged are trained here.
+        """
+        open_jobs = {
+            job.digest: job
+            for job in jobs
+            if not job.keep_model and not is_finished(self._folder, job)
+        }
+        sources = [
+            source for job in open_jobs.values() if (source := self._import_one(job)) is not None
+        ]
+        if sources:
+            users = ", ".join(dict.fromkeys(source.user for source in sources))
+            print_line(
+                f"fine-tune: {len(sources)} seeds are taken from finished runs of {users} in the "
+                "tracking store, and are not trained again."
+            )
+
+    def _import_one(self, job: Job) -> SourceRun | None:
+        """Copy one result from the newest run that holds a valid one; that run."""
+        reuse = self._config.store.reuse
+        for run in self._tracker.reusable_runs("seed", DIGEST, job.digest, reuse):
+            source = SourceRun(run.run_id, run.tags.get(USER, "unknown user"))
+            try:
+                files = self._tracker.verified_artifacts(run, [PREDICTIONS, seed_runs.HISTORY])
+                import_result(
+                    self._folder,
+                    job,
+                    predictions=files[PREDICTIONS],
+                    result=files[seed_runs.HISTORY],
+                    source=source,
+                )
+            except StoreUnavailable:  # the tracker has reported it
+                return None
+            except AssayError as error:  # a damaged run of a colleague must not stop this one
+                print_line(f"fine-tune: {error} It is not used.")
+                continue
+            return source
+        return None
+
+    def _log_models(self, seeds: Sequence[Trained]) -> None:
+        """Log the weights of all seeds, or of the one with the best validation macro-F1."""
+        best_first = sorted(
+            seeds,
+            key=lambda seed: (
+                -best_macro_f1(seed.result.history),
+                seed.condition.first_replicate + seed.job.seed,
+            ),
+        )
+        keeps_all = self._config.finetune.log_model == "all"
+        for seed in best_first if keeps_all else best_first[:1]:
+            if not seed.job.keep_model:
+                continue
+            title = seed.condition.title
+            encoder = self._encoder
+            print_line(f"fine-tune: logging the weights of {title}, seed {seed.job.seed:02d}.")
+            self._tracker.log_model(
+                seed.run_id,
+                seed.result.folder / MODEL,
+                source=encoder.source.name,
+                max_length=encoder.max_length,
+                about=f"{encoder.source.name} fine-tuned on {len(seed.condition.labels)} labels of "
+                f"{title}, task {self._task.name}, seed {seed.job.seed}.",
+            )
+
+    def _warn_about_cut_texts(self, conditions: Sequence[Condition]) -> None:
+        evaluated = sorted({condition.evaluated for condition in conditions})
+        for split in ("train", "validation", *evaluated):
+            indices = self._jobs.indices[split]
+            if n_cut := self._jobs.tokens.n_cut(indices):
+                self._print_once(
+                    f"{n_cut} of {len(indices)} {split} texts are longer than "
+                    f"{self._encoder.max_length} tokens and were cut at the end."
+                )
+
+    def _warn_about_missing_labels(self, conditions: Sequence[Condition]) -> None:
+        """Print and tag examples without a label, and classes without a training label."""
+        for condition in conditions:
+            n_missing = len(condition.examples) - len(condition.labels)
+            if n_missing:
+                self._print_once(
+                    f"{condition.name} leaves out {n_missing} of {len(condition.examples)} "
+                    "training examples that have no label."
+                )
+        absent = {
+            condition.name: condition.absent(self._task.label_set) for condition in conditions
+        }
+        listed = "; ".join(f"{name}: {', '.join(names)}" for name, names in absent.items() if names)
+        if not listed:
+            return
+        is_weighted = any(c.config.class_weights == "balanced" for c in conditions)
+        weight = ", and class_weights=balanced gives them no weight" if is_weighted else ""
+        self._print_once(
+            f"classes without any training label ({listed}) cannot be learned{weight}. Macro-F1 "
+            "runs over the whole label set and counts them all the same."
+        )
+        self._tracker.tag({ABSENT: listed[:1000]})
+
+    def _print_once(self, message: str) -> None:
+        if message not in self._printed:
+            print_line(f"fine-tune: {message}")
+            self._printed.add(message)
+
+
+def _progress_line(job: Job, epoch: Epoch) -> str:
+    """One seed's progress, and how long its training will take at this pace."""
+    phases = job.inputs.phases
+    epochs_left = (epoch.phase + 1) * job.config.epochs - epoch.epoch
+    texts_left = epochs_left * len(phases[epoch.phase].indices)
+    later_phases = phases[epoch.phase + 1 :]
+    texts_left += job.config.epochs * sum(len(phase.indices) for phase in later_phases)
+    seconds_left = texts_left / epoch.texts_per_second
+    remaining = f", {seconds_left:.0f} s left" if seconds_left else ""
+    return (
+        f"{job.arm} seed {job.seed:02d}: epoch {epoch.epoch} of {job.epochs}, loss "
+        f"{epoch.training_loss:.3f}, validation macro-F1 {epoch.validation_macro_f1:.3f}, "
+        f"{epoch.texts_per_second:.0f} texts/s{remaining}"
+    )
