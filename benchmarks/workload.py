@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.prompt_tokens import PromptTokens
-from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
+from project.annotation.prompt import Prompt, build_prompt
 from project.config.task import TaskConfig
 from project.data.task import Task, load_task
 from project.support.models import annotator_source, quiet_transformers

@@ -112,14 +112,13 @@ def raw_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
 
 def _class_index(labels: pd.Series, label_set: Sequence[str]) -> npt.NDArray[np.int64]:
     """Index of every label, -1 for null. Raises AssayError for a label of another label set."""
-    index = codes(labels, label_set)
-    unknown = labels[(index < 0) & labels.notna()]
+    unknown = labels[labels.notna() & ~labels.isin(label_set)]
     if len(unknown):
         raise AssayError(
             f"the annotations hold a {RAW_LABEL} that is none of the task's labels: "
             f"{str(unknown.iloc[0])[:100]!r}."
         )
-    return index
+    return codes(labels, label_set)
 
 
 def _answer_of_old_run(table: pd.DataFrame, label_set: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -142,7 +142,7 @@ class Meter:
     def _check(
         self, name: str, amount: float, limit: float | None, *, more: int, unit: str = ""
     ) -> None:
-        """Raise Stopped where ``more`` texts like those so far would take ``amount`` past ``limit``."""
+        """Raise Stopped where ``more`` texts like the ones so far would pass ``limit``."""
         if limit is not None and self.texts and amount * (1 + more / self.texts) > limit:
             raise Stopped(
                 f"stopped at {name}={limit:g}: {self.texts} texts have taken {amount:.4g}{unit} "

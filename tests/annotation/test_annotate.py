@@ -1,4 +1,4 @@
-"""Annotation: shards on disk, nothing asked twice, identical texts asked once, calibration, repeats, limits."""
+"""Annotation: shards on disk, nothing asked twice, calibration, repeats, limits."""
 
 import dataclasses
 import subprocess
@@ -12,14 +12,14 @@ import pyarrow as pa
 import pytest
 
 from project.annotation.annotate import annotate
-from project.annotation.calibration import calibrate
-from project.annotation.answers import raw_answers
+from project.annotation.answers import answers_table, raw_answers
 from project.annotation.cache import AnswerCache, question_items
-from project.annotation.answers import answers_table
+from project.annotation.calibration import calibrate
 from project.annotation.cost import Meter
-from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
-from project.config.task import TaskConfig
+from project.annotation.demonstrations import demonstration_sets
+from project.annotation.prompt import Prompt, build_prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
+from project.config.task import TaskConfig
 from project.data.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, SourceRun, class_columns
 from project.data.task import load_task
 from project.stats.information import conditional_entropy_bits
@@ -84,7 +84,7 @@ def test_a_second_run_asks_for_nothing_and_gives_the_same_table(task, tmp_path, 
     )
 
 
-def test_a_run_that_dies_half_way_goes_on_where_it_stopped(task, tmp_path, scripted):
+def test_a_failed_run_continues_where_it_stopped(task, tmp_path, scripted):
     whole = run(scripted(4), task, tmp_path / "whole")
     with pytest.raises(RuntimeError, match="the script ends"):
         run(scripted(4, limit=2 * SHARD), task, tmp_path / "cut")
@@ -117,14 +117,15 @@ class Slow(ScriptedAnnotator):
 
 task = load_task(TaskConfig(max_train=160, max_test=20, max_validation=20))
 print("ready", flush=True)
-made = annotate([Slow(4)], prompts_for(task, 3), task.split("train"), task.label_set, config=AnnotateConfig(calibration="batch"),
+made = annotate([Slow(4)], prompts_for(task, 3), task.split("train"), task.label_set,
+                config=AnnotateConfig(calibration="batch"),
                 folder=Path({folder!r}), progress=lambda n: None, meter=Meter(SpendConfig()))
 print([answers_hash(draw.table) for draw in made], flush=True)
 """
 
 
 @pytest.mark.timeout(300)
-def test_killed_at_ten_random_points_it_asks_for_nothing_twice_and_ends_with_the_same_tables(
+def test_a_run_killed_ten_times_asks_for_nothing_twice_and_gives_the_same_tables(
     task, tmp_path, scripted
 ):
     rng, log, tests = np.random.default_rng(0), tmp_path / "asked.txt", Path(__file__).parent
@@ -153,11 +154,11 @@ def test_killed_at_ten_random_points_it_asks_for_nothing_twice_and_ends_with_the
     assert shards == sorted(shards)
     assert 0 < shards[-1] < 60  # it was killed on the way, not before or behind
     asked = log.read_text().splitlines()
-    # a shard that was read but not yet written when the process died is the most that can be asked again
+    # At most the shard that was read but not written when the process died is asked again.
     assert len(asked) - len(set(asked)) <= 10 * 8
 
 
-def test_more_examples_pay_for_the_new_ones_alone(task, tmp_path, scripted):
+def test_with_more_examples_only_the_new_ones_are_paid_for(task, tmp_path, scripted):
     train = task.split("train")
     few, more = scripted(4), scripted(4)
     run(few, task, tmp_path, examples=train.head(100))
@@ -168,7 +169,7 @@ def test_more_examples_pay_for_the_new_ones_alone(task, tmp_path, scripted):
     assert (grown.n_asked, grown.n_reused) == (len(train) - 100, 100)
 
 
-def test_identical_texts_are_asked_once_and_stay_examples_of_their_own(task, tmp_path, scripted):
+def test_identical_texts_are_asked_once_and_remain_separate_examples(task, tmp_path, scripted):
     train = task.split("train").head(50)
     twice = train.assign(text=list(train["text"][:25]) * 2)
     annotator = scripted(4)
@@ -198,7 +199,7 @@ def test_another_draw_model_text_or_label_set_is_another_question(task, tmp_path
     assert set(made[1].table["draw"]) == {1}
 
 
-def test_copies_of_an_engine_share_the_draws_and_the_tables_are_the_same(task, tmp_path, scripted):
+def test_copies_of_an_engine_share_the_draws_and_give_the_same_tables(task, tmp_path, scripted):
     alone = run_all([scripted(4)], task, tmp_path / "alone", n=3)
     copies = [scripted(4), scripted(4)]
 
@@ -213,7 +214,7 @@ def test_copies_of_an_engine_share_the_draws_and_the_tables_are_the_same(task, t
     assert min(len(copy.texts_read) for copy in copies) > 0
 
 
-def test_when_one_copy_fails_the_others_answers_are_kept(task, tmp_path, scripted):
+def test_when_one_copy_fails_the_answers_of_the_others_are_kept(task, tmp_path, scripted):
     with pytest.raises(RuntimeError, match="the script ends"):
         run_all([scripted(4), scripted(4, limit=0)], task, tmp_path, n=2)
     kept = sum(
@@ -229,7 +230,7 @@ def test_when_one_copy_fails_the_others_answers_are_kept(task, tmp_path, scripte
     assert len(rest.texts_read) == 2 * len(task.split("train")) - kept
 
 
-def test_answers_of_a_finished_run_elsewhere_are_taken_over(task, tmp_path, scripted):
+def test_answers_of_a_finished_run_elsewhere_are_reused(task, tmp_path, scripted):
     done = run(scripted(4), task, tmp_path / "theirs")
 
     made = run(
@@ -255,33 +256,74 @@ def test_answers_of_a_finished_run_elsewhere_are_taken_over(task, tmp_path, scri
     assert again.n_reused == len(done.table)
 
 
-def test_distributions_among_samples_stay_distributions_and_are_worth_more(
-    task, tmp_path, scripted
-):
+def stored_answers(folder):
+    """The answers on disk below ``folder``, by key, without the time they took."""
+    (question,) = folder.iterdir()
+    shards = AnswerCache(question).load()
+    assert shards is not None
+    table = shards.to_pandas()
+    return table.drop(columns="seconds").set_index("answer_key").sort_index()
+
+
+@pytest.mark.parametrize("calibration", ["none", "batch"])
+def test_reading_answers_back_from_annotations_is_a_copy(task, tmp_path, scripted, calibration):
+    table = run(scripted(4), task, tmp_path, calibration=calibration).table
+    # A raw label that neither the raw nor the calibrated probabilities would give.
+    least = class_columns(table, task.label_set, RAW_LOG_PROBABILITY)[0].argmin()
+    changed = table.assign(raw_label=[task.label_set[least], *table["raw_label"][1:]])
+
+    copied = raw_answers(table, task.label_set).set_index("answer_key").sort_index()
+    copied_change = raw_answers(changed, task.label_set)
+
+    stored = stored_answers(tmp_path)
+    pd.testing.assert_frame_equal(copied[stored.columns], stored)
+    assert copied_change["answer"][0] == least
+
+
+def test_answers_of_runs_that_logged_no_raw_label_can_be_read_back(task, tmp_path, scripted):
+    table = run(scripted(4), task, tmp_path, calibration="batch").table
+    assert (table["label"] != table["raw_label"]).any()
+
+    copied = raw_answers(table.drop(columns="raw_label"), task.label_set)
+
+    stored = stored_answers(tmp_path)
+    pd.testing.assert_frame_equal(
+        copied.set_index("answer_key").sort_index()[stored.columns], stored
+    )
+
+
+def test_a_raw_label_outside_the_label_set_is_refused(task, tmp_path, scripted):
+    table = run(scripted(4), task, tmp_path, calibration="none").table
+    table.loc[2, "raw_label"] = "surprise"
+
+    with pytest.raises(AssayError, match="raw_label that is none of the task's labels: 'surprise'"):
+        raw_answers(table, task.label_set)
+
+
+def test_a_distribution_is_preferred_to_samples_of_the_same_text(task, tmp_path, scripted):
     items = question_items(task.split("train"), scripted(4), AnnotateConfig(calibration="none"))
-    names = items.keys_at(np.arange(4))
-    told = answers_table(
-        names, scripted(4).read(Prompt(0, "", "", ("a", "b", "c", "d")), names), task.label_set, 1.0
-    )
-    samples = told.assign(
-        repeats=[[0, 1, 1]] * 4,
-        **{f"raw_log_probability.{label}": np.nan for label in task.label_set},
-    )
-    mixed = pd.concat([samples.head(2).assign(sampling="3 at temperature 1"), told.tail(2)])
-
-    three = AnswerCache(tmp_path / "q", "3 at temperature 1")
-    known, _, _ = three.known(items, lambda question: [(ANN, mixed)])
-    assert known.sum() == 4
-    for wanted, n in (("3 at temperature 1", 4), ("5 at temperature 1", 2)):
-        assert AnswerCache(tmp_path / "q", wanted).known(items)[0].sum() == n
-    three.write(told.head(2))
-    answers = three.answers(pa.array(names))
-    assert class_columns(answers, task.label_set, "raw_log_probability.") == pytest.approx(
-        class_columns(told, task.label_set, "raw_log_probability.")
+    keys = items.keys_at(np.arange(4))
+    read = scripted(4).read(Prompt(0, "", "", ("a", "b", "c", "d")), keys)
+    distributions = answers_table(keys, read, task.label_set, 1.0)
+    unknown = {RAW_LOG_PROBABILITY + label: np.nan for label in task.label_set}
+    samples = distributions.assign(repeats=[[0, 1, 1]] * 4, **unknown)
+    mixed = pd.concat(
+        [samples.head(2).assign(sampling="3 at temperature 1"), distributions.tail(2)]
     )
 
+    cache = AnswerCache(tmp_path / "q", "3 at temperature 1")
+    known = cache.known(items, lambda question: [(ANN, mixed)])
+    assert known.answered.sum() == 4
+    for sampled_as, n in (("3 at temperature 1", 4), ("5 at temperature 1", 2)):
+        assert AnswerCache(tmp_path / "q", sampled_as).known(items).answered.sum() == n
+    cache.write(distributions.head(2))
+    answers = cache.answers(pa.array(keys))
+    assert class_columns(answers, task.label_set, RAW_LOG_PROBABILITY) == pytest.approx(
+        class_columns(distributions, task.label_set, RAW_LOG_PROBABILITY)
+    )
 
-def test_calibration_keeps_the_raw_answers_beside_the_calibrated_ones(task, tmp_path, scripted):
+
+def test_calibration_keeps_the_raw_log_probabilities(task, tmp_path, scripted):
     raw, batch = (
         run(scripted(4), task, tmp_path, calibration="none"),
         run(scripted(4), task, tmp_path, calibration="batch"),
@@ -312,9 +354,7 @@ def test_contextual_calibration_asks_once_for_the_content_free_inputs(task, tmp_
     )
 
 
-def test_answers_that_are_not_numbers_are_set_aside_counted_and_asked_again(
-    task, tmp_path, scripted
-):
+def test_answers_that_are_not_numbers_are_set_aside_and_asked_again(task, tmp_path, scripted):
     text = task.split("train")["text"][SHARD + 3]
     with pytest.raises(
         Incomplete,
@@ -349,7 +389,8 @@ def test_a_price_limit_stops_before_it_is_passed_and_the_next_run_goes_on(task, 
     spend, first = SpendConfig(price_input=10_000, max_cost=100), scripted(4)
     with pytest.raises(
         Stopped,
-        match=r"stopped at max_cost=100: 64 texts have taken 64 and the next 64 would pass .*run the same command again",
+        match=r"stopped at max_cost=100: 64 texts have taken 64 and the next 64 would pass .*"
+        "run the same command again",
     ):
         run(first, task, tmp_path, spend=spend)
 
@@ -362,7 +403,7 @@ def test_a_price_limit_stops_before_it_is_passed_and_the_next_run_goes_on(task, 
     assert [len(one.texts_read) for one in (first, second, last)] == [64, 64, 54]
 
 
-def test_a_time_limit_stops_too(task, tmp_path, scripted):
+def test_a_time_limit_stops_before_it_is_passed(task, tmp_path, scripted):
     meter = Meter(SpendConfig(max_minutes=1), texts=100, began=time.monotonic() - 50)
 
     meter.admit(10)
@@ -371,9 +412,7 @@ def test_a_time_limit_stops_too(task, tmp_path, scripted):
 
 
 @pytest.mark.timeout(15)
-def test_answers_that_cannot_be_written_end_a_limited_run_of_several_copies(
-    task, tmp_path, scripted
-):
+def test_a_run_of_several_copies_ends_when_answers_cannot_be_written(task, tmp_path, scripted):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Not a directory"):
         run_all(

@@ -1,4 +1,4 @@
-"""The transformers engine: the exact class distribution, packed, equal to the definition one text at a time."""
+"""The transformers engine gives the class distribution of the definition, text by text."""
 
 import dataclasses
 
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.factory import check_engine, device_groups, open_annotators
 from project.annotation.engines.transformers.engine import TransformersAnnotator
-from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
-from project.config.experiment import ExperimentConfig
+from project.annotation.prompt import Prompt, build_prompt
 from project.config.annotation import AnnotateConfig
+from project.config.experiment import ExperimentConfig
 from project.data.tables import codes as class_codes
 from project.support.errors import AssayError
 
@@ -37,7 +38,7 @@ def prompt_for(task, style="name", n=1, chat=False):
 
 
 def read_by_hand(engine, prompt, text):
-    """The definition, one text at a time, no cache, no padding, no packing: the chain rule over every token that tells labels apart."""
+    """The definition: one text at a time, the chain rule over all tokens that tell labels apart."""
     tokens, trie = engine.tokens, engine.tokens.trie(prompt)
     (ids,) = tokens.encode([prompt.render(text)])
     if prompt.chat:
@@ -81,7 +82,7 @@ def test_answers_equal_the_definition_one_text_at_a_time(engine, small_task, sty
         ("book", "book club", "book club member", "bookend", "да", "名前 x"),
     ],
 )
-def test_labels_that_begin_alike_are_read_exactly_through_the_trie(engine, small_task, names):
+def test_labels_with_common_first_tokens_are_read_exactly(engine, small_task, names):
     prompt = Prompt(0, "Sort it.\nText: ", "\nLabel:", tuple(f" {name}" for name in names))
     texts = list(small_task.split("train")["text"][:3])
     assert len(engine.tokens.trie(prompt).nodes) > 1
@@ -111,7 +112,7 @@ def test_the_bundled_model_equals_the_definition(bundled, small_task, style, cha
     assert (answers.label_mass > 1e-4).all()
 
 
-def test_the_bundled_model_in_bfloat16_stays_within_its_noise(bundled, small_task):
+def test_bfloat16_changes_the_bundled_models_answers_by_rounding_only(bundled, small_task):
     texts, prompt = list(small_task.split("train")["text"][:24]), prompt_for(small_task, n=3)
 
     exact, rounded = (
@@ -119,10 +120,10 @@ def test_the_bundled_model_in_bfloat16_stays_within_its_noise(bundled, small_tas
         for one in (bundled, TransformersAnnotator(AnnotateConfig(annotator_dtype="bfloat16")))
     )
 
-    # Measured on a CPU over 200 texts: at most 0.13. Eight bits of mantissa over 30 layers; a wrong mask moves answers by several units.
-    print(
-        f"largest difference of log probabilities, bfloat16 to float32: {np.abs(exact - rounded).max():.3f}"
-    )
+    # Measured on a CPU over 200 texts: at most 0.13, from eight bits of mantissa over 30 layers.
+    # A wrong mask changes answers by several units.
+    largest = np.abs(exact - rounded).max()
+    print(f"largest difference of log probabilities, bfloat16 to float32: {largest:.3f}")
     assert rounded == pytest.approx(exact, abs=0.4)
 
 
@@ -173,7 +174,7 @@ def test_a_text_longer_than_the_context_is_cut_and_counted(engine, small_task):
         "\ud800",
     ],
 )
-def test_any_text_is_read_as_it_stands(engine, small_task, text):
+def test_unusual_texts_are_read_without_changes(engine, small_task, text):
     prompt = prompt_for(small_task)
 
     alone, among = engine.read(prompt, [text]), engine.read(prompt, ["before", text, "behind"])
@@ -185,7 +186,7 @@ def test_any_text_is_read_as_it_stands(engine, small_task, text):
     )
 
 
-def test_a_model_without_plain_full_attention_is_read_unpacked(tiny_llm, small_task, tmp_path):
+def test_a_model_with_sliding_window_attention_is_not_packed(tiny_llm, small_task, tmp_path):
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
     with torch.random.fork_rng():
@@ -219,10 +220,8 @@ def test_a_model_without_plain_full_attention_is_read_unpacked(tiny_llm, small_t
         )
 
 
-def test_a_model_whose_positions_are_not_given_by_ids_is_read_unpacked(
-    tiny_llm, small_task, tmp_path
-):
-    """BLOOM's attention counts positions from the mask: packing would be wrong, and trying it once shows it."""
+def test_a_model_that_ignores_position_ids_is_not_packed(tiny_llm, small_task, tmp_path):
+    """BLOOM counts positions from the mask, so packing is wrong; the self-check shows it."""
     from transformers import AutoTokenizer, BloomConfig, BloomForCausalLM
 
     with torch.random.fork_rng():
@@ -262,13 +261,13 @@ def test_a_gpu_out_of_memory_names_the_parameter_to_lower(tiny_llm, small_task, 
 
     def full(*_):
         raise torch.cuda.OutOfMemoryError(
-            "CUDA out of memory"
-        )  # as torch says it; there is no GPU here to fill
+            "CUDA out of memory"  # the message of torch; there is no GPU here to fill
+        )
 
     monkeypatch.setattr(engine.packed, "logs", full)
     with pytest.raises(
         AssayError,
-        match="ran out of GPU memory with 77 tokens .*Lower annotator_batch_tokens .*answers on disk are kept",
+        match="ran out of GPU memory with 77 tokens .*Lower annotator_batch_tokens .*are kept",
     ):
         engine.read(prompt_for(small_task), ["text"])
 
@@ -280,7 +279,7 @@ def test_nothing_is_loaded_before_the_first_read(tiny_llm):
     assert engine.identity["dtype"] == "float32"
 
 
-def test_the_dtype_left_open_is_measured_once_and_then_remembered(tiny_llm, tmp_path, monkeypatch):
+def test_dtype_auto_is_measured_once_and_remembered(tiny_llm, tmp_path, monkeypatch):
     import project.support.machine
 
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
@@ -340,4 +339,4 @@ def test_a_model_that_is_no_language_model_is_refused_at_the_first_read(tiny_enc
     with pytest.raises(
         AssayError, match="is no causal language model: its weights lack cls.predictions"
     ):
-        engine_of(tiny_encoder).model
+        _ = engine_of(tiny_encoder).model

@@ -1,4 +1,4 @@
-"""The table of engine facts: every entry can be opened, and a package outside the tree can add one."""
+"""Engine facts: every entry can be opened, and a package outside the tree can add one."""
 
 import importlib
 import sys
@@ -9,6 +9,7 @@ from project.annotation.annotate import annotate
 from project.annotation.cost import Meter
 from project.annotation.engines.factory import check_engine, open_annotators
 from project.annotation.prompt import build_prompts
+from project.config.annotation import AnnotateConfig, SpendConfig
 from project.config.engines import (
     ENGINES,
     EngineFacts,
@@ -19,7 +20,6 @@ from project.config.engines import (
 )
 from project.config.experiment import ExperimentConfig
 from project.config.prompt import PromptConfig
-from project.config.annotation import AnnotateConfig, SpendConfig
 from project.support.errors import AssayError
 
 PACKAGE = '''
@@ -79,7 +79,7 @@ def length_config(**settings):
     )
 
 
-def test_an_engine_of_another_package_annotates_by_its_name_alone(registered, small_task, tmp_path):
+def test_an_engine_registered_by_another_package_annotates(registered, small_task, tmp_path):
     config = length_config(calibration="none")
     examples = small_task.split("train")
     prompts = build_prompts(
@@ -117,11 +117,11 @@ def test_the_help_of_the_annotator_parameter_lists_a_registered_engine(registere
     check_engine("length")
 
 
-def test_a_name_can_be_registered_once_with_other_facts_refused(registered):
+def test_a_name_that_is_taken_cannot_be_registered_with_other_facts(registered):
     register_engine("length", ENGINES["length"])  # a module that is imported again
     with pytest.raises(
         AssayError,
-        match="an engine named length is registered already, at rule_package.engine:LengthAnnotator",
+        match="an engine named length is registered already, at rule_package.engine:Length",
     ):
         register_engine("length", EngineFacts(open="another:Class"))
 
@@ -133,7 +133,7 @@ def test_a_name_can_be_registered_once_with_other_facts_refused(registered):
         ({"open": "module:Class", "takes": ("sever",)}, "Did you mean 'server'"),
     ],
 )
-def test_facts_with_which_no_engine_can_be_opened_are_refused(facts, error):
+def test_facts_that_cannot_open_an_engine_are_refused(facts, error):
     with pytest.raises(AssayError, match=error):
         EngineFacts(**facts)
 
@@ -162,6 +162,6 @@ def test_every_engine_in_the_table_names_a_class_that_exists(name):
     assert isinstance(getattr(importlib.import_module(module), engine), type)
 
 
-def test_engines_of_stored_runs_that_are_not_registered_here_count_as_models():
+def test_an_engine_that_is_not_registered_here_counts_as_one_with_prompts():
     assert has_prompt("an engine of another machine")
     assert not has_prompt("recorded")

@@ -15,7 +15,7 @@ def test_labels_that_differ_in_their_first_token_need_one_read_each():
     assert trie.classes(np.log([[0.5, 0.2, 0.1]])) == pytest.approx(np.log([[0.5, 0.2, 0.1]]))
 
 
-def test_what_all_labels_share_is_read_on_the_way():
+def test_tokens_that_all_labels_share_are_read_too():
     # a space (9) and then the digits 4 and 5, as many tokenizers write " 0" and " 1"
     trie = LabelTrie([(9, 4), (9, 5)], (" 0", " 1"), ends=())
 
@@ -33,7 +33,7 @@ def test_a_label_that_begins_another_is_read_with_the_end_of_the_reply():
     assert read[0] == pytest.approx([0.6 * 0.6, 0.6 * 0.2, 0.6 * 0.1, 0.3])
 
 
-def test_the_probabilities_of_a_deep_trie_sum_to_that_of_all_replies_of_a_toy_language():
+def test_the_probabilities_of_a_deep_trie_equal_those_of_all_replies_of_a_toy_language():
     """Twelve integers over three tokens, against every reply spelt out."""
     tails = [tuple(int(digit) for digit in str(number)) for number in range(12)]
     trie = LabelTrie(tails, tuple(map(str, range(12))), ends=(99,))
@@ -61,7 +61,7 @@ def test_labels_of_the_same_tokens_are_refused_by_name():
         LabelTrie([(1, 2), (3,), (1, 2)], (" Ja", " nein", " JA"), ends=(0,))
 
 
-def test_a_label_that_begins_another_is_refused_where_nothing_can_end_it():
+def test_a_label_that_begins_another_is_refused_if_no_token_ends_a_reply():
     with pytest.raises(
         AssayError,
         match="label '1' begins another label, and this model has no token that ends a reply",

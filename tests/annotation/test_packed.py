@@ -1,4 +1,4 @@
-"""Rows of texts behind a shared prefix: each read as if it stood alone, however attention is computed."""
+"""Rows of texts behind a shared prefix: each is read as if it stood alone."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_every_text_of_a_row_is_read_as_if_it_stood_alone(split, trie, prefix, h
         torch.testing.assert_close(row, wanted, atol=ROUNDING, rtol=0)
 
 
-def test_another_prefix_is_computed_anew_and_the_same_one_is_not():
+def test_only_a_new_prefix_is_computed():
     model, trie = tiny(), TRIES["one node"]
     packed = PackedModel(model, split=True)
     passes = []
@@ -78,7 +78,7 @@ def test_another_prefix_is_computed_anew_and_the_same_one_is_not():
     ]  # prefix, row and the definition; then without the prefix
 
 
-def test_attention_beyond_the_plain_one_is_refused_rather_than_left_out():
+def test_attention_with_unsupported_extras_is_refused():
     model = tiny()
     packed = PackedModel(model, split=True)
     forward = model.model.layers[0].self_attn.forward
@@ -91,7 +91,7 @@ def test_attention_beyond_the_plain_one_is_refused_rather_than_left_out():
 
 
 @pytest.mark.parametrize(("dtype", "noise"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
-def test_prepacked_layers_multiply_as_the_ones_they_replace(dtype, noise):
+def test_prepacked_layers_give_the_products_of_the_layers_they_replace(dtype, noise):
     model, ids = tiny().to(dtype), torch.tensor([[*PREFIX, *TEXTS[1]]])
     with torch.inference_mode():
         expected = model(ids).logits
@@ -105,7 +105,7 @@ def test_prepacked_layers_multiply_as_the_ones_they_replace(dtype, noise):
     torch.testing.assert_close(found, expected, atol=noise, rtol=0)
 
 
-def test_a_model_that_multiplies_with_its_layers_weights_itself_still_reads():
+def test_a_model_that_uses_its_layers_weights_directly_still_works():
     from transformers import MambaConfig, MambaForCausalLM
 
     with torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""An engine in a process of its own: the same answers; its death is no loss."""
+"""An annotator in another process gives the same answers, and its death loses none."""
 
 import dataclasses
 import functools
@@ -14,16 +14,18 @@ from project.annotation.engines.factory import open_engine
 from project.annotation.engines.process import ProcessAnnotator
 from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.annotation.prompt import Prompt
-from project.config.engines import ENGINES
 from project.config.annotation import AnnotateConfig
+from project.config.engines import ENGINES
 from project.support.errors import AssayError, Incomplete
 
 
-class Telling:
-    """Answers with its process and its devices; obeys orders in the texts."""
+class ObedientAnnotator:
+    """Answers with its process id and its GPUs; fails as the texts order."""
 
-    name, keyed_by, shard_size = "telling", "text", 8
-    identity: Mapping[str, str] = {"engine": "telling"}
+    name = "obedient"
+    keyed_by = "text"
+    shard_size = 8
+    identity: Mapping[str, str] = {"engine": "obedient"}
 
     def read(self, prompt, items):
         if items == ["die"]:
@@ -49,42 +51,43 @@ PROMPT = Prompt(0, "", "", ("a", "b"))
 
 
 @pytest.fixture
-def telling():
-    annotator = ProcessAnnotator(Telling(), Telling, "3,4")
+def obedient():
+    """An annotator in a process that sees GPUs 3 and 4."""
+    annotator = ProcessAnnotator(ObedientAnnotator(), ObedientAnnotator, "3,4")
     yield annotator
     annotator.close()
 
 
-def test_it_reads_in_another_process_on_its_own_gpus(telling):
-    answers = telling.read(PROMPT, ["text"])
+def test_texts_are_read_in_another_process_on_its_own_gpus(obedient):
+    answers = obedient.read(PROMPT, ["text"])
 
     assert answers.prompt_tokens[0] != os.getpid()
-    assert answers.prompt_tokens[0] == telling.read(PROMPT, ["text"]).prompt_tokens[0]
+    assert answers.prompt_tokens[0] == obedient.read(PROMPT, ["text"]).prompt_tokens[0]
     assert answers.error == ["3,4"]
     assert (
-        telling.size(PROMPT, ["text"]).prefix == answers.prompt_tokens[0]
+        obedient.size(PROMPT, ["text"]).prefix == answers.prompt_tokens[0]
     )  # or the model would be loaded here, beside the processes
 
 
-def test_the_death_of_its_process_is_said_and_the_next_read_starts_another(telling):
+def test_a_dead_process_raises_incomplete_and_the_next_read_starts_another(obedient):
     with pytest.raises(
         Incomplete,
-        match=r"the process of telling on GPU 3,4 died \(exit code -9;.*Answers on disk are kept; run again",
+        match=r"the process of obedient on GPU 3,4 died \(exit code -9;.*are kept; run again",
     ):
-        telling.read(PROMPT, ["die"])
+        obedient.read(PROMPT, ["die"])
 
-    assert telling.read(PROMPT, ["text"]).label.tolist() == [0]
+    assert obedient.read(PROMPT, ["text"]).label.tolist() == [0]
 
 
-def test_errors_come_through_as_what_they_are(telling, capfd):
+def test_errors_keep_their_class_and_message_across_the_process(obedient, capfd):
     with pytest.raises(AssayError, match="refused, with a way out") as caught:
-        telling.read(PROMPT, ["refuse"])
+        obedient.read(PROMPT, ["refuse"])
     assert not isinstance(caught.value, Incomplete)
     with pytest.raises(Incomplete, match="ZeroDivisionError: an engine's own fault"):
-        telling.read(PROMPT, ["fail"])
+        obedient.read(PROMPT, ["fail"])
 
 
-def test_two_processes_of_the_transformers_engine_read_what_one_reads(tiny_llm, small_task):
+def test_the_transformers_engine_reads_the_same_in_another_process(tiny_llm, small_task):
     from project.annotation.prompt import build_prompt
 
     config = AnnotateConfig(annotator_model=str(tiny_llm), annotator_dtype="float32")

@@ -5,8 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from project.annotation.prompt import build_prompt, build_prompts, demonstration_sets, load_template
-from project.config.experiment import PromptConfig
+from project.annotation.demonstrations import demonstration_sets
+from project.annotation.prompt import build_prompt, build_prompts
+from project.annotation.template import load_template
+from project.config.prompt import PromptConfig
 from project.support.errors import AssayError
 
 SHOWN = pd.DataFrame(
@@ -26,7 +28,9 @@ def test_the_prompt_is_the_papers_template_with_labels_by_name():
     assert prompt.render("a {strange} text") == (
         "### Instruction ###\nYou sort reviews.\nRespond with only the label name, nothing else.\n"
         "### Available Labels ###\nnegative\npositive\n"
-        "### Examples ###\nText to classify: good film\nLabel: positive\nText to classify: {braces} stay\nLabel: negative\n"
+        "### Examples ###\n"
+        "Text to classify: good film\nLabel: positive\n"
+        "Text to classify: {braces} stay\nLabel: negative\n"
         "### Input ###\nText to classify: a {strange} text\n### Output ###\nLabel:"
     )
     assert prompt.answers == (" negative", " positive")
@@ -45,7 +49,7 @@ def ids(sets):
     return [list(one["example_id"]) for one in sets]
 
 
-def test_draws_depend_on_the_seed_and_the_pool_alone_and_more_draws_begin_with_the_same(small_task):
+def test_more_draws_begin_with_the_same_sets_in_any_order_of_the_pool(small_task):
     pool = small_task.split("demonstration")
     eight = ids(demonstration_sets(pool, 3, 8, seed=0))
 
@@ -55,7 +59,7 @@ def test_draws_depend_on_the_seed_and_the_pool_alone_and_more_draws_begin_with_t
     assert all(len(set(one)) == 3 for one in eight)
 
 
-def test_no_two_draws_show_the_same_set_even_out_of_a_tiny_pool(small_task):
+def test_all_draws_show_different_sets_even_from_a_tiny_pool(small_task):
     pool = small_task.split("demonstration").head(5)
 
     for seed in range(20):
@@ -71,16 +75,16 @@ def test_no_two_draws_show_the_same_set_even_out_of_a_tiny_pool(small_task):
         (
             1,
             3,
-            "ensemble_size must be at most 2, the number of different sets of 1 out of 2 demonstrations; got 3",
+            "ensemble_size must be at most 2, the number of different sets of 1 out of 2 .*; got 3",
         ),
     ],
 )
-def test_sets_that_the_pool_cannot_give_are_refused(small_task, n, n_draws, message):
+def test_a_pool_with_too_few_sets_is_refused(small_task, n, n_draws, message):
     with pytest.raises(AssayError, match=message):
         demonstration_sets(small_task.split("demonstration").head(2), n, n_draws, seed=0)
 
 
-def test_balanced_sets_show_every_class_alike(small_task):
+def test_balanced_sets_show_all_classes_equally_often(small_task):
     pool = small_task.split("demonstration")
 
     for n in (3, 4, 8, 10):
@@ -90,7 +94,7 @@ def test_balanced_sets_show_every_class_alike(small_task):
             assert counts.max() - counts.min() <= 1
 
 
-def test_balanced_sets_that_the_pool_cannot_give_are_refused(small_task):
+def test_a_pool_with_too_few_balanced_sets_is_refused(small_task):
     pool = small_task.split("demonstration")
     pool = pd.concat(
         [pool.groupby("gold_label").head(1), pool[pool["gold_label"] == "books"].iloc[1:2]]
@@ -111,22 +115,20 @@ def prompts_of(task, n_draws=1, **settings):
     )
 
 
-def test_without_demonstrations_there_is_one_draw(small_task):
+def test_without_demonstrations_only_one_draw_is_allowed(small_task):
     (prompt,) = prompts_of(small_task, n_demonstrations=0)
 
     assert "### Examples ###\n\n### Input ###" in prompt.before
     assert prompt.demonstration_ids == ()
     with pytest.raises(
         AssayError,
-        match="ensemble_size must be 1 without demonstrations: all 3 draws would be the same prompt",
+        match="ensemble_size must be 1 without demonstrations: all 3 draws would be the same",
     ):
         prompts_of(small_task, 3, n_demonstrations=0)
 
 
 @pytest.mark.parametrize("style", ["name", "integer", "letter"])
-def test_permuted_labels_change_the_list_and_the_codes_but_not_the_order_of_the_answers(
-    small_task, style
-):
+def test_permuted_labels_change_list_and_codes_but_not_the_order_of_answers(small_task, style):
     plain, *others = prompts_of(
         small_task, 6, n_demonstrations=0, permute_labels=True, label_style=style
     )
@@ -145,9 +147,10 @@ def test_permuted_labels_change_the_list_and_the_codes_but_not_the_order_of_the_
             )
 
 
-def test_a_template_of_ones_own_is_filled(small_task, tmp_path):
+def test_a_template_from_a_file_is_filled(small_task, tmp_path):
     (tmp_path / "mine.txt").write_text(
-        "{task_description} One of: {label_description}\n{demonstrations}\nIn {{braces}}:\n{input_text}\n=>\n\n"
+        "{task_description} One of: {label_description}\n{demonstrations}\n"
+        "In {{braces}}:\n{input_text}\n=>\n\n"
     )
 
     (prompt,) = prompts_of(small_task, template=str(tmp_path / "mine.txt"), n_demonstrations=1)
@@ -166,21 +169,19 @@ def test_a_template_of_ones_own_is_filled(small_task, tmp_path):
         ("{label_description} {input_text} {", "braces that are not a placeholder"),
     ],
 )
-def test_templates_that_cannot_be_filled_are_refused(tmp_path, template, message):
+def test_templates_with_wrong_placeholders_are_refused(tmp_path, template, message):
     (tmp_path / "bad.txt").write_text(template)
 
     with pytest.raises(AssayError, match=message):
         load_template(str(tmp_path / "bad.txt"))
 
 
-def test_a_template_without_a_place_for_demonstrations_is_refused_where_there_are_some(
-    small_task, tmp_path
-):
+def test_a_template_without_demonstrations_is_refused_if_there_are_some(small_task, tmp_path):
     (tmp_path / "bare.txt").write_text("{label_description} {input_text}")
 
     with pytest.raises(
         AssayError,
-        match="shows no {demonstrations}. Add the placeholder, or use -P n_demonstrations=0",
+        match="shows no {demonstrations}. Add the placeholder, or set n_demonstrations=0",
     ):
         prompts_of(small_task, template=str(tmp_path / "bare.txt"))
 

@@ -1,4 +1,4 @@
-"""Prompts as token ids: tokenised once what is the same, no text can pass for a control token or move the place of the label."""
+"""Prompts as token ids: the common part is tokenised once, and no text becomes a control token."""
 
 import json
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.prompt_tokens import PromptTokens
-from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
+from project.annotation.prompt import Prompt, build_prompt
 from project.support.errors import AssayError
 from project.support.models import annotator_source
 
@@ -52,9 +53,7 @@ def prompt_of(task, style="name", chat=False, system=""):
 
 
 @pytest.mark.parametrize("which", ["bundled", "tiny"])
-def test_tokens_are_those_of_the_whole_prompt_though_the_prefix_is_tokenised_once(
-    which, small_task, request
-):
+def test_tokens_equal_those_of_the_whole_prompt(which, small_task, request):
     tokens, prompt = request.getfixturevalue(which), prompt_of(small_task)
 
     fitted = tokens.fit(prompt, NASTY)
@@ -65,9 +64,7 @@ def test_tokens_are_those_of_the_whole_prompt_though_the_prefix_is_tokenised_onc
 
 
 @pytest.mark.parametrize("chat", [False, True])
-def test_no_text_becomes_a_control_token_or_changes_where_the_label_is_read(
-    bundled, small_task, chat
-):
+def test_no_text_becomes_a_control_token_or_moves_the_label(bundled, small_task, chat):
     prompt = prompt_of(small_task, chat=chat)
     controls = set(bundled._tokenizer.all_special_ids)
     plain = bundled.fit(prompt, ["plain"])
@@ -86,7 +83,7 @@ def test_no_text_becomes_a_control_token_or_changes_where_the_label_is_read(
     ]  # which it is where nobody takes care
 
 
-def test_added_tokens_that_are_not_special_are_no_less_harmless(tiny_llm):
+def test_added_tokens_that_are_not_special_are_read_as_characters_too(tiny_llm):
     content = json.loads((tiny_llm / "tokenizer.json").read_text())
     content["added_tokens"].append(
         {**content["added_tokens"][0], "id": 600, "content": "<tool_call>", "special": False}
@@ -100,8 +97,8 @@ def test_added_tokens_that_are_not_special_are_no_less_harmless(tiny_llm):
     assert 600 not in PromptTokens(tokenizer, context=99, name="x").encode(["a <tool_call> b"])[0]
 
 
-def test_a_tokenizer_that_joins_across_every_boundary_is_given_whole_prompts():
-    """A unigram-like tokenizer without pre-tokenisation: the prefix cannot be tokenised ahead, and the tokens are right all the same."""
+def test_a_tokenizer_that_joins_across_all_boundaries_gets_whole_prompts():
+    """Without pre-tokenisation the prefix cannot be tokenised ahead; the tokens are still right."""
     from tokenizers import Tokenizer, models, normalizers, trainers
 
     backend = Tokenizer(models.BPE())
@@ -143,7 +140,7 @@ def test_a_prompt_that_fills_the_context_alone_is_refused(tiny, small_task):
 
     with pytest.raises(
         AssayError,
-        match=r"the prompt without its text has \d+ tokens, .* 1024 that tiny can read. Lower n_demonstrations",
+        match=r"the prompt without its text has \d+ tokens, .* tiny can read. Lower n_demonst",
     ):
         tiny.fit(prompt, ["text"])
 
@@ -180,7 +177,7 @@ def test_a_chat_is_refused_where_the_tokenizer_has_no_template(tiny, small_task)
         ("🙂", "🙁"),
     ],
 )
-def test_names_of_any_kind_are_told_apart(bundled, names):
+def test_every_label_has_a_read_of_its_own(bundled, names):
     trie = bundled.trie(
         Prompt(0, "Sort it.\nText: ", "\nLabel:", tuple(f" {name}" for name in names))
     )
@@ -194,7 +191,7 @@ def test_names_of_any_kind_are_told_apart(bundled, names):
     assert len(set(ends)) == len(names)
 
 
-def test_a_label_that_melts_into_the_prompt_is_refused():
+def test_a_label_that_joins_with_the_end_of_the_prompt_is_refused():
     from tokenizers import Tokenizer, models
 
     merged = Tokenizer(models.BPE(vocab={":": 0, "a": 1, "b": 2, ":a": 3}, merges=[(":", "a")]))

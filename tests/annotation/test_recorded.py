@@ -10,10 +10,10 @@ import pytest
 from project.annotation.annotate import annotate
 from project.annotation.cost import Meter
 from project.annotation.engines.recorded import RecordedAnnotator
-from project.config.arms import Arm
-from project.config.task import TaskConfig
-from project.config.labels import LabelConfig
 from project.config.annotation import AnnotateConfig, RecordedConfig, SpendConfig
+from project.config.arms import Arm
+from project.config.labels import LabelConfig
+from project.config.task import TaskConfig
 from project.data.tables import class_columns
 from project.data.task import load_task
 from project.labels.inputs import LabelInputs
@@ -57,7 +57,7 @@ def draws_of(file, task, folder, columns="", split="train", calibration="none"):
     ]
 
 
-def test_every_named_column_is_a_draw(recorded, small_task, tmp_path):
+def test_each_named_column_is_a_draw(recorded, small_task, tmp_path):
     gold = list(small_task.split("train")["gold_label"])
     file = recorded(llm_a=gold, llm_b=list(reversed(gold)), other=gold)
 
@@ -70,7 +70,7 @@ def test_every_named_column_is_a_draw(recorded, small_task, tmp_path):
     ).all()  # labels say nothing of probabilities, and none are made up
 
 
-def test_answers_that_are_no_label_are_missing_counted_and_wrong(recorded, small_task, tmp_path):
+def test_unknown_labels_are_missing_and_count_as_wrong(recorded, small_task, tmp_path):
     train = small_task.split("train")
     given = list(train["gold_label"].str.upper())
     given[0], given[1] = "__unparsed__", None
@@ -89,7 +89,9 @@ def test_answers_that_are_no_label_are_missing_counted_and_wrong(recorded, small
     )  # what has no label is no training example
 
 
-def test_a_missing_answer_disagrees_and_gets_a_gold_label(recorded, small_task, tmp_path):
+def test_a_missing_answer_counts_as_disagreement_and_gets_a_gold_label(
+    recorded, small_task, tmp_path
+):
     train = small_task.split("train")
     gold = list(train["gold_label"])
     made = draws_of(recorded(a=[None, *gold[1:]], b=gold), small_task, tmp_path, "a,b")
@@ -103,7 +105,7 @@ def test_a_missing_answer_disagrees_and_gets_a_gold_label(recorded, small_task, 
     assert list(labels["source"]) == ["gold"] + ["llm"] * (len(gold) - 1)
 
 
-def test_columns_of_probabilities_give_distributions(recorded, small_task, tmp_path):
+def test_a_group_of_probability_columns_is_a_distribution(recorded, small_task, tmp_path):
     n = len(small_task.split("train"))
     values = np.random.default_rng(0).dirichlet(np.ones(4), size=n)
     values[0] = [0, 0, 1, 0]
@@ -121,7 +123,7 @@ def test_columns_of_probabilities_give_distributions(recorded, small_task, tmp_p
     )
 
 
-def test_a_pattern_takes_a_group_of_probabilities_as_one_draw(recorded, small_task, tmp_path):
+def test_a_pattern_matches_a_group_of_probabilities_as_one_draw(recorded, small_task, tmp_path):
     train, label_set = small_task.split("train"), small_task.label_set
     gold = list(train["gold_label"])
     columns = {f"llm.{name}": (train["gold_label"] == name).astype(float) for name in label_set}
@@ -134,7 +136,7 @@ def test_a_pattern_takes_a_group_of_probabilities_as_one_draw(recorded, small_ta
     assert annotator.draws == ["llm", "llm_b"]
 
 
-def test_our_own_annotations_can_be_recorded_labels(recorded, small_task, tmp_path):
+def test_annotations_of_assay_can_be_recorded_labels(recorded, small_task, tmp_path):
     n = len(small_task.split("train"))
     values = np.log(np.random.default_rng(0).dirichlet(np.ones(4), size=n))
     file = recorded(
@@ -157,9 +159,7 @@ def test_a_file_without_ids_is_joined_by_text(small_task, tmp_path):
     assert list(table["label"]) == list(train["gold_label"])
 
 
-def test_a_text_labelled_twice_and_differently_is_missing_and_a_null_says_nothing(
-    small_task, tmp_path
-):
+def test_contradictory_labels_are_missing_and_nulls_are_ignored(small_task, tmp_path):
     one, two = small_task.split("train")["text"][:2]
     rows = [(one, "books"), (one, "household"), (two, "books"), (two, None)]
     pd.DataFrame(rows, columns=["text", "label"]).to_csv(tmp_path / "labels.csv", index=False)
@@ -171,7 +171,7 @@ def test_a_text_labelled_twice_and_differently_is_missing_and_a_null_says_nothin
     assert table["label"][1] == "books"
 
 
-def test_examples_the_file_does_not_know_are_missing(recorded, small_task, tmp_path):
+def test_examples_without_a_row_in_the_file_are_missing(recorded, small_task, tmp_path):
     (table,) = draws_of(
         recorded(label=list(small_task.split("train")["gold_label"])),
         small_task,
@@ -215,9 +215,7 @@ def test_entropy_is_refused_for_labels_without_probabilities(recorded, small_tas
         ("LABELS", "nothing_*", r"got 'nothing_\*'"),
     ],
 )
-def test_files_and_columns_that_are_not_there_are_refused(
-    recorded, small_task, file, columns, message
-):
+def test_missing_files_and_columns_are_refused(recorded, small_task, file, columns, message):
     path = recorded(label=list(small_task.split("train")["gold_label"]))
 
     with pytest.raises(AssayError, match=message):
@@ -227,7 +225,7 @@ def test_files_and_columns_that_are_not_there_are_refused(
         )
 
 
-def test_probabilities_that_are_none_are_refused(recorded, small_task, tmp_path):
+def test_invalid_probabilities_are_refused(recorded, small_task, tmp_path):
     n = len(small_task.split("train"))
     for value, message in (
         (-0.1, "must hold probabilities; -0.1 is negative"),

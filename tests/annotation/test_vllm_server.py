@@ -1,4 +1,4 @@
-"""The openai engine against a real vLLM server with the bundled model; runs where vLLM is installed, as tests/test_vllm.py does."""
+"""The openai engine against a real vLLM server with the bundled model, where vLLM is installed."""
 
 import contextlib
 import importlib.util
@@ -14,10 +14,11 @@ import urllib.request
 import numpy as np
 import pytest
 
+from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.openai.engine import OpenAIAnnotator
 from project.annotation.engines.transformers.engine import TransformersAnnotator
-from project.annotation.prompt import build_prompt, demonstration_sets
-from project.config.experiment import AnnotateConfig, ServerConfig
+from project.annotation.prompt import build_prompt
+from project.config.annotation import AnnotateConfig, ServerConfig
 from project.support.errors import AssayError
 from project.support.models import annotator_source
 
@@ -89,7 +90,7 @@ def _wait(address, process, log):
     for _ in range(600):
         if process.poll() is not None:
             break
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310
             return
         time.sleep(1)
     raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
@@ -143,14 +144,13 @@ def test_a_vllm_server_gives_the_distributions_of_the_transformers_engine(
     theirs, ours = annotator.read(prompt, texts), transformers.read(prompt, texts)
 
     assert annotator.capability == "exact log probabilities of the label tokens (logprob_token_ids)"
-    # Measured on a CPU, float32, 24 texts: 2.7e-5 in log probability (4.5e-5 in the deeper trie below), 1.5e-5 of the label mass. The two sum in
-    # another order, and the server's numbers are those of its batches; the bound is some twenty times the largest.
-    print(
-        f"{style}: largest difference of log probabilities {np.abs(ours.log_probabilities - theirs.log_probabilities).max():.1e}"
-    )
-    print(
-        f"{style}: largest relative difference of the label mass {np.abs(ours.label_mass / theirs.label_mass - 1).max():.1e}"
-    )
+    # Measured on a CPU, float32, 24 texts: 2.7e-5 in log probability (4.5e-5 in the deeper trie
+    # below), 1.5e-5 of the label mass. The two sum in another order, and the server's numbers
+    # depend on its batches. The bound is some twenty times the largest.
+    largest = np.abs(ours.log_probabilities - theirs.log_probabilities).max()
+    print(f"{style}: largest difference of log probabilities {largest:.1e}")
+    largest = np.abs(ours.label_mass / theirs.label_mass - 1).max()
+    print(f"{style}: largest relative difference of the label mass {largest:.1e}")
     assert theirs.log_probabilities == pytest.approx(ours.log_probabilities, abs=1e-3)
     assert theirs.label_mass == pytest.approx(ours.label_mass, rel=1e-3)
     assert theirs.label.tolist() == ours.label.tolist()
@@ -161,7 +161,7 @@ def test_a_vllm_server_gives_the_distributions_of_the_transformers_engine(
     )
 
 
-def test_labels_of_which_one_begins_another_are_read_with_the_end_of_the_reply(
+def test_a_label_that_begins_another_is_read_with_the_end_of_the_reply(
     connect, transformers, small_task
 ):
     task = small_task
@@ -172,14 +172,13 @@ def test_labels_of_which_one_begins_another_are_read_with_the_end_of_the_reply(
 
     theirs, ours = connect().read(prompt, texts), transformers.read(prompt, texts)
 
-    print(
-        f"largest difference of log probabilities {np.abs(ours.log_probabilities - theirs.log_probabilities).max():.1e}"
-    )
+    largest = np.abs(ours.log_probabilities - theirs.log_probabilities).max()
+    print(f"largest difference of log probabilities {largest:.1e}")
     assert theirs.log_probabilities == pytest.approx(ours.log_probabilities, abs=1e-3)
     assert theirs.label.tolist() == ours.label.tolist()
 
 
-def test_without_the_tokenizer_the_top_20_bound_what_they_do_not_list(connect, small_task):
+def test_without_the_tokenizer_unlisted_labels_are_bounded_by_the_top_20(connect, small_task):
     prompt, texts = (
         prompt_for(small_task, "letter", chat=True),
         list(small_task.split("train")["text"][:12]),
@@ -199,7 +198,7 @@ def test_without_the_tokenizer_the_top_20_bound_what_they_do_not_list(connect, s
     assert listed.label[agreed].tolist() == exact.label[agreed].tolist()
 
 
-def test_a_text_longer_than_the_context_is_cut_to_what_the_server_takes(connect, small_task):
+def test_a_text_longer_than_the_context_is_cut_to_the_limit_of_the_server(connect, small_task):
     answers = connect().read(prompt_for(small_task, "name"), ["kettle " * 5000, "short"])
 
     assert answers.truncated.tolist() == [True, False]
@@ -208,7 +207,7 @@ def test_a_text_longer_than_the_context_is_cut_to_what_the_server_takes(connect,
 
 
 @pytest.mark.parametrize("given", ["", "sk-wrong-9876543210"])
-def test_a_server_that_wants_a_key_is_told_none_but_the_right_one_and_errors_show_none(
+def test_a_wrong_or_missing_key_is_refused_and_no_error_shows_a_key(
     connect, small_task, monkeypatch, given
 ):
     monkeypatch.setenv("VLLM_KEY", given)

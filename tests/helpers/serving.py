@@ -3,8 +3,9 @@
 import contextlib
 import string
 
+from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.openai.engine import OpenAIAnnotator
-from project.annotation.prompt import Prompt, build_prompt, demonstration_sets
+from project.annotation.prompt import Prompt, build_prompt
 from project.config.annotation import AnnotateConfig, ServerConfig
 from tests.helpers.faulty_server import FaultyServer
 

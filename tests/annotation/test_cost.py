@@ -1,4 +1,4 @@
-"""What labels take: counted from the answers they were made of, whoever paid, and priced."""
+"""What labels take, counted from the answers they were made of, and its price."""
 
 import time
 from typing import Any
@@ -9,10 +9,10 @@ import pytest
 from project.annotation.annotate import annotate
 from project.annotation.cost import Meter, Spent, spent
 from project.annotation.prompt import build_prompts
-from project.config.prompt import PromptConfig
 from project.config.annotation import AnnotateConfig, SpendConfig
+from project.config.prompt import PromptConfig
 from project.support.errors import Stopped
-from tests.conftest import ScriptedAnnotator
+from tests.helpers.annotators import ScriptedAnnotator
 
 
 def answers(keys, requests=1, tokens=100, generated=1):
@@ -26,7 +26,7 @@ def answers(keys, requests=1, tokens=100, generated=1):
     return pd.DataFrame(columns)
 
 
-def test_every_draw_counts_every_text_once_and_a_text_that_stands_twice_was_asked_about_once():
+def test_each_distinct_text_of_a_draw_counts_once():
     found = spent(
         [answers("abca", requests=3, tokens=10, generated=2), answers("abc")], human_labels=7
     )
@@ -35,7 +35,7 @@ def test_every_draw_counts_every_text_once_and_a_text_that_stands_twice_was_aske
     assert spent([], human_labels=2) == Spent(2, 0, 0, 0, 0.0)
 
 
-def test_the_cost_is_that_of_labels_tokens_and_the_machine():
+def test_the_cost_adds_up_labels_tokens_and_machine_time():
     config = SpendConfig(price_label=0.1, price_input=2.0, price_output=10.0, price_hour=3.6)
     one = Spent(5, 10, 1_000_000, 100_000, 1000.0)
 
@@ -44,7 +44,7 @@ def test_the_cost_is_that_of_labels_tokens_and_the_machine():
     assert one.cost(SpendConfig()) == 0.0
 
 
-def test_the_meter_does_not_count_what_the_machine_does_between_annotations(monkeypatch):
+def test_a_paused_meter_does_not_count_time(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("project.annotation.cost.time.monotonic", lambda: now[0])
     meter = Meter(SpendConfig(max_minutes=2.0), began=0.0)
@@ -62,7 +62,7 @@ def test_the_meter_does_not_count_what_the_machine_does_between_annotations(monk
         meter.admit(100)
 
 
-def test_copies_at_work_at_once_share_the_seconds_of_the_machine(small_task, tmp_path):
+def test_parallel_copies_share_the_seconds_of_the_machine(small_task, tmp_path):
     class Slow(ScriptedAnnotator):
         shard_size = 4
 

@@ -7,9 +7,10 @@ from project.annotation.annotate import annotate
 from project.annotation.answers import raw_answers
 from project.annotation.cache import AnswerCache
 from project.annotation.cost import Meter, price
+from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.base import Size
 from project.annotation.estimate import plan
-from project.annotation.prompt import build_prompt, demonstration_sets
+from project.annotation.prompt import build_prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
 from project.data.tables import SourceRun
 
@@ -45,7 +46,7 @@ def test_a_plan_counts_texts_tokens_requests_and_price_of_every_draw(
     assert two.probed == 0
 
 
-def test_the_probes_answers_are_kept_and_not_paid_for_again(small_task, tmp_path, scripted):
+def test_the_answers_of_the_probe_are_kept_and_not_paid_for_again(small_task, tmp_path, scripted):
     annotator, prompts, train = scripted(4), prompts_for(small_task, 1), small_task.split("train")
     (planned,) = plan(
         [annotator],
@@ -56,7 +57,7 @@ def test_the_probes_answers_are_kept_and_not_paid_for_again(small_task, tmp_path
         spend=SpendConfig(),
         folder=tmp_path,
     )
-    assert 0 < planned.probed == len(annotator.asked)
+    assert 0 < planned.probed == len(annotator.texts_read)
     (folder,) = tmp_path.iterdir()
     kept = AnswerCache(folder).load()
     assert kept is not None
@@ -71,10 +72,10 @@ def test_the_probes_answers_are_kept_and_not_paid_for_again(small_task, tmp_path
     }
     list(annotate([rest], prompts, train, small_task.label_set, **settings))
 
-    assert sorted(annotator.asked + rest.asked) == sorted(train["text"])
+    assert sorted(annotator.texts_read + rest.texts_read) == sorted(train["text"])
 
 
-def test_a_plan_of_what_is_known_asks_for_nothing(small_task, tmp_path, scripted):
+def test_a_plan_asks_for_nothing_when_all_answers_are_known(small_task, tmp_path, scripted):
     prompts, train = prompts_for(small_task, 1), small_task.split("train")
     settings = {
         "config": AnnotateConfig(calibration="none"),
@@ -97,7 +98,7 @@ def test_a_plan_of_what_is_known_asks_for_nothing(small_task, tmp_path, scripted
     assert (planned.texts, planned.known, planned.tokens, planned.cost) == (0, len(train), 0, 0)
 
 
-def test_a_plan_looks_into_the_store_as_annotation_does(small_task, tmp_path, scripted):
+def test_a_plan_counts_answers_in_the_store_as_known(small_task, tmp_path, scripted):
     prompts, train = prompts_for(small_task, 1), small_task.split("train")
     (done,) = annotate(
         [scripted(4)],
@@ -126,7 +127,7 @@ def test_a_plan_looks_into_the_store_as_annotation_does(small_task, tmp_path, sc
     assert (planned.texts, planned.known, planned.cost) == (0, len(train), 0)
 
 
-def test_a_plan_counts_every_request_of_a_text(small_task, tmp_path, scripted, monkeypatch):
+def test_a_plan_counts_all_requests_of_a_text(small_task, tmp_path, scripted, monkeypatch):
     annotator, n = scripted(4), len(small_task.split("train"))
     monkeypatch.setattr(
         annotator,
