@@ -1,4 +1,4 @@
-"""What a study searches: the parts of a setting, their values, and what a trial is judged by."""
+"""The search space of a sweep: the parts of a setting, their values, and what a trial measures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from project.config.arms import Arm
-from project.config.experiment import LabelConfig
+from project.config.labels import LabelConfig
 from project.labels.sources import arms
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What one trial tries: a label source with all that could be told of it, and the prompt that the annotator gets."""
+    """What one trial tries: a label source with its parameters, and the annotator's prompt."""
 
     source: str
     replace_share: float
@@ -24,7 +24,10 @@ class Setting:
     calibration: str
 
     def arm(self, config: LabelConfig) -> Arm:
-        """The arm, with those of the parameters that its kind looks at; refuses what cannot be."""
+        """The arm, with the parameters that its kind uses.
+
+        Raises AssayError where the arm is not possible, such as an ensemble of one draw.
+        """
         (arm,) = arms(
             dataclasses.replace(config, arms=(self.source,), replace_share=(self.replace_share,)),
             self.ensemble_size,
@@ -32,14 +35,17 @@ class Setting:
         return arm
 
     def name(self, config: LabelConfig) -> str:
-        """The same for settings that differ in nothing their source looks at."""
+        """A name that is the same for settings which differ only in what their source ignores."""
         arm = self.arm(config)
-        asked = (self.n_demonstrations, self.calibration) if arm.draws else None
-        return f"{arm.kind} {arm.replace_share} {arm.ensemble_size} {asked}"
+        prompt = (self.n_demonstrations, self.calibration) if arm.draws else None
+        return f"{arm.kind} {arm.replace_share} {arm.ensemble_size} {prompt}"
 
 
 class Values(NamedTuple):
-    """What a trial is judged by: macro-F1 on validation in [0, 1], human labels for each training text, LLM calls, money."""
+    """What a trial measures.
+
+    Macro-F1 on validation in [0, 1], human labels per training text, LLM calls, and money.
+    """
 
     macro_f1: float
     human_share: float
@@ -51,7 +57,8 @@ class Values(NamedTuple):
 class Space:
     """The values of every part of a setting; a part with one value is fixed.
 
-    Numbers lie anywhere between the least and the greatest value, but in the grid, which has these values alone.
+    A grid has these values alone. Other samplers try all numbers between the smallest and the
+    greatest.
     """
 
     source: tuple[str, ...]
@@ -66,14 +73,14 @@ class Space:
         return {name: values for name, values in parts.items() if len(values) > 1}
 
     def grid(self) -> list[dict[str, Any]]:
-        """Every combination of what varies."""
+        """Every combination of the parts that vary."""
         return [
-            dict(zip(self.varied(), one, strict=True))
-            for one in itertools.product(*self.varied().values())
+            dict(zip(self.varied(), values, strict=True))
+            for values in itertools.product(*self.varied().values())
         ]
 
     def setting(self, params: Mapping[str, Any]) -> Setting:
-        """The setting with ``params`` for what varies."""
+        """The setting with ``params`` for the parts that vary."""
         parts = {
             item.name: params.get(item.name, getattr(self, item.name)[0])
             for item in dataclasses.fields(self)

@@ -1,43 +1,74 @@
-"""Where a study of Optuna is kept: a journal file or a database, whose address may hold a password and is shown to nobody."""
+"""The storage of a study of Optuna: a journal file, or a database whose address is never shown."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
+from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from project.config.entry_points import SweepConfig
+from project.config.designs import SweepConfig
+from project.search.heartbeat import HEARTBEAT_SECONDS
 from project.support.errors import AssayError, Incomplete
+from project.support.process import SILENCE_SECONDS
 from project.support.redact import short_message
 
 STORAGE = "ASSAY_SWEEP_STORAGE"
-"""Environment variable that may hold the storage's address, password included."""
+"""Environment variable with the storage's address, which may hold a password."""
 
 
-def open_storage(config: SweepConfig, workspace: Path, name: str) -> optuna.storages.BaseStorage:
-    """The storage of the study ``name``: what the environment names, else what ``config`` does, else a journal below ``workspace``."""
-    where = os.environ.get(STORAGE) or config.sweep_storage
-    if "://" in where:
-        return optuna.storages.RDBStorage(where)
-    path = (
-        Path(where).expanduser()
-        if where
-        else workspace / "sweeps" / f"{name.replace('/', '-')}.journal"
-    )  # a task's name may hold anything
+def open_storage(
+    config: SweepConfig, workspace: Path, name: str, stale: list[FrozenTrial] | None = None
+) -> optuna.storages.BaseStorage:
+    """The storage of a study.
+
+    Parameters
+    ----------
+    config
+        ``sweep_storage`` names a journal file or a database; the environment variable
+        ``ASSAY_SWEEP_STORAGE`` comes first. Without both it is a journal below the workspace.
+    workspace
+        The workspace.
+    name
+        Name of the study.
+    stale
+        Gains the trials of a database that ``optuna.storages.fail_stale_trials`` ends.
+    """
+    address = os.environ.get(STORAGE) or config.sweep_storage
+    if "://" in address:
+        ended = [] if stale is None else stale
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # heartbeats are experimental to Optuna
+            return optuna.storages.RDBStorage(
+                address,
+                heartbeat_interval=int(HEARTBEAT_SECONDS),
+                grace_period=int(SILENCE_SECONDS),
+                heartbeat_stale_trial_callback=lambda study, trial: ended.append(trial),
+            )
+    path = Path(address).expanduser() if address else _journal(workspace, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     from optuna.storages.journal import JournalFileBackend
 
     return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
 
 
+def _journal(workspace: Path, name: str) -> Path:
+    """The journal file of a study below the workspace; a task's name may hold slashes."""
+    return workspace / "sweeps" / f"{name.replace('/', '-')}.journal"
+
+
 @contextlib.contextmanager
 def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
-    """Say in one line what is wrong with the storage; while it is opened any trouble with files and packages is its."""
+    """Turn errors of the storage into one line.
+
+    While a storage is opened, every error of files and packages counts as one of the storage.
+    """
     known = (
         optuna.exceptions.StorageInternalError,
         SQLAlchemyError,
@@ -48,20 +79,21 @@ def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
     except known as error:
         reason = _without_addresses(short_message(error.__cause__ or error, 200))
         raise Incomplete(
-            f"the storage of the study {name} cannot be used: {reason} Mend it, or name another one."
+            f"the storage of the study {name} cannot be used: {reason} Repair it, or set "
+            "sweep_storage to another one."
         ) from error
 
 
 def _without_addresses(text: str) -> str:
-    """``text`` without addresses and users in it: a driver writes a password in many ways."""
+    """``text`` without addresses and users: a driver's message may hold the password."""
     hidden = " ".join("..." if "://" in word or "@" in word else word for word in text.split(" "))
     return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", hidden)
 
 
 def refuse_password(address: str) -> None:
-    """An address with a user's password would stand in the tracking store."""
+    """Refuse an address with a user or a password, which would be in the tracking store."""
     if "://" in address and any(mark in address for mark in "@?#"):
         raise AssayError(
-            f"sweep_storage must hold no user name, no password and no query: it is written into the tracking store. Put the address into the "
-            f"environment variable {STORAGE} instead."
+            "sweep_storage must hold no user name, no password and no query: it is written into "
+            f"the tracking store. Put the address into the environment variable {STORAGE} instead."
         )

@@ -1,0 +1,49 @@
+"""Samplers of Optuna, and the values that they suggest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+
+from project.config.designs import SweepConfig
+
+
+def make_sampler(config: SweepConfig, n_trials: int) -> optuna.samplers.BaseSampler:
+    """A new sampler, seeded by the number of trials.
+
+    With a new one for every trial, a study that was stopped continues as if it had not been.
+    """
+    seeds = np.random.SeedSequence([config.sweep_seed, n_trials])
+    seed = int(seeds.generate_state(1)[0])
+    if config.sampler == "gp":
+        return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+    if config.sampler == "grid":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def suggest(handle: optuna.Trial, name: str, values: Sequence[Any], *, exact: bool) -> Any:
+    """A value for one part of a setting.
+
+    Parameters
+    ----------
+    handle
+        Optuna's trial.
+    name
+        Name of the part.
+    values
+        Its values.
+    exact
+        Whether only these are tried, and no number between them.
+    """
+    if exact or isinstance(values[0], str):
+        return handle.suggest_categorical(name, list(values))
+    low = min(values)
+    high = max(values)
+    if all(float(value).is_integer() for value in (low, high)):
+        whole = handle.suggest_int(name, int(low), int(high))
+        return float(whole) if isinstance(values[0], float) else whole
+    return handle.suggest_float(name, low, high)
