@@ -1,50 +1,58 @@
-"""Human-budget curves: all sources at equal budgets from one set of annotations, the table, the sentence, the figure."""
+"""Human budgets: all sources at equal budgets from one set of annotations, and the report."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.questions.budget import cheapest, png_figure, scored
+from analysis.questions.budget import budget_points, cheapest
+from analysis.questions.budget_figure import budget_figure
 from analysis.store.experiment import ScoredPoints, read_experiment
 from entrypoints import budget
 from entrypoints.wiring.designs import too_small
 from project.config.arms import Arm
 from project.tracking import Record, children, latest_root, read_table
 
-ROOT = Record("r", "budget", "FINISHED", {}, metrics={}, tags={}, experiment_id="1", started=0, artifact_uri="")
+ROOT = Record(
+    "r",
+    "budget",
+    "FINISHED",
+    {},
+    metrics={},
+    tags={},
+    experiment_id="1",
+    started=0,
+    artifact_uri="",
+)
 
 
 def test_budgets_that_a_source_cannot_use_are_left_out_with_the_reason():
     assert (
-        too_small(Arm("learned", 5.0), 100, 4) == "its audit takes 20 labels, and the budget is 5"
+        too_small(Arm("learned", 5.0), 100, 4) == "its audit needs 20 labels, and the budget is 5"
     )
-    assert (
-        too_small(Arm("human_only", 3.0), 100, 4)
-        == "3 labels of 4 classes are nothing to train on"
-    )
+    assert too_small(Arm("human_only", 3.0), 100, 4) == "3 labels are too few to train on 4 classes"
     assert not too_small(Arm("learned", 0.0), 100, 4)
     assert not too_small(Arm("learned", 20.0), 100, 4)
     assert not too_small(Arm("random", 1.0), 100, 4)
 
 
-def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(
+def run_budget(params, **design):
+    """A budget with one seed; its root run."""
+    budget.budget(params("budget", seeds="1", **design))
+    return latest_root("budget")
+
+
+def seed_of(root, arm):
+    return next(run for run in children(root, "seed") if run.params["arm"] == arm)
+
+
+def test_every_source_is_trained_at_every_budget_and_the_annotator_is_asked_once(
     params, store, capsys
 ):
-    budget.budget(
-        params(
-            "budget",
-            arms="random,learned,human_only,llm_then_human,ensemble,drop_entropy",
-            replace_share="0,10,60",
-            seeds="1",
-        )
-    )
-
-    root = latest_root("budget")
-    assert (
-        len([run for run in children(root, "annotation") if run.params["split"] == "train"]) == 2
-    )  # the ensemble's two draws
-    seen = {run.params["arm"] for run in children(root, "seed")}
-    assert seen == {
+    arms = "random,learned,human_only,llm_then_human,ensemble,drop_entropy"
+    root = run_budget(params, arms=arms, replace_share="0,10,60")
+    draws = [run for run in children(root, "annotation") if run.params["split"] == "train"]
+    assert len(draws) == 2  # those of the ensemble
+    assert {run.params["arm"] for run in children(root, "seed")} == {
         "gold",
         "llm",
         *(
@@ -58,46 +66,42 @@ def test_curves_train_every_source_at_every_budget_and_ask_the_annotator_once(
         "human_only_60",
         "ensemble_2",
     }
-    out = capsys.readouterr()
-    assert (
-        "budget: learned_10 is left out: its audit takes 20 labels, and this budget is 4."
-        in out.err
-    )
-    assert "against random" in out.out
-    found = scored(read_experiment(root.run_id))
-    points = found.points.set_index("arm")
-    # no human label is the LLM's labels, whatever the source, and is trained once
+    printed = capsys.readouterr()
+    assert "budget: learned_10 is left out: its audit needs 20 labels" in printed.err
+    assert "against random" in printed.out
+
+    points = budget_points(read_experiment(root.run_id)).points.set_index("arm")
+    # without human labels every source gives the LLM's labels, which are trained once
     for arm in ("random_0", "learned_0", "llm_then_human_0", "drop_entropy_0"):
         assert points.loc[arm, "macro_f1"] == points.loc["llm", "macro_f1"]
-    assert np.isnan(
-        points.loc["random_60", "closed"]
-    )  # so few examples tell no gap between llm and gold
+    # so few examples show no gap between llm and gold
+    assert np.isnan(points.loc["random_60", "closed"])
     assert points.loc["random_60", "share"] == 60
-    assert points.loc["ensemble_2", "share"] == pytest.approx(
-        100 * points.loc["ensemble_2", "human_labels"] / 40
+    ensemble_share = 100 * points.loc["ensemble_2", "human_labels"] / 40
+    assert points.loc["ensemble_2", "share"] == pytest.approx(ensemble_share)
+    low, estimate, high = (
+        points.loc["learned_60", f"over_random{suffix}"] for suffix in ("_low", "", "_high")
     )
-    assert (
-        points.loc["learned_60", "over_random_low"]
-        <= points.loc["learned_60", "over_random"]
-        <= points.loc["learned_60", "over_random_high"]
-    )
-    run = next(run for run in children(root, "seed") if run.params["arm"] == "random_60")
-    labels, gold = (
-        read_table(run.run_id, "labels.parquet"),
-        read_table(root.run_id, "examples.parquet").set_index("example_id")["gold_label"],
-    )
-    llm = next(run for run in children(root, "seed") if run.params["arm"] == "llm")
-    said = read_table(llm.run_id, "labels.parquet").set_index("example_id")["label"]
+    assert low <= estimate <= high
+    files = {path.name for path in (store / "work").rglob("budget.*")}
+    assert files == {"budget.csv", "budget.md", "budget.png"}
+
+
+def test_repaired_is_the_share_of_human_labels_that_replace_a_wrong_llm_label(params):
+    root = run_budget(params, arms="random", replace_share="60")
+    labels = read_table(seed_of(root, "random_60").run_id, "labels.parquet")
     human = labels.loc[labels["source"] == "gold", "example_id"]
-    assert points.loc["random_60", "repaired"] == pytest.approx((said[human] != gold[human]).mean())
-    assert {path.name for path in (store / "work").rglob("budget.*")} == {
-        "budget.csv",
-        "budget.md",
-        "budget.png",
-    }
+    examples = read_table(root.run_id, "examples.parquet").set_index("example_id")
+    llm = read_table(seed_of(root, "llm").run_id, "labels.parquet").set_index("example_id")
+    wrong = llm.loc[human, "label"] != examples.loc[human, "gold_label"]
+
+    points = budget_points(read_experiment(root.run_id)).points.set_index("arm")
+    assert points.loc["random_60", "repaired"] == pytest.approx(wrong.mean())
+    assert np.isnan(points.loc["llm", "repaired"])
 
 
 def budget_of(rows, price=0.0):
+    """A budget whose points have this arm, kind, share (per cent) and macro-F1."""
     points = pd.DataFrame(rows, columns=["arm", "arm_kind", "share", "macro_f1"])
     dropped = points["arm_kind"].str.startswith("drop_")
     points = points.assign(
@@ -112,7 +116,7 @@ GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"),
+    ("rows", "sentence"),
     [
         (
             [("random_50", "random", 50.0, 0.86), ("learned_10", "learned", 10.0, 0.87)],
@@ -137,8 +141,8 @@ GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
         ),
     ],
 )
-def test_the_sentence_names_the_cheapest_real_source(rows, says):
-    assert says in cheapest(budget_of([GOLD, LLM, *rows]))
+def test_the_sentence_names_the_cheapest_real_source(rows, sentence):
+    assert sentence in cheapest(budget_of([GOLD, LLM, *rows]))
 
 
 def test_the_cheapest_is_that_of_least_cost_where_prices_are_given():
@@ -152,25 +156,24 @@ def test_the_cheapest_is_that_of_least_cost_where_prices_are_given():
 def test_the_figure_tells_sources_apart_without_colour(monkeypatch):
     import matplotlib.figure
 
-    drawn: list[matplotlib.figure.Figure] = []
-    whole = matplotlib.figure.Figure.savefig
+    saved: list[matplotlib.figure.Figure] = []
+    savefig = matplotlib.figure.Figure.savefig
 
-    def save(figure, *more, **named):
-        drawn.append(figure)
-        whole(figure, *more, **named)
+    def recorded(figure, *arguments, **settings):
+        saved.append(figure)
+        savefig(figure, *arguments, **settings)
 
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", save)
-    kinds = [f"kind{k}" for k in range(8)]
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", recorded)
     rows = [
-        (f"{kind}_{share}", kind, share, 0.7 + share / 1000)
-        for kind in kinds
+        (f"kind{k}_{share}", f"kind{k}", share, 0.7 + share / 1000)
+        for k in range(8)
         for share in (0.0, 5.0, 50.0)
     ]
     points = budget_of([GOLD, LLM, *rows]).points.assign(
         accuracy=0.8, accuracy_sd=0.01, macro_f1_sd=np.nan
     )
 
-    assert png_figure(points).startswith(b"\x89PNG")
+    assert budget_figure(points).png.startswith(b"\x89PNG")
 
-    lines = [line for line in drawn[0].axes[0].get_lines() if np.size(line.get_xdata()) == 3]
+    lines = [line for line in saved[0].axes[0].get_lines() if np.size(line.get_xdata()) == 3]
     assert len({(str(line.get_marker()), str(line.get_linestyle())) for line in lines}) == 8
