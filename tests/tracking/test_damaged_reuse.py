@@ -1,4 +1,4 @@
-"""What is taken over from somebody's runs: nothing of what is not what it says."""
+"""Damaged answers and seeds of other runs are not reused, and their damage stops nothing."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from project.tracking import children, latest_root
 from tests.helpers.broken import artifact_path, cells
 
 
-def retold(run, changes):
-    """Change artifacts of a run, and its hashes, as whoever logged it could."""
+def change_artifacts(run, changes):
+    """Change artifacts of a run and their hashes, as the user who logged it could."""
     hashes = json.loads(run.tags["assay.sha256"])
     for name, change in changes.items():
         path = artifact_path(run, name)
@@ -56,18 +56,18 @@ BROKEN_ANSWERS = [
 ]
 
 
-def test_somebodys_broken_answers_are_not_taken_and_do_no_harm(params, store, capsys):
+def test_damaged_answers_of_another_run_are_not_reused(params, store, capsys):
     annotate.annotate(params("annotate", calibration="contextual", ensemble_size="1"))
     (run,) = children(latest_root("annotation set"), "annotation")
     (store / "work").rename(store / "before")
-    kept = {
+    original = {
         name: artifact_path(run, name).read_bytes()
         for name in ("annotations.parquet", "content_free.parquet")
     }
     for number, (changes, message) in enumerate(BROKEN_ANSWERS):
-        for name, data in kept.items():
+        for name, data in original.items():
             artifact_path(run, name).write_bytes(data)
-        retold(run, {**{name: lambda table: table for name in kept}, **changes})
+        change_artifacts(run, {**{name: lambda table: table for name in original}, **changes})
         annotate.annotate(
             params(
                 "annotate",
@@ -77,16 +77,17 @@ def test_somebodys_broken_answers_are_not_taken_and_do_no_harm(params, store, ca
             )
         )
 
-        said = capsys.readouterr().err
-        assert message in said
-        assert "Nothing is taken from it." in said
-        assert "Traceback" not in said
+        messages = capsys.readouterr().err
+        assert message in messages
+        assert "Its answers are not used." in messages
+        assert "Traceback" not in messages
         (again,) = children(latest_root("annotation set"), "annotation")
         assert again.metrics["fetched_texts"] == 0
-        MlflowClient().delete_run(again.run_id)  # or the next one would take its answers
+        # Deleted, or the next run would reuse its answers
+        MlflowClient().delete_run(again.run_id)
 
 
-def test_answers_are_kept_in_one_form_whoever_gave_them(small_task):
+def test_checked_answers_have_the_same_columns_and_types_whatever_their_source(small_task):
     labels = small_task.label_set
     table = pd.DataFrame(
         {
@@ -102,10 +103,10 @@ def test_answers_are_kept_in_one_form_whoever_gave_them(small_task):
             **{RAW_LOG_PROBABILITY + name: [np.log(1 / len(labels))] for name in labels},
         }
     )
-    made = checked_answers(table, labels)
+    checked = checked_answers(table, labels)
 
-    assert "extra" not in made
-    assert made.dtypes.astype(str).to_dict() | {} == {
+    assert "extra" not in checked
+    assert checked.dtypes.astype(str).to_dict() == {
         "answer_key": "str",
         "answer": "int32",
         "label_mass": "float64",
@@ -116,7 +117,7 @@ def test_answers_are_kept_in_one_form_whoever_gave_them(small_task):
         "error": "str",
         **{RAW_LOG_PROBABILITY + name: "float64" for name in labels},
     }
-    assert made["error"].isna().all()
+    assert checked["error"].isna().all()
 
 
 BROKEN_HISTORIES = [
@@ -124,7 +125,7 @@ BROKEN_HISTORIES = [
     lambda value: {**value, "history": []},
     lambda value: {**value, "history": "x"},
     lambda value: {**value, "history": [{**value["history"][0], "validation_macro_f1": "high"}]},
-    lambda value: {**value, "history": [{**one, "epoch": 7} for one in value["history"]]},
+    lambda value: {**value, "history": [{**epoch, "epoch": 7} for epoch in value["history"]]},
     lambda value: {**value, "history": [{**value["history"][0], "surprise": 1}]},
     lambda value: {**value, "seconds": "long"},
     lambda value: {**value, "seconds": float("nan")},
@@ -132,10 +133,10 @@ BROKEN_HISTORIES = [
 ]
 
 
-def test_somebodys_broken_seeds_are_not_taken_and_do_no_harm(params, store, capsys):
-    main.experiment(params(arms="gold", seeds="1"))
+def test_damaged_seeds_of_another_run_are_not_reused(params, store, capsys):
+    main.experiment(params(arms="gold", seeds="1", epochs="1"))
     (run,) = children(latest_root(), "seed")
-    kept = {
+    original = {
         name: artifact_path(run, name).read_bytes()
         for name in ("history.json", "predictions.parquet")
     }
@@ -145,15 +146,17 @@ def test_somebodys_broken_seeds_are_not_taken_and_do_no_harm(params, store, caps
         {"predictions.parquet": lambda table: table.iloc[::-1]},
     ]
     for number, change in enumerate(changes):
-        for name, data in kept.items():
+        for name, data in original.items():
             artifact_path(run, name).write_bytes(data)
-        retold(run, {**dict.fromkeys(kept, lambda value: value), **change})
-        main.experiment(params(arms="gold", seeds="1", workspace=str(store / f"work{number}")))
+        change_artifacts(run, {**dict.fromkeys(original, lambda value: value), **change})
+        main.experiment(
+            params(arms="gold", seeds="1", epochs="1", workspace=str(store / f"work{number}"))
+        )
 
-        said = capsys.readouterr().err
-        assert "Nothing is taken from it." in said, number
-        assert "Traceback" not in said
+        messages = capsys.readouterr().err
+        assert "It is not used." in messages, number
+        assert "Traceback" not in messages
         root = latest_root()
-        assert [one.tags["reused"] for one in children(root, "seed")] == ["false"]
-        for one in (*children(root, "seed"), root):
-            MlflowClient().delete_run(one.run_id)
+        assert [seed.tags["reused"] for seed in children(root, "seed")] == ["false"]
+        for logged in (*children(root, "seed"), root):
+            MlflowClient().delete_run(logged.run_id)

@@ -15,7 +15,8 @@ def experiment(params, store, monkeypatch):
 
     def run(user, workspace, **changes):
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
-        main.experiment(params(arms="gold,llm", workspace=str(store / workspace), **changes))
+        settings = {"arms": "gold,llm", "workspace": str(store / workspace), **changes}
+        main.experiment(params(**settings))
         return latest_root()
 
     return run
@@ -48,7 +49,7 @@ def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, store
         "4 seeds are taken from finished runs of ann in the tracking store, and are not trained "
         "again."
     ) in messages
-    assert "came from finished runs in the tracking store" in messages
+    assert "40 answers come from finished runs" in messages
     assert trained_and_reused(store, "ann") == (4, 0)
     assert trained_and_reused(store, "bob") == (0, 4)
     assert equal(predictions(anns), predictions(bobs))
@@ -69,15 +70,17 @@ def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, store
 def test_reuse_mine_reuses_only_own_results_and_reuse_none_reuses_nothing(
     experiment, store, capsys
 ):
-    experiment("ann", "ann")
-    experiment("bob", "bob", reuse="mine")
-    assert trained_and_reused(store, "bob") == (4, 0)
-    experiment("bob", "elsewhere", reuse="mine")
-    assert trained_and_reused(store, "elsewhere") == (0, 4)
+    smaller = {"arms": "llm", "seeds": "1"}
+    experiment("ann", "ann", **smaller)
+    experiment("bob", "bob", **smaller, reuse="mine")
+    assert trained_and_reused(store, "bob") == (1, 0)
     capsys.readouterr()
-    experiment("bob", "anew", reuse="none")
-    assert trained_and_reused(store, "anew") == (4, 0)
-    assert "came from finished runs" not in capsys.readouterr().err
+    experiment("bob", "elsewhere", **smaller, reuse="mine")
+    assert trained_and_reused(store, "elsewhere") == (0, 1)
+    assert "come from finished runs" in capsys.readouterr().err
+    experiment("bob", "anew", **smaller, reuse="none")
+    assert trained_and_reused(store, "anew") == (1, 0)
+    assert "come from finished runs" not in capsys.readouterr().err
 
 
 def test_an_artifact_that_does_not_match_its_hash_is_not_reused(experiment, store, capsys):
