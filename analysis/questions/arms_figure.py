@@ -6,7 +6,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from analysis.render.figures import new_figure
-from project.config.metrics import Metric, arm_metrics, score_metrics
+from project.config.metric import Metric
+from project.config.metrics import arm_metrics, score_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ def arms_figure(arms: pd.DataFrame) -> bytes:
     scores = score_metrics()
     for index, metric in enumerate(scores):
         shift = _GAP * (index - (len(scores) - 1) / 2)
-        _draw_seeds(left, arms, metric, shift, _SCORE_MARKS[index % len(_SCORE_MARKS)])
+        _draw_seeds(left, arms, metric, shift, look=_SCORE_MARKS[index % len(_SCORE_MARKS)])
     for index, metric in enumerate(arm_metrics()):
         mark, colour = _AGREEMENT_MARKS[index % len(_AGREEMENT_MARKS)]
         right.plot(
@@ -59,7 +60,7 @@ def arms_figure(arms: pd.DataFrame) -> bytes:
 
 
 def _draw_seeds(
-    axes: Any, arms: pd.DataFrame, metric: Metric, shift: float, look: tuple[str, str]
+    axes: Any, arms: pd.DataFrame, metric: Metric, shift: float, *, look: tuple[str, str]
 ) -> None:
     """A dot for every seed and a bar at the mean, ``shift`` rows below the row of the arm."""
     mark, colour = look

@@ -13,14 +13,8 @@ from analysis.questions.variance import variance_rows
 from analysis.render.scores import scales, score_head, with_interval, with_spread
 from analysis.render.text import number, replicate_of
 from project.config.engines import has_prompt
-from project.config.metrics import (
-    METRICS,
-    Metric,
-    arm_metrics,
-    columns_of,
-    cost_metrics,
-    score_metrics,
-)
+from project.config.metric import Metric
+from project.config.metrics import METRICS, arm_metrics, columns_of, cost_metrics, score_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +57,8 @@ class ScoredExperiment:
 
         from analysis.store.arm_scores import arm_row
 
-        test, label_set = self.experiment.test, self.experiment.label_set
+        test = self.experiment.test
+        label_set = self.experiment.label_set
         rows = [arm_row(arm, runs, test, label_set) for arm, runs in self.experiment.arms.items()]
         return pd.DataFrame(rows)
 
@@ -79,7 +74,8 @@ class ScoredExperiment:
         """One row for each measure of an arm whose draws and seeds are crossed, unscaled."""
         import pandas as pd
 
-        test, label_set = self.experiment.test, self.experiment.label_set
+        test = self.experiment.test
+        label_set = self.experiment.label_set
         rows = [
             row
             for arm, runs in self.experiment.arms.items()

@@ -25,16 +25,7 @@ def variance_rows(
 ) -> list[dict[str, Any]]:
     """Variance components of an arm, one row for each score and one for correctness.
 
-    Parameters
-    ----------
-    arm : str
-        Name of the arm.
-    replicates : Replicates
-        Its runs with their predictions ``(n_runs, n_examples)``.
-    test : pd.DataFrame
-        The examples that were predicted, in the order of the predictions.
-    label_set : sequence of str
-        The classes, in the order of the codes.
+    The parameters are those of :func:`analysis.store.arm_scores.arm_row`.
 
     Returns
     -------

@@ -11,12 +11,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from analysis.render.section import Section, Table
 
+if TYPE_CHECKING:
+    import jinja2
+
 _FOLDER = Path(__file__).parent
-TEMPLATE = "page.html.j2"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,6 @@ def page(
     warning : str
         What is incomplete; empty if nothing is.
     """
-    import jinja2
     import markupsafe
 
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
@@ -71,16 +72,7 @@ def page(
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = _base64
-    environment.filters["look"] = _look
-    return environment.get_template(TEMPLATE).render(
+    return _template().render(
         title=title,
         subtitle=subtitle,
         verdict=verdict,
@@ -92,6 +84,22 @@ def page(
         style=markupsafe.Markup(style),  # noqa: S704
         script=markupsafe.Markup(script),  # noqa: S704
     )
+
+
+def _template() -> jinja2.Template:
+    """The template of the page, which escapes every text."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = _base64
+    environment.filters["look"] = _look
+    return environment.get_template("page.html.j2")
 
 
 def _base64(data: bytes) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from project.config.metrics import METRICS, Metric, arm_metrics, score_metrics
+from project.config.metric import Metric
+from project.config.metrics import METRICS, arm_metrics, score_metrics
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,8 @@ import pandas as pd
 
 from analysis.store.replicates import Replicates
 from analysis.store.stored_run import StoredRun
-from project.config.metrics import Metric, arm_metrics, cost_metrics, score_metrics
+from project.config.metric import Metric
+from project.config.metrics import arm_metrics, cost_metrics, score_metrics
 from project.data.tables import SPLITS, codes
 from project.stats.scores import score_answers, spread
 from project.stats.types import Codes, Floats

@@ -6,82 +6,13 @@ and for the annotator's own labels, and then stands in runs, tables, CSV files a
 
 from __future__ import annotations
 
-import math
-import pkgutil
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
 
+from project.config.metric import Level, Metric
 from project.support.errors import AssayError
 
-Level = Literal["seed", "arm", "annotation", "experiment", "trial"]
 _KEY = re.compile(r"[a-z][a-z0-9_.]*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """One metric of the results.
-
-    Parameters
-    ----------
-    key : str
-        Its name in the tracking store and in CSV files.
-    title : str
-        Its heading in tables and its name in sentences.
-    level : {"seed", "arm", "annotation", "experiment", "trial"}
-        What one value describes: one training, all seeds of an arm, one draw of annotations, an
-        experiment, or a trial of a sweep.
-    description : str
-        What it measures, in one sentence.
-    format : str
-        How tables print the scaled value.
-    scale : float
-        Tables show the stored value times this: 100 for shares.
-    higher_is_better : bool or None
-        None if neither direction is better.
-    has_spread : bool
-        Tables add the sample standard deviation over the seeds (column ``<key>_sd``).
-    has_interval : bool
-        Tables add a 95 % interval (columns ``<key>_low`` and ``<key>_high``).
-    is_cost : bool
-        Whether it counts what labels and training take; the table of spending shows it.
-    function : str
-        ``"package.module:name"`` of the function that computes it, imported on first use; empty for
-        a metric that is measured while a run works. Arguments: gold codes ``(n_examples,)``,
-        predicted codes and the number of classes. On level seed, predicted codes are
-        ``(n_examples,)`` with -1 for a missing answer and the result is in [0, 1]. On level arm,
-        they are ``(n_seeds, n_examples)``, and with ``has_interval`` the result is the triple of
-        estimate, lower and upper end.
-
-    """
-
-    key: str
-    title: str
-    level: Level
-    description: str
-    format: str = ".1f"
-    scale: float = 1.0
-    higher_is_better: bool | None = None
-    has_spread: bool = False
-    has_interval: bool = False
-    is_cost: bool = False
-    function: str = ""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Its columns in a CSV file: the value, then its spread or the ends of its interval."""
-        spread = ("_sd",) if self.has_spread else ()
-        ends = ("_low", "_high") if self.has_interval else ()
-        return tuple(f"{self.key}{suffix}" for suffix in ("", *spread, *ends))
-
-    def compute(self, gold: Any, predicted: Any, n_classes: int) -> Any:
-        """The value for one seed, one draw or one arm; see ``function``."""
-        return pkgutil.resolve_name(self.function)(gold, predicted, n_classes)
-
-    def text(self, value: float | None) -> str:
-        """A value, scaled already, as tables print it; ``-`` if there is none."""
-        return "-" if value is None or math.isnan(value) else f"{value:{self.format}}"
 
 
 METRICS: dict[str, Metric] = {}

@@ -1,6 +1,6 @@
 """Functions of the registered metrics: of gold codes, predicted codes and number of classes.
 
-Codes are class indices; see :class:`project.config.metrics.Metric` for shapes and results.
+Codes are class indices; see :class:`project.config.metric.Metric` for shapes and results.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import pytest
 
 from entrypoints import main
 from entrypoints.report import report
+from project.config.metric import Metric
 from project.config.metrics import (
     METRICS,
-    Metric,
     arm_metrics,
     columns_of,
     cost_metrics,
