@@ -142,9 +142,9 @@ def _group_agreement(
     churns = churn(counts)
     complete = bool((codes >= 0).all()) and len(codes) > 1
     kappas = [
-        cohen_kappa(codes[one], codes[other], n_classes)
-        for one in range(len(codes))
-        for other in range(one)
+        cohen_kappa(codes[rater], codes[earlier], n_classes)
+        for rater in range(len(codes))
+        for earlier in range(rater)
     ]
     return GroupAgreement(
         name,

@@ -187,14 +187,14 @@ def _answer(differences: Sequence[ArmDifference]) -> str:
 
 def publish(options: argparse.Namespace) -> None:
     """Print and write the comparison of the two experiments in ``options.run_id``."""
-    from analysis.store.experiment import read_experiment
-
     run_ids = [run_id.strip() for run_id in options.run_id.split(",") if run_id.strip()]
     if len(run_ids) != 2:
         raise AssayError(
             "run_id must name two experiments, separated by a comma; "
             f"got {options.run_id!r}. Set run_id to ONE,OTHER."
         )
+    from analysis.store.experiment import read_experiment
+
     first, second = (read_experiment(run_id) for run_id in run_ids)
     roots = [first.root, second.root]
     folder = "-".join(root.run_id for root in roots)

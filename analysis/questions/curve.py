@@ -160,7 +160,14 @@ def notes(curve: Curve) -> list[str]:
 def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
     """Rebuild the report of a curve, write it, log it to the root run and print it.
 
-    ``threshold`` is that of :func:`section`.
+    Parameters
+    ----------
+    run_id : str
+        The root run; empty for the newest finished curve.
+    workspace : str
+        The files go to ``reports/<run id>`` below it.
+    threshold : float
+        That of :func:`section`.
     """
     curve = read_curve(run_id)
     # with the size as step the charts of the MLflow UI draw the curve

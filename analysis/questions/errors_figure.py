@@ -17,7 +17,17 @@ _MAX_NUMBERED = 20
 def transition_figure(
     transition: Transition, given_names: Sequence[str], label_set: Sequence[str]
 ) -> Figure:
-    """Shares of the LLM's labels (columns) for every gold class (rows), darker for more."""
+    """Shares of the LLM's labels (columns) for every gold class (rows), darker for more.
+
+    Parameters
+    ----------
+    transition : Transition
+        The shares, ``(n_classes, n_given)``.
+    given_names : sequence of str
+        The names of the columns: the classes, and that of missing answers if there are any.
+    label_set : sequence of str
+        The names of the rows.
+    """
     figure = new_figure(2.4 + 0.75 * len(given_names), 1.6 + 0.5 * len(label_set))
     axes = figure.subplots()
     per_cent = np.ma.masked_invalid(100 * transition.share)

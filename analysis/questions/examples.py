@@ -19,7 +19,8 @@ from project.stats.agreement import churn, label_counts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.store.experiment import Experiment, Replicates
+    from analysis.store.experiment import Experiment
+    from analysis.store.replicates import Replicates
 
 QUESTION = "Which texts should a person look at?"
 MAX_EXAMPLES = 100
@@ -51,8 +52,8 @@ def _churning(experiment: Experiment) -> Table | None:
     arm = "llm" if "llm" in several else several[0]
     counts = label_counts(experiment.arms[arm].predicted, len(experiment.label_set))
     churns = churn(counts)
-    most = np.argsort(-churns, kind="stable")[:MAX_EXAMPLES]
-    indices = [int(index) for index in most if churns[index] > 0]
+    in_order = np.argsort(-churns, kind="stable")[:MAX_EXAMPLES]
+    indices = [int(index) for index in in_order if churns[index] > 0]
     if not indices:
         return None
     labels, entropies = _llm_labels(experiment)
@@ -104,7 +105,8 @@ def _suspicious(experiment: Experiment) -> Table | None:
             "gold label": _or_dash(gold),
             "it is": "-" if _missing(gold) else verdict,
         }
-        record |= {name: _two_digits(found[index]) for name, found in uncertainties.items()}
+        for name, numbers in uncertainties.items():
+            record[name] = _two_digits(numbers[index])
         record["labels of all draws"] = ", ".join(_or_dash(draw["label"][index]) for draw in draws)
         records.append(record)
     heading = f"The {len(records)} most uncertain LLM labels"

@@ -61,7 +61,12 @@ def run_command(
 def publish_command(description: str, kind: str, publish: Callable[[str, str], None]) -> None:
     """The command of a question that logs its report to the root run.
 
-    ``publish`` takes the run id and the workspace; ``kind`` is that of :func:`parser`.
+    Parameters
+    ----------
+    description, kind : str
+        Those of :func:`parser`.
+    publish : callable
+        Takes the run id and the workspace.
     """
     run_command(
         parser(description, kind), lambda options: publish(options.run_id, options.workspace)
@@ -73,7 +78,14 @@ def section_command(
 ) -> None:
     """The command of a question about one experiment: its section to the terminal and to files.
 
-    ``section`` returns None if the experiment cannot answer; ``kind`` is the kind of root run.
+    Parameters
+    ----------
+    description : str
+        That of :func:`parser`.
+    section : callable
+        Answers the question about an experiment; None if it cannot, which is an error here.
+    kind : str
+        The kind of the newest root run that an empty run id takes.
     """
 
     def work(options: argparse.Namespace) -> None:

@@ -35,8 +35,12 @@ def entropy_uncertainty(log_probabilities: Floats, label_mass: Floats, log_bound
 def margin_uncertainty(log_probabilities: Floats, label_mass: Floats, log_bound: Floats) -> Floats:
     """1 minus the lead of the most probable class over the second, ``(n,)`` in [0, 1].
 
-    A censored class counts with its bound, a class without a bound with probability 0. The
-    arguments are those of :func:`entropy_uncertainty`.
+    A censored class counts with its bound, a class without a bound with probability 0.
+
+    Parameters
+    ----------
+    log_probabilities, label_mass, log_bound : array
+        Those of :func:`entropy_uncertainty`.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         bound = (log_bound - np.log(label_mass))[:, None]
