@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,20 +25,25 @@ def make_sampler(config: SweepConfig, n_trials: int) -> optuna.samplers.BaseSamp
     return optuna.samplers.TPESampler(seed=seed)
 
 
-def suggest(handle: optuna.Trial, name: str, values: Sequence[Any], *, exact: bool) -> Any:
-    """A value for one part of a setting.
+def suggest_params(
+    handle: optuna.Trial, varied: Mapping[str, Sequence[Any]], *, exact: bool
+) -> dict[str, Any]:
+    """A value for each part of a setting that varies.
 
     Parameters
     ----------
     handle
         Optuna's trial.
-    name
-        Name of the part.
-    values
-        Its values.
+    varied
+        The values of each part.
     exact
         Whether only these are tried, and no number between them.
     """
+    return {name: _suggest(handle, name, values, exact) for name, values in varied.items()}
+
+
+def _suggest(handle: optuna.Trial, name: str, values: Sequence[Any], exact: bool) -> Any:
+    """A value for one part."""
     if exact or isinstance(values[0], str):
         return handle.suggest_categorical(name, list(values))
     low = min(values)

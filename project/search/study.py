@@ -1,17 +1,13 @@
 """A study of Optuna over label sources that several processes work on.
 
-A *study* is one search, a *trial* one setting that it tries. Nothing is trained here, and the
-tracking store is not used.
+A *study* is one search, a *trial* one setting that it tries. Nothing is trained here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import random
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +20,14 @@ from project.config.designs import SweepConfig
 from project.config.labels import LabelConfig
 from project.search.choice import Choice
 from project.search.heartbeat import Heartbeats
-from project.search.sampling import make_sampler, suggest
+from project.search.opening import POLL_SECONDS, open_or_create
+from project.search.queue import Queue
+from project.search.sampling import make_sampler, suggest_params
 from project.search.space import Setting, Space, Values
 from project.search.storage import open_storage, storage_errors
 from project.search.trials import (
     ATTEMPT,
     QUEUED,
-    RETRY_OF,
     SETTING,
     SURPLUS,
     VALUES,
@@ -41,6 +38,7 @@ from project.search.trials import (
     counted,
     duplicate_of,
     is_complete_setting,
+    is_queued_twice,
     tried_params,
 )
 from project.support import process
@@ -48,13 +46,8 @@ from project.support.errors import AssayError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-MAX_ATTEMPTS = 3
-"""Attempts at a setting whose workers die."""
 DEFAULT_TRIALS = 20
-POLL_SECONDS = 1.0
-_MAX_POLLS_PREPARED = 30
 _MAX_REASON = 500  # characters
-_PARETO_DIRECTIONS = ("maximize", "minimize", "minimize")
 
 
 class SharedStudy:
@@ -103,76 +96,42 @@ class SharedStudy:
         self.name = name
         self._several = config.objective == "pareto"
         self._me = process.process_name(os.getpid())
-        default = len(space.grid()) if config.sampler == "grid" else DEFAULT_TRIALS
+        self._is_grid = config.sampler == "grid"
+        default = len(space.grid()) if self._is_grid else DEFAULT_TRIALS
         self._wanted = config.trials or default
         with storage_errors(name, opening=True), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # journals and GP are experimental to Optuna
-            self._open(json.dumps(design, sort_keys=True), workspace)
-        stored = json.loads(self._study.user_attrs["design"])
-        if difference := _difference(stored, json.loads(json.dumps(design))):
-            raise AssayError(
-                f"the study {name} was made with another {difference}. Set the same, or set "
-                "sweep_name to another name."
-            )
+            self._open(design, workspace)
         self.study_id = str(self._study.user_attrs["id"])
-        self._queue_failed()
-        if config.sampler == "grid":
-            self._queue_grid()  # this run may ask for more trials than the study was made with
+        self._retry_failed()
+        if self._is_grid:
+            self._queue_grid(self._study)  # for a run that asks for more trials than before
 
-    def _open(self, design: str, workspace: Path) -> None:
-        """Create the study, or wait until the process that creates it is done."""
+    def _open(self, design: Mapping[str, Any], workspace: Path) -> None:
+        """Open the storage and the study in it."""
         stale: list[FrozenTrial] = []
         storage = open_storage(self._config, workspace, self.name, stale)
-        median = optuna.pruners.MedianPruner()
-        pruner = median if self._config.prune else optuna.pruners.NopPruner()
-        directions: Any = list(_PARETO_DIRECTIONS) if self._several else ["maximize"]
-        try:
-            self._study = optuna.create_study(
-                study_name=self.name, storage=storage, directions=directions, pruner=pruner
-            )
-            self._prepare(design)
-        except optuna.exceptions.DuplicatedStudyError:
-            self._study = optuna.load_study(study_name=self.name, storage=storage, pruner=pruner)
-            self._wait_until_prepared()
+        self._study = open_or_create(
+            self.name,
+            self._config,
+            storage,
+            design=design,
+            fill=self._queue_grid if self._is_grid else lambda study: None,
+        )
+        self._queue = Queue(self._study, self.space)
         self._heartbeats = Heartbeats(self._study, storage, stale)
         self.choice = Choice(self._study, self.space, self._me, several=self._several)
 
-    def _prepare(self, design: str) -> None:
-        """Fill a new study; other processes wait for ``ready``."""
-        self._study.set_user_attr("id", f"{self.name}-{uuid.uuid4().hex[:8]}")
-        self._study.set_user_attr("design", design)
-        if self._config.sampler == "grid":
-            self._queue_grid()
-        self._study.set_user_attr("ready", value=True)
+    def _queue_grid(self, study: optuna.Study) -> None:
+        """Queue the points of the grid that are wanted and not there."""
+        trials = study.get_trials(deepcopy=False)
+        Queue(study, self.space).add_grid(self._wanted, self._config.sweep_seed, trials)
 
-    def _wait_until_prepared(self) -> None:
-        for _ in range(_MAX_POLLS_PREPARED):
-            if self._study.user_attrs.get("ready"):
-                return
-            time.sleep(POLL_SECONDS)
-        raise AssayError(
-            f"the study {self.name} exists, but the process that created it never finished. Set "
-            "sweep_name to another name."
-        )
-
-    def _queue_grid(self) -> None:
-        """Queue the points of the grid that are wanted and not there.
-
-        Optuna's own grid sampler cannot be asked for one trial at a time, nor for one again.
-        """
-        points = self.space.grid()
-        # shuffled, so that the beginning of a grid is a fair part of it
-        random.Random(self._config.sweep_seed).shuffle(points)
-        queued = [trial.user_attrs.get(QUEUED) for trial in self._trials()]
-        for point in points[: self._wanted]:
-            if point not in queued:
-                self._queue(point, 1)
-
-    def _queue_failed(self) -> None:
+    def _retry_failed(self) -> None:
         """Queue failed trials again: the user may have corrected the cause before this run."""
         trials = self._trials()
         for number in self._failed(trials):
-            self._retry(trials[number], attempt_of(trials[number]) + 1)
+            self._queue.retry(trials[number], attempt_of(trials[number]) + 1)
 
     def ask(self, report: Callable[[str], None], on_lost: Callable[[Lost], None]) -> Trial | None:
         """The next trial, None when all are done.
@@ -194,10 +153,9 @@ class SharedStudy:
             n_waiting = sum(trial.state == TrialState.WAITING for trial in trials)
             n_running = sum(trial.state == TrialState.RUNNING for trial in trials)
             n_done = self._n_done(trials)
-            is_grid = self._config.sampler == "grid"
-            if n_done >= self._wanted or (is_grid and not n_waiting and not n_running):
+            if n_done >= self._wanted or (self._is_grid and not n_waiting and not n_running):
                 return None
-            if n_done + n_running < self._wanted and (n_waiting or not is_grid):
+            if n_done + n_running < self._wanted and (n_waiting or not self._is_grid):
                 if trial := self._start():
                     return trial
                 continue
@@ -223,11 +181,7 @@ class SharedStudy:
                 handle.set_user_attr(SURPLUS, value=True)
                 self._study.tell(handle, state=TrialState.FAIL)
                 return None
-            exact = self._config.sampler == "grid"
-            params = {
-                name: suggest(handle, name, values, exact=exact)
-                for name, values in self.space.varied().items()
-            }
+            params = suggest_params(handle, self.space.varied(), exact=self._is_grid)
         setting = self.space.setting(params)
         return Trial(
             number=handle.number,
@@ -238,22 +192,13 @@ class SharedStudy:
         )
 
     def _is_surplus(self, number: int, *, queued: bool) -> bool:
-        """Whether workers that looked at the same time have started too many trials.
-
-        Two of them may also have queued the same trial.
-        """
+        """Whether workers that looked at the same time have started this trial too many."""
         trials = self._trials()
-        attributes = trials[number].user_attrs
         earlier = trials[:number]
         if queued:
-            return any(
-                trial.user_attrs.get(QUEUED) == attributes[QUEUED]
-                and trial.user_attrs.get(RETRY_OF) == attributes.get(RETRY_OF)
-                for trial in earlier
-            )
+            return is_queued_twice(trials[number], earlier)
         n_running = sum(trial.state == TrialState.RUNNING for trial in earlier)
-        is_enough = self._n_done(trials) + n_running >= self._wanted
-        return self._config.sampler == "grid" or is_enough
+        return self._is_grid or self._n_done(trials) + n_running >= self._wanted
 
     def _duplicate_of(self, setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
         """Number of a complete trial with the same setting."""
@@ -319,21 +264,8 @@ class SharedStudy:
 
         It counts as a failed attempt unless it is ``blameless``, as after Ctrl-C.
         """
-        self._retry(self._trials()[trial.number], trial.attempt + (not blameless))
+        self._queue.retry(self._trials()[trial.number], trial.attempt + (not blameless))
         self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-
-    def _retry(self, trial: FrozenTrial, attempt: int) -> bool:
-        """Queue a trial's setting again, unless it was tried too often; returns whether it is."""
-        is_possible = attempt <= MAX_ATTEMPTS and is_complete_setting(trial, self.space.varied())
-        if is_possible:
-            self._queue(tried_params(trial), attempt, **{RETRY_OF: trial.number})
-        return is_possible
-
-    def _queue(self, params: Mapping[str, Any], attempt: int, **attributes: int) -> None:
-        """Put a setting into the queue."""
-        self._study.enqueue_trial(
-            dict(params), user_attrs={QUEUED: dict(params), ATTEMPT: attempt, **attributes}
-        )
 
     def _retry_dead(self) -> Iterator[Lost]:
         """End the trials of dead workers and queue them again."""
@@ -341,7 +273,7 @@ class SharedStudy:
             if not is_complete_setting(trial, self.space.varied()):
                 continue  # its worker died before it had a setting: it does not count
             worker = str(trial.user_attrs.get(WORKER, ""))
-            queued = self._retry(trial, attempt_of(trial) + 1)
+            queued = self._queue.retry(trial, attempt_of(trial) + 1)
             yield Lost(trial.number, worker, tried_params(trial), queued)
 
     def _trials(self) -> list[FrozenTrial]:
@@ -366,11 +298,3 @@ class SharedStudy:
     def failed(self) -> list[int]:
         """Numbers of the trials that failed and are not tried again."""
         return self._failed(self._trials())
-
-
-def _difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> str:
-    """The first name in which two designs differ, with both values; empty if they are equal."""
-    for name in sorted({*stored, *requested}):
-        if stored.get(name) != requested.get(name):
-            return f"{name}: {stored.get(name)!r}, now {requested.get(name)!r}"
-    return ""

@@ -96,3 +96,12 @@ def duplicate_of(name: str, trials: Sequence[FrozenTrial]) -> int | None:
         if trial.state == TrialState.COMPLETE and trial.user_attrs.get(SETTING) == name:
             return trial.number
     return None
+
+
+def is_queued_twice(trial: FrozenTrial, earlier: Sequence[FrozenTrial]) -> bool:
+    """Whether two workers have queued the same attempt, and ``trial`` is the later one."""
+    return any(
+        other.user_attrs.get(QUEUED) == trial.user_attrs[QUEUED]
+        and other.user_attrs.get(RETRY_OF) == trial.user_attrs.get(RETRY_OF)
+        for other in earlier
+    )

@@ -12,6 +12,7 @@ import pytest
 
 from project.search import heartbeat
 from project.search import study as study_module
+from project.search.queue import MAX_ATTEMPTS
 from project.search.space import Values
 from project.search.trials import Lost
 from project.support import process
@@ -53,7 +54,7 @@ def test_what_a_dead_worker_tried_is_tried_again_three_times_at_most(
     study = open_study(sampler="grid", trials=1)
     script = DYING_WORKER.format(folder=str(tmp_path))
     settings = []
-    for _ in range(study_module.MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         done = subprocess.run(
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -165,7 +166,7 @@ def test_a_trial_that_is_given_back_is_tried_by_the_next_worker(open_study, ask,
 
 
 def test_a_setting_that_breaks_its_worker_is_left_after_three_attempts(open_study, ask):
-    for _ in range(study_module.MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         study = open_study(sampler="grid", trials=1)
         study.give_back(ask(study), blameless=False)
     assert ask(study) is None
@@ -191,7 +192,7 @@ def test_a_worker_that_dies_before_it_has_a_setting_leaves_no_trial(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(study_module, "suggest", interrupted)
+        patch.setattr(study_module, "suggest_params", interrupted)
         with pytest.raises(KeyboardInterrupt):
             ask(dead)
     monkeypatch.setattr(process, "SILENCE_SECONDS", -1.0)

@@ -1,0 +1,89 @@
+"""A study is created by one process, and opened by the others once it is ready."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+
+from project.config.designs import SweepConfig
+from project.support.errors import AssayError
+
+POLL_SECONDS = 1.0
+_MAX_POLLS = 30
+_PARETO_DIRECTIONS = ("maximize", "minimize", "minimize")
+
+
+def open_or_create(
+    name: str,
+    config: SweepConfig,
+    storage: optuna.storages.BaseStorage,
+    *,
+    design: Mapping[str, Any],
+    fill: Callable[[optuna.Study], None],
+) -> optuna.Study:
+    """The study ``name``.
+
+    Parameters
+    ----------
+    name
+        Name of the study.
+    config
+        The search.
+    storage
+        Its storage.
+    design
+        Everything that the trials share, JSON-ready.
+    fill
+        Called with a new study before other processes can use it.
+
+    Raises
+    ------
+    AssayError
+        If the study exists with another design, or is never ready.
+    """
+    pruner = optuna.pruners.MedianPruner() if config.prune else optuna.pruners.NopPruner()
+    directions: Any = list(_PARETO_DIRECTIONS)
+    if config.objective == "single":
+        directions = ["maximize"]
+    written = json.dumps(design, sort_keys=True)
+    try:
+        study = optuna.create_study(
+            study_name=name, storage=storage, directions=directions, pruner=pruner
+        )
+        study.set_user_attr("id", f"{name}-{uuid.uuid4().hex[:8]}")
+        study.set_user_attr("design", written)
+        fill(study)
+        study.set_user_attr("ready", value=True)
+    except optuna.exceptions.DuplicatedStudyError:
+        study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        _wait_until_ready(study)
+    if difference := _difference(json.loads(study.user_attrs["design"]), json.loads(written)):
+        raise AssayError(
+            f"the study {name} was made with another {difference}. Set the same, or set "
+            "sweep_name to another name."
+        )
+    return study
+
+
+def _wait_until_ready(study: optuna.Study) -> None:
+    for _ in range(_MAX_POLLS):
+        if study.user_attrs.get("ready"):
+            return
+        time.sleep(POLL_SECONDS)
+    raise AssayError(
+        f"the study {study.study_name} exists, but the process that created it never finished. "
+        "Set sweep_name to another name."
+    )
+
+
+def _difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> str:
+    """The first name in which two designs differ, with both values; empty if they are equal."""
+    for name in sorted({*stored, *requested}):
+        if stored.get(name) != requested.get(name):
+            return f"{name}: {stored.get(name)!r}, now {requested.get(name)!r}"
+    return ""
