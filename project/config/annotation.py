@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 
+from project.config.engines import engines_help
 from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
 
@@ -16,8 +17,7 @@ class AnnotateConfig(ConfigSection):
 
     annotator: str = parameter(
         default="transformers",
-        help="what labels the texts: transformers, vllm, openai (any OpenAI-compatible server) or "
-        "recorded (labels in a file)",
+        help=f"what labels the texts: {engines_help()}",
         everyday=True,
     )
     annotator_model: str = parameter(

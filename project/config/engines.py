@@ -1,7 +1,8 @@
 """What the rest of the program must know about each annotation engine. No engine is imported here.
 
-Adding an engine takes one file with a class that follows ``project.annotation.engines.base.Annotator``, and one entry below.
-A package outside this tree calls :func:`register_engine` instead.
+Adding an engine takes one file with a class that follows
+``project.annotation.engines.base.Annotator``, and one entry below. A package outside this tree
+calls :func:`register_engine` instead.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from project.support.errors import AssayError, unknown_value
 
 ARGUMENTS = ("annotate", "server", "recorded", "task")
-"""What the class of an engine may be opened with: sections of the experiment's configuration, and the task."""
+"""What an engine may be opened with: sections of the experiment's configuration, and the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +28,20 @@ class EngineFacts:
     about
         A few words for the help of the parameter ``annotator``; empty where the name is enough.
     has_prompt
-        A model reads a prompt. Otherwise the labels exist already, and the annotator names its own draws.
+        A model reads a prompt. Otherwise the labels exist already, and the annotator names its own
+        draws; see ``PromptlessAnnotator``.
     local_weights
         ``annotator_model`` names weights that this machine loads.
     runs_here
-        The model runs on this machine, so that several GPUs mean several copies, each in a process of its own.
+        The model runs on this machine. Several GPUs then mean several copies, each in a process of
+        its own.
     needs_gpu
         The engine is meant for machines with a GPU.
     price_by_tokens
         Its provider charges for tokens; otherwise only the time of this machine costs something.
     server
-        Texts are sent to the address in ``annotator_url``, with the key that ``api_key_variable`` names.
+        Texts are sent to the OpenAI-compatible server at ``annotator_url``, with the key in the
+        environment variable that ``api_key_variable`` names.
     package
         Python package that it needs beyond ``requirements.txt``.
     without_package
@@ -140,4 +144,4 @@ def sends_texts(name: str) -> bool:
 def engines_help() -> str:
     """The names of all engines and a few words about them, for the help of a parameter."""
     names = [f"{name} ({facts.about})" if facts.about else name for name, facts in ENGINES.items()]
-    return f"{', '.join(names[:-1])}, or {names[-1]}"
+    return f"{', '.join(names[:-1])} or {names[-1]}"
