@@ -14,7 +14,7 @@ from project.config.task import TaskConfig
 from project.data.card import load_card
 from project.data.task import load_task
 from project.search.space import Space
-from project.search.study import Sweep
+from project.search.study import SharedStudy
 from project.support.errors import AssayError
 from tests.helpers.pets import CARD
 
@@ -63,7 +63,8 @@ def bomb():
     [
         (
             (FILE, "{hub: ../elsewhere}"),
-            "'source.hub' must be a data set of the hub, owner/name; got '../elsewhere'. .*data=FILE",
+            "'source.hub' must be a data set of the hub, owner/name; got '../elsewhere'. "
+            ".*data=FILE",
         ),
         ((FILE, "{hub: /etc}"), "'source.hub' must be a data set of the hub"),
         ((FILE, "{hub: 'https://evil.example/x'}"), "'source.hub' must be a data set of the hub"),
@@ -184,13 +185,13 @@ def test_a_card_is_parsed_once_and_again_when_its_file_changes(pets):
 def test_a_task_name_that_looks_like_a_path_keeps_its_study_in_the_workspace(pets, tmp_path):
     config = pets(card=CARD.replace("name: pets", "name: ../../pets"))
     assert load_card(config.task).name == "../../pets"
-    Sweep(
+    SharedStudy(
         SweepConfig(),
         LabelConfig(),
         Space(("random",), (5.0,), (2,), (3,), ("none",)),
         "../../pets-1",
-        {"task": "t"},
-        tmp_path / "work",
+        design={"task": "t"},
+        workspace=tmp_path / "work",
     )
 
     studies = (tmp_path / "work" / "sweeps").glob("*.journal")

@@ -1,4 +1,4 @@
-"""The embedded task: enough distinct listings, varied, slightly imbalanced, no near-duplicates, no leaks."""
+"""The embedded task has enough varied listings, slight imbalance and no near-duplicates."""
 
 import re
 
@@ -21,13 +21,16 @@ def five_grams(text):
 
 
 def near_duplicates(texts, bound):
-    """Pairs whose word 5-gram Jaccard similarity is over ``bound``; only pairs that share a 5-gram are compared."""
+    """Pairs of texts whose word 5-grams have a Jaccard similarity over ``bound``.
+
+    Only pairs that share a 5-gram are compared.
+    """
     grams = [five_grams(text) for text in texts]
-    places: dict[tuple[str, ...], list[int]] = {}
-    for index, one in enumerate(grams):
-        for gram in one:
-            places.setdefault(gram, []).append(index)
-    pairs = {(i, j) for found in places.values() for i in found for j in found if i < j}
+    texts_with: dict[tuple[str, ...], list[int]] = {}
+    for index, text_grams in enumerate(grams):
+        for gram in text_grams:
+            texts_with.setdefault(gram, []).append(index)
+    pairs = {(i, j) for indices in texts_with.values() for i in indices for j in indices if i < j}
     return [
         (texts[i], texts[j])
         for i, j in pairs
@@ -52,7 +55,7 @@ def test_classes_are_slightly_imbalanced_and_about_one_in_eight_listings_is_hard
     assert (listings.groupby("label")["hard"].mean() > 0.1).all()
 
 
-def test_no_style_makes_up_more_than_a_quarter(listings):
+def test_there_are_several_styles_and_none_makes_up_a_quarter(listings):
     assert listings["style"].nunique() >= 6
     assert listings["style"].value_counts(normalize=True).max() < 0.25
 
@@ -61,13 +64,13 @@ def test_no_two_listings_are_near_duplicates(listings):
     assert near_duplicates(list(listings["text"]), 0.5) == []
 
 
-def test_the_near_duplicate_check_finds_one_when_there_is_one(listings):
+def test_the_search_for_near_duplicates_finds_a_planted_one(listings):
     text = listings["text"].iloc[0]
 
     assert near_duplicates([text, text + " today"], 0.5) == [(text, text + " today")]
 
 
-def test_no_listing_stands_in_two_splits():
+def test_no_text_stands_in_two_splits_and_no_near_copy_in_the_task():
     task = load_task(TaskConfig())
     splits = task.examples.groupby(task.examples["text"].str.strip().str.casefold())[
         "split"

@@ -1,4 +1,4 @@
-"""Task cards and their data: what is read, how it is split, what is refused and how."""
+"""Task data: how they are read and split, and which data are refused."""
 
 import dataclasses
 
@@ -12,13 +12,13 @@ from project.support.errors import AssayError
 from tests.helpers.pets import CARD, with_value
 
 
-def test_defaults_of_a_card_are_numbers_even_where_yaml_reads_text(pets):
+def test_numbers_that_yaml_reads_as_text_become_numbers_in_a_cards_defaults(pets):
     config = pets(card=CARD + "defaults: {learning_rate: 1e-4}\n")
 
     assert load_task(config).defaults == {"learning_rate": 1e-4}
 
 
-def test_every_card_of_the_project_is_valid_and_has_the_papers_classes():
+def test_the_projects_cards_are_valid_and_have_the_papers_classes():
     cards = {path.stem: load_card(path.stem) for path in CARDS.glob("*.yaml")}
 
     assert cards.keys() == {"catalogue", "ecommerce", "imdb", "manifestos", "toxic"}
@@ -53,13 +53,11 @@ def test_splits_are_stratified_sized_and_disjoint(pets):
     assert (task.split("train")["gold_label"] == "dog").mean() == pytest.approx(2 / 3, abs=0.05)
 
 
-def test_unlabelled_texts_are_training_texts_alone_and_leave_the_labelled_ones_to_the_other_splits(
-    pets,
-):
+def test_unlabelled_texts_go_to_training_and_labelled_ones_to_the_other_splits_first(pets):
     def change(table):
         more = pd.DataFrame(
             {
-                "text": [f"nobody read {i}" for i in range(30)]
+                "text": [f"unlabelled letter {i}" for i in range(30)]
                 + ["letter number 0", "letter number 1"],
                 "label": None,
             }
@@ -71,9 +69,8 @@ def test_unlabelled_texts_are_training_texts_alone_and_leave_the_labelled_ones_t
     sizes = task.examples[known]["split"].value_counts()
 
     assert set(task.examples.loc[~known, "split"]) == {"train"}
-    assert (
-        25 <= (~known).sum() <= 27
-    )  # five were given to the test split, two may stand there with a label
+    # five are given to the test split; two more may stand there with a label
+    assert 25 <= (~known).sum() <= 27
     assert (sizes["test"], sizes["validation"], sizes["demonstration"]) == (10, 6, 4)
     texts = task.examples.groupby("text")["split"].nunique()
     assert (texts == 1).all()
@@ -81,7 +78,7 @@ def test_unlabelled_texts_are_training_texts_alone_and_leave_the_labelled_ones_t
     assert not any("has no train example" in note for note in task.notes)
 
 
-def test_a_blank_label_is_none_in_any_format(pets, tmp_path):
+def test_a_blank_label_counts_as_missing_in_every_format(pets, tmp_path):
     pets()
     table = pd.DataFrame(
         {"text": [f"letter {i}" for i in range(60)], "label": ["cat", "dog"] * 20 + [" ", ""] * 10}
@@ -95,16 +92,16 @@ def test_a_blank_label_is_none_in_any_format(pets, tmp_path):
         assert task.counts["unlabelled"] > 0
 
 
-def test_a_split_depends_on_ids_and_seed_alone_not_on_the_order_of_rows(pets):
-    one = load_task(pets())
+def test_splits_depend_on_ids_and_seed_but_not_on_the_order_of_rows(pets):
+    task = load_task(pets())
     shuffled = load_task(pets(lambda table: table.sample(frac=1, random_state=3)))
     other = load_task(dataclasses.replace(pets(), split_seed=1))
 
-    assert one.content_hash == shuffled.content_hash
-    assert one.content_hash != other.content_hash
+    assert task.content_hash == shuffled.content_hash
+    assert task.content_hash != other.content_hash
 
 
-def test_exact_duplicates_never_straddle_splits_and_keep_their_own_ids(pets):
+def test_exact_duplicates_stay_in_one_split_and_have_ids_of_their_own(pets):
     task = load_task(
         pets(
             lambda table: pd.concat([table, table.iloc[:30].assign(text=lambda t: t["text"] + " ")])
@@ -116,7 +113,7 @@ def test_exact_duplicates_never_straddle_splits_and_keep_their_own_ids(pets):
     assert task.examples["example_id"].is_unique
 
 
-def test_given_splits_are_kept_and_training_rows_that_occur_in_test_are_left_out(pets):
+def test_given_splits_are_used_and_training_rows_with_a_test_text_are_left_out(pets):
     def change(table):
         table["split"] = ["test"] * 20 + ["train"] * 40
         table.loc[25, "text"] = table.loc[3, "text"]
@@ -141,7 +138,7 @@ def test_a_split_column_named_by_the_card_is_used_in_any_spelling(pets):
     assert set(task.split("validation")["text"]) <= {f"letter number {i}" for i in range(20, 30)}
 
 
-def test_a_file_without_header_is_read_as_the_card_says(tmp_path):
+def test_a_file_without_header_gets_the_cards_column_names(tmp_path):
     rows = pd.DataFrame(
         {"label": ["Household", "Books"] * 200, "text": [f"item {i}" for i in range(400)]}
     )
@@ -153,17 +150,18 @@ def test_a_file_without_header_is_read_as_the_card_says(tmp_path):
     assert "class 'electronics' has no train example" in task.notes[1]
 
 
-def test_small_data_shrink_all_splits_alike(pets):
+def test_small_data_shrink_all_splits_by_the_same_factor(pets):
     task = load_task(pets(lambda table: table.iloc[:24]))
 
-    # 40 were asked for: test 10 and validation 6 shrink by 24/40; the demonstration pool stays at its 4; the rest is train
+    # The card wants 40: test 10 and validation 6 shrink by 24/40, the demonstration pool keeps its
+    # 4, and the rest is train.
     assert [
         len(task.split(split)) for split in ("test", "validation", "demonstration", "train")
     ] == [6, 3, 4, 11]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_data_of_any_kind_with_its_own_column_names_replaces_the_cards_source(tmp_path, suffix):
+def test_a_file_of_any_format_with_its_own_columns_replaces_the_cards_source(tmp_path, suffix):
     table = pd.DataFrame(
         {
             "body": [f"item {i} é" for i in range(80)],
@@ -235,7 +233,7 @@ def test_labels_may_be_indices_into_the_label_set(pets):
         (lambda t: t.iloc[:3], "3 examples are too few: none is left for the"),
     ],
 )
-def test_bad_rows_are_refused_with_name_value_and_way_out(pets, change, message):
+def test_bad_rows_are_refused_with_the_value_and_the_way_out(pets, change, message):
     with pytest.raises(AssayError, match=message):
         load_task(pets(change))
 
@@ -261,14 +259,14 @@ def test_duplicate_ids_are_refused(pets):
         load_task(config)
 
 
-def test_a_file_that_is_not_utf8_is_refused_with_the_byte(tmp_path):
+def test_a_file_that_is_not_utf8_is_refused_with_the_position_of_the_byte(tmp_path):
     (tmp_path / "latin.csv").write_bytes("text,label\ncaf\xe9,books\n".encode("latin-1"))
 
     with pytest.raises(AssayError, match="latin.csv must be UTF-8; byte 14 is not"):
         load_task(TaskConfig(data=str(tmp_path / "latin.csv")))
 
 
-def test_unknown_tasks_and_files_are_named_with_the_nearest_and_the_way_out(tmp_path):
+def test_unknown_tasks_and_files_are_refused_with_the_nearest_name(tmp_path):
     with pytest.raises(
         AssayError, match=r"task must be one of .*; got 'imbd'. Did you mean 'imdb'\?"
     ):
@@ -280,7 +278,7 @@ def test_unknown_tasks_and_files_are_named_with_the_nearest_and_the_way_out(tmp_
         load_task(TaskConfig(data=str(tmp_path / "a.xlsx")))
 
 
-def test_a_task_that_cannot_be_fetched_says_where_its_data_are():
+def test_the_error_for_a_task_without_its_data_names_the_download():
     with pytest.raises(
         AssayError, match=r"download ecommerceDataset.csv from https://doi.org/.* data=PATH"
     ):
@@ -295,7 +293,7 @@ def test_a_hub_task_without_network_fails_in_one_line():
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_are_no_indices_where_the_card_maps_values(pets):
+def test_numbers_do_not_count_as_indices_if_the_card_maps_values(pets):
     config = pets(
         lambda t: t.assign(label=["1", "5", "0"] * 20), CARD + 'values: {"5": cat, "1": dog}\n'
     )

@@ -1,4 +1,4 @@
-"""Human votes in a task card: their shares with the examples, and what is refused."""
+"""Human votes that a task card names: their shares, and which votes are refused."""
 
 import dataclasses
 
@@ -13,9 +13,8 @@ from project.data.task import load_task
 from project.support.errors import AssayError
 from tests.helpers.pets import CARD, with_value
 
-VOTED = (
-    CARD + "gold_probabilities: {dog: for_dog, cat: for_cat}\n"
-)  # not in the order of the labels
+# not in the order of the labels
+VOTED = CARD + "gold_probabilities: {dog: for_dog, cat: for_cat}\n"
 
 
 def votes(table):
@@ -55,9 +54,7 @@ def test_human_votes_become_shares_in_the_order_of_the_labels(pets):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_examples_that_nobody_voted_on_have_null_shares_and_are_counted_and_a_null_vote_is_none(
-    pets, tmp_path, suffix
-):
+def test_examples_without_votes_have_null_shares_and_a_note_counts_them(pets, tmp_path, suffix):
     config = pets(card=VOTED.replace("train: 20", "train: 40"))  # all 60 rows
     table = pd.DataFrame(
         {
@@ -91,10 +88,10 @@ def test_examples_that_nobody_voted_on_have_null_shares_and_are_counted_and_a_nu
     assert task.notes == ("3 of 60 examples have no human votes; their distribution is null.",)
 
 
-def test_shares_of_votes_stay_with_their_texts_in_any_order_of_rows_and_where_rows_are_dropped(
+def test_shares_stay_with_their_texts_for_shuffled_and_for_dropped_rows(
     pets,
 ):
-    one = load_task(pets(votes, VOTED))
+    task = load_task(pets(votes, VOTED))
     shuffled = load_task(pets(lambda table: votes(table).sample(frac=1, random_state=3), VOTED))
     fewer = load_task(
         dataclasses.replace(
@@ -113,15 +110,15 @@ def test_shares_of_votes_stay_with_their_texts_in_any_order_of_rows_and_where_ro
         )
     )
 
-    pd.testing.assert_frame_equal(shuffled.examples, one.examples)
-    assert (shuffled.content_hash, shuffled.data_hash) == (one.content_hash, one.data_hash)
+    pd.testing.assert_frame_equal(shuffled.examples, task.examples)
+    assert (shuffled.content_hash, shuffled.data_hash) == (task.content_hash, task.data_hash)
     for other in (fewer, several):
         for text, found in shares(other).iterrows():
             number = int(text.split()[-1])
             assert found[0] == (number % 4) / (number % 4 + 1 + number % 5)
 
 
-def test_votes_change_neither_the_splits_nor_what_names_the_examples_nor_the_prompts(pets):
+def test_votes_change_neither_splits_nor_content_hash_nor_prompts(pets):
     plain = load_task(pets(votes))
     voted = load_task(pets(votes, VOTED))
     other = load_task(pets(lambda table: votes(table).assign(for_cat=7), VOTED))
@@ -138,7 +135,7 @@ def test_votes_change_neither_the_splits_nor_what_names_the_examples_nor_the_pro
     assert prompts[0] == prompts[1]
 
 
-def test_a_card_without_votes_gives_the_columns_and_hashes_it_always_gave(pets):
+def test_a_card_without_votes_keeps_its_columns_and_hashes(pets):
     task = load_task(pets())
 
     assert list(task.examples) == ["example_id", "text", "gold_label", "split"]
@@ -146,33 +143,33 @@ def test_a_card_without_votes_gives_the_columns_and_hashes_it_always_gave(pets):
     assert task.data_hash == "d5efc4100f97c3b7c58f41e0005655717b27d30c4fd07982b9a574ffd4b1d8ba"
 
 
-def test_a_file_of_ones_own_may_lack_all_vote_columns_which_is_said_but_not_some_of_them(
-    pets, tmp_path
-):
+def test_a_users_file_may_lack_all_vote_columns_with_a_note_but_not_some_of_them(pets, tmp_path):
     config = pets(card=VOTED)
     own = dataclasses.replace(config, data=str(tmp_path / "pets.csv"))
 
     task = load_task(own)
     assert list(task.examples) == ["example_id", "text", "gold_label", "split"]
-    assert (
-        task.notes[-1]
-        == "the data have none of the columns for_dog, for_cat: how human votes are distributed is left out."
+    assert task.notes[-1] == (
+        "the data have none of the columns for_dog, for_cat: how human votes are distributed is "
+        "left out."
     )
     with pytest.raises(
         AssayError,
-        match=r"gold_probabilities must be one of label, text; got 'for_cat'\..*in the task card, or leave the key out",
+        match=r"gold_probabilities must be one of label, text; got 'for_cat'\."
+        ".*in the task card, or leave the key out",
     ):
         load_task(config)
     pets(lambda table: votes(table).rename(columns={"for_dog": "for_dogs"}), VOTED)
     with pytest.raises(
         AssayError,
-        match=r"gold_probabilities must be one of .*; got 'for_dog'. Did you mean 'for_dogs'\?.*of all labels in the task card",
+        match=r"gold_probabilities must be one of .*; got 'for_dog'. Did you mean 'for_dogs'\?"
+        ".*of all labels in the task card",
     ):
         load_task(own)
 
 
 @pytest.mark.parametrize("value", [-1, "many", "nan", "inf", "1,5"])
-def test_votes_that_are_no_numbers_from_zero_up_are_refused_with_row_and_column(pets, value):
+def test_votes_must_be_numbers_from_zero_up(pets, value):
     def change(table):
         table = votes(table).astype({"for_dog": object})
         table.loc[[11, 20], "for_dog"] = value
@@ -180,7 +177,8 @@ def test_votes_that_are_no_numbers_from_zero_up_are_refused_with_row_and_column(
 
     with pytest.raises(
         AssayError,
-        match=f"column 'for_dog' must hold votes, numbers from 0 up; row 12 has '{value}'. Correct the data, or",
+        match=f"column 'for_dog' must hold votes, numbers from 0 up; row 12 has '{value}'. "
+        "Correct the data, or",
     ):
         load_task(pets(change, VOTED))
     dropped = dataclasses.replace(
@@ -214,7 +212,8 @@ def test_votes_that_are_no_numbers_from_zero_up_are_refused_with_row_and_column(
 def test_a_card_must_name_a_column_of_votes_for_every_label_and_nothing_else(pets, votes_of):
     with pytest.raises(
         AssayError,
-        match=r"task card pets.yaml: 'gold_probabilities' must map each of the labels cat, dog, and nothing else, .*; got \{",
+        match=r"task card pets.yaml: 'gold_probabilities' must map each of the labels cat, dog, "
+        r"and nothing else, .*; got \{",
     ):
         load_task(pets(votes, CARD + f"gold_probabilities: {votes_of}\n"))
 
@@ -225,7 +224,7 @@ def test_votes_of_a_card_must_be_a_mapping(pets, votes_of):
         load_task(pets(votes, CARD + f"gold_probabilities: {votes_of}\n"))
 
 
-def test_shares_of_votes_that_do_not_sum_to_one_are_no_examples_table(pets):
+def test_shares_that_do_not_sum_to_one_are_refused(pets):
     examples = load_task(pets(votes, VOTED)).examples
 
     check(
@@ -253,7 +252,7 @@ def test_shares_of_votes_that_do_not_sum_to_one_are_no_examples_table(pets):
         check("examples", examples.drop(columns="gold_probability.dog"), ("cat", "dog"))
 
 
-def test_a_column_of_votes_is_one_name(pets):
+def test_a_column_of_votes_must_be_a_single_name(pets):
     with pytest.raises(
         AssayError,
         match=r"task card pets.yaml: 'gold_probabilities.dog' must be one value; got \['dogs'\]\.",

@@ -165,8 +165,8 @@ def test_kappas_have_their_published_values_and_are_nan_for_a_single_class():
     first, second = noisy_raters(n_raters=2, seed=3)
     assert cohen_kappa(first, second, 4) == pytest.approx(kappa_by_definition(first, second, 4))
     # The worked example of Cohen's kappa on Wikipedia: 20, 5, 10 and 15 of 50, kappa 0.4.
-    yes_no = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], [20, 5, 10, 15], axis=0).T
-    assert cohen_kappa(*yes_no, 2) == pytest.approx(0.4)
+    first, second = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], [20, 5, 10, 15], axis=0).T
+    assert cohen_kappa(first, second, 2) == pytest.approx(0.4)
     assert math.isnan(cohen_kappa(np.zeros(5, dtype=int), np.zeros(5, dtype=int), 2))
     assert math.isnan(fleiss_kappa(np.array([[3, 0], [3, 0]])))
     with pytest.raises(ValueError, match="needs equally many answers"):
