@@ -69,13 +69,12 @@ def usable_rows(
     columns : mapping
         Columns of ``text``, ``label`` and ``id`` (:func:`column_names`).
     config : TaskConfig
-        Says whether incomplete rows are dropped or refused.
+        Decides whether incomplete rows are dropped or refused.
 
     Raises
     ------
     AssayError
-        For an unknown label, a repeated id, fewer than two classes, and for incomplete rows
-        unless they are to be dropped.
+        For an unknown label, a repeated id, fewer than two classes, or a refused row.
     """
     text = table[columns["text"]]
     label = _gold_labels(table[columns["label"]], card, blank_is_null=config.unlabelled)
@@ -84,19 +83,10 @@ def usable_rows(
     if config.bad_rows == "error":
         _check_complete(no_text, no_label)
     keep = ~(no_text | no_label)
-    rows = pd.DataFrame(
-        {
-            "text": text[keep].astype(str),
-            "gold_label": label[keep],
-            GIVEN_SPLIT: _given_splits(table, card)[keep],
-        }
-    )
-    if rows["gold_label"].nunique() < 2:
-        classes = ", ".join(map(repr, rows["gold_label"].dropna().unique())) or "none"
-        raise AssayError(
-            f"{columns['label']} must hold at least two classes; found {classes} in "
-            f"{len(rows)} rows."
-        )
+    rows = pd.DataFrame({"text": text.astype(str), "gold_label": label})
+    rows[GIVEN_SPLIT] = _given_splits(table, card)
+    rows = rows[keep]
+    _check_classes(rows["gold_label"], columns["label"])
     given_ids = table.loc[keep, columns["id"]] if columns["id"] else None
     rows.insert(0, "example_id", _ids(given_ids, rows["text"]))
     rows = rows.reset_index(drop=True)
@@ -141,6 +131,14 @@ def _check_complete(no_text: pd.Series, no_label: pd.Series) -> None:
             f"label, the first in row {int(incomplete.argmax()) + 1}. Correct them, or leave them "
             "out with bad_rows=drop. To train on texts that have no label yet, set "
             "unlabelled=true."
+        )
+
+
+def _check_classes(labels: pd.Series, column: str) -> None:
+    if labels.nunique() < 2:
+        classes = ", ".join(map(repr, labels.dropna().unique())) or "none"
+        raise AssayError(
+            f"{column} must hold at least two classes; found {classes} in {len(labels)} rows."
         )
 
 

@@ -103,32 +103,19 @@ def fit_curve(
     n_seeds = np.array([len(values) for values in scores])
     n = np.asarray(sizes, dtype=np.float64)
     law = fit_power_law(n, [values.mean() for values in scores], n_seeds)
+    resampled = PowerLaw(*np.full((4, replicates), np.nan))
     if n_seeds.min() > 1:
         means = [
             _resampled_means(values, int(size), replicates, seed)
             for size, values in zip(n, scores, strict=True)
         ]
         resampled = fit_power_law(n, np.stack(means, axis=1), n_seeds)
-    else:
-        resampled = PowerLaw(*np.full((4, replicates), np.nan))
     largest = float(n.max())
-    estimates = _readings(law, largest, threshold)
-    replicated = _readings(resampled, largest, threshold)
-    intervals = [
-        interval(np.append(estimate, values))
-        for estimate, values in zip(estimates, replicated, strict=True)
-    ]
-    limit, rate, plateau, last_doubling, last = intervals
+    estimates = _readings(law, largest, threshold)._asdict()
+    replicated = _readings(resampled, largest, threshold)._asdict()
+    intervals = {name: interval(np.append(estimates[name], replicated[name])) for name in estimates}
     return FittedCurve(
-        smallest=float(n.min()),
-        largest=largest,
-        law=law,
-        replicates=resampled,
-        limit=limit,
-        rate=rate,
-        plateau=plateau,
-        last_doubling=last_doubling,
-        last=last,
+        smallest=float(n.min()), largest=largest, law=law, replicates=resampled, **intervals
     )
 
 

@@ -81,25 +81,11 @@ def fit_power_law(
         If shapes differ, sizes or weights are not above 0, or values are not scores.
     """
     n, y, w = _points(sizes, values, weights)
-    curves = y.reshape(-1, len(n))
     smallest = n.min()
     # Relative to the smallest size, so that the powers are in (0, 1] for every rate.
     relative = n / smallest
-    grid = np.geomspace(*RATES, _N_COARSE)
-    best = _linear_fit(relative, curves, w, grid[None]).mean_square.argmin(axis=1)
-    low = grid[np.maximum(best - 1, 0)]
-    high = grid[np.minimum(best + 1, _N_COARSE - 1)]
-    # Every round searches between the neighbours of the best rate so far.
-    steps = np.linspace(0.0, 1.0, _N_FINE)
-    all_curves = np.arange(len(curves))
-    for _ in range(_ROUNDS):
-        rates = low[:, None] + (high - low)[:, None] * steps
-        fit = _linear_fit(relative, curves, w, rates)
-        best = fit.mean_square.argmin(axis=1)
-        low = rates[all_curves, np.maximum(best - 1, 0)]
-        high = rates[all_curves, np.minimum(best + 1, _N_FINE - 1)]
-    limit, gain, mean_square = (table[all_curves, best] for table in fit)
-    rate = rates[all_curves, best]
+    rate, fit = _best_rates(relative, y.reshape(-1, len(n)), w)
+    limit, gain, mean_square = (column[:, 0] for column in fit)
     rises = gain * (1.0 - relative.max() ** -rate) > _ROUNDING
     law = PowerLaw(
         limit=limit,
@@ -108,6 +94,25 @@ def fit_power_law(
         residual=np.sqrt(mean_square),
     )
     return PowerLaw(*(field.reshape(y.shape[:-1]) for field in law))
+
+
+def _best_rates(relative: Floats, curves: Floats, weights: Floats) -> tuple[Floats, _LinearFit]:
+    """The rate of least squares of every curve, ``(n_curves,)``, and its fit ``(n_curves, 1)``."""
+    grid = np.geomspace(*RATES, _N_COARSE)
+    best = _linear_fit(relative, curves, weights, grid[None]).mean_square.argmin(axis=1)
+    low = grid[np.maximum(best - 1, 0)]
+    high = grid[np.minimum(best + 1, _N_COARSE - 1)]
+    # Every round searches between the neighbours of the best rate so far.
+    steps = np.linspace(0.0, 1.0, _N_FINE)
+    all_curves = np.arange(len(curves))
+    for _ in range(_ROUNDS):
+        rates = low[:, None] + (high - low)[:, None] * steps
+        fit = _linear_fit(relative, curves, weights, rates)
+        best = fit.mean_square.argmin(axis=1)
+        low = rates[all_curves, np.maximum(best - 1, 0)]
+        high = rates[all_curves, np.minimum(best + 1, _N_FINE - 1)]
+    at_best = _LinearFit(*(table[all_curves, best][:, None] for table in fit))
+    return rates[all_curves, best], at_best
 
 
 def _points(sizes: npt.ArrayLike, values: npt.ArrayLike, weights: npt.ArrayLike | None) -> _Points:
