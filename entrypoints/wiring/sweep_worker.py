@@ -78,8 +78,8 @@ class Worker:
                     return self._train(trial)
                 values = self._study.values_of(trial.duplicate_of)
                 reason = (
-                    f"a duplicate of trial {trial.duplicate_of}: the settings differ only in what their "
-                    "label source does not use"
+                    f"a duplicate of trial {trial.duplicate_of}: the settings differ only in what "
+                    "their label source does not use"
                 )
                 self._complete(trial, values, values._asdict(), reason)
                 return None
