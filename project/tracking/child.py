@@ -72,9 +72,21 @@ class Child:
 
 
 def child_entry(child: Child, root: RootRun, sample_folder: Path) -> tuple[Entry, dict[str, Path]]:
-    """The spool entry of a child, and its files by artifact path.
+    """The spool entry of a child, and its files.
 
-    The sample is written to ``sample_folder``, which must exist until the entry is in the spool.
+    Parameters
+    ----------
+    child : Child
+        The finished result.
+    root : RootRun
+        The root run that it belongs to.
+    sample_folder : Path
+        Where the sample is written; it must exist until the entry is in the spool.
+
+    Returns
+    -------
+    tuple[Entry, dict[str, Path]]
+        The entry, and artifact path -> local file.
     """
     now_ms = milliseconds()
     files = dict(child.files)
@@ -97,24 +109,42 @@ def child_entry(child: Child, root: RootRun, sample_folder: Path) -> tuple[Entry
         **hash_tag(files),
         **child.tags,
     }
-    metrics: list[MetricValue] = []
-    for step, values in child.history:
-        metrics += metric_values(values, step, now_ms)
-    metrics += metric_values(child.metrics, 0, now_ms)
     entry = Entry(
         created_ms=now_ms,
         child=ChildRun(child.name, child.status),
         seconds=child.seconds,
         params=as_texts(child.params),
         tags=as_texts(tags),
-        metrics=metrics,
+        metrics=_all_metrics(child, now_ms),
         inputs=[DataInput(*data) for data in child.inputs],
     )
     return entry, files
 
 
+def _all_metrics(child: Child, time_ms: int) -> list[MetricValue]:
+    """The child's metrics by step, then those without a step."""
+    history = [
+        value for step, values in child.history for value in metric_values(values, step, time_ms)
+    ]
+    return history + metric_values(child.metrics, 0, time_ms)
+
+
 def metric_values(values: Mapping[str, float], step: int, time_ms: int) -> list[MetricValue]:
-    """Metrics of one step as the spool keeps them."""
+    """Metrics of one step as the spool keeps them.
+
+    Parameters
+    ----------
+    values : Mapping[str, float]
+        Value by metric name.
+    step : int
+        Their step; 0 for metrics without steps.
+    time_ms : int
+        When they were measured, in ms since 1970.
+
+    Returns
+    -------
+    list[MetricValue]
+    """
     return [MetricValue(name, float(value), time_ms, step) for name, value in values.items()]
 
 

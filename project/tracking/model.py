@@ -49,18 +49,13 @@ def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, a
     Returns
     -------
     str
-        The model's address, ``models:/...``.
-
-    Raises
-    ------
-    AssayError
-        If the folder holds no classifier.
+        The model's address, ``models:/...``. AssayError if the folder holds no classifier.
     """
     check_classifier(folder)
     client = MlflowClient()
     run = client.get_run(run_id)
     tags = {name: text for name, text in run.data.tags.items() if name in _SHARED_TAGS}
-    # Model.log would make the model in this process's experiment, which need not be the run's.
+    # Model.log would make it in this process's experiment, which need not be the run's.
     model = client.create_logged_model(
         str(run.info.experiment_id),
         name="model",

@@ -87,7 +87,19 @@ def running_runs() -> list[Record]:
 def newest_runs(kind: str, *, page_size: int, deleted: bool = False) -> Iterator[list[Record]]:
     """Pages of the finished runs of one kind in any experiment, newest first.
 
-    With ``deleted``, pages of the deleted ones among them instead.
+    Parameters
+    ----------
+    kind : str
+        Kind of the runs, such as ``seed``.
+    page_size : int
+        Runs in one page, which is one request.
+    deleted : bool, optional
+        Only deleted runs, instead of only those that are not.
+
+    Yields
+    ------
+    list[Record]
+        One page; a single empty one if there are no such runs.
     """
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     filter_string = f"tags.`{KIND}` = '{kind}' AND attributes.status = 'FINISHED'"

@@ -133,10 +133,18 @@ class Tracker:
     def register_prompt(
         self, name_parts: Sequence[str], template: Template, sha256: str, about: str
     ) -> Mapping[str, str]:
-        """Register a prompt unless the registry holds it; the tags that link a run to it.
+        """Register a prompt unless the registry holds it.
 
-        See :meth:`project.tracking.prompts.Prompts.tags`. After a failure of the registry, which is
-        logged once, or while the store is away, there are no tags.
+        Parameters
+        ----------
+        name_parts, template, sha256, about
+            See :meth:`project.tracking.prompts.Prompts.tags`.
+
+        Returns
+        -------
+        Mapping[str, str]
+            Tags that link a run to the prompt. None after a failure of the registry, which is
+            reported once, or while the store is away.
         """
         if self._outbox.store_is_away():
             return {}

@@ -20,6 +20,7 @@ from project.config.experiment import experiment_config
 from project.data.task import load_task
 from project.support.errors import AssayError, Incomplete
 from project.tracking import Child, children, latest_root, read_run, read_table, root_run
+from project.training.seed import run_job
 
 LABELS = ("books & more", "electronics", "household")
 
@@ -208,16 +209,12 @@ def test_log_model_best_logs_the_best_seed_s_weights_which_predict_what_its_run_
 
 
 def test_the_best_seed_of_an_arm_is_the_best_of_all_its_finished_replicates(params, monkeypatch):
-    import project.training.workers
-
-    run_job = project.training.workers.run_job
-
     def run_all_but_gold_1(job, folder, after_epoch):
         if (job.arm, job.seed) == ("gold", 1):
             raise AssayError("this one fails")
         run_job(job, folder, after_epoch)
 
-    monkeypatch.setattr(project.training.workers, "run_job", run_all_but_gold_1)
+    monkeypatch.setattr("project.training.workers.run_job", run_all_but_gold_1)
     with pytest.raises(Incomplete, match="1 of 4 seeds failed.*arm gold, seed 1: this one fails"):
         main.experiment(
             params(

@@ -99,7 +99,8 @@ def test_a_killed_server_stops_no_training_and_relog_completes_the_run_with_its_
         assert [outline(run) for run in content(run_id)] == [
             outline(run) for run in content(unbroken_id)
         ]
-        ours, theirs = read_experiment(run_id), read_experiment(unbroken_id)
+        ours = read_experiment(run_id)
+        theirs = read_experiment(unbroken_id)
         assert ours.incomplete == theirs.incomplete == ()
         assert {arm: found.predicted.tolist() for arm, found in ours.arms.items()} == {
             arm: found.predicted.tolist() for arm, found in theirs.arms.items()

@@ -165,7 +165,22 @@ def forbidden(experiment: str) -> AssayError:
 
 
 def no_artifacts(error: Exception, experiment: str, uri: str) -> AssayError:
-    """The error for a store that accepts runs but not their files, which belong at ``uri``."""
+    """The error for a store that accepts runs but not their files.
+
+    Parameters
+    ----------
+    error : Exception
+        What the client of the artifact store raised.
+    experiment : str
+        Name of the experiment.
+    uri : str
+        Where its artifacts belong.
+
+    Returns
+    -------
+    AssayError
+        StoreUnavailable, or the error of :func:`forbidden`.
+    """
     why = reason(error)
     if why.startswith("403 "):
         return forbidden(experiment)

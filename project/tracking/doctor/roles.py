@@ -46,9 +46,19 @@ def ensure_role(name: str = ANNOTATORS) -> int:
 
 
 def add_user(name: str, password: str, role: str = ANNOTATORS) -> None:
-    """Make a user with a role; with an empty ``role``, one who may only read.
+    """Make a user of the tracking server; only its admin may do that.
 
-    Only the admin of the server may do that. AssayError if the server refuses.
+    Parameters
+    ----------
+    name, password : str
+        What the user logs in with.
+    role : str, optional
+        A role that is made if it does not exist; empty for a user who may only read.
+
+    Raises
+    ------
+    AssayError
+        If the server refuses; nothing is left of the user then.
     """
     with _explained(f"the user {name!r}"):
         role_id = ensure_role(role) if role else 0
