@@ -470,8 +470,8 @@ def test_every_table_of_the_page_is_a_file_too(store):
     } <= names
 
 
-NEVER = {"torch", "transformers", "optuna"}
-AT_WORK_ALONE = {"sklearn", "matplotlib", "pandas", "mlflow"}
+NEVER = {"torch", "transformers", "sklearn", "optuna"}
+AT_WORK_ALONE = {"matplotlib", "pandas", "mlflow"}
 COUNT = (
     "import runpy, sys\n"
     "sys.argv = sys.argv[1:]\n"

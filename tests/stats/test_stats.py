@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from sklearn.metrics import (
     accuracy_score,
     confusion_matrix,
@@ -164,6 +165,9 @@ def test_kappas_have_their_published_values_and_are_nan_for_a_single_class():
     assert fleiss_kappa(FLEISS) == pytest.approx(0.210, abs=5e-4)
     first, second = noisy_raters(n_raters=2, seed=3)
     assert cohen_kappa(first, second, 4) == pytest.approx(kappa_by_definition(first, second, 4))
+    both = (first >= 0) & (second >= 0)
+    by_sklearn = sklearn.metrics.cohen_kappa_score(first[both], second[both])
+    assert cohen_kappa(first, second, 4) == pytest.approx(by_sklearn, rel=1e-12)
     # The worked example of Cohen's kappa on Wikipedia: 20, 5, 10 and 15 of 50, kappa 0.4.
     first, second = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], [20, 5, 10, 15], axis=0).T
     assert cohen_kappa(first, second, 2) == pytest.approx(0.4)
