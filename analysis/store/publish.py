@@ -8,7 +8,7 @@ from pathlib import Path
 
 from project.support.files import write_atomically
 from project.support.privacy import owner_only
-from project.tracking import PRIVATE, Record, Tracker, read_run
+from project.tracking import PRIVATE, Record, Tracker, overruled_remark, read_run
 
 _NOT_IN_A_METRIC = re.compile(r"[^\w./\- :]")
 """Characters that MLflow refuses in the name of a metric; the name of an arm may have them."""
@@ -59,8 +59,9 @@ def log_report(
     """
     folder = Path(workspace) / "reports" / run_id
     files = {"report.md": description.encode(), **files}
-    opened = write(folder, files, [read_run(run_id)])
-    tracker = Tracker(run_id)
+    root = read_run(run_id)
+    opened = write(folder, files, [root])
+    tracker = Tracker(run_id, remark=overruled_remark(root.tags))
     tracker.log_files({f"report/{name}": folder / name for name in files})
     tracker.describe(description, tags)
     for step, values in metrics.items():

@@ -7,7 +7,9 @@ that says how a parameter is given on a command line.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import json
 import os
 import re
 import sys
@@ -17,10 +19,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from entrypoints.wiring.trust import risks
+from entrypoints.wiring.help_text import help_text
+from entrypoints.wiring.trust import check_consent
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
-from project.config.fields import ConfigSection, kind_of, nearest, parameters, rule_of, written
-from project.config.loading import DEFAULT, EffectiveConfig, as_yaml, effective
+from project.config.fields import nearest
+from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, effective
 from project.support.errors import AssayError, Incomplete
 from project.support.escape import escape_terminal
 from project.support.privacy import is_private, owner_only
@@ -104,13 +107,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(entry: EntryPoint) -> argparse.ArgumentParser:
-    """A parser with one option for every parameter; values stay text, absent ones are left out."""
+    """A parser with an option for every name of a parameter; values stay text."""
     options = _Parser(
         prog=f"python -m entrypoints.{entry.name}", allow_abbrev=False, add_help=False
     )
-    for name, rule in entry.rules().items():
-        flags = [f"--{option}" for option in (name, *rule.aliases)]
-        options.add_argument(*flags, dest=name, default=argparse.SUPPRESS, action=_Once)
+    for name in (*entry.rules(), *entry.aliases()):
+        options.add_argument(f"--{name}", default=argparse.SUPPRESS, action=_Once)
     return options
 
 
@@ -129,9 +131,9 @@ class _Once(argparse.Action):
 
 
 def given_parameters(entry: EntryPoint, arguments: Sequence[str]) -> dict[str, str]:
-    """The parameters on a command line, by name.
+    """The parameters on a command line, by the name under which they are given.
 
-    Raises AssayError for an unknown one, with the nearest name.
+    Raises AssayError for an unknown name, with the nearest one, and for a name that is repeated.
     """
     known, unknown = parser(entry).parse_known_args(arguments)
     for word in unknown:
@@ -148,50 +150,6 @@ def given_parameters(entry: EntryPoint, arguments: Sequence[str]) -> dict[str, s
     return vars(known)
 
 
-def help_text(entry: EntryPoint, *, every: bool = False) -> str:
-    """What ``--help`` prints: everyday parameters by section, or ``every`` one."""
-    lines = [
-        f"usage: python -m entrypoints.{entry.name} [--name value ...]",
-        f"       mlflow run . -e {entry.name} [-P name=value ...]",
-        "",
-        entry.summary,
-    ]
-    for title, cls in zip(_titles(entry), entry.all_sections, strict=True):
-        shown = [item for item in parameters(cls) if every or rule_of(item).everyday]
-        if not shown:
-            continue
-        first_line = (cls.__doc__ or "").splitlines()[0]
-        lines += ["", f"{title}: {first_line}"]
-        for item in shown:
-            lines += _option_help(cls, item.name)
-    if not every:
-        n_more = len(entry.rules()) - len(entry.everyday()) - 2
-        lines += ["", f"--help all shows {n_more} more parameters."] if n_more > 0 else []
-    return "\n".join(lines)
-
-
-def _titles(entry: EntryPoint) -> list[str]:
-    return [name for name, _ in entry.named_sections()]
-
-
-def _option_help(cls: type[ConfigSection], name: str) -> list[str]:
-    """The lines of one parameter: name, type, default, help, choices, other names."""
-    import textwrap
-
-    item = next(item for item in parameters(cls) if item.name == name)
-    rule = rule_of(item)
-    text = rule.help
-    choices = rule.allowed()
-    if choices and not all(choice in text for choice in choices):
-        text += f". One of: {', '.join(choices)}"
-    if rule.aliases:
-        text += f". Also: {', '.join(rule.aliases)}"
-    kind = kind_of(cls, name)
-    heading = f"  --{name} [{kind}; default: {written(item.default) or 'empty'}]"
-    body = textwrap.wrap(text, 90, break_on_hyphens=False)
-    return [heading, *(f"      {line}" for line in body)]
-
-
 def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     """Run an entry point from the command line.
 
@@ -203,12 +161,13 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     if {"-h", "--help"} & set(arguments):
         print(help_text(entry, every="all" in arguments))
         return
-    params: Mapping[str, str] = {}
     try:
-        params = chosen_parameters(entry, arguments)
-        if params.get("show_config", "").lower() == "true":
+        chosen = chosen_parameters(entry, arguments)
+        params = chosen.texts
+        if params["show_config"].lower() == "true":
+            print(as_yaml(entry, chosen, _card_defaults(params)), end="")
             return
-        with owner_only(is_private(params), Path(params.get("workspace", ""))):
+        with owner_only(is_private(params), Path(params.get("workspace", ""))), _tagged(chosen):
             run(params)
     except Incomplete as error:
         print_line(f"error: {with_syntax(error, entry)}")
@@ -238,33 +197,17 @@ def _print_traceback() -> NoReturn:
     sys.exit(1)
 
 
-def chosen_parameters(entry: EntryPoint, arguments: Sequence[str]) -> Mapping[str, str]:
+def chosen_parameters(entry: EntryPoint, arguments: Sequence[str]) -> EffectiveConfig:
     """Every parameter as text, from the command line, a configuration file, or its default.
 
-    Prints what the reader must know about the file, and the configuration where
-    ``show_config=true``.
+    Prints which values of the file are unused, and which defaults of ``mlflow run`` do not count.
     """
     given = given_parameters(entry, arguments)
     passes_defaults = set(entry.everyday()) <= given.keys()  # as the command in MLproject does
     chosen = effective(entry, given, _read_config, defaults_are_passed=passes_defaults)
-    _check_consent(chosen, given)
+    check_consent(chosen)
     _print_notes(entry, chosen)
-    if chosen.texts["show_config"].lower() == "true":
-        print(as_yaml(entry, chosen, _card_defaults(chosen.texts)), end="")
-    return chosen.texts
-
-
-def _check_consent(chosen: EffectiveConfig, given: Mapping[str, str]) -> None:
-    """Refuse parameters of a file in the store that need consent and are not given here too."""
-    address = chosen.texts["config"]
-    if not address.startswith("runs:/"):
-        return
-    for name, effect in risks(chosen.texts).items():
-        if name not in given and chosen.origins[name] != DEFAULT:
-            raise AssayError(
-                f"{address} would {effect}. Anyone who may log to the store can have written this. "
-                f"If it is right, set {name} here too."
-            )
+    return chosen
 
 
 def _print_notes(entry: EntryPoint, chosen: EffectiveConfig) -> None:
@@ -274,11 +217,34 @@ def _print_notes(entry: EntryPoint, chosen: EffectiveConfig) -> None:
         names = ", ".join(chosen.ignored)
         print_line(f"note: {entry.name} does not use these parameters of {address}: {names}.")
     for name, default in chosen.overruled.items():
+        shown = repr(default or "empty")
+        if chosen.origins[name] == COMMAND_LINE:
+            print_line(
+                f"note: {name} is {chosen.texts[name]}, given under another name. mlflow run also "
+                f"passes and logs its default {shown}, which does not count."
+            )
+            continue
         print_line(
             f"note: {name} is {chosen.texts[name]} from {address}. mlflow run passes the default "
-            f"{default or 'empty'!r} for every declared parameter, and the file has precedence "
-            f"over it; to use {default or 'empty'!r} itself, remove {name} from the file."
+            f"{shown} for every declared parameter, and the file has precedence over it; to use "
+            f"{shown} itself, remove {name} from the file."
         )
+
+
+def _tagged(chosen: EffectiveConfig) -> contextlib.AbstractContextManager[None]:
+    """Tags for root runs with the values that differ from what ``mlflow run`` has logged.
+
+    MLflow logs the default of every declared parameter before the entry point starts, and params
+    cannot be changed.
+    """
+    if not chosen.overruled:
+        return contextlib.nullcontext()
+    from project.tracking import CONFIG_FILE, OVERRULED, tagged
+
+    tags = {OVERRULED: json.dumps({name: chosen.texts[name] for name in chosen.overruled})}
+    if address := chosen.texts["config"]:
+        tags[CONFIG_FILE] = address
+    return tagged(tags)
 
 
 def _read_config(address: str) -> Mapping[str, Any]:

@@ -156,9 +156,10 @@ def _check_consent(name: str, params: Mapping[str, str], *, trusted: bool) -> No
     """Refuse parameters from the store that need consent."""
     found = risks(params)
     if found and not trusted:
+        effects = " and ".join(risk.effect for risk in found)
         raise AssayError(
-            f"{name} would {' and '.join(found.values())}. Anyone who may log to the store can "
-            "have written this. If it is right, set trust=true."
+            f"{name} would {effects}. Anyone who may log to the store can have written this. If it "
+            "is right, set trust=true."
         )
 
 

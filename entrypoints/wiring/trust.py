@@ -7,25 +7,50 @@ to a server, run code, or write into a storage.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from project.config.engines import sends_texts
+from project.config.loading import COMMAND_LINE, FILE, EffectiveConfig
+from project.support.errors import AssayError
 
 
-def risks(params: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that need the user's consent, with what they would do.
+class Risk(NamedTuple):
+    """What parameters would do.
 
-    Parameters
-    ----------
-    params
-        Parameters by name, as text.
-
+    ``name``: the parameter by which the user consents; ``effect``: a verb and its object;
+    ``parameters``: those that decide about it.
     """
-    found = {}
-    if params.get("remote_code"):
-        found["remote_code"] = f"run code that comes with {params['remote_code']}"
+
+    name: str
+    effect: str
+    parameters: tuple[str, ...]
+
+
+def risks(params: Mapping[str, str]) -> list[Risk]:
+    """What the parameters, as texts, would do that needs the user's consent."""
+    found = []
+    if code := params.get("remote_code"):
+        effect = f"run code that comes with {code}"
+        found.append(Risk("remote_code", effect, ("remote_code",)))
     if sends_texts(params.get("annotator", "")):
         key = params.get("api_key_variable", "")
-        found["annotator_url"] = f"send your key in {key} to {params.get('annotator_url', '')}"
-    if params.get("sweep_storage"):
-        found["sweep_storage"] = f"write into {params['sweep_storage']}"
+        effect = f"send your key in {key} to {params.get('annotator_url', '')}"
+        involved = ("annotator", "annotator_url", "api_key_variable")
+        found.append(Risk("annotator_url", effect, involved))
+    if storage := params.get("sweep_storage"):
+        found.append(Risk("sweep_storage", f"write into {storage}", ("sweep_storage",)))
     return found
+
+
+def check_consent(chosen: EffectiveConfig) -> None:
+    """Refuse values of a file in the store that need consent by a parameter on the command line."""
+    address = chosen.texts["config"]
+    if not address.startswith("runs:/"):
+        return
+    for risk in risks(chosen.texts):
+        from_file = [name for name in risk.parameters if chosen.origins[name].startswith(FILE)]
+        if from_file and chosen.origins[risk.name] != COMMAND_LINE:
+            raise AssayError(
+                f"{address} would {risk.effect}. Anyone who may log to the store can have written "
+                f"this. If it is right, set {risk.name} here too."
+            )

@@ -30,7 +30,7 @@ class EffectiveConfig:
 
     ``texts``: every parameter as text; ``origins``: where each value comes from; ``ignored``:
     parameters in the file that belong to other entry points; ``overruled``: parameters whose
-    default the command line repeats while the file has another value, with that default.
+    default the command line repeats although they have another value, with that default.
     """
 
     texts: dict[str, str]
@@ -58,8 +58,8 @@ def effective(
         Reads the file that the parameter ``config`` names; :func:`read_file` by default.
     defaults_are_passed
         Whether the command line repeats the defaults of everyday parameters, as that of
-        ``mlflow run`` does. A value equal to the default then counts as not given where the file
-        has another one, since the two cases look the same.
+        ``mlflow run`` does. Such a value then counts as not given where it is the default, since
+        the two cases look the same: a value in the file, or under an alias, has precedence.
 
     Returns
     -------
@@ -74,40 +74,41 @@ def effective(
 
     """
     fields = {item.name: item for item in parameters(*entry.all_sections)}
-    texts = {name: written(item.default) for name, item in fields.items()}
-    origins = dict.fromkeys(texts, DEFAULT)
-    typed = _named(entry, external, "the command line")
-    values: dict[str, Any] = {}
-    ignored: list[str] = []
-    overruled: dict[str, str] = {}
-    if typed.get("config"):
-        values, ignored = _file_values(entry, typed["config"], read or read_file)
-        for name, value in values.items():
-            texts[name] = _as_text(fields[name].default, value)
-            origins[name] = f"{FILE} {typed['config']}"
-    for name, text in typed.items():
-        is_default = text == written(fields[name].default)
-        if defaults_are_passed and is_default and name in values:
-            if texts[name] != text:
-                overruled[name] = text
-            continue
-        texts[name] = text
-        if not (defaults_are_passed and is_default):
-            origins[name] = COMMAND_LINE
-    _check(entry, {**texts, **_exact(values, origins)})
+    default_texts = {name: written(item.default) for name, item in fields.items()}
+    declared = entry.everyday() if defaults_are_passed else ()
+    repeated = {
+        name: text
+        for name, text in external.items()
+        if name in declared and text == default_texts[name]
+    }
+    typed = _named(
+        entry,
+        {name: text for name, text in external.items() if name not in repeated},
+        "the command line",
+    )
+    address = typed.get("config", "")
+    values, ignored = _file_values(entry, address, read or read_file) if address else ({}, [])
+    from_file = {name: _as_text(fields[name].default, value) for name, value in values.items()}
+    texts = {**default_texts, **from_file, **typed}
+    exact = {name: value for name, value in values.items() if name not in typed}
+    _check(entry, {**texts, **exact})
     for name, item in fields.items():
         texts[name] = rule_of(item).value_aliases.get(texts[name], texts[name])
-    return EffectiveConfig(texts, origins, tuple(ignored), overruled)
+    return EffectiveConfig(
+        texts,
+        origins={
+            **dict.fromkeys(default_texts, DEFAULT),
+            **dict.fromkeys(from_file, f"{FILE} {address}"),
+            **dict.fromkeys(typed, COMMAND_LINE),
+        },
+        ignored=tuple(ignored),
+        overruled={name: text for name, text in repeated.items() if texts[name] != text},
+    )
 
 
 def defaults(name: str) -> dict[str, str]:
     """The default of every parameter of the entry point ``name``, as text."""
     return effective(ENTRY_POINTS[name], {}).texts
-
-
-def _exact(values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
-    """Values of the file that were not overruled, with their own types."""
-    return {name: value for name, value in values.items() if origins[name].startswith(FILE)}
 
 
 def _check(entry: EntryPoint, values: Mapping[str, Any]) -> None:
@@ -126,11 +127,17 @@ def _as_text(default: Any, value: Any) -> str:
 
 
 def _named(entry: EntryPoint, given: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """``given`` under the parameters' own names; a name and its alias together are refused."""
+    """``given`` under the parameters' own names.
+
+    Raises AssayError for an unknown name, and for a name together with its alias.
+    """
     aliases = entry.aliases()
+    own = entry.rules().keys()
     named: dict[str, Any] = {}
     for name, value in given.items():
         own_name = aliases.get(name, name)
+        if own_name not in own:
+            raise AssayError(f"{entry.name} has no parameter {name!r}.{nearest(name, own)}")
         if own_name in named:
             raise AssayError(
                 f"{own_name} is given twice in {source}, also as {name}. Leave one of the two out."

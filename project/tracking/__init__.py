@@ -13,9 +13,11 @@ from project.tracking.failures import StoreUnavailable
 from project.tracking.names import (
     ABSENT,
     CHOSEN,
+    CONFIG_FILE,
     DIGEST,
     EXPERIMENT,
     KIND,
+    OVERRULED,
     PRIVATE,
     QUESTION,
     REUSED_FROM,
@@ -28,6 +30,7 @@ from project.tracking.names import (
     TRIAL_STATE,
     USER,
 )
+from project.tracking.overruled import overruled_remark
 from project.tracking.read import (
     all_children,
     children,
@@ -52,9 +55,11 @@ from project.tracking.tracker import Tracker
 __all__ = [
     "ABSENT",
     "CHOSEN",
+    "CONFIG_FILE",
     "DIGEST",
     "EXPERIMENT",
     "KIND",
+    "OVERRULED",
     "PRIVATE",
     "QUESTION",
     "REUSED_FROM",
@@ -81,6 +86,7 @@ __all__ = [
     "latest_root",
     "local_artifact",
     "newest_runs",
+    "overruled_remark",
     "preflight",
     "read_artifact",
     "read_json",

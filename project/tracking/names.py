@@ -34,6 +34,10 @@ ABSENT = "assay.absent_classes"
 PROMPT = "assay.prompt"
 SERVER = "assay.server"  # hash of the address of an OpenAI-compatible server
 
+# Parameters whose value is another one than the default that ``mlflow run`` logged
+CONFIG_FILE = "assay.config_file"
+OVERRULED = "assay.overruled"  # the values by name, as JSON
+
 # Hyperparameter search
 STUDY = "assay.study"
 TRIAL_STATE = "assay.trial_state"

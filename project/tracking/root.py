@@ -38,6 +38,7 @@ from project.tracking.names import (
     WORKER,
 )
 from project.tracking.outbox import signals
+from project.tracking.overruled import overruled_remark
 from project.tracking.records import valid_run_id
 from project.tracking.spool import Spool
 from project.tracking.store import root_experiment_id
@@ -107,8 +108,8 @@ def root_run(
 
 @contextlib.contextmanager
 def tagged(tags: Mapping[str, str]) -> Iterator[None]:
-    """Give root runs that are opened in the context these tags too."""
-    token = _more_tags.set(tags)
+    """Give root runs that are opened in the context these tags too; contexts add up."""
+    token = _more_tags.set({**_more_tags.get(), **tags})
     try:
         yield
     finally:
@@ -196,7 +197,7 @@ def _run_to_end(root: RootRun, spool: Spool, opened: Callable[[], None]) -> Iter
 
     ``opened`` stops delaying signals, so one that came while the run was opened is raised here.
     """
-    tracker = Tracker(root.run_id, spool)
+    tracker = Tracker(root.run_id, spool, remark=overruled_remark(_more_tags.get()))
     status = "FINISHED"
     report_due = False
     body_done = False

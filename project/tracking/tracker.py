@@ -45,9 +45,14 @@ class Tracker:
     ``computed`` is set by the experiment when all results exist and only the report is missing.
     """
 
-    def __init__(self, run_id: str, spool: Spool | None = None) -> None:
-        """Without a spool, nothing is kept: a store that fails raises StoreUnavailable."""
+    def __init__(self, run_id: str, spool: Spool | None = None, *, remark: str = "") -> None:
+        """Open a tracker of the root run ``run_id``.
+
+        Without a spool, nothing is kept: a store that fails raises StoreUnavailable. ``remark`` is
+        appended to every description (Markdown).
+        """
         self.run_id = run_id
+        self._remark = remark
         self.computed = False
         self._root = spool.root if spool else root_of(run_id)
         self._outbox = Outbox(self._root, spool)
@@ -57,7 +62,8 @@ class Tracker:
     @signals.deferred()
     def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
         """Set the root run's description (Markdown) and tags."""
-        self._outbox.put(Entry(tags=as_texts({NOTE: description, **(tags or {})})))
+        note = f"{description}{self._remark}"
+        self._outbox.put(Entry(tags=as_texts({NOTE: note, **(tags or {})})))
 
     @signals.deferred()
     def tag(self, tags: Mapping[str, str]) -> None:

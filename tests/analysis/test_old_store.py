@@ -40,60 +40,38 @@ title, else by its place. Columns, tables at the end and files may be added. Sen
 compared, nor figures.
 """
 
-import contextlib
 import csv
 import itertools
-import json
 import math
-import os
 import re
-import sqlite3
 import subprocess
 import sys
-import tarfile
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ARCHIVE = ROOT / "tests" / "fixtures" / "store_of_e282f68.tar.xz"
-PLACE = "/old-store"  # stands in the packed database for the folder that it will be unpacked to
+from tests.helpers.old_store import OldStore
+
 ROOTS = ("experiment", "crossed", "curve", "budget", "grid", "sweep")
 NAMES = {"arm", "raters", "class", "gold", "given", "source", "example_id"}  # columns of names
 NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
-class OldStore:
-    """The store, unpacked to ``folder``; ``roots``: what was expected of each root run, by name."""
-
-    def __init__(self, folder):
-        with tarfile.open(ARCHIVE) as packed:
-            packed.extractall(folder, filter="data")
-        self.folder = folder
-        self.roots = json.loads((folder / "roots.json").read_text(encoding="utf-8"))
-        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-            moved = f"update {table} set {column} = replace({column}, ?, ?)"  # noqa: S608
-            self.sql(moved, PLACE, str(folder))
-
-    def sql(self, statement, *values):
-        """What the database answers, asked without MLflow."""
-        with contextlib.closing(sqlite3.connect(self.folder / "mlflow.db")) as database, database:
-            return database.execute(statement, values).fetchall()
+class Reports(OldStore):
+    """The store, with the reports that were expected of its root runs."""
 
     def report(self, name):
         """Make the report of one root run; returns the folder of its files."""
-        here = {
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
-            "ASSAY_CACHE": str(self.folder / "cache"),
-            "PYTHONPATH": str(ROOT),  # it runs elsewhere, for MLflow makes folders where it runs
-        }
         root, workspace = self.roots[name], self.folder / "work"
         command = [sys.executable, "-m", "entrypoints.report", "--run_id", root["run_id"]]
         command += ["--workspace", str(workspace), *root["options"]]
         done = subprocess.run(
-            command, cwd=self.folder, env={**os.environ, **here}, capture_output=True, text=True,
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         return workspace
 
@@ -175,7 +153,7 @@ def changed_tables(then, now):
 
 @pytest.fixture
 def old_store(tmp_path):
-    return OldStore(tmp_path)
+    return Reports(tmp_path)
 
 
 @pytest.mark.parametrize("name", ROOTS)

@@ -20,7 +20,7 @@ from project.config.metrics import (
 )
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_run
-from tests.analysis.test_old_store import OldStore
+from tests.helpers.old_store import OldStore
 
 SOURCE = '''
 import numpy as np
