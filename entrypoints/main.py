@@ -17,9 +17,9 @@ from entrypoints.wiring.command import main
 def experiment(params: Mapping[str, str]) -> None:
     """One task, one annotator, several arms with several seeds each; then the report."""
     from analysis.report import publish
-    from entrypoints.wiring.conditions import replicate_conditions, replicate_counts
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
     from entrypoints.wiring.invocation import Invocation
+    from entrypoints.wiring.replicates import replicate_conditions, replicate_counts
     from entrypoints.wiring.trainer import Trainer
 
     with prepare_experiment(params) as prepared:

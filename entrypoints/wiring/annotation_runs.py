@@ -163,13 +163,10 @@ def _log_annotations(
     prompt_text = draw.prompt.for_people("{input_text}")
     sha256 = hashlib.sha256(prompt_text.encode()).hexdigest()
     logged_prompt = f"sha256:{sha256}" if private else prompt_text
-    tags = {
-        "prompt.sha256": sha256,
-        QUESTION: draw.question,
-        **server_tag(config),
-        **reuse_tags(draw.sources),
-        **_register_prompt(tracker, task, draw.prompt, sha256=sha256, config=config),
-    }
+    prompt_tags = _register_prompt(tracker, task, draw.prompt, sha256=sha256, config=config)
+    tags = {"prompt.sha256": sha256, QUESTION: draw.question, **prompt_tags}
+    tags |= {**server_tag(config), **reuse_tags(draw.sources)}
+    params = {"split": split, "draw": draw.prompt.draw, "n_examples": len(examples)}
     with tempfile.TemporaryDirectory() as name:
         files = _files(
             Path(name),
@@ -185,12 +182,7 @@ def _log_annotations(
                 f"annotate {split} draw {draw.prompt.draw:02d}",
                 "annotation",
                 draw.digest,
-                {
-                    **shared_params(task, config),
-                    "split": split,
-                    "draw": draw.prompt.draw,
-                    "n_examples": len(examples),
-                },
+                {**shared_params(task, config), **params},
                 metrics=metrics,
                 files=files,
                 description=(

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 from entrypoints.wiring.check_machine import size_text
 from entrypoints.wiring.check_report import Rows
-from entrypoints.wiring.conditions import annotated_splits, draws_needed, replicate_counts
+from entrypoints.wiring.replicates import annotated_splits, draws_needed, replicate_counts
 from project.annotation.engines.base import PromptlessAnnotator
 from project.annotation.engines.factory import open_annotators
 from project.config.engines import engine_facts

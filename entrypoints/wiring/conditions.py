@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from project.annotation.cost import Spent, spent
-from project.config.arms import LLM, Arm
+from project.config.arms import Arm
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig
@@ -18,7 +18,6 @@ from project.data.task import Task
 from project.labels.inputs import LabelInputs
 from project.labels.sources import human_share, label
 from project.stats.types import Floats
-from project.support.errors import AssayError
 
 
 @dataclass(frozen=True)
@@ -162,18 +161,11 @@ def make_condition(
 
     Parameters
     ----------
-    arm
-        The label source.
-    task
-        The task.
-    annotations
-        Annotations of the splits.
-    config
-        The experiment's configuration.
+    arm, task, annotations, config
+        The label source, and the experiment's task, annotations and configuration.
     examples
         Training examples; the whole training split by default. On fewer examples, an arm chooses
-        which labels to replace among these alone. Annotations do not change with the number of
-        examples.
+        which labels to replace among these alone; annotations stay the same.
     draw
         Index of the draw used by arms that follow a single draw.
 
@@ -211,108 +203,3 @@ def _rows_of(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
     if len(table) == len(examples):
         return table
     return table[table["example_id"].isin(set(examples["example_id"]))].reset_index(drop=True)
-
-
-def draws_needed(arms: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> int:
-    """Number of draws that the arms need with the replicates of the configuration.
-
-    Parameters
-    ----------
-    arms
-        The arms to compare.
-    config
-        The experiment's configuration; its ``replicate`` decides.
-    n_draws
-        Number of draws that there are.
-
-    Raises
-    ------
-    AssayError
-        Where the arms, draws and seeds do not allow such replicates.
-
-    """
-    replicate = config.replicate.replicate
-    seeds = config.finetune.seeds
-    most_of_an_arm = max(arm.draws for arm in arms)
-    if replicate == "training":
-        return most_of_an_arm
-    if replicate == "pipeline":
-        if not any(arm.one_draw for arm in arms):
-            raise AssayError(
-                "replicate=pipeline needs an arm that follows a single draw, such as llm or "
-                "entropy. Add one to arms."
-            )
-        if n_draws < seeds:
-            raise AssayError(
-                "replicate=pipeline needs a draw for each seed: ensemble_size must be at least "
-                f"{seeds}; got {n_draws}. Raise ensemble_size, or lower seeds."
-            )
-        return max(most_of_an_arm, seeds)
-    if LLM not in {arm.kind for arm in arms} or min(n_draws, seeds) < 2:
-        names = ",".join(arm.name for arm in arms)
-        raise AssayError(
-            "replicate=crossed needs the arm llm with at least 2 draws and 2 seeds; got arms "
-            f"{names}, ensemble_size {n_draws}, seeds {seeds}. Add llm to arms, or raise "
-            "ensemble_size or seeds."
-        )
-    return n_draws
-
-
-def annotated_splits(
-    config: ExperimentConfig, n_draws: int, *, annotates_test: bool
-) -> dict[str, int]:
-    """Number of draws by split to annotate.
-
-    The test split takes one draw, to score the annotator. The validation split is annotated where
-    arms pick the epoch by their own labels.
-    """
-    splits = {"train": n_draws}
-    if annotates_test:
-        splits["test"] = 1
-    if config.finetune.validation_labels == "arm":
-        splits["validation"] = n_draws
-    return splits
-
-
-def replicate_conditions(
-    arms: Sequence[Arm], task: Task, annotations: SplitAnnotations, config: ExperimentConfig
-) -> list[Condition]:
-    """The conditions of all arms, with the replicates of the configuration."""
-    return [condition for arm in arms for condition in _replicates(arm, task, annotations, config)]
-
-
-def _replicates(
-    arm: Arm, task: Task, annotations: SplitAnnotations, config: ExperimentConfig
-) -> list[Condition]:
-    """The conditions of one arm: one, or one for each draw."""
-    replicate = config.replicate.replicate
-    seeds = config.finetune.seeds
-    if replicate == "pipeline" and arm.one_draw:
-        by_draw = [
-            make_condition(arm, task, annotations, config, draw=draw) for draw in range(seeds)
-        ]
-        return [
-            dataclasses.replace(condition, name=_name(arm, draw), seeds=[draw])
-            for draw, condition in enumerate(by_draw)
-        ]
-    if replicate == "crossed" and arm.kind == LLM:
-        by_draw = [
-            make_condition(arm, task, annotations, config, draw=draw)
-            for draw in range(len(annotations.train))
-        ]
-        return [
-            dataclasses.replace(condition, name=_name(arm, draw), first_replicate=draw * seeds)
-            for draw, condition in enumerate(by_draw)
-        ]
-    return [make_condition(arm, task, annotations, config)]
-
-
-def _name(arm: Arm, draw: int) -> str:
-    return f"{arm.name} draw {draw:02d}"
-
-
-def replicate_counts(arms: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> dict[str, int]:
-    """Number of replicates by arm."""
-    seeds = config.finetune.seeds
-    crossed = config.replicate.replicate == "crossed"
-    return {arm.name: seeds * n_draws if crossed and arm.kind == LLM else seeds for arm in arms}

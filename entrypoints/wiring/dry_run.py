@@ -38,22 +38,9 @@ def dry_run(
 
     A few texts are read to measure the time; their answers are kept.
 
-    Parameters
-    ----------
-    tracker
-        The root run's.
-    session
-        The annotator and its prompts.
-    task
-        The task.
-    splits
-        Number of draws by split.
-    config
-        The experiment's configuration.
-
+    ``splits`` holds the number of draws by split.
     """
-    first_split = next(iter(splits))
-    first_text = str(task.split(first_split)["text"].iloc[0])
+    first_text = str(task.split(next(iter(splits)))["text"].iloc[0])
     prompt_text = session.prompts[0].for_people(first_text)
     print_line(f"--- the prompt of draw 0, for the first text ---\n{prompt_text}\n---")
     rows = []

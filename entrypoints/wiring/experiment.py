@@ -12,9 +12,10 @@ import pandas as pd
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
 from entrypoints.wiring.command import print_line
-from entrypoints.wiring.conditions import SplitAnnotations, annotated_splits, draws_needed
+from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.replicates import annotated_splits, draws_needed
 from entrypoints.wiring.setup import check_store, log_setup
 from project.annotation.engines.factory import check_engine
 from project.config.arms import Arm, arm_facts

@@ -47,39 +47,9 @@ def log_seed(
 ) -> str:
     """Log the run of one seed.
 
-    Parameters
-    ----------
-    tracker
-        The root run's.
-    encoder, task, config
-        Those of the experiment.
-    condition
-        What the seed was trained on.
-    seed, digest
-        The seed, and the digest of everything that can change its predictions.
-    result
-        What the training left on disk.
-    scores
-        Scores on the predicted split, in [0, 1].
-    seconds
-        Seconds of the whole machine.
-
-    Returns
-    -------
-    str
-        The id of the run.
-
+    ``digest`` is that of everything that can change the predictions, ``scores`` are those on the
+    predicted split in [0, 1], ``seconds`` are those of the whole machine. Returns the run's id.
     """
-    spent = condition.spent
-    metrics = {
-        **{f"{condition.evaluated}.{name}": value for name, value in scores.items()},
-        **spent._asdict(),
-        "human_share": spent.human_labels / len(condition.examples),
-        "cost": spent.cost(config.spend, seconds),
-        "best_epoch": best_epoch(result.history),
-        "train_seconds": result.seconds,
-        "best_validation_macro_f1": best_macro_f1(result.history),
-    }
     sources = [result.source] if result.source else []
     tags = {"reused": str(result.reused).lower(), **reuse_tags(sources)}
     if absent := condition.absent(task.label_set):
@@ -94,7 +64,7 @@ def log_seed(
                 "seed",
                 digest,
                 _params(encoder, task, condition, seed=seed, result=result, config=config),
-                metrics=metrics,
+                metrics=_metrics(condition, result, scores=scores, seconds=seconds, config=config),
                 files={
                     "labels.parquet": labels_file,
                     PREDICTIONS: result.folder / PREDICTIONS,
@@ -111,6 +81,27 @@ def log_seed(
                 ],
             )
         )
+
+
+def _metrics(
+    condition: Condition,
+    result: SeedResult,
+    *,
+    scores: Mapping[str, float],
+    seconds: float,
+    config: ExperimentConfig,
+) -> dict[str, float]:
+    """Scores, and what labels and training took."""
+    spent = condition.spent
+    return {
+        **{f"{condition.evaluated}.{name}": value for name, value in scores.items()},
+        **spent._asdict(),
+        "human_share": spent.human_labels / len(condition.examples),
+        "cost": spent.cost(config.spend, seconds),
+        "best_epoch": best_epoch(result.history),
+        "train_seconds": result.seconds,
+        "best_validation_macro_f1": best_macro_f1(result.history),
+    }
 
 
 def _description(

@@ -50,24 +50,8 @@ def log_setup(
 ) -> None:
     """Log configuration, provenance and examples to the root run.
 
-    Parameters
-    ----------
-    tracker
-        The root run's.
-    invocation
-        The entry point and its parameters.
-    task
-        The task; its notes are printed.
-    config
-        The configuration, with what the task card and the annotator fill in.
-    arms
-        Names of the arms to come.
-    annotator, encoder
-        The models, where the entry point uses them.
-    design
-        What is to be trained, so that a report can name what is missing: replicates of each arm,
-        sizes, a grid.
-
+    ``config`` has what the task card and the annotator fill in. ``design`` tells what is to be
+    trained, so that a report can name what is missing: replicates of each arm, sizes, a grid.
     """
     private = config.store.private
     code = repository(private=private)
@@ -82,15 +66,7 @@ def log_setup(
         "task": _task_facts(task),
         "arms": list(arms),
         "design": dict(design or {}),
-        "models": {
-            "annotator": annotator.name if annotator else "",
-            "encoder": encoder.source.name if encoder else "",
-        },
-        "identities": {
-            "annotator": dict(annotator.identity) if annotator else {},
-            "encoder": encoder.source.identity if encoder else "",
-        },
-        "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
+        **_model_facts(annotator, encoder),
         "config": config.as_dict(),
         "sections": sections_of(ENTRY_POINTS[invocation.entry_point], invocation.params),
     }
@@ -103,6 +79,21 @@ def log_setup(
             _write(folder / DIFF, code.diff)
         files = {path.name: path for path in sorted(folder.iterdir())}
         tracker.log_files(files, tags=tags(origin))
+
+
+def _model_facts(annotator: Annotator | None, encoder: Encoder | None) -> dict[str, Any]:
+    """Names and identities of the models, and versions of the libraries that run them."""
+    return {
+        "models": {
+            "annotator": annotator.name if annotator else "",
+            "encoder": encoder.source.name if encoder else "",
+        },
+        "identities": {
+            "annotator": dict(annotator.identity) if annotator else {},
+            "encoder": encoder.source.identity if encoder else "",
+        },
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
+    }
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ import pydantic
 import pydantic.dataclasses
 from pydantic_core import PydanticCustomError
 
+from project.config.field_errors import KINDS, one_line_error
 from project.support.errors import AssayError, unknown_value
 from project.support.redact import holds_secret
 
@@ -131,7 +132,7 @@ def section(cls: type[S]) -> type[S]:
         try:
             validate(self, *args, **values)
         except pydantic.ValidationError as error:
-            raise _one_line(error) from None
+            raise one_line_error(error) from None
 
     made.__init__ = checked_init  # type: ignore[method-assign]
     return typing.cast("type[S]", made)
@@ -200,12 +201,12 @@ def _from_text(scalar: type, rule: Rule, value: Any) -> Any:
         if not isinstance(value, bool):
             raise PydanticCustomError("truth", "true or false")
     elif isinstance(value, bool):
-        raise PydanticCustomError("kind", _KINDS[scalar])
+        raise PydanticCustomError("kind", KINDS[scalar])
     elif scalar is int and isinstance(value, str):
         try:
             return int(value)
         except ValueError:
-            raise PydanticCustomError("kind", _KINDS[int]) from None
+            raise PydanticCustomError("kind", KINDS[int]) from None
     return value
 
 
@@ -223,47 +224,6 @@ def _each_once(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         shown = ",".join(map(str, values)) or "nothing"
         raise AssayError(f"{name} must name at least one value, each once; got {shown!r}.")
     return values
-
-
-_KINDS: dict[type, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    bool: "true or false",
-}
-_BOUNDS = {
-    "greater_than_equal": ("ge", "at least"),
-    "less_than_equal": ("le", "at most"),
-    "greater_than": ("gt", "above"),
-}
-_TYPES = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a number",
-    "string_type": "text (put quotation marks around it)",
-    "tuple_type": "a list, or values with commas between them",
-}
-
-
-def _one_line(error: pydantic.ValidationError) -> AssayError:
-    """The first error of a section as an AssayError: name, rule, value."""
-    first = error.errors(include_url=False)[0]
-    original = first.get("ctx", {}).get("error")
-    if isinstance(original, AssayError):
-        return original
-    name = str(first["loc"][0]) if first["loc"] else "a parameter"
-    value = first["input"]
-    if first["type"] in _BOUNDS:
-        bound, words = _BOUNDS[first["type"]]
-        limit = first["ctx"][bound]
-        return AssayError(f"{name} must be {words} {limit:g}; got {float(value):g}.")
-    if first["type"] == "unexpected_keyword_argument":
-        return AssayError(f"{name} is no parameter of this section.")
-    rule = first["msg"] if first["type"] in ("truth", "kind") else _TYPES.get(first["type"])
-    return AssayError(f"{name} must be {rule or first['msg']}; got {value!r}.")
 
 
 def rule_of(field: dataclasses.Field[Any]) -> Rule:

@@ -1,0 +1,47 @@
+"""Errors of pydantic as one line: name, rule, value."""
+
+from __future__ import annotations
+
+import pydantic
+
+from project.support.errors import AssayError
+
+KINDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "above"),
+}
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "string_type": "text (put quotation marks around it)",
+    "tuple_type": "a list, or values with commas between them",
+}
+
+
+def one_line_error(error: pydantic.ValidationError) -> AssayError:
+    """The first error of a section as an AssayError: name, rule, value."""
+    first = error.errors(include_url=False)[0]
+    original = first.get("ctx", {}).get("error")
+    if isinstance(original, AssayError):
+        return original
+    name = str(first["loc"][0]) if first["loc"] else "a parameter"
+    value = first["input"]
+    if first["type"] in _BOUNDS:
+        bound, words = _BOUNDS[first["type"]]
+        limit = first["ctx"][bound]
+        return AssayError(f"{name} must be {words} {limit:g}; got {float(value):g}.")
+    if first["type"] == "unexpected_keyword_argument":
+        return AssayError(f"{name} is no parameter of this section.")
+    rule = first["msg"] if first["type"] in ("truth", "kind") else _TYPES.get(first["type"])
+    return AssayError(f"{name} must be {rule or first['msg']}; got {value!r}.")
