@@ -114,7 +114,7 @@ def test_relog_refuses_another_store_and_skips_a_run_that_is_at_work(proxy, tmp_
     spool.put(Entry(created_ms=0, tags={"a": "b"}), {})
 
     relog_command({"workspace": "work"})
-    assert f"run {root.run_id} is at work" in capsys.readouterr().err
+    assert f"the process of run {root.run_id} is alive" in capsys.readouterr().err
 
     spool.close()
     with pytest.raises(
