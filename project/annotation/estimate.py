@@ -111,7 +111,7 @@ def plan(
         texts = dict(zip(items.keys_at(unknown), items.values_at(unknown), strict=True))
         n_probed = 0
         if texts and probe is None:
-            probe = _probe(annotator, prompt, texts, label_set, cache)
+            probe = _probe(annotator, prompt, texts, label_set, cache=cache)
             n_probed = probe.n_texts
         seconds_per_token = probe.seconds_per_token / n_copies if probe else 0.0
         plans.append(
@@ -172,6 +172,7 @@ def _probe(
     prompt: Prompt,
     texts: dict[str, str],
     label_set: Sequence[str],
+    *,
     cache: AnswerCache,
 ) -> _Probe:
     """Read texts, by their keys, until five seconds are over; twice as many each time.
@@ -184,14 +185,14 @@ def _probe(
         """Seconds per token of the next ``n`` texts."""
         portion = dict(unread[:n])
         del unread[:n]
-        keys, values = list(portion), list(portion.values())
+        values = list(portion.values())
         annotator.size(prompt, values)  # loads the model before the clock starts
         began = time.perf_counter()
         answers = annotator.read(prompt, values)
         seconds = time.perf_counter() - began
         # A server's tokens are known only after it has answered, so size is called again.
         size = annotator.size(prompt, values)
-        cache.write(answers_table(keys, answers, label_set, seconds))
+        cache.write(answers_table(list(portion), answers, label_set, seconds))
         n_tokens = (int(size.total.sum()) - size.prefix * len(portion)) * size.requests
         return seconds / max(1, n_tokens)
 

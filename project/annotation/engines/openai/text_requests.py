@@ -140,12 +140,8 @@ async def ask_samples(
 
     Parameters
     ----------
-    probe
-        The server.
-    mode
-        A sampled mode that the server supports.
-    questions
-        The requests.
+    probe, mode, questions
+        See :func:`ask_texts`; a sampled mode.
     prompt
         The prompt, for its labels.
     n, temperature
@@ -154,7 +150,7 @@ async def ask_samples(
     Raises
     ------
     Incomplete
-        If a request fails. Its ``partial`` holds the rows that were answered, and their Answers.
+        As in :func:`ask_texts`.
     """
     labels = [answer.strip() for answer in prompt.answers]
     stop = {} if prompt.chat else {"stop": ["\n"]}

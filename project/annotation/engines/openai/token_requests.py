@@ -67,7 +67,9 @@ def token_reads(trie: LabelTrie, kind: str) -> Iterator[TokenRead]:
         column += len(node.tokens)
 
 
-async def ask_tokens(probe: Probe, mode: ReadoutMode, trie: LabelTrie, fitted: TokenizedPrompts) -> Answers:
+async def ask_tokens(
+    probe: Probe, mode: ReadoutMode, trie: LabelTrie, fitted: TokenizedPrompts
+) -> Answers:
     """Answers to prompts as token ids.
 
     Parameters
@@ -135,7 +137,9 @@ def _token_values(
 class _Readout:
     """Log probabilities read so far, for all prompts."""
 
-    def __init__(self, mode: ReadoutMode, trie: LabelTrie, fitted: TokenizedPrompts, *, n_reads: int) -> None:
+    def __init__(
+        self, mode: ReadoutMode, trie: LabelTrie, fitted: TokenizedPrompts, *, n_reads: int
+    ) -> None:
         n = len(fitted.suffixes)
         self._mode = mode
         self._trie = trie

@@ -134,7 +134,7 @@ class SplitAttention:
         scale: float | None,
     ) -> torch.Tensor:
         """See :class:`Attention`."""
-        heads, size = query.shape[1], query.shape[3]
+        _, heads, _, size = query.shape
         groups = heads // key.shape[1]
         own, log_own = _flash(
             self._padded(query),

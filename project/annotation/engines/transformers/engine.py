@@ -101,7 +101,8 @@ class TransformersAnnotator:
     @functools.cached_property
     def tokens(self) -> PromptTokens:
         """The model's tokenizer, for as many tokens as the model can read."""
-        location, revision = self._source.location, self._source.revision
+        location = self._source.location
+        revision = self._source.revision
         with _loading_errors(self._source), quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(location, revision=revision)
             settings = AutoConfig.from_pretrained(location, revision=revision).get_text_config()
@@ -128,7 +129,8 @@ class TransformersAnnotator:
         """See :class:`project.annotation.engines.base.Annotator`."""
         trie = self.tokens.trie(prompt)
         tokenized = self.tokens.fit(prompt, items)
-        prefix, suffixes = tokenized.prefix, tokenized.suffixes
+        prefix = tokenized.prefix
+        suffixes = tokenized.suffixes
         reads = np.empty((len(items), trie.n_reads))
         with self._memory_errors():
             packed, unpacked = self._readers

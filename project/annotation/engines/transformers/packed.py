@@ -178,7 +178,13 @@ def _attend(
     replacement = _CURRENT.get()
     if replacement is None:
         return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **others
+            module,
+            query,
+            key,
+            value,
+            attention_mask=attention_mask,
+            scaling=scaling,
+            **others,
         )
     if any(others.get(name) is not None for name in _UNSUPPORTED):
         raise NotImplementedError(f"attention with {', '.join(_UNSUPPORTED)}")
