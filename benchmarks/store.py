@@ -24,8 +24,8 @@ from benchmarks.million import HashAnnotator, short_texts
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.conditions import Condition, SplitAnnotations
-from entrypoints.wiring.replicates import replicate_conditions
 from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.replicates import replicate_conditions
 from entrypoints.wiring.seed_runs import log_seed
 from entrypoints.wiring.setup import log_setup
 from project.annotation.cost import Meter
