@@ -147,11 +147,13 @@ def _ruled(name: str, hint: Any, rule: Rule) -> Any:
     is_list = typing.get_origin(inner) is tuple
     scalar = typing.get_args(inner)[0] if is_list else inner
     bounds = {key: getattr(rule, key) for key in ("ge", "le", "gt")}
-    given_bounds = {key: value for key, value in bounds.items() if value is not None}
+    constraints = {key: value for key, value in bounds.items() if value is not None}
+    if scalar is float:
+        constraints["allow_inf_nan"] = False
     element: Any = Annotated[
         scalar,
         pydantic.BeforeValidator(functools.partial(_from_text, scalar, rule)),
-        pydantic.Field(**given_bounds),
+        pydantic.Field(**constraints),
         pydantic.AfterValidator(functools.partial(_chosen, name, rule)),
     ]
     if is_list:
