@@ -111,7 +111,6 @@ def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int
         None where the audit holds fewer than two wrong or fewer than two right labels: nothing can
         be learned from it.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
     known = values[audited]
@@ -122,28 +121,24 @@ def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int
     folds = list(
         StratifiedKFold(min(N_FOLDS, n_rarest), shuffle=True, random_state=seed).split(known, truth)
     )
-
-    def held_out(strength: float) -> Floats:
-        """Probabilities of the audited labels, each from the folds that lack it."""
-        probabilities = np.empty(len(truth))
+    by_strength = []
+    for strength in _RIDGE_STRENGTHS:
+        held_out = np.empty(len(truth))
         for fit, held in folds:
-            probabilities[held] = (
-                LogisticRegression(C=strength, max_iter=2000)
-                .fit(known[fit], truth[fit])
-                .predict_proba(known[held])[:, 1]
-            )
-        return probabilities
-
-    by_strength = [held_out(strength) for strength in _RIDGE_STRENGTHS]
-    losses = [_log_loss(truth, probabilities) for probabilities in by_strength]
-    best = int(np.argmin(losses))
-    result = (
-        LogisticRegression(C=_RIDGE_STRENGTHS[best], max_iter=2000)
-        .fit(known, truth)
-        .predict_proba(values)[:, 1]
-    )
+            held_out[held] = _fitted(known[fit], truth[fit], known[held], strength)
+        by_strength.append(held_out)
+    best = int(np.argmin([_log_loss(truth, held_out) for held_out in by_strength]))
+    result = _fitted(known, truth, values, _RIDGE_STRENGTHS[best])
     result[audited] = by_strength[best]
-    return np.asarray(result)
+    return result
+
+
+def _fitted(known: Floats, truth: Codes, values: Floats, strength: float) -> Floats:
+    """Probabilities of class 1 of ``values``, by a ridge logistic regression on ``known``."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=strength, max_iter=2000).fit(known, truth)
+    return np.asarray(model.predict_proba(values)[:, 1])
 
 
 def _log_loss(truth: Codes, probabilities: Floats) -> float:

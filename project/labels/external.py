@@ -50,17 +50,22 @@ def external_labels(
     joined = examples[["example_id"]].merge(
         table[columns].astype({"example_id": str}), on="example_id", how="left"
     )
-    if len(joined) > len(examples):
+    _check_complete(joined, len(examples))
+    for name, value in _DEFAULTS.items():
+        joined[name] = joined[name] if name in joined.columns else value
+    return check("labels", joined.assign(reason="given"), label_set)
+
+
+def _check_complete(joined: pd.DataFrame, n: int) -> None:
+    """Refuse labels that lack some of the ``n`` training examples, or label one twice."""
+    if len(joined) > n:
         raise AssayError(
-            f"a labels file must label every example once; {len(joined) - len(examples)} training "
-            "examples are labelled twice."
+            f"a labels file must label every example once; {len(joined) - n} training examples are "
+            "labelled twice."
         )
     absent = joined[joined["label"].isna()]
     if len(absent):
         raise AssayError(
-            f"the labels file lacks {len(absent)} of {len(examples)} training examples, "
+            f"the labels file lacks {len(absent)} of {n} training examples, "
             f"{absent['example_id'].iloc[0]!r} among them."
         )
-    for name, value in _DEFAULTS.items():
-        joined[name] = joined[name] if name in joined.columns else value
-    return check("labels", joined.assign(reason="given"), label_set)

@@ -104,7 +104,8 @@ def register_ranking(kind: str, score: RankingScore) -> None:
 
 def select(arm: Arm, inputs: LabelInputs) -> Selection:
     """The examples that ``arm`` has labelled by a human, or leaves out."""
-    facts, share = arm.facts, arm.replace_share
+    facts = arm.facts
+    share = arm.replace_share
     if facts.selects == "none":
         return _certain(np.zeros(len(inputs.examples), dtype=bool), _NOT_SELECTED)
     if facts.selects == "disagreement":
@@ -160,7 +161,7 @@ def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
 
     Both are within the budget. Where the audit teaches nothing, the rest is random too.
     """
-    n, tie_seed = len(inputs.examples), inputs.config.tie_seed
+    n = len(inputs.examples)
     budget = share_size(share, n)
     if 0 < budget < error_model.MIN_AUDIT:
         minimum = math.ceil(100 * error_model.MIN_AUDIT / n * 10) / 10
@@ -173,7 +174,11 @@ def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
     audited = _top(inputs.random_order, min(size, budget), tie_seed=0)
     errors = _error_probability(arm, inputs, audited) if budget else None
     order = inputs.random_order if errors is None else errors
-    rest = _top(np.where(audited, -np.inf, order), budget - int(audited.sum()), tie_seed=tie_seed)
+    rest = _top(
+        np.where(audited, -np.inf, order),
+        budget - int(audited.sum()),
+        tie_seed=inputs.config.tie_seed,
+    )
     reasons = np.where(
         rest, _NOTHING_LEARNED if errors is None else _LEARNED, _certain(audited, AUDIT).reasons
     )
@@ -205,7 +210,8 @@ def _error_probability(arm: Arm, inputs: LabelInputs, audited: Mask) -> Floats |
 
     1 where there is no label; None where the audit teaches nothing.
     """
-    first, tie_seed = inputs.draws[0], inputs.config.tie_seed
+    first = inputs.draws[0]
+    tie_seed = inputs.config.tie_seed
     has_label = first["label"].notna().to_numpy()
     known = audited & ~pd.isna(inputs.human_labels) & has_label
     values = error_model.features(

@@ -67,26 +67,13 @@ def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
 
 
 def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
-    """The training labels of ``arm``, without the examples that have no label.
+    """The training labels of ``arm``: a labels table without the examples that have no label.
 
-    Parameters
-    ----------
-    arm
-        The label source with its parameters.
-    inputs
-        Examples, draws and human labels.
+    Further columns: ``inclusion_probability``, that the example was to be labelled by a human;
+    ``probability.<label>``, the LLM's distribution, null for a human's labels; ``first_label``, the
+    label of the first phase, where training has two.
 
-    Returns
-    -------
-    pandas.DataFrame
-        A labels table. ``inclusion_probability``: that the example was to be labelled by a human;
-        ``probability.<label>``: the LLM's distribution, null for a human's labels;
-        ``first_label``: the label of the first phase, where training has two.
-
-    Raises
-    ------
-    AssayError
-        If draws or human labels are missing, or no label remains.
+    Raises AssayError if draws or human labels are missing, or no label remains.
     """
     _check_draws(arm, inputs)
     if arm.facts.trains_on_gold:
@@ -97,9 +84,6 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
         selection, llm_labels = _drop(selection, llm_labels)
     answered = _answered(arm, inputs, selection)
     reasons = np.where(selection.selected & ~answered, _NOT_ANSWERED, selection.reasons)
-    weights = np.ones(len(answered))
-    if arm.facts.weighted and selection.error_probability is not None:
-        weights = np.where(answered, 1.0, 1.0 - selection.error_probability)
     table = _table(
         inputs,
         _Labelled(
@@ -108,7 +92,7 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
             reasons=reasons,
             inclusion_probability=selection.inclusion_probability,
             probabilities=_distribution(arm, inputs),
-            weights=weights,
+            weights=_weights(arm, selection, answered),
         ),
     )
     if table.empty:
@@ -124,7 +108,8 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
 
 def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
     """Refuse draws that are too few, of other examples, or without any label."""
-    examples, draws = inputs.examples, inputs.draws
+    examples = inputs.examples
+    draws = inputs.draws
     if len(draws) < arm.draws:
         raise AssayError(
             f"arm {arm.name} needs {arm.draws} draws of annotations; got {len(draws)}. "
@@ -168,12 +153,20 @@ def _answered(arm: Arm, inputs: LabelInputs, selection: Selection) -> Mask:
     return answered
 
 
+def _weights(arm: Arm, selection: Selection, answered: Mask) -> Floats:
+    """Weights of the training labels: 1 for a human's, else the probability of being right."""
+    if not arm.facts.weighted or selection.error_probability is None:
+        return np.ones(len(answered))
+    return np.where(answered, 1.0, 1.0 - selection.error_probability)
+
+
 def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
     """The human's labels of all examples, some of them flipped where the arm flips.
 
     Flipped labels still count as the human's, since they are made from them.
     """
-    n, absent = len(inputs.examples), int(pd.isna(inputs.human_labels).sum())
+    n = len(inputs.examples)
+    absent = int(pd.isna(inputs.human_labels).sum())
     if inputs.human is None and absent:
         raise AssayError(
             f"arm {arm.name} needs every gold label; {absent} of {n} examples have none. "

@@ -69,7 +69,8 @@ def train(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # initial weights and dropout use torch's global generator
         order = np.random.default_rng([seed, 0])
-        return _TrainingRun(encoder, config, inputs, order, checkpoint).run(after_epoch)
+        run = _TrainingRun(encoder, config, inputs, order=order, checkpoint=checkpoint)
+        return run.run(after_epoch)
 
 
 class _TrainingRun:
@@ -80,6 +81,7 @@ class _TrainingRun:
         encoder: Encoder,
         config: FinetuneConfig,
         inputs: TrainingInputs,
+        *,
         order: np.random.Generator,
         checkpoint: Checkpoint,
     ) -> None:
@@ -191,7 +193,8 @@ class _TrainingRun:
 
         The gradient is that of the mean over the mini-batch, whatever parts it is computed in.
         """
-        optimizer, scaler = self._state.optimizer, self._state.scaler
+        optimizer = self._state.optimizer
+        scaler = self._state.scaler
         for group in optimizer.param_groups:
             group["lr"] = self._rate(step)
         total = torch.zeros((), device=self._device)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,7 @@ def save_result(
         The trained model, written only if the job keeps it.
     """
     final = folder / job.digest
-    temporary = new_folder(folder, job.digest)
-    try:
+    with _temporary_folder(folder, job) as temporary:
         write_table(temporary / PREDICTIONS, predictions)
         write_atomically(temporary / RESULT, json.dumps(facts, indent=1).encode())
         if job.keep_model:
@@ -157,6 +157,14 @@ def save_result(
         except OSError:
             if not is_finished(folder, job):  # else another process finished the same job
                 raise
+
+
+@contextlib.contextmanager
+def _temporary_folder(folder: Path, job: Job) -> Iterator[Path]:
+    """A folder for a result that is not complete yet; what is left of it is deleted at the end."""
+    temporary = new_folder(folder, job.digest)
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -182,16 +190,13 @@ def import_result(
     AssayError
         If the files are not a valid result of the job.
     """
-    temporary = new_folder(folder, job.digest)
     files = {PREDICTIONS: predictions, RESULT: result, SOURCE: json.dumps(source).encode()}
-    try:
+    with _temporary_folder(folder, job) as temporary:
         for name, data in files.items():
             write_atomically(temporary / name, data)
         _check_imported(temporary, job)
         with contextlib.suppress(OSError):  # another process was faster
             temporary.rename(folder / job.digest)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_imported(folder: Path, job: Job) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from entrypoints import ask
+from entrypoints.wiring import experiment
 from project.config.arms import ARMS, configured_facts
 from project.config.designs import AskConfig
 from project.support.errors import AssayError
@@ -32,9 +33,11 @@ def test_a_source_without_questions_is_refused_in_one_line_before_anything_is_op
     def opened(*args, **kwargs):
         raise AssertionError("an annotator would be opened")
 
-    monkeypatch.setattr(ask, "prepare_experiment", opened)
+    monkeypatch.setattr(experiment, "prepare_experiment", opened)
 
-    with pytest.raises(AssayError, match="arms must be a source that asks a human") as refused:
+    with pytest.raises(
+        AssayError, match="arms must be a source with questions for a person"
+    ) as refused:
         ask.ask(params("ask", arms=kind, soft_labels=soft))
 
     assert "\n" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""Gold labels of which some are flipped: how many, which, to what, and where they may not stand."""
+"""The arm flip: how many gold labels are flipped, which, to what, and where it is refused."""
 
 import numpy as np
 import pandas as pd
@@ -49,9 +49,7 @@ def flipped(examples, rate, human=None, **settings):
 @pytest.mark.parametrize(
     ("rate", "n"), [(0.0, 0), (0.2, 0), (0.25, 1), (10.0, 20), (33.3, 67), (100.0, 200)]
 )  # 0.4, 0.5 and 66.6 labels
-def test_exactly_the_share_asked_for_is_flipped_rounded_half_up_and_never_to_the_gold_class(
-    examples, rate, n
-):
+def test_exactly_the_rate_is_flipped_rounded_half_up_and_never_to_the_gold_class(examples, rate, n):
     table = flipped(examples, rate)
 
     assert len(table) == N
@@ -64,7 +62,7 @@ def test_exactly_the_share_asked_for_is_flipped_rounded_half_up_and_never_to_the
     assert np.isnan(class_columns(table, LABELS, "probability.")).all()
 
 
-def test_what_is_flipped_at_a_rate_is_flipped_to_the_same_class_at_every_larger_one(examples):
+def test_a_larger_rate_flips_the_same_labels_to_the_same_classes_and_more(examples):
     few, more = flipped(examples, 10.0), flipped(examples, 20.0)
     rows = few["reason"] == "flipped"
 
@@ -72,7 +70,7 @@ def test_what_is_flipped_at_a_rate_is_flipped_to_the_same_class_at_every_larger_
     assert (more.loc[rows, "label"] == few.loc[rows, "label"]).all()
 
 
-def test_flips_go_to_all_other_classes_alike_and_come_from_all_classes_alike():
+def test_all_pairs_of_classes_are_flipped_equally_often():
     names, n = np.array(["a", "b", "c", "d"]), 20_000
     gold = names[np.arange(n) % 4]
     examples = pd.DataFrame(
@@ -96,7 +94,7 @@ def test_flips_go_to_all_other_classes_alike_and_come_from_all_classes_alike():
     ).sum() < 31.3  # the 99.9 % point of chi-square with 11 degrees of freedom
 
 
-def test_what_is_flipped_depends_on_ids_and_tie_seed_alone_and_not_on_who_is_asked_at_random(
+def test_flips_depend_on_ids_and_tie_seed_alone_and_not_on_the_random_choice_for_humans(
     examples,
 ):
     table = flipped(examples, 20.0)
@@ -121,7 +119,7 @@ def test_what_is_flipped_depends_on_ids_and_tie_seed_alone_and_not_on_who_is_ask
     assert (part.loc[both, "label"] == table.loc[both, "label"]).all()
 
 
-def test_a_human_s_answers_are_flipped_where_they_stand_in_for_gold(examples):
+def test_human_labels_of_a_file_are_flipped_like_gold_labels(examples):
     table = flipped(examples, 20.0, human=pd.Series("c", index=examples["example_id"][:50]))
 
     assert list(table.index) == list(examples["example_id"][:50])
@@ -129,7 +127,7 @@ def test_a_human_s_answers_are_flipped_where_they_stand_in_for_gold(examples):
     assert set(table["source"]) == {"human"}
 
 
-def test_flip_stands_once_for_each_rate_asks_no_annotator_and_says_its_rate_on_every_run(params):
+def test_flip_is_an_arm_for_each_rate_needs_no_annotator_and_logs_its_rate_on_every_run(params):
     wanted = {
         "arms": "gold,flip",
         "flip_rate": "0,25",
@@ -153,7 +151,7 @@ def test_flip_stands_once_for_each_rate_asks_no_annotator_and_says_its_rate_on_e
     assert runs["flip_0"].metrics["test.macro_f1"] == runs["gold"].metrics["test.macro_f1"]
 
 
-def test_validation_labels_are_flipped_by_the_same_rule_where_the_arm_picks_the_epoch(small_task):
+def test_validation_labels_are_flipped_too_where_the_arm_picks_the_epoch(small_task):
     config = ExperimentConfig(finetune=FinetuneConfig(validation_labels="arm"))
     held = make_condition(
         Arm("flip", flip_rate=25.0), small_task, SplitAnnotations(), config
@@ -165,7 +163,7 @@ def test_validation_labels_are_flipped_by_the_same_rule_where_the_arm_picks_the_
     ).sum() == 4
 
 
-def test_flip_is_refused_where_gold_is_missing_by_the_experiment_itself(params, store):
+def test_an_experiment_refuses_flip_where_gold_labels_are_missing(params, store):
     table = (
         pd.read_csv(CARDS / "catalogue.csv", dtype=str)
         .sample(300, random_state=0)
@@ -184,18 +182,18 @@ def test_flip_is_refused_where_gold_is_missing_by_the_experiment_itself(params, 
 
     with pytest.raises(
         AssayError,
-        match=r"flip_10, flip_20 need a human's labels of training texts, 60 of which have no gold label",
+        match=r"flip_10, flip_20 need human labels of training texts; 60 of these have no gold",
     ):
         main.experiment(params(**given))
     with pytest.raises(
         AssayError,
-        match=r"flip_rate must be at most 100; got 101\. Give another value with -P flip_rate=",
+        match=r"flip_rate must be at most 100; got 101\.",
     ):
         main.experiment(params(arms="flip", flip_rate="10,101"))
 
 
 @pytest.mark.parametrize(("name", "entry"), [("budget", budget.budget), ("sweep", sweep.sweep)])
-def test_flip_is_no_source_to_spend_a_budget_on(params, name, entry):
+def test_flip_is_refused_as_a_source_to_spend_a_budget_on(params, name, entry):
     with pytest.raises(AssayError, match="arms must be one of .*; got 'flip'"):
         entry(params(name, arms="random,flip"))
 
@@ -205,6 +203,7 @@ def test_flip_needs_every_gold_label(examples):
 
     with pytest.raises(
         AssayError,
-        match="arm flip_20 needs every gold label; 100 of 200 examples have none. Leave it out of arms",
+        match="arm flip_20 needs every gold label; 100 of 200 examples have none. Leave it out "
+        "of arms",
     ):
         flipped(blind, 20.0)

@@ -1,4 +1,4 @@
-"""Questions for a human, as CSV and for Label Studio, and the answers that come back."""
+"""Questions for a human, as CSV and for Label Studio, and the labels that come back."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -8,7 +8,12 @@ import pytest
 
 from entrypoints import ask, budget, main, sweep
 from project.data.card import CARDS
-from project.labels.human import label_studio_interface, label_studio_tasks, questions, read_human_labels
+from project.labels.human import (
+    label_studio_interface,
+    label_studio_tasks,
+    questions,
+    read_human_labels,
+)
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_table
 
@@ -21,7 +26,7 @@ def answers_of(small_task, tmp_path, rows):
     return read_human_labels(file, small_task)
 
 
-def test_answers_are_read_by_id_and_what_cannot_be_used_is_listed(small_task, tmp_path):
+def test_human_labels_are_read_by_id_and_unusable_rows_are_listed(small_task, tmp_path):
     one, two, three, four = small_task.split("train")["example_id"][:4]
     rows = [
         (one, "books"),
@@ -46,12 +51,13 @@ def test_answers_are_read_by_id_and_what_cannot_be_used_is_listed(small_task, tm
     assert "1 rows are no examples of this task and are left aside (nobody)" in said
 
 
-def test_a_label_that_is_none_of_the_tasks_is_refused_with_its_row(small_task, tmp_path):
+def test_a_label_that_the_task_does_not_have_is_refused_with_its_example(small_task, tmp_path):
     one = small_task.split("train")["example_id"][0]
 
     with pytest.raises(
         AssayError,
-        match=rf"labels must be among books, .*; 1 are not, the first is 'bokos' of example '{one}'",
+        match=rf"labels must be among books, .*; 1 are not, the first is 'bokos' of example "
+        rf"'{one}'",
     ):
         answers_of(small_task, tmp_path, [(one, "bokos")])
 
@@ -72,7 +78,7 @@ def test_a_label_that_is_none_of_the_tasks_is_refused_with_its_row(small_task, t
         ),
     ],
 )
-def test_files_that_hold_no_answers_are_refused(small_task, tmp_path, name, content, message):
+def test_files_without_human_labels_are_refused(small_task, tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
 
     with pytest.raises(AssayError, match=message):
@@ -81,7 +87,7 @@ def test_files_that_hold_no_answers_are_refused(small_task, tmp_path, name, cont
         read_human_labels(tmp_path / "none.json", small_task)
 
 
-def test_questions_are_shuffled_and_do_not_show_what_the_llm_says_unless_asked():
+def test_questions_are_shuffled_and_show_the_llm_s_labels_only_on_request():
     said = EXAMPLES.assign(label=["a", "b", "a", None] * 2)[["example_id", "label"]]
     plain, shown = questions(EXAMPLES, None, 1), questions(EXAMPLES, said, 1)
 
@@ -94,8 +100,8 @@ def test_questions_are_shuffled_and_do_not_show_what_the_llm_says_unless_asked()
     )
 
 
-def test_label_studio_s_export_comes_back_as_the_answers_that_were_given(small_task, tmp_path):
-    """Exports as Label Studio 1.x writes them: whole, with annotations and one that was skipped, and short."""
+def test_exports_of_label_studio_are_read_back_as_the_labels_that_were_given(small_task, tmp_path):
+    """Exports of Label Studio 1.x: JSON, with a skipped task, and JSON-MIN."""
     train = small_task.split("train").head(3)
     tasks = json.loads(
         label_studio_tasks(questions(train, train.assign(label=train["gold_label"]), 0), "some LLM")
@@ -131,7 +137,7 @@ def test_label_studio_s_export_comes_back_as_the_answers_that_were_given(small_t
     assert answers.unanswered == (tasks[1]["data"]["example_id"],)
 
 
-def test_the_interface_is_xml_whatever_the_labels_hold():
+def test_the_interface_is_valid_xml_for_labels_with_special_characters():
     view = ET.fromstring(
         label_studio_interface(["clothing & accessories", '"quoted" <b>'], "A & B")
     )
@@ -142,8 +148,8 @@ def test_the_interface_is_xml_whatever_the_labels_hold():
     ]
 
 
-def test_a_human_is_asked_answers_and_the_next_run_trains_on_the_answers(params, store, capsys):
-    """The audit first, then what it teaches to doubt, then the experiment: the test answers from the gold column."""
+def test_questions_are_written_answered_and_trained_on_by_the_next_run(params, store, capsys):
+    """First the audit, then the texts that it teaches to doubt, then the experiment."""
     asked = params("ask", arms="learned", replace_share="60", max_train="40", encoder="bundled")
     ask.ask(asked)
 
@@ -168,7 +174,7 @@ def test_a_human_is_asked_answers_and_the_next_run_trains_on_the_answers(params,
     both = pd.concat([answered, more.assign(label=gold[more["example_id"]].to_numpy())])
     both.to_csv(store / "answers.csv", index=False)
     with pytest.raises(
-        AssayError, match="nothing is left to ask: all 24 texts of learned_60 are answered"
+        AssayError, match="nothing is left to ask: all 24 texts of learned_60 are labelled"
     ):
         ask.ask({**asked, "human": str(store / "answers.csv")})
     main.experiment(
@@ -186,8 +192,8 @@ def test_a_human_is_asked_answers_and_the_next_run_trains_on_the_answers(params,
     assert set(labels.loc[labels["source"] == "human", "example_id"]) == set(both["example_id"])
 
 
-def test_texts_that_nobody_has_labelled_are_asked_about_and_trained_on(params, store, capsys):
-    """300 texts of which the last 200 have no label: the first 100 hold out and demonstrate, the others are for the LLM and the human."""
+def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(params, store, capsys):
+    """The first 100 texts are held out or demonstrate; the other 200 have no gold label."""
     table = (
         pd.read_csv(CARDS / "catalogue.csv", dtype=str)
         .sample(300, random_state=0)
@@ -205,11 +211,11 @@ def test_texts_that_nobody_has_labelled_are_asked_about_and_trained_on(params, s
 
     with pytest.raises(
         AssayError,
-        match=r"gold, entropy_50 need a human's labels of training texts, 60 of which have no gold label.*-e ask",
+        match=r"gold, entropy_50 need human labels of training texts; 60 of these have no gold",
     ):
         main.experiment(params(**given, arms="gold,llm,entropy"))
     with pytest.raises(
-        AssayError, match="rows have an empty text and 200 a null label.*-P unlabelled=true"
+        AssayError, match="rows have an empty text and 200 a null label.*set unlabelled=true"
     ):
         main.experiment(params(**{**given, "unlabelled": "false"}))
     ask.ask(params("ask", **given, arms="entropy"))
@@ -257,13 +263,13 @@ def test_texts_that_nobody_has_labelled_are_asked_about_and_trained_on(params, s
         run for run in children(latest_root("sweep"), "seed") if run.params["evaluated"] == "test"
     ]
     assert {run.params["arm_kind"] for run in tested} == {"entropy"}
-    with pytest.raises(AssayError, match=r"oracle_50 need a human's labels"):
+    with pytest.raises(AssayError, match=r"oracle_50 need human labels"):
         budget.budget(params("budget", **{**more, "arms": "oracle"}))
 
 
 @pytest.mark.parametrize("arm", ["gold", "llm", "oracle", "drop_entropy", "flip"])
-def test_sources_that_ask_nobody_are_refused(params, arm):
-    with pytest.raises(AssayError, match="arms must be a source that asks a human"):
+def test_sources_without_questions_are_refused(params, arm):
+    with pytest.raises(AssayError, match="arms must be a source with questions for a person"):
         ask.ask(params("ask", arms=arm))
 
 

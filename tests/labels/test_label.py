@@ -48,7 +48,7 @@ def made(arm, examples, draws, **settings):
     return label(arm, LabelInputs(examples, draws, LABELS, LabelConfig(**settings)))
 
 
-def test_gold_is_all_human(examples):
+def test_all_gold_labels_count_as_human(examples):
     table = made(Arm("gold"), examples, [])
 
     assert list(table["label"]) == GOLD
@@ -63,7 +63,7 @@ def test_llm_labels_are_those_of_the_first_draw_with_their_distribution(examples
     assert class_columns(table, LABELS, "probability.")[:, 0] == pytest.approx(P_A)
 
 
-def test_entropy_replaces_the_top_share_by_gold_and_says_so(examples):
+def test_entropy_replaces_the_top_share_by_gold_and_gives_the_reason(examples):
     table = made(Arm("entropy", replace_share=50), examples, [answers(P_A)])
 
     assert list(table["label"]) == ["a", "a", "b", "b"]
@@ -143,12 +143,12 @@ def test_arms_are_listed_in_the_order_asked_for_with_one_entropy_arm_for_each_sh
         ({"example_id": list("wxyz"), "label": list("aabc")}, "label must be one of a, b; got 'c'"),
     ],
 )
-def test_a_labels_file_that_does_not_fit_is_refused(examples, table, message):
+def test_a_labels_file_with_missing_or_wrong_rows_is_refused(examples, table, message):
     with pytest.raises(AssayError, match=message):
         external_labels(pd.DataFrame(table), examples, LABELS)
 
 
-def test_a_labels_file_is_joined_by_id_and_may_hold_more(examples):
+def test_a_labels_file_is_joined_by_id_and_may_have_more_rows(examples):
     table = external_labels(
         pd.DataFrame({"example_id": list("zyxwq"), "label": list("abbaa")}), examples, LABELS
     )
@@ -157,7 +157,7 @@ def test_a_labels_file_is_joined_by_id_and_may_hold_more(examples):
     assert human_share(table) == (0, 0.0)
 
 
-def test_a_labels_file_may_bring_weights_and_soft_labels(examples):
+def test_a_labels_file_may_have_weights_and_soft_labels(examples):
     soft = {"probability.a": [0.9, 0.2, 0.5, 1.0], "probability.b": [0.1, 0.8, 0.5, 0.0]}
     file = pd.DataFrame(
         {"example_id": list("wxyz"), "label": list("abaa"), "weight": [1.0, 2.0, 0.0, 0.5], **soft}
@@ -176,7 +176,7 @@ def test_a_labels_file_may_bring_weights_and_soft_labels(examples):
     )
 
 
-def test_a_missing_answer_is_the_most_uncertain_and_no_training_label(examples):
+def test_a_missing_label_ranks_first_and_is_no_training_label(examples):
     draw = answers(P_A).assign(label=["a", None, "b", "b"])
 
     assert np.isinf(entropy(draw, LABELS)).tolist() == [False, True, False, False]
@@ -185,7 +185,7 @@ def test_a_missing_answer_is_the_most_uncertain_and_no_training_label(examples):
     assert list(replaced[replaced["source"] == "gold"]["example_id"]) == ["x"]
 
 
-def test_a_censored_class_counts_with_the_most_that_it_can_be(examples):
+def test_a_censored_class_counts_with_its_upper_bound_in_the_entropy(examples):
     draw = answers([0.9] * 4)
     draw["log_probability.a"], draw["log_probability.b"] = 0.0, np.nan
     draw["label_mass"], draw["log_bound"] = 0.5, np.log([0.1, 0.2, 0.5, 1e-9])

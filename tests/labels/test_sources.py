@@ -1,4 +1,4 @@
-"""Every label source: whom it asks about, with which probability, and what becomes of the labels."""
+"""Every label source: its selection, inclusion probabilities, labels and weights."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,10 @@ N = 200
 
 @pytest.fixture(scope="module")
 def world():
-    """200 texts whose class shows in their embedding; the annotator confuses b with a where the embedding's last number is high."""
+    """200 texts whose embedding shows their class; the LLM confuses b with a in some of them.
+
+    Those are the texts with a high last number in their embedding.
+    """
     random = np.random.default_rng(0)
     gold = random.integers(0, 3, N)
     trap = random.random(N) < 0.3
@@ -80,13 +83,13 @@ def test_every_arm_makes_labels_and_keeps_its_budget(world):
                 160 + audit_size if arm.facts.drops else 40 if arm.kind == "human_only" else N
             ), arm.name
         assert table["inclusion_probability"].between(0, 1).all(), arm.name
-        if arm.facts.drops:  # nobody is asked but in an audit
+        if arm.facts.drops:  # a human labels the audit alone
             assert (table["inclusion_probability"] > 0).sum() == n, arm.name
         assert set(table.loc[table["source"] == "gold", "label"]) <= set(LABELS)
     assert len({arm.name for arm in arms(wanted, 3)}) == len(ARMS)
 
 
-def test_margin_label_mass_and_votes_rank_by_their_definitions(world):
+def test_margin_label_mass_consistency_and_votes_follow_their_definitions(world):
     _, draws, _ = world
     table = draws[0]
     p = np.sort(np.exp(class_columns(table, LABELS)), axis=1)
@@ -122,7 +125,7 @@ def test_ties_of_a_vote_go_to_the_higher_mean_probability():
     assert uncertainty.majority([silent, silent], LABELS).tolist() == [-1]
 
 
-def test_rankings_without_what_they_need_are_refused_by_name(world):
+def test_a_ranking_is_refused_by_name_where_its_column_is_missing(world):
     examples, draws, _ = world
     bare = [one.drop(columns="consistency").assign(label_mass=np.nan) for one in draws]
 
@@ -155,7 +158,7 @@ def test_uniform_probabilities_tie_everywhere_and_the_seed_breaks_the_ties(world
     assert (picks[0] != picks[2]).any()
 
 
-def test_random_budgets_are_nested_and_say_with_which_probability_each_was_asked(world):
+def test_random_budgets_are_nested_and_give_the_inclusion_probability(world):
     small, large = (select(Arm("random", share), evidence(world)) for share in (10.0, 25.0))
 
     assert (large.selected | ~small.selected).all()
@@ -165,7 +168,7 @@ def test_random_budgets_are_nested_and_say_with_which_probability_each_was_asked
     assert set(fixed.inclusion_probability) == {0.0, 1.0}
 
 
-def test_the_ensemble_replaces_all_that_divides_the_draws_or_what_divides_them_most_within_a_cap(
+def test_the_ensemble_replaces_all_disagreements_or_the_largest_ones_within_a_cap(
     world,
 ):
     whole, capped = (
@@ -185,7 +188,7 @@ def test_the_ensemble_replaces_all_that_divides_the_draws_or_what_divides_them_m
     )
 
 
-def test_below_a_threshold_of_consistency_all_are_asked_about_or_dropped(world):
+def test_all_texts_below_a_threshold_of_consistency_are_replaced_or_dropped(world):
     examples, draws, _ = world
     inconsistent = draws[0]["consistency"] < 0.4
     wanted = LabelConfig(
@@ -204,7 +207,7 @@ def test_below_a_threshold_of_consistency_all_are_asked_about_or_dropped(world):
     assert set(dropped["example_id"]) == set(examples.loc[~inconsistent, "example_id"])
 
 
-def test_a_source_that_needs_gold_says_so_where_there_is_none(world):
+def test_sources_that_need_gold_labels_are_refused_where_some_are_missing(world):
     examples, draws, embeddings = world
     blind = examples.assign(gold_label=examples["gold_label"].where(np.arange(N) % 2 == 0, None))
     for kind, message in (
@@ -226,7 +229,7 @@ def test_the_oracle_repairs_every_wrong_label_first(world):
     assert (table["label"] == examples["gold_label"]).all()
 
 
-def test_what_is_learned_from_an_audit_finds_more_wrong_labels_than_chance_and_the_audit_is_part_of_the_budget(
+def test_the_error_model_finds_more_wrong_labels_than_chance_and_its_audit_is_in_the_budget(
     world,
 ):
     examples, draws, _ = world
@@ -249,12 +252,10 @@ def test_what_is_learned_from_an_audit_finds_more_wrong_labels_than_chance_and_t
     ).sum() == 24  # a fifth of 120 unless asked otherwise
 
 
-def test_audited_labels_are_judged_by_a_model_that_has_not_seen_them():
+def test_audited_labels_are_judged_by_a_model_that_was_not_fitted_to_them():
     random = np.random.default_rng(0)
     values, audited = random.normal(size=(300, 30)), np.arange(300) < 60
-    noise = (
-        random.random(300) < 0.5
-    )  # nothing to learn: whoever had seen the answers would know them
+    noise = random.random(300) < 0.5  # nothing to learn: only a model fitted to a label knows it
 
     found = error_model.error_probabilities(values, audited, noise, 0)
 
@@ -263,7 +264,7 @@ def test_audited_labels_are_judged_by_a_model_that_has_not_seen_them():
 
 
 @pytest.mark.parametrize("answers", ["right", "wrong"])
-def test_an_audit_with_no_error_or_only_errors_falls_back_to_chance_and_says_so(world, answers):
+def test_an_audit_without_errors_or_with_errors_alone_falls_back_to_a_random_choice(world, answers):
     examples, draws, embeddings = world
     other = {"a": "b", "b": "c", "c": "a"}
     given = examples["gold_label"] if answers == "right" else examples["gold_label"].map(other)
@@ -281,17 +282,18 @@ def test_an_audit_with_no_error_or_only_errors_falls_back_to_chance_and_says_so(
     assert (choice.inclusion_probability == 0.3).all()
 
 
-def test_a_budget_too_small_for_an_audit_says_the_least_that_works(world):
+def test_a_budget_too_small_for_an_audit_is_refused_with_the_smallest_that_works(world):
     with pytest.raises(
         AssayError,
-        match=r"replace_share=5 is 10 of 200 labels, too few .* which needs at least 20. Set replace_share to 10 or more",
+        match=r"replace_share=5 is 10 of 200 labels, too few .* which needs at least 20. Set "
+        r"replace_share to 10 or more",
     ):
         made(world, "learned", 5.0)
     assert human_share(made(world, "learned", 10.0))[0] == 20
     assert human_share(made(world, "learned", 0.0))[0] == 0
 
 
-def test_confident_ranks_labels_that_their_neighbours_contradict_first(world):
+def test_confident_ranks_labels_first_that_similar_texts_contradict(world):
     examples, draws, embeddings = world
     is_wrong = (draws[0]["label"] != examples["gold_label"]).to_numpy()
     rows = select(Arm("confident", 20.0), evidence(world)).selected
@@ -304,7 +306,7 @@ def test_confident_ranks_labels_that_their_neighbours_contradict_first(world):
     ] * 50 + [True] * (N - 50)
 
 
-def test_humans_alone_humans_last_and_weights(world):
+def test_human_only_llm_then_human_and_weighted_use_the_same_random_budget(world):
     examples, draws, _ = world
     alone, last, weighted = (
         made(world, kind, 20.0) for kind in ("human_only", "llm_then_human", "weighted")
@@ -326,7 +328,7 @@ def test_humans_alone_humans_last_and_weights(world):
     )
 
 
-def test_soft_labels_are_those_of_a_draw_the_mean_over_draws_or_calibrated_on_an_audit(world):
+def test_soft_labels_are_one_draw_s_the_mean_of_the_draws_or_calibrated(world):
     _, draws, _ = world
     raw = np.exp([class_columns(one, LABELS) for one in draws])
 
@@ -345,7 +347,7 @@ def test_soft_labels_are_those_of_a_draw_the_mean_over_draws_or_calibrated_on_an
     assert ratio == pytest.approx(np.full(160, ratio[0]))  # one temperature for all
 
 
-def test_the_temperature_that_made_the_labels_is_found_again():
+def test_the_fitted_temperature_is_that_of_the_generating_model():
     random = np.random.default_rng(0)
     true = log_normalise(2.0 * random.normal(size=(20_000, 3)))
     gold = (np.exp(true).cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
@@ -358,7 +360,7 @@ def test_the_temperature_that_made_the_labels_is_found_again():
     assert fit_temperature(np.empty((0, 3)), np.empty(0, dtype=np.int64)) == 1.0
 
 
-def test_human_answers_stand_in_for_gold_and_what_is_unanswered_stays_the_llm_s_and_says_so(world):
+def test_human_labels_replace_gold_ones_and_unanswered_texts_keep_the_llm_s_label(world):
     examples, draws, _ = world
     asked = select(Arm("margin", 10.0), evidence(world)).selected
     ids = examples["example_id"][asked]
@@ -381,7 +383,7 @@ def test_human_answers_stand_in_for_gold_and_what_is_unanswered_stays_the_llm_s_
     )
 
 
-def test_gold_that_is_missing_where_a_human_is_asked_is_named_with_the_way_out(world):
+def test_missing_gold_labels_of_selected_texts_are_refused_with_the_way_out(world):
     examples, draws, embeddings = world
     without = examples.assign(
         gold_label=examples["gold_label"].where(examples.index % 2 == 0, None)

@@ -1,4 +1,4 @@
-"""A training that was killed goes on from its last epoch and ends as if nothing had happened."""
+"""A killed training continues from its last epoch and gives the same result."""
 
 import dataclasses
 import json
@@ -16,9 +16,9 @@ from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
 from project.support.parquet import read_table
 from project.training.encoder import Encoder
-from project.training.seed import run_job
-from project.training.results import PREDICTIONS, RESULT, Job
 from project.training.inputs import Phase, TrainingInputs
+from project.training.results import PREDICTIONS, RESULT, Job
+from project.training.seed import run_job
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def outcome(folder):
 
 
 class Killed(BaseException):
-    """What no stage catches."""
+    """An exception that no stage catches."""
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("after", [1, 3, 4])
-def test_a_stopped_seed_goes_on_and_gives_the_same_bits_as_one_that_never_stopped(
+def test_a_stopped_seed_continues_and_gives_the_same_bits_as_one_that_never_stopped(
     make_job, tmp_path, precision, after
 ):
     job = make_job(precision=precision)
@@ -95,7 +95,7 @@ def test_a_stopped_seed_goes_on_and_gives_the_same_bits_as_one_that_never_stoppe
     assert [path.name for path in (tmp_path / "halves").iterdir()] == ["digest"]
 
 
-def test_what_a_process_left_half_written_is_gone_when_the_training_is_done(make_job, tmp_path):
+def test_files_that_a_killed_process_left_are_deleted_when_the_training_ends(make_job, tmp_path):
     (tmp_path / "digest-1.tmp").write_bytes(b"half")
 
     run_job(make_job(), tmp_path, lambda epoch: None)
@@ -103,7 +103,7 @@ def test_what_a_process_left_half_written_is_gone_when_the_training_is_done(make
     assert not (tmp_path / "digest-1.tmp").exists()
 
 
-def test_what_goes_on_trains_only_the_epochs_that_are_missing(make_job, tmp_path, monkeypatch):
+def test_a_continued_training_trains_only_the_missing_epochs(make_job, tmp_path, monkeypatch):
     import project.training.loop
 
     job, steps = make_job(), []
@@ -132,7 +132,7 @@ run_job(job, Path(sys.argv[2]), lambda epoch: time.sleep(60) if epoch.epoch == 3
 """
 
 
-def test_a_process_killed_outright_leaves_what_another_goes_on_from(make_job, tmp_path):
+def test_another_process_continues_the_training_of_a_killed_one(make_job, tmp_path):
     job = make_job()
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     arguments = [sys.executable, "-c", SCRIPT, str(tmp_path / "job"), str(tmp_path / "killed")]
@@ -176,12 +176,13 @@ def test_a_checkpoint_of_another_configuration_is_refused(make_job, tmp_path):
 
     with pytest.raises(
         AssayError,
-        match=r"the checkpoint .*other.safetensors is of another configuration \(digest; this one is other\)",
+        match=r"the checkpoint .*other.safetensors is of another configuration \(digest; this "
+        r"one is other\)",
     ):
         run_job(dataclasses.replace(job, digest="other"), tmp_path, lambda epoch: None)
 
 
-def test_half_a_checkpoint_counts_as_none(make_job, tmp_path):
+def test_a_damaged_checkpoint_is_ignored(make_job, tmp_path):
     job = make_job()
     run_job(job, tmp_path / "whole", lambda epoch: None)
     (tmp_path / "broken").mkdir()
@@ -192,7 +193,7 @@ def test_half_a_checkpoint_counts_as_none(make_job, tmp_path):
     assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
 
 
-def test_short_epochs_are_not_all_written_to_disk(make_job, tmp_path, monkeypatch):
+def test_epochs_shorter_than_the_interval_are_not_written_to_disk(make_job, tmp_path, monkeypatch):
     import project.training.checkpoint
 
     written: list[int] = []
@@ -209,7 +210,7 @@ def test_short_epochs_are_not_all_written_to_disk(make_job, tmp_path, monkeypatc
     assert written == []
 
 
-def test_a_disk_that_is_full_ends_in_one_line(make_job, tmp_path, monkeypatch):
+def test_a_full_disk_ends_in_a_one_line_error(make_job, tmp_path, monkeypatch):
     import project.training.checkpoint
 
     def full(*_):

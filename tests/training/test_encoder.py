@@ -1,4 +1,4 @@
-"""What is fine-tuned: every architecture, LoRA, remote code, dropout, tokens on disk."""
+"""The encoder: every architecture, LoRA, remote code, dropout, tokens on disk."""
 
 import dataclasses
 import json
@@ -15,10 +15,10 @@ from project.support.errors import AssayError
 from project.support.models import ModelSource
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
-from project.training.loop import train
-from project.training.predict import predict
 from project.training.inputs import Phase, TrainingInputs
+from project.training.loop import train
 from project.training.padding import Padded
+from project.training.predict import predict
 from project.training.tokens import Tokens
 
 ARCHITECTURES = [
@@ -53,7 +53,7 @@ def config(tiny):
 
 
 def learn(config, folder, words):
-    """Train on sixteen texts of two classes, each of its own words; the batching and the history."""
+    """The batching and history of a training on sixteen texts of two classes with own words."""
     encoder = Encoder.find(config)
     texts = [" ".join(words[index * 7 : index * 7 + 1 + index % 5]) for index in range(24)]
     tokens, targets = encoder.tokens(texts, folder / "tokens"), np.eye(2)[np.arange(16) % 2]
@@ -84,7 +84,7 @@ def test_every_architecture_is_trained_and_changes_all_its_weights(config, tmp_p
         for key, value in after.items()
         if value.is_floating_point() and torch.equal(value, before[key])
     }
-    # XLNet has more than a classifier of one text uses: a mask for words to guess, segments, a bias that all keys share
+    # XLNet has weights that a classifier does not use: a mask, segments, a bias of all keys
     assert {key.rpartition(".")[2] for key in unmoved} <= (
         {"mask_emb", "seg_embed", "r_s_bias"} if name == "XLNet" else set()
     )
@@ -150,18 +150,19 @@ def test_lora_keeps_the_weights_that_do_not_learn_in_the_dtype_of_the_precision(
     }
 
 
-def test_without_peft_lora_says_what_to_install(config, monkeypatch):
+def test_the_error_without_peft_names_what_to_install(config, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     settings = config("Llama", lora_rank=2)
 
     with pytest.raises(
         AssayError,
-        match="lora_rank=2 needs the package peft, which is not installed here: run `pip install peft`",
+        match="lora_rank=2 needs the package peft, which is not installed here: run `pip install "
+        "peft`",
     ):
         Encoder.find(settings).model(2, settings)
 
 
-def test_a_causal_model_answers_at_a_texts_last_token_whatever_stands_beside_it(config):
+def test_a_causal_model_answers_at_a_text_s_last_token_in_every_batch(config):
     settings = config("Llama")
     model = Encoder.find(settings).model(3, settings).eval()
     model.config.pad_token_id = 0
@@ -210,15 +211,14 @@ def with_code(tiny, tmp_path):
     return folder
 
 
-def test_code_that_comes_with_a_model_runs_only_when_the_model_is_named_for_it(
-    with_code, tmp_path, monkeypatch
-):
+def test_code_that_comes_with_a_model_runs_only_with_remote_code(with_code, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
     )
     with pytest.raises(
         AssayError,
-        match=r"encoder with-code comes with Python code of its own.* set remote_code to the encoder's name",
+        match=r"encoder with-code comes with Python code of its own.* set remote_code to the "
+        r"encoder's name",
     ):
         Encoder.find(FinetuneConfig(encoder=str(with_code)))
     assert not (tmp_path / "mark").exists()
@@ -251,13 +251,11 @@ def test_texts_longer_than_the_encoder_reads_are_cut_and_counted(encoder, tmp_pa
     ("name", "most"),
     [("Roberta", 64), ("XLNet", 256), ("Bert", 64), ("ModernBert", 64), ("MPNet", 62)],
 )
-def test_the_longest_text_is_the_models_own(config, name, most):
+def test_max_length_is_at_most_the_model_s_own(config, name, most):
     assert Encoder.find(config(name)).max_length == most
 
 
-def test_texts_are_tokenised_once_and_again_only_when_something_changed(
-    encoder, tmp_path, monkeypatch
-):
+def test_texts_are_tokenised_again_only_when_something_changed(encoder, tmp_path, monkeypatch):
     first = encoder.tokens(["a kettle", "kettle"], tmp_path)
     made: list[int] = []
     whole = Encoder._encode
@@ -279,7 +277,7 @@ def test_texts_are_tokenised_once_and_again_only_when_something_changed(
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_tokens_travel_as_a_path_and_are_mapped_not_copied(encoder, tmp_path):
+def test_tokens_are_pickled_as_a_path_and_mapped_into_memory(encoder, tmp_path):
     tokens = encoder.tokens(["kettle " * 50] * 100, tmp_path)
     tokens.rows([0])
 
@@ -293,7 +291,7 @@ def test_tokens_travel_as_a_path_and_are_mapped_not_copied(encoder, tmp_path):
     assert received[99].tolist() == tokens[99].tolist()
 
 
-def test_special_tokens_spelt_in_a_text_stay_text(tmp_path):
+def test_special_tokens_written_in_a_text_stay_text(tmp_path):
     tokens = Encoder.find(FinetuneConfig()).tokens(["a [SEP] kettle", "a kettle"], tmp_path)
 
     assert [(row == tokens[1][-1]).sum() for row in tokens.rows([0, 1])] == [1, 1]
@@ -308,7 +306,7 @@ def test_special_tokens_spelt_in_a_text_stay_text(tmp_path):
         ("Roberta", "classifier_dropout"),
     ],
 )
-def test_the_dropout_reaches_the_head_of_other_architectures(tmp_path, name, field):
+def test_dropout_is_set_before_the_head_of_other_architectures(tmp_path, name, field):
     small = {
         "vocab_size": 99,
         "hidden_size": 32,

@@ -1,4 +1,4 @@
-"""Fine-tuning: the recipe, its determinism, what stays on disk, many seeds side by side."""
+"""Fine-tuning: the recipe, its determinism, what stays on disk, seeds in parallel."""
 
 import dataclasses
 import math
@@ -14,17 +14,17 @@ from project.data.tables import codes
 from project.support.errors import AssayError, Incomplete
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
+from project.training.history import Epoch, best_epoch
+from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.jobs import run_jobs
-from project.training.seed import run_job
-from project.training.workers import gpu_workers
-from project.training.results import Job
 from project.training.loop import train
 from project.training.optimizer import build_optimizer
 from project.training.predict import predict
-from project.training.history import Epoch, best_epoch
-from project.training.inputs import Phase, TrainingInputs, seed_digest
+from project.training.results import Job
+from project.training.seed import run_job
 from project.training.targets import targets
 from project.training.tokens import Tokens
+from project.training.workers import gpu_workers
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_indices(split):
     return split[1]
 
 
-def lesson(data, **changes):
+def with_phase(data, **changes):
     return dataclasses.replace(data, phases=(data.phases[0]._replace(**changes),))
 
 
@@ -91,7 +91,7 @@ def trained(encoder, config, data, folder, seed=0):
     return model, history
 
 
-def test_a_seed_gives_the_same_predictions_twice_and_another_seed_others(
+def test_the_same_seed_gives_the_same_predictions_and_another_seed_different_ones(
     encoder, config, data, test_indices, tmp_path
 ):
     before = torch.random.get_rng_state()
@@ -111,7 +111,9 @@ def test_a_seed_gives_the_same_predictions_twice_and_another_seed_others(
     assert (torch.random.get_rng_state() == before).all()
 
 
-def test_training_learns_the_labels_it_is_given(encoder, config, data, tmp_path):
+def test_training_lowers_the_loss_and_ends_at_a_learning_rate_of_zero(
+    encoder, config, data, tmp_path
+):
     _, history = trained(
         encoder, dataclasses.replace(config, epochs=30, learning_rate=5e-3), data, tmp_path
     )
@@ -135,7 +137,7 @@ def test_the_best_epoch_by_validation_macro_f1_is_restored_and_ties_go_to_the_ea
     assert best_epoch([Epoch(1, 0, 0, 0.5, 0), Epoch(2, 0, 0, 0.7, 0), Epoch(3, 0, 0, 0.7, 0)]) == 2
 
 
-def test_at_most_two_checkpoints_stand_on_disk_at_any_time(
+def test_at_most_two_checkpoints_are_on_disk_at_any_time(
     encoder, config, data, tmp_path, monkeypatch
 ):
     import project.training.checkpoint
@@ -181,7 +183,7 @@ def test_the_schedules_are_those_of_transformers(scheduler):
         reference.step()
 
 
-def test_biases_and_norms_do_not_decay_and_the_head_has_the_dropout_asked_for(encoder, config):
+def test_biases_and_norms_do_not_decay_and_the_head_has_the_configured_dropout(encoder, config):
     model = encoder.model(4, dataclasses.replace(config, dropout=0.3))
     groups = build_optimizer(model.parameters(), config).param_groups
 
@@ -192,10 +194,11 @@ def test_biases_and_norms_do_not_decay_and_the_head_has_the_dropout_asked_for(en
     assert model.dropout.p == 0.3
 
 
-def test_a_diverging_seed_says_where(encoder, config, data, tmp_path):
+def test_the_error_of_a_diverging_seed_names_epoch_and_step(encoder, config, data, tmp_path):
     with pytest.raises(
         AssayError,
-        match=r"training diverged .* in epoch \d, step \d+ of 36, at learning rate .*Lower learning_rate",
+        match=r"training diverged .* in epoch \d, step \d+ of 36, at learning rate .*Lower "
+        r"learning_rate",
     ):
         trained(
             encoder,
@@ -205,7 +208,9 @@ def test_a_diverging_seed_says_where(encoder, config, data, tmp_path):
         )
 
 
-def test_the_digest_names_all_that_can_change_a_prediction(encoder, config, data, test_indices):
+def test_the_digest_changes_with_everything_that_can_change_a_prediction(
+    encoder, config, data, test_indices
+):
     def identity(
         encoder=encoder, config=config, data=data, rows=test_indices, names=("t1", "a"), seed=0
     ):
@@ -215,9 +220,9 @@ def test_the_digest_names_all_that_can_change_a_prediction(encoder, config, data
     changed = [
         identity(replace(encoder, precision="bf16")),
         identity(replace(encoder, max_length=32)),
-        identity(data=lesson(data, indices=first.indices[::-1])),
-        identity(data=lesson(data, targets=first.targets[::-1])),
-        identity(data=lesson(data, weights=first.weights * 2)),
+        identity(data=with_phase(data, indices=first.indices[::-1])),
+        identity(data=with_phase(data, targets=first.targets[::-1])),
+        identity(data=with_phase(data, weights=first.weights * 2)),
         identity(data=replace(data, phases=(first, first))),
         identity(data=replace(data, validation_indices=first.indices[:1])),
         identity(data=replace(data, validation_labels=1 - data.validation_labels)),
@@ -258,7 +263,7 @@ OTHER_RECIPE = {
 }
 
 
-def test_every_hyper_parameter_is_part_of_the_identity(config):
+def test_every_hyper_parameter_is_part_of_the_digest(config):
     assert config.recipe().keys() == OTHER_RECIPE.keys()
 
 
@@ -287,7 +292,7 @@ def test_fewer_examples_than_a_batch_are_one_step(encoder, config, data, tmp_pat
     )
 
 
-def test_a_second_lesson_goes_on_with_the_first_ones_weights_and_decides_which_epoch_is_kept(
+def test_a_second_phase_continues_with_the_first_one_s_weights_and_decides_the_best_epoch(
     encoder, config, data, test_indices, tmp_path
 ):
     first, n = data.phases[0], len(data.phases[0].indices)
@@ -321,7 +326,7 @@ def test_a_second_lesson_goes_on_with_the_first_ones_weights_and_decides_which_e
 
 def test_weights_decide_what_is_learned(encoder, config, data, tmp_path):
     weights = np.where(data.phases[0].targets[:, 0] == 1, 0.0, 1.0)
-    blind = lesson(data, weights=weights / weights.mean())
+    blind = with_phase(data, weights=weights / weights.mean())
     recipe = dataclasses.replace(config, epochs=30, learning_rate=5e-3)
 
     model, _ = trained(encoder, recipe, blind, tmp_path)
@@ -369,7 +374,7 @@ def outcomes(jobs, folder, workers):
     return found
 
 
-def test_seeds_side_by_side_equal_seeds_one_after_another_and_leave_no_weights(jobs, tmp_path):
+def test_seeds_in_parallel_equal_seeds_in_sequence_and_leave_no_weights(jobs, tmp_path):
     alone, together = (
         outcomes(jobs, tmp_path / "alone", 1),
         outcomes(jobs, tmp_path / "together", 2),
@@ -392,13 +397,13 @@ def test_finished_seeds_are_not_trained_again(jobs, tmp_path):
 
 
 def test_arms_with_the_same_labels_share_one_training_run(jobs, tmp_path):
-    twin = dataclasses.replace(jobs[0], arm="llm")
+    duplicate = dataclasses.replace(jobs[0], arm="llm")
     seen: list[tuple[str, int]] = []
 
     found = [
         (job.arm, result.reused)
         for job, result in run_jobs(
-            [jobs[0], twin],
+            [jobs[0], duplicate],
             folder=tmp_path,
             workers=1,
             progress=lambda job, epoch: seen.append((job.arm, epoch.epoch)),
@@ -410,7 +415,7 @@ def test_arms_with_the_same_labels_share_one_training_run(jobs, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_failing_seed_leaves_the_others_running_and_is_named(jobs, tmp_path, workers):
+def test_a_failed_seed_is_named_and_the_others_are_finished(jobs, tmp_path, workers):
     wild = dataclasses.replace(
         jobs[1],
         config=dataclasses.replace(
@@ -441,14 +446,15 @@ class Deadly:
         return os._exit, (9,)
 
 
-def test_a_seed_whose_process_dies_leaves_the_others_running_and_is_named(jobs, tmp_path, capfd):
+def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(jobs, tmp_path, capfd):
     found: list[tuple[int, int]] = []
     deadly = dataclasses.replace(jobs[1], label_set=Deadly())
     seen: list[tuple[int, int]] = []
 
     with pytest.raises(
         Incomplete,
-        match="1 of 3 seeds failed; the others are kept. arm gold, seed 1: its process died, often for lack of memory",
+        match="1 of 3 seeds failed; the others are kept. arm gold, seed 1: its process died, "
+        "often for lack of memory",
     ):
         found.extend(
             (job.seed, len(result.history))
@@ -469,12 +475,12 @@ def test_a_seed_whose_process_dies_leaves_the_others_running_and_is_named(jobs, 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_seed_that_fails_in_a_way_nobody_foresaw_leaves_the_others_running(
+def test_a_seed_with_an_unexpected_error_is_named_and_the_others_are_finished(
     jobs, tmp_path, workers
 ):
     odd = dataclasses.replace(
         jobs[1],
-        inputs=lesson(jobs[1].inputs, targets=jobs[1].inputs.phases[0].targets[:, :1]),
+        inputs=with_phase(jobs[1].inputs, targets=jobs[1].inputs.phases[0].targets[:, :1]),
     )
     found: list[int] = []
 
@@ -491,7 +497,7 @@ def test_a_seed_that_fails_in_a_way_nobody_foresaw_leaves_the_others_running(
     assert sorted(found) == [0, 2]
 
 
-def test_predictions_that_are_not_numbers_are_divergence(
+def test_predictions_that_are_not_numbers_are_refused_as_divergence(
     encoder, config, data, test_indices, tmp_path
 ):
     how, _ = train(
@@ -511,7 +517,7 @@ def test_predictions_that_are_not_numbers_are_divergence(
         predict(how, data.tokens, test_indices, precision="fp32", batch_size=8)
 
 
-def test_a_job_that_another_process_has_finished_meanwhile_is_no_error(jobs, tmp_path):
+def test_a_job_that_another_process_finished_meanwhile_is_no_error(jobs, tmp_path):
     outcomes(jobs[:1], tmp_path, 1)
 
     run_job(jobs[0], tmp_path, lambda epoch: None)
@@ -519,7 +525,7 @@ def test_a_job_that_another_process_has_finished_meanwhile_is_no_error(jobs, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["digest0"]
 
 
-def test_a_gpu_holds_five_seeds_where_memory_and_cores_allow_and_one_where_the_size_is_unknown():
+def test_a_gpu_trains_up_to_five_seeds_within_memory_and_cores_and_one_of_unknown_size():
     gib = 2**30
 
     assert gpu_workers(1, 79 * gib, gib // 2, 16) == 5
@@ -530,13 +536,14 @@ def test_a_gpu_holds_five_seeds_where_memory_and_cores_allow_and_one_where_the_s
     assert gpu_workers(4, 79 * gib, 28 * gib, 2) == 4
 
 
-def test_out_of_memory_says_what_to_lower(jobs, tmp_path, monkeypatch):
+def test_the_error_out_of_memory_names_what_to_lower(jobs, tmp_path, monkeypatch):
     def hungry(*_, **__):
         return torch.empty(2**60)
 
     monkeypatch.setattr("project.training.seed.train", hungry)
     with pytest.raises(
         AssayError,
-        match="out of memory. Lower workers, .* raise gradient_accumulation, or lower eval_batch_size or max_length",
+        match="out of memory. Lower workers, .* raise gradient_accumulation, or lower "
+        "eval_batch_size or max_length",
     ):
         run_job(jobs[0], tmp_path, lambda epoch: None)

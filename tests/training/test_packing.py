@@ -1,4 +1,4 @@
-"""Mini-batches without padding: the same numbers as with it, for every architecture that is packed; the others are padded, and that is said."""
+"""Mini-batches without padding give the same numbers; other architectures are padded."""
 
 import dataclasses
 
@@ -9,10 +9,11 @@ import torch
 from project.config.finetune import FinetuneConfig
 from project.data.tables import codes
 from project.support.errors import AssayError
+from project.training.batching import choose_batching
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
-from project.training.loop import train
 from project.training.inputs import Phase, TrainingInputs
+from project.training.loop import train
 from project.training.packed_batch import (
     AttentionOptions,
     PackedBatch,
@@ -20,7 +21,6 @@ from project.training.packed_batch import (
     attend_together,
 )
 from project.training.packing import Packed
-from project.training.batching import choose_batching
 from project.training.padding import Padded, split_by_length
 from project.training.targets import targets
 
@@ -30,7 +30,7 @@ PADDED = ["DebertaV2", "XLNet", "MPNet", "Bart"]
 
 @pytest.fixture
 def setting(tiny, small_task, tmp_path):
-    """A function that gives an encoder of an architecture, its recipe without dropout, and what to learn."""
+    """A function that returns an encoder of an architecture, its recipe, and what to learn."""
 
     def make(name, **changes):
         config = FinetuneConfig(
@@ -94,7 +94,7 @@ def losses(setting, tmp_path, seed=0):
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_a_packed_training_has_the_losses_of_a_padded_one_to_1e5(
+def test_packed_and_padded_trainings_have_the_same_losses_to_1e5(
     setting, no_dropout, tmp_path, name
 ):
     packed, padded = (losses(setting(name, batching=how), tmp_path) for how in ("packed", "padded"))
@@ -105,7 +105,7 @@ def test_a_packed_training_has_the_losses_of_a_padded_one_to_1e5(
 
 
 @pytest.mark.parametrize("name", PADDED)
-def test_an_architecture_that_cannot_be_packed_exactly_is_padded_unless_packing_is_demanded(
+def test_an_architecture_that_cannot_be_packed_exactly_is_padded_or_refused(
     setting, no_dropout, tmp_path, name
 ):
     auto, padded = (losses(setting(name, batching=how), tmp_path) for how in ("auto", "padded"))
@@ -119,7 +119,7 @@ def test_an_architecture_that_cannot_be_packed_exactly_is_padded_unless_packing_
 
 
 @pytest.mark.parametrize("how", ["packed", "padded"])
-def test_a_step_in_parts_is_the_same_step(setting, no_dropout, tmp_path, how):
+def test_gradient_accumulation_gives_the_same_losses(setting, no_dropout, tmp_path, how):
     whole, parts = (
         losses(setting("Bert", batching=how, gradient_accumulation=n), tmp_path)[1] for n in (1, 3)
     )
@@ -127,7 +127,7 @@ def test_a_step_in_parts_is_the_same_step(setting, no_dropout, tmp_path, how):
     assert parts == pytest.approx(whole, abs=1e-5)
 
 
-def test_packed_and_padded_trainings_are_told_apart_by_their_identity(setting):
+def test_packed_and_padded_trainings_have_different_digests(setting):
     _, config, _ = setting("Bert")
 
     assert config.recipe() != dataclasses.replace(config, batching="padded").recipe()
@@ -143,7 +143,7 @@ ROWS = [np.arange(5, 5 + n, dtype=np.int32) for n in (9, 30, 1, 17)]
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_dropout_keeps_the_texts_of_a_packed_row_apart_in_training(setting, name):
+def test_texts_of_a_packed_row_do_not_change_each_other_s_logits_in_training(setting, name):
     how = choose_batching(model(setting, name), "packed", "fp32")
     how.model.train()
 
@@ -156,7 +156,7 @@ def test_dropout_keeps_the_texts_of_a_packed_row_apart_in_training(setting, name
     assert not torch.equal(given[0][0], given[1][0])
 
 
-def test_the_check_sees_a_model_whose_texts_see_one_another(setting, monkeypatch):
+def test_the_exactness_check_finds_attention_across_texts(setting, monkeypatch):
     def everything(query, key, value, batch, *, options):
         return torch.nn.functional.scaled_dot_product_attention(
             query, key, value, scale=options.scale
@@ -168,7 +168,7 @@ def test_the_check_sees_a_model_whose_texts_see_one_another(setting, monkeypatch
     assert choose_batching(model(setting, "Bert"), "auto", "fp32").name == "padded"
 
 
-def test_a_model_is_left_as_it_was_when_packing_is_given_up(setting):
+def test_a_model_that_cannot_be_packed_is_unchanged(setting):
     tiny = model(setting, "MPNet").eval()
     before = Padded(tiny).logits(ROWS)
 
@@ -183,7 +183,7 @@ def test_a_model_is_left_as_it_was_when_packing_is_given_up(setting):
     ]
 
 
-def test_bf16_packs_what_fp32_packs(setting):
+def test_a_model_is_packed_in_bf16_too(setting):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         how = choose_batching(model(setting, "ModernBert"), "auto", "bf16")
 
@@ -191,7 +191,7 @@ def test_bf16_packs_what_fp32_packs(setting):
 
 
 @pytest.mark.parametrize(("causal", "window"), [(False, None), (True, None), (False, 4), (True, 4)])
-def test_attention_text_by_text_is_attention_with_padding_in_values_and_gradients(causal, window):
+def test_both_attentions_have_the_same_values_and_gradients(causal, window):
     places = PackedBatch.of([5, 12, 1, 8], torch.device("cpu"))
     torch.manual_seed(0)
     given = [torch.randn(1, 2, 26, 4, requires_grad=True) for _ in range(3)]
@@ -207,7 +207,7 @@ def test_attention_text_by_text_is_attention_with_padding_in_values_and_gradient
         assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_attention_with_dropout_drops_a_share_and_keeps_the_mean():
+def test_attention_with_dropout_keeps_the_mean_and_has_the_expected_spread():
     places, ones = PackedBatch.of([100, 50], torch.device("cpu")), torch.ones(1, 64, 150, 4)
     torch.manual_seed(0)
 
@@ -225,7 +225,7 @@ def test_attention_with_dropout_drops_a_share_and_keeps_the_mean():
     )
 
 
-def test_parts_of_like_length_save_padding_unless_a_pass_costs_more():
+def test_parts_of_similar_length_save_padding_unless_a_pass_costs_more():
     lengths = [10, 200, 11, 190, 12]
 
     assert [part.tolist() for part in split_by_length(np.arange(5), lengths, 64)] == [

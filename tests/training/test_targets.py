@@ -1,4 +1,4 @@
-"""Targets: one distribution and one weight for each example, and one loss, checked against values worked out by hand."""
+"""Targets, weights and the loss, against values computed by hand."""
 
 import dataclasses
 import math
@@ -30,7 +30,7 @@ def table(labels, probabilities=None, weights=None, sources=None):
     return made
 
 
-def test_hard_labels_are_certain_and_count_alike():
+def test_hard_labels_are_one_hot_and_weigh_the_same():
     found = targets(table(["b", "a"], [[0.1, 0.8, 0.1], [0.5, 0.3, 0.2]]), LABELS, FinetuneConfig())
 
     assert found.values.tolist() == [[0, 1, 0], [1, 0, 0]]
@@ -86,7 +86,7 @@ def test_rows_without_probabilities_keep_their_hard_label_and_unknown_single_cla
     ]
 
 
-def test_balanced_class_weights_let_every_class_weigh_alike_and_weights_have_a_mean_of_one():
+def test_balanced_class_weights_give_every_class_the_same_weight_and_a_mean_of_one():
     found = targets(table(["a", "a", "a", "b"]), LABELS, FinetuneConfig(class_weights="balanced"))
 
     assert found.weights == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
@@ -123,7 +123,7 @@ def test_the_loss_is_the_weighted_cross_entropy_of_the_targets():
 @pytest.mark.parametrize(
     ("smoothing", "class_weights"), [(0.0, "none"), (0.2, "none"), (0.0, "balanced")]
 )
-def test_the_loss_of_a_whole_epoch_is_torchs_own_where_torch_has_it(smoothing, class_weights):
+def test_the_loss_equals_torch_s_cross_entropy_where_torch_has_it(smoothing, class_weights):
     torch.manual_seed(0)
     labels, logits = ["a", "b", "b", "c", "b", "a"], torch.randn(6, 3)
     found = targets(
@@ -176,12 +176,12 @@ def test_the_loss_of_a_whole_epoch_is_torchs_own_where_torch_has_it(smoothing, c
         ),
     ],
 )
-def test_targets_that_cannot_be_are_refused_by_name(labels, changes, message):
+def test_invalid_probabilities_and_weights_are_refused_by_name(labels, changes, message):
     with pytest.raises(AssayError, match=message):
         targets(labels, LABELS, dataclasses.replace(FinetuneConfig(), **changes))
 
 
-def test_the_same_probabilities_do_no_harm_while_labels_are_hard():
+def test_invalid_probabilities_are_ignored_with_hard_targets():
     assert targets(table(["a"], [[0.5, 0.3, 0.3]]), LABELS, FinetuneConfig()).values.tolist() == [
         [1, 0, 0]
     ]
