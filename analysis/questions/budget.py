@@ -42,7 +42,7 @@ _NOTE = (
     "gives no new answers: all sources share the same ones."
 )
 _COST_NOTE = (
-    " cost: of the human labels, of the LLM's answers whoever paid for them, and of one training, "
+    " cost: of the human labels, of the LLM's answers, paid now or earlier, and of one training, "
     "at the given prices; budget.csv has the quantities."
 )
 
