@@ -50,26 +50,18 @@ def effective(
 
     Parameters
     ----------
-    entry
-        The entry point.
-    external
-        The parameters on the command line as text; aliases are accepted.
+    entry, external
+        The entry point, and the parameters on the command line as text; aliases are accepted.
     read
         Reads the file that the parameter ``config`` names; :func:`read_file` by default.
     defaults_are_passed
-        Whether the command line repeats the defaults of everyday parameters, as that of
-        ``mlflow run`` does. Such a value then counts as not given where it is the default, since
-        the two cases look the same: a value in the file, or under an alias, has precedence.
-
-    Returns
-    -------
-    EffectiveConfig
-        All values have been checked by the rules of their sections.
+        Whether the command line repeats defaults, as that of ``mlflow run`` does. A value equal to
+        the default then counts as not given where the file has another one.
 
     Raises
     ------
     AssayError
-        For an unknown parameter (with the nearest name), one that is given twice, or a value that
+        For an unknown parameter, with the nearest name; one that is given twice; or a value that
         breaks a rule.
 
     """
@@ -88,10 +80,13 @@ def effective(
     )
     address = typed.get("config", "")
     values, ignored = _file_values(entry, address, read or read_file) if address else ({}, [])
-    from_file = {name: _as_text(fields[name].default, value) for name, value in values.items()}
-    texts = {**default_texts, **from_file, **typed}
-    exact = {name: value for name, value in values.items() if name not in typed}
-    _check(entry, {**texts, **exact})
+    from_file = {
+        name: "" if value is None and isinstance(fields[name].default, str) else value
+        for name, value in values.items()
+    }
+    _check(entry, {**default_texts, **from_file, **typed})
+    from_file_texts = {name: written(value) for name, value in from_file.items()}
+    texts = {**default_texts, **from_file_texts, **typed}
     for name, item in fields.items():
         texts[name] = rule_of(item).value_aliases.get(texts[name], texts[name])
     return EffectiveConfig(
@@ -115,15 +110,6 @@ def _check(entry: EntryPoint, values: Mapping[str, Any]) -> None:
     """Raise AssayError for the first value that breaks a rule of its section."""
     for cls in entry.all_sections:
         parse(cls, values)
-
-
-def _as_text(default: Any, value: Any) -> str:
-    """A value of a file as the command line writes it."""
-    if isinstance(value, dict):
-        return json.dumps(value)
-    if value is None and isinstance(default, str):
-        return ""
-    return written(value)
 
 
 def _named(entry: EntryPoint, given: Mapping[str, Any], source: str) -> dict[str, Any]:
