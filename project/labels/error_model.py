@@ -33,7 +33,7 @@ def features(
 
     They are: the class; the log probability of every class and their entropy; the label mass; how
     much the draws disagree; the share of the nearest texts with another label; and the log odds
-    that :func:`classifier_doubt` gives against the label. The embeddings themselves are no
+    that :func:`classifier_error_probability` gives against the label. The embeddings themselves are no
     features: a small audit cannot weigh them (EXPERIMENTS.md).
 
     Parameters
@@ -45,7 +45,7 @@ def features(
     embeddings
         Sentence embeddings ``(n, size)`` of length 1.
     seed
-        Seed of the folds of :func:`classifier_doubt`.
+        Seed of the folds of :func:`classifier_error_probability`.
     """
     first = draws[0]
     labels = codes(first["label"], label_set)
@@ -55,13 +55,15 @@ def features(
     logs = class_columns(first, label_set)
     unknown = np.isnan(logs).all(axis=1, keepdims=True)
     logs = np.where(unknown, 0.0, np.maximum(np.nan_to_num(logs, nan=-10.0), -10.0))
-    doubt = np.clip(classifier_doubt(labels, embeddings, len(label_set), seed), 1e-3, 1 - 1e-3)
+    error = np.clip(
+        classifier_error_probability(labels, embeddings, len(label_set), seed), 1e-3, 1 - 1e-3
+    )
     single = [
         conditional_entropy_bits(logs),
         np.nan_to_num(first["label_mass"]),
         count_entropy_bits(votes),
         neighbour_disagreement(labels, embeddings),
-        np.log(doubt / (1 - doubt)),
+        np.log(error / (1 - error)),
     ]
     one_hot = np.eye(len(label_set) + 1)[labels][:, :-1]  # no label: zeros
     values = np.concatenate([one_hot, logs, np.stack(single, axis=1)], axis=1)
@@ -147,7 +149,9 @@ def _log_loss(truth: Codes, probabilities: Floats) -> float:
     return float(-np.log(np.clip(of_truth, 1e-12, 1)).mean())
 
 
-def classifier_doubt(labels: Codes, embeddings: Floats, n_classes: int, seed: int) -> Floats:
+def classifier_error_probability(
+    labels: Codes, embeddings: Floats, n_classes: int, seed: int
+) -> Floats:
     """The probability that a cross-validated classifier gives to the other classes, ``(n,)``.
 
     This is 1 minus the label quality (self-confidence) of cleanlab: Northcutt, Jiang and Chuang

@@ -71,7 +71,7 @@ _RANKINGS: dict[str, RankingScore] = {
         inputs.draws[: arm.draws], inputs.label_set
     ),
     "consistency": lambda arm, inputs: uncertainty.inconsistency(inputs.draws[0]),
-    "confident": lambda arm, inputs: error_model.classifier_doubt(
+    "confident": lambda arm, inputs: error_model.classifier_error_probability(
         codes(inputs.draws[0]["label"], inputs.label_set),
         inputs.embeddings,
         len(inputs.label_set),

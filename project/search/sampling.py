@@ -49,6 +49,6 @@ def _suggest(handle: optuna.Trial, name: str, values: Sequence[Any], exact: bool
     low = min(values)
     high = max(values)
     if all(float(value).is_integer() for value in (low, high)):
-        whole = handle.suggest_int(name, int(low), int(high))
-        return float(whole) if isinstance(values[0], float) else whole
+        number = handle.suggest_int(name, int(low), int(high))
+        return float(number) if isinstance(values[0], float) else number
     return handle.suggest_float(name, low, high)

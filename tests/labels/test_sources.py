@@ -301,7 +301,7 @@ def test_confident_ranks_labels_first_that_similar_texts_contradict(world):
     assert is_wrong[rows].mean() > 1.5 * is_wrong.mean()
     missing = np.full(N, -1)
     missing[:50] = 0
-    assert np.isinf(error_model.classifier_doubt(missing, embeddings, 3, 0)).tolist() == [
+    assert np.isinf(error_model.classifier_error_probability(missing, embeddings, 3, 0)).tolist() == [
         False
     ] * 50 + [True] * (N - 50)
 
