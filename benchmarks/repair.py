@@ -103,7 +103,7 @@ def _annotations(experiment: PreparedExperiment) -> list[pd.DataFrame]:
 def _is_possible(arm: Arm, n: int) -> bool:
     """Whether a source selects texts, and enough of them."""
     n_labels = share_size(arm.replace_share or 0.0, n)
-    min_labels = MIN_AUDIT if arm.base_kind == "learned" else 1
+    min_labels = MIN_AUDIT if arm.facts.selects == "audit" else 1
     return arm.kind not in (GOLD, LLM) and n_labels >= min_labels
 
 

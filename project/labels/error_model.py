@@ -33,8 +33,8 @@ def features(
 
     They are: the class; the log probability of every class and their entropy; the label mass; how
     much the draws disagree; the share of the nearest texts with another label; and the log odds
-    that :func:`classifier_error_probability` gives against the label. The embeddings themselves are no
-    features: a small audit cannot weigh them (EXPERIMENTS.md).
+    of :func:`classifier_error_probability`. The embeddings themselves are no features: a small
+    audit cannot weigh them (EXPERIMENTS.md).
 
     Parameters
     ----------
