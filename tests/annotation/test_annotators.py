@@ -5,6 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from transformers import (
+    AutoTokenizer,
+    BloomConfig,
+    BloomForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.factory import check_engine, device_groups, open_annotators
@@ -186,63 +193,52 @@ def test_unusual_texts_are_read_without_changes(engine, small_task, text):
     )
 
 
-def test_a_model_with_sliding_window_attention_is_not_packed(tiny_llm, small_task, tmp_path):
-    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        settings = Qwen2Config(
-            vocab_size=600,
-            hidden_size=48,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=1024,
-            sliding_window=16,
-            use_sliding_window=True,
-            layer_types=["sliding_attention"] * 2,
-        )
-        Qwen2ForCausalLM(settings).save_pretrained(tmp_path / "sliding")
-    AutoTokenizer.from_pretrained(tiny_llm).save_pretrained(tmp_path / "sliding")
-    engine, prompt, texts = (
-        engine_of(tmp_path / "sliding"),
-        prompt_for(small_task, "integer"),
-        list(small_task.split("train")["text"][:4]),
-    )
+def check_unpacked_answers(engine, prompt, task):
+    """The engine does not pack its model, and its answers equal the definition."""
+    texts = list(task.split("train")["text"][:4])
 
     answers = engine.read(prompt, texts)
 
     assert engine.packed is None
     for index, text in enumerate(texts):
-        assert answers.log_probabilities[index] == pytest.approx(
-            read_by_hand(engine, prompt, text)[0], abs=1e-4
-        )
+        logs, _ = read_by_hand(engine, prompt, text)
+        assert answers.log_probabilities[index] == pytest.approx(logs, abs=1e-4)
+
+
+def test_a_model_with_sliding_window_attention_is_not_packed(tiny_llm, small_task, tmp_path):
+    settings = Qwen2Config(
+        vocab_size=600,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        sliding_window=16,
+        use_sliding_window=True,
+        layer_types=["sliding_attention"] * 2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Qwen2ForCausalLM(settings).save_pretrained(tmp_path / "sliding")
+    AutoTokenizer.from_pretrained(tiny_llm).save_pretrained(tmp_path / "sliding")
+    prompt = prompt_for(small_task, "integer")
+
+    check_unpacked_answers(engine_of(tmp_path / "sliding"), prompt, small_task)
 
 
 def test_a_model_that_ignores_position_ids_is_not_packed(tiny_llm, small_task, tmp_path):
     """BLOOM counts positions from the mask, so packing is wrong; the self-check shows it."""
-    from transformers import AutoTokenizer, BloomConfig, BloomForCausalLM
-
+    settings = BloomConfig(
+        vocab_size=600, hidden_size=48, n_layer=2, n_head=4, initializer_range=0.5
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        BloomForCausalLM(
-            BloomConfig(vocab_size=600, hidden_size=48, n_layer=2, n_head=4, initializer_range=0.5)
-        ).save_pretrained(tmp_path / "bloom")
+        BloomForCausalLM(settings).save_pretrained(tmp_path / "bloom")
     AutoTokenizer.from_pretrained(tiny_llm).save_pretrained(tmp_path / "bloom")
-    engine, prompt, texts = (
-        engine_of(tmp_path / "bloom", max_model_len=512),
-        prompt_for(small_task),
-        list(small_task.split("train")["text"][:4]),
-    )
+    engine = engine_of(tmp_path / "bloom", max_model_len=512)
 
-    answers = engine.read(prompt, texts)
-
-    assert engine.packed is None
-    for index, text in enumerate(texts):
-        assert answers.log_probabilities[index] == pytest.approx(
-            read_by_hand(engine, prompt, text)[0], abs=1e-4
-        )
+    check_unpacked_answers(engine, prompt_for(small_task), small_task)
 
 
 def test_weights_that_are_not_numbers_give_no_answer(tiny_llm, small_task):
