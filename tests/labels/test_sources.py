@@ -301,9 +301,8 @@ def test_confident_ranks_labels_first_that_similar_texts_contradict(world):
     assert is_wrong[rows].mean() > 1.5 * is_wrong.mean()
     missing = np.full(N, -1)
     missing[:50] = 0
-    assert np.isinf(error_model.classifier_error_probability(missing, embeddings, 3, 0)).tolist() == [
-        False
-    ] * 50 + [True] * (N - 50)
+    errors = error_model.classifier_error_probability(missing, embeddings, 3, 0)
+    assert np.isinf(errors).tolist() == [False] * 50 + [True] * (N - 50)
 
 
 def test_human_only_llm_then_human_and_weighted_use_the_same_random_budget(world):
