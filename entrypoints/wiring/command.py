@@ -217,7 +217,7 @@ def _print_notes(entry: EntryPoint, chosen: EffectiveConfig) -> None:
         names = ", ".join(chosen.ignored)
         print_line(f"note: {entry.name} does not use these parameters of {address}: {names}.")
     for name, default in chosen.overruled.items():
-        shown = repr(default or "empty")
+        shown = repr(default) if default else "(empty)"
         if chosen.origins[name] == COMMAND_LINE:
             print_line(
                 f"note: {name} is {chosen.texts[name]}, given under another name. mlflow run also "
@@ -260,7 +260,7 @@ def _read_config(address: str) -> Mapping[str, Any]:
 
 
 def _card_defaults(texts: Mapping[str, str]) -> Mapping[str, Any]:
-    """What the task card fills in; nothing where there is no card, or none that can be read."""
+    """What the task card, else the paper, fills in; nothing for an entry point without a task."""
     if not texts.get("task"):
         return {}
     from project.config.experiment import PAPER_DEFAULTS

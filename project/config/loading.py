@@ -21,7 +21,7 @@ from project.support.errors import AssayError
 COMMAND_LINE = "command line"
 FILE = "file"
 DEFAULT = "default"
-CARD = "task card"
+CARD = "task card or paper"
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,18 @@ def _named(entry: EntryPoint, given: Mapping[str, Any], source: str) -> dict[str
     """
     aliases = entry.aliases()
     own = entry.rules().keys()
-    named: dict[str, Any] = {}
-    for name, value in given.items():
+    names: dict[str, str] = {}
+    for name in given:
         own_name = aliases.get(name, name)
         if own_name not in own:
             raise AssayError(f"{entry.name} has no parameter {name!r}.{nearest(name, own)}")
-        if own_name in named:
+        if own_name in names:
             raise AssayError(
-                f"{own_name} is given twice in {source}, also as {name}. Leave one of the two out."
+                f"{own_name} is given twice in {source}, as {names[own_name]} and as {name}. Leave "
+                "one of the two out."
             )
-        named[own_name] = value
-    return named
+        names[own_name] = name
+    return {own_name: given[name] for own_name, name in names.items()}
 
 
 def _file_values(
@@ -247,7 +248,7 @@ def as_yaml(
 ) -> str:
     """The effective configuration as a YAML file, each value with its origin as a comment.
 
-    ``card``: values by which the task card fills in parameters left at ``auto``.
+    ``card``: values by which the task card or the paper fills in parameters left at ``auto``.
     """
     lines = [f"# effective configuration of the entry point {entry.name}"]
     for cls in entry.sections:

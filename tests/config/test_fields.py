@@ -86,7 +86,8 @@ def test_texts_are_read_as_a_command_line_writes_them():
 
 
 def test_values_of_a_file_may_have_types_of_their_own():
-    config = SampleConfig(rate=1, limit=None, dry_run=True, arms=["llm"], shares=7, sizes=48)
+    values = {"rate": 1, "limit": None, "dry_run": True, "arms": ["llm"], "shares": 7, "sizes": 48}
+    config = parse(SampleConfig, values)
 
     assert config.rate == 1.0
     assert config.arms == ("llm",)

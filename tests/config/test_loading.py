@@ -65,7 +65,7 @@ def test_the_task_card_comes_between_file_and_default(config_file):
 
     assert f'  label_style: "name"  # file {address}' in lines
     assert '  calibration: "none"  # command line' in lines
-    assert "  learning_rate: 5e-05  # task card" in lines
+    assert "  learning_rate: 5e-05  # task card or paper" in lines
     assert '  max_train: "auto"' in lines
 
 
@@ -166,7 +166,8 @@ def test_an_alias_in_the_file_stands_for_its_parameter(config_file):
         ),
         (
             "replace_share: 5\nalpha: 7",
-            "replace_share is given twice in FILE, also as alpha. Leave one of the two out.",
+            "replace_share is given twice in FILE, as replace_share and as alpha. Leave one of the "
+            "two out.",
         ),
         ("seeds: 0", "seeds must be at least 1; got 0."),
         ("seeds: 2.5", "seeds must be a whole number; got 2.5."),
@@ -233,8 +234,8 @@ def test_a_file_cannot_name_another_file_or_stop_the_run(config_file):
         ({"sedes": "3"}, "main has no parameter 'sedes'. Did you mean 'seeds'?"),
         (
             {"replace_share": "5", "alpha": "7"},
-            "replace_share is given twice in the command line, also as alpha. Leave one of the two "
-            "out.",
+            "replace_share is given twice in the command line, as replace_share and as alpha. "
+            "Leave one of the two out.",
         ),
         ({"seeds": "0"}, "seeds must be at least 1; got 0."),
     ],

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from mlflow.projects.utils import load_project
 
-from entrypoints.wiring.command import chosen_parameters, given_parameters, help_text
+from entrypoints.wiring.command import chosen_parameters, given_parameters
+from entrypoints.wiring.help_text import help_text
 from project.config.entry_points import ENTRY_POINTS
 from project.config.fields import parameters, written
 from project.config.loading import COMMAND_LINE, defaults
