@@ -97,7 +97,8 @@ def read_invocation(run_id: str) -> StoredInvocation:
 
 def can_rerun(entry_point: Any) -> bool:
     """Whether an entry point of this name makes root runs."""
-    return entry_point in ENTRY_POINTS and ENTRY_POINTS[entry_point].computes
+    is_known = isinstance(entry_point, str) and entry_point in ENTRY_POINTS
+    return is_known and ENTRY_POINTS[entry_point].computes
 
 
 def _checkout_hint(run: Record) -> str:
@@ -136,7 +137,8 @@ def invocation_now(stored: StoredInvocation, config: RerunConfig) -> Invocation:
     _check_consent(title, {**defaults(entry.name), **params}, trusted=config.trust)
     own_names = {entry.aliases().get(name, name) for name in params}
     _print_new_parameters(entry.rules().keys() - own_names)
-    overrides = {"config": f"runs:/{run.run_id}/{FILE}", "workspace": config.workspace}
+    workspace = config.workspace or defaults(entry.name)["workspace"]
+    overrides = {"config": f"runs:/{run.run_id}/{FILE}", "workspace": workspace}
     if config.reuse:
         overrides["reuse"] = config.reuse
     chosen = effective(entry, overrides, lambda _: params)
