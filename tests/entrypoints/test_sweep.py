@@ -14,7 +14,6 @@ from mlflow.tracking import MlflowClient
 
 from analysis.questions.sweep import sentence
 from analysis.render.study_figures import figures
-from analysis.store.sweep_study import read_study
 from analysis.store.sweep_study import SETTINGS, read_study
 from entrypoints import sweep as entrypoint
 from project.config.designs import SweepConfig
