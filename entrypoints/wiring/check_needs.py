@@ -147,14 +147,17 @@ def _memory_rows(
     if annotator and annotator.n_parameters:
         width = _BYTES_OF_A_PARAMETER.get(config.annotate.annotator_dtype, 2 if has_gpu else 4)
         n_bytes = width * annotator.n_parameters
-        yield "memory", _beside(f"the annotator {size_text(n_bytes)}", n_bytes, free, place)
+        yield (
+            "memory",
+            needed_beside_free(f"the annotator {size_text(n_bytes)}", n_bytes, free, place),
+        )
     if encoder and encoder.n_parameters:
         weight_bytes = 4 * encoder.n_parameters
         workers = _workers(config, needs, weight_bytes)
         a_seed = _TRAINING_FACTOR * weight_bytes
         together = a_seed if has_gpu else a_seed * workers
         text = f"fine-tuning {size_text(a_seed)} a seed, {workers} at once"
-        yield "memory", _beside(text, together, free, place)
+        yield "memory", needed_beside_free(text, together, free, place)
 
 
 def _disk_rows(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | None) -> Rows[None]:
@@ -175,10 +178,10 @@ def _disk_rows(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | Non
     )
     workspace = config.host.workspace
     free = shutil.disk_usage(nearest_existing(Path(workspace))).free
-    yield "disk", _beside(text, results + weights + checkpoints, free, f"in {workspace}")
+    yield "disk", needed_beside_free(text, results + weights + checkpoints, free, f"in {workspace}")
 
 
-def _beside(text: str, n_needed: int, n_free: int, place: str) -> str:
+def needed_beside_free(text: str, n_needed: int, n_free: int, place: str) -> str:
     """What is needed beside what is free; a note where it is too little."""
     prefix = "" if n_needed <= n_free else "note: "
     return f"{prefix}{text}; {size_text(n_free)} free {place}"
