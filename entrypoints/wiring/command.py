@@ -22,9 +22,8 @@ from typing import Any, NoReturn
 from entrypoints.wiring.help_text import help_text
 from entrypoints.wiring.trust import check_consent
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
-from project.config.fields import nearest
 from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, effective
-from project.support.errors import AssayError, Incomplete
+from project.support.errors import AssayError, Incomplete, did_you_mean
 from project.support.escape import escape_terminal
 from project.support.privacy import is_private, owner_only
 from project.support.redact import scrubbed
@@ -140,7 +139,7 @@ def given_parameters(entry: EntryPoint, arguments: Sequence[str]) -> dict[str, s
         name = word.lstrip("-").partition("=")[0]
         if word.startswith("--"):
             raise AssayError(
-                f"{entry.name} has no parameter {name!r}.{nearest(name, entry.rules())} "
+                f"{entry.name} has no parameter {name!r}.{did_you_mean(name, entry.rules())} "
                 f"python -m entrypoints.{entry.name} --help all lists every one."
             )
         raise AssayError(

@@ -7,7 +7,6 @@ command line, of a configuration file and of ``MLproject``. ``None`` is written 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import types
@@ -285,9 +284,3 @@ def written(value: Any) -> str:
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
     return str(value)
-
-
-def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` with the known name that is most like ``name``, or nothing."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from project.config.entry_points import ENTRY_POINTS, EntryPoint, every_parameter
-from project.config.fields import AUTO, nearest, parameters, parse, rule_of, section_name, written
-from project.support.errors import AssayError
+from project.config.fields import AUTO, parameters, parse, rule_of, section_name, written
+from project.support.errors import AssayError, did_you_mean
 
 COMMAND_LINE = "command line"
 FILE = "file"
@@ -123,7 +123,7 @@ def _named(entry: EntryPoint, given: Mapping[str, Any], source: str) -> dict[str
     for name in given:
         own_name = aliases.get(name, name)
         if own_name not in own:
-            raise AssayError(f"{entry.name} has no parameter {name!r}.{nearest(name, own)}")
+            raise AssayError(f"{entry.name} has no parameter {name!r}.{did_you_mean(name, own)}")
         if own_name in names:
             raise AssayError(
                 f"{own_name} is given twice in {source}, as {names[own_name]} and as {name}. Leave "
@@ -144,8 +144,8 @@ def _file_values(
     for name, value in _flat(entry, read(address), address):
         if name not in known:
             raise AssayError(
-                f"{address} has the unknown parameter {name!r}.{nearest(name, own)} Correct or "
-                "remove it."
+                f"{address} has the unknown parameter {name!r}.{did_you_mean(name, own)} "
+                "Correct or remove it."
             )
         if name in values:
             raise AssayError(f"{address} has {name} twice. Leave one of the two out.")
@@ -167,8 +167,8 @@ def _flat(entry: EntryPoint, content: Mapping[str, Any], address: str) -> Iterat
             yield from ((str(inner), inner_value) for inner, inner_value in value.items())
         elif isinstance(value, Mapping):
             raise AssayError(
-                f"{address} has the unknown section {name!r}.{nearest(name, sections)} Correct or "
-                "remove it."
+                f"{address} has the unknown section {name!r}.{did_you_mean(name, sections)} "
+                "Correct or remove it."
             )
         elif name in sections - own:
             raise AssayError(

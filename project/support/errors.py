@@ -19,7 +19,7 @@ class UnusableRun(AssayError):
 
 
 class Incomplete(AssayError):
-    """Work that could not be finished, for example since a worker died. Finished parts are kept.
+    """Work that could not be finished, for example because a worker died. Finished parts are kept.
 
     ``partial`` holds the finished parts of a failed request, so that a caller can store them.
     """
@@ -32,9 +32,28 @@ class Stopped(Incomplete):
 
 
 def unknown_value(name: str, value: str, known: Iterable[str], way_out: str = "") -> AssayError:
-    """An error that lists the ``known`` values of a parameter and suggests the nearest one."""
+    """An error for a value that is not among the known ones; it suggests the most similar one.
+
+    Parameters
+    ----------
+    name
+        What has the value: a parameter, a key or a column.
+    value
+        The value that is not known.
+    known
+        All values that are.
+    way_out
+        A sentence for the end of the message.
+    """
     choices = sorted(known)
-    nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     end = f" {way_out}" if way_out else ""
-    return AssayError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{hint}{end}")
+    return AssayError(
+        f"{name} must be one of {', '.join(choices)}; got {value!r}."
+        f"{did_you_mean(value, choices)}{end}"
+    )
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with the known value that is most similar; empty if none is."""
+    similar = difflib.get_close_matches(value, sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean {similar[0]!r}?" if similar else ""

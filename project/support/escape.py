@@ -12,10 +12,10 @@ _REPR.maxlist = 4
 _REPR.maxdict = 4
 _REPR.maxstring = 60
 _MAX_LENGTH = 200  # characters of an abridged value
-# The bracket that turns [words] into a link or a picture; brackets alone, as of an interval, stay.
+# The bracket that turns [words] into a link or a picture. Other brackets stay, as in an interval.
 _LINK = re.compile(r"\](?=[(\[])")
-_DEFINITION = re.compile(r"^(\s*)\[", re.MULTILINE)
-_ENTITY = re.compile(r"&(?=#?\w+;)")
+_DEFINITION = re.compile(r"^(\s*)\[", re.MULTILINE)  # of a link: "[name]: address"
+_ENTITY = re.compile(r"&(?=#?\w+;)")  # of HTML, such as &lt;
 # Control characters except tab and line break, and those that reverse the writing direction.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -28,6 +28,7 @@ def abridged(value: Any) -> str:
 
 def escape_markdown(text: str) -> str:
     """``text`` with HTML, code, links and pictures escaped, so that Markdown shows it unchanged."""
+    # Backslashes first: the other steps add backslashes that must stay single.
     text = text.replace("\\", "\\\\").replace("`", "\\`")
     text = _ENTITY.sub("&amp;", text).replace("<", "&lt;")
     return _DEFINITION.sub(r"\1\\[", _LINK.sub(r"]\\", text))

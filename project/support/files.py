@@ -33,6 +33,8 @@ def digest(value: object) -> str:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to a temporary file and rename it, so that no reader sees a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, because a rename is atomic only within one file system. The random part
+    # keeps two processes that write the same file apart.
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(data)
@@ -43,9 +45,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """A new hidden folder in ``parent``, to be filled and then renamed.
+    """A new folder ``.<name>-<random>`` in ``parent``; the caller fills and then renames it.
 
-    Its permissions follow the umask, unlike those of ``tempfile.mkdtemp``.
+    Its permissions follow the umask. Those of ``tempfile.mkdtemp`` do not, and a workspace that
+    several users share would end up with folders that only one of them can read.
     """
     folder = parent / f".{name}-{uuid.uuid4().hex}"
     folder.mkdir(parents=True)
@@ -55,9 +58,11 @@ def new_folder(parent: Path, name: str) -> Path:
 def check_writable(folder: Path) -> None:
     """Raise OSError if ``folder`` cannot be created or written to; nothing is created."""
     parent = nearest_existing(folder)
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        code = errno.EACCES if parent.is_dir() else errno.ENOTDIR
-        raise OSError(code, os.strerror(code), str(folder))
+    if not parent.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    # To make a file in a folder takes both permissions: to write it and to enter it.
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def nearest_existing(folder: Path) -> Path:

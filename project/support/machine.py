@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from project.support.files import cache_folder, write_atomically
 
-# Names and numbers of malloc.h.
+# Options of mallopt, by the names and numbers of malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _CGROUP = Path("/sys/fs/cgroup")
@@ -25,8 +25,10 @@ _NVIDIA_SMI = (
     "--query-gpu=name,memory.total,memory.free,driver_version",
     "--format=csv,noheader,nounits",
 )
+_KIB = 2**10
 _MIB = 2**20
 _MIN_SPEEDUP = 1.3  # of bfloat16 over float32
+_MEASURING_SECONDS = 0.5  # for each dtype
 
 
 class Memory(NamedTuple):
@@ -56,6 +58,7 @@ def cpu_cores() -> int:
     """CPU cores that this process may use, by its affinity and the quota of its container."""
     cores = len(os.sched_getaffinity(0))
     try:
+        # The container may use `quota` microseconds of CPU time in every `period` microseconds.
         quota, period = (_CGROUP / "cpu.max").read_text().split()
         return max(1, min(cores, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no cgroup, or "max": no quota
@@ -63,13 +66,15 @@ def cpu_cores() -> int:
 
 
 def cpu_model() -> str:
-    """The CPU's name as the kernel gives it."""
+    """The CPU's name in ``/proc/cpuinfo``, else what Python's ``platform`` reports."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def memory() -> Memory:
@@ -77,9 +82,11 @@ def memory() -> Memory:
 
     Not from psutil, which reports the machine's memory inside a container too.
     """
+    # Lines such as "MemTotal:       16384000 kB".
     lines = Path("/proc/meminfo").read_text().splitlines()
     amounts = dict(line.split(":", 1) for line in lines)
-    total, free = (int(amounts[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    total = int(amounts["MemTotal"].split()[0]) * _KIB
+    free = int(amounts["MemAvailable"].split()[0]) * _KIB
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
@@ -96,7 +103,7 @@ def keep_freed_memory() -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
+    except (AttributeError, OSError):  # another C library, which has no mallopt
         return
     # 32 MiB is the most that glibc accepts; a larger value is refused, and 128 KiB stays the limit.
     mallopt(_M_MMAP_THRESHOLD, 32 << 20)
@@ -118,23 +125,27 @@ def visible_gpus() -> list[str]:
 def gpus() -> list[Gpu]:
     """All GPUs of this machine, found without loading a library that would occupy one."""
     try:
-        done = subprocess.run(_NVIDIA_SMI, capture_output=True, text=True, check=True, timeout=20)
+        process = subprocess.run(
+            _NVIDIA_SMI, capture_output=True, text=True, check=True, timeout=20
+        )
     except (OSError, subprocess.SubprocessError):  # no driver, no GPU
         return []
-    return parse_gpus(done.stdout)
+    return parse_gpus(process.stdout)
 
 
 def parse_gpus(output: str) -> list[Gpu]:
     """The GPUs in the output of ``nvidia-smi``: one per line, memory in MiB.
 
-    Memory that it does not report, as for a part of a GPU, is 0.
+    Memory that it does not report, as for a part of a GPU, is 0. Lines that do not have the four
+    requested fields are messages, and are skipped.
     """
-    rows = [
-        [field.strip() for field in line.split(",")]
-        for line in output.splitlines()
-        if line.count(",") == 3
-    ]
-    return [Gpu(name, _bytes(total), _bytes(free), driver) for name, total, free, driver in rows]
+    parsed = []
+    for line in output.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) == 4:
+            name, total, free, driver = fields
+            parsed.append(Gpu(name, _bytes(total), _bytes(free), driver))
+    return parsed
 
 
 def _bytes(mib: str) -> int:
@@ -148,24 +159,26 @@ def driver_and_gpus(folder: Path = Path("/proc/driver/nvidia")) -> GpuDriver:
     The kernel's files in ``folder`` are read first, because ``nvidia-smi`` can take seconds.
     """
     try:
-        text = (folder / "version").read_text()
-        texts = [path.read_text() for path in sorted((folder / "gpus").glob("*/information"))]
+        version_text = (folder / "version").read_text()
+        gpu_texts = [path.read_text() for path in sorted((folder / "gpus").glob("*/information"))]
     except OSError:
         listed = gpus()
-        return GpuDriver(listed[0].driver if listed else "", [gpu.name for gpu in listed])
-    versions = re.findall(r"Kernel Module .*?(\d+\.[\d.]+)", text)
-    names = [name.strip() for text in texts for name in re.findall(r"Model:(.*)", text)]
-    return GpuDriver(next(iter(versions), ""), names)
+        driver = listed[0].driver if listed else ""
+        return GpuDriver(driver, [gpu.name for gpu in listed])
+    version = re.search(r"Kernel Module .*?(\d+\.[\d.]+)", version_text)
+    names = re.findall(r"Model:(.*)", "\n".join(gpu_texts))
+    return GpuDriver(version[1] if version else "", [name.strip() for name in names])
 
 
 def faster_cpu_dtype() -> str:
-    """``bfloat16`` if this CPU multiplies it at least 1.3 times as fast as ``float32``.
+    """``bfloat16`` if this CPU multiplies it more than 1.3 times as fast as ``float32``.
 
-    Else ``float32``. The one rule for annotation and for training. Measured once on a machine,
-    in about a second, and kept in the cache folder: a run that is continued later must use the
-    same dtype, however busy the machine is by then.
+    Else ``float32``. Annotation and training both follow this rule. It is measured once on a
+    machine, in about a second, and kept in the cache folder: a run that is continued later must
+    use the same dtype, however busy the machine is by then.
     """
     path = cache_folder("fastest-dtype.json")
+    # Several kinds of machines may share the cache folder, for example the home of a cluster.
     machine = f"{platform.machine()} {cpu_model()}"
     measured = json.loads(path.read_text()) if path.is_file() else {}
     if machine not in measured:
@@ -176,22 +189,25 @@ def faster_cpu_dtype() -> str:
 
 @functools.cache  # one process measures once, even if its cache folder changes
 def _measured_cpu_dtype() -> str:
-    return "bfloat16" if _seconds("float32") > _MIN_SPEEDUP * _seconds("bfloat16") else "float32"
+    if _seconds("float32") > _MIN_SPEEDUP * _seconds("bfloat16"):
+        return "bfloat16"
+    return "float32"
 
 
 def _seconds(dtype: str) -> float:
-    """The shortest time of several products of two 512 x 2048 matrices.
+    """The shortest time of several products of a 512 x 2048 matrix and a 2048 x 512 matrix.
 
     The shortest, because other work of the machine can only slow a product down.
     """
     import torch
 
-    a = torch.ones(512, 2048, dtype=getattr(torch, dtype))
-    b = torch.ones(2048, 512, dtype=getattr(torch, dtype))
+    left = torch.ones(512, 2048, dtype=getattr(torch, dtype))
+    right = torch.ones(2048, 512, dtype=getattr(torch, dtype))
     times: list[float] = []
-    end = time.perf_counter() + 0.5
+    end = time.perf_counter() + _MEASURING_SECONDS
+    # At least three products, because the first one also pays for the setup of the library.
     while time.perf_counter() < end or len(times) < 3:
         start = time.perf_counter()
-        torch.mm(a, b)
+        torch.mm(left, right)
         times.append(time.perf_counter() - start)
     return min(times)

@@ -45,11 +45,11 @@ def model_files(parameter: str, name: str, revision: str) -> ModelFiles:
 
     Parameters
     ----------
-    parameter : {"annotator_model", "encoder"}
-        The parameter.
-    name : str
-        ``bundled``, a folder or a hub id.
-    revision : str
+    parameter
+        ``annotator_model`` or ``encoder``.
+    name
+        Its value: ``bundled``, a folder or a hub id.
+    revision
         Branch, tag or commit on the hub.
 
     Raises
@@ -124,12 +124,13 @@ def _hub_files(parameter: str, source: ModelSource) -> ModelFiles:
             f"({type(error).__name__}). Run again."
         ) from error
     files = [file for file in info.siblings or () if file.rfilename.endswith(".safetensors")]
+    n_parameters = info.safetensors.total if info.safetensors else 0
     return ModelFiles(
         name=source.name,
         location="the hub, not fetched yet",
         is_local=False,
         n_bytes=sum(file.size or 0 for file in files),
-        n_parameters=info.safetensors.total if info.safetensors else 0,
+        n_parameters=n_parameters,
     )
 
 
@@ -137,18 +138,22 @@ def _cached_files(source: ModelSource) -> ModelFiles | None:
     """The weights in the hub's cache, None unless all of them are there."""
     import huggingface_hub
 
-    with contextlib.suppress(Exception):  # a cache without the model, or with a part of it
+    # The cache may lack the model, or hold damaged files of it. In either case the hub is asked.
+    with contextlib.suppress(Exception):
         snapshot = huggingface_hub.snapshot_download(
             source.location, revision=source.revision, local_files_only=True
         )
         folder = Path(snapshot)
-        # An index lists the files of a model whose weights are split.
-        wanted = {
-            name
-            for index in folder.glob("*.safetensors.index.json")
-            for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        }
-        if all((folder / name).is_file() for name in wanted):
+        if _is_complete(folder):
             files = _folder_files(source.name, "the hub's cache", folder)
             return files if files.is_local else None
     return None
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a folder holds every file that the index of split weights lists, if it has one."""
+    for index in folder.glob("*.safetensors.index.json"):
+        file_of_weight = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        if not all((folder / name).is_file() for name in file_of_weight.values()):
+            return False
+    return True

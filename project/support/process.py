@@ -33,10 +33,10 @@ def is_alive(worker: str, heartbeat: float) -> bool:
 
     Parameters
     ----------
-    worker : str
+    worker
         Name of the worker (:func:`process_name`), empty if it died before it stored one.
-    heartbeat : float
-        Time of its last heartbeat, in seconds since the epoch by the clock of its machine.
+    heartbeat
+        Time of its last heartbeat, in seconds since 1970 by the clock of its machine.
     """
     silence = time.time() - heartbeat
     if not worker:
@@ -44,12 +44,13 @@ def is_alive(worker: str, heartbeat: float) -> bool:
     host, _, process = worker.partition(":")
     if host != _host():
         return silence < SILENCE_SECONDS
-    pid, _, birth = process.partition(":")
-    if not (pid.isdecimal() and birth.isdecimal()):
+    pid, _, stored_birth = process.partition(":")
+    # The birth is empty if the process was gone when its name was stored.
+    if not (pid.isdecimal() and stored_birth.isdecimal()):
         return False
-    born = _birth(int(pid))
-    ticks = _BIRTH_TOLERANCE * os.sysconf("SC_CLK_TCK")
-    return bool(born) and abs(int(born) - int(birth)) <= ticks
+    birth = _birth(int(pid))
+    tolerance = _BIRTH_TOLERANCE * os.sysconf("SC_CLK_TCK")
+    return bool(birth) and abs(int(birth) - int(stored_birth)) <= tolerance
 
 
 def _host() -> str:

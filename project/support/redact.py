@@ -41,8 +41,11 @@ _ODBC = re.compile(r"\b(?:pwd|password)=([^;&]+)", re.IGNORECASE)
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----")
 _END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----")
 _ONE_LINE_KEY = re.compile(rf"{_BEGIN.pattern}[^\n]*?{_END.pattern}")
-_BASE64 = re.compile(r"[+ -]?[A-Za-z0-9+/=]{8,}")
-_HUNK = ("@@ ", "diff --git ")
+_BASE64 = re.compile(r"[+ -]?[A-Za-z0-9+/=]{8,}")  # a line of a key, also in a diff
+_NEXT_HUNK = ("@@ ", "diff --git ")  # how a line begins that ends the hunk of a diff before it
+# A value may begin 0, 1 or 2 bytes after a group of three bytes, which base64 writes as four
+# characters of 6 bits. This many characters then hold bits of what stands before the value.
+_FOREIGN_CHARACTERS = (0, 2, 3)
 
 
 class _Pattern(NamedTuple):
@@ -53,7 +56,7 @@ class _Pattern(NamedTuple):
 
 
 def _value_after(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> _Pattern:
-    """Masks a value and keeps the first group, which stands before it."""
+    """A pattern that masks a value and keeps its first group, the text before the value."""
     return _Pattern(re.compile(pattern, flags), rf"\1{MASK}")
 
 
@@ -127,7 +130,8 @@ def scrubbed_json(value: Any) -> Any:
 
 
 def short_message(error: object, max_length: int = 300) -> str:
-    """The text of ``error`` on one line, scrubbed before it is cut, so that no part of a key stays."""
+    """The text of ``error`` on one line without secrets, cut to ``max_length`` characters."""
+    # Scrubbed before it is cut, because the beginning of a key would not be recognised.
     return scrubbed(" ".join(str(error).split()))[:max_length]
 
 
@@ -168,6 +172,7 @@ def _scrub_json(value: Any, secrets: frozenset[str]) -> Any:
 
 
 def _scrub(text: str, secrets: frozenset[str]) -> str:
+    """:func:`scrubbed` for known ``secrets``, which are collected once for many texts."""
     if len(text) < _MIN_LENGTH:
         return text
     text = _any_of(secrets).sub(MASK, text) if secrets else text
@@ -189,21 +194,29 @@ def _without_private_keys(text: str) -> str:
     A hunk of a diff may show only the beginning or only the end of a key.
     """
     lines = _ONE_LINE_KEY.sub(MASK, text).split("\n")
-    ranges: list[tuple[int, int]] = []  # first and last line of every key
+    in_key: set[int] = set()
     for index, line in enumerate(lines):
         if _BEGIN.search(line):
-            following = list(
-                itertools.takewhile(lambda line: not line.startswith(_HUNK), lines[index + 1 :])
-            )
-            ends = [n for n, line in enumerate(following, start=1) if _END.search(line)]
-            ranges.append((index, index + (ends[0] if ends else _n_base64(following))))
+            in_key.update(range(index, index + 1 + _n_key_lines(lines[index + 1 :])))
         elif _END.search(line):
-            ranges.append((index - _n_base64(lines[:index][::-1]), index))
-    for first, last in ranges:
-        for index in range(first, last + 1):
-            # The group is what a diff writes before a line.
-            lines[index] = re.sub(r"^([+ -]?).*", rf"\1{MASK}", lines[index])
+            # The beginning may be missing: the base64 before the end belongs to the key too.
+            in_key.update(range(index - _n_base64(lines[:index][::-1]), index + 1))
+    for index in in_key:
+        # The group is the mark of a diff before a line.
+        lines[index] = re.sub(r"^([+ -]?).*", rf"\1{MASK}", lines[index])
     return "\n".join(lines)
+
+
+def _n_key_lines(lines: Sequence[str]) -> int:
+    """How many lines after the beginning of a key belong to it.
+
+    Those up to its end; if this hunk of a diff does not show the end, those that are base64.
+    """
+    hunk = list(itertools.takewhile(lambda line: not line.startswith(_NEXT_HUNK), lines))
+    for n_lines, line in enumerate(hunk, start=1):
+        if _END.search(line):
+            return n_lines
+    return _n_base64(hunk)
 
 
 def _n_base64(lines: Sequence[str]) -> int:
@@ -226,11 +239,13 @@ def _secret_values() -> frozenset[str]:
     values: set[str] = set()
     for name, value in os.environ.items():
         if name in _registered or _SECRET_NAME.search(name):
+            # Also on one line, as errors are written (short_message).
             values |= {value.strip(), " ".join(value.split())}
         if "://" in value:
             logins = (*_USER.findall(value), _login(value))
             passwords = [login[:-1].partition(":")[2] for login in logins]
             passwords += _ODBC.findall(urllib.parse.unquote(value))
+            # An address quotes special characters; a driver's error shows the plain password.
             values.update(passwords)
             values.update(map(urllib.parse.unquote, passwords))
     return frozenset(value for value in values if len(value) >= _MIN_LENGTH)
@@ -238,26 +253,37 @@ def _secret_values() -> frozenset[str]:
 
 @functools.lru_cache(maxsize=32)
 def _any_of(values: frozenset[str]) -> re.Pattern[str]:
-    """A pattern that matches any of ``values`` in any form, longer forms first."""
-    forms = {form for value in values for form in _forms(value)}
+    """A pattern that matches any of ``values`` in any notation.
+
+    Longer ones come first, because a regular expression takes the first alternative that matches.
+    """
+    forms: set[str] = set()
+    for value in values:
+        forms.update(_forms(value))
     return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
 
 
 def _forms(value: str) -> Iterator[str]:
-    """The ways to write a value: as it is, in JSON, in a shell, in an address, in base64.
-
-    In base64 it may stand anywhere in a longer text, so that it begins at one of three offsets.
-    """
-    yield from (value, json.dumps(value)[1:-1], value.replace("'", "'\"'\"'"))
+    """A value in every notation: plain, in JSON, in a shell, in an address, in base64."""
+    yield value
+    yield json.dumps(value)[1:-1]  # without its quotation marks
+    yield value.replace("'", "'\"'\"'")  # within single quotation marks of a shell
     data = value.encode("utf-8", "surrogateescape")
     yield urllib.parse.quote(data)
     yield urllib.parse.quote(data, safe="")
     yield urllib.parse.quote_plus(data)
-    if len(data) < _MIN_LENGTH:
-        return
-    for before in range(3):
-        text = base64.b64encode(bytes(before) + data).decode().rstrip("=")
-        # The first and last characters depend on the neighbours of the value.
-        first = (0, 2, 3)[before]
-        last = len(text) - ((before + len(data)) % 3 > 0)
-        yield text[first:last]
+    # The base64 of a short value is too short to be masked without harm to other words.
+    if len(data) >= _MIN_LENGTH:
+        yield from _base64_forms(data)
+
+
+def _base64_forms(data: bytes) -> Iterator[str]:
+    """What the base64 of any text with ``data`` in it contains, for each of three offsets."""
+    for offset, n_foreign in enumerate(_FOREIGN_CHARACTERS):
+        padded = bytes(offset) + data
+        encoded = base64.b64encode(padded).decode().rstrip("=")
+        # Unless the data end with a group of three bytes, the last character holds bits of what
+        # stands behind them.
+        if len(padded) % 3:
+            encoded = encoded[:-1]
+        yield encoded[n_foreign:]

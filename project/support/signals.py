@@ -11,8 +11,8 @@ from typing import Any
 class Signals:
     """Delays Ctrl-C and SIGTERM during a write.
 
-    A write that breaks off leaves an open transaction, which locks a SQLite store for the final
-    messages of a run. A second signal is not delayed.
+    A write that breaks off leaves an open transaction, and a SQLite store stays locked when the
+    end of the run is to be logged. A second signal is not delayed.
 
     ``terminated`` is true once a SIGTERM has come since ``install``.
     """
@@ -21,15 +21,15 @@ class Signals:
         """Start without handlers; call ``install`` to set them."""
         self.terminated = False
         self._received = False
-        self._writes = 0
-        self._pending = 0
+        self._n_writes = 0  # that are open; a write may contain another one
+        self._delayed = 0  # number of the signal that waits for their end, 0 for none
         self._previous: dict[int, Any] = {}
 
     def install(self) -> None:
         """Set the handlers of both signals. Python allows it in the main thread only."""
         self.terminated = False
         self._received = False
-        self._pending = 0
+        self._delayed = 0
         self._previous = {
             number: signal.signal(number, self._handle)
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -46,22 +46,25 @@ class Signals:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """A context (or decorator) of a write, at whose end a waiting signal is raised."""
-        self._writes += 1
+        """A context (or decorator) of a write, at whose end a delayed signal is raised."""
+        self._n_writes += 1
         try:
             yield
         finally:
-            self._writes -= 1
-            if self._pending and not self._writes:
-                self._handle(self._pending, None)
+            self._n_writes -= 1
+            if self._delayed and not self._n_writes:
+                self._handle(self._delayed, None)
 
     def _handle(self, number: int, frame: object) -> None:
         """Raise KeyboardInterrupt or SystemExit(128 + number), now or when the write ends."""
         del frame
         self._received = True
-        self.terminated |= number == signal.SIGTERM
-        if self._writes and not self._pending:
-            self._pending = number
+        if number == signal.SIGTERM:
+            self.terminated = True
+        if self._n_writes and not self._delayed:
+            self._delayed = number
             return
-        self._pending = 0
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        self._delayed = 0
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)  # the exit code of a shell for a process that a signal ended

@@ -7,7 +7,6 @@ import pytest
 from project.config.fields import (
     ConfigSection,
     kind_of,
-    nearest,
     parameter,
     parse,
     rule_of,
@@ -260,8 +259,3 @@ def test_variants_of_a_section_share_its_name():
     assert section_name(SampleConfig) == section_name(OtherConfig) == "sample"
     assert OtherConfig().seeds == 2
     assert OtherConfig().reuse == "team"
-
-
-def test_the_nearest_name_is_suggested_only_where_it_is_near():
-    assert nearest("sedes", ["seeds", "epochs"]) == " Did you mean 'seeds'?"
-    assert nearest("quux", ["seeds", "epochs"]) == ""
