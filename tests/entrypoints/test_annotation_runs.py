@@ -1,10 +1,9 @@
-"""Annotation in the tracking store: every draw a run, finished ones reused, a dry run, limits, recorded labels."""
+"""Annotation in the tracking store: draws are runs, answers are reused, limits, recorded labels."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -22,65 +21,71 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def no_model(monkeypatch):
-    """A function; once it is called nothing may load a model."""
-    return lambda: monkeypatch.setattr(
-        TransformersAnnotator, "model", property(lambda self: pytest.fail("a model was loaded"))
-    )
+def forbid_models(monkeypatch):
+    """A function; after its call, loading a model fails the test."""
+
+    def fail(self):
+        pytest.fail("a model was loaded")
+
+    return lambda: monkeypatch.setattr(TransformersAnnotator, "model", property(fail))
 
 
-def tables(root):
+def hashes(root):
+    """A hash of the answers of every annotation run."""
     return [
         answers_hash(read_table(run.run_id, "annotations.parquet"))
         for run in children(root, "annotation")
     ]
 
 
-def test_an_unchanged_rerun_loads_no_model_and_logs_the_same_tables(params, no_model):
+def metric(root, name):
+    """A metric of every annotation run."""
+    return [run.metrics[name] for run in children(root, "annotation")]
+
+
+def test_a_repetition_loads_no_model_and_logs_the_same_tables(params, forbid_models):
     annotate.annotate(params("annotate", calibration="contextual"))
     first = latest_root("annotation set")
 
-    no_model()
+    forbid_models()
     annotate.annotate(params("annotate", calibration="contextual"))
 
-    again = latest_root("annotation set")
-    assert again.run_id != first.run_id
-    assert tables(again) == tables(first)
-    assert [run.metrics["reused_texts"] for run in children(again, "annotation")] == [40, 40]
+    second = latest_root("annotation set")
+    assert second.run_id != first.run_id
+    assert hashes(second) == hashes(first)
+    assert metric(second, "reused_texts") == [40, 40]
 
 
-def test_answers_of_a_finished_run_in_the_store_are_reused_where_the_workspace_is_gone(
-    params, store, no_model, capsys
+def test_answers_in_the_store_are_reused_where_the_workspace_is_gone(
+    params, store, forbid_models, capsys
 ):
     annotate.annotate(params("annotate"))
     first = latest_root("annotation set")
     (store / "work").rename(store / "elsewhere")
 
-    no_model()
-    annotate.annotate(
-        params("annotate", max_train="30")
-    )  # fewer texts are part of the same question
+    forbid_models()
+    annotate.annotate(params("annotate", max_train="30"))  # a part of the same texts
 
-    again = latest_root("annotation set")
-    assert [run.metrics["fetched_texts"] for run in children(again, "annotation")] == [30, 30]
-    assert [run.metrics["asked_texts"] for run in children(again, "annotation")] == [0, 0]
-    said = capsys.readouterr().err
-    assert "60 answers came from finished runs in the tracking store" in said
-    assert children(first, "annotation")[0].run_id in said
+    second = latest_root("annotation set")
+    assert metric(second, "fetched_texts") == [30, 30]
+    assert metric(second, "asked_texts") == [0, 0]
+    printed = capsys.readouterr().err
+    assert "60 answers come from finished runs in the tracking store" in printed
+    assert children(first, "annotation")[0].run_id in printed
 
 
-def test_answers_to_content_free_inputs_are_reused_too(params, store, no_model):
+def test_answers_to_content_free_inputs_are_reused_too(params, store, forbid_models):
     annotate.annotate(params("annotate", calibration="contextual"))
     first = latest_root("annotation set")
     (store / "work").rename(store / "elsewhere")
 
-    no_model()
+    forbid_models()
     annotate.annotate(params("annotate", calibration="contextual"))
 
-    assert tables(latest_root("annotation set")) == tables(first)
+    assert hashes(latest_root("annotation set")) == hashes(first)
 
 
-def test_a_draw_logs_prompt_demonstrations_log_probabilities_and_what_it_took(params, store):
+def test_a_draw_logs_prompt_demonstrations_log_probabilities_and_its_cost(params, store):
     (store / "mine.txt").write_text(
         "{task_description}\n{label_description}\n{demonstrations}\n>> {input_text}\n=>"
     )
@@ -97,10 +102,8 @@ def test_a_draw_logs_prompt_demonstrations_log_probabilities_and_what_it_took(pa
     )
     (run,) = children(latest_root("annotation set"), "annotation")
 
-    prompt = Path(
-        MlflowClient().download_artifacts(run.run_id, "prompt/prompt.txt", str(store))
-    ).read_text(encoding="utf-8")
-    assert prompt.endswith(">> {input_text}\n=>")
+    path = MlflowClient().download_artifacts(run.run_id, "prompt/prompt.txt", str(store))
+    assert Path(path).read_text(encoding="utf-8").endswith(">> {input_text}\n=>")
     assert read_json(run.run_id, "prompt/prompt.json")["answers"] == [" A", " B", " C", " D"]
     table = read_table(run.run_id, "annotations.parquet")
     assert {
@@ -124,24 +127,23 @@ def test_a_draw_logs_prompt_demonstrations_log_probabilities_and_what_it_took(pa
     assert "assay.question" in run.tags
 
 
-def test_a_dry_run_shows_the_prompt_and_the_plan_and_annotates_nothing_else(params, capsys):
+def test_a_dry_run_shows_the_prompt_and_the_plan_and_annotates_only_a_few_texts(params, capsys):
     main.experiment(params(dry_run="true", price_input="2", price_output="8"))
 
-    said = capsys.readouterr().err
-    assert "### Instruction ###" in said
-    assert "tokens with prefix reuse" in said
+    printed = capsys.readouterr().err
+    assert "### Instruction ###" in printed
+    assert "tokens with prefix reuse" in printed
     root = latest_root("dry run")
     plan = read_json(root.run_id, "plan.json")
-    assert [(row["split"], row["draw"]) for row in plan] == [
-        ("train", 0),
-        ("train", 1),
-        ("test", 0),
-    ]
+    draws = [(row["split"], row["draw"]) for row in plan]
+    assert draws == [("train", 0), ("train", 1), ("test", 0)]
     for row in plan:
         assert row["tokens_reused"] < row["tokens"]
         assert row["cost"] == pytest.approx((row["tokens"] * 2 + row["requests"] * 8) / 1e6)
     assert children(root, "annotation") == []
-    assert "Nothing was annotated but the probe's" in root.tags["mlflow.note.content"]
+    n_probed = sum(row["probed"] for row in plan)
+    description = root.tags["mlflow.note.content"]
+    assert f"Only {n_probed} texts were annotated, to measure the time." in description
 
 
 def test_a_limit_marks_the_run_killed_and_the_same_command_goes_on(params, store):
@@ -150,25 +152,27 @@ def test_a_limit_marks_the_run_killed_and_the_same_command_goes_on(params, store
         annotate.annotate(limited)
     (run,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'annotation set'")
     assert run.info.status == "KILLED"
-    kept = list((store / "work" / "annotations").rglob("shard-*.parquet"))
-    assert kept
+    n_shards = len(list((store / "work" / "annotations").rglob("shard-*.parquet")))
+    assert n_shards
 
     annotate.annotate({**limited, "max_cost": "auto"})
 
-    drawn = children(latest_root("annotation set"), "annotation")
-    assert sum(run.metrics["reused_texts"] for run in drawn) == 40 * len(kept)
-    assert sum(run.metrics["asked_texts"] for run in drawn) == 120 - 40 * len(kept)
+    root = latest_root("annotation set")
+    assert sum(metric(root, "reused_texts")) == 40 * n_shards
+    assert sum(metric(root, "asked_texts")) == 120 - 40 * n_shards
 
 
 def test_a_limit_ends_in_one_line_and_exit_code_1(params):
-    arguments = params("annotate", price_input="1000", max_cost="1", ensemble_size="2")
-    line = [
-        sys.executable,
-        "-m",
-        "entrypoints.annotate",
-        *(word for key, value in arguments.items() for word in (f"--{key}", value)),
-    ]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=250)
+    values = params("annotate", price_input="1000", max_cost="1", ensemble_size="2")
+    words = [word for name, value in values.items() for word in (f"--{name}", value)]
+    done = subprocess.run(
+        [sys.executable, "-m", "entrypoints.annotate", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
 
     assert done.returncode == 1
     assert "error: stopped at max_cost=1:" in done.stderr
@@ -195,30 +199,26 @@ def test_recorded_labels_go_through_the_whole_experiment(params, store, capsys):
 
     experiment = ScoredExperiment(read_experiment())
     assert list(experiment.arms["arm"]) == ["gold", "llm", "ensemble_3"]
-    drawn = {run.name: run for run in children(latest_root(), "annotation")}
-    missing = int(
-        (
-            labels.set_index("example_id").loc[task.split("train")["example_id"], "three"]
-            == "__unparsed__"
-        ).sum()
-    )
-    assert drawn["annotate train draw 00"].metrics["missing"] == missing > 0
-    trained = next(run for run in children(latest_root(), "seed") if run.params["arm"] == "llm")
-    assert int(trained.params["n_train"]) == 40 - missing
-    assert pd.notna(experiment.arms["accuracy"]).all()
-    assert read_json(latest_root().run_id, "config.json")["config"]["prompt"]["ensemble_size"] == 3
-    assert "Whatever human labels the recorded ones were made with is not known here." in " ".join(
-        capsys.readouterr().out.split()
-    )
+    root = latest_root()
+    by_name = {run.name: run for run in children(root, "annotation")}
+    recorded = labels.set_index("example_id").loc[task.split("train")["example_id"], "three"]
+    n_missing = int((recorded == "__unparsed__").sum())
+    assert by_name["annotate train draw 00"].metrics["missing"] == n_missing > 0
+    seed = next(run for run in children(root, "seed") if run.params["arm"] == "llm")
+    assert int(seed.params["n_train"]) == 40 - n_missing
+    assert experiment.arms["accuracy"].notna().all()
+    assert read_json(root.run_id, "config.json")["config"]["prompt"]["ensemble_size"] == 3
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Human labels that went into making the recorded ones are not known here." in printed
 
 
-def test_two_engines_at_once_give_what_one_gives(params, store, monkeypatch):
+def test_two_engines_at_once_give_the_answers_of_one(params, store, monkeypatch):
     annotate.annotate(params("annotate"))
-    one = tables(latest_root("annotation set"))
+    of_one = hashes(latest_root("annotation set"))
 
     (store / "work").rename(store / "elsewhere")
-    MlflowClient().delete_experiment("1")  # or the answers would be taken from there
+    MlflowClient().delete_experiment("1")  # or its answers would be reused
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
     annotate.annotate(params("annotate", annotator_processes="2"))
 
-    assert tables(latest_root("annotation set")) == one
+    assert hashes(latest_root("annotation set")) == of_one

@@ -1,11 +1,10 @@
-"""Where a run comes from: the code, the inputs and the machine, and what is said of what has changed."""
+"""The origin of a run: code, inputs, machine, and how changes since then are described."""
 
 import hashlib
 import importlib.metadata
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -20,28 +19,24 @@ from project.support.redact import MASK
 from project.tracking import latest_root, read_artifact, read_json
 from tests.helpers.pets import CARD
 
-ROOT = Path(__file__).parents[2]
+GIT_SETTINGS = {
+    "user.name": "x",
+    "user.email": "x",
+    "commit.gpgsign": "false",
+    "init.defaultBranch": "main",
+}
 
 
 def git(folder, *words):
-    who = (
-        "-c",
-        "user.name=x",
-        "-c",
-        "user.email=x",
-        "-c",
-        "commit.gpgsign=false",
-        "-c",
-        "init.defaultBranch=main",
-    )
-    return subprocess.run(
-        ["git", *who, *words], cwd=folder, check=True, capture_output=True
-    ).stdout.decode()
+    """The output of a git command that does not depend on the user's configuration."""
+    options = [word for name, text in GIT_SETTINGS.items() for word in ("-c", f"{name}={text}")]
+    done = subprocess.run(["git", *options, *words], cwd=folder, check=True, capture_output=True)
+    return done.stdout.decode()
 
 
 @pytest.fixture
-def repo(tmp_path):
-    """A repository with one commit; its code is in the folder ``sub``."""
+def project_folder(tmp_path):
+    """The folder ``sub`` of a repository with one commit."""
     folder = tmp_path / "repo" / "sub"
     folder.mkdir(parents=True)
     (folder / "MLproject").write_text("name: x\n")
@@ -53,101 +48,105 @@ def repo(tmp_path):
     return folder
 
 
-def test_a_clean_repository_is_its_commit(repo):
-    found = repository(repo)
-
-    assert found.commit == git(repo, "rev-parse", "HEAD").strip()
-    assert not found.dirty
-    assert (found.diff, found.why) == ("", "")
+def origin_of(code):
+    """The origin of a run of ``main`` with this state of the repository."""
+    return provenance(Invocation("main", {}), code, {}, {})
 
 
-def test_a_dirty_one_is_told_by_names_and_a_diff_that_brings_the_commit_to_what_ran(repo, tmp_path):
-    (repo / "code.py").write_text("x = 2\nname = 'é'\n")
-    (repo / "picture.png").write_bytes(bytes(range(256)))
-    git(repo, "add", "picture.png")
-    (repo / "new.py").write_text("not taken")
-    (repo / "made").mkdir()
-    (repo / "made" / "a.py").write_text("not taken")
-    (repo.parent / "other.txt").write_text("is no part of the project\n")
-    found = repository(repo)
+def test_a_clean_repository_is_described_by_its_commit(project_folder):
+    state = repository(project_folder)
 
-    assert found.dirty
-    assert set(found.changed) == {"sub/code.py", "sub/picture.png"}
-    assert set(found.untracked) == {"sub/new.py", "sub/made/"}
-    assert "not taken" not in found.diff
-    assert "no part" not in found.diff
+    assert state.commit == git(project_folder, "rev-parse", "HEAD").strip()
+    assert not state.dirty
+    assert state.diff == state.why == ""
+
+
+def test_the_diff_turns_the_commit_into_the_code_that_ran(project_folder, tmp_path):
+    (project_folder / "code.py").write_text("x = 2\nname = 'é'\n")
+    (project_folder / "picture.png").write_bytes(bytes(range(256)))
+    git(project_folder, "add", "picture.png")
+    (project_folder / "new.py").write_text("untracked")
+    (project_folder / "made").mkdir()
+    (project_folder / "made" / "a.py").write_text("untracked")
+    (project_folder.parent / "other.txt").write_text("outside of the project\n")
+    state = repository(project_folder)
+
+    assert state.dirty
+    assert set(state.changed) == {"sub/code.py", "sub/picture.png"}
+    assert set(state.untracked) == {"sub/new.py", "sub/made/"}
+    assert "untracked" not in state.diff
+    assert "outside" not in state.diff
 
     fresh = tmp_path / "fresh"
-    git(tmp_path, "clone", "--quiet", str(repo.parent), str(fresh))
-    (tmp_path / "git.diff").write_text(found.diff, encoding="utf-8")
+    git(tmp_path, "clone", "--quiet", str(project_folder.parent), str(fresh))
+    (tmp_path / "git.diff").write_text(state.diff, encoding="utf-8")
     git(fresh, "apply", "--index", str(tmp_path / "git.diff"))
-    assert {path.name: path.read_bytes() for path in (fresh / "sub").iterdir()} == {
-        path.name: path.read_bytes()
-        for path in repo.iterdir()
-        if path.is_file() and path.name != "new.py"
-    }
+    restored = {path.name: path.read_bytes() for path in (fresh / "sub").iterdir()}
+    tracked = [path for path in project_folder.iterdir() if path.is_file()]
+    assert restored == {path.name: path.read_bytes() for path in tracked if path.name != "new.py"}
 
 
-def test_it_is_the_projects_repository_wherever_the_caller_stands_and_whatever_git_is_told(
-    repo, tmp_path, monkeypatch
+def test_the_repository_is_the_projects_wherever_the_command_is_started(
+    project_folder, tmp_path, monkeypatch
 ):
     (tmp_path / "mine").mkdir()
     git(tmp_path / "mine", "init", "--quiet")
     monkeypatch.chdir(tmp_path / "mine")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "mine" / ".git"))
 
-    assert (
-        repository(repo).commit
-        == subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=repo,
-            env={"PATH": os.environ["PATH"]},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=project_folder,
+        env={"PATH": os.environ["PATH"]},
+        check=True,
+        capture_output=True,
+        text=True,
     )
+    assert repository(project_folder).commit == head.stdout.strip()
 
 
-def test_where_there_is_no_repository_to_tell_of_that_is_said(repo, tmp_path, monkeypatch):
+def test_without_a_repository_the_reason_is_kept(project_folder, tmp_path, monkeypatch):
     alone = tmp_path / "alone"
-    shutil.copytree(repo, alone)
-    assert repository(alone).why.startswith("git says: fatal: not a git repository")
-    inside = repo.parent / "downloaded"
-    shutil.copytree(repo, inside)
+    shutil.copytree(project_folder, alone)
+    assert repository(alone).why.startswith("git fails: fatal: not a git repository")
+    inside = project_folder.parent / "downloaded"
+    shutil.copytree(project_folder, inside)
     assert repository(inside).why == "the project's folder belongs to no git repository"
     git(alone, "init", "--quiet")
     git(alone, "add", "-A")
     assert repository(alone).why == "the project's git repository has no commit yet"
     monkeypatch.setenv("PATH", "")
-    found = repository(repo)
+    state = repository(project_folder)
 
-    assert (found.commit, found.why) == ("", "git is not installed here")
-    facts = provenance(Invocation("main", {}), found, {}, {})
+    assert state.commit == ""
+    assert state.why == "git is not installed here"
+    facts = origin_of(state)
     assert facts["git"]["no_repository"] == "git is not installed here"
     assert tags(facts) == {"entry_point": "main", "code.version": code_version()}
 
 
-def test_a_private_run_and_a_huge_diff_leave_it_out_and_say_so(repo):
-    (repo / "code.py").write_text("a text that nobody may see\n")
-    found = repository(repo, private=True)
-    assert (found.changed, found.diff, found.left_out) == (("sub/code.py",), "", "private=true")
-    (repo / "code.py").write_text("x\n" * 600_000)
-    found = repository(repo)
+def test_a_diff_of_a_private_run_and_a_huge_one_are_left_out(project_folder):
+    (project_folder / "code.py").write_text("a text that must stay private\n")
+    state = repository(project_folder, private=True)
+    assert state.changed == ("sub/code.py",)
+    assert state.diff == ""
+    assert state.left_out == "private=true"
+    (project_folder / "code.py").write_text("x\n" * 600_000)
+    state = repository(project_folder)
 
-    assert found.diff == ""
-    assert found.left_out.startswith("it has 1")
-
-
-def test_secrets_in_a_diff_are_masked_and_that_is_known(repo):
-    (repo / "code.py").write_text("TOKEN = 'ghp_0123456789abcdefghij'\n")
-    found = repository(repo)
-
-    assert f"+TOKEN = '{MASK}'" in found.diff
-    assert provenance(Invocation("main", {}), found, {}, {})["git"]["diff_masked"]
+    assert state.diff == ""
+    assert state.left_out.startswith("it has 1")
 
 
-def test_the_version_of_the_code_is_its_content_whatever_git_says(tmp_path):
+def test_secrets_in_a_diff_are_masked_and_the_record_says_so(project_folder):
+    (project_folder / "code.py").write_text("TOKEN = 'ghp_0123456789abcdefghij'\n")
+    state = repository(project_folder)
+
+    assert f"+TOKEN = '{MASK}'" in state.diff
+    assert origin_of(state)["git"]["diff_masked"]
+
+
+def test_the_version_of_the_code_depends_on_the_content_of_code_alone(tmp_path):
     (tmp_path / "project" / "__pycache__").mkdir(parents=True)
     (tmp_path / "project" / "a.py").write_text("x = 1")
     first = code_version(tmp_path)
@@ -160,22 +159,21 @@ def test_the_version_of_the_code_is_its_content_whatever_git_says(tmp_path):
     assert len(first) == 16
 
 
-def test_every_package_has_the_version_that_importlib_tells():
-    assert packages() == {
-        one.name: one.version for one in reversed(list(importlib.metadata.distributions()))
-    }
+def test_every_package_has_the_version_that_importlib_reads():
+    distributions = reversed(list(importlib.metadata.distributions()))
+
+    assert packages() == {package.name: package.version for package in distributions}
 
 
-def test_inputs_are_known_by_their_hashes_and_what_is_missing_is_none(pets, tmp_path):
+def test_inputs_are_identified_by_hashes_and_changes_are_named(pets, tmp_path):
     pets()
     (tmp_path / "words.txt").write_text("words")
     files = {"task": "pets.yaml", "template": "words.txt", "human": "none.csv"}
-    params = {name: str(tmp_path / file) for name, file in files.items()} | {
-        "labels": "runs:/1/l.parquet"
-    }
-    found = inputs(params, lambda address: f"hash of {address}")
+    params = {name: str(tmp_path / file) for name, file in files.items()}
+    params["labels"] = "runs:/1/l.parquet"
+    then = inputs(params, lambda address: f"hash of {address}")
 
-    assert {name: facts["sha256"] for name, facts in found.items()} == {
+    assert {name: facts["sha256"] for name, facts in then.items()} == {
         "template": hashlib.sha256(b"words").hexdigest(),
         "human": None,
         "labels": "hash of runs:/1/l.parquet",
@@ -185,20 +183,24 @@ def test_inputs_are_known_by_their_hashes_and_what_is_missing_is_none(pets, tmp_
     (tmp_path / "pets.yaml").write_text(CARD + "\n")
     (tmp_path / "words.txt").unlink()
     now = inputs(params, lambda address: "another")
-    assert changed_inputs(
-        {"inputs": found, "models": {"encoder": "a"}}, {"inputs": now, "models": {"encoder": "b"}}
-    ) == [
-        f"template ({tmp_path}/words.txt) is not there",
-        "labels (runs:/1/l.parquet) holds something else: sha256 hash of runs then, another now",
-        f"task ({tmp_path}/pets.yaml) holds something else: sha256 {str(found['task']['sha256'])[:12]} then, {str(now['task']['sha256'])[:12]} now",
+    hashes = [str(facts["task"]["sha256"])[:12] for facts in (then, now)]
+    changes = changed_inputs(
+        {"inputs": then, "models": {"encoder": "a"}}, {"inputs": now, "models": {"encoder": "b"}}
+    )
+    assert changes == [
+        f"template ({tmp_path}/words.txt) is missing",
+        "labels (runs:/1/l.parquet) has another content: sha256 hash of runs then, another now",
+        f"task ({tmp_path}/pets.yaml) has another content: sha256 {hashes[0]} then, {hashes[1]} "
+        "now",
         "encoder is another model: a then, b now",
     ]
 
 
-def test_gpus_and_their_driver_are_told_by_the_kernel(tmp_path):
+def test_gpus_and_their_driver_are_read_from_the_files_of_the_kernel(tmp_path):
     (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
     (tmp_path / "version").write_text(
-        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\nGCC version:  gcc 12.2.0\n"
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\n"
+        "GCC version:  gcc 12.2.0\n"
     )
     (tmp_path / "gpus" / "0000:01:00.0" / "information").write_text(
         "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 57\n"
@@ -208,15 +210,18 @@ def test_gpus_and_their_driver_are_told_by_the_kernel(tmp_path):
     assert driver_and_gpus(tmp_path / "none") == driver_and_gpus()
 
 
-def test_what_differs_is_said_with_both_values(repo):
-    then = provenance(Invocation("main", {}), repository(repo), {}, {})
+def test_differences_are_listed_with_both_values(project_folder):
+    then = origin_of(repository(project_folder))
     assert differences(then, then) == []
-    (repo / "code.py").write_text("x = 2\n")
-    now = provenance(Invocation("main", {}), repository(repo), {}, {})
+    (project_folder / "code.py").write_text("x = 2\n")
+    now = origin_of(repository(project_folder))
     assert differences(then, now) == [
-        f"uncommitted changes: none then, sub/code.py ({now['git']['diff_sha256'][:12]}) now; the code is the same"
+        f"uncommitted changes: none then, sub/code.py ({now['git']['diff_sha256'][:12]}) now; the "
+        "code is the same"
     ]
-    now["code_version"], now["packages"]["torch"], now["machine"]["gpus"] = "other", "9.9", ["H100"]
+    now["code_version"] = "other"
+    now["packages"]["torch"] = "9.9"
+    now["machine"]["gpus"] = ["H100"]
     del now["packages"]["numpy"]
 
     assert differences(then, now)[1:] == [
@@ -229,13 +234,13 @@ def test_what_differs_is_said_with_both_values(repo):
     ]
 
 
-def test_a_root_run_holds_where_it_comes_from(params, store):
-    given = params("finetune", seeds="1")
-    finetune.finetune(given)
+def test_a_root_run_has_a_record_of_its_origin(params):
+    values = params("finetune", seeds="1")
+    finetune.finetune(values)
     root = latest_root()
     facts = read_json(root.run_id, "provenance.json")
 
-    assert facts["parameters"] == given
+    assert facts["parameters"] == values
     assert facts["entry_point"] == root.tags["entry_point"] == "finetune"
     assert root.tags["code.version"] == facts["code_version"] == code_version()
     assert facts["inputs"].keys() == {"task", "the task's data"}
@@ -243,10 +248,9 @@ def test_a_root_run_holds_where_it_comes_from(params, store):
     assert facts["machine"]["cores"] >= 1
     assert facts["packages"]["mlflow"] == importlib.metadata.version("mlflow")
     assert read_json(root.run_id, "config.json")["config"]["finetune"]["learning_rate"] == 0.003
-    now = repository()
-    assert root.tags.get("git.commit", "") == now.commit
-    paths = {one.path for one in MlflowClient().list_artifacts(root.run_id)}
+    assert root.tags.get("git.commit", "") == repository().commit
+    paths = {file.path for file in MlflowClient().list_artifacts(root.run_id)}
     assert {"config.json", "provenance.json", "examples.parquet"} <= paths
+    assert ("git.diff" in paths) == bool(facts["git"]["diff_sha256"])
     if "git.diff" in paths:
         assert read_artifact(root, "git.diff").startswith(b"diff --git")
-    assert ("git.diff" in paths) == bool(facts["git"]["diff_sha256"])

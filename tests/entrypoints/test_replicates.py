@@ -1,5 +1,6 @@
-"""What replicates differ in: the seed, the labels too, or both crossed; and classes that training or test lacks."""
+"""What the replicates of an arm differ in: seeds, labels and seeds, or both crossed."""
 
+import numpy as np
 import pytest
 
 from analysis.questions.arms_table import ScoredExperiment
@@ -11,78 +12,77 @@ from project.tracking import ABSENT, children, latest_root, read_table
 
 
 def by_replicate(root, arm):
+    """The seed runs of an arm by number of the replicate."""
     runs = [run for run in children(root, "seed") if run.params["arm"] == arm]
     return {int(run.params["replicate"]): run for run in runs}
+
+
+def draws_and_seeds(runs):
+    """Draw and seed of every replicate."""
+    return {number: (run.params["draw"], run.params["seed"]) for number, run in runs.items()}
 
 
 def labels(run):
     return list(read_table(run.run_id, "labels.parquet")["label"])
 
 
-def test_with_training_replicates_one_label_file_serves_all_seeds(params, capsys):
+def test_training_replicates_have_one_label_file_and_different_seeds(params, capsys):
     main.experiment(params(arms="gold,llm"))
     runs = by_replicate(latest_root(), "llm")
 
-    assert {number: (run.params["draw"], run.params["seed"]) for number, run in runs.items()} == {
-        0: ("0", "0"),
-        1: ("0", "1"),
-    }
+    assert draws_and_seeds(runs) == {0: ("0", "0"), 1: ("0", "1")}
     assert labels(runs[0]) == labels(runs[1])
-    assert "standard deviation (ddof 1) over the seeds" in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "standard deviation (ddof 1) over the seeds" in printed
 
 
-def test_with_pipeline_replicates_each_has_the_labels_of_its_own_draw(params, capsys):
+def test_pipeline_replicates_have_the_labels_of_their_own_draw(params, capsys):
     main.experiment(
         params(arms="gold,llm,entropy,ensemble", replace_share="25", replicate="pipeline")
     )
     root = latest_root()
-    drawn = {
+    tables = {
         run.params["draw"]: read_table(run.run_id, "annotations.parquet")
         for run in children(root, "annotation")
         if run.params["split"] == "train"
     }
 
     for arm in ("llm", "entropy_25"):
-        runs = by_replicate(root, arm)
-        assert {
-            number: (run.params["draw"], run.params["seed"]) for number, run in runs.items()
-        } == {0: ("0", "0"), 1: ("1", "1")}
-    for number, run in by_replicate(root, "llm").items():
-        assert labels(run) == list(drawn[str(number)]["label"])
-    assert labels(by_replicate(root, "llm")[0]) != labels(by_replicate(root, "llm")[1])
+        assert draws_and_seeds(by_replicate(root, arm)) == {0: ("0", "0"), 1: ("1", "1")}
+    llm = by_replicate(root, "llm")
+    for number, run in llm.items():
+        assert labels(run) == list(tables[str(number)]["label"])
+    assert labels(llm[0]) != labels(llm[1])
     for arm in ("gold", "ensemble_2"):
         runs = by_replicate(root, arm)
         assert labels(runs[0]) == labels(runs[1])
         assert {run.params["draw"] for run in runs.values()} == {"None"}
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "over the replicates" in shown
-    assert "Replicate r of llm and entropy has demonstrations and labels of its own" in shown
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "over the replicates" in printed
+    assert "Replicate r of llm and entropy has its own demonstrations and labels" in printed
     assert read_experiment().incomplete == ()
 
 
 def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys):
     main.experiment(params(arms="gold,llm", replicate="crossed", seeds="3"))
-    root, runs = latest_root(), by_replicate(latest_root(), "llm")
+    root = latest_root()
+    runs = by_replicate(root, "llm")
 
-    assert {number: (run.params["draw"], run.params["seed"]) for number, run in runs.items()} == {
-        0: ("0", "0"),
-        1: ("0", "1"),
-        2: ("0", "2"),
-        3: ("1", "0"),
-        4: ("1", "1"),
-        5: ("1", "2"),
+    assert draws_and_seeds(runs) == {
+        3 * draw + seed: (str(draw), str(seed)) for draw in range(2) for seed in range(3)
     }
-    expected = crossed_components(
-        [[runs[3 * draw + seed].metrics["test.accuracy"] for seed in range(3)] for draw in range(2)]
-    )
+    accuracies = [runs[number].metrics["test.accuracy"] for number in range(6)]
+    expected = crossed_components(np.reshape(accuracies, (2, 3)))
     experiment = ScoredExperiment(read_experiment())
     row = experiment.variance.set_index("measure").loc["accuracy"]
     assert [row[part] for part in ("draw", "seed", "residual")] == pytest.approx(expected)
     assert root.metrics["llm.accuracy.variance_draw"] == pytest.approx(expected.draw)
-    assert set(experiment.arms.set_index("arm")["n_seeds"].items()) == {("gold", 3), ("llm", 6)}
+    n_seeds = dict(experiment.arms.set_index("arm")["n_seeds"])
+    assert n_seeds == {"gold": 3, "llm": 6}
     assert experiment.experiment.incomplete == ()
     assert "Labels of llm, 2 draws x 3 seeds, crossed" in capsys.readouterr().out
-    # what one draw gives is what replicate=training gives, trained once
+
+    # The first draw's seeds are those of replicate=training, so they are not trained again.
     main.experiment(params(arms="llm", seeds="3"))
     assert {run.tags["reused"] for run in children(latest_root(), "seed")} == {"true"}
 
@@ -96,7 +96,7 @@ def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys
         ),
         (
             {"replicate": "pipeline", "arms": "gold,ensemble"},
-            "replicate=pipeline needs an arm with labels of its own in every replicate",
+            "replicate=pipeline needs an arm that follows a single draw, such as llm or entropy.",
         ),
         (
             {"replicate": "crossed", "arms": "gold,entropy"},
@@ -108,46 +108,46 @@ def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys
         ),
     ],
 )
-def test_replicates_that_cannot_be_are_refused(params, changes, message):
+def test_replicates_that_the_arms_do_not_allow_are_refused(params, changes, message):
     with pytest.raises(AssayError) as error:
         main.experiment(params(**changes))
     assert message in str(error.value)
 
 
-def test_a_class_without_training_labels_counts_in_macro_f1_and_is_told_once(params, store, capsys):
+def test_a_class_without_training_labels_counts_in_macro_f1_and_is_reported_once(
+    params, store, capsys
+):
     main.experiment(params(arms="gold"))
     source = children(latest_root(), "seed")[0]
-    given = read_table(source.run_id, "labels.parquet")[["example_id", "label"]]
-    given.replace({"label": {"books": "household"}}).to_csv(store / "labels.csv", index=False)
+    table = read_table(source.run_id, "labels.parquet")[["example_id", "label"]]
+    without_books = table.replace({"label": {"books": "household"}})
+    without_books.to_csv(store / "labels.csv", index=False)
     capsys.readouterr()
 
     finetune.finetune(params("finetune", labels=str(store / "labels.csv")))
 
-    root, printed = latest_root(), capsys.readouterr()
-    assert printed.err.count("classes without any training label (given: books)") == 1
-    assert (
-        "classes without any training label (given: books), which macro-F1 counts all the same"
-        in " ".join(printed.out.split())
-    )
+    root = latest_root()
+    printed = capsys.readouterr()
+    note = "classes without any training label (given: books)"
+    assert printed.err.count(note) == 1
+    assert f"{note}, which macro-F1 counts all the same" in " ".join(printed.out.split())
     assert root.tags[ABSENT] == "given: books"
     assert "given: books" in root.tags["mlflow.note.content"]
     (run, _) = children(root, "seed")
-    gold = (
-        read_table(root.run_id, "examples.parquet")
-        .query("split == 'test'")
-        .set_index("example_id")["gold_label"]
-    )
-    answers = (
-        read_table(run.run_id, "predictions.parquet")
-        .set_index("example_id")["label"]
-        .loc[gold.index]
-    )
+    assert run.metrics["test.macro_f1"] == pytest.approx(macro_f1_by_definition(root, run))
+
+
+def macro_f1_by_definition(root, run):
+    """Macro-F1 over all classes of the test split, by its definition."""
+    examples = read_table(root.run_id, "examples.parquet").query("split == 'test'")
+    gold = examples.set_index("example_id")["gold_label"]
+    table = read_table(run.run_id, "predictions.parquet").set_index("example_id")
+    predicted = table["label"].loc[gold.index]
     assert (gold == "books").any()
-    scores = [
-        2
-        * ((gold == one) & (answers == one)).sum()
-        / max(1, (gold == one).sum() + (answers == one).sum())
-        for one in sorted(set(gold))
-    ]
+    scores = []
+    for name in sorted(set(gold)):
+        n_right = ((gold == name) & (predicted == name)).sum()
+        n_all = (gold == name).sum() + (predicted == name).sum()
+        scores.append(2 * n_right / max(1, n_all))
     assert len(scores) == 4
-    assert run.metrics["test.macro_f1"] == pytest.approx(sum(scores) / 4)
+    return sum(scores) / 4
