@@ -1,4 +1,4 @@
-"""A private experiment: nothing of a text or a prompt is in the store, everything works all the same, and files are their owner's."""
+"""A private experiment: no text or prompt reaches the store, files are for their owner alone."""
 
 import html
 import json
@@ -17,24 +17,26 @@ from analysis.store.experiment import read_experiment
 from entrypoints import annotate, ask, curve, main, report, sweep
 from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.config.experiment import experiment_config
+from project.config.loading import defaults
 from project.config.task import TaskConfig
 from project.data.task import load_task
 from project.support.errors import AssayError, Incomplete
 from project.support.privacy import hashed, owner_only, table_for_store
 from project.tracking import (
-    children,
     all_children,
+    children,
     latest_root,
     read_json,
     read_run,
     read_table,
     root_run,
 )
-from project.tracking.spool import Spool
 from project.tracking.entries import Entry
+from project.tracking.spool import Spool
 
 ROOT = Path(__file__).parents[2]
 PIECE = 20
+"""Length of the pieces of text that are searched for, in characters."""
 
 
 def pieces(texts):
@@ -46,68 +48,60 @@ def pieces(texts):
     }
 
 
-def secrets():
-    """Pieces of the texts that ``params`` takes and of their task's description, without what stands in the labels too."""
-    task = load_task(TaskConfig(max_train=40, max_validation=16, max_test=24))
-    return pieces([*task.examples["text"], task.description]) - pieces(
-        [*task.label_set, task.title, task.card.citation]
-    )
+def load_small_task():
+    """The task as the fixture ``params`` configures it."""
+    return load_task(TaskConfig(max_train=40, max_validation=16, max_test=24))
+
+
+def secret_pieces():
+    """Pieces of the task's texts and description that are not in its labels or citation too."""
+    task = load_small_task()
+    public = pieces([*task.label_set, task.title, task.card.citation])
+    return pieces([*task.examples["text"], task.description]) - public
 
 
 def strings(value):
     """Every text in a JSON value."""
     if isinstance(value, dict):
-        return [one for pair in value.items() for part in pair for one in strings(part)]
-    return (
-        [one for part in value for one in strings(part)]
-        if isinstance(value, list)
-        else [str(value)]
-    )
+        return [text for pair in value.items() for part in pair for text in strings(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in strings(part)]
+    return [str(value)]
 
 
-def told(path):
-    """What a file says, as one text."""
+def readable_text(path):
+    """The content of a file as one text."""
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
-        return "\n".join(
-            [*map(str, table.columns), *(str(value) for column in table for value in table[column])]
-        )
+        cells = [str(value) for column in table for value in table[column]]
+        return "\n".join([*map(str, table.columns), *cells])
     text = path.read_bytes().decode("utf-8", "ignore")
     if path.suffix == ".json":
         return "\n".join(strings(json.loads(text)))
     return html.unescape(text) if path.suffix == ".html" else text
 
 
-def found(store, known):
-    """Where the store, its database and its artifacts, tells a piece of what is ``known``: file -> piece."""
-    places = {}
+def leaks(store, secrets):
+    """Files of the store that hold one of the pieces ``secrets``, each with a piece."""
     artifacts = store / "artifacts" if (store / "artifacts").is_dir() else store / "mlruns"
-    for path in (
-        *store.glob("mlflow.db*"),
-        *(path for path in artifacts.rglob("*") if path.is_file()),
-    ):
-        text = told(path)
-        hit = next(
-            (
-                text[start : start + PIECE]
-                for start in range(len(text) - PIECE + 1)
-                if text[start : start + PIECE] in known
-            ),
-            None,
-        )
-        if hit:
-            places[str(path.relative_to(store))] = hit
-    return places
+    files = [path for path in artifacts.rglob("*") if path.is_file()]
+    leaked = {}
+    for path in (*store.glob("mlflow.db*"), *files):
+        text = readable_text(path)
+        found = secrets & {text[start : start + PIECE] for start in range(len(text) - PIECE + 1)}
+        if found:
+            leaked[str(path.relative_to(store))] = min(found)
+    return leaked
 
 
-def test_the_search_for_texts_finds_them_where_an_experiment_is_not_private(params, store):
+def test_the_search_finds_texts_of_an_experiment_that_is_not_private(params, store):
     annotate.annotate(params("annotate"))
-    told_by = {Path(path).name for path in found(store, secrets())}
+    names = {Path(path).name for path in leaks(store, secret_pieces())}
 
-    assert {"examples.parquet", "prompt.txt", "demonstrations.parquet", "sample.json"} <= told_by
+    assert {"examples.parquet", "prompt.txt", "demonstrations.parquet", "sample.json"} <= names
 
 
-def test_nothing_of_a_text_or_a_prompt_reaches_the_store_from_any_entry_point(params, store):
+def test_no_text_and_no_prompt_reaches_the_store_from_any_entry_point(params, store):
     private = {"private": "true", "calibration": "contextual", "repeats": "2"}
     main.experiment(params(**private))
     annotate.annotate(params("annotate", splits="train,test", **private))
@@ -125,86 +119,88 @@ def test_nothing_of_a_text_or_a_prompt_reaches_the_store_from_any_entry_point(pa
     }
     assert {run.info.status for run in roots} == {"FINISHED"}
     assert len([*store.rglob("*.parquet")]) > 30
-    assert found(store, secrets()) == {}
+    assert leaks(store, secret_pieces()) == {}
 
 
-def test_a_private_experiment_has_all_that_another_has_and_hashes_where_texts_would_be(
-    params, store
-):
-    main.experiment(params(private="true", arms="gold,llm", max_test="24"))
+@pytest.fixture
+def private_and_public(params, store):
+    """Two root runs that differ in ``private`` alone, and the folders of their reports."""
+    values = {"arms": "gold,llm", "max_test": "24"}
+    main.experiment(params(private="true", **values))
     private = latest_root()
-    main.experiment(params(arms="gold,llm", max_test="24", workspace=str(store / "open")))
+    main.experiment(params(workspace=str(store / "open"), **values))
     public = latest_root()
-
     assert private.run_id != public.run_id
-    assert {
-        name for name in public.metrics if not name.endswith("seconds")
-    } <= private.metrics.keys()
-    assert private.metrics["llm.macro_f1"] == public.metrics["llm.macro_f1"]
-    assert private.tags["assay.verdict"] == public.tags["assay.verdict"]
-    one, other = (
-        read_table(private.run_id, "examples.parquet"),
-        read_table(public.run_id, "examples.parquet"),
-    )
-    assert one["text"].tolist() == other["text"].map(hashed).tolist()
-    assert one["example_id"].tolist() == other["example_id"].tolist()
-    assert one["n_words"].tolist() == other["text"].str.split().str.len().tolist()
-    mine, theirs = (
-        {run.name: run for run in children(root, "annotation")} for root in (private, public)
-    )
-    for name in theirs:
-        assert mine[name].tags["prompt.sha256"] == theirs[name].tags["prompt.sha256"]
-        assert mine[name].tags["assay.question"] == theirs[name].tags["assay.question"]
-        assert (
-            read_json(mine[name].run_id, "prompt/prompt.json")["answers"]
-            == read_json(theirs[name].run_id, "prompt/prompt.json")["answers"]
-        )
-        shown = MlflowClient().download_artifacts(
-            mine[name].run_id, "prompt/prompt.txt", str(store)
-        )
-        assert Path(shown).read_text() == f"sha256:{mine[name].tags['prompt.sha256']}"
-        assert (
-            read_table(mine[name].run_id, "annotations.parquet")
-            .drop(columns="seconds")
-            .equals(read_table(theirs[name].run_id, "annotations.parquet").drop(columns="seconds"))
-        )
     folders = (
         store / "work" / "reports" / private.run_id,
         store / "open" / "reports" / public.run_id,
     )
-    assert {path.name for path in folders[0].iterdir()} == {
-        path.name for path in folders[1].iterdir()
-    }
-    for name in ("arms.csv", "agreement.csv", "error_tests.csv", "verdict.csv", "calibration.csv"):
-        if (folders[0] / name).is_file():
-            assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
-    page = (folders[0] / "report.html").read_text()
-    assert one["text"][one["split"] == "train"].iloc[0].startswith("sha256:")
-    assert page.count("<td>sha256:") >= 40
+    return private, public, folders
 
 
-def test_private_answers_are_shared_all_the_same(params, store, monkeypatch):
+def test_a_private_experiment_has_hashes_in_place_of_texts_and_all_else(private_and_public, store):
+    private, public, _ = private_and_public
+
+    names = {name for name in public.metrics if not name.endswith("seconds")}
+    assert names <= private.metrics.keys()
+    assert private.metrics["llm.macro_f1"] == public.metrics["llm.macro_f1"]
+    assert private.tags["assay.verdict"] == public.tags["assay.verdict"]
+    hashes = read_table(private.run_id, "examples.parquet")
+    texts = read_table(public.run_id, "examples.parquet")
+    assert hashes["text"].tolist() == texts["text"].map(hashed).tolist()
+    assert hashes["example_id"].tolist() == texts["example_id"].tolist()
+    assert hashes["n_words"].tolist() == texts["text"].str.split().str.len().tolist()
+    private_draws = {run.name: run for run in children(private, "annotation")}
+    for other in children(public, "annotation"):
+        _compare_draws(private_draws[other.name], other, store)
+
+
+def _compare_draws(private, public, folder):
+    """The two runs of a draw differ in the text of the prompt alone."""
+    assert private.tags["prompt.sha256"] == public.tags["prompt.sha256"]
+    assert private.tags["assay.question"] == public.tags["assay.question"]
+    answers = [read_json(run.run_id, "prompt/prompt.json")["answers"] for run in (private, public)]
+    assert answers[0] == answers[1]
+    path = MlflowClient().download_artifacts(private.run_id, "prompt/prompt.txt", str(folder))
+    assert Path(path).read_text() == f"sha256:{private.tags['prompt.sha256']}"
+    tables = [
+        read_table(run.run_id, "annotations.parquet").drop(columns="seconds")
+        for run in (private, public)
+    ]
+    assert tables[0].equals(tables[1])
+
+
+def test_the_report_of_a_private_experiment_has_the_same_files_and_numbers(private_and_public):
+    _, _, (private, public) = private_and_public
+
+    assert {path.name for path in private.iterdir()} == {path.name for path in public.iterdir()}
+    names = ("arms.csv", "agreement.csv", "error_tests.csv", "verdict.csv", "calibration.csv")
+    compared = [name for name in names if (private / name).is_file()]
+    assert "arms.csv" in compared
+    for name in compared:
+        assert (private / name).read_bytes() == (public / name).read_bytes()
+    assert (private / "report.html").read_text().count("<td>sha256:") >= 40
+
+
+def test_private_answers_are_reused_by_others(params, store, monkeypatch):
     annotate.annotate(params("annotate", private="true"))
     (store / "work").rename(store / "elsewhere")
-    monkeypatch.setattr(
-        TransformersAnnotator, "model", property(lambda self: pytest.fail("a model was loaded"))
-    )
+
+    def fail(self):
+        pytest.fail("a model was loaded")
+
+    monkeypatch.setattr(TransformersAnnotator, "model", property(fail))
 
     annotate.annotate(params("annotate"))
 
-    assert [
-        run.metrics["fetched_texts"]
-        for run in children(latest_root("annotation set"), "annotation")
-    ] == [40, 40]
+    runs = children(latest_root("annotation set"), "annotation")
+    assert [run.metrics["fetched_texts"] for run in runs] == [40, 40]
 
 
-def test_replies_that_were_recorded_are_not_quoted(params, store):
-    task = load_task(TaskConfig(max_train=40, max_validation=16, max_test=24))
-    labels = task.examples[["example_id"]].assign(
-        label=[
-            f"I would rather not say what number {place} is" for place in range(len(task.examples))
-        ]
-    )
+def test_recorded_replies_are_not_quoted(params, store):
+    examples = load_small_task().examples
+    replies = [f"I would rather not say what number {row} is" for row in range(len(examples))]
+    labels = examples[["example_id"]].assign(label=replies)
     labels.loc[::2, "label"] = "books"
     labels.loc[1, "label"] = None
     labels.to_parquet(store / "recorded.parquet")
@@ -221,18 +217,15 @@ def test_replies_that_were_recorded_are_not_quoted(params, store):
     )
 
     (store / "recorded.parquet").unlink()
-    assert found(store, pieces(["I would rather not say what number"])) == {}
-    errors = pd.concat(
-        [
-            read_table(run.run_id, "annotations.parquet")["error"]
-            for run in children(latest_root("annotation set"), "annotation")
-        ]
-    )
-    assert errors.dropna().str.match(r"unparsed: sha256:[0-9a-f]{16}$|missing: a null$").all()
-    assert len(errors.dropna()) > 10
+    assert leaks(store, pieces(["I would rather not say what number"])) == {}
+    runs = children(latest_root("annotation set"), "annotation")
+    tables = [read_table(run.run_id, "annotations.parquet") for run in runs]
+    errors = pd.concat([table["error"] for table in tables]).dropna()
+    assert errors.str.match(r"unparsed: sha256:[0-9a-f]{16}$|missing: a null$").all()
+    assert len(errors) > 10
 
 
-def test_what_a_trial_failed_at_is_not_quoted(params, store):
+def test_the_reason_why_a_trial_failed_is_not_quoted(params, store):
     small = {
         "arms": "random",
         "replace_share": "50",
@@ -240,113 +233,103 @@ def test_what_a_trial_failed_at_is_not_quoted(params, store):
         "sweep_seeds": "1",
         "trials": "3",
         "learning_rate": "1e30",
+        "max_grad_norm": "1e30",
     }
-    with pytest.raises(
-        Incomplete, match="3 trials in a row failed, the last one because .*diverged"
-    ):
-        sweep.sweep(params("sweep", **small, max_grad_norm="1e30", private="true"))
+    message = "3 trials in a row failed, the last one because .*diverged"
+    with pytest.raises(Incomplete, match=message):
+        sweep.sweep(params("sweep", **small, private="true"))
     (root,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'sweep'")
     runs = all_children(read_run(root.info.run_id), "trial")
 
     assert len(runs) == 3
-    assert all(
-        re.fullmatch(r"Incomplete, sha256:[0-9a-f]{16}", run.tags["assay.reason"]) for run in runs
-    )
+    reason = r"Incomplete, sha256:[0-9a-f]{16}"
+    assert all(re.fullmatch(reason, run.tags["assay.reason"]) for run in runs)
     assert "diverged" not in "".join(run.tags["mlflow.note.content"] for run in runs)
-    assert found(store, secrets()) == {}
+    assert leaks(store, secret_pieces()) == {}
 
 
-def test_the_questions_stay_here_and_the_store_gets_their_ids(params, store):
+def test_questions_stay_in_the_workspace_and_the_store_gets_their_ids(params, store):
     ask.ask(params("ask", arms="random", replace_share="25", private="true"))
     root = latest_root("questions")
 
-    assert [file.path for file in MlflowClient().list_artifacts(root.run_id, "questions")] == [
-        "questions/sampling.parquet"
-    ]
-    here = pd.read_csv(store / "work" / "questions" / root.run_id / "questions.csv")
-    asked = read_table(root.run_id, "questions/sampling.parquet").query("asked")["example_id"]
-    assert set(here["example_id"]) == set(asked)
-    assert here["text"].notna().all()
+    files = MlflowClient().list_artifacts(root.run_id, "questions")
+    assert [file.path for file in files] == ["questions/sampling.parquet"]
+    questions = pd.read_csv(store / "work" / "questions" / root.run_id / "questions.csv")
+    sampling = read_table(root.run_id, "questions/sampling.parquet")
+    assert set(questions["example_id"]) == set(sampling.query("asked")["example_id"])
+    assert questions["text"].notna().all()
 
 
 def test_a_system_prompt_is_refused_since_parameters_are_logged():
     texts = {"private": "true", "chat_template": "true", "system_prompt": "You know Mrs Dalloway."}
-    with pytest.raises(
-        AssayError,
-        match="system_prompt must be empty with private=true: .* template file: -P template=FILE",
-    ) as refused:
+    with pytest.raises(AssayError) as refused:
         experiment_config(texts)
 
-    assert "Dalloway" not in str(refused.value)
+    message = str(refused.value)
+    assert message.startswith("system_prompt must be empty with private=true: mlflow run logs")
+    assert message.endswith("Put the text into a file and set template=FILE.")
+    assert "Dalloway" not in message
 
 
 def modes(folder):
+    """The permissions of a folder and everything below it."""
     return {path: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.rglob("*"))}
 
 
-def test_what_a_private_experiment_writes_here_is_its_owners_alone(params, store):
+@pytest.fixture
+def usual_umask():
+    """The umask 022 for the test, by which others may read new files."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_files_of_a_private_experiment_are_for_their_owner_alone(params, store, usual_umask):
     work = store / "work"
     (work / "annotations").mkdir(parents=True)
     work.chmod(0o755)
-    arguments = params(private="true", arms="llm", seeds="1")
-    line = [
-        sys.executable,
-        "-m",
-        "entrypoints.main",
-        *(word for key, value in arguments.items() for word in (f"--{key}", value)),
-    ]
-    before = os.umask(0o022)
-    try:
-        done = subprocess.run(
-            line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=250
-        )
-        assert done.returncode == 0, done.stderr
-        report.report(
-            {
-                "run_id": latest_root().run_id,
-                "workspace": str(store / "again"),
-                "tolerance": "auto",
-                "least_alpha": "auto",
-            }
-        )
-        after = os.umask(0o022)
-    finally:
-        os.umask(before)
+    values = params(private="true", arms="llm", seeds="1")
+    words = [word for name, value in values.items() for word in (f"--{name}", value)]
+    done = subprocess.run(
+        [sys.executable, "-m", "entrypoints.main", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    run_id = latest_root().run_id
+    report.report({**defaults("report"), "run_id": run_id, "workspace": str(store / "again")})
 
-    assert after == 0o022  # the report's own, which does not outlast it
+    assert os.umask(0o022) == 0o022  # the report has restored it
     assert stat.S_IMODE(work.stat().st_mode) == 0o700
     open_to_others = {path for path, mode in modes(work).items() if mode & 0o077}
-    assert open_to_others <= {work / "annotations"}  # which was there, and which nobody gets at
+    # That folder existed before; others cannot reach it, since ``work`` is closed.
+    assert open_to_others <= {work / "annotations"}
     assert len(modes(work)) > 20
-    reports = store / "again" / "reports" / latest_root().run_id
+    reports = store / "again" / "reports" / run_id
     assert len(modes(reports)) > 5
     assert not any(mode & 0o077 for mode in modes(reports).values())
 
 
-def test_what_waits_for_the_store_is_its_owners_alone_too(store):
-    before = os.umask(0o022)
-    try:
-        with root_run("experiment", "x", {"private": "true"}, str(store / "work")) as tracker:
-            (spool,) = (store / "work" / "spool").iterdir()
-            Spool(spool).put(Entry(created_ms=0, tags={"a": "b"}), {})
-            waiting = modes(store / "work")
-            assert len(waiting) >= 6
-            assert not any(mode & 0o077 for mode in waiting.values())
-        assert os.umask(0o022) == 0o022
-    finally:
-        os.umask(before)
+def test_entries_that_wait_for_the_store_are_for_their_owner_alone(store, usual_umask):
+    with root_run("experiment", "x", {"private": "true"}, str(store / "work")) as tracker:
+        (spool,) = (store / "work" / "spool").iterdir()
+        Spool(spool).put(Entry(created_ms=0, tags={"a": "b"}), {})
+        waiting = modes(store / "work")
+        assert len(waiting) >= 6
+        assert not any(mode & 0o077 for mode in waiting.values())
+    assert os.umask(0o022) == 0o022
     assert read_run(tracker.run_id).tags["assay.private"] == "true"
 
 
-def test_a_workspace_that_others_use_is_refused_and_left_as_it_is(tmp_path):
+def test_a_workspace_that_others_use_is_refused_and_not_changed(tmp_path):
     tmp_path.chmod(0o1777)
-    with (
-        pytest.raises(
-            AssayError,
-            match="workspace must be a folder of your own with private=true; others use .* Set workspace",
-        ),
-        owner_only(True, tmp_path),
-    ):
+    message = (
+        "workspace must be a folder of your own with private=true; others use .* Set workspace"
+    )
+    with pytest.raises(AssayError, match=message), owner_only(True, tmp_path):
         pass
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
     tmp_path.chmod(0o755)
@@ -360,7 +343,7 @@ def test_a_workspace_that_others_use_is_refused_and_left_as_it_is(tmp_path):
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_hashes_stand_for_texts_and_for_what_errors_quote():
+def test_hashes_replace_texts_and_the_quotations_in_errors():
     table = pd.DataFrame(
         {
             "text": ["a b c", "d"],
@@ -368,13 +351,12 @@ def test_hashes_stand_for_texts_and_for_what_errors_quote():
             "label": ["x", None],
         }
     )
-    made = table_for_store(table, private=True)
+    stored = table_for_store(table, private=True)
 
-    assert (
-        made["text"][0] == "sha256:0e9f64031fcb2bc7"
-    )  # the first 16 hex digits that `printf 'a b c' | sha256sum` gives
-    assert made["n_words"].tolist() == [3, 1]
-    assert made["error"].tolist() == [f"unparsed: {hashed('no idea')}", "missing: a null"]
+    # The first 16 hex digits of the output of: printf 'a b c' | sha256sum
+    assert stored["text"][0] == "sha256:0e9f64031fcb2bc7"
+    assert stored["n_words"].tolist() == [3, 1]
+    assert stored["error"].tolist() == [f"unparsed: {hashed('no idea')}", "missing: a null"]
     assert table["text"][0] == "a b c"
     assert table_for_store(table, private=False) is table
 
