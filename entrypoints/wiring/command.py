@@ -248,7 +248,7 @@ def _tagged(chosen: EffectiveConfig) -> contextlib.AbstractContextManager[None]:
 
 def _read_config(address: str) -> Mapping[str, Any]:
     """The content of a configuration file, or of a run's artifact."""
-    from project.config.loading import read_file, stored_sections
+    from project.config.config_file import read_file, stored_sections
 
     if not address.startswith("runs:/"):
         return read_file(address)

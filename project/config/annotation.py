@@ -79,15 +79,18 @@ class AnnotateConfig(ConfigSection):
 
 
 def _check_address(url: object) -> None:
-    """Refuse a URL that could hold a key, without repeating it, or that is no address."""
+    """Refuse a URL that is not the address of a server, or in which a key could stand.
+
+    The errors do not repeat the URL, because of the key.
+    """
     text = str(url)
     try:
         parts = urllib.parse.urlsplit(text)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-        is_address = is_address and (parts.port or 1) > 0
+        _ = parts.port  # raises ValueError for what is not a number from 0 to 65535
     except ValueError:
         is_address = False
-    if "@" in text or "?" in text or "#" in text:
+    if any(mark in text for mark in "@?#"):
         raise AssayError(
             "annotator_url must hold no user name, password, query or fragment: it is written "
             "into the tracking store. Put the key into the environment variable named by "
@@ -181,7 +184,7 @@ class SpendConfig(ConfigSection):
     )
 
     def __post_init__(self) -> None:
-        """Refuse a limit on the price without a price."""
+        """Refuse a limit of the cost where no price is set."""
         prices = (self.price_input, self.price_output, self.price_hour)
         if self.max_cost is not None and not any(prices):
             raise AssayError(

@@ -13,14 +13,10 @@ from typing import Literal
 
 from project.support.errors import AssayError
 
-GOLD = "gold"
-"""The paper's baseline: gold labels alone. A reference in every table."""
-LLM = "llm"
-"""The LLM's labels as they are. A reference in every table."""
-RANDOM = "random"
-"""A human labels a random share. A reference for every other use of a budget."""
-DROP = "drop_"
-"""Prefix of the kinds that leave doubtful labels out."""
+GOLD = "gold"  # gold labels alone, the paper's baseline; a reference in every table
+LLM = "llm"  # the LLM's labels as they are; a reference in every table
+RANDOM = "random"  # a human labels a random share; a reference for every other use of a budget
+DROP = "drop_"  # prefix of the kinds that leave doubtful labels out
 Draws = Literal["none", "one", "all"]
 
 
@@ -33,9 +29,9 @@ class ArmFacts:
     help
         One line for the documentation: what the training labels are.
     selects
-        Which texts a human labels, or the arm leaves out: none, the top share of a ranking, a
-        random share, an audit and then the labels that it teaches to doubt, or the texts that the
-        draws label differently.
+        Which texts a human labels, or the arm leaves out: none; the top share of a ranking; a
+        random share; a random audit, then the texts whose labels a model trained on the audit
+        finds doubtful; or the texts that the draws label differently.
     draws
         How many draws of the LLM's labels the arm reads.
     share
@@ -108,13 +104,13 @@ class ArmFacts:
         return not (self.trains_on_gold or self.ranks_by_gold)
 
     def dropping(self, kind: str) -> ArmFacts:
-        """Facts of ``drop_`` + ``kind``, where ``self`` holds those of ``kind``."""
+        """Facts of ``drop_<kind>``, given that these are the facts of ``kind``."""
         return dataclasses.replace(
             self,
             help=f"the LLM's labels without those that {kind} chooses",
             asks_human=False,
             drops=True,
-            can_drop=False,
+            can_drop=False,  # there is no drop_drop_<kind>
         )
 
 
@@ -136,7 +132,18 @@ def _random(text: str, draws: Draws = "one") -> ArmFacts:
     return ArmFacts(text, selects="random", draws=draws, share=True, asks_human=True)
 
 
-_ASKED_ABOUT = {
+_KINDS = {
+    GOLD: ArmFacts("gold labels alone", draws="none", trains_on_gold=True),
+    LLM: ArmFacts("the LLM's labels, first draw"),
+    "majority": ArmFacts("the majority of the draws", draws="all", majority=True),
+    "soft": ArmFacts("the LLM's probabilities", soft=True),
+    "ensemble": ArmFacts(
+        "a human labels the texts that the draws label differently (the paper)",
+        selects="disagreement",
+        draws="all",
+        asks_human=True,
+        can_drop=True,
+    ),
     "entropy": _ranking(
         "a human labels the texts with the highest conditional entropy (the paper)"
     ),
@@ -163,21 +170,6 @@ _ASKED_ABOUT = {
         asks_human=False,
         ranks_by_gold=True,
     ),
-}
-
-_KINDS = {
-    GOLD: ArmFacts("gold labels alone", draws="none", trains_on_gold=True),
-    LLM: ArmFacts("the LLM's labels, first draw"),
-    "majority": ArmFacts("the majority of the draws", draws="all", majority=True),
-    "soft": ArmFacts("the LLM's probabilities", soft=True),
-    "ensemble": ArmFacts(
-        "a human labels the texts that the draws label differently (the paper)",
-        selects="disagreement",
-        draws="all",
-        asks_human=True,
-        can_drop=True,
-    ),
-    **_ASKED_ABOUT,
     "human_only": _random("a random share that a human labels, and nothing else", draws="none"),
     "llm_then_human": dataclasses.replace(
         _random("the LLM's labels first, then a random share that a human labels"), two_phases=True
@@ -206,8 +198,9 @@ ARMS: dict[str, ArmFacts] = {
 def register_arm(kind: str, facts: ArmFacts) -> None:
     """Add a kind of arm, and ``drop_`` + ``kind`` where ``facts.can_drop``.
 
-    Raises AssayError for a name that is taken or cannot be told from an arm's parameters.
+    Raises AssayError for a name that is taken or malformed.
     """
+    # Digits are not allowed: an arm's name ends with its parameter, as in entropy_5.
     if not re.fullmatch(r"[a-z]+(_[a-z]+)*", kind) or kind.startswith(DROP):
         raise AssayError(
             f"the name of an arm must be lower-case words joined by _, without the prefix {DROP}; "
@@ -231,9 +224,10 @@ def competing_kinds() -> tuple[str, ...]:
 
 
 def arm_facts(kind: str) -> ArmFacts:
-    """Facts of ``kind``; those of a plain ranking for a kind in the store that is unknown here."""
+    """Facts of ``kind``; those of a plain ranking for a kind that is not registered."""
     if kind in ARMS:
         return ARMS[kind]
+    # A stored run may have an arm that a package on another machine registered.
     plain = ArmFacts("not registered here", selects="ranking", share=True, asks_human=True)
     return plain.dropping(kind.removeprefix(DROP)) if kind.startswith(DROP) else plain
 
@@ -242,6 +236,7 @@ def configured_facts(kind: str, soft_labels: str) -> ArmFacts:
     """Facts of ``kind`` for a value of the parameter ``soft_labels``: draw, calibrated or mean."""
     facts = arm_facts(kind)
     if facts.soft and soft_labels == "calibrated":
+        # Human labels of a random share calibrate the probabilities.
         return dataclasses.replace(facts, selects="random", share=True, asks_human=True)
     if facts.soft and soft_labels == "mean":
         return dataclasses.replace(facts, draws="all")
@@ -279,10 +274,12 @@ class Arm:
 
     @property
     def facts(self) -> ArmFacts:
-        """Facts of this arm, whose parameters tell how soft labels are made."""
+        """Facts of this arm; the parameters of a soft arm show how its labels are made."""
         if self.replace_share is not None:
             return configured_facts(self.kind, "calibrated")
-        return configured_facts(self.kind, "draw" if self.ensemble_size is None else "mean")
+        if self.ensemble_size is not None:
+            return configured_facts(self.kind, "mean")
+        return configured_facts(self.kind, "draw")
 
     @property
     def base_kind(self) -> str:
@@ -292,9 +289,11 @@ class Arm:
     @property
     def draws(self) -> int:
         """How many draws of annotations the arm needs."""
-        return (self.ensemble_size or 1) if self.facts.reads_llm else 0
+        if not self.facts.reads_llm:
+            return 0
+        return self.ensemble_size or 1
 
     @property
     def one_draw(self) -> bool:
-        """Whether its labels follow a single draw."""
+        """Whether the arm reads the labels of exactly one draw."""
         return self.draws > 0 and self.ensemble_size is None

@@ -1,4 +1,4 @@
-"""What single entry points take beside the experiment's sections: what is varied, and how."""
+"""Sections that only one entry point has: what it varies, and how."""
 
 from __future__ import annotations
 
@@ -138,7 +138,10 @@ class BudgetConfig(LabelConfig):
 
 @section
 class SweepConfig(LabelConfig):
-    """What a study of Optuna searches, how, and for how long. A list of one value is fixed."""
+    """What a study of Optuna searches, how, and for how long.
+
+    A parameter whose list has one value keeps that value.
+    """
 
     arms: tuple[str, ...] = parameter(
         default=("random", "entropy", "ensemble", "learned"),
@@ -224,9 +227,9 @@ class SweepConfig(LabelConfig):
     sweep_seed: int = parameter(default=0, help="seed of the search", ge=0)
 
     def __post_init__(self) -> None:
-        """Refuse what only a single objective can use."""
-        used = {"prune": self.prune, "price_point": self.price_point is not None}
-        for name, is_set in used.items():
+        """Refuse parameters that need a single objective where there are several."""
+        needs_single = {"prune": self.prune, "price_point": self.price_point is not None}
+        for name, is_set in needs_single.items():
             if is_set and self.objective == "pareto":
                 raise AssayError(
                     f"{name} needs objective=single; got objective=pareto. Leave {name} out, or "
@@ -260,7 +263,7 @@ class AskConfig(LabelConfig):
     ask_seed: int = parameter(default=0, help="seed of the order of the questions", ge=0)
 
     def __post_init__(self) -> None:
-        """Refuse several sources or several shares."""
+        """Refuse several sources or several shares: one file holds the questions of one arm."""
         for name, values in (("arms", self.arms), ("replace_share", self.replace_share)):
             if len(values) != 1:
                 raise AssayError(

@@ -1,4 +1,4 @@
-"""What the rest of the program must know about each annotation engine. No engine is imported here.
+"""Facts about each annotation engine, for the code that uses it. No engine is imported here.
 
 Adding an engine takes one file with a class that follows
 ``project.annotation.engines.base.Annotator``, and one entry below. A package outside this tree
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from project.support.errors import AssayError, unknown_value
 
 ARGUMENTS = ("annotate", "server", "recorded", "task")
-"""What an engine may be opened with: sections of the experiment's configuration, and the task."""
+"""Arguments that an engine may take: sections of the experiment's configuration, and the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +113,7 @@ ENGINES: dict[str, EngineFacts] = {
 
 def register_engine(name: str, facts: EngineFacts) -> None:
     """Add an engine to ``ENGINES``. Raises AssayError where another engine has the name."""
+    # The same facts again are no error: a package may be imported twice under two names.
     if ENGINES.get(name, facts) != facts:
         raise AssayError(
             f"an engine named {name} is registered already, at {ENGINES[name].open}. "
@@ -129,9 +130,9 @@ def engine_facts(name: str) -> EngineFacts:
 
 
 def has_prompt(name: str) -> bool:
-    """Whether annotation runs with this engine asked a model; true for an engine not known here.
+    """Whether a model reads a prompt with this engine; true for an engine that is not registered.
 
-    Stored runs may name an engine that was registered by a package of another machine.
+    A stored run may have an engine that a package on another machine registered.
     """
     return name not in ENGINES or ENGINES[name].has_prompt
 

@@ -34,7 +34,7 @@ from project.config.upkeep import (
 )
 
 ANNOTATION = (PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig)
-"""The sections of annotation."""
+"""The sections of every entry point that annotates."""
 _EXPERIMENT = (
     TaskConfig,
     *ANNOTATION,
@@ -51,9 +51,17 @@ _EXPERIMENT = (
 class EntryPoint:
     """One entry point.
 
-    ``summary``: what it does, in one sentence; ``sections``: its parameters, without those of
-    :class:`InvocationConfig`, which all have; ``computes``: it makes a root run, which ``rerun``
-    can repeat.
+    Attributes
+    ----------
+    name
+        Its name after ``-e``.
+    summary
+        What it does, in one sentence.
+    sections
+        Sections with its parameters. :class:`InvocationConfig` is left out: every entry point has
+        it.
+    computes
+        Whether it makes a root run, which ``rerun`` can repeat.
     """
 
     name: str
@@ -63,7 +71,7 @@ class EntryPoint:
 
     @property
     def all_sections(self) -> tuple[type[ConfigSection], ...]:
-        """Its sections and that of every entry point."""
+        """Its sections, with :class:`InvocationConfig`."""
         return (*self.sections, InvocationConfig)
 
     def rules(self) -> dict[str, Rule]:
@@ -75,8 +83,15 @@ class EntryPoint:
         return [field.name for field in parameters(*self.sections) if rule_of(field).everyday]
 
     def aliases(self) -> dict[str, str]:
-        """Every other name of a parameter, with the name that it stands for."""
-        return {alias: name for name, rule in self.rules().items() for alias in rule.aliases}
+        """The parameter's own name by each of its other names."""
+        own_names = {}
+        for name, rule in self.rules().items():
+            own_names.update(dict.fromkeys(rule.aliases, name))
+        return own_names
+
+    def accepted_names(self) -> set[str]:
+        """Every name under which a parameter can be set, aliases included."""
+        return {*self.rules(), *self.aliases()}
 
     def named_sections(self) -> Iterator[tuple[str, type[ConfigSection]]]:
         """The sections with the names that they have in a configuration file."""
@@ -84,111 +99,110 @@ class EntryPoint:
             yield section_name(cls), cls
 
 
-ENTRY_POINTS = {
-    entry.name: entry
-    for entry in (
-        EntryPoint(
-            "main",
-            "Label texts with an LLM, fine-tune on gold labels, on the LLM's and on remedies, and "
-            "report what the LLM's labels cost.",
-            _EXPERIMENT,
+_DECLARED = (
+    EntryPoint(
+        "main",
+        "Label texts with an LLM, fine-tune on gold labels, on the LLM's and on remedies, and "
+        "report what the LLM's labels cost.",
+        _EXPERIMENT,
+    ),
+    EntryPoint(
+        "annotate",
+        "Label the texts of a task with an LLM, and log every draw as a run.",
+        (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig),
+    ),
+    EntryPoint(
+        "finetune",
+        "Fine-tune an encoder on gold labels, or on the labels of a file, with several seeds.",
+        (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig),
+    ),
+    EntryPoint(
+        "curve",
+        "Measure learning curves: label sources at growing sizes of the training set.",
+        (
+            TaskConfig,
+            *ANNOTATION,
+            LabelConfig,
+            CurveConfig,
+            FinetuneConfig,
+            HostConfig,
+            StoreConfig,
         ),
-        EntryPoint(
-            "annotate",
-            "Label the texts of a task with an LLM, and log every draw as a run.",
-            (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig),
+    ),
+    EntryPoint(
+        "grid",
+        "Search learning rate, batch size and epochs on validation, and test the best once.",
+        (
+            TaskConfig,
+            *ANNOTATION,
+            GridLabelConfig,
+            GridConfig,
+            FinetuneConfig,
+            HostConfig,
+            StoreConfig,
         ),
-        EntryPoint(
-            "finetune",
-            "Fine-tune an encoder on gold labels, or on the labels of a file, with several seeds.",
-            (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig),
+    ),
+    EntryPoint(
+        "budget",
+        "Compare label sources at equal human budgets.",
+        (
+            TaskConfig,
+            *ANNOTATION,
+            BudgetConfig,
+            FinetuneConfig,
+            VerdictConfig,
+            HostConfig,
+            StoreConfig,
         ),
-        EntryPoint(
-            "curve",
-            "Measure learning curves: label sources at growing sizes of the training set.",
-            (
-                TaskConfig,
-                *ANNOTATION,
-                LabelConfig,
-                CurveConfig,
-                FinetuneConfig,
-                HostConfig,
-                StoreConfig,
-            ),
-        ),
-        EntryPoint(
-            "grid",
-            "Search learning rate, batch size and epochs on validation, and test the best once.",
-            (
-                TaskConfig,
-                *ANNOTATION,
-                GridLabelConfig,
-                GridConfig,
-                FinetuneConfig,
-                HostConfig,
-                StoreConfig,
-            ),
-        ),
-        EntryPoint(
-            "budget",
-            "Compare label sources at equal human budgets.",
-            (
-                TaskConfig,
-                *ANNOTATION,
-                BudgetConfig,
-                FinetuneConfig,
-                VerdictConfig,
-                HostConfig,
-                StoreConfig,
-            ),
-        ),
-        EntryPoint(
-            "ask",
-            "Choose the texts that a person should label, and write them for a person or for Label "
-            "Studio.",
-            (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig),
-        ),
-        EntryPoint(
-            "sweep",
-            "Search label sources, shares and ensemble sizes in a study of Optuna.",
-            (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig, StoreConfig),
-        ),
-        EntryPoint(
-            "report",
-            "Write the report of a root run again, from what the tracking store holds.",
-            (ReportConfig,),
-            computes=False,
-        ),
-        EntryPoint(
-            "relog",
-            "Log what a tracking store did not take, because it was away or broke down.",
-            (RelogConfig,),
-            computes=False,
-        ),
-        EntryPoint(
-            "reap",
-            "End runs that are RUNNING in the tracking store although their process is gone.",
-            (ReapConfig,),
-            computes=False,
-        ),
-        EntryPoint(
-            "rerun",
-            "Run a root run again, with the same parameters and inputs, as a new root run.",
-            (RerunConfig,),
-            computes=False,
-        ),
-        EntryPoint(
-            "check",
-            "Check the tracking store, this machine and the models, and estimate what an "
-            "experiment would take.",
-            _EXPERIMENT,
-            computes=False,
-        ),
-    )
-}
-"""By name."""
+    ),
+    EntryPoint(
+        "ask",
+        "Choose the texts that a person should label, and write them for a person or for Label "
+        "Studio.",
+        (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig),
+    ),
+    EntryPoint(
+        "sweep",
+        "Search label sources, shares and ensemble sizes in a study of Optuna.",
+        (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig, StoreConfig),
+    ),
+    EntryPoint(
+        "report",
+        "Write the report of a root run again, from what the tracking store holds.",
+        (ReportConfig,),
+        computes=False,
+    ),
+    EntryPoint(
+        "relog",
+        "Log what a tracking store did not take, because it was away or broke down.",
+        (RelogConfig,),
+        computes=False,
+    ),
+    EntryPoint(
+        "reap",
+        "End runs that are RUNNING in the tracking store although their process is gone.",
+        (ReapConfig,),
+        computes=False,
+    ),
+    EntryPoint(
+        "rerun",
+        "Run a root run again, with the same parameters and inputs, as a new root run.",
+        (RerunConfig,),
+        computes=False,
+    ),
+    EntryPoint(
+        "check",
+        "Check the tracking store, this machine and the models, and estimate what an "
+        "experiment would take.",
+        _EXPERIMENT,
+        computes=False,
+    ),
+)
+
+ENTRY_POINTS = {entry.name: entry for entry in _DECLARED}
+"""Every entry point by its name."""
 
 
 def every_parameter() -> set[str]:
     """Names of all parameters of all entry points, aliases included."""
-    return {name for entry in ENTRY_POINTS.values() for name in (*entry.rules(), *entry.aliases())}
+    return set().union(*(entry.accepted_names() for entry in ENTRY_POINTS.values()))

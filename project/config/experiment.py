@@ -1,4 +1,4 @@
-"""One experiment's configuration: its sections, what the paper and the task card fill in."""
+"""One experiment's configuration: its sections, and the values that replace ``auto``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAPER_DEFAULTS: dict[str, Any] = {
     "calibration": "none",
     "learning_rate": 2e-5,
 }
-"""Parameters that a task card may fill in at ``auto``, with the paper's values."""
+"""The paper's values of the parameters whose ``auto`` a task card may replace."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         """Refuse a system message in a private run.
 
-        ``mlflow run`` logs parameters before any code of the project runs, so that the text would
-        be in the store already.
+        ``mlflow run`` logs parameters before any code of the project runs, so the text is in the
+        store by now. It can only be deleted there.
         """
         if self.store.private and self.prompt.system_prompt:
             raise AssayError(
@@ -55,21 +55,21 @@ class ExperimentConfig:
             )
 
     def resolved(self, card: Mapping[str, Any]) -> ExperimentConfig:
-        """The same with ``auto`` filled in where a task card may do so.
+        """The configuration with values in place of ``auto``, where a task card may set them.
 
-        The value comes from ``card``, else from the paper (labels by name, no calibration,
-        learning rate 2e-5).
+        ``card`` holds the card's ``defaults``. What it lacks comes from the paper: labels by name,
+        no calibration, learning rate 2e-5.
         """
-        filled = {}
+        sections = {}
         for item in dataclasses.fields(self):
-            part = getattr(self, item.name)
-            answers = {
-                name: card.get(name, value)
-                for name, value in PAPER_DEFAULTS.items()
-                if getattr(part, name, "") is None
-            }
-            filled[item.name] = dataclasses.replace(part, **answers)
-        return ExperimentConfig(**filled)
+            section = getattr(self, item.name)
+            values = {}
+            for name, papers_value in PAPER_DEFAULTS.items():
+                # A section holds None for auto. Any other default marks a parameter it lacks.
+                if getattr(section, name, "") is None:
+                    values[name] = card.get(name, papers_value)
+            sections[item.name] = dataclasses.replace(section, **values)
+        return ExperimentConfig(**sections)
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """A plain nested dictionary, ready for JSON."""
@@ -77,19 +77,18 @@ class ExperimentConfig:
 
 
 def experiment_config(values: Mapping[str, Any]) -> ExperimentConfig:
-    """An experiment's configuration from parameters by name; the others keep their defaults."""
+    """A configuration from texts or values by name; the other parameters keep their defaults."""
     sections = typing.get_type_hints(ExperimentConfig)
     return ExperimentConfig(**{name: parse(cls, values) for name, cls in sections.items()})
 
 
 def defaults_of_card(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``defaults`` of a task card, checked by the rules of the parameters they stand for."""
+    """The ``defaults`` of a task card, checked and converted by the parameters' own rules."""
     config = experiment_config({name: str(value) for name, value in values.items()})
-    parts = (config.prompt, config.annotate, config.finetune)
-    checked = {
-        name: getattr(part, name)
-        for part in parts
-        for name in PAPER_DEFAULTS
-        if hasattr(part, name)
-    }
-    return {name: value for name, value in checked.items() if value is not None}
+    checked = {}
+    for section in (config.prompt, config.annotate, config.finetune):
+        for name in PAPER_DEFAULTS:
+            value = getattr(section, name, None)
+            if value is not None:
+                checked[name] = value
+    return checked

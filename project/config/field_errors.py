@@ -12,6 +12,8 @@ KINDS: dict[type, str] = {
     str: "text",
     bool: "true or false",
 }
+"""What errors call the types of parameters."""
+# pydantic's types of errors: the key of the limit in the error, and the words before the limit.
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
@@ -32,6 +34,7 @@ _TYPES = {
 def one_line_error(error: pydantic.ValidationError) -> AssayError:
     """The first error of a section as an AssayError: name, rule, value."""
     first = error.errors(include_url=False)[0]
+    # A validator of ours that raised AssayError: its message is complete.
     original = first.get("ctx", {}).get("error")
     if isinstance(original, AssayError):
         return original
@@ -43,5 +46,6 @@ def one_line_error(error: pydantic.ValidationError) -> AssayError:
         return AssayError(f"{name} must be {words} {limit:g}; got {float(value):g}.")
     if first["type"] == "unexpected_keyword_argument":
         return AssayError(f"{name} is no parameter of this section.")
-    rule = first["msg"] if first["type"] in ("truth", "kind") else _TYPES.get(first["type"])
-    return AssayError(f"{name} must be {rule or first['msg']}; got {value!r}.")
+    # The message of an error that project.config.fields raises is the rule.
+    rule = _TYPES.get(first["type"], first["msg"])
+    return AssayError(f"{name} must be {rule}; got {value!r}.")

@@ -22,19 +22,13 @@ from project.config.field_errors import KINDS, one_line_error
 from project.support.errors import AssayError, unknown_value
 from project.support.redact import holds_secret
 
-AUTO = "auto"
+AUTO = "auto"  # how None is written
 Choices = tuple[str, ...] | Callable[[], tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a parameter is for and which values it takes.
-
-    ``choices`` may be a function, so that a table that grows is read when a value is checked.
-    ``check`` runs before every other rule and raises AssayError. ``everyday`` parameters are
-    declared in ``MLproject`` and shown by ``--help``. ``aliases``: other names of the parameter;
-    ``value_aliases``: other spellings of a value.
-    """
+    """What a parameter is for and which values it takes; :func:`parameter` explains the fields."""
 
     help: str
     choices: Choices | None = None
@@ -73,7 +67,8 @@ def parameter(
     help
         What it does, in one sentence.
     choices
-        The values to choose from.
+        The values to choose from, or a function that returns them. It is called when a value is
+        checked, so that values which a package has registered by then are included.
     ge, le, gt
         Bounds of a number, or of every number of a list: at least, at most, above.
     check
@@ -84,7 +79,6 @@ def parameter(
         Older or other names of the parameter.
     value_aliases
         Older or other spellings of a value, each with the value that it stands for.
-
     """
     rule = Rule(
         help,
@@ -103,76 +97,82 @@ def parameter(
 class ConfigSection:
     """Base of all sections, for type checks."""
 
+    # So that type checkers accept a section in dataclasses.fields().
     if typing.TYPE_CHECKING:
         __dataclass_fields__: typing.ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-S = TypeVar("S", bound=ConfigSection)
+SectionT = TypeVar("SectionT", bound=ConfigSection)
 
 
 @dataclass_transform(
     frozen_default=True, field_specifiers=(parameter, dataclasses.field), kw_only_default=False
 )
-def section(cls: type[S]) -> type[S]:
+def section(cls: type[SectionT]) -> type[SectionT]:
     """Make a class of parameters a frozen pydantic dataclass whose errors are AssayErrors.
 
     Texts are parsed as a command line writes them: ``auto``, ``true``, ``1,2,3``.
     """
     hints = typing.get_type_hints(cls)
+    # Only the annotations of the class itself: those of its bases have their rules already.
     for name in inspect.get_annotations(cls):
         rule = cls.__dict__[name].metadata["rule"]
-        cls.__annotations__[name] = _ruled(name, hints[name], rule)
+        cls.__annotations__[name] = _checked_type(name, hints[name], rule)
     strict = pydantic.ConfigDict(extra="forbid")
-    made = pydantic.dataclasses.dataclass(frozen=True, config=strict)(cls)
-    validate = made.__init__
+    validated = pydantic.dataclasses.dataclass(frozen=True, config=strict)(cls)
+    validating_init = validated.__init__
 
-    @functools.wraps(validate)
-    def checked_init(self: Any, *args: Any, **values: Any) -> None:
+    @functools.wraps(validating_init)
+    def init(self: Any, *args: Any, **values: Any) -> None:
         try:
-            validate(self, *args, **values)
+            validating_init(self, *args, **values)
         except pydantic.ValidationError as error:
             raise one_line_error(error) from None
 
-    made.__init__ = checked_init  # type: ignore[method-assign]
-    return typing.cast("type[S]", made)
+    validated.__init__ = init  # type: ignore[method-assign]
+    return typing.cast("type[SectionT]", validated)
 
 
-def _ruled(name: str, hint: Any, rule: Rule) -> Any:
-    """The type ``hint`` with the rule of the parameter ``name`` attached for pydantic."""
-    optional = type(None) in typing.get_args(hint)
-    inner = (
-        next(kind for kind in typing.get_args(hint) if kind is not type(None)) if optional else hint
-    )
-    is_list = typing.get_origin(inner) is tuple
-    scalar = typing.get_args(inner)[0] if is_list else inner
+def _checked_type(name: str, hint: Any, rule: Rule) -> Any:
+    """The type ``hint`` of the parameter ``name``, annotated with all that pydantic must check.
+
+    A value passes from the outside to the inside: the parameter's own check, ``auto``, the list,
+    then each element. The type is therefore built from the inside to the outside.
+    """
+    may_be_auto = type(None) in typing.get_args(hint)
+    if may_be_auto:
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    is_list = typing.get_origin(hint) is tuple
+    scalar = typing.get_args(hint)[0] if is_list else hint
     bounds = {key: getattr(rule, key) for key in ("ge", "le", "gt")}
     constraints = {key: value for key, value in bounds.items() if value is not None}
     if scalar is float:
         constraints["allow_inf_nan"] = False
-    element: Any = Annotated[
+    checked: Any = Annotated[
         scalar,
         pydantic.BeforeValidator(functools.partial(_from_text, scalar, rule)),
         pydantic.Field(**constraints),
-        pydantic.AfterValidator(functools.partial(_chosen, name, rule)),
+        pydantic.AfterValidator(functools.partial(_check_choice, name, rule)),
     ]
     if is_list:
-        element = Annotated[
-            tuple[element, ...],
+        checked = Annotated[
+            tuple[checked, ...],
             pydantic.BeforeValidator(_split),
-            pydantic.AfterValidator(functools.partial(_each_once, name)),
+            pydantic.AfterValidator(functools.partial(_check_list, name)),
         ]
-    if optional:
-        element = Annotated[element | None, pydantic.BeforeValidator(_auto)]
-    return Annotated[element, pydantic.BeforeValidator(functools.partial(_first_rules, name, rule))]
+    if may_be_auto:
+        checked = Annotated[checked | None, pydantic.BeforeValidator(_none_for_auto)]
+    return Annotated[checked, pydantic.BeforeValidator(functools.partial(_check_raw, name, rule))]
 
 
-def _first_rules(name: str, rule: Rule, value: Any) -> Any:
-    """``value``, after the parameter's own check and the rule that no parameter holds a secret."""
+def _check_raw(name: str, rule: Rule, value: Any) -> Any:
+    """``value`` as it was given, after the parameter's own check and a search for secrets."""
     if rule.check:
         rule.check(value)
-    parts = value if isinstance(value, tuple | list) else (value,)
-    if any(isinstance(part, str) and holds_secret(part) for part in parts):
-        raise AssayError(  # the value is not repeated
+    elements = value if isinstance(value, tuple | list) else (value,)
+    if any(isinstance(element, str) and holds_secret(element) for element in elements):
+        # The error does not repeat the value: errors are logged.
+        raise AssayError(
             f"{name} must hold no user and password, key or token: parameters are written into "
             "the tracking store. Leave it out; a source that needs a password can be downloaded "
             "and given as a file."
@@ -180,8 +180,8 @@ def _first_rules(name: str, rule: Rule, value: Any) -> Any:
     return value
 
 
-def _auto(value: Any) -> Any:
-    """None for ``auto``."""
+def _none_for_auto(value: Any) -> Any:
+    """None for ``auto``, else ``value``."""
     return None if isinstance(value, str) and value.strip() == AUTO else value
 
 
@@ -193,7 +193,10 @@ def _split(value: Any) -> Any:
 
 
 def _from_text(scalar: type, rule: Rule, value: Any) -> Any:
-    """The value that a text stands for; what is no text must have the type already."""
+    """The value that a text stands for; any other value must have the type already.
+
+    Stricter than pydantic, which reads 1 and yes as true, true as 1, and 3.0 as a whole number.
+    """
     if isinstance(value, str):
         value = rule.value_aliases.get(value, value)
     if scalar is bool:
@@ -211,7 +214,7 @@ def _from_text(scalar: type, rule: Rule, value: Any) -> Any:
     return value
 
 
-def _chosen(name: str, rule: Rule, value: Any) -> Any:
+def _check_choice(name: str, rule: Rule, value: Any) -> Any:
     """``value``, which must be one of the rule's choices where it has some."""
     allowed = rule.allowed()
     if allowed is not None and value not in allowed:
@@ -219,8 +222,8 @@ def _chosen(name: str, rule: Rule, value: Any) -> Any:
     return value
 
 
-def _each_once(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values of a list, which has at least one, and each once."""
+def _check_list(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a list, which must have at least one, and each only once."""
     if not values or len(set(values)) < len(values):
         shown = ",".join(map(str, values)) or "nothing"
         raise AssayError(f"{name} must name at least one value, each once; got {shown!r}.")
@@ -239,13 +242,19 @@ def parameters(*sections: type[ConfigSection]) -> Iterator[dataclasses.Field[Any
 
 
 def section_name(cls: type[ConfigSection]) -> str:
-    """The name of a section in a configuration file.
+    """The name of a section in a configuration file: ``label`` for ``LabelConfig``.
 
-    It is that of the first class of its family: ``label`` also for the variants of
-    ``LabelConfig`` that some entry points have.
+    Its subclasses, which some entry points have in its place, are called ``label`` too, so that a
+    file fits several entry points.
     """
-    family = [base for base in cls.__mro__ if issubclass(base, ConfigSection)]
-    return family[-2].__name__.removesuffix("Config").lower()
+    bases = [base for base in cls.__mro__ if issubclass(base, ConfigSection)]
+    oldest = bases[-2]  # the last one is ConfigSection itself
+    return class_name(oldest)
+
+
+def class_name(cls: type[ConfigSection]) -> str:
+    """The name of a section's class without ``Config``, in lower case."""
+    return cls.__name__.removesuffix("Config").lower()
 
 
 def kind_of(cls: type[ConfigSection], name: str) -> str:
@@ -254,6 +263,7 @@ def kind_of(cls: type[ConfigSection], name: str) -> str:
 
 
 def _words(hint: Any) -> str:
+    """A type in words."""
     words = {str: "text", int: "int", float: "float", bool: "true or false"}
     arguments = typing.get_args(hint)
     if not arguments:
@@ -263,8 +273,8 @@ def _words(hint: Any) -> str:
     return f"{_words(arguments[0])} list"
 
 
-def parse(cls: type[S], values: Mapping[str, Any]) -> S:
-    """Make a section from texts or values by parameter name; other names are ignored.
+def parse(cls: type[SectionT], values: Mapping[str, Any]) -> SectionT:
+    """A section from texts or values by parameter name; other names are ignored.
 
     Raises AssayError for the first value that breaks a rule.
     """
@@ -281,6 +291,7 @@ def written(value: Any) -> str:
     if isinstance(value, tuple | list):
         return ",".join(written(element) for element in value)
     if isinstance(value, float):
+        # 5 rather than 5.0, unless six digits would lose some of the number.
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
     return str(value)

@@ -15,7 +15,7 @@ from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
 
 SCHEDULERS = ("linear", "cosine", "constant")
-# in a seed's digest in another form, or without influence on its predictions
+# Parameters that a seed's digest holds in another form, or that cannot change its predictions.
 _NOT_RECIPE = {
     "encoder",
     "encoder_revision",
@@ -27,7 +27,7 @@ _NOT_RECIPE = {
     "workers",
     "checkpoint_seconds",
     "log_model",
-    # these make the targets, which are in the digest themselves
+    # These make the targets, and the digest holds the targets.
     "targets",
     "target_temperature",
     "target_mix",
@@ -210,7 +210,6 @@ def rate_factor(scheduler: str, warmup_ratio: float, steps: int) -> Callable[[in
         Share of the steps in which the rate rises linearly from 0, rounded up to whole steps.
     steps
         Number of training steps.
-
     """
     warmup = math.ceil(warmup_ratio * steps)
 
@@ -220,8 +219,8 @@ def rate_factor(scheduler: str, warmup_ratio: float, steps: int) -> Callable[[in
         if scheduler == "constant":
             return 1.0
         progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-        return (
-            1.0 - progress if scheduler == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
-        )
+        if scheduler == "linear":
+            return 1.0 - progress
+        return 0.5 * (1.0 + math.cos(math.pi * progress))
 
     return factor

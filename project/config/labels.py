@@ -1,4 +1,4 @@
-"""Where the training labels come from, and what the replicates of an arm differ in."""
+"""Where the training labels come from, and in what the replicates of an arm differ."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class LabelConfig(ConfigSection):
 
 @section
 class ReplicateConfig(ConfigSection):
-    """What the replicates of an arm differ in; the paper leaves it open."""
+    """In what the replicates of an arm differ; the paper leaves it open."""
 
     replicate: str = parameter(
         default="training",

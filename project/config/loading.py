@@ -9,15 +9,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml
-
+from project.config.config_file import read_file
 from project.config.entry_points import ENTRY_POINTS, EntryPoint, every_parameter
-from project.config.fields import AUTO, parameters, parse, rule_of, section_name, written
+from project.config.fields import (
+    AUTO,
+    ConfigSection,
+    class_name,
+    parameters,
+    parse,
+    section_name,
+    written,
+)
 from project.support.errors import AssayError, did_you_mean
 
+# Origins of a value.
 COMMAND_LINE = "command line"
 FILE = "file"
 DEFAULT = "default"
@@ -28,15 +35,29 @@ CARD = "task card or paper"
 class EffectiveConfig:
     """The effective parameters of an entry point.
 
-    ``texts``: every parameter as text; ``origins``: where each value comes from; ``ignored``:
-    parameters in the file that belong to other entry points; ``overruled``: parameters whose
-    default the command line repeats although they have another value, with that default.
+    Attributes
+    ----------
+    texts
+        Every parameter as text.
+    origins
+        Where each value comes from: the command line, the file, or its default.
+    ignored
+        Parameters in the file that belong to other entry points.
+    overruled
+        Defaults that the command line repeated and the file replaced, by parameter.
     """
 
     texts: dict[str, str]
     origins: dict[str, str]
     ignored: tuple[str, ...] = ()
     overruled: dict[str, str] = field(default_factory=dict)
+
+
+class _FileValues(NamedTuple):
+    """Values in a configuration file, and its parameters that belong to other entry points."""
+
+    values: dict[str, Any]
+    ignored: tuple[str, ...]
 
 
 def effective(
@@ -50,8 +71,10 @@ def effective(
 
     Parameters
     ----------
-    entry, external
-        The entry point, and the parameters on the command line as text; aliases are accepted.
+    entry
+        The entry point.
+    external
+        The parameters on the command line as text; aliases are accepted.
     read
         Reads the file that the parameter ``config`` names; :func:`read_file` by default.
     defaults_are_passed
@@ -61,44 +84,53 @@ def effective(
     Raises
     ------
     AssayError
-        For an unknown parameter, with the nearest name; one that is given twice; or a value that
-        breaks a rule.
-
+        For an unknown parameter, one that is given twice, or a value that breaks a rule.
     """
-    fields = {item.name: item for item in parameters(*entry.all_sections)}
-    default_texts = {name: written(item.default) for name, item in fields.items()}
-    declared = entry.everyday() if defaults_are_passed else ()
-    repeated = {
+    default_texts = {item.name: written(item.default) for item in parameters(*entry.all_sections)}
+    repeated = _repeated_defaults(entry, external, default_texts) if defaults_are_passed else {}
+    meant = {name: text for name, text in external.items() if name not in repeated}
+    typed = _by_own_name(entry, meant, "the command line")
+    address = typed.get("config", "")
+    file = _FileValues({}, ())
+    if address:
+        file = _file_values(entry, address, read or read_file)
+    # Values of the file are checked before they become texts: a list or null has a type to check.
+    _check(entry, {**default_texts, **file.values, **typed})
+    file_texts = {name: written(value) for name, value in file.values.items()}
+    texts = _with_own_spelling(entry, {**default_texts, **file_texts, **typed})
+    origins = {
+        **dict.fromkeys(default_texts, DEFAULT),
+        **dict.fromkeys(file.values, f"{FILE} {address}"),
+        **dict.fromkeys(typed, COMMAND_LINE),
+    }
+    return EffectiveConfig(
+        texts=texts,
+        origins=origins,
+        ignored=file.ignored,
+        overruled={name: text for name, text in repeated.items() if texts[name] != text},
+    )
+
+
+def _repeated_defaults(
+    entry: EntryPoint, external: Mapping[str, str], default_texts: Mapping[str, str]
+) -> dict[str, str]:
+    """The parameters that the command line sets to their default.
+
+    ``mlflow run`` does so with every parameter that ``MLproject`` declares, whether or not the
+    user has typed it. These are the everyday ones.
+    """
+    declared = entry.everyday()
+    return {
         name: text
         for name, text in external.items()
         if name in declared and text == default_texts[name]
     }
-    typed = _named(
-        entry,
-        {name: text for name, text in external.items() if name not in repeated},
-        "the command line",
-    )
-    address = typed.get("config", "")
-    values, ignored = _file_values(entry, address, read or read_file) if address else ({}, [])
-    from_file = {
-        name: "" if value is None and isinstance(fields[name].default, str) else value
-        for name, value in values.items()
-    }
-    _check(entry, {**default_texts, **from_file, **typed})
-    from_file_texts = {name: written(value) for name, value in from_file.items()}
-    texts = {**default_texts, **from_file_texts, **typed}
-    for name, item in fields.items():
-        texts[name] = rule_of(item).value_aliases.get(texts[name], texts[name])
-    return EffectiveConfig(
-        texts,
-        origins={
-            **dict.fromkeys(default_texts, DEFAULT),
-            **dict.fromkeys(from_file, f"{FILE} {address}"),
-            **dict.fromkeys(typed, COMMAND_LINE),
-        },
-        ignored=tuple(ignored),
-        overruled={name: text for name, text in repeated.items() if texts[name] != text},
-    )
+
+
+def _with_own_spelling(entry: EntryPoint, texts: Mapping[str, str]) -> dict[str, str]:
+    """``texts`` with each older spelling of a value replaced by the value that it stands for."""
+    rules = entry.rules()
+    return {name: rules[name].value_aliases.get(text, text) for name, text in texts.items()}
 
 
 def defaults(name: str) -> dict[str, str]:
@@ -112,32 +144,35 @@ def _check(entry: EntryPoint, values: Mapping[str, Any]) -> None:
         parse(cls, values)
 
 
-def _named(entry: EntryPoint, given: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """``given`` under the parameters' own names.
+def _by_own_name(entry: EntryPoint, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """``values`` with each alias replaced by the parameter's own name.
 
     Raises AssayError for an unknown name, and for a name together with its alias.
     """
     aliases = entry.aliases()
-    own = entry.rules().keys()
-    names: dict[str, str] = {}
-    for name in given:
+    known = entry.rules().keys()
+    used_names: dict[str, str] = {}
+    for name in values:
         own_name = aliases.get(name, name)
-        if own_name not in own:
-            raise AssayError(f"{entry.name} has no parameter {name!r}.{did_you_mean(name, own)}")
-        if own_name in names:
+        if own_name not in known:
+            raise AssayError(f"{entry.name} has no parameter {name!r}.{did_you_mean(name, known)}")
+        if own_name in used_names:
             raise AssayError(
-                f"{own_name} is given twice in {source}, as {names[own_name]} and as {name}. Leave "
-                "one of the two out."
+                f"{own_name} is given twice in {source}, as {used_names[own_name]} and as {name}. "
+                "Leave one of the two out."
             )
-        names[own_name] = name
-    return {own_name: given[name] for own_name, name in names.items()}
+        used_names[own_name] = name
+    return {own_name: values[name] for own_name, name in used_names.items()}
 
 
 def _file_values(
     entry: EntryPoint, address: str, read: Callable[[str], Mapping[str, Any]]
-) -> tuple[dict[str, Any], list[str]]:
-    """The file's values for ``entry``, and the parameters of other entry points in it."""
-    own = {*entry.rules(), *entry.aliases()}
+) -> _FileValues:
+    """The file's values for ``entry``, and the parameters of other entry points in it.
+
+    One file may hold the parameters of several entry points, so those of others are no error.
+    """
+    own = entry.accepted_names()
     known = every_parameter()
     values: dict[str, Any] = {}
     ignored = []
@@ -149,22 +184,29 @@ def _file_values(
             )
         if name in values:
             raise AssayError(f"{address} has {name} twice. Leave one of the two out.")
+        # A file cannot name another file, nor stop the run that reads it.
         if name in own and name not in ("config", "show_config"):
             values[name] = value
         else:
             ignored.append(name)
-    return _named(entry, values, address), ignored
+    values = _by_own_name(entry, values, address)
+    for item in parameters(*entry.all_sections):
+        # YAML reads an empty value as null; a parameter with texts has the empty text for that.
+        if item.name in values and values[item.name] is None and isinstance(item.default, str):
+            values[item.name] = ""
+    return _FileValues(values, tuple(ignored))
 
 
 def _flat(entry: EntryPoint, content: Mapping[str, Any], address: str) -> Iterator[tuple[str, Any]]:
-    """Parameter names and values of a file, with its sections taken apart."""
+    """Names and values of a file's parameters, whether or not they stand in a section."""
     sections = _section_names()
-    own = {*entry.rules(), *entry.aliases()}
+    own = entry.accepted_names()
     for name, value in content.items():
         if not isinstance(name, str):
             raise AssayError(f"{address} must have names of parameters or sections; got {name!r}.")
         if isinstance(value, Mapping) and name in sections:
-            yield from ((str(inner), inner_value) for inner, inner_value in value.items())
+            for inner_name, inner_value in value.items():
+                yield str(inner_name), inner_value
         elif isinstance(value, Mapping):
             raise AssayError(
                 f"{address} has the unknown section {name!r}.{did_you_mean(name, sections)} "
@@ -180,96 +222,50 @@ def _flat(entry: EntryPoint, content: Mapping[str, Any], address: str) -> Iterat
 
 
 def _section_names() -> set[str]:
-    return {
-        name
-        for entry in ENTRY_POINTS.values()
-        for own_name, cls in entry.named_sections()
-        for name in (own_name, cls.__name__.removesuffix("Config").lower())
-    }
-
-
-def read_file(address: str) -> Mapping[str, Any]:
-    """The content of a configuration file in YAML or JSON.
-
-    Raises AssayError where it cannot be read or holds something else than names and values.
-    """
-    path = Path(address).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise AssayError(f"config must be a readable file; {address}: {reason}.") from None
-    try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else _safe_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise AssayError(f"config must be a YAML or JSON file; {address}: {problem}") from None
-    return stored_sections(content, address)
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML without silent repetition: a key that stands twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"{key!r} stands twice")
-        return super().construct_mapping(node, deep)
-
-
-def _safe_yaml(text: str) -> Any:
-    loader = _UniqueKeys(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def stored_sections(content: Any, address: str) -> Mapping[str, Any]:
-    """The sections in a configuration file, or in the ``config.json`` of a run.
-
-    A run's file has them below ``sections``; runs of older versions below ``config``.
-    """
-    if content is None:
-        return {}
-    if not isinstance(content, Mapping):
-        raise AssayError(f"{address} must hold parameters as 'name: value'; it holds no names.")
-    for name in ("sections", "config"):
-        if isinstance(content.get(name), Mapping):
-            stored: Mapping[str, Any] = content[name]
-            return stored
-    return content
+    """Names of all sections. A variant such as BudgetConfig is ``label``, and also ``budget``."""
+    names: set[str] = set()
+    for entry in ENTRY_POINTS.values():
+        for name, cls in entry.named_sections():
+            names |= {name, class_name(cls)}
+    return names
 
 
 def as_yaml(
-    entry: EntryPoint, chosen: EffectiveConfig, card: Mapping[str, Any] | None = None
+    entry: EntryPoint, config: EffectiveConfig, card: Mapping[str, Any] | None = None
 ) -> str:
     """The effective configuration as a YAML file, each value with its origin as a comment.
 
-    ``card``: values by which the task card or the paper fills in parameters left at ``auto``.
+    Parameters
+    ----------
+    entry
+        The entry point.
+    config
+        Its effective parameters.
+    card
+        Values from the task card or the paper for parameters that are left at ``auto``.
     """
-    lines = [f"# effective configuration of the entry point {entry.name}"]
+    sections = []
     for cls in entry.sections:
-        if lines[-1] != "" and len(lines) > 1:
-            lines.append("")
-        lines.append(f"{section_name(cls)}:")
-        for item in parameters(cls):
-            text, origin = chosen.texts[item.name], chosen.origins[item.name]
-            value = getattr(parse(cls, chosen.texts), item.name)
-            if text == AUTO and card and card.get(item.name) is not None:
-                value, origin = card[item.name], CARD
-            shown = json.dumps(AUTO if value is None else value, ensure_ascii=False)
-            lines.append(f"  {item.name}: {shown}" + ("" if origin == DEFAULT else f"  # {origin}"))
-    return "\n".join(lines) + "\n"
+        lines = [f"{section_name(cls)}:"]
+        for name, value in _values(cls, config.texts).items():
+            origin = config.origins[name]
+            if config.texts[name] == AUTO and card and card.get(name) is not None:
+                value = card[name]  # noqa: PLW2901  # what auto stands for
+                origin = CARD
+            text = json.dumps(AUTO if value is None else value, ensure_ascii=False)
+            comment = "" if origin == DEFAULT else f"  # {origin}"
+            lines.append(f"  {name}: {text}{comment}")
+        sections.append("\n".join(lines))
+    header = f"# effective configuration of the entry point {entry.name}\n"
+    return header + "\n\n".join(sections) + "\n"
 
 
 def sections_of(entry: EntryPoint, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The configuration by section and parameter, ready for JSON."""
-    return {
-        section_name(cls): {
-            item.name: getattr(parse(cls, texts), item.name) for item in parameters(cls)
-        }
-        for cls in entry.sections
-    }
+    return {section_name(cls): _values(cls, texts) for cls in entry.sections}
+
+
+def _values(cls: type[ConfigSection], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The typed values of a section's parameters, from texts."""
+    section = parse(cls, texts)
+    return {item.name: getattr(section, item.name) for item in parameters(cls)}

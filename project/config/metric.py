@@ -1,4 +1,4 @@
-"""What is declared of a metric; :mod:`project.config.metrics` holds all of them."""
+"""The class of a metric's facts; :mod:`project.config.metrics` holds the table of all metrics."""
 
 from __future__ import annotations
 
@@ -16,35 +16,34 @@ class Metric:
 
     Parameters
     ----------
-    key : str
+    key
         Its name in the tracking store and in CSV files.
-    title : str
+    title
         Its heading in tables and its name in sentences.
-    level : {"seed", "arm", "annotation", "experiment", "trial"}
+    level
         What one value describes: one training, all seeds of an arm, one draw of annotations, an
         experiment, or a trial of a sweep.
-    description : str
+    description
         What it measures, in one sentence.
-    format : str
+    format
         How tables print the scaled value.
-    scale : float
+    scale
         Tables show the stored value times this: 100 for shares.
-    higher_is_better : bool or None
+    higher_is_better
         None if neither direction is better.
-    has_spread : bool
+    has_spread
         Tables add the sample standard deviation over the seeds (column ``<key>_sd``).
-    has_interval : bool
+    has_interval
         Tables add a 95 % interval (columns ``<key>_low`` and ``<key>_high``).
-    is_cost : bool
+    is_cost
         Whether it counts what labels and training take; the table of spending shows it.
-    function : str
+    function
         ``"package.module:name"`` of the function that computes it, imported on first use; empty for
         a metric that is measured while a run works. Arguments: gold codes ``(n_examples,)``,
         predicted codes and the number of classes. On level seed, predicted codes are
         ``(n_examples,)`` with -1 for a missing answer and the result is in [0, 1]. On level arm,
         they are ``(n_seeds, n_examples)``, and with ``has_interval`` the result is the triple of
         estimate, lower and upper end.
-
     """
 
     key: str
@@ -67,9 +66,22 @@ class Metric:
         return tuple(f"{self.key}{suffix}" for suffix in ("", *spread, *ends))
 
     def compute(self, gold: Any, predicted: Any, n_classes: int) -> Any:
-        """The value for one seed, one draw or one arm; see ``function``."""
+        """The value for one seed, one draw or one arm.
+
+        Parameters
+        ----------
+        gold
+            Gold class codes ``(n_examples,)``.
+        predicted
+            Codes ``(n_examples,)`` on level seed, ``(n_seeds, n_examples)`` on level arm.
+        n_classes
+            Size of the label set.
+        """
+        # By name, so that a program that only reads the table imports no statistics.
         return pkgutil.resolve_name(self.function)(gold, predicted, n_classes)
 
     def text(self, value: float | None) -> str:
-        """A value, scaled already, as tables print it; ``-`` if there is none."""
-        return "-" if value is None or math.isnan(value) else f"{value:{self.format}}"
+        """A value that was scaled before, as tables print it; ``-`` for a missing one."""
+        if value is None or math.isnan(value):
+            return "-"
+        return f"{value:{self.format}}"

@@ -1,4 +1,4 @@
-"""The metrics of the results, each declared once: runs, tables, CSV files and figures read this.
+"""The table of metrics: each is declared once, for runs, tables, CSV files and figures.
 
 :func:`register_metric` adds one. A metric of level seed with a function is computed for every seed
 and for the annotator's own labels, and then stands in runs, tables, CSV files and figures.
@@ -74,7 +74,7 @@ def columns_of(metrics: Iterable[Metric]) -> tuple[str, ...]:
 
 
 _DECLARED = (
-    # computed from the predictions of one seed
+    # Computed from the predictions of one seed.
     Metric(
         key="accuracy",
         title="accuracy",
@@ -95,7 +95,7 @@ _DECLARED = (
         has_spread=True,
         function="project.stats.metrics:macro_f1",
     ),
-    # computed from the predictions of all seeds of an arm
+    # Computed from the predictions of all seeds of an arm.
     Metric(
         key="krippendorff_alpha",
         title="alpha_K",
@@ -116,7 +116,7 @@ _DECLARED = (
         has_interval=True,
         function="project.stats.metrics:unchanged",
     ),
-    # measured with every seed
+    # Measured with every seed.
     Metric(
         key="human_labels",
         title="human labels",
@@ -202,7 +202,7 @@ _DECLARED = (
         scale=100.0,
         higher_is_better=True,
     ),
-    # measured with every draw of annotations
+    # Measured with every draw of annotations.
     Metric(
         key="label_mass",
         title="label mass",
@@ -227,7 +227,7 @@ _DECLARED = (
         format=".3f",
         higher_is_better=False,
     ),
-    # an experiment and a trial of a sweep
+    # Of an experiment, and of a trial of a sweep.
     Metric(
         key="loss",
         title="loss of macro-F1",
@@ -254,5 +254,6 @@ _DECLARED = (
         higher_is_better=True,
     ),
 )
+# Through the same door as metrics of other packages, so that each is checked.
 for _metric in _DECLARED:
     register_metric(_metric)

@@ -1,4 +1,4 @@
-"""What the annotator reads."""
+"""The prompt that the annotator reads: demonstrations, labels and template."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LABEL_STYLES = ("name", "integer", "letter")
 
 @section
 class PromptConfig(ConfigSection):
-    """What the annotator reads."""
+    """The demonstrations, labels and template of a prompt, and how many prompts a text gets."""
 
     n_demonstrations: int = parameter(
         default=3, help="demonstrations in a prompt, 0 for none; the paper has 3", ge=0, le=64

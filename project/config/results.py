@@ -1,4 +1,4 @@
-"""When labels count as safe, where files are kept, and what the tracking store gets."""
+"""When labels count as safe, where files are kept, and what is logged in the tracking store."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class HostConfig(ConfigSection):
 
 @section
 class StoreConfig(ConfigSection):
-    """What the tracking store gets, and what is taken from it."""
+    """What is logged in the tracking store, and which results in it are used again."""
 
     reuse: str = parameter(
         default="team",

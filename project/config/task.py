@@ -1,4 +1,4 @@
-"""Which texts, and how they are split."""
+"""The texts of an experiment, their gold labels, and how they are split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from project.config.fields import ConfigSection, parameter, section
 
 @section
 class TaskConfig(ConfigSection):
-    """Which texts, and how they are split."""
+    """The texts, the columns of their data, and the sizes of the splits."""
 
     task: str = parameter(
         default="catalogue",

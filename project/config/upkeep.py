@@ -1,4 +1,4 @@
-"""Parameters of the entry points that read or tend the tracking store and compute nothing new."""
+"""Parameters of the entry points that read or repair the tracking store and compute nothing new."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ReportConfig(ConfigSection):
 
 @section
 class RelogConfig(ConfigSection):
-    """Where results wait that a tracking store did not take."""
+    """Where the results lie that a tracking store did not accept."""
 
     workspace: str = parameter(
         default="outputs", help="workspace of the experiments", everyday=True

@@ -4,17 +4,9 @@ import json
 
 import pytest
 
+from project.config.config_file import read_file, stored_sections
 from project.config.entry_points import ENTRY_POINTS
-from project.config.loading import (
-    COMMAND_LINE,
-    DEFAULT,
-    as_yaml,
-    defaults,
-    effective,
-    read_file,
-    sections_of,
-    stored_sections,
-)
+from project.config.loading import COMMAND_LINE, DEFAULT, as_yaml, defaults, effective, sections_of
 from project.support.errors import AssayError
 
 MAIN = ENTRY_POINTS["main"]
