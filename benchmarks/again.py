@@ -29,7 +29,7 @@ def again(settings: Settings, model: str, report: Report) -> None:
     task = load_task(TaskConfig(max_train=500, max_test=100, max_validation=60))
     config = PromptConfig(label_style="name")
     demonstrations = task.split("demonstration")
-    prompts = build_prompts(config, task.label_set, task.description, demonstrations, DRAWS)
+    prompts = build_prompts(config, task.label_set, task.description, demonstrations, n_draws=DRAWS)
     train = task.split("train")
 
     def annotate_all(folder: str) -> None:

@@ -5,7 +5,6 @@ Nothing is asked twice, and every shard of answers is on disk before the next st
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,62 +90,58 @@ def annotate(
 ) -> Iterator[Annotations]:
     """Annotate all examples under each of the prompts; yields each draw when it is complete.
 
-    Identical texts are asked about once. Every shard of answers is written below ``folder`` before
-    anything else happens, and is not asked for again.
-
     Parameters
     ----------
     annotators
         Copies of one annotator. They share the work, by draw and then by shard.
-    prompts
-        One prompt for each draw.
-    examples
-        The examples table, at least one row.
+    prompts, examples
+        One prompt for each draw, and the examples table; identical texts are asked about once.
     label_set
         The classes, in the order of the answers.
-    config
-        Calibration and repeats.
-    folder
-        Where answers are kept, in one folder for each question.
-    progress
-        Called with the number of examples done since its last call.
-    meter
-        Counts what is paid for; see Raises.
-    seed
-        Seed of the repeats.
-    fetch
-        Yields answers from finished runs elsewhere; they are copied to ``folder`` first.
+    config, seed
+        Calibration and repeats, and the seed of the repeats.
+    folder, fetch
+        Answers are written below ``folder``, first those of finished runs that ``fetch`` yields.
+    progress, meter
+        Report the examples that are done, and count what is paid for.
 
     Raises
     ------
     Stopped
-        Where the next shard would pass a limit of ``meter``.
+        If the next shard would pass a limit of ``meter``.
     Incomplete
-        Where an engine failed or gave log probabilities that are not numbers.
+        If an engine failed or gave log probabilities that are not numbers.
     AssayError
-        Where calibration or repeats need probabilities that the annotator does not give.
+        If calibration or repeats need probabilities that the annotator does not give.
     """
     items = question_items(examples, annotators[0], config)
     draws = []
     for prompt in prompts:
         draw = open_draw(annotators[0], prompt, items, config=config, folder=folder, fetch=fetch)
+        # Examples whose answers are on disk already count as done.
         progress(len(examples) - sum(map(draw.n_examples, draw.shards)))
         draws.append(draw)
-    results = read_shards(annotators, draws, label_set, config, meter=meter)
-    waiting = deque(draws)
-    while waiting:
-        # Shards of later draws may be done first: they are counted until the first draw is whole.
-        while waiting[0].n_shards_done < len(waiting[0].shards):
-            draw, n_examples = next(results)
-            draw.n_shards_done += 1
-            progress(n_examples)
-        draw = waiting.popleft()
+    shards = read_shards(annotators, draws, label_set, config, meter=meter)
+    for draw in _complete_draws(draws, shards, progress):
         _check_numbers(annotators[0], draw)
         yield _annotations(draw, examples, label_set, config, seed=seed)
 
 
+def _complete_draws(
+    draws: Sequence[OpenDraw], shards: Iterator[tuple[OpenDraw, int]], progress: Progress
+) -> Iterator[OpenDraw]:
+    """The draws in their order, each when all its shards are read."""
+    for draw in draws:
+        # Shards of later draws may be done before the last one of this draw.
+        while draw.n_shards_done < len(draw.shards):
+            done, n_examples = next(shards)
+            done.n_shards_done += 1
+            progress(n_examples)
+        yield draw
+
+
 def _check_numbers(annotator: Annotator, draw: OpenDraw) -> None:
-    """Raise Incomplete where answers of a draw are not numbers."""
+    """Raise Incomplete if answers of a draw are not numbers."""
     if draw.n_broken:
         raise Incomplete(
             f"{annotator.name} gave log probabilities that are not numbers for {draw.n_broken} "
@@ -165,21 +160,23 @@ def _annotations(
     seed: int,
 ) -> Annotations:
     """The annotations of a draw whose answers are all on disk."""
-    free = None
+    content_free = None
     prior = None
     if config.calibration == "contextual":
-        free = draw.cache.answers(pa.array(item_keys(CONTENT_FREE)))
-        prior = log_mean(class_columns(free, label_set, RAW_LOG_PROBABILITY))
+        content_free = draw.cache.answers(pa.array(item_keys(CONTENT_FREE)))
+        prior = log_mean(class_columns(content_free, label_set, RAW_LOG_PROBABILITY))
     raw = _raw_table(draw, examples)
     table = calibrate(raw, label_set, str(config.calibration), prior)
     del raw  # with millions of rows, two copies of the table are too many
     if config.repeats:
         table = with_repeats(table, label_set, config.repeats, config.temperature, seed=seed)
     check("annotations", table, label_set)
+    # The question, the texts and, for sampled labels, the settings determine the raw answers.
     question = draw.cache.path.name
     parts = [question, _column_hash(table["example_id"]), _column_hash(table[ANSWER_KEY])]
-    parts += [describe_sampling(config)] if SAMPLING in table else []
-    n_texts = int((draw.items.counts > 0).sum())
+    if SAMPLING in table:
+        parts.append(describe_sampling(config))
+    n_texts = int((draw.items.counts > 0).sum())  # content-free inputs stand in no row
     return Annotations(
         table=table,
         prompt=draw.prompt,
@@ -189,7 +186,7 @@ def _annotations(
         n_reused=n_texts - draw.n_fetched - draw.n_asked,
         n_fetched=draw.n_fetched,
         seconds=draw.seconds,
-        content_free=free,
+        content_free=content_free,
         sources=draw.sources,
     )
 

@@ -19,7 +19,7 @@ from project.data.tables import (
     codes,
     with_class_columns,
 )
-from project.stats.types import Floats
+from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
 ANSWER_KEY = "answer_key"
@@ -83,18 +83,26 @@ def answers_table(
     )
 
 
+def sampled_rows(table: pd.DataFrame) -> Mask:
+    """Mask ``(n,)`` of the rows whose label an engine sampled, without probabilities."""
+    if "repeats" not in table:
+        return np.zeros(len(table), dtype=bool)
+    return np.asarray(table["repeats"].notna(), dtype=bool)
+
+
 def raw_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """The answers table that an annotations table was made from, checked.
+    """The answers table from which an annotations table was made, checked.
 
     The annotations hold the raw answers beside the calibrated ones, so this selects and copies.
-    Raises AssayError where a column is missing or holds impossible values.
+    Raises AssayError if a column is missing or holds impossible values.
     """
     table = table.drop_duplicates(ANSWER_KEY) if ANSWER_KEY in table else table
     # Runs of older versions lack these columns.
     optional = [name for name in ("requests", "generated_tokens", "seconds") if name in table]
     columns = [ANSWER_KEY, "label_mass", "log_bound", "truncated", "prompt_tokens", *optional]
     columns += ["error", *(RAW_LOG_PROBABILITY + label for label in label_set)]
-    columns += ["repeats", SAMPLING] if SAMPLING in table else []
+    if SAMPLING in table:
+        columns += ["repeats", SAMPLING]
     if missing := [name for name in columns if name not in table]:
         raise AssayError(f"the annotations lack the columns {', '.join(missing)}.")
     answer = (
@@ -128,18 +136,15 @@ def _answer_of_old_run(table: pd.DataFrame, label_set: Sequence[str]) -> npt.NDA
     argmax. Where none is known, nothing could be calibrated.
     """
     values = class_columns(table, label_set, RAW_LOG_PROBABILITY)
-    has_probabilities = ~np.isnan(values).all(axis=1)
-    return np.where(
-        has_probabilities,
-        np.where(np.isnan(values), -np.inf, values).argmax(axis=1),
-        codes(table["label"], label_set),
-    )
+    is_unknown = np.isnan(values)
+    most_probable = np.where(is_unknown, -np.inf, values).argmax(axis=1)
+    return np.where(is_unknown.all(axis=1), codes(table["label"], label_set), most_probable)
 
 
 def checked_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
-    """A copy of an answers table from elsewhere, with our own columns and types.
+    """A copy of an answers table from another source, with the columns and types of ours.
 
-    Raises AssayError where a column is missing, has another type or holds impossible values.
+    Raises AssayError if a column is missing, has another type or holds impossible values.
     """
     try:
         columns = {
@@ -161,7 +166,7 @@ def checked_answers(table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFra
 
 
 def _check_values(table: pd.DataFrame, values: Floats, n_classes: int) -> None:
-    """Raise AssayError for class indices, amounts and probabilities that no answer has."""
+    """Raise AssayError for impossible class indices, amounts and probabilities."""
     outside = ~table["answer"].between(-1, n_classes - 1).to_numpy()
     if outside.any():
         raise _invalid_cell(table["answer"], outside, f"in -1 to {n_classes - 1}")
@@ -171,6 +176,7 @@ def _check_values(table: pd.DataFrame, values: Floats, n_classes: int) -> None:
             valid = ((amounts >= 0) & (amounts < np.inf)) | amounts.isna()
             if not valid.all():
                 raise _invalid_cell(amounts, ~valid.to_numpy(), "finite and >= 0")
+    # A censored class is unknown; the others are normalised without it, so that they sum to 1.
     known = values[~np.isnan(values).all(axis=1)]
     with np.errstate(over="ignore"):
         total = np.nansum(np.exp(known), axis=1)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from project.annotation.answers import ANSWER_KEY, SAMPLING
+from project.annotation.answers import ANSWER_KEY, SAMPLING, sampled_rows
 from project.annotation.engines.base import NOT_NUMBERS, Annotator
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig
@@ -29,7 +29,10 @@ from project.support.files import digest
 from project.support.parquet import write_table
 
 READING_VERSION = 3
-"""Part of every question. Raise it when the code reads other answers; all are then paid anew."""
+"""Part of every question. Raise it when a change of the code changes answers.
+
+All texts are then asked about, and paid for, once more.
+"""
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, for contextual calibration: Zhao et al. (2021), section 5."""
@@ -80,6 +83,7 @@ class DistinctItems:
         """``column``: at least one row, no nulls."""
         self._column = column
         self._extra = list(extra)
+        # Arrow holds the keys of a batch, since Python's own strings take much more memory.
         hashed = [
             pa.array(item_keys(column.iloc[start : start + _BATCH]), pa.string())
             for start in range(0, len(column), _BATCH)
@@ -105,6 +109,7 @@ class DistinctItems:
     def values_at(self, indices: Indices) -> list[str]:
         """The texts or example ids at ``indices``."""
         first = self._first[indices]
+        # Extra items are in front of the column; for them any row of the column is read.
         values = self._column.iloc[np.maximum(first - len(self._extra), 0)].tolist()
         return [
             self._extra[position] if position < len(self._extra) else value
@@ -128,7 +133,17 @@ class DistinctItems:
 def question_items(
     examples: pd.DataFrame, annotator: Annotator, config: AnnotateConfig
 ) -> DistinctItems:
-    """The items to be answered: the examples, and content-free inputs if calibration needs them."""
+    """What the annotator answers: the examples, and the content-free inputs of calibration.
+
+    Parameters
+    ----------
+    examples
+        The examples table.
+    annotator
+        Its ``keyed_by`` says whether items are texts or example ids.
+    config
+        With contextual calibration, content-free inputs are among the items.
+    """
     extra = CONTENT_FREE if config.calibration == "contextual" else ()
     return DistinctItems(examples[annotator.keyed_by], extra)
 
@@ -181,9 +196,11 @@ class AnswerCache:
         if stored is not None:
             indices = items.indices_of(stored)
             answered[indices[indices >= 0]] = True
-        # Runs elsewhere are read one by one, and no more of them than are needed.
-        for source, fetched in fetch(self.path.name) if fetch and not answered.all() else ():
-            table = self._fitting(fetched)
+        # Runs elsewhere are read one by one, and no more of them than are needed: each costs
+        # requests to the tracking store.
+        elsewhere = fetch(self.path.name) if fetch and not answered.all() else ()
+        for source, fetched in elsewhere:
+            table = self._without_other_samples(fetched)
             keys = pa.table({ANSWER_KEY: pa.array(table[ANSWER_KEY].tolist(), pa.string())})
             indices = items.indices_of(keys)
             is_new = (indices >= 0) & ~answered[indices]
@@ -197,10 +214,11 @@ class AnswerCache:
         return KnownItems(answered, n_fetched, list(dict.fromkeys(sources)))
 
     def answers(self, wanted: pa.Array) -> pd.DataFrame:
-        """The answers to the keys ``wanted``, in their order; all of them must be here."""
+        """The answers to the keys ``wanted``, in their order; all of them must be on disk."""
         table = self.load()
         if table is None:
             raise AssayError(f"the answers in {self.path} are gone. Run again to ask for them.")
+        # The first row of a key counts; load puts distributions before samples.
         row = pc.index_in(wanted, value_set=table[ANSWER_KEY].combine_chunks())
         return table.take(row).to_pandas()
 
@@ -210,18 +228,16 @@ class AnswerCache:
         If any is not a number, the shard is set aside instead, and the next run asks for it again.
         """
         n_broken = int((table["error"] == NOT_NUMBERS).sum())
-        is_sampled = (
-            table["repeats"].notna()
-            if "repeats" in table
-            else pd.Series(data=False, index=table.index)
-        )
+        is_sampled = sampled_rows(table)
+        # Distributions do not depend on the sampling settings. In files of their own, they serve
+        # runs with any settings, and shards that are set aside are never read back.
         distributions = table[~is_sampled].drop(columns=["repeats", SAMPLING], errors="ignore")
         sampled = table[is_sampled].assign(**{SAMPLING: self._sampled_as})
         self._write_shard("aside" if n_broken else "shard", distributions)
         self._write_shard(self._sampled_prefix, sampled)
         return n_broken
 
-    def _fitting(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _without_other_samples(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of ``table`` without those that were sampled with other settings."""
         if SAMPLING not in table:
             return table

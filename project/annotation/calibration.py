@@ -41,7 +41,7 @@ def calibrate(
     Raises
     ------
     AssayError
-        Where an answer, or the prior, lacks the probability of a class.
+        If an answer, or the prior, lacks the probability of a class.
     """
     values = class_columns(raw, label_set, RAW_LOG_PROBABILITY).copy()
     names = np.array([*label_set, None], dtype=object)  # index -1 is None: no label
@@ -50,25 +50,47 @@ def calibrate(
     if calibration != "none":
         check_probabilities(raw, label_set, calibration)
         is_answered = raw["answer"].to_numpy() >= 0
-        prior = log_prior
-        if calibration == "batch" or prior is None:
-            prior = log_mean(values[is_answered])
-        if np.isnan(prior).any():
-            raise AssayError(
-                "calibration=contextual needs an annotator that can answer content-free inputs. "
-                "Set calibration=batch or none."
-            )
-        values[is_answered] = divide_by_prior(values[is_answered], prior)
+        answered = values[is_answered]
+        prior = _log_prior(answered, calibration, log_prior)
+        values[is_answered] = divide_by_prior(answered, prior)
         labels[is_answered] = names[values[is_answered].argmax(axis=1)]
-    columns = {RAW_LABEL: raw_labels, "label": labels}
+    # The dtype is set, since a column of nulls alone would have no type in Parquet.
     table = raw.drop(columns=["answer"]).assign(
-        **{name: pd.Series(column, raw.index, dtype="str") for name, column in columns.items()}
+        **{
+            RAW_LABEL: pd.Series(raw_labels, raw.index, dtype="str"),
+            "label": pd.Series(labels, raw.index, dtype="str"),
+        }
     )
     return with_class_columns(table, values, label_set)
 
 
+def _log_prior(values: Floats, calibration: str, log_prior: Floats | None) -> Floats:
+    """The prior of contextual calibration or, for batch calibration, the mean of ``values``."""
+    if calibration == "batch" or log_prior is None:
+        log_prior = log_mean(values)
+    if np.isnan(log_prior).any():
+        raise AssayError(
+            "calibration=contextual needs an annotator that can answer content-free inputs. "
+            "Set calibration=batch or none."
+        )
+    return log_prior
+
+
 def check_probabilities(raw: pd.DataFrame, label_set: Sequence[str], calibration: str) -> None:
-    """Raise AssayError where calibration is on and an answer lacks the probability of a class."""
+    """Refuse answers without the probability of a class, which calibration would divide.
+
+    Parameters
+    ----------
+    raw, label_set
+        See :func:`calibrate`.
+    calibration
+        With ``none`` nothing is checked.
+
+    Raises
+    ------
+    AssayError
+        If an answer lacks the probability of some class.
+    """
     if calibration == "none":
         return
     lacks_some = np.isnan(class_columns(raw, label_set, RAW_LOG_PROBABILITY)).any(axis=1)

@@ -18,7 +18,17 @@ from project.support.errors import Stopped
 def price(
     config: SpendConfig, *, prompt_tokens: float, generated_tokens: float, seconds: float
 ) -> float:
-    """Price of tokens and of seconds of this machine, in the unit of the configured prices."""
+    """Price of tokens and of seconds of this machine, in the unit of the configured prices.
+
+    Parameters
+    ----------
+    config
+        Prices of a million tokens and of an hour of this machine.
+    prompt_tokens, generated_tokens
+        Tokens of all requests.
+    seconds
+        Seconds of this machine.
+    """
     tokens = prompt_tokens * config.price_input + generated_tokens * config.price_output
     return tokens / 1e6 + seconds / 3600 * config.price_hour
 
@@ -109,13 +119,14 @@ class Meter:
         )
 
     def admit(self, texts: int) -> None:
-        """Count ``texts`` as pending. Raises Stopped where reading them would pass a limit.
+        """Count ``texts`` as pending. Raises Stopped if reading them would pass a limit.
 
         With a limit, all but the first texts wait until these are answered, since the price of a
         text is not known before.
         """
         config = self.config
         with self._changed:
+            # Without an answer there is no price of a text to estimate the next ones from.
             if config.max_cost is not None or config.max_minutes is not None:
                 self._changed.wait_for(lambda: self.texts or not self.pending)
             more = self.pending + texts
@@ -125,7 +136,15 @@ class Meter:
             self.pending = more
 
     def add(self, texts: int, prompt_tokens: int, generated_tokens: int) -> None:
-        """Count ``texts`` that were admitted as answered, with the tokens they took."""
+        """Count texts as answered that were admitted before.
+
+        Parameters
+        ----------
+        texts
+            Number of texts.
+        prompt_tokens, generated_tokens
+            Tokens of all their requests.
+        """
         with self._changed:
             self.pending -= texts
             self.texts += texts
@@ -142,7 +161,7 @@ class Meter:
     def _check(
         self, name: str, amount: float, limit: float | None, *, more: int, unit: str = ""
     ) -> None:
-        """Raise Stopped where ``more`` texts like the ones so far would pass ``limit``."""
+        """Raise Stopped if ``more`` texts like the ones so far would pass ``limit``."""
         if limit is not None and self.texts and amount * (1 + more / self.texts) > limit:
             raise Stopped(
                 f"stopped at {name}={limit:g}: {self.texts} texts have taken {amount:.4g}{unit} "

@@ -11,11 +11,13 @@ import pandas as pd
 
 from project.support.errors import AssayError
 
-_MAX_TRIES = 10_000  # random sets that are compared with the sets before
+Rows = npt.NDArray[np.int64]
+"""Positions in the demonstration pool, sorted by ``example_id``."""
+_MAX_TRIES = 10_000  # random sets of one draw before the search for a new one is given up
 
 
 def demonstration_sets(
-    pool: pd.DataFrame, n: int, n_draws: int, *, seed: int, balanced: bool = False
+    pool: pd.DataFrame, size: int, n_draws: int, *, seed: int, balanced: bool = False
 ) -> list[pd.DataFrame]:
     """Different sets of demonstrations, each drawn at random without replacement.
 
@@ -26,51 +28,37 @@ def demonstration_sets(
     ----------
     pool
         The demonstration pool, an examples table.
-    n
+    size
         Demonstrations in a set. With 0, all sets are empty.
     n_draws
         Number of sets.
     seed
         Seed of the sets.
     balanced
-        The classes of a set differ by at most one row, if the pool has that many.
+        The numbers of rows of the classes in a set differ by at most one, if the pool allows it.
 
     Raises
     ------
     AssayError
-        Where the pool has too few rows, or too few different sets.
+        If the pool has too few rows, or too few different sets.
     """
-    if n > len(pool):
-        raise AssayError(
-            f"n_demonstrations must be at most the size of the demonstration pool, {len(pool)}; "
-            f"got {n}. Lower it, or enlarge the pool."
-        )
-    if n == 0:
+    _check_size(len(pool), size, n_draws)
+    if size == 0:
         return [pool.iloc[:0]] * n_draws
-    if n_draws > math.comb(len(pool), n):
-        raise AssayError(
-            f"ensemble_size must be at most {math.comb(len(pool), n)}, the number of different "
-            f"sets of {n} out of {len(pool)} demonstrations; got {n_draws}. Lower it, or raise "
-            "n_demonstrations."
-        )
+    # Sorted, so that the order of the pool's rows changes no set.
     ordered = pool.sort_values("example_id")
     labels = ordered["gold_label"].to_numpy(dtype=object)
     seen: set[frozenset[int]] = set()
     sets = []
     for draw in range(n_draws):
+        # A generator for each draw, so that a draw does not depend on how many tries others took.
         rng = np.random.default_rng([seed, draw])
-        for _ in range(_MAX_TRIES):
-            rows = (
-                _balanced_rows(labels, n, rng)
-                if balanced
-                else rng.choice(len(pool), size=n, replace=False)
-            )
-            if frozenset(rows) not in seen:
-                break
-        else:
+        tries = (_random_rows(labels, size, rng, balanced=balanced) for _ in range(_MAX_TRIES))
+        rows = next((rows for rows in tries if frozenset(rows) not in seen), None)
+        if rows is None:
             raise AssayError(
                 f"ensemble_size: the demonstration pool of {len(pool)} has no {n_draws} different "
-                f"balanced sets of {n}. Lower it, raise n_demonstrations, or set "
+                f"balanced sets of {size}. Lower it, raise n_demonstrations, or set "
                 "demonstration_choice=random."
             )
         seen.add(frozenset(rows))
@@ -78,10 +66,32 @@ def demonstration_sets(
     return sets
 
 
-def _balanced_rows(
-    labels: npt.NDArray[np.object_], n: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """``n`` positions of ``labels``, shuffled: one of each class in turn.
+def _check_size(pool_size: int, size: int, n_draws: int) -> None:
+    """Raise AssayError if the pool is too small for a set, or for so many different ones."""
+    if size > pool_size:
+        raise AssayError(
+            f"n_demonstrations must be at most the size of the demonstration pool, {pool_size}; "
+            f"got {size}. Lower it, or enlarge the pool."
+        )
+    if size and n_draws > math.comb(pool_size, size):
+        raise AssayError(
+            f"ensemble_size must be at most {math.comb(pool_size, size)}, the number of different "
+            f"sets of {size} out of {pool_size} demonstrations; got {n_draws}. Lower it, or raise "
+            "n_demonstrations."
+        )
+
+
+def _random_rows(
+    labels: npt.NDArray[np.object_], size: int, rng: np.random.Generator, *, balanced: bool
+) -> Rows:
+    """``size`` different positions of ``labels``, at random or one of each class in turn."""
+    if balanced:
+        return _balanced_rows(labels, size, rng)
+    return rng.choice(len(labels), size=size, replace=False)
+
+
+def _balanced_rows(labels: npt.NDArray[np.object_], size: int, rng: np.random.Generator) -> Rows:
+    """``size`` positions of ``labels``, one of each class in turn, then shuffled.
 
     The classes, and the rows of each class, come in random order.
     """
@@ -89,20 +99,28 @@ def _balanced_rows(
         rng.permutation(np.flatnonzero(labels == name))
         for name in rng.permutation(sorted(set(labels)))
     ]
-    in_turn = [
-        rows[turn]
-        for turn in range(max(map(len, rows_of_classes)))
-        for rows in rows_of_classes
-        if turn < len(rows)
-    ]
-    return rng.permutation(np.array(in_turn[:n]))
+    in_turn: list[int] = []
+    for turn in range(max(map(len, rows_of_classes))):
+        in_turn += [rows[turn] for rows in rows_of_classes if turn < len(rows)]
+    # Shuffled: models follow the label of the last demonstration more than that of the first.
+    return rng.permutation(np.array(in_turn[:size]))
 
 
 def label_order(n_labels: int, draw: int, *, seed: int, permute: bool) -> Sequence[int]:
-    """The positions of the label set in the order in which a draw lists them.
+    """Indices of the label set in the order in which the prompt of a draw lists the labels.
 
-    Without ``permute``, and always in the first draw, it is the order of the label set.
+    Parameters
+    ----------
+    n_labels
+        Number of labels.
+    draw
+        Index of the draw.
+    seed
+        Seed of the demonstrations.
+    permute
+        Whether every draw but the first has an order of its own.
     """
     if not permute or draw == 0:
         return range(n_labels)
+    # The 1 tells this generator from that of the draw's demonstrations.
     return [int(index) for index in np.random.default_rng([seed, draw, 1]).permutation(n_labels)]

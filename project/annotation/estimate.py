@@ -69,7 +69,7 @@ class DrawPlan:
 
 @dataclass(frozen=True)
 class _Probe:
-    """``seconds_per_token`` of a token outside the shared prefix; ``n_texts`` were read for it."""
+    """Seconds for each token outside the shared prefix, and how many texts were read for that."""
 
     seconds_per_token: float
     n_texts: int
@@ -86,10 +86,7 @@ def plan(
     folder: Path,
     fetch: Fetch | None = None,
 ) -> list[DrawPlan]:
-    """A plan of every draw.
-
-    A few texts of the first draw that has anything to ask are read, for about five seconds. Their
-    answers are kept.
+    """A plan of every draw. A few texts are read, for about five seconds, and answers are kept.
 
     Parameters
     ----------
@@ -103,28 +100,29 @@ def plan(
     # Only copies in processes of their own divide the time.
     n_copies = len({id(copy) for copy in annotators})
     items = question_items(examples, annotator, config)
-    probe: _Probe | None = None
+    seconds_per_token = 0.0
+    n_probed = 0
     plans = []
     for prompt in prompts:
         cache = AnswerCache(folder / question_digest(annotator, prompt), describe_sampling(config))
         unknown = np.flatnonzero(~cache.known(items, fetch).answered)
         texts = dict(zip(items.keys_at(unknown), items.values_at(unknown), strict=True))
-        n_probed = 0
-        if texts and probe is None:
-            probe = _probe(annotator, prompt, texts, label_set, cache=cache)
+        # All draws have prompts of about the same length, so the first one with a text is probed.
+        is_probed = bool(texts) and not n_probed
+        if is_probed:
+            probe = _read_probe(annotator, prompt, texts, label_set, cache=cache)
+            seconds_per_token = probe.seconds_per_token / n_copies
             n_probed = probe.n_texts
-        seconds_per_token = probe.seconds_per_token / n_copies if probe else 0.0
-        plans.append(
-            _draw_plan(
-                annotator,
-                prompt,
-                list(texts.values()),
-                spend,
-                n_known=len(items) - len(texts),
-                n_probed=n_probed,
-                seconds_per_token=seconds_per_token,
-            )
+        draw_plan = _draw_plan(
+            annotator,
+            prompt,
+            list(texts.values()),
+            spend,
+            n_known=len(items) - len(texts),
+            n_probed=n_probed if is_probed else 0,
+            seconds_per_token=seconds_per_token,
         )
+        plans.append(draw_plan)
     return plans
 
 
@@ -150,6 +148,7 @@ def _draw_plan(
         requests = len(texts) * size.requests
         generated = len(texts) * size.generated
         tokens = int(size.total.sum() * (len(texts) / len(counted))) * size.requests
+        # An engine reads the shared prefix once, not with each of the requests.
         tokens_reused = tokens - size.prefix * (requests - 1)
         is_exact = size.exact
     seconds = tokens_reused * seconds_per_token
@@ -167,7 +166,7 @@ def _draw_plan(
     )
 
 
-def _probe(
+def _read_probe(
     annotator: Annotator,
     prompt: Prompt,
     texts: dict[str, str],
@@ -175,9 +174,10 @@ def _probe(
     *,
     cache: AnswerCache,
 ) -> _Probe:
-    """Read texts, by their keys, until five seconds are over; twice as many each time.
+    """Read texts until five seconds are over, twice as many each time, and write their answers.
 
-    The first text warms the engine up. The last portion gives the rate. Answers are kept.
+    ``texts`` holds them by key. The first text warms the engine up; the last portion, the largest,
+    gives the rate.
     """
     unread = list(texts.items())
 
@@ -199,6 +199,7 @@ def _probe(
     began = time.perf_counter()
     seconds_per_token = read(1)
     n = 2
+    # Annotation reads no more than a shard at once, so a larger portion would tell nothing more.
     while unread and n <= annotator.shard_size and time.perf_counter() - began < PROBE_SECONDS:
         seconds_per_token = read(n)
         n *= 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,7 +15,7 @@ from project.config.prompt import PromptConfig
 from project.support.errors import AssayError
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
-# The paper shows no demonstration. This repeats the words of its template.
+# The paper does not print a demonstration. This one repeats the words of its template.
 _DEMONSTRATION = "Text to classify: {text}\nLabel: {label}"
 
 
@@ -70,9 +70,20 @@ def written_labels(
 ) -> tuple[str, ...]:
     """The labels as the annotator reads and writes them, in the order of ``label_set``.
 
-    ``style``: ``name``, ``integer`` (from 0) or ``letter`` (from A). ``order``: the positions of
-    the label set as they are listed; integers and letters are given out in that order. Raises
-    AssayError where there are not enough letters.
+    Parameters
+    ----------
+    label_set
+        The labels.
+    style
+        ``name``, ``integer`` (from 0) or ``letter`` (from A).
+    order
+        Indices of the label set in the order in which the prompt lists the labels; the order of
+        the label set by default. The label that is listed first gets the integer 0 or the letter A.
+
+    Raises
+    ------
+    AssayError
+        If there are more labels than letters.
     """
     if style == "name":
         return tuple(label_set)
@@ -81,17 +92,15 @@ def written_labels(
             f"label_style=letter can write {len(LETTERS)} labels; the task has {len(label_set)}. "
             "Set label_style=integer or name."
         )
-    rank = {index: rank for rank, index in enumerate(order or range(len(label_set)))}
-    return tuple(
-        LETTERS[rank[index]] if style == "letter" else str(rank[index])
-        for index in range(len(label_set))
-    )
+    symbols = LETTERS if style == "letter" else [str(rank) for rank in range(len(label_set))]
+    symbol_of = dict(zip(order or range(len(label_set)), symbols, strict=False))
+    return tuple(symbol_of[index] for index in range(len(label_set)))
 
 
 def build_prompt(
     label_set: Sequence[str],
     description: str,
-    shown: pd.DataFrame,
+    demonstrations: pd.DataFrame,
     *,
     style: str,
     draw: int,
@@ -104,46 +113,53 @@ def build_prompt(
 
     Parameters
     ----------
-    label_set
-        The labels; answers are in their order.
+    label_set, style, order
+        See :func:`written_labels`; answers are in the order of ``label_set``.
     description
         The description of the task.
-    shown
-        The demonstrations, an examples table.
-    style, order
-        See :func:`written_labels`; labels are listed in ``order``.
-    draw
-        Index of the draw.
+    demonstrations
+        An examples table.
+    draw, chat, system
+        See :class:`Prompt`.
     template
         See :func:`project.annotation.template.load_template`.
-    chat, system
-        See :class:`Prompt`.
     """
     order = order or range(len(label_set))
     written = dict(zip(label_set, written_labels(label_set, style, order), strict=True))
     listed = [label_set[index] for index in order]
-    codes = {written[label]: label for label in listed}
-    described = "\n".join(listed) if style == "name" else json.dumps(codes, ensure_ascii=False)
-    demonstrations = [
-        _DEMONSTRATION.format(text=text, label=written[label])
-        for text, label in zip(shown["text"], shown["gold_label"], strict=True)
-    ]
     before, after = template.split("{input_text}")
     after = after.format()  # turns doubled braces into single ones
+    # Tokenizers join a space with the word behind it. A reply begins with the label itself if the
+    # prompt ends in white space already, and behind the control tokens of a chat.
     space = "" if chat or after[-1:].isspace() else " "
     return Prompt(
         draw=draw,
         before=before.format(
             task_description=description,
-            label_description=described,
-            demonstrations="\n".join(demonstrations),
+            label_description=_label_description(listed, written, style),
+            demonstrations=_shown_demonstrations(demonstrations, written),
         ),
         after=after,
         answers=tuple(f"{space}{label}" for label in written.values()),
-        demonstration_ids=tuple(shown["example_id"]),
+        demonstration_ids=tuple(demonstrations["example_id"]),
         chat=chat,
         system=system,
     )
+
+
+def _shown_demonstrations(demonstrations: pd.DataFrame, written: Mapping[str, str]) -> str:
+    """The demonstrations as the prompt shows them, with the ``written`` form of every label."""
+    pairs = zip(demonstrations["text"], demonstrations["gold_label"], strict=True)
+    return "\n".join(
+        _DEMONSTRATION.format(text=text, label=written[label]) for text, label in pairs
+    )
+
+
+def _label_description(listed: Sequence[str], written: Mapping[str, str], style: str) -> str:
+    """The labels one a line or, if they are written as symbols, as JSON from symbol to label."""
+    if style == "name":
+        return "\n".join(listed)
+    return json.dumps({written[label]: label for label in listed}, ensure_ascii=False)
 
 
 def build_prompts(
@@ -151,6 +167,7 @@ def build_prompts(
     label_set: Sequence[str],
     description: str,
     pool: pd.DataFrame,
+    *,
     n_draws: int,
 ) -> list[Prompt]:
     """One prompt for each draw.
@@ -159,10 +176,8 @@ def build_prompts(
     ----------
     config
         Demonstrations, label style and template.
-    label_set
-        The labels; answers are in their order.
-    description
-        The description of the task.
+    label_set, description
+        See :func:`build_prompt`.
     pool
         The examples table from which demonstrations are drawn.
     n_draws
@@ -171,29 +186,18 @@ def build_prompts(
     Raises
     ------
     AssayError
-        Where all draws would be the same prompt, the template does not fit, or the pool is too
-        small.
+        If all draws would be the same prompt, the template does not fit, or the pool is too small.
     """
-    if n_draws > 1 and config.n_demonstrations == 0 and not config.permute_labels:
-        raise AssayError(
-            f"ensemble_size must be 1 without demonstrations: all {n_draws} draws would be the "
-            "same prompt. Set ensemble_size=1, raise n_demonstrations, or list the labels in "
-            "another order in every draw with permute_labels=true."
-        )
-    template = load_template(config.template)
+    _check_draws_differ(config, n_draws)
+    template = _load_template(config)
     seed = config.demonstration_seed
-    if config.n_demonstrations and "{demonstrations}" not in template:
-        raise AssayError(
-            f"template {config.template} shows no {{demonstrations}}. Add the placeholder, or set "
-            "n_demonstrations=0."
-        )
     balanced = config.demonstration_choice == "balanced"
     sets = demonstration_sets(pool, config.n_demonstrations, n_draws, seed=seed, balanced=balanced)
     return [
         build_prompt(
             label_set,
             description,
-            shown,
+            demonstrations,
             style=str(config.label_style),
             draw=draw,
             template=template,
@@ -201,5 +205,26 @@ def build_prompts(
             chat=config.chat_template,
             system=config.system_prompt,
         )
-        for draw, shown in enumerate(sets)
+        for draw, demonstrations in enumerate(sets)
     ]
+
+
+def _check_draws_differ(config: PromptConfig, n_draws: int) -> None:
+    """Raise AssayError if several draws would be the same prompt."""
+    if n_draws > 1 and config.n_demonstrations == 0 and not config.permute_labels:
+        raise AssayError(
+            f"ensemble_size must be 1 without demonstrations: all {n_draws} draws would be the "
+            "same prompt. Set ensemble_size=1, raise n_demonstrations, or list the labels in "
+            "another order in every draw with permute_labels=true."
+        )
+
+
+def _load_template(config: PromptConfig) -> str:
+    """The configured template; refuses one that would leave out the configured demonstrations."""
+    template = load_template(config.template)
+    if config.n_demonstrations and "{demonstrations}" not in template:
+        raise AssayError(
+            f"template {config.template} shows no {{demonstrations}}. Add the placeholder, or set "
+            "n_demonstrations=0."
+        )
+    return template

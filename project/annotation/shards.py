@@ -32,7 +32,23 @@ from project.support.errors import Incomplete
 
 @dataclass(kw_only=True)
 class OpenDraw:
-    """A draw in progress. ``shards``: indices into ``items`` that must still be asked for."""
+    """A draw in progress.
+
+    Attributes
+    ----------
+    prompt, items
+        The prompt of the draw, and what is answered under it.
+    cache
+        The answers on disk.
+    n_fetched, sources
+        How many items were answered by finished runs elsewhere, and which runs these are.
+    shards
+        Indices into ``items`` of unanswered items, one array for each shard.
+    n_shards_done, n_asked, seconds
+        Shards read so far, the items in them, and the seconds that they took.
+    n_broken, n_shards_aside
+        Answers that are not numbers, and the shards with such answers.
+    """
 
     prompt: Prompt
     cache: AnswerCache
@@ -60,7 +76,19 @@ def open_draw(
     folder: Path,
     fetch: Fetch | None,
 ) -> OpenDraw:
-    """A draw with the shards that have no answers yet."""
+    """A draw with the shards that have no answers yet.
+
+    Parameters
+    ----------
+    annotator
+        One of the copies of the annotator.
+    prompt
+        The prompt of the draw.
+    items
+        See :func:`project.annotation.cache.question_items`.
+    config, folder, fetch
+        See :func:`project.annotation.annotate.annotate`.
+    """
     cache = AnswerCache(folder / question_digest(annotator, prompt), describe_sampling(config))
     known = cache.known(items, fetch)
     # Shards are cut before known items are taken out, so that a text always belongs to the same
@@ -88,7 +116,17 @@ def read_shards(
     *,
     meter: Meter,
 ) -> Iterator[tuple[OpenDraw, int]]:
-    """Read all shards; yields a draw and the number of examples answered, when it is on disk."""
+    """Read all shards; yields each one's draw and number of examples when it is on disk.
+
+    Parameters
+    ----------
+    annotators
+        Copies of one annotator.
+    draws
+        Draws with their unanswered shards.
+    label_set, config, meter
+        See :func:`project.annotation.annotate.annotate`.
+    """
     work = [
         WorkItem(group, number)
         for group, draw in enumerate(draws)
@@ -100,7 +138,7 @@ def read_shards(
 
 
 class _ShardReader:
-    """Reads single shards and keeps their answers. Several threads call it at the same time."""
+    """Reads single shards and writes their answers. Several threads call it at the same time."""
 
     def __init__(
         self,
@@ -119,7 +157,7 @@ class _ShardReader:
         self._lock = threading.Lock()
 
     def admit(self, work: WorkItem) -> None:
-        """Raise Stopped where reading this shard would pass a limit."""
+        """Raise Stopped if reading this shard would pass a limit."""
         self._meter.admit(len(self._draws[work.group].shards[work.number]))
 
     def read(self, annotator: Annotator, work: WorkItem) -> tuple[OpenDraw, int]:
@@ -137,6 +175,7 @@ class _ShardReader:
             table = self._table(keys, answers, began)
             n_broken = draw.cache.write(table)
         except BaseException as error:
+            # Ctrl-C too: other threads wait for the meter until these texts are counted.
             self._meter.cancel(len(texts))
             if isinstance(error, Incomplete) and error.partial:
                 positions, answers = error.partial
@@ -151,13 +190,15 @@ class _ShardReader:
         check_probabilities(table, self._label_set, self._calibration)
         with self._lock:
             draw.n_broken += n_broken
-            draw.n_shards_aside += bool(n_broken)
+            if n_broken:
+                draw.n_shards_aside += 1
             # Content-free inputs stand in no row of the examples and are not counted.
             draw.n_asked += int((draw.items.counts[shard] > 0).sum())
             draw.seconds += float(table["seconds"].sum())
         return draw, draw.n_examples(shard)
 
     def _table(self, keys: Sequence[str], answers: Answers, began: float) -> pd.DataFrame:
-        """The answers as a table. Annotators that run side by side share the machine's time."""
+        """The answers as a table; ``began`` is the time before they were asked for."""
+        # Annotators that run side by side share the machine, and each counts a part of the time.
         seconds = (time.perf_counter() - began) / self._n_parallel
         return answers_table(keys, answers, self._label_set, seconds)

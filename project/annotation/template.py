@@ -28,7 +28,7 @@ _BRACES = "Write {{ and }} for braces that are not a placeholder."
 def load_template(path: str) -> str:
     """The template in the file ``path``; the paper's if the path is empty.
 
-    Raises AssayError where the file cannot be read or its placeholders are wrong.
+    Raises AssayError if the file cannot be read or its placeholders are wrong.
     """
     if not path:
         return TEMPLATE

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-W = TypeVar("W")
-R = TypeVar("R")
+Worker = TypeVar("Worker")
+Result = TypeVar("Result")
 
 
 class WorkItem(NamedTuple):
@@ -22,7 +22,8 @@ class WorkItem(NamedTuple):
 class _Queue:
     """The work that has not begun.
 
-    Worker w has the groups w, w + n, ..., and helps the others when its own groups are done.
+    Of n workers, worker w has the groups w, w + n, w + 2n, ..., and helps the others when its own
+    groups are done.
     """
 
     def __init__(
@@ -42,20 +43,21 @@ class _Queue:
             source = self._own[worker] or max(self._own, key=len)
             if not source or self.ended:
                 return None
+            # Another worker's last item is the one that its owner would reach latest.
             is_own = source is self._own[worker]
             self._admit(source[0 if is_own else -1])
             return source.popleft() if is_own else source.pop()
 
 
 def share(
-    workers: Sequence[W],
+    workers: Sequence[Worker],
     work: Sequence[WorkItem],
-    do: Callable[[W, WorkItem], R],
+    do: Callable[[Worker, WorkItem], Result],
     admit: Callable[[WorkItem], None],
-) -> Iterator[R]:
-    """Do all work; yields each result when it is there.
+) -> Iterator[Result]:
+    """Do all work; yields each result when it is ready.
 
-    The first error ends the work. It is raised when everything under way is finished.
+    The first error ends the work. It is raised when all items that were begun are finished.
 
     Parameters
     ----------
@@ -68,35 +70,42 @@ def share(
     admit
         Called before each item; may raise to stop.
     """
-    if len(workers) == 1 or len(work) < 2:
-        for item in work:
-            admit(item)
-            yield do(workers[0], item)
+    if len(workers) > 1 and len(work) > 1:
+        yield from _share_in_threads(workers, _Queue(work, len(workers), admit), do)
         return
-    waiting = _Queue(work, len(workers), admit)
+    for item in work:
+        admit(item)
+        yield do(workers[0], item)
+
+
+def _share_in_threads(
+    workers: Sequence[Worker], waiting: _Queue, do: Callable[[Worker, WorkItem], Result]
+) -> Iterator[Result]:
+    """See :func:`share`; one thread for each worker."""
     failures = list[BaseException]()
-    out: queue.SimpleQueue[R | None] = queue.SimpleQueue()  # None: a worker has ended
+    results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()  # None: a worker has ended
 
     def work_on(number: int) -> None:
         try:
             while item := waiting.take(number):
-                out.put(do(workers[number], item))
+                results.put(do(workers[number], item))
         except BaseException as error:  # raised again below, in the thread of the caller
             waiting.ended = True
             failures.append(error)
-        out.put(None)
+        results.put(None)
 
+    # Daemon threads: a request that never returns must not keep the program from ending.
     for number in range(len(workers)):
         threading.Thread(target=work_on, args=(number,), daemon=True).start()
-    running = len(workers)
+    n_running = len(workers)
     try:
-        while running:
-            result = out.get()
+        while n_running:
+            result = results.get()
             if result is None:
-                running -= 1
+                n_running -= 1
             else:
                 yield result
     finally:
-        waiting.ended = True
+        waiting.ended = True  # also where the caller stops early
     if failures:
         raise failures[0]

@@ -75,7 +75,7 @@ def test_parallel_copies_share_the_seconds_of_the_machine(small_task, tmp_path):
         small_task.label_set,
         "d",
         small_task.split("demonstration"),
-        1,
+        n_draws=1,
     )
     copies: Any = [Slow(len(small_task.label_set)) for _ in range(4)]
     (draw,) = annotate(

@@ -87,7 +87,7 @@ def test_an_engine_registered_by_another_package_annotates(registered, small_tas
         small_task.label_set,
         small_task.description,
         small_task.split("demonstration"),
-        2,
+        n_draws=2,
     )
     annotators = open_annotators(config, small_task)
 

@@ -35,8 +35,8 @@ def test_a_label_that_begins_another_is_read_with_the_end_of_the_reply():
 
 def test_the_probabilities_of_a_deep_trie_equal_those_of_all_replies_of_a_toy_language():
     """Twelve integers over three tokens, against every reply spelt out."""
-    tails = [tuple(int(digit) for digit in str(number)) for number in range(12)]
-    trie = LabelTrie(tails, tuple(map(str, range(12))), ends=(99,))
+    answer_tokens = [tuple(int(digit) for digit in str(number)) for number in range(12)]
+    trie = LabelTrie(answer_tokens, tuple(map(str, range(12))), ends=(99,))
     rng = np.random.default_rng(0)
     table = {
         node.path: dict(zip((*range(10), 99), rng.dirichlet(np.ones(11)), strict=True))
@@ -47,9 +47,9 @@ def test_the_probabilities_of_a_deep_trie_equal_those_of_all_replies_of_a_toy_la
     )
 
     for number, read in enumerate(np.exp(trie.classes(reads))[0]):
-        expected = table[()][tails[number][0]]
+        expected = table[()][answer_tokens[number][0]]
         if number in (1, 10, 11):
-            expected *= table[(1,)][99 if number == 1 else tails[number][1]]
+            expected *= table[(1,)][99 if number == 1 else answer_tokens[number][1]]
         assert read == pytest.approx(expected)
     assert len(trie.nodes) == 2
 

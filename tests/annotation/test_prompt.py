@@ -111,7 +111,7 @@ def prompts_of(task, n_draws=1, **settings):
         task.label_set,
         task.description,
         task.split("demonstration"),
-        n_draws,
+        n_draws=n_draws,
     )
 
 

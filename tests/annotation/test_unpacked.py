@@ -173,7 +173,7 @@ def test_a_text_beyond_the_rotary_limit_does_not_share_the_prefix(tiny_llm, smal
         small_task.label_set,
         "T",
         small_task.split("demonstration"),
-        1,
+        n_draws=1,
     )[0]
     texts = ["a", "a b c d e f g h " * 8, "one two", "x y z " * 10]
     lengths = engine.tokens.fit(prompt, texts).lengths
@@ -202,7 +202,7 @@ def test_a_model_that_is_not_packed_leaves_a_note_and_reuses_no_prefix(
         small_task.label_set,
         "T",
         small_task.split("demonstration"),
-        1,
+        n_draws=1,
     )[0]
 
     assert engine.size(prompt, ["a text"]).prefix == 0

@@ -65,6 +65,7 @@ class Answers:
 
     def take(self, indices: Sequence[int]) -> Answers:
         """The answers at ``indices``."""
+        # Arrays hold an entry for each text; the other fields hold for all texts.
         columns = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         taken: dict[str, Any] = {
             name: value[indices] for name, value in columns.items() if isinstance(value, np.ndarray)
@@ -77,8 +78,13 @@ class Answers:
     ) -> Answers:
         """Answers where the probability of every class is known.
 
-        ``classes``, ``(n, n_classes)``: natural log probabilities before normalising. The answer
-        is their argmax, ties go to the first class. Rows that are not finite have no answer.
+        Parameters
+        ----------
+        classes
+            ``(n, n_classes)``: natural log probabilities before normalising. The answer is their
+            argmax, ties go to the first class. Rows that are not finite have no answer.
+        truncated, prompt_tokens
+            See :class:`Answers`.
         """
         is_finite = np.asarray(np.isfinite(classes).all(axis=1))
         with np.errstate(invalid="ignore"):
@@ -96,12 +102,20 @@ class Answers:
 
 
 class Size(NamedTuple):
-    """What reading texts under one prompt takes.
+    """What reading ``n`` texts under one prompt takes.
 
-    ``prefix``: tokens that all prompts share. ``total``, ``(n,)``: tokens of each prompt.
-    ``requests``: how often each prompt is sent. ``exact``: the tokens were counted by the model's
-    own tokenizer, not estimated from the characters. ``generated``: most tokens generated for each
-    text.
+    Attributes
+    ----------
+    prefix
+        Tokens that all prompts share.
+    total
+        ``(n,)``: tokens of each prompt.
+    requests
+        How often each prompt is sent.
+    exact
+        Whether the model's own tokenizer counted the tokens; else they are estimated.
+    generated
+        Most tokens generated for each text.
     """
 
     prefix: int
@@ -141,7 +155,7 @@ class Annotator(Protocol):
         AssayError
             For a label set that cannot be read exactly, and settings that do not fit the machine.
         Incomplete
-            When the engine dies. Its ``partial`` may hold the positions in ``items`` that were
+            If the engine dies. Its ``partial`` may hold the positions in ``items`` that were
             read, and their Answers.
         """
         ...
@@ -163,6 +177,6 @@ class PromptlessAnnotator(Annotator, Protocol):
     def prompts(self, n_draws: int) -> list[Prompt]:
         """Stand-ins for the prompts of the first ``n_draws`` draws.
 
-        Raises AssayError where there are fewer draws.
+        Raises AssayError if there are fewer draws.
         """
         ...

@@ -23,8 +23,19 @@ class ChatTokens(NamedTuple):
 def chat_tokens(tokenizer: Any, prompt: Prompt, name: str) -> ChatTokens:
     """The tokens that the chat template puts around the user's message.
 
-    ``tokenizer``: a transformers tokenizer; ``name``: the model's, for errors. Raises AssayError
-    where there is no template, or where it refuses the messages of ``prompt``.
+    Parameters
+    ----------
+    tokenizer
+        A transformers tokenizer.
+    prompt
+        A prompt that is a chat; its system message, if any, stands in front.
+    name
+        The model's name, for errors.
+
+    Raises
+    ------
+    AssayError
+        If there is no chat template, or it refuses the messages.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise AssayError(
@@ -39,6 +50,8 @@ def chat_tokens(tokenizer: Any, prompt: Prompt, name: str) -> ChatTokens:
         raise AssayError(
             f"the chat template of {name} refuses these messages: {' '.join(str(error).split())}"
         ) from error
+    # Only the parts around the message become control tokens: the message is tokenised elsewhere,
+    # without them.
     parts = text.split(_CONTENT)
     if len(parts) != 2:
         raise AssayError(

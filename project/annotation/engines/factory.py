@@ -37,6 +37,7 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     name = config.annotate.annotator
     check_engine(name)
     facts = engine_facts(name)
+    # An engine's facts name the parts of the configuration that its class takes.
     arguments = [task if part == "task" else getattr(config, part) for part in facts.takes]
     annotator = open_engine(facts.open, *arguments)
     groups = device_groups(config.annotate) if facts.runs_here else [None]
@@ -67,7 +68,7 @@ def device_groups(
     """``CUDA_VISIBLE_DEVICES`` for every copy of the engine, ``tensor_parallel`` GPUs each.
 
     Without a GPU to divide, None for every copy. ``visible``: names of the GPUs, by default those
-    of this machine. Raises AssayError where there are fewer GPUs than the configuration needs.
+    of this machine. Raises AssayError if there are fewer GPUs than the configuration needs.
     """
     if visible is None:
         visible = visible_gpus()

@@ -1,10 +1,10 @@
 """How answers are read off a model: the tokens that tell the labels apart, as a trie.
 
-A label is read at the first token that no other label shares, given the tokens before it: its
-probability is that of a reply that begins with these tokens. Where one label goes on where another
-ends (``1`` and ``10``), the shorter one is read with the end of the reply behind it. Label names
-that differ in their first token need one position of the model; all others need one position for
-each inner node of the trie.
+A label is read up to the first token that no other label shares: its probability is that of a reply
+that begins with these tokens. If one label begins another (``1`` and ``10``), the shorter one is
+read with the end of the reply behind it. Labels that differ in their first token, such as ``yes``
+and ``no``, need one position of the model. Others, such as ``New York`` and ``New Delhi``, need one
+position for each inner node of the trie.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class LabelTrie:
     """
 
     def __init__(
-        self, tails: Sequence[Sequence[int]], answers: Sequence[str], ends: Sequence[int]
+        self, answer_tokens: Sequence[Sequence[int]], answers: Sequence[str], ends: Sequence[int]
     ) -> None:
         """Build the trie.
 
         Parameters
         ----------
-        tails
-            Tokens of each answer behind the prompt.
+        answer_tokens
+            Tokens of each answer.
         answers
             The answers as text, for errors.
         ends
@@ -59,15 +59,16 @@ class LabelTrie:
         Raises
         ------
         AssayError
-            Where two labels cannot be told apart.
+            If two labels cannot be told apart.
         """
         self.nodes: list[Node] = []
         self._columns: dict[int, _Columns] = {}
-        self._tails = [tuple(tail) for tail in tails]
+        self._answer_tokens = [tuple(tokens) for tokens in answer_tokens]
         self._answers = answers
         self._ends = tuple(ends)
         self._n_reads = 0
-        self._grow((), tuple(range(len(tails))), ())
+        # From the root, which all labels share; the nodes below it follow by recursion.
+        self._grow((), tuple(range(len(answer_tokens))), ())
 
     @property
     def n_reads(self) -> int:
@@ -76,7 +77,7 @@ class LabelTrie:
 
     @property
     def depth(self) -> int:
-        """Tokens of a reply that stand before the last read."""
+        """Most tokens of a reply that the model must read before a label is told apart."""
         return max(len(node.path) for node in self.nodes)
 
     def classes(self, reads: Floats) -> Floats:
@@ -85,11 +86,12 @@ class LabelTrie:
         ``reads``: ``(n, n_reads)``, node by node. A label is ``nan`` where one of its reads is
         ``nan``. Ends of a reply that are ``nan`` count for nothing beside others that are not.
         """
-        return np.stack([self._label(reads, k) for k in range(len(self._tails))], axis=1)
+        labels = range(len(self._answer_tokens))
+        return np.stack([self._label(reads, label) for label in labels], axis=1)
 
-    def _label(self, reads: Floats, k: int) -> Floats:
-        """Natural log probability of label ``k``, ``(n,)``."""
-        columns = self._columns[k]
+    def _label(self, reads: Floats, label: int) -> Floats:
+        """Natural log probability of one label, given by its index, ``(n,)``."""
+        columns = self._columns[label]
         total: Floats = reads[:, list(columns.product)].sum(axis=1)
         if columns.ends:
             ends = reads[:, list(columns.ends)]
@@ -109,20 +111,22 @@ class LabelTrie:
     def _grow(
         self, path: tuple[int, ...], members: tuple[int, ...], product: tuple[int, ...]
     ) -> None:
-        """Add the node at ``path``, which the labels ``members`` share, and all nodes below it.
+        """Add the node at ``path`` and all nodes below it.
 
-        ``product``: columns of the reads on the way here.
+        ``members``: indices of the labels that begin with ``path``. ``product``: columns of the
+        reads from the root to this node.
         """
         depth = len(path)
-        ended = [k for k in members if len(self._tails[k]) == depth]
+        ended = [label for label in members if len(self._answer_tokens[label]) == depth]
         if len(ended) > 1:
-            first, second = (self._answers[k].strip() for k in ended[:2])
+            first, second = (self._answers[label].strip() for label in ended[:2])
             raise AssayError(
                 f"labels {first!r} and {second!r} are the same tokens to this model and cannot be "
                 "told apart. Rename one of them, or set label_style=letter."
             )
-        longer = [k for k in members if len(self._tails[k]) > depth]
-        children = tuple(dict.fromkeys(self._tails[k][depth] for k in longer))
+        longer = [label for label in members if len(self._answer_tokens[label]) > depth]
+        children = tuple(dict.fromkeys(self._answer_tokens[label][depth] for label in longer))
+        # A label that ends here is told from the longer ones by how the reply goes on.
         ends = tuple(token for token in self._ends if token not in children) if ended else ()
         if ended and not ends:
             raise AssayError(
@@ -136,7 +140,7 @@ class LabelTrie:
             end_columns = tuple(range(first_column + len(children), self._n_reads))
             self._columns[ended[0]] = _Columns(product, end_columns)
         for column, token in enumerate(children, start=first_column):
-            below = tuple(k for k in longer if self._tails[k][depth] == token)
+            below = tuple(label for label in longer if self._answer_tokens[label][depth] == token)
             if len(below) == 1:  # no other label shares this token
                 self._columns[below[0]] = _Columns((*product, column), ())
             else:

@@ -81,7 +81,7 @@ class ProcessAnnotator:
             self._pipe.close()  # which ends the loop of the other process
             self._pipe = None
         if self._process is not None:
-            self._process.join(10)
+            self._process.join(10)  # seconds, for a model to be freed
             if self._process.is_alive():
                 self._process.terminate()
 
@@ -105,8 +105,8 @@ class ProcessAnnotator:
         return reply.value
 
     def _start(self) -> Connection:
-        """Start the process; returns our end of the pipe to it."""
-        context = multiprocessing.get_context("spawn")
+        """Start the process; returns this process's end of the pipe."""
+        context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
         pipe, other_end = context.Pipe()
         # Not a daemon: vLLM starts processes of its own, which a daemon may not do.
         self._process = context.Process(
@@ -136,6 +136,7 @@ def _serve(pipe: Connection, opener: Callable[[], Annotator], devices: str | Non
             annotator = annotator or opener()
             value = getattr(annotator, request.method)(request.prompt, request.items)
         except AssayError as problem:
+            # A subclass may not be picklable; callers tell these two apart alone.
             error = Incomplete if isinstance(problem, Incomplete) else AssayError
             value = str(problem)
         except Exception as problem:  # any other error must reach the parent too

@@ -1,7 +1,8 @@
-"""Prompts as token ids, shared by all engines that are given token ids.
+"""Prompts as token ids, for the engines that read token ids.
 
-What is the same for every text of a draw is tokenised once; only the text and what stands behind
-it are tokenised for each. User text never becomes a control token, no matter what it spells.
+The beginning of a prompt is the same for every text of a draw and is tokenised once; the text and
+the end of the prompt are tokenised for each text. A text never becomes a control token, whatever it
+spells.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from project.annotation.prompt import Prompt
 from project.stats.types import Mask
 from project.support.errors import AssayError
 
-# Texts whose first and last characters join with their neighbours in one tokenizer or another.
+# Texts whose first or last characters join with their neighbours in one tokenizer or another.
 _PROBES = (
     "text",
     " text",
@@ -62,13 +63,24 @@ class TokenizedPrompts(NamedTuple):
 class _Frame(NamedTuple):
     """A prompt, tokenised as far as it is the same for every text.
 
-    The tokens of a prompt are ``prefix``, those of the text ``last + text + after``, and ``tail``.
-    ``last`` is the end of the prompt's ``before``, which may join with the text.
+    The tokens of a prompt are those of ``prefix``, then those of ``before_end + text + after``,
+    then those of ``suffix``.
+
+    Attributes
+    ----------
+    prefix
+        Control tokens, and the prompt's ``before`` without its end.
+    before_end
+        The end of ``before``, whose characters may form tokens together with the text.
+    suffix
+        Control tokens behind the prompt.
+    trie
+        How the answers are read.
     """
 
     prefix: tuple[int, ...]
-    last: str
-    tail: tuple[int, ...]
+    before_end: str
+    suffix: tuple[int, ...]
     trie: LabelTrie
 
 
@@ -90,7 +102,7 @@ class PromptTokens:
         Raises
         ------
         AssayError
-            Where the tokenizer has no fast version.
+            If the tokenizer has no fast version.
         """
         if not getattr(tokenizer, "is_fast", False):
             raise AssayError(
@@ -115,63 +127,78 @@ class PromptTokens:
         """The prompts of ``texts``, cut to the context.
 
         Only the end of a text is cut: the prompt stays whole, and the position of the label
-        always follows. Raises AssayError where the prompt leaves no room for a text.
+        always follows. Raises AssayError if the prompt leaves no room for a text.
         """
         frame = self._frame(prompt)
-        rows = self.encode([f"{frame.last}{text}{prompt.after}" for text in texts])
+        rows = self.encode([f"{frame.before_end}{text}{prompt.after}" for text in texts])
         # Tokens that are left for the text and its direct neighbours.
-        room = self._context - frame.trie.depth - len(frame.prefix) - len(frame.tail)
+        room = self._context - frame.trie.depth - len(frame.prefix) - len(frame.suffix)
         too_long = [index for index, row in enumerate(rows) if len(row) > room]
         if too_long:
-            (behind,) = self.encode([prompt.after])
-            (last,) = self.encode([frame.last])
-            if room - len(behind) <= len(last):
-                n_tokens = self._context - room + len(behind) + len(last)
-                raise AssayError(
-                    f"the prompt without its text has {n_tokens} tokens, which leaves no place for "
-                    f"a text in the {self._context} that {self._name} can read. Lower "
-                    "n_demonstrations."
-                )
-            # These texts are tokenised again without what stands behind them.
-            uncut = self.encode([f"{frame.last}{texts[index]}" for index in too_long])
-            for index, row in zip(too_long, uncut, strict=True):
-                rows[index] = row[: room - len(behind)] + behind
+            cut = self._cut_to(room, frame, prompt, [texts[index] for index in too_long])
+            for index, row in zip(too_long, cut, strict=True):
+                rows[index] = row
         truncated = np.zeros(len(rows), dtype=bool)
         truncated[too_long] = True
         prefix = frame.prefix
-        if frame.tail:
-            rows = [row + list(frame.tail) for row in rows]
-        if len(frame.last) == len(prompt.before):
+        if frame.suffix:
+            rows = [row + list(frame.suffix) for row in rows]
+        if len(frame.before_end) == len(prompt.before):
             # Nothing could be tokenised ahead. What these rows happen to share is the prefix.
             n_shared = _n_shared(rows)
             prefix = (*prefix, *rows[0][:n_shared])
             rows = [row[n_shared:] for row in rows]
         return TokenizedPrompts(prefix, rows, truncated)
 
+    def _cut_to(
+        self, room: int, frame: _Frame, prompt: Prompt, texts: Sequence[str]
+    ) -> list[list[int]]:
+        """The tokens of ``before_end + text + after`` of every text, cut to ``room`` tokens."""
+        (behind,) = self.encode([prompt.after])
+        (before_end,) = self.encode([frame.before_end])
+        if room - len(behind) <= len(before_end):
+            n_tokens = self._context - room + len(behind) + len(before_end)
+            raise AssayError(
+                f"the prompt without its text has {n_tokens} tokens, which leaves no place for "
+                f"a text in the {self._context} that {self._name} can read. Lower "
+                "n_demonstrations."
+            )
+        # Tokenised without ``after``, so that the cut falls into the text and not behind it.
+        uncut = self.encode([f"{frame.before_end}{text}" for text in texts])
+        return [row[: room - len(behind)] + behind for row in uncut]
+
     def _make_frame(self, prompt: Prompt) -> _Frame:
         """Tokenise what is the same for every text of ``prompt``."""
-        around = self._around(prompt)
-        candidates = (last for last in _ends(prompt.before) if self._splits(prompt, last))
-        last = next(candidates, prompt.before)
-        (ahead,) = self.encode([prompt.before.removesuffix(last)])
-        tails = self.encode(prompt.answers) if prompt.chat else self._answer_tokens(prompt)
-        unknown = self._tokenizer.unk_token_id
-        for tail, answer in zip(tails, prompt.answers, strict=True):
-            if unknown is not None and unknown in tail:
-                raise AssayError(
-                    f"label {answer.strip()!r} cannot be written in the tokenizer of {self._name}. "
-                    "Set label_style=letter."
-                )
-        trie = LabelTrie(tails, prompt.answers, self._reply_ends(prompt, tails))
-        return _Frame((*around.before, *ahead), last, around.behind, trie)
+        control = self._control_tokens(prompt)
+        # The shortest end of ``before`` that can be tokenised apart from the beginning leaves the
+        # least to do for every text. Without any, the whole of ``before`` goes with the text.
+        ends = (end for end in _possible_ends(prompt.before) if self._can_split(prompt, end))
+        before_end = next(ends, prompt.before)
+        (beginning,) = self.encode([prompt.before.removesuffix(before_end)])
+        answers = self._answer_tokens(prompt)
+        trie = LabelTrie(answers, prompt.answers, self._reply_ends(prompt, answers))
+        return _Frame((*control.before, *beginning), before_end, control.behind, trie)
 
-    def _around(self, prompt: Prompt) -> ChatTokens:
+    def _control_tokens(self, prompt: Prompt) -> ChatTokens:
         """The control tokens before and behind the prompt."""
         if prompt.chat:
             return chat_tokens(self._tokenizer, prompt, self._name)
         return ChatTokens(self._begin(), ())
 
     def _answer_tokens(self, prompt: Prompt) -> list[list[int]]:
+        """The tokens of every answer; refuses labels that the vocabulary cannot write."""
+        # A chat's reply begins behind control tokens, with which no answer can join.
+        answers = self.encode(prompt.answers) if prompt.chat else self._plain_answer_tokens(prompt)
+        unknown = self._tokenizer.unk_token_id
+        for ids, answer in zip(answers, prompt.answers, strict=True):
+            if unknown is not None and unknown in ids:
+                raise AssayError(
+                    f"label {answer.strip()!r} cannot be written in the tokenizer of {self._name}. "
+                    "Set label_style=letter."
+                )
+        return answers
+
+    def _plain_answer_tokens(self, prompt: Prompt) -> list[list[int]]:
         """The tokens of every answer behind a plain prompt."""
         rendered = prompt.render("text")
         row, *with_answer = self.encode(
@@ -186,22 +213,25 @@ class PromptTokens:
                 )
         return [ids[len(row) :] for ids in with_answer]
 
-    def _splits(self, prompt: Prompt, last: str) -> bool:
-        """Whether tokenising can begin anew at ``last``, the end of ``before``, for all probes."""
-        (ahead,) = self.encode([prompt.before.removesuffix(last)])
+    def _can_split(self, prompt: Prompt, before_end: str) -> bool:
+        """Whether tokens stay the same if ``before`` is split in front of its end ``before_end``.
+
+        Tokenizers differ too much for a rule, so it is tried with texts that tend to join.
+        """
+        (beginning,) = self.encode([prompt.before.removesuffix(before_end)])
         complete = self.encode([prompt.render(text) for text in _PROBES])
-        parts = self.encode([f"{last}{text}{prompt.after}" for text in _PROBES])
-        return all(row == ahead + part for row, part in zip(complete, parts, strict=True))
+        parts = self.encode([f"{before_end}{text}{prompt.after}" for text in _PROBES])
+        return all(row == beginning + part for row, part in zip(complete, parts, strict=True))
 
     def _begin(self) -> tuple[int, ...]:
-        """The control tokens that the tokenizer puts before every text."""
+        """The control tokens that the tokenizer puts before every text, such as BOS."""
         ids = self._tokenizer("text")["input_ids"]
         plain = self._tokenizer("text", add_special_tokens=False)["input_ids"]
         starts = range(len(ids) + 1)
         return tuple(ids[: next(n for n in starts if ids[n : n + len(plain)] == plain)])
 
-    def _reply_ends(self, prompt: Prompt, tails: Sequence[Sequence[int]]) -> list[int]:
-        """Tokens that can end a reply.
+    def _reply_ends(self, prompt: Prompt, answers: Sequence[Sequence[int]]) -> list[int]:
+        """Tokens that can end a reply, given the tokens of every answer.
 
         They are the model's own end of text, and the end of a message in a chat or the line break
         before the next demonstration in a plain prompt.
@@ -209,15 +239,16 @@ class PromptTokens:
         ends = {self._tokenizer.eos_token_id} - {None}
         if prompt.chat:
             return sorted(ends | message_ends(self._tokenizer))
-        broken = [prompt.render("text") + answer + "\n" for answer in prompt.answers]
-        for tail, row in zip(tails, self.encode(broken), strict=True):
-            if row[-len(tail) - 1 : -1] == list(tail):
+        with_break = [prompt.render("text") + answer + "\n" for answer in prompt.answers]
+        for ids, row in zip(answers, self.encode(with_break), strict=True):
+            # A line break that forms one token with the answer's end cannot end a reply.
+            if row[-len(ids) - 1 : -1] == list(ids):
                 ends.add(row[-1])
         return sorted(ends)
 
 
-def _ends(before: str) -> list[str]:
-    """Ends of ``before`` from which tokenising might begin anew, the shortest first.
+def _possible_ends(before: str) -> list[str]:
+    """Ends of ``before`` at which it might be split, the shortest first.
 
     They are its last spaces, its last line and its last two lines.
     """

@@ -1,7 +1,7 @@
 """Labels that exist already: the columns of a file become draws.
 
-No model is asked. An answer that is none of the task's labels is counted and treated as missing:
-it becomes no training label, and it counts as wrong where it is scored.
+No model is read. An answer that is not a label of the task is counted and treated as missing: it
+becomes no training label, and it counts as wrong where it is scored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from project.config.annotation import RecordedConfig
 from project.data.card import as_label
 from project.data.raw_data import read_file
 from project.data.task import Task
-from project.stats.types import Codes, Floats
+from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
 _KEY = "recorded_key"
@@ -113,12 +113,11 @@ class RecordedAnnotator:
         else:
             draw = self._labels(rows[name])
         draw.label[is_contradictory] = -1
-        errors = [
-            _ABSENT if absent else _CONTRADICTORY if contradictory else error
-            for absent, contradictory, error in zip(
-                is_absent, is_contradictory, draw.error, strict=True
-            )
-        ]
+        errors = draw.error
+        for index in np.flatnonzero(is_contradictory):
+            errors[index] = _CONTRADICTORY
+        for index in np.flatnonzero(is_absent):
+            errors[index] = _ABSENT
         n = len(items)
         return Answers(
             log_probabilities=draw.log_probabilities,
@@ -133,12 +132,13 @@ class RecordedAnnotator:
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        return Size(0, np.zeros(len(items), dtype=np.int64), 0, exact=True)
+        n_tokens = np.zeros(len(items), dtype=np.int64)
+        return Size(prefix=0, total=n_tokens, requests=0, exact=True)
 
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
 
-    def _is_contradictory(self, name: str, items: Sequence[str]) -> np.ndarray:
+    def _is_contradictory(self, name: str, items: Sequence[str]) -> Mask:
         """Which items have rows with different labels in this draw, ``(n,)``."""
         if not len(self._contradictory):
             return np.zeros(len(items), dtype=bool)
@@ -148,11 +148,12 @@ class RecordedAnnotator:
             else [name]
         )
         by_key = self._contradictory[columns].any(axis=1)
-        return by_key.reindex(items, fill_value=False).to_numpy()
+        return np.asarray(by_key.reindex(items, fill_value=False), dtype=bool)
 
     def _labels(self, column: pd.Series) -> _Draw:
         """A draw of labels without probabilities."""
         label_set = self._task.label_set
+        # Each distinct value is parsed once: files have few of them and many rows.
         known = {
             value: as_label(value, label_set, self._task.values)
             for value in column.dropna().unique()
@@ -169,7 +170,7 @@ class RecordedAnnotator:
         unknown = np.full((len(column), len(label_set)), np.nan)
         return _Draw(np.array(label, dtype=np.int64), errors, unknown)
 
-    def _probabilities(self, rows: pd.DataFrame, name: str, is_contradictory: np.ndarray) -> _Draw:
+    def _probabilities(self, rows: pd.DataFrame, name: str, is_contradictory: Mask) -> _Draw:
         """A draw of probabilities; the label is their argmax."""
         values = log_probabilities(rows, name, self._task.label_set)
         is_unknown = np.asarray(np.isnan(values).any(axis=1) | is_contradictory)
@@ -181,6 +182,7 @@ class RecordedAnnotator:
 
 def _join(table: pd.DataFrame, task: Task, file: str) -> tuple[str, str]:
     """The column of the file to join by, and the column of the examples that it holds."""
+    # Ids come first, since the same text may occur in several examples.
     for column in ("example_id", task.columns.get("id", "")):
         if column and column in table.columns:
             return column, "example_id"
@@ -199,7 +201,8 @@ def _one_row_each(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row for each key, and for each key and column whether its rows differ.
 
-    Nulls differ from nothing. The second table is empty where no key occurs twice.
+    A null does not count as different from a label. The second table is empty if no key occurs
+    twice.
     """
     keyed = table[list(used)].assign(**{_KEY: table[join_column].astype(str)})
     if not keyed[_KEY].duplicated().any():
@@ -209,6 +212,6 @@ def _one_row_each(
 
 
 def _content_digest(table: pd.DataFrame) -> str:
-    """First 16 hex digits of the SHA-256 of a table as CSV."""
+    """First 16 hex digits of the SHA-256 of a table as CSV: the identity of its labels."""
     content = table.astype(str).to_csv(index=False).encode("utf-8", "surrogatepass")
     return hashlib.sha256(content).hexdigest()[:16]

@@ -42,21 +42,16 @@ def draw_names(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> li
     Raises
     ------
     AssayError
-        Where a part of ``wanted`` fits no column.
+        If a part of ``wanted`` fits no column.
     """
     columns = [str(column) for column in table.columns]
-    first = f".{label_set[0]}"
-    candidates = [column.removesuffix(first) for column in columns if column.endswith(first)]
-    group_of = {
-        column: name
-        for name in candidates
-        if all(column in columns for column in probability_columns(name, label_set))
-        for column in probability_columns(name, label_set)
-    }
+    group_of = _groups(columns, label_set)
     draw_of = {column: group_of.get(column, column) for column in columns}
-    names: list[str] = []
-    for part in (part.strip() for part in (wanted or "label").split(",")):
+    names: dict[str, None] = {}  # a set in the order of the first insertions
+    for text in (wanted or "label").split(","):
+        part = text.strip()
         if "*" in part:
+            # The pattern may name the columns of a group, or the group.
             matches = [
                 draw
                 for column, draw in draw_of.items()
@@ -71,14 +66,39 @@ def draw_names(table: pd.DataFrame, wanted: str, label_set: Sequence[str]) -> li
                 columns,
                 f"A group of probabilities needs the columns {part}.{label_set[0]} and so on.",
             )
-        names += [draw for draw in dict.fromkeys(matches) if draw not in names]
-    return names
+        names |= dict.fromkeys(matches)
+    return list(names)
+
+
+def _groups(columns: Sequence[str], label_set: Sequence[str]) -> dict[str, str]:
+    """The name of the group of every probability column."""
+    suffix = f".{label_set[0]}"
+    group_of: dict[str, str] = {}
+    for column in columns:
+        name = column.removesuffix(suffix)
+        members = probability_columns(name, label_set)
+        # A column that merely ends like a label makes no group: all labels must have a column.
+        if column.endswith(suffix) and set(members) <= set(columns):
+            group_of |= dict.fromkeys(members, name)
+    return group_of
 
 
 def log_probabilities(rows: pd.DataFrame, name: str, label_set: Sequence[str]) -> Floats:
-    """Natural log probabilities of the group ``name``, ``(n_rows, n_classes)``, normalised.
+    """Natural log probabilities of a group, ``(n_rows, n_classes)``, normalised; nan for nulls.
 
-    Raises AssayError for negative values and for rows that do not sum to 1 within 0.01.
+    Parameters
+    ----------
+    rows
+        Rows of the file.
+    name
+        Name of the group; its columns hold logs if the name ends in ``log_probability``.
+    label_set
+        The classes.
+
+    Raises
+    ------
+    AssayError
+        If a probability is negative, or a row does not sum to 1 within 0.01.
     """
     values = rows[probability_columns(name, label_set)].to_numpy(dtype=np.float64)
     if not name.endswith(LOG_SUFFIX):

@@ -1,8 +1,8 @@
 """Annotates with vLLM in this process: one generated position, without a constraint.
 
-What is read are the log probabilities of the label tokens over the whole vocabulary. Their argmax
-is the answer that constrained greedy decoding would give. The probability of all other tokens is
-not lost: it is one minus the label mass.
+The log probabilities of the label tokens are read, normalised over the whole vocabulary. Their
+argmax is the answer that constrained greedy decoding would give, and one minus their sum, the label
+mass, is the probability of all other tokens.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class VllmAnnotator:
                 gpu_memory_utilization=config.gpu_memory,
                 seed=0,
                 enable_prefix_caching=True,
-                logprobs_mode="raw_logprobs",
+                logprobs_mode="raw_logprobs",  # those of the model, before any sampling setting
                 disable_log_stats=True,
                 trust_remote_code=False,
                 load_format="safetensors",
@@ -97,11 +97,11 @@ class VllmAnnotator:
         tokenized = self.tokens.fit(prompt, items)
         n_requests = sum(len(_portions(node)) for node in self.tokens.trie(prompt).nodes)
         return Size(
-            len(tokenized.prefix),
-            tokenized.lengths,
-            n_requests,
+            prefix=len(tokenized.prefix),
+            total=tokenized.lengths,
+            requests=n_requests,
             exact=True,
-            generated=n_requests,
+            generated=n_requests,  # vLLM generates one token in each request
         )
 
     def close(self) -> None:
@@ -145,6 +145,7 @@ class VllmAnnotator:
             for path, _ in requests
         ]
         try:
+            # All requests at once: vLLM batches them, and those of a draw share its prefix.
             with _watched(self.engine):
                 return list(
                     self.engine.generate(
@@ -187,7 +188,7 @@ def _watched(engine: Any) -> Iterator[None]:
 
 
 def _portions(node: Node) -> list[tuple[int, ...]]:
-    """The tokens of ``node`` in portions of as many as vLLM reads at once."""
+    """The tokens of ``node`` in portions that vLLM accepts in one request."""
     return [
         node.tokens[start : start + MAX_LOGPROB_TOKENS]
         for start in range(0, len(node.tokens), MAX_LOGPROB_TOKENS)

@@ -139,7 +139,7 @@ class Client:
             await self._session.close()
 
     async def get(self, path: str, parse: Callable[[Any], T], *, retries: int | None = None) -> T:
-        """What ``parse`` returns for the response to a GET. Errors: see :meth:`post`."""
+        """What ``parse`` returns for the response to a GET; see :meth:`post`."""
         return await self._send(_Request("GET", path, None), parse, retries)
 
     async def post(
@@ -172,6 +172,7 @@ class Client:
         return await self._send(_Request("POST", path, body), parse, retries)
 
     async def _send(self, request: _Request, parse: Callable[[Any], T], retries: int | None) -> T:
+        """Send the request, again if an error is temporary. Raises the errors of :meth:`post`."""
         limit = self._config.request_retries
         n_left = 1 + (limit if retries is None else min(retries, limit))
         n_sent = 0
@@ -190,8 +191,9 @@ class Client:
                 times = f"{n_sent} times" if n_sent > 1 else "once"
                 message = f"the server at {self.url} {error}; sent {times}. {_RESUME}"
                 raise error.kind(without_key(message, self._key))
-            longest = min(_MAX_DELAY, _FIRST_DELAY * 2 ** (n_sent - 1))
-            await asyncio.sleep(self._random.uniform(0, longest))
+            # Random delays ("full jitter"), so that refused requests do not come back all at once.
+            max_delay = min(_MAX_DELAY, _FIRST_DELAY * 2 ** (n_sent - 1))
+            await asyncio.sleep(self._random.uniform(0, max_delay))
 
     async def _attempt(self, request: _Request, parse: Callable[[Any], T], n_halvings: int) -> T:
         """Send the request once. Raises _TemporaryError, or the errors of :meth:`post`."""
@@ -242,11 +244,12 @@ class Client:
             self.url + request.path,
             json=request.body,
             proxy=self._proxy,
-            allow_redirects=False,
+            allow_redirects=False,  # a redirect could send the key to another server
         ) as response:
             return response.status, response.headers, await response.read()
 
     def _slow_down(self, n_halvings: int, retry_after: str | None) -> None:
+        """Slow down after a busy response; raises Incomplete if the server asks to wait long."""
         wait = retry_after_seconds(retry_after)
         if wait > MAX_WAIT:
             raise Incomplete(

@@ -145,7 +145,11 @@ class OpenAIAnnotator:
         )
 
     def _cost(self, prompt: Prompt, *, n_reads: int) -> tuple[int, int]:
-        """Requests and generated tokens for one text; ``n_reads``: those of a mode that reads."""
+        """Requests and generated tokens for one text.
+
+        ``n_reads``: requests of a mode that reads log probabilities, each of which generates one
+        token. Before the first request the mode is unknown, and such a mode is assumed.
+        """
         if self._n_sample_requests:
             return self._n_sample_requests, self._config.repeats * reply_tokens(prompt)
         return n_reads, n_reads
@@ -162,7 +166,9 @@ class OpenAIAnnotator:
         bodies: list[dict[str, Any]] = [
             {"prompt": [*fitted.prefix, *suffix]} for suffix in fitted.suffixes
         ]
-        questions = Questions(COMPLETIONS, bodies, fitted.truncated, fitted.lengths)
+        questions = Questions(
+            COMPLETIONS, bodies, truncated=fitted.truncated, lengths=fitted.lengths
+        )
         return await self._read_samples(mode, prompt, questions)
 
     async def _read_texts(self, prompt: Prompt, items: Sequence[str]) -> Answers:
@@ -213,11 +219,12 @@ class OpenAIAnnotator:
     def _prompt_tokens(self, context: int | None, n_generated: int) -> PromptTokens:
         """The tokenizer, with a context that leaves room for ``n_generated`` tokens.
 
-        ``context``: what the server reports, None if it reports nothing.
+        ``context``: what the server reports in tokens, None if it reports nothing.
         """
         tokenizer: Any = self._tokenizer
         configured = self._config.max_model_len
         if context is None:
+            # Without a report, the user's limit counts, else that of the tokenizer.
             default = min(int(tokenizer.model_max_length), _MAX_CONTEXT)
             context = _MAX_CONTEXT if configured else default
         room = min(context - n_generated, configured or _MAX_CONTEXT)
@@ -234,7 +241,7 @@ class OpenAIAnnotator:
                 f"the prompt without its text has {n_fixed} characters, which is more than "
                 f"max_model_len={self._config.max_model_len} allows. Lower n_demonstrations."
             )
-        # A lone surrogate cannot be sent as JSON in UTF-8.
+        # A lone surrogate, half of a UTF-16 pair, cannot be sent as JSON in UTF-8.
         valid = [text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") for text in items]
         texts = [text[:room] for text in valid]
         bodies: list[dict[str, Any]] = [
@@ -251,7 +258,7 @@ class OpenAIAnnotator:
         )
 
     def _use(self, mode: ReadoutMode) -> ReadoutMode:
-        """Record and return the mode."""
+        """Note the mode for the user and for later estimates, and return it."""
         self.capability = mode.description
         self._n_sample_requests = 0
         if mode.kind == SAMPLED:

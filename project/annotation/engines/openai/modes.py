@@ -82,7 +82,17 @@ class ReadoutMode:
         return fields
 
     def sample_fields(self, n: int, temperature: float, max_tokens: int) -> dict[str, Any]:
-        """Fields of a request for ``n`` sampled replies of at most ``max_tokens`` tokens."""
+        """Fields of a request for sampled replies.
+
+        Parameters
+        ----------
+        n
+            Number of replies; some servers refuse the field, so it is left out for one.
+        temperature
+            The sampling temperature.
+        max_tokens
+            Most tokens of a reply.
+        """
         fields: dict[str, Any] = {
             self.limit_field: max_tokens,
             "temperature": temperature,
@@ -94,7 +104,7 @@ class ReadoutMode:
 
     @property
     def description(self) -> str:
-        """What the mode returns, for people."""
+        """What the mode returns, in words for notes and logs."""
         return {
             EXACT: f"exact log probabilities of the label tokens ({self.label_field})",
             CONSTRAINED: (

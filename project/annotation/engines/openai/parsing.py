@@ -89,7 +89,8 @@ def listed_tokens(choice: Mapping[str, Any], n_listed: int = 0) -> list[ListedTo
         (ListedToken(text, _token_id(text, token), _number(value)) for text, token, value in pairs),
         key=lambda token: -token.log_probability,
     )
-    # A token may be listed twice, once as the sampled one.
+    # A token may be listed twice, once as the sampled one. A sum above 1 shows that the values are
+    # no log probabilities, for instance logits.
     distinct = {token.token or token.text: token.log_probability for token in tokens}
     if math.fsum(map(math.exp, distinct.values())) > _MAX_TOTAL:
         raise MalformedResponse("probabilities that add up to more than 1")

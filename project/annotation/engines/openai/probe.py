@@ -74,11 +74,9 @@ class Probe:
         return info
 
     async def token_mode(self, tokens: PromptTokens, trie: LabelTrie) -> ReadoutMode:
-        """The best mode for prompts as token ids.
-
-        A constrained reply is constrained to the tokens of one node of the trie at a time. This is
-        exact only if one node tells all labels apart.
-        """
+        """The best mode for prompts as token ids."""
+        # A reply is constrained to the tokens of one node of the trie, and its probabilities are
+        # normalised over these alone. Products over several nodes would not be exact.
         n_branching = sum(len(node.tokens) > 1 for node in trie.nodes)
         widest = max((node.tokens for node in trie.nodes), key=len)
         constrainable = n_branching <= 1 and len(widest) <= _MAX_LISTED
@@ -98,10 +96,13 @@ class Probe:
 
     async def _once(self, key: object, find: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """The result of ``find``, which runs once for each key unless it fails."""
+        # All callers are coroutines of the client's event loop, so nothing comes between the test
+        # and the assignment.
         if key not in self._results:
             self._results[key] = asyncio.ensure_future(find())
         future = self._results[key]
         try:
+            # Shielded: if one caller is cancelled, the others still wait for the result.
             return await asyncio.shield(future)
         finally:
             if future.done() and (future.cancelled() or future.exception()):
@@ -118,9 +119,11 @@ class Probe:
     async def _find_token_mode(
         self, tokens: PromptTokens, trie: LabelTrie, widest: Sequence[int], *, constrainable: bool
     ) -> ReadoutMode:
+        """The first mode that works, tried with the ``widest`` node of ``trie``."""
         (ids,) = tokens.encode([_TEXT])
         if not self.batch_size:
             self.batch_size = await self._find_batch_size(ids)
+        # An exact mode is also tried with a token that no server would list by itself.
         (unlikely,) = tokens.encode([_UNLIKELY])
         exact_tokens = (*widest[: modes.MAX_NAMED_TOKENS - 1], unlikely[0])
         named = {EXACT: tuple(dict.fromkeys(exact_tokens))}
@@ -133,7 +136,7 @@ class Probe:
         def works(mode: ReadoutMode, data: Any) -> bool:
             listed = listed_tokens(choices(data, 1)[0])
             without_ids = any(entry.token is None for entry in listed)
-            # Decodes the whole vocabulary, but only for servers that write tokens as text.
+            # For servers that write tokens as text: costs a decoding of the whole vocabulary.
             self.token_of_text = unique_spellings(self._tokenizer) if without_ids else {}
             if without_ids and not label_tokens <= set(self.token_of_text.values()):
                 return False
@@ -195,10 +198,11 @@ class Probe:
     async def _find_batch_size(self, ids: Sequence[int]) -> int:
         """Prompts in one request; raises AssayError if the server takes no token ids."""
         reason: Exception | None = None
-        for batch_size, n, prompt in ((_BATCH_SIZE, 2, [ids, ids]), (1, 1, ids)):
+        # Some servers take a single prompt only: two at once tell whether lists are possible.
+        for batch_size, n_choices, prompt in ((_BATCH_SIZE, 2, [ids, ids]), (1, 1, ids)):
             body = {"model": self.model, "prompt": prompt, "max_tokens": 1}
             try:
-                choices(await self._post(COMPLETIONS, body), n)
+                choices(await self._post(COMPLETIONS, body), n_choices)
             except (MalformedResponse, ServerFailed) as error:
                 reason = error
             except RequestRefused as error:
@@ -228,6 +232,7 @@ class Probe:
             except MalformedResponse:
                 continue
             except RequestRefused as error:
+                # A wrong key, address or model: no other mode would help.
                 if error.is_key_error or error.status == 404:
                     raise
             except ServerFailed as error:  # how some servers respond to fields they do not know

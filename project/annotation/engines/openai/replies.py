@@ -32,6 +32,7 @@ def parse_label(text: str, labels: Sequence[str]) -> int:
     tells two labels apart. If several labels match, the longest is chosen.
     """
     line = next((line for line in text.splitlines() if line.strip(_BLANK)), "")
+    # Quotes may stand before the introduction, and between it and the label.
     line = _INTRODUCTION.sub("", line.strip(_BEFORE)).lstrip(_BEFORE)
     for fold in (str, str.casefold):
         folded = fold(line)

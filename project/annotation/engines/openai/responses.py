@@ -49,12 +49,17 @@ def short(text: str, key: str) -> str:
 
 
 def error_message(content: bytes, key: str) -> ErrorMessage:
-    """The message and the code in the body of an error response."""
+    """The message and the code in the body of an error response.
+
+    OpenAI's form is ``{"error": {"message": ..., "code": ...}}``; other servers leave the outer
+    level out, write a ``detail``, or send plain text, which is then the message.
+    """
     text = content.decode("utf-8", "replace")
     code = ""
-    with contextlib.suppress(ValueError):
-        data = json.loads(text)
-        error = data.get("error", data) if isinstance(data, dict) else data
+    with contextlib.suppress(ValueError):  # not JSON
+        error = json.loads(text)
+        if isinstance(error, dict):
+            error = error.get("error", error)
         if isinstance(error, dict):
             code = str(error.get("code") or "")
             error = error.get("message") or error.get("detail") or error

@@ -104,12 +104,12 @@ async def ask_texts(
     Incomplete
         If a request fails. Its ``partial`` holds the rows that were answered, and their Answers.
     """
+    # What a text has that the content filter refused: no label is listed.
+    unread = _Reading(CodeReading([math.nan] * len(codes), math.nan), 0)
 
     def parse(data: Any) -> _Reading:
         listed = listed_tokens(choices(data, 1)[0], mode.n_listed)
         return _Reading(read_codes(listed, codes), n_prompt_tokens(data))
-
-    unread = _Reading(CodeReading([math.nan] * len(codes), math.nan), 0)
 
     def build(results: Sequence[Sequence[_Reading | None]], asked: Questions) -> Answers:
         readings = [reading or unread for (reading,) in results]
@@ -136,23 +136,21 @@ async def ask_samples(
     n: int,
     temperature: float,
 ) -> Answers:
-    """Answers from ``n`` sampled replies to each text.
+    """Answers from ``n`` sampled replies to each text; errors are those of :func:`ask_texts`.
 
     Parameters
     ----------
-    probe, mode, questions
-        See :func:`ask_texts`; a sampled mode.
+    probe, questions
+        See :func:`ask_texts`.
+    mode
+        A sampled mode that the server supports.
     prompt
         The prompt, for its labels.
     n, temperature
         How many replies, and the sampling temperature.
-
-    Raises
-    ------
-    Incomplete
-        As in :func:`ask_texts`.
     """
     labels = [answer.strip() for answer in prompt.answers]
+    # A completion would go on with the next demonstration after its line.
     stop = {} if prompt.chat else {"stop": ["\n"]}
     portions = [min(mode.max_samples, n - start) for start in range(0, n, mode.max_samples)]
     fields = [
@@ -165,31 +163,40 @@ async def ask_samples(
         return _Samples([parse_label(text, labels) for text in replies], n_prompt_tokens(data))
 
     def build(results: Sequence[Sequence[_Samples | None]], asked: Questions) -> Answers:
-        filtered = [any(part is None for part in parts) for parts in results]
-        samples = np.full((len(results), n), -1, dtype=np.int64)
-        counts = [0] * len(results)
-        for row, parts in enumerate(results):
-            known = [part for part in parts if part is not None]
-            if not filtered[row]:
-                samples[row] = [label for part in known for label in part.labels]
-                counts[row] = known[0].n_prompt_tokens
-        answers = sampled_answers(
-            samples,
-            len(labels),
-            truncated=asked.truncated,
-            prompt_tokens=_lengths(counts, asked),
-        )
-        return replace(
-            mark_filtered(answers, filtered),
-            requests=len(portions),
-            generated=n * reply_tokens(prompt),
-        )
+        answers = _sampled(results, asked, n_samples=n, n_classes=len(labels))
+        return replace(answers, requests=len(portions), generated=n * reply_tokens(prompt))
 
     return await _ask_all(probe, questions, fields, parse, build=build)
 
 
+def _sampled(
+    results: Sequence[Sequence[_Samples | None]],
+    asked: Questions,
+    *,
+    n_samples: int,
+    n_classes: int,
+) -> Answers:
+    """Answers from the parts in which each text's samples were requested.
+
+    A text of which the content filter refused any part has no samples.
+    """
+    filtered = [None in parts for parts in results]
+    samples = np.full((len(results), n_samples), -1, dtype=np.int64)
+    counts = [0] * len(results)
+    for row, parts in enumerate(results):
+        known = [part for part in parts if part is not None]
+        if not filtered[row]:
+            samples[row] = [label for part in known for label in part.labels]
+            counts[row] = known[0].n_prompt_tokens
+    answers = sampled_answers(
+        samples, n_classes, truncated=asked.truncated, prompt_tokens=_lengths(counts, asked)
+    )
+    return mark_filtered(answers, filtered)
+
+
 def reply_tokens(prompt: Prompt) -> int:
-    """How many tokens hold any label of ``prompt``: a token has at least one byte."""
+    """How many tokens are enough for any label of ``prompt``."""
+    # A token has at least one byte, so no label takes more tokens than bytes.
     longest = max(len(answer.encode()) for answer in prompt.answers)
     return min(_MAX_REPLY_TOKENS, _SPARE_TOKENS + longest)
 
@@ -223,6 +230,7 @@ async def _ask_all(
             for more in fields
         )
     except Incomplete as error:
+        # Results are by index of the request; a text's requests follow one another.
         done = error.partial
         indices = [range(row * width, (row + 1) * width) for row in range(n)]
         rows = [row for row in range(n) if all(index in done for index in indices[row])]

@@ -120,7 +120,7 @@ async def ask_tokens(
 def _token_values(
     mode: ReadoutMode, choice: dict[str, Any], read: TokenRead, probe: Probe
 ) -> _TokenValues:
-    """What one choice of a response tells about the tokens of a read."""
+    """The log probabilities in one choice of a response for the tokens of a read."""
     if mode.kind == LISTED:
         listed = listed_tokens(choice, mode.n_listed)
         values = log_probabilities_of(listed, read.tokens, probe.token_of_text)
@@ -151,7 +151,17 @@ class _Readout:
         self._n_missing = np.full(n, n_reads)
 
     def record(self, start: int, read: TokenRead, values: Sequence[_TokenValues]) -> None:
-        """Store what a request read for the prompts from ``start`` on."""
+        """Store what a request read.
+
+        Parameters
+        ----------
+        start
+            Index of the request's first prompt; the others follow it.
+        read
+            What the request reads for each prompt.
+        values
+            The response, one entry for each prompt.
+        """
         columns = slice(read.column, read.column + len(read.tokens))
         for row, (log_probabilities, log_bound) in enumerate(values, start):
             self._reads[row, columns] = log_probabilities

@@ -1,10 +1,9 @@
-"""Attention of several texts in one row, behind a shared prefix: each text sees itself alone.
+"""Attention of several texts in one row behind a shared prefix: no text attends to another.
 
-There are two ways. ``MaskedAttention`` puts a mask over the whole row, for a GPU. On a CPU that
-costs torch's kernels more than twice the time. ``SplitAttention`` computes two parts there and
-merges them exactly by their log-sum-exps, as in Dao et al. (2022), *FlashAttention*, section 3.1:
-all tokens over the prefix, where nothing is masked, and every text over itself, padded to the
-longest text of the row.
+``MaskedAttention`` puts a mask over the whole row, for a GPU. On a CPU a mask more than doubles the
+time of torch's kernels, so there ``SplitAttention`` computes two parts: all tokens over the prefix,
+where nothing is masked, and every text over itself, padded to the longest text of the row. It
+merges them exactly by their log-sum-exps, as in Dao et al. (2022), *FlashAttention*, section 3.1.
 """
 
 from __future__ import annotations
@@ -26,9 +25,16 @@ _flash: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 class Row:
     """The layout of a row of texts.
 
-    ``sizes``: tokens of each text, the inner nodes of the label trie included. ``sees``: which
-    inner node sees which, ``(n_inner, n_inner)``; they are the last tokens of every text.
-    ``start``: tokens of the prefix.
+    Attributes
+    ----------
+    sizes
+        Tokens of each text, the inner nodes of the label trie included; these come last.
+    sees
+        ``(n_inner, n_inner)``: whether an inner node (row) attends to another one (column).
+    start
+        Tokens of the prefix.
+    device, dtype
+        Those of the model.
     """
 
     sizes: Sequence[int]
@@ -54,8 +60,16 @@ class Attention(Protocol):
     ) -> torch.Tensor:
         """The attended values ``(1, n_heads, n_tokens, head_size)``.
 
-        ``query``: the same shape. ``key``, ``value``: ``(1, n_key_value_heads, n_tokens,
-        head_size)`` of the row. ``prefix``: those of the prefix, None without one.
+        Parameters
+        ----------
+        query
+            ``(1, n_heads, n_tokens, head_size)``.
+        key, value
+            ``(1, n_key_value_heads, n_tokens, head_size)`` of the row.
+        prefix
+            Keys and values of the prefix, None without one.
+        scale
+            Factor of the scores; None for 1 / sqrt(head_size).
         """
         ...
 
@@ -67,6 +81,7 @@ class MaskedAttention:
         sizes = torch.tensor(row.sizes)
         text = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # of every token
         mask = (text[:, None] == text[None]).tril_()
+        # Inner nodes are alternative replies: one attends to its ancestors, not to its siblings.
         if n_inner := len(row.sees):
             for end in sizes.cumsum(0).tolist():
                 mask[end - n_inner : end, end - n_inner : end] = row.sees
@@ -86,6 +101,7 @@ class MaskedAttention:
         if prefix is not None:
             key = torch.cat([prefix[0], key], dim=2)
             value = torch.cat([prefix[1], value], dim=2)
+        # With grouped-query attention, several heads of the query share a head of the keys.
         groups = query.shape[1] // key.shape[1]
         return torch.nn.functional.scaled_dot_product_attention(
             query,
@@ -116,7 +132,7 @@ class SplitAttention:
 
     @staticmethod
     def _node_bias(row: Row, width: int) -> torch.Tensor:
-        """What is added to the attention scores of every text, so that inner nodes stay apart."""
+        """Added to the attention scores ``(n_texts, 1, width, width)``: -inf where masked."""
         n_inner = len(row.sees)
         mask = torch.ones(len(row.sizes), width, width, dtype=torch.bool).tril_()
         for text, end in zip(mask, row.sizes, strict=True):
@@ -136,6 +152,7 @@ class SplitAttention:
         """See :class:`Attention`."""
         _, heads, _, size = query.shape
         groups = heads // key.shape[1]
+        # Part 1: every text over itself, in a padded batch.
         own, log_own = _flash(
             self._padded(query),
             self._padded(key).repeat_interleave(groups, dim=1),
@@ -147,10 +164,12 @@ class SplitAttention:
         own = own.transpose(0, 1).reshape(heads, -1, size)[:, self._padded_position]
         if prefix is None:
             return own[None]
-        # Heads that share their keys are treated as so many more queries of the same keys.
+        # Part 2: all tokens over the prefix. Heads that share their keys are treated as more
+        # queries of these keys, so that the keys need not be repeated.
         shared = query.reshape(1, heads // groups, -1, size)
         over_prefix, log_over_prefix = _flash(shared, *prefix, scale=scale)
-        # The two parts are weighted by the share of their softmax sums.
+        # The two parts are weighted by the shares of their softmax sums: exp(a) / (exp(a) + exp(b))
+        # of log sums a and b is the sigmoid of a - b.
         log_own = log_own.transpose(0, 1).reshape(heads, -1)[:, self._padded_position]
         weight = torch.sigmoid(log_over_prefix.reshape(heads, -1) - log_own)[..., None]
         over_prefix = over_prefix.reshape(heads, -1, size)

@@ -77,6 +77,7 @@ class TransformersAnnotator:
     def model(self) -> Any:
         """The model, on the GPU if there is one."""
         if self._device == "cpu":
+            # Annotators in several processes would otherwise each use every core.
             torch.set_num_threads(max(1, cpu_cores() // (self._config.annotator_processes or 1)))
             keep_freed_memory()
         with _loading_errors(self._source), quiet_transformers():
@@ -84,7 +85,7 @@ class TransformersAnnotator:
                 self._source.location,
                 revision=self._source.revision,
                 dtype=getattr(torch, self.dtype),
-                use_safetensors=True,
+                use_safetensors=True,  # the other format, pickle, can run code
                 output_loading_info=True,
             )
         model, report = loaded
@@ -106,6 +107,7 @@ class TransformersAnnotator:
         with _loading_errors(self._source), quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(location, revision=revision)
             settings = AutoConfig.from_pretrained(location, revision=revision).get_text_config()
+        # A tokenizer that knows no limit reports a number with 30 digits.
         limit = int(
             getattr(settings, "max_position_embeddings", None)
             or min(tokenizer.model_max_length, _MAX_CONTEXT_WITHOUT_LIMIT)
@@ -118,7 +120,7 @@ class TransformersAnnotator:
         tokenized = self.tokens.fit(prompt, items)
         with self._memory_errors():
             prefix = len(tokenized.prefix) if self.packed else 0
-        return Size(prefix, tokenized.lengths, 1, exact=True)
+        return Size(prefix=prefix, total=tokenized.lengths, requests=1, exact=True)
 
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
@@ -176,6 +178,7 @@ class TransformersAnnotator:
         padding at most doubles the chunk.
         """
         indices = set(range(len(suffixes))) - excluded
+        # Texts of similar length share a chunk, so that little of it is padding.
         order = sorted(indices, key=lambda index: len(suffixes[index]))
         sizes = [len(suffixes[index]) + n_extra for index in order]
         n_chunks = max(1, -(-sum(sizes) // self._batch_tokens))
@@ -183,6 +186,7 @@ class TransformersAnnotator:
         chunk: list[int] = []
         n_tokens = 0
         for index, size in zip(order, sizes, strict=True):
+            # A text is added if that brings the chunk closer to the average size.
             is_full = n_tokens + size > min(average + size / 2, self._batch_tokens)
             is_mostly_padding = (len(chunk) + 1) * size > 2 * (n_tokens + size)
             if chunk and (is_full or is_mostly_padding):
@@ -223,7 +227,7 @@ class TransformersAnnotator:
 
 
 def _gather(logs: torch.Tensor, trie: LabelTrie) -> Floats:
-    """What ``trie`` reads, ``(n, n_reads)``, out of ``logs``, ``(n, n_nodes, vocabulary)``."""
+    """The reads of ``trie``, ``(n, n_reads)``, taken from ``logs`` ``(n, n_nodes, vocabulary)``."""
     columns = [logs[:, node, list(trie.nodes[node].tokens)] for node in range(len(trie.nodes))]
     reads: Floats = torch.cat(columns, dim=1).double().cpu().numpy()
     return reads

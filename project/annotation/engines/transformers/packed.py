@@ -1,7 +1,8 @@
 """Reads many texts in one row behind a shared prefix, without padding in the linear layers.
 
-The keys and values of the prefix are computed once. No text sees another; attention is the one
-place where they must be kept apart, see :mod:`project.annotation.engines.transformers.attention`.
+The keys and values of the prefix are computed once. Linear layers treat every token by itself, so
+texts must be kept apart in the attention alone: see
+:mod:`project.annotation.engines.transformers.attention`.
 """
 
 from __future__ import annotations
@@ -60,10 +61,14 @@ class PackedModel:
     def logs(
         self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie
     ) -> torch.Tensor:
-        """Natural log probabilities over the vocabulary, ``(n, n_nodes, vocabulary)``.
+        """Natural log probabilities of the next token, ``(n, n_nodes, vocabulary)``.
 
-        They are those of the next token behind every text and node of the trie; text i is
-        ``prefix + suffixes[i]``.
+        Parameters
+        ----------
+        prefix, suffixes
+            Text i is ``prefix + suffixes[i]``.
+        trie
+            The next token is read behind every text, and behind every text and inner node.
         """
         if prefix and self._prefix.tokens != tuple(prefix):
             # One pass over the prefix alone stores its keys and values.
@@ -96,17 +101,26 @@ class PackedModel:
         store: bool,
         positions: torch.Tensor,
     ) -> torch.Tensor:
-        """Logits at ``positions`` of the row of ``texts`` that begins behind ``start`` tokens.
+        """Logits at ``positions`` of a row of ``texts``, ``(n_positions, vocabulary)``.
 
-        ``paths``: of the trie's inner nodes, which follow every text. ``store``: put the keys and
-        values of the row into ``layers`` instead of reading the prefix there.
+        Parameters
+        ----------
+        texts
+            Token ids of every text behind the prefix.
+        paths
+            Paths of the trie's inner nodes, whose tokens follow every text.
+        start
+            Number of tokens of the prefix.
+        layers
+            Keys and values of the prefix by the index of the layer.
+        store
+            Whether to write the keys and values of this row to ``layers`` instead of reading them.
+        positions
+            Indices of tokens in the row.
         """
-        depths = torch.tensor([len(path) - 1 for path in paths], dtype=torch.long)
         node_tokens = [path[-1] for path in paths]
         ids = [token for text in texts for token in (*text, *node_tokens)]
-        position_ids = start + torch.cat(
-            [torch.cat([torch.arange(len(text)), len(text) + depths]) for text in texts]
-        )
+        position_ids = start + _positions(texts, paths)
         row = Row(
             sizes=[len(text) + len(paths) for text in texts],
             sees=_ancestors(paths),
@@ -126,6 +140,17 @@ class PackedModel:
             )
         logits: torch.Tensor = output.logits[0]
         return logits
+
+
+def _positions(texts: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Position of every token of a row behind the prefix, ``(n_tokens,)``.
+
+    That of a node is the position of its last token in the reply; in the row, siblings with the
+    same position follow one another.
+    """
+    depths = torch.tensor([len(path) - 1 for path in paths], dtype=torch.long)
+    by_text = [torch.cat([torch.arange(len(text)), len(text) + depths]) for text in texts]
+    return torch.cat(by_text)
 
 
 def _ancestors(paths: Sequence[Sequence[int]]) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 class PrepackedLinear(torch.nn.Module):
     """A linear layer with reordered weights.
 
-    In float32 it is 1.1 to 1.4 times as fast; a head over few rows is four times as fast.
+    In float32 a layer is 1.1 to 1.4 times as fast, and a head that reads few rows four times.
     """
 
     def __init__(self, layer: torch.nn.Linear, n_tokens: int) -> None:
@@ -52,5 +52,6 @@ def prepack(model: Any, n_tokens: int) -> None:
         return
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
+            # Not isinstance: a subclass may compute something else.
             if type(layer) is torch.nn.Linear:
                 setattr(parent, name, PrepackedLinear(layer, n_tokens))

@@ -1,10 +1,11 @@
 """Which way of reading is exact for a model, found out on a few short rows when it is loaded.
 
-Reading every row alone is the definition. A way that reads a model wrongly shows all over the
-vocabulary, while rounding in bfloat16 is sometimes large but small in the median. So float32 is
-judged by the largest difference, and the coarse dtypes by the median, relative to the difference
-that another text makes. The limit stands between a deep model that is read correctly in bfloat16
-and small ones that are read wrongly; ``tests/annotation/test_unpacked.py`` measures both sides.
+The right answer is that of a row that is read alone. A wrong way of reading changes the log
+probabilities of all tokens; rounding in bfloat16 changes some of them much, but the median little.
+So float32 is judged by the largest difference, and other dtypes by the median, relative to the
+difference that another text makes. The limit lies between the differences of a deep model that is
+read correctly in bfloat16 and those of small models that are read wrongly;
+``tests/annotation/test_unpacked.py`` measures both.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from project.annotation.engines.transformers.unpacked import UnpackedModel
 
 MAX_DIFFERENCE = 1e-3  # nats, float32: rounding moves log probabilities by at most a tenth of it
 MAX_SHARE = 0.1  # other dtypes: share of the difference between two texts
-_LENGTHS = (24, 9, 9, 23)
+_LENGTHS = (24, 9, 9, 23)  # tokens of the rows of _Sample; unequal, so that padding is tried too
 
 
 class Readers(NamedTuple):
@@ -40,11 +41,7 @@ class _Sample(NamedTuple):
 
 
 def exact_readers(model: Any, batch_tokens: int, dtype: str, *, split: bool) -> Readers:
-    """The ways to read ``model`` that are exact; ``unpacked.padded`` is set by what was found.
-
-    A text must be read as if it stood alone, and another text in the same row must not change it.
-    For packing, every layer's cache must also be plain full attention: a window over the last
-    tokens may be longer than the rows tried here.
+    """The ways to read ``model`` that are exact; also sets ``unpacked.padded``.
 
     Parameters
     ----------
@@ -60,32 +57,31 @@ def exact_readers(model: Any, batch_tokens: int, dtype: str, *, split: bool) -> 
     Raises
     ------
     torch.cuda.OutOfMemoryError
-        Where the GPU's memory does not suffice.
+        If the GPU's memory does not suffice.
     """
     unpacked = UnpackedModel(model, batch_tokens)
-    prefix, text, other_text, second_text = sample_rows(
-        int(model.config.get_text_config().vocab_size)
-    )
-    trie = LabelTrie([(prefix[0],), (prefix[1], prefix[0]), (prefix[1], prefix[1])], "abc", ())
-    rows = [[*prefix, *row, *node.path] for row in (text, second_text) for node in trie.nodes]
+    sample = sample_rows(int(model.config.get_text_config().vocab_size))
+    first, second = sample.prefix[:2]
+    # The smallest trie with an inner node below the root; the labels' names do not matter.
+    trie = LabelTrie([(first,), (second, first), (second, second)], "abc", ())
+    rows = [
+        [*sample.prefix, *text, *node.path]
+        for text in (sample.text, sample.second_text)
+        for node in trie.nodes
+    ]
     alone = torch.cat([unpacked.logs([row]) for row in rows])
     limit = MAX_DIFFERENCE
     if dtype != "float32":
         limit = MAX_SHARE * _difference(*alone.chunk(2)).median().item()
     unpacked.padded = _distance(unpacked.logs(rows), alone, dtype) < limit
-
-    # Packing is tried with a row of two texts, and again with another first text.
+    # A window over the last tokens may be longer than these rows, so that no difference would show.
+    # Only models with plain full attention in every layer are packed.
     if not all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers):
         return Readers(None, unpacked)
     attention = model.config.get_text_config()._attn_implementation
     try:
         packed = PackedModel(model, split=split)
-        row = packed.logs(prefix, [text, second_text], trie)
-        changed = packed.logs(prefix, [other_text, second_text], trie)
-        is_exact = (
-            _distance(row.flatten(0, 1), alone, dtype) < limit
-            and _distance(changed[1], row[1], dtype) < limit / 10
-        )
+        is_exact = _is_exact(packed, sample, trie, alone, dtype=dtype, limit=limit)
     except torch.cuda.OutOfMemoryError:
         raise
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError):
@@ -95,13 +91,32 @@ def exact_readers(model: Any, batch_tokens: int, dtype: str, *, split: bool) -> 
     return Readers(packed if is_exact else None, unpacked)
 
 
+def _is_exact(
+    packed: PackedModel,
+    sample: _Sample,
+    trie: LabelTrie,
+    alone: torch.Tensor,
+    *,
+    dtype: str,
+    limit: float,
+) -> bool:
+    """Whether texts in one row are read as they are ``alone``, and no text changes another."""
+    row = packed.logs(sample.prefix, [sample.text, sample.second_text], trie)
+    changed = packed.logs(sample.prefix, [sample.other_text, sample.second_text], trie)
+    return (
+        _distance(row.flatten(0, 1), alone, dtype) < limit
+        and _distance(changed[1], row[1], dtype) < limit / 10
+    )
+
+
 def sample_rows(vocabulary: int) -> _Sample:
-    """Rows of ordinary tokens, from the middle of a vocabulary of so many tokens.
+    """Rows of ordinary tokens, from the middle of a vocabulary with ``vocabulary`` tokens.
 
     The first tokens of a vocabulary are often control tokens.
     """
     middle = vocabulary // 2
     n_distinct = min(97, vocabulary - middle)
+    # An arbitrary sequence, whose period of 97 is longer than all rows together.
     tokens = iter(middle + (7 * i * i + 3 * i) % n_distinct for i in range(sum(_LENGTHS)))
     return _Sample(*([next(tokens) for _ in range(length)] for length in _LENGTHS))
 

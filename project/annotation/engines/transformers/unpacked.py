@@ -35,15 +35,21 @@ class UnpackedModel:
     def reads(
         self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie
     ) -> Floats:
-        """Natural log probabilities that ``trie`` needs of every text, ``(n, n_reads)``.
+        """The reads of ``trie`` for every text: natural log probabilities ``(n, n_reads)``.
 
-        Text i is ``prefix + suffixes[i]``.
+        Parameters
+        ----------
+        prefix, suffixes
+            Text i is ``prefix + suffixes[i]``.
+        trie
+            How the labels are told apart.
         """
         rows = [[*prefix, *suffix, *node.path] for suffix in suffixes for node in trie.nodes]
         tokens = [node.tokens for node in trie.nodes] * len(suffixes)
         by_row: list[Floats] = [np.empty(0)] * len(rows)
         for batch in self._batches([len(row) for row in rows]):
             logs = self.logs([rows[index] for index in batch])
+            # Rows need different numbers of tokens: padded here, and cut again below.
             columns = torch.nn.utils.rnn.pad_sequence(
                 [torch.tensor(tokens[index]) for index in batch], batch_first=True
             )
@@ -73,6 +79,7 @@ class UnpackedModel:
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Indices of rows in batches, the short ones first; at least one row in each."""
+        # Dynamic rotary embeddings change with the longest row of a batch.
         may_pad = self.padded and max(lengths) <= self._max_steady
         batch: list[int] = []
         for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
