@@ -1,7 +1,9 @@
-"""The experiment end to end, with tiny models, on a real tracking store that is read back."""
+"""The experiment with tiny models, on a real tracking store that is read back."""
 
 import base64
+import contextlib
 import hashlib
+import html
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from analysis.questions.arms_table import ScoredExperiment
 from analysis.report import publish
 from analysis.store.experiment import read_experiment
 from entrypoints import annotate, finetune, main
+from entrypoints.wiring import seed_runs
 from entrypoints.wiring.command import main as command_line
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_json, read_run, read_table, root_run
@@ -26,20 +29,18 @@ from project.tracking.outbox import signals
 ROOT = Path(__file__).parents[2]
 
 
-def used(run_id):
+def datasets(run_id):
+    """The names of the data that a run has used."""
     inputs = MlflowClient().get_run(run_id).inputs
-    return [one.dataset.name for one in inputs.dataset_inputs] if inputs else []
+    return [entry.dataset.name for entry in inputs.dataset_inputs] if inputs else []
 
 
-def seed_table(root):
-    return {
-        run.name: read_table(run.run_id, "predictions.parquet") for run in children(root, "seed")
-    }
+def seed_tables(root, file="predictions.parquet"):
+    """A table of every seed run as JSON, by name of the run."""
+    return {run.name: read_table(run.run_id, file).to_json() for run in children(root, "seed")}
 
 
-def test_the_store_holds_root_annotation_and_seed_runs_with_all_that_must_be_in_them(
-    params, capsys
-):
+def test_the_store_holds_complete_root_annotation_and_seed_runs(params, capsys):
     main.experiment(params())
     root = latest_root()
 
@@ -52,37 +53,47 @@ def test_the_store_holds_root_annotation_and_seed_runs_with_all_that_must_be_in_
         "validation",
         "test",
     }
-    assert {
-        "gold.accuracy",
-        "llm.krippendorff_alpha",
-        "ensemble_2.human_share",
-    } <= root.metrics.keys()
+    metrics = {"gold.accuracy", "llm.krippendorff_alpha", "ensemble_2.human_share"}
+    assert metrics <= root.metrics.keys()
 
-    drawn = children(root, "annotation")
-    assert sorted(run.name for run in drawn) == [
+    draws = children(root, "annotation")
+    _check_annotation_runs(draws)
+    seeds = children(root, "seed")
+    _check_seed_runs(seeds)
+    shared = {"task", "examples_sha256", "annotator_model", "calibration", "n_demonstrations"}
+    assert all(shared <= run.params.keys() for run in [*seeds, *draws])
+
+    printed = capsys.readouterr().out
+    assert "entropy_25" in printed
+    assert "report.html" in printed
+    assert "mlflow ui --backend-store-uri" in printed
+
+
+def _check_annotation_runs(draws):
+    assert sorted(run.name for run in draws) == [
         "annotate test draw 00",
         "annotate train draw 00",
         "annotate train draw 01",
     ]
-    paths = {file.path for file in MlflowClient().list_artifacts(drawn[0].run_id)}
+    first = draws[0]
+    paths = {file.path for file in MlflowClient().list_artifacts(first.run_id)}
     assert {"prompt", "annotations.parquet", "sample.json"} <= paths
-    assert len(read_table(drawn[0].run_id, "prompt/demonstrations.parquet")) == 3
-    assert {"accuracy", "macro_f1", "label_mass", "prompt_tokens", "texts_per_second"} <= drawn[
-        0
-    ].metrics.keys()
-    assert used(drawn[0].run_id) == ["catalogue/train"]
+    assert len(read_table(first.run_id, "prompt/demonstrations.parquet")) == 3
+    metrics = {"accuracy", "macro_f1", "label_mass", "prompt_tokens", "texts_per_second"}
+    assert metrics <= first.metrics.keys()
+    assert datasets(first.run_id) == ["catalogue/train"]
+    assert all(len(run.params) <= 25 for run in draws)
 
-    seeds = children(root, "seed")
+
+def _check_seed_runs(seeds):
     assert len(seeds) == 2 * len(["gold", "llm", "entropy_5", "entropy_25", "ensemble_2"])
-    assert {(run.params["arm"], run.params["seed"]) for run in seeds} >= {
-        ("gold", "0"),
-        ("entropy_25", "1"),
-    }
+    pairs = {(run.params["arm"], run.params["seed"]) for run in seeds}
+    assert {("gold", "0"), ("entropy_25", "1")} <= pairs
     assert len(MlflowClient().get_metric_history(seeds[0].run_id, "validation_macro_f1")) == 2
-    labels = read_table(
-        next(run.run_id for run in seeds if run.params["arm"] == "entropy_25"), "labels.parquet"
-    )
+    entropy = next(run for run in seeds if run.params["arm"] == "entropy_25")
+    labels = read_table(entropy.run_id, "labels.parquet")
     assert (labels["source"] == "gold").sum() == 10
+    keys = {"arm", "seed", "replicate", "draw", "n_examples", "n_train", "evaluated"}
     recipe = {
         "learning_rate",
         "epochs",
@@ -94,35 +105,23 @@ def test_the_store_holds_root_annotation_and_seed_runs_with_all_that_must_be_in_
         "precision",
         "validation_labels",
     }
-    assert all(
-        {"arm", "seed", "replicate", "draw", "n_examples", "n_train", "evaluated"} | recipe
-        <= run.params.keys()
-        for run in seeds
-    )
-    assert all(len(run.params) <= 25 for run in drawn)
-    shared = {"task", "examples_sha256", "annotator_model", "calibration", "n_demonstrations"}
-    assert all(shared <= run.params.keys() for run in [*seeds, *drawn])
-
-    shown = capsys.readouterr().out
-    assert "entropy_25" in shown
-    assert "report.html" in shown
-    assert "mlflow ui --backend-store-uri" in shown
+    assert all(keys | recipe <= run.params.keys() for run in seeds)
 
 
-def test_the_table_is_recomputed_from_predictions_and_agrees_with_the_logged_scores(params):
+def test_scores_recomputed_from_predictions_are_the_logged_ones(params):
     main.experiment(params(arms="gold,llm"))
     experiment = ScoredExperiment(read_experiment())
-    runs = [
-        run for run in children(experiment.experiment.root, "seed") if run.params["arm"] == "llm"
-    ]
+    seeds = children(experiment.experiment.root, "seed")
+    runs = [run for run in seeds if run.params["arm"] == "llm"]
 
     row = experiment.arms.set_index("arm").loc["llm"]
     assert row["accuracy"] == pytest.approx(sum(run.metrics["test.accuracy"] for run in runs) / 2)
     assert row["macro_f1_by_seed"] == pytest.approx([run.metrics["test.macro_f1"] for run in runs])
-    assert (row["human_labels"], row["n_seeds"]) == (0, 2)
+    assert row["human_labels"] == 0
+    assert row["n_seeds"] == 2
 
 
-def test_the_report_is_rebuilt_from_the_store_alone_to_the_same_bytes(params, store):
+def test_a_report_made_again_from_the_store_alone_has_the_same_bytes(params, store):
     main.experiment(params(arms="gold,llm"))
     root = latest_root()
     folder = store / "work" / "reports" / root.run_id
@@ -132,37 +131,41 @@ def test_the_report_is_rebuilt_from_the_store_alone_to_the_same_bytes(params, st
 
     publish(root.run_id, str(store / "elsewhere"))
 
-    assert {
+    expected = {
         "arms.csv",
         "arms.md",
         "arms.png",
-        "verdict.csv",
         "noise_transition.csv",
         "tail.csv",
         "report.md",
         "report.html",
-    } - before.keys() == {"verdict.csv"}
-    assert {
-        path.name: path.read_bytes()
-        for path in (store / "elsewhere" / "reports" / root.run_id).iterdir()
-    } == before
+    }
+    assert expected <= before.keys()
+    assert "verdict.csv" not in before
+    again = store / "elsewhere" / "reports" / root.run_id
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == before
 
 
-def test_the_report_is_one_page_without_network_that_lets_no_script_run_but_its_own(params, store):
+def test_the_report_is_one_page_without_network_that_runs_its_own_script_alone(params, store):
     main.experiment(params(arms="gold"))
     page = (store / "work" / "reports" / latest_root().run_id / "report.html").read_text()
 
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
-        in page
-    )
+    (policy,) = re.findall('<meta http-equiv="Content-Security-Policy" content="(.*?)">', page)
+    assert html.unescape(policy).split("; ") == [
+        "default-src 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+        f"script-src 'sha256-{allowed}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
     assert "clothing &amp; accessories" in page
 
 
-def test_a_second_run_pays_for_nothing_and_gives_the_same_labels_and_predictions(params):
+def test_a_second_run_computes_nothing_and_gives_the_same_predictions(params):
     main.experiment(params())
     first = latest_root()
     main.experiment(params())
@@ -170,36 +173,24 @@ def test_a_second_run_pays_for_nothing_and_gives_the_same_labels_and_predictions
 
     assert first.run_id != second.run_id
     assert all(run.tags["reused"] == "true" for run in children(second, "seed"))
-    assert all(
-        run.metrics["reused_texts"] == float(run.params["n_examples"])
-        for run in children(second, "annotation")
-    )
-    assert {name: table.to_json() for name, table in seed_table(first).items()} == {
-        name: table.to_json() for name, table in seed_table(second).items()
-    }
+    for run in children(second, "annotation"):
+        assert run.metrics["reused_texts"] == float(run.params["n_examples"])
+    assert seed_tables(first) == seed_tables(second)
 
 
-def test_two_runs_that_share_nothing_give_the_same_label_files_and_predictions(params, store):
-    tables = []
-    for folder in ("one", "two"):
-        main.experiment(
-            params(
-                workspace=str(store / folder),
-                arms="llm,ensemble",
-                workers="2" if folder == "two" else "1",
-            )
-        )
-        root = latest_root()
-        labels = {
-            run.name: read_table(run.run_id, "labels.parquet").to_json()
-            for run in children(root, "seed")
-        }
-        tables.append((labels, {name: table.to_json() for name, table in seed_table(root).items()}))
+def test_two_runs_that_share_nothing_give_the_same_labels_and_predictions(params, store):
+    roots = []
+    for folder, workers in (("one", "1"), ("two", "2")):
+        workspace = str(store / folder)
+        main.experiment(params(workspace=workspace, arms="llm,ensemble", workers=workers))
+        roots.append(latest_root())
 
-    assert tables[0] == tables[1]
+    first, second = roots
+    assert seed_tables(first, "labels.parquet") == seed_tables(second, "labels.parquet")
+    assert seed_tables(first) == seed_tables(second)
 
 
-def test_the_arms_own_labels_can_pick_the_epoch(params):
+def test_an_arm_can_pick_the_epoch_by_its_own_labels(params):
     main.experiment(params(arms="llm,entropy", validation_labels="arm"))
     root = latest_root()
 
@@ -207,7 +198,7 @@ def test_the_arms_own_labels_can_pick_the_epoch(params):
     assert {run.params["validation_labels"] for run in children(root, "seed")} == {"arm"}
 
 
-def test_arms_stand_in_the_order_asked_for_whatever_was_finished_first(params):
+def test_arms_have_the_order_of_the_parameter_whichever_was_finished_first(params):
     main.experiment(params(arms="llm"))
     main.experiment(params(arms="gold,llm"))
 
@@ -220,37 +211,29 @@ def test_gold_alone_needs_no_annotator(params):
     assert children(latest_root(), "annotation") == []
 
 
-def test_an_interrupted_experiment_is_marked_keeps_its_children_and_the_report_names_what_is_missing(
+def test_an_interrupted_experiment_keeps_its_children_and_names_what_is_missing(
     params, monkeypatch
 ):
-    import entrypoints.wiring.seed_runs
+    log_seed = seed_runs.log_seed
+    n_logged = []
 
-    whole = entrypoints.wiring.seed_runs.log_seed
-    done: list[int] = []
-
-    def log_three(*arguments, **named):
-        if len(done) == 3:
+    def log_three(*args, **kwargs):
+        if len(n_logged) == 3:
             raise KeyboardInterrupt
-        done.append(1)
-        whole(*arguments, **named)
+        n_logged.append(1)
+        return log_seed(*args, **kwargs)
 
-    monkeypatch.setattr(entrypoints.wiring.seed_runs, "log_seed", log_three)
+    monkeypatch.setattr(seed_runs, "log_seed", log_three)
     with pytest.raises(KeyboardInterrupt):
         main.experiment(params(arms="gold,llm,ensemble"))
     (run,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'experiment'")
     root = read_run(run.info.run_id)
 
-    assert root.status == "KILLED"
-    assert {run.name for run in children(root, "seed")} == {
-        "gold seed 00",
-        "gold seed 01",
-        "llm seed 00",
-    }
-    assert read_experiment(root.run_id).incomplete == (
-        "llm (1 of 2 seeds)",
-        "ensemble_2 (0 of 2 seeds)",
-    )
-    assert root.tags["assay.ended"] == "KILLED"
+    assert root.status == root.tags["assay.ended"] == "KILLED"
+    names = {run.name for run in children(root, "seed")}
+    assert names == {"gold seed 00", "gold seed 01", "llm seed 00"}
+    missing = ("llm (1 of 2 seeds)", "ensemble_2 (0 of 2 seeds)")
+    assert read_experiment(root.run_id).incomplete == missing
 
 
 def test_annotate_alone_logs_every_draw_over_every_split(params):
@@ -261,30 +244,30 @@ def test_annotate_alone_logs_every_draw_over_every_split(params):
     assert "labelled 40 train texts of catalogue in 2 draws" in root.tags["mlflow.note.content"]
 
 
-def test_finetune_alone_trains_on_gold_or_on_a_file_or_on_the_labels_of_a_run(params, store):
+def test_finetune_alone_trains_on_gold_on_a_file_or_on_the_labels_of_a_run(params, store):
     main.experiment(params(arms="llm"))
     source = children(latest_root(), "seed")[0]
-    read_table(source.run_id, "labels.parquet")[["example_id", "label"]].to_csv(
-        store / "labels.csv", index=False
-    )
+    table = read_table(source.run_id, "labels.parquet")[["example_id", "label"]]
+    table.to_csv(store / "labels.csv", index=False)
     predictions = []
     for labels in ("gold", f"runs:/{source.run_id}/labels.parquet", str(store / "labels.csv")):
         finetune.finetune(params("finetune", labels=labels))
-        predictions.append(
-            {name.split()[-1]: table.to_json() for name, table in seed_table(latest_root()).items()}
-        )
+        tables = seed_tables(latest_root())
+        predictions.append({name.split()[-1]: table for name, table in tables.items()})
 
-    assert predictions[1] == predictions[2] != predictions[0]
+    of_gold, of_run, of_file = predictions
+    assert of_run == of_file
+    assert of_run != of_gold
 
 
-def test_a_labels_file_without_the_split_it_needs_is_refused(params, store):
+def test_a_labels_file_without_the_texts_of_the_split_is_refused(params, store):
     (store / "labels.csv").write_text("example_id,label\na,books\n", encoding="utf-8")
 
     with pytest.raises(AssayError, match="lacks 40 of 40 training examples"):
         finetune.finetune(params("finetune", labels=str(store / "labels.csv")))
 
 
-def test_a_report_of_nothing_says_what_to_do(store):
+def test_a_report_without_a_run_is_refused_with_the_way_out(store):
     with pytest.raises(AssayError, match="holds no finished experiment. Run one"):
         publish("", str(store))
     with pytest.raises(AssayError, match="run 123 is not in the tracking store"):
@@ -292,17 +275,21 @@ def test_a_report_of_nothing_says_what_to_do(store):
 
 
 def command(name, params):
-    return [
-        sys.executable,
-        "-m",
-        f"entrypoints.{name}",
-        *(word for key, value in params.items() for word in (f"--{key}", value)),
-    ]
+    """The command line of an entry point."""
+    words = [word for key, value in params.items() for word in (f"--{key}", value)]
+    return [sys.executable, "-m", f"entrypoints.{name}", *words]
 
 
-def run(arguments, **more):
+def run(arguments, **options):
+    """Run a command to its end."""
     return subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=250, **more
+        arguments,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+        **options,
     )
 
 
@@ -311,21 +298,21 @@ def run(arguments, **more):
     [
         (
             {"replace_share": "5,101"},
-            "error: replace_share must be at most 100; got 101. Give another value with -P replace_share=...",
+            "error: replace_share must be at most 100; got 101. (With mlflow run: "
+            "-P replace_share=...; with python -m: --replace_share ...)",
         ),
         ({"arms": "gold,entropi"}, "got 'entropi'. Did you mean 'entropy'?"),
         (
             {"annotator": "tranformers", "arms": "gold"},
-            "error: annotator must be one of openai, recorded, transformers, vllm; got 'tranformers'. Did you mean",
+            "error: annotator must be one of openai, recorded, transformers, vllm; got "
+            "'tranformers'. Did you mean 'transformers'?",
         ),
         ({"encoder": "bundeld"}, "Did you mean 'bundled'?"),
-        (
-            {"seeds": "five"},
-            "error: seeds must be a whole number; got 'five'. Give another value with -P seeds=...",
-        ),
+        ({"seeds": "five"}, "error: seeds must be a whole number; got 'five'."),
         (
             {"n_demonstrations": "61"},
-            "error: n_demonstrations must be at most the size of the demonstration pool, 60; got 61.",
+            "error: n_demonstrations must be at most the size of the demonstration pool, 60; got "
+            "61.",
         ),
         (
             {"encoder": "no-such/encoder"},
@@ -343,13 +330,13 @@ def test_bad_parameters_end_in_one_line_before_anything_is_logged(
 
     assert ended.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
-    assert logged() == []
+    assert all_runs() == []
 
 
-def logged():
-    return MlflowClient().search_runs(
-        [one.experiment_id for one in MlflowClient().search_experiments()]
-    )
+def all_runs():
+    """Every run of the store."""
+    experiments = MlflowClient().search_experiments()
+    return MlflowClient().search_runs([experiment.experiment_id for experiment in experiments])
 
 
 def test_a_workspace_that_cannot_be_written_ends_in_one_line_before_anything_is_logged(
@@ -360,12 +347,12 @@ def test_a_workspace_that_cannot_be_written_ends_in_one_line_before_anything_is_
     done = run(command("main", params(workspace=str(store / "file"))))
 
     assert done.returncode == 1
-    assert "Everything finished is kept; mend it and run again." in done.stderr
+    assert "Everything finished is kept; correct this and run again." in done.stderr
     assert "Traceback" not in done.stderr
-    assert logged() == []
+    assert all_runs() == []
 
 
-def test_a_store_that_cannot_be_reached_ends_in_one_line(params, monkeypatch):
+def test_a_store_that_cannot_be_reached_ends_in_one_line_without_its_password(params, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
@@ -373,30 +360,35 @@ def test_a_store_that_cannot_be_reached_ends_in_one_line(params, monkeypatch):
 
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "error: the tracking store http://127.0.0.1:9 cannot be used: Connection refused. Start it or mend it, or correct"
+        "error: the tracking store http://127.0.0.1:9 cannot be used: Connection refused. Start or "
+        "repair it, or correct MLFLOW_TRACKING_URI"
     )
     assert done.stderr.count("\n") == 1
     assert "secret" not in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def latest_status():
+    """The status of the newest experiment."""
     (run,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'experiment'", max_results=1)
     return run.info.status
 
 
-def test_a_full_disk_ends_in_one_line_and_keeps_what_is_finished(params, store):
-    (store / "small").mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(store / "small")],
-        capture_output=True,
-        check=False,
-    ).returncode:
+@contextlib.contextmanager
+def small_disk(folder):
+    """A file system of 24 kB at ``folder``; the test is skipped where none can be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        done = run(command("main", params(workspace=str(store / "small"))))
+        yield
     finally:
-        subprocess.run(["umount", str(store / "small")], check=True)
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_in_one_line_and_marks_the_run_failed(params, store):
+    with small_disk(store / "small"):
+        done = run(command("main", params(workspace=str(store / "small"))))
 
     assert done.returncode == 1
     assert "error: No space left on device" in done.stderr
@@ -406,9 +398,9 @@ def test_a_full_disk_ends_in_one_line_and_keeps_what_is_finished(params, store):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_experiment_is_marked_killed_and_the_same_command_goes_on(params, store, number):
-    arguments = params(seeds="40", workers="2", arms="gold,llm")
+    values = params(seeds="40", workers="2", arms="gold,llm")
     process = subprocess.Popen(
-        command("main", arguments),
+        command("main", values),
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -416,51 +408,36 @@ def test_a_stopped_experiment_is_marked_killed_and_the_same_command_goes_on(para
     )
     seeds = store / "work" / "seeds"
     deadline = time.monotonic() + 120
-    while (
-        process.poll() is None
-        and time.monotonic() < deadline
-        and len(list(seeds.glob("*/result.json")) if seeds.is_dir() else []) < 3
-    ):
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list(seeds.glob("*/result.json"))) >= 3:
+            break
         time.sleep(0.1)
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    _, error = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # a terminal sends it to every process
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
 
-    assert process.returncode == 130, error
-    assert "the same command goes on where this one stopped" in error
-    assert "Traceback" not in error
+    assert process.returncode == 130, errors
+    assert "Everything finished is kept; run the same command again to continue." in errors
+    assert "Traceback" not in errors
     assert latest_status() == "KILLED"
     assert not list(seeds.glob(".*"))
-    finished = len(list(seeds.glob("*/result.json")))
-    assert 3 <= finished < 80
+    n_finished = len(list(seeds.glob("*/result.json")))
+    assert 3 <= n_finished < 80
 
-    main.experiment({**arguments, "seeds": "3"})
-    # two workers have finished at least three of the first four gold seeds
+    main.experiment({**values, "seeds": "3"})
+    # Two workers have finished at least three of the first four seeds of gold.
     assert sum(run.tags["reused"] == "true" for run in children(latest_root(), "seed")) >= 2
 
 
-def test_mlflow_run_logs_into_the_run_it_made(params, store):
-    arguments = params(arms="gold", seeds="1")
-    given = [word for key, value in arguments.items() for word in ("-P", f"{key}={value}")]
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
+def test_mlflow_run_logs_into_the_run_that_it_made(params, store):
+    values = params(arms="gold", seeds="1")
+    given = [word for key, value in values.items() for word in ("-P", f"{key}={value}")]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    mlflow_run = [sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local"]
 
-    done = run(
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "run",
-            str(ROOT),
-            "--env-manager",
-            "local",
-            "--experiment-name",
-            "team",
-            *given,
-        ],
-        env=environment,
-    )
+    done = run([*mlflow_run, "--experiment-name", "team", *given], env={**os.environ, "PATH": path})
 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -474,12 +451,10 @@ def test_mlflow_run_logs_into_the_run_it_made(params, store):
     assert root.params["seeds"] == "1"
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "test.macro_f1"
-    assert experiment.tags["mlflow.note.content"].startswith(
-        "How much gold is in these LLM labels?"
-    )
-    assert json.loads((store / "work" / "seeds").glob("*/result.json").__next__().read_text())[
-        "history"
-    ]
+    note = experiment.tags["mlflow.note.content"]
+    assert note.startswith("How much gold is in these LLM labels?")
+    (result,) = (store / "work" / "seeds").glob("*/result.json")
+    assert json.loads(result.read_text())["history"]
 
 
 @pytest.mark.parametrize(
