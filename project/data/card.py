@@ -51,13 +51,17 @@ def _single(value: Any) -> Any:
 
 
 def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """``labels``, which must differ and must not be blank."""
     if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
         raise ValueError("repeated or blank")
     return labels
 
 
 def _checked_defaults(values: dict[str, str]) -> dict[str, Any]:
-    """The values as the parameters' own rules read them; YAML reads 1e-4, for one, as text."""
+    """The values as the parameters' own rules read them.
+
+    YAML's types are not enough: it reads 1e-4 as text.
+    """
     for name in values:
         if name not in PAPER_DEFAULTS:
             raise unknown_value("a key", name, PAPER_DEFAULTS)
@@ -65,9 +69,11 @@ def _checked_defaults(values: dict[str, str]) -> dict[str, Any]:
 
 
 def _line(max_length: int, pattern: str = _NO_CONTROL) -> StringConstraints:
+    """The rule of a text that stands on one line and is not empty."""
     return StringConstraints(strict=True, min_length=1, max_length=max_length, pattern=pattern)
 
 
+# The types of the keys of a card. pydantic checks them, and card_errors names their rules.
 _Line = Annotated[str, _line(MAX_NAME)]
 _Address = Annotated[str, _line(_MAX_ADDRESS)]
 _HubName = Annotated[str, _line(_MAX_ADDRESS, _HUB_NAME)]
@@ -98,7 +104,7 @@ class CardSource(_Section):
     header: tuple[_Line, ...] = Field(default=(), min_length=1)
 
     @model_validator(mode="after")
-    def _check_any(self) -> CardSource:
+    def _check_one_is_set(self) -> CardSource:
         if not (self.file or self.hub or self.download):
             raise ValueError("'source' must have one of file, hub, download.")
         return self
@@ -169,6 +175,7 @@ class Card(_Section):
                 raise ValueError(f"'values' maps to {value!r}, which is not in 'labels'.")
         votes = self.gold_probabilities
         columns = list(votes.values())
+        # An empty mapping in the card is an error; a card without the key is not.
         if "gold_probabilities" in self.model_fields_set and (
             set(votes) != set(self.labels)
             or not all(isinstance(column, str) and column.strip() for column in columns)
@@ -198,11 +205,14 @@ def load_card(task: str) -> Card:
             f"task card {path} does not exist. Give the path of a card, or one of "
             f"{', '.join(known)}."
         )
-    return _parsed(path, path.read_bytes())
+    return _checked_card(path, path.read_bytes())
 
 
-@functools.lru_cache(maxsize=8)  # several parts of a run need the card
-def _parsed(path: Path, data: bytes) -> Card:
+# Cached, because several parts of a run load the same card. The key holds the bytes of the file,
+# so that a file which has changed is read again.
+@functools.lru_cache(maxsize=8)
+def _checked_card(path: Path, data: bytes) -> Card:
+    """The card in ``data``, the content of the file at ``path``; AssayError if it breaks a rule."""
     content = _mapping(path, data)
     try:
         card = Card.model_validate(content)
@@ -213,7 +223,10 @@ def _parsed(path: Path, data: bytes) -> Card:
 
 
 def _mapping(path: Path, data: bytes) -> dict[str, Any]:
-    """The mapping in a YAML file, without required keys that are empty."""
+    """The mapping in a YAML file, without required keys that are empty.
+
+    An empty key is thus reported like a missing one.
+    """
     required = [name for name, field in Card.model_fields.items() if field.is_required()]
     try:
         content = yaml.safe_load(data.decode("utf-8"))
@@ -227,12 +240,22 @@ def _mapping(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def as_label(value: Any, label_set: Sequence[str], values: Mapping[str, str]) -> str | None:
-    """The label that a value in the data stands for, None if it stands for none.
+    """The label that a value in the data stands for, None if the value is not known.
 
-    It is a label in upper or lower case, or a key of ``values``, which maps to a label. Where
-    ``values`` is empty and no label is a number, whole numbers are indices into ``label_set``, as
-    in data sets of the hub.
+    A value may be a label in upper or lower case, or a key of ``values``. Where ``values`` is
+    empty and no label is a number, whole numbers are indices into ``label_set``, as in data sets
+    of the hub.
+
+    Parameters
+    ----------
+    value
+        What stands in the data: a text or a number.
+    label_set
+        The labels of the task in the order of their indices.
+    values
+        The label for each value that the data write instead of it.
     """
+    # A column of whole numbers with a null in it is read as floats: 1.0 is 1.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()

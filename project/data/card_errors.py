@@ -49,8 +49,10 @@ _RULES = {
     "source.header": _Rule("a list of column names"),
     **{f"split.{split}": _Rule("a positive whole number") for split in SPLITS},
 }
+# pydantic's types of errors.
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 _NO_MAPPING = ("dict_type", "model_type", "model_attributes_type")
+_Location = tuple[int | str, ...]  # the keys from the top of the card to a value
 
 
 def card_error(
@@ -60,62 +62,74 @@ def card_error(
 
     Parameters
     ----------
-    path : Path
+    path
         File of the card.
-    content : mapping
+    content
         What the file holds.
-    error : ValidationError
+    error
         What pydantic found.
-    model : type of pydantic model
+    model
         The model of a card, which names the known keys.
     """
     first = min(error.errors(include_url=False), key=_priority)
-    location = first["loc"]
-    key = ".".join(map(str, location))
-    if first["type"] == "missing":
-        section, required = _keys(model, location, required_only=True)
-        message = f"the key {key!r} is missing or empty. Required{section}: {', '.join(required)}."
-    elif first["type"] in _UNKNOWN:
-        _, known = _keys(model, location)
-        parent = "".join(f"{part}." for part in location[:-1])
-        message = str(unknown_value("a key", key, [parent + name for name in known]))
-    elif rule_key := _rule_key(location):
-        rule, way_out = _RULES[rule_key]
-        value = abridged(_value(content, rule_key))
-        message = f"{rule_key!r} must be {rule}; got {value}. {way_out}".rstrip()
-    elif first["type"] in _NO_MAPPING:
-        message = f"{key!r} must be a mapping; got {abridged(first['input'])}."
-    elif isinstance(reason := first.get("ctx", {}).get("error"), AssayError):
-        message = f"{key}: {reason}"  # of a parameter that the card sets
-    elif len(location) > 1:
-        message = f"{key!r} must be one value; got {abridged(first['input'])}."
-    else:
-        message = str(reason or first["msg"])
-    return AssayError(f"task card {path.name}: {message}")
+    return AssayError(f"task card {path.name}: {_message(first, content, model)}")
 
 
 def _priority(error: Any) -> int:
+    """The place of an error in the order in which they are reported."""
     if error["type"] == "missing" and len(error["loc"]) == 1:
         return 0
     return 1 if error["type"] in _UNKNOWN else 2
 
 
-def _keys(
-    model: type[BaseModel], location: tuple[int | str, ...], *, required_only: bool = False
-) -> tuple[str, list[str]]:
-    """The name of the section that ``location`` is in, and the keys that it may or must have."""
-    section = ""
+def _message(error: Any, content: Mapping[Any, Any], model: type[BaseModel]) -> str:
+    """One error of pydantic in one line, without the name of the card."""
+    location: _Location = error["loc"]
+    key = ".".join(map(str, location))
+    if error["type"] == "missing":
+        return f"the key {key!r} is missing or empty. {_required_keys(model, location)}"
+    if error["type"] in _UNKNOWN:
+        parent = "".join(f"{part}." for part in location[:-1])
+        known = [parent + name for name in _section(model, location).model_fields]
+        return str(unknown_value("a key", key, known))
+    # The table of rules comes before pydantic's own messages, which do not fit a card's reader.
+    rule_key = _rule_key(location)
+    if rule_key:
+        rule, way_out = _RULES[rule_key]
+        value = abridged(_value(content, rule_key))
+        return f"{rule_key!r} must be {rule}; got {value}. {way_out}".rstrip()
+    if error["type"] in _NO_MAPPING:
+        return f"{key!r} must be a mapping; got {abridged(error['input'])}."
+    original = error.get("ctx", {}).get("error")
+    if isinstance(original, AssayError):  # of a parameter under 'defaults'
+        return f"{key}: {original}"
+    if len(location) > 1:
+        return f"{key!r} must be one value; got {abridged(error['input'])}."
+    return str(original or error["msg"])
+
+
+def _section(model: type[BaseModel], location: _Location) -> type[BaseModel]:
+    """The model of the section in which the key at ``location`` stands."""
     for part in location[:-1]:
-        section = f" in {part!r}"
         model = model.model_fields[str(part)].annotation  # type: ignore[assignment]
-    fields = model.model_fields.items()
-    return section, [name for name, field in fields if field.is_required() or not required_only]
+    return model
 
 
-def _rule_key(location: tuple[int | str, ...]) -> str:
-    """The longest beginning of ``location`` that has a rule of its own, "" if none has."""
-    keys = [".".join(map(str, location[:end])) for end in range(len(location), 0, -1)]
-    return next((key for key in keys if key in _RULES), "")
+def _required_keys(model: type[BaseModel], location: _Location) -> str:
+    """A sentence with the required keys of the section in which ``location`` stands."""
+    fields = _section(model, location).model_fields
+    required = ", ".join(name for name, field in fields.items() if field.is_required())
+    section = f" in {location[-2]!r}" if len(location) > 1 else ""
+    return f"Required{section}: {required}."
+
+
+def _rule_key(location: _Location) -> str:
+    """The longest beginning of ``location`` that has a rule in the table, "" if none has."""
+    for end in range(len(location), 0, -1):
+        key = ".".join(map(str, location[:end]))
+        if key in _RULES:
+            return key
+    return ""
 
 
 def _value(content: Mapping[Any, Any], key: str) -> Any:

@@ -10,6 +10,8 @@ from project.config.task import TaskConfig
 from project.data.card import Card
 from project.support.errors import AssayError, unknown_value
 
+_MAX_VALUES_SHOWN = 5  # of a column, in an error
+
 
 def read_raw(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
     """The table of a task with the rows that ``config.where`` keeps, and where it came from.
@@ -22,12 +24,14 @@ def read_raw(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
 
 
 def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
+    """All rows of a task's table, and where it came from."""
     header = list(card.source.header) or None
     if config.data:
         path = Path(config.data).expanduser()
         # The file that the card describes may lack a header; any other file must have its own.
-        is_cards_file = path.name == card.source.file
-        return read_file(path, header if is_cards_file else None), f"file {path.name}"
+        if path.name != card.source.file:
+            header = None
+        return read_file(path, header), f"file {path.name}"
     if card.source.hub:
         return _read_hub(card)
     if card.source.download:
@@ -36,6 +40,7 @@ def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
             f"{card.source.file or 'its file'} from {card.source.download} and give data=PATH."
         )
     path = (card.path.parent / card.source.file).resolve()
+    # A card from another person must not make this machine read, and log, any of its files.
     if not path.is_relative_to(card.path.parent.resolve()):
         raise AssayError(
             f"task card {card.path.name}: source.file must lie beside the card, or in a folder "
@@ -55,15 +60,17 @@ def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
             f"data file {path} does not exist. Give a path from the project's folder, or an "
             "absolute one."
         )
+    header_row = 0 if header is None else None
     try:
         if path.suffix == ".csv":
+            # All as text: pandas would turn the text "NA" into null and the id "007" into 7.
             return pd.read_csv(
                 path,
                 dtype=str,
                 keep_default_na=False,
                 na_values=[""],
                 names=header,
-                header=None if header else 0,
+                header=header_row,
             )
         if path.suffix in (".jsonl", ".ndjson"):
             return pd.read_json(path, lines=True, dtype=False)
@@ -98,8 +105,8 @@ def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
     revision = card.source.revision or "main"
     if Path(hub).exists():  # datasets would read the folder instead
         raise AssayError(
-            f"data set {hub} of the hub cannot be told from the folder {Path(hub).resolve()}. "
-            "Run elsewhere, or give data=FILE."
+            f"data set {hub} of the hub has the name of the folder {Path(hub).resolve()}, which "
+            "would be read in its place. Run in another folder, or give data=FILE."
         )
     try:
         if not huggingface_hub.constants.HF_HUB_OFFLINE:
@@ -132,6 +139,11 @@ def _filtered(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise unknown_value("where's column", column, columns, "Write where=COLUMN=VALUE.")
     selected = table[table[column].astype(str) == value]
     if selected.empty:
-        values = ", ".join(sorted(map(str, table[column].unique()))[:5])
-        raise AssayError(f"where: no row has {column} = {value!r}; its values: {values}, ...")
+        values = sorted(map(str, table[column].unique()))
+        listed = ", ".join(values[:_MAX_VALUES_SHOWN])
+        more = ", ..." if len(values) > _MAX_VALUES_SHOWN else ""
+        raise AssayError(
+            f"where must name a value of the column {column}; got {value!r}. The column has "
+            f"{listed}{more}."
+        )
     return selected.reset_index(drop=True)

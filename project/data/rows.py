@@ -1,4 +1,4 @@
-"""The usable rows of a raw table: ids, texts, gold labels, given splits and human votes."""
+"""The usable rows of a raw table: ids, texts, gold labels, preset splits and human votes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from project.data.tables import GOLD_PROBABILITY, with_class_columns
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError, unknown_value
 
-GIVEN_SPLIT = "given"
-"""Column with the split that the data name for a row, empty where they name none."""
+PRESET_SPLIT = "preset_split"
+"""Column with the split to which the data assign a row, empty where they assign none."""
+# The names that data sets use, and the split that each stands for.
 _SPLIT_NAMES = {
     "": "",
     "train": "train",
@@ -31,8 +32,8 @@ _SPLIT_NAMES = {
 class Rows(NamedTuple):
     """Usable rows, and how many rows were read and dropped.
 
-    ``table`` has the columns ``example_id, text, gold_label, given`` and, where the data hold
-    human votes, one column ``gold_probability.<label>`` for each label.
+    ``table`` has the columns ``example_id, text, gold_label, preset_split`` and, where the data
+    hold human votes, one column ``gold_probability.<label>`` for each label.
     """
 
     table: pd.DataFrame
@@ -40,13 +41,30 @@ class Rows(NamedTuple):
 
 
 def column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[str, str]:
-    """The columns of ``text``, ``label`` and ``id``; "" for an id column that does not exist."""
-    # A file of the user's own need not have the card's id column.
-    lacks_id = config.data and card.columns.id not in table.columns
+    """The columns of ``text``, ``label`` and ``id``; "" for an id column that does not exist.
+
+    Parameters
+    ----------
+    table
+        The raw table.
+    card
+        Names the columns of its own data.
+    config
+        Names columns that replace those of the card.
+
+    Raises
+    ------
+    AssayError
+        If the table lacks one of the columns.
+    """
+    cards_id = card.columns.id
+    # A file of the user need not have the card's id column.
+    if config.data and cards_id not in table.columns:
+        cards_id = ""
     columns = {
         "text": config.text_column or card.columns.text,
         "label": config.label_column or card.columns.label,
-        "id": config.id_column or ("" if lacks_id else card.columns.id),
+        "id": config.id_column or cards_id,
     }
     for role, column in columns.items():
         if column and column not in table.columns:
@@ -62,13 +80,13 @@ def usable_rows(
 
     Parameters
     ----------
-    table : pd.DataFrame
+    table
         The raw table.
-    card : Card
+    card
         Names the labels, and the columns of splits and votes.
-    columns : mapping
+    columns
         Columns of ``text``, ``label`` and ``id`` (:func:`column_names`).
-    config : TaskConfig
+    config
         Decides whether incomplete rows are dropped or refused.
 
     Raises
@@ -79,20 +97,25 @@ def usable_rows(
     text = table[columns["text"]]
     label = _gold_labels(table[columns["label"]], card, blank_is_null=config.unlabelled)
     no_text = text.isna() | (text.astype(str).str.strip() == "")
+    # With unlabelled=true no row counts as incomplete for want of a label.
     no_label = label.isna() & (not config.unlabelled)
     if config.bad_rows == "error":
         _check_complete(no_text, no_label)
-    keep = ~(no_text | no_label)
+    usable = ~(no_text | no_label)
     rows = pd.DataFrame({"text": text.astype(str), "gold_label": label})
-    rows[GIVEN_SPLIT] = _given_splits(table, card)
-    rows = rows[keep]
+    rows[PRESET_SPLIT] = _preset_splits(table, card)
+    rows = rows[usable]
     _check_classes(rows["gold_label"], columns["label"])
-    given_ids = table.loc[keep, columns["id"]] if columns["id"] else None
-    rows.insert(0, "example_id", _ids(given_ids, rows["text"]))
+    # Ids and votes are checked in usable rows only: what else a dropped row holds does not matter.
+    if columns["id"]:
+        ids = _checked_ids(table.loc[usable, columns["id"]])
+    else:
+        ids = _text_ids(rows["text"])
+    rows.insert(0, "example_id", ids)
     rows = rows.reset_index(drop=True)
     vote_columns = _vote_columns(table, card, config)
     if vote_columns:
-        shares = _vote_shares(table[vote_columns], keep.to_numpy())
+        shares = _vote_shares(table[vote_columns], usable.to_numpy())
         rows = with_class_columns(rows, shares, card.labels, GOLD_PROBABILITY)
     counts = {
         "read": len(table),
@@ -115,6 +138,7 @@ def _gold_labels(values: pd.Series, card: Card, *, blank_is_null: bool) -> pd.Se
 
 
 def _label(value: Any, card: Card) -> str:
+    """The label that a value stands for; AssayError if it is not known."""
     label = as_label(value, card.labels, card.values)
     if label is None:
         way_out = "Map it to a label under 'values' in a task card of your own."
@@ -135,6 +159,7 @@ def _check_complete(no_text: pd.Series, no_label: pd.Series) -> None:
 
 
 def _check_classes(labels: pd.Series, column: str) -> None:
+    """Raise AssayError if the labels are all of one class: no classifier could be trained."""
     if labels.nunique() < 2:
         classes = ", ".join(map(repr, labels.dropna().unique())) or "none"
         raise AssayError(
@@ -142,31 +167,35 @@ def _check_classes(labels: pd.Series, column: str) -> None:
         )
 
 
-def _ids(given: pd.Series | None, text: pd.Series) -> list[str]:
-    """The given ids, which must be unique; else a hash of each text.
+def _checked_ids(column: pd.Series) -> list[str]:
+    """The ids in a column of the data, which must be unique and not null."""
+    ids = column.astype(str)
+    if column.isna().any():
+        raise AssayError(
+            f"id_column {column.name!r} must be unique; {int(column.isna().sum())} rows have a "
+            "null. Use another column, or none."
+        )
+    if ids.duplicated().any():
+        raise AssayError(
+            f"id_column {column.name!r} must be unique; it holds {ids[ids.duplicated()].iloc[0]!r} "
+            "more than once. Use another column, or none."
+        )
+    return list(ids)
 
-    A running number tells repeated texts apart.
-    """
-    if given is not None:
-        ids = given.astype(str)
-        if given.isna().any() or ids.duplicated().any():
-            repeated = "a null" if given.isna().any() else repr(ids[ids.duplicated()].iloc[0])
-            raise AssayError(
-                f"id_column {given.name!r} must be unique; it holds {repeated} more than once or "
-                "nothing. Use another column, or none."
-            )
-        return list(ids)
-    ids = text.map(
+
+def _text_ids(text: pd.Series) -> list[str]:
+    """A hash of each text; from its second copy on, a text has the number of the copy behind it."""
+    hashes = text.map(
         lambda value: hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     )
-    repeats = ids.groupby(ids).cumcount()
-    return [f"{key}-{n}" if n else key for key, n in zip(ids, repeats, strict=True)]
+    copies = hashes.groupby(hashes).cumcount()
+    return [f"{key}-{copy}" if copy else key for key, copy in zip(hashes, copies, strict=True)]
 
 
-def _given_splits(table: pd.DataFrame, card: Card) -> pd.Series:
-    """The split that the data name for every row, "" where they name none.
+def _preset_splits(table: pd.DataFrame, card: Card) -> pd.Series:
+    """The split to which the data assign every row, "" where they assign none.
 
-    Without a split column in the card, a column named ``split`` counts.
+    The card names the column. If it names none, a column called ``split`` is read.
     """
     column = card.columns.split or "split"
     if column not in table.columns:
@@ -188,29 +217,33 @@ def _given_splits(table: pd.DataFrame, card: Card) -> pd.Series:
 def _vote_columns(table: pd.DataFrame, card: Card, config: TaskConfig) -> Sequence[str]:
     """The columns of human votes in the order of the labels; empty without votes.
 
-    A file of the user's own may lack all of them, but not some.
+    A file of the user may lack all of them, since the card describes other data. It must not lack
+    some of them.
     """
     if not card.gold_probabilities:
         return ()
     columns = [card.gold_probabilities[label] for label in card.labels]
     missing = [column for column in columns if column not in table.columns]
-    if missing and not (config.data and len(missing) == len(columns)):
+    if config.data and len(missing) == len(columns):
+        return ()
+    if missing:
         way_out = "Name the columns of all labels in the task card, or leave the key out."
         raise unknown_value("gold_probabilities", missing[0], map(str, table.columns), way_out)
-    return () if missing else columns
+    return columns
 
 
-def _vote_shares(votes: pd.DataFrame, keep: Mask) -> Floats:
-    """Votes of the rows to ``keep`` divided by their sum, ``(n_kept, n_classes)``.
+def _vote_shares(votes: pd.DataFrame, usable: Mask) -> Floats:
+    """Votes of the ``usable`` rows divided by their sum, ``(n_usable, n_classes)``.
 
     A null vote counts 0; a row without any vote is nan.
     """
-    counts = np.empty((int(keep.sum()), votes.shape[1]))
+    counts = np.empty((int(usable.sum()), votes.shape[1]))
     for index, name in enumerate(votes.columns):
         cells = _blank_to_null(votes[name])
+        # What is not a number becomes nan, which is neither >= 0 nor < inf.
         numbers = pd.to_numeric(cells, errors="coerce")
         values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-        wrong = keep & cells.notna().to_numpy() & ~((values >= 0) & (values < np.inf))
+        wrong = usable & cells.notna().to_numpy() & ~((values >= 0) & (values < np.inf))
         if wrong.any():
             row = int(wrong.argmax())
             raise AssayError(
@@ -218,6 +251,6 @@ def _vote_shares(votes: pd.DataFrame, keep: Mask) -> Floats:
                 f"{cells.iloc[row]!r}. Correct the data, or leave 'gold_probabilities' out of the "
                 "task card."
             )
-        counts[:, index] = np.nan_to_num(values[keep])
+        counts[:, index] = np.nan_to_num(values[usable])
     total = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)

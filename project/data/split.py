@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from project.data.rows import GIVEN_SPLIT
+from project.data.rows import PRESET_SPLIT
 from project.data.tables import SPLITS
 from project.support.errors import AssayError
 
@@ -18,10 +18,10 @@ _HELD_OUT = ("test", "validation")
 
 
 class Splits(NamedTuple):
-    """The split of every row, and how many training rows were left out as copies.
+    """The split of every row, and how many rows were left out as copies.
 
-    ``split`` is "" for a row that is left over. ``n_straddling`` counts the training rows whose
-    text stands in another split too.
+    ``split`` is "" for a row that belongs to no split. ``n_straddling`` counts the rows that were
+    left out because their text stands in a held-out split too.
     """
 
     split: pd.Series
@@ -34,22 +34,22 @@ def assign_splits(
     """A split for every row.
 
     Classes keep their shares in every split (largest remainder). Rows with the same text, white
-    space at its ends ignored, go to one split. Where the data name test or validation rows, these
-    are used, and training rows with the same text are left out. The result depends on ids and
-    ``seed``, not on the order of rows.
+    space at its ends ignored, go to one split. Where the data assign rows to test or validation,
+    these are used, and training rows with the same text are left out. The result depends on ids
+    and ``seed``, not on the order of rows.
 
     Rows without a gold label can be training rows only; labelled rows go to the other splits
     first.
 
     Parameters
     ----------
-    rows : pd.DataFrame
-        Columns ``example_id, text, gold_label, given``.
-    label_set : sequence of str
+    rows
+        Columns ``example_id, text, gold_label, preset_split``.
+    label_set
         The labels of the task.
-    sizes : mapping
+    sizes
         The largest size of each split. With fewer rows all splits shrink by the same factor.
-    seed : int
+    seed
         Seed of the order in which rows are taken.
 
     Raises
@@ -66,24 +66,23 @@ def assign_splits(
 
 
 def _split(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> Splits:
+    """:func:`assign_splits` of rows that all have a gold label."""
     text = rows["text"].str.strip()
     split = pd.Series("", index=rows.index)
-    given = {name: rows[GIVEN_SPLIT] == name for name in _HELD_OUT}
-    held_out = given["test"] | given["validation"]
+    preset = {name: rows[PRESET_SPLIT] == name for name in _HELD_OUT}
+    held_out = preset["test"] | preset["validation"]
     # No text of a held-out row may be trained on, and none of test may stand in validation.
     straddling = ~held_out & text.isin(set(text[held_out]))
-    straddling |= given["validation"] & text.isin(set(text[given["test"]]))
-    for name, mask in given.items():
+    straddling |= preset["validation"] & text.isin(set(text[preset["test"]]))
+    # The name of the split is part of the salt, so that every split has an order of its own.
+    for name, mask in preset.items():
         if mask.any():
             chosen = _take(rows[mask & ~straddling], text, sizes[name], f"{seed}:{name}")
             split.loc[chosen] = name
-    # The other splits share the remaining rows.
+    # The splits without preset rows share the remaining rows, training last.
     free = ~held_out & ~straddling
-    names = [
-        name
-        for name in (*_HELD_OUT, "demonstration", "train")
-        if not (name in given and given[name].any())
-    ]
+    without_preset = [name for name in _HELD_OUT if not preset[name].any()]
+    names = [*without_preset, "demonstration", "train"]
     shrink = min(1.0, int(free.sum()) / sum(sizes[name] for name in names))
     for name in names:
         size = sizes[name] if shrink == 1 else int(sizes[name] * shrink)
@@ -105,7 +104,8 @@ def _split_with_unlabelled(rows: pd.DataFrame, sizes: Mapping[str, int], seed: i
     split[labelled], n_straddling = _split(rows[labelled], {**sizes, "train": 1}, seed)
     elsewhere = split.isin(["demonstration", *_HELD_OUT])
     copies = ~elsewhere & text.isin(set(text[elsewhere]))
-    free = ~elsewhere & ~copies & ~rows[GIVEN_SPLIT].isin(_HELD_OUT)
+    free = ~elsewhere & ~copies & ~rows[PRESET_SPLIT].isin(_HELD_OUT)
+    # The single training row goes back: the training split is taken from all free rows below.
     split[~elsewhere] = ""
     # One class for all, because the classes of most rows are unknown: no stratification.
     pool = rows[free].assign(gold_label="unknown")
@@ -137,6 +137,7 @@ def _take(rows: pd.DataFrame, text: pd.Series, size: int, salt: str) -> pd.Index
     """
     if size >= len(rows):
         return rows.index
+    # Sorted by id, so that the order of the rows in the file does not matter.
     members = pd.DataFrame(
         {"label": rows["gold_label"], "text": text[rows.index], "id": rows["example_id"]}
     ).sort_values("id")
@@ -149,17 +150,19 @@ def _take(rows: pd.DataFrame, text: pd.Series, size: int, salt: str) -> pd.Index
     quota = _largest_remainder(groups.groupby("label")["n"].sum(), size)
     chosen: list[str] = []
     for label, group in groups.groupby("label", sort=True):
-        room = quota[str(label)]
-        for group_text, n in zip(group.index, group["n"], strict=True):
-            if n <= room:
+        n_free = quota[str(label)]
+        for group_text, n_rows in zip(group.index, group["n"], strict=True):
+            # A text with more copies than are free is skipped; a later one may still fit.
+            if n_rows <= n_free:
                 chosen.append(group_text)
-                room -= n
-            if room == 0:
+                n_free -= n_rows
+            if n_free == 0:
                 break
     return members.index[members["text"].isin(chosen)]
 
 
 def _rank(salt: str, example_id: str) -> str:
+    """A text whose alphabetical order is a random order of the examples, fixed by ``salt``."""
     return hashlib.sha256(f"{salt}:{example_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -104,11 +104,11 @@ def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFr
 
     Parameters
     ----------
-    name : {"examples", "annotations", "labels", "predictions"}
-        The kind of table.
-    table : pd.DataFrame
+    name
+        The kind of table: ``examples``, ``annotations``, ``labels`` or ``predictions``.
+    table
         May have more columns than it must have.
-    label_set : sequence of str
+    label_set
         The labels of the task.
 
     Raises
@@ -137,13 +137,15 @@ def check(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFr
 
 
 def _check_kinds(name: str, table: pd.DataFrame) -> None:
-    """Known columns stand there once and hold texts or numbers, or nothing but nulls."""
+    """No column stands twice. Known columns hold texts or numbers, or nothing but nulls."""
     repeated = table.columns[table.columns.duplicated()]
     if len(repeated):
         raise AssayError(
             f"table {name} must have every column once; it has {str(repeated[0])!r} more often."
         )
-    for column in (column for column in (*_TEXTS, *_NUMBERS) if column in table):
+    for column in (*_TEXTS, *_NUMBERS):
+        if column not in table:
+            continue
         values = table[column]
         if column in _TEXTS:
             kind = "texts"
@@ -151,6 +153,7 @@ def _check_kinds(name: str, table: pd.DataFrame) -> None:
         else:
             kind = "numbers"
             fits = pd.api.types.is_numeric_dtype(values)
+        # A file format without types may give a column of nulls any type.
         if not (fits or values.isna().all()):
             raise AssayError(
                 f"table {name} must have {kind} in the column {column}; it has {values.dtype}."
@@ -159,7 +162,9 @@ def _check_kinds(name: str, table: pd.DataFrame) -> None:
 
 def _check_amounts(name: str, table: pd.DataFrame) -> None:
     """Weights and label masses are finite and not negative; a label mass may be null."""
-    for column in (column for column in ("weight", "label_mass") if column in table):
+    for column in ("weight", "label_mass"):
+        if column not in table:
+            continue
         amounts = table[column].to_numpy(dtype=np.float64)
         valid = np.isfinite(amounts) & (amounts >= 0)
         if column == "label_mass":
@@ -206,6 +211,7 @@ def _check_distribution(name: str, table: pd.DataFrame, label_set: Sequence[str]
     values = class_columns(labelled, label_set, _TABLES[name].distribution)
     # All nulls: a label without probabilities. Single nulls: censored classes.
     values = values[~np.isnan(values).all(axis=1)]
+    # A log probability far above 0 is an error of the table, which the sum shows.
     with np.errstate(over="ignore"):
         total = np.nansum(np.exp(values), axis=1)
     if not np.allclose(total, 1.0, atol=_LOG_TOLERANCE):
@@ -229,17 +235,17 @@ def class_columns(
 
     Parameters
     ----------
-    table : pd.DataFrame
+    table
         Has one such column for each label.
-    label_set : sequence of str
+    label_set
         The labels in the order of the classes.
-    prefix : str
+    prefix
         Beginning of the columns' names.
 
     Returns
     -------
-    array ``(n_rows, n_classes)``
-        nan for null.
+    Floats
+        Shape ``(n_rows, n_classes)``; nan for null.
 
     Raises
     ------
@@ -263,7 +269,16 @@ def with_class_columns(
 ) -> pd.DataFrame:
     """``table`` with one more column ``prefix + label`` for each class.
 
-    ``values`` has the shape ``(n_rows, n_classes)``.
+    Parameters
+    ----------
+    table
+        The other columns.
+    values
+        Values of the new ones, ``(n_rows, n_classes)``.
+    label_set
+        The labels in the order of the classes.
+    prefix
+        Beginning of the columns' names.
     """
     columns = [prefix + label for label in label_set]
     return pd.concat([table, pd.DataFrame(values, columns=columns, index=table.index)], axis=1)

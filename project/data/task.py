@@ -11,7 +11,7 @@ import pandas as pd
 from project.config.task import TaskConfig
 from project.data.card import Card, load_card
 from project.data.raw_data import read_raw
-from project.data.rows import GIVEN_SPLIT, column_names, usable_rows
+from project.data.rows import PRESET_SPLIT, column_names, usable_rows
 from project.data.split import assign_splits
 from project.data.tables import GOLD_PROBABILITY, check
 from project.support.parquet import content_hash
@@ -23,24 +23,24 @@ class Task:
 
     Attributes
     ----------
-    card : Card
+    card
         The card of the task.
-    label_set : tuple of str
+    label_set
         The labels in the order of their class indices.
-    examples : pd.DataFrame
+    examples
         A valid ``examples`` table (:func:`project.data.tables.check`).
-    source : str
+    source
         Where the data came from, ``file NAME`` or ``hub NAME@COMMIT``.
-    data_hash : str
+    data_hash
         SHA-256 of all usable rows.
-    content_hash : str
-        SHA-256 of the examples with their splits, without the shares of human votes: a card that
-        gains them still names the same examples, so that a study of them can be continued.
-    counts : mapping
+    content_hash
+        SHA-256 of the examples with their splits, without the shares of human votes. A card to
+        which votes are added still has the same examples, so that a study can be continued.
+    counts
         Rows read, rows dropped, examples of each split, and training examples without gold label.
-    columns : mapping
+    columns
         Columns of ``text``, ``label`` and ``id`` in the data, "" for none.
-    notes : tuple of str
+    notes
         Sentences about the data that a reader of results should know.
     """
 
@@ -95,9 +95,9 @@ def load_task(config: TaskConfig) -> Task:
     columns = column_names(raw, card, config)
     rows, counts = usable_rows(raw, card, columns, config)
     split, n_straddling = assign_splits(rows, card.labels, _sizes(card, config), config.split_seed)
-    # A row without a split is left over; the given split has served its purpose.
+    # Rows without a split are left out, and the column of preset splits, which has been used.
     examples = rows.assign(split=split)
-    examples = examples[examples["split"] != ""].drop(columns=GIVEN_SPLIT)
+    examples = examples[examples["split"] != ""].drop(columns=PRESET_SPLIT)
     examples = examples.sort_values("example_id", ignore_index=True)
     check("examples", examples, card.labels)
     vote_columns = [GOLD_PROBABILITY + label for label in card.labels]
@@ -106,7 +106,7 @@ def load_task(config: TaskConfig) -> Task:
         label_set=card.labels,
         examples=examples,
         source=source,
-        data_hash=content_hash(rows.drop(columns=GIVEN_SPLIT).sort_values("example_id")),
+        data_hash=content_hash(rows.drop(columns=PRESET_SPLIT).sort_values("example_id")),
         content_hash=content_hash(examples.drop(columns=vote_columns, errors="ignore")),
         counts=_counts(counts, n_straddling, examples, config),
         columns=columns,
@@ -127,9 +127,10 @@ def _sizes(card: Card, config: TaskConfig) -> dict[str, int]:
 def _counts(
     read: Mapping[str, int], n_straddling: int, examples: pd.DataFrame, config: TaskConfig
 ) -> dict[str, int]:
+    """The counts of a task; ``read`` holds those of reading."""
     counts = {**read, "straddling_dropped": n_straddling}
-    for split, n in examples["split"].value_counts().items():
-        counts[str(split)] = int(n)
+    for split, n_examples in examples["split"].value_counts().items():
+        counts[str(split)] = int(n_examples)
     if config.unlabelled:
         counts["unlabelled"] = int(examples["gold_label"].isna().sum())
     return counts
@@ -141,29 +142,35 @@ def _notes_on_classes(examples: pd.DataFrame, label_set: tuple[str, ...]) -> tup
     Unlabelled training texts may belong to any class, so that only test is looked at then.
     """
     splits = ("train", "test") if examples["gold_label"].notna().all() else ("test",)
-    return tuple(
-        f"class {label!r} has no {split} example; macro-F1 runs over the whole label set and "
-        "counts it all the same."
-        for split in splits
-        for label in label_set
-        if not ((examples["split"] == split) & (examples["gold_label"] == label)).any()
-    )
+    notes = []
+    for split in splits:
+        present = set(examples["gold_label"][examples["split"] == split])
+        notes += [
+            f"class {label!r} has no {split} example; macro-F1 runs over the whole label set and "
+            "counts it all the same."
+            for label in label_set
+            if label not in present
+        ]
+    return tuple(notes)
 
 
 def _notes_on_votes(examples: pd.DataFrame, card: Card) -> tuple[str, ...]:
-    """A note where human votes that the card names are missing, for all examples or for some."""
+    """A note if the card has columns of human votes, and all examples or some have no votes."""
     if not card.gold_probabilities:
         return ()
-    first = GOLD_PROBABILITY + card.labels[0]
-    if first not in examples:
+    # One column is enough: without votes, an example has a null in the columns of all labels.
+    first_column = GOLD_PROBABILITY + card.labels[0]
+    if first_column not in examples:
         columns = ", ".join(card.gold_probabilities.values())
-        return (
+        note = (
             f"the data have none of the columns {columns}: how human votes are distributed is "
-            "left out.",
+            "left out."
         )
-    missing = int(examples[first].isna().sum())
-    if not missing:
+        return (note,)
+    n_missing = int(examples[first_column].isna().sum())
+    if not n_missing:
         return ()
-    return (
-        f"{missing} of {len(examples)} examples have no human votes; their distribution is null.",
+    note = (
+        f"{n_missing} of {len(examples)} examples have no human votes; their distribution is null."
     )
+    return (note,)
