@@ -8,14 +8,17 @@ import krippendorff
 import numpy as np
 
 from project.stats.bootstrap import NO_INTERVAL, Interval
-from project.stats.types import Codes, Counts, Floats
+from project.stats.types import Codes, Counts, Floats, Mask
 
 _BLOCK = 8192  # examples counted at a time, so that their counts stay in the processor's cache
 _MAX_INT32_RATERS = 2**15  # the square of a count of so many raters still fits into 32 bits
 
 
 class ResampledAgreement(NamedTuple):
-    """Agreement under several weightings of the examples, ``(n_weightings,)`` each."""
+    """Agreement under several weightings of the examples, ``(n_weightings,)`` each.
+
+    ``alpha`` is Krippendorff's, in [-1, 1]; ``unchanged`` is a share in [0, 1].
+    """
 
     alpha: Floats
     unchanged: Floats
@@ -33,18 +36,21 @@ def label_counts(codes: Codes, n_classes: int) -> Counts:
     counts = np.empty((codes.shape[1], width), dtype=dtype)
     for start in range(0, len(counts), _BLOCK):
         block = counts[start : start + _BLOCK]
-        first_cells = width * np.arange(len(block)) + 1
-        cells = codes[:, start : start + _BLOCK] + first_cells
+        # The cells of the block are numbered row by row, so that one bincount counts all of them.
+        # Class 0 of an example has the second cell of its row, and -1 the first.
+        first_class = width * np.arange(len(block)) + 1
+        cells = codes[:, start : start + _BLOCK] + first_class
         block.ravel()[:] = np.bincount(cells.ravel(), minlength=block.size)
     return counts[:, 1:]
 
 
 def krippendorff_alpha(counts: Counts) -> float:
-    """Krippendorff's alpha, nominal level, in [-1, 1].
+    """Krippendorff's alpha, nominal level, in [-1, 1], by the package ``krippendorff``.
 
     ``counts`` ``(n_examples, n_classes)``. nan where it is undefined: no example with two answers,
     or a single class in all answers, where some packages return 1.
     """
+    # Checked here, because the package raises ValueError for a single class.
     pairable = counts[counts.sum(axis=1) > 1]
     if np.count_nonzero(pairable.sum(axis=0)) < 2:
         return float("nan")
@@ -54,22 +60,27 @@ def krippendorff_alpha(counts: Counts) -> float:
 def nominal_alpha(counts: Counts) -> float:
     """:func:`krippendorff_alpha` in one pass over ``counts`` ``(n_examples, n_classes)``.
 
-    alpha = 1 - (t - 1) D / (t^2 - sum n_c^2). D is the sum over examples of
-    (m^2 - sum n_uc^2) / (m - 1), with m the answers to an example. n_c is the number of answers of
-    a class and t that of all answers; examples with one answer are left out. Krippendorff (2011),
-    Computing Krippendorff's Alpha-Reliability, section C.
+    For large tables, on which the package takes several times as long; equal but for rounding.
+
+    alpha = 1 - (t - 1) D / (t^2 - sum_c n_c^2), from Krippendorff (2011), Computing Krippendorff's
+    Alpha-Reliability, section C. D is the sum over the examples u of
+    (m_u^2 - sum_c n_uc^2) / (m_u - 1). An example u has m_u answers, n_uc of them of class c. All
+    examples together have t answers, n_c of them of class c. Examples with one answer are left
+    out.
     """
-    m = np.einsum("uc->u", counts)  # twice as fast as sum over few columns
+    # einsum is twice as fast as sum where the rows are short.
+    m = np.einsum("uc->u", counts)
     pairable = m > 1
     squares = np.einsum("uc,uc->u", counts, counts)
-    observed = float(((m**2 - squares)[pairable] / (m[pairable] - 1)).sum())
+    disagreement = float(((m**2 - squares)[pairable] / (m[pairable] - 1)).sum())
     # A sum in the dtype of the counts is four times as fast; it must not overflow.
     dtype = counts.dtype if m.sum() < 2**31 else np.int64
     n = np.einsum("uc->c", counts, dtype=dtype).astype(np.int64)
     n -= counts[~pairable].sum(axis=0)
-    total = int(n.sum())
-    expected = total**2 - int((n**2).sum())
-    return 1 - (total - 1) * observed / expected if expected else float("nan")
+    # In Python's integers, because the square of t may exceed 64 bits.
+    t = int(n.sum())
+    expected = t**2 - int((n**2).sum())
+    return 1 - (t - 1) * disagreement / expected if expected else float("nan")
 
 
 def unchanged(codes: Codes) -> float:
@@ -84,17 +95,27 @@ def unchanged(codes: Codes) -> float:
     return float(_is_unchanged(codes).mean())
 
 
-def _is_unchanged(codes: Codes) -> Codes:
+def _is_unchanged(codes: Codes) -> Mask:
+    """Whether all raters give an example the same class, ``(n_examples,)``."""
     return ((codes == codes[0]) & (codes[0] >= 0)).all(axis=0)
 
 
 def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> Interval:
     """Krippendorff's alpha, nominal level, with its 95 % bootstrap interval over the examples.
 
-    ``counts`` ``(n_examples, n_classes)``. Both disagreements are recomputed in every replicate
-    (Zapf et al. 2016, BMC Med. Res. Methodol. 16:93). Krippendorff's own bootstrap, which keeps the
-    expected one, covers too little here. The raters are taken as fixed. Replicates in which alpha
-    is undefined are left out.
+    Both disagreements, observed and expected, are recomputed in every replicate (Zapf et al. 2016,
+    BMC Med. Res. Methodol. 16:93). Krippendorff's own bootstrap keeps the expected one, and covers
+    too little here (``python -m benchmarks.coverage``). The raters are taken as fixed. Replicates
+    in which alpha is undefined are left out.
+
+    Parameters
+    ----------
+    counts
+        Answers of each class to each example ``(n_examples, n_classes)``.
+    replicates
+        Number of bootstrap replicates.
+    seed
+        Seed of the replicates.
     """
     terms = _alpha_terms(counts)
     if len(terms) == 0:
@@ -123,12 +144,13 @@ def _alpha_terms(counts: Counts) -> Floats:
 
 def _alpha(sums: Floats) -> Floats:
     """Alpha from sums of terms ``(..., n_classes + 1)``; nan where it is undefined."""
+    # The letters of nominal_alpha.
     n = sums[..., :-1]
-    observed = sums[..., -1]
-    total = n.sum(axis=-1)
-    expected = total**2 - (n**2).sum(axis=-1)
-    undefined = np.full_like(total, np.nan)
-    ratio = np.divide((total - 1) * observed, expected, out=undefined, where=expected > 0)
+    disagreement = sums[..., -1]
+    t = n.sum(axis=-1)
+    expected = t**2 - (n**2).sum(axis=-1)
+    undefined = np.full_like(t, np.nan)
+    ratio = np.divide((t - 1) * disagreement, expected, out=undefined, where=expected > 0)
     return np.asarray(1.0 - ratio)
 
 
@@ -141,12 +163,12 @@ def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> Resamp
 
     Parameters
     ----------
-    codes : array ``(n_raters, n_examples)``
-        Class codes, -1 missing.
-    n_classes : int
+    codes
+        Class codes ``(n_raters, n_examples)``, -1 missing.
+    n_classes
         Number of classes.
-    weights : array ``(n_weightings, n_examples)``
-        How often each example counts.
+    weights
+        How often each example counts ``(n_weightings, n_examples)``.
     """
     counts = label_counts(codes, n_classes)
     pairable = counts.sum(axis=1) > 1
@@ -176,20 +198,29 @@ def pairwise_agreement(codes: Codes, n_classes: int) -> Floats:
     nan for raters without a common example.
     """
     codes = np.asarray(codes)
-    one_hot = (codes[:, :, None] == np.arange(n_classes)).reshape(len(codes), -1)
-    given = one_hot.astype(np.float64)
+    # The product of two raters' one-hot rows counts the examples on which they agree.
+    is_class = (codes[:, :, None] == np.arange(n_classes)).reshape(len(codes), -1)
+    one_hot = is_class.astype(np.float64)
+    same = one_hot @ one_hot.T
     known = (codes >= 0).astype(np.float64)
     both = known @ known.T
-    return np.divide(given @ given.T, both, out=np.full_like(both, np.nan), where=both > 0)
+    return np.divide(same, both, out=np.full_like(both, np.nan), where=both > 0)
 
 
 def cohen_kappa(first: Codes, second: Codes, n_classes: int) -> float:
     """Cohen's kappa (1960) of two raters, on the examples that both label.
 
-    ``first`` and ``second`` ``(n_examples,)``, -1 missing. nan if they use a single class.
+    nan if both use a single class, the same one.
+
+    Parameters
+    ----------
+    first, second
+        Class codes of each rater ``(n_examples,)``, -1 missing.
+    n_classes
+        Number of classes.
     """
-    # Four lines in place of scikit-learn's function: the report must not import scikit-learn, which
-    # takes a second and 100 MB. A test compares the two.
+    # Not scikit-learn's function: the report must not import scikit-learn, which takes a second
+    # and 100 MB. A test compares the two.
     both = (first >= 0) & (second >= 0)
     table = np.zeros((n_classes, n_classes))
     np.add.at(table, (first[both], second[both]), 1.0)
@@ -209,7 +240,7 @@ def fleiss_kappa(counts: Counts) -> float:
     n_raters = counts.sum(axis=1)
     if len(counts) == 0 or (n_raters != n_raters[0]).any() or n_raters[0] < 2:
         raise ValueError(
-            "Fleiss' kappa needs equally many answers, two at least, for every example. Use "
+            "Fleiss' kappa needs the same number of answers to every example, two at least. Use "
             "Krippendorff's alpha if some are missing."
         )
     m = int(n_raters[0])

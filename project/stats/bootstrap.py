@@ -61,39 +61,52 @@ def simultaneous_intervals(values: Floats, level: float = 0.95) -> list[Interval
     """Intervals of several numbers that all hold together with probability ``level``.
 
     ``values`` ``(n_numbers, 1 + replicates)``, the estimates first. Each interval reaches the same
-    number of its own standard errors to either side: the ``level`` quantile of the largest
-    deviation in a replicate (single-step max-t; Westfall and Young 1993, Resampling-Based Multiple
-    Testing, section 2), which makes use of the numbers' correlation. The standard error is read
-    off the middle 95 % of the replicates, because the tails of few seeds are too heavy for a
-    variance.
+    number of its own standard errors to either side. In a replicate, the largest deviation of any
+    number from its estimate is noted, in standard errors. The intervals reach as far as the
+    ``level`` quantile of these deviations (single-step max-t; Westfall and Young 1993,
+    Resampling-Based Multiple Testing, section 2). Correlated numbers thus get shorter intervals.
+    The standard error is read off the middle 95 % of the replicates, because the tails of few
+    seeds are too heavy for a variance.
     """
     estimates = values[:, 0]
     replicates = values[:, 1:]
     low, high = np.nanquantile(replicates, [0.025, 0.975], axis=1)
-    error = (high - low) / (2 * Z95)
+    standard_errors = (high - low) / (2 * Z95)
     # Numbers that do not vary have no deviation. Replicates without a defined number are left out.
-    varies = error > 0
-    deviation = np.abs(replicates - estimates[:, None])[varies] / error[varies, None]
+    varies = standard_errors > 0
+    deviation = np.abs(replicates - estimates[:, None])[varies] / standard_errors[varies, None]
     deviation = deviation[:, ~np.isnan(deviation).all(axis=0)]
     reach = 0.0
     if deviation.size:
         reach = float(np.quantile(np.nanmax(deviation, axis=0), level))
+    half_widths = reach * standard_errors
     return [
-        Interval(float(estimate), float(estimate - reach * e), float(estimate + reach * e))
-        for estimate, e in zip(estimates, error, strict=True)
+        Interval(float(estimate), float(estimate - half_width), float(estimate + half_width))
+        for estimate, half_width in zip(estimates, half_widths, strict=True)
     ]
 
 
 @functools.lru_cache(maxsize=2)  # all parts of a report resample the same examples
-def example_weights(n: int, replicates: int, seed: int) -> Floats:
-    """How often each of ``n`` examples is drawn, ``(1 + replicates, n)``, read-only.
+def example_weights(n_examples: int, replicates: int, seed: int) -> Floats:
+    """How often each example is drawn, ``(1 + replicates, n_examples)``, read-only.
 
     The first row stands for the data and is 1 everywhere; the others are bootstrap replicates.
+
+    Parameters
+    ----------
+    n_examples
+        Number of examples, of which each replicate draws as many with replacement.
+    replicates
+        Number of bootstrap replicates.
+    seed
+        Seed of the draws.
     """
     random = np.random.default_rng(seed)
-    weights = np.ones((1 + replicates, n))
+    weights = np.ones((1 + replicates, n_examples))
     for row in weights[1:]:
-        row[:] = np.bincount(random.integers(0, n, n), minlength=n)
+        drawn = random.integers(0, n_examples, n_examples)
+        row[:] = np.bincount(drawn, minlength=n_examples)
+    # All callers share the cached array.
     weights.flags.writeable = False
     return weights
 
@@ -107,20 +120,21 @@ def weighted_scores(
 
     Parameters
     ----------
-    gold : array ``(n,)``
-        Gold class codes.
-    predicted : array ``(n_seeds, n)``
-        Predicted class codes of every seed.
-    n_classes : int
+    gold
+        Gold class codes ``(n,)``.
+    predicted
+        Predicted class codes of every seed ``(n_seeds, n)``.
+    n_classes
         Size of the label set, over all of which macro-F1 runs; an undefined ratio counts 0.
-    weights : array ``(n_weightings, n)``
-        How often each example counts.
+    weights
+        How often each example counts ``(n_weightings, n)``.
     """
     classes = np.arange(n_classes)
     is_gold = (gold[:, None] == classes).astype(np.float64)
     n_gold = weights @ is_gold
     total = weights.sum(axis=1)
     by_seed = []
+    # Seed by seed: the scores of all seeds at once would take n_seeds times the memory.
     for codes in predicted:
         is_predicted = (codes[:, None] == classes).astype(np.float64)
         hits = weights @ (is_gold * is_predicted)
@@ -135,10 +149,20 @@ def weighted_scores(
                 f1=f1,
             )
         )
-    return WeightedScores(*(np.stack(values, axis=1) for values in zip(*by_seed, strict=True)))
+    return _stacked(by_seed)
+
+
+def _stacked(by_seed: list[WeightedScores]) -> WeightedScores:
+    """The scores of all seeds, with an axis of seeds behind that of the weightings."""
+    fields = {
+        name: np.stack([getattr(scores, name) for scores in by_seed], axis=1)
+        for name in WeightedScores._fields
+    }
+    return WeightedScores(**fields)
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """The ratio, 0 where the denominator is 0."""
     zeros = np.zeros_like(numerator)
     return np.divide(numerator, denominator, out=zeros, where=denominator > 0)
 
@@ -155,21 +179,26 @@ def mean_over_seeds(values: Floats, random: np.random.Generator) -> Floats:
 
     Parameters
     ----------
-    values : array ``(1 + replicates, n_seeds, ...)``
-        Scores of every seed, the first row from the data.
-    random : numpy Generator
+    values
+        Scores of every seed ``(1 + replicates, n_seeds, ...)``, the first row from the data.
+    random
         Source of the draws.
     """
     mean = values.mean(axis=1)
     n_seeds = values.shape[1]
     if n_seeds < 2:
         return np.asarray(mean)
+    # How a seed's distance from the mean of the seeds changes with the examples. Distances from a
+    # mean of k values vary too little, by the factor (k - 1) / k.
     centred = (values - mean[:, None])[1:]
     interaction = centred.var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
-    own = np.sqrt(np.maximum(0.0, values[0].var(axis=0, ddof=1) - interaction) / n_seeds)
+    own_variance = np.maximum(0.0, values[0].var(axis=0, ddof=1) - interaction)
+    standard_error = np.sqrt(own_variance / n_seeds)
     draws = random.standard_t(n_seeds - 1, size=len(values) - 1)
     draws = np.concatenate([[0.0], draws])  # the first row is the data
-    return np.asarray(mean + own * draws.reshape(-1, *(1,) * (mean.ndim - 1)))
+    # One draw for all scores of a replicate.
+    further_axes = (1,) * (mean.ndim - 1)
+    return np.asarray(mean + standard_error * draws.reshape(-1, *further_axes))
 
 
 def resampled_scores(
@@ -188,15 +217,15 @@ def resampled_scores(
 
     Parameters
     ----------
-    gold : array ``(n,)``
-        Gold class codes.
-    arms : mapping
+    gold
+        Gold class codes ``(n,)``.
+    arms
         Predictions ``(n_seeds, n)`` of every arm.
-    n_classes : int
+    n_classes
         Size of the label set.
-    replicates : int
+    replicates
         Number of bootstrap replicates.
-    seed : int
+    seed
         Seed of the replicates.
 
     Returns
@@ -208,19 +237,26 @@ def resampled_scores(
     scores_of_arm = {}
     for index, (name, predicted) in enumerate(arms.items()):
         by_seed = weighted_scores(gold, predicted, n_classes, weights)
-        # The same draws for all scores of an arm, different ones for every arm.
-        means = (
-            mean_over_seeds(values, np.random.default_rng([seed, index])) for values in by_seed
-        )
-        scores_of_arm[name] = WeightedScores(*(np.clip(values, 0.0, 1.0) for values in means))
+        means = {}
+        for score, values in by_seed._asdict().items():
+            # A new generator each time: all scores of an arm get the same draws, every arm its own.
+            random = np.random.default_rng([seed, index])
+            # The spread of the seeds, which is added, may lead out of the range of scores.
+            means[score] = np.clip(mean_over_seeds(values, random), 0.0, 1.0)
+        scores_of_arm[name] = WeightedScores(**means)
     return scores_of_arm
 
 
 def gap_closed(arm: Floats, llm: Floats, gold: Floats) -> Interval:
-    """The share of the way from ``llm`` to ``gold`` that ``arm`` has gone, with its interval.
+    """The share of the gap between two arms that a third one closes, with its interval.
 
-    All ``(1 + replicates,)``. Undefined where the 95 % interval of gold minus llm reaches down to
-    zero, since the share of a gap that may not exist means nothing.
+    Undefined where the 95 % interval of gold minus llm reaches down to zero, since the share of a
+    gap that may not exist means nothing.
+
+    Parameters
+    ----------
+    arm, llm, gold
+        Scores of the three arms ``(1 + replicates,)``, the first from the data.
     """
     gap = gold - llm
     if interval(gap).low <= 0:

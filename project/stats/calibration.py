@@ -19,7 +19,8 @@ _BISECTIONS = 60  # to the last digit of a float
 class Reliability(NamedTuple):
     """The answers in every bin of confidence, ``(n_bins,)`` each.
 
-    Their number, their mean confidence and the share that is right; nan in empty bins.
+    ``size`` is their number, ``confidence`` the mean and ``accuracy`` the share that is right;
+    the last two are nan in empty bins.
     """
 
     size: Floats
@@ -37,11 +38,11 @@ def reliability(confidence: Floats, right: Mask, n_bins: int = BINS) -> Reliabil
 
     Parameters
     ----------
-    confidence : array ``(n,)``
-        Confidence of every answer, in [0, 1].
-    right : array ``(n,)`` of bool
-        Whether the answer is right.
-    n_bins : int
+    confidence
+        Confidence of every answer ``(n,)``, in [0, 1].
+    right
+        Whether the answer is right ``(n,)``.
+    n_bins
         Number of bins.
     """
     inside = (_bins(confidence, n_bins)[:, None] == np.arange(n_bins)).astype(np.float64)
@@ -69,16 +70,16 @@ def expected_calibration_error(
 
     Parameters
     ----------
-    confidence : array ``(n_seeds, n)``
-        Confidence of every answer, in [0, 1]. The result is a mean over the seeds, each of which
-        is binned by itself.
-    right : array ``(n_seeds, n)`` of bool
-        Whether the answer is right.
-    n_bins : int
+    confidence
+        Confidence of every answer ``(n_seeds, n)``, in [0, 1]. The result is a mean over the
+        seeds, each of which is binned by itself.
+    right
+        Whether the answer is right ``(n_seeds, n)``.
+    n_bins
         Number of bins.
-    replicates : int
+    replicates
         Number of bootstrap replicates.
-    seed : int
+    seed
         Seed of the replicates.
     """
     weights = example_weights(confidence.shape[1], replicates, seed)
@@ -87,6 +88,7 @@ def expected_calibration_error(
         bins = _bins(seed_confidence, n_bins)
         inside = (bins[:, None] == np.arange(n_bins)).astype(np.float64)
         gaps = inside * (seed_confidence - seed_right)[:, None]
+        # The sum of a bin's gaps is its size times the gap of its means: no mean is needed.
         total += np.abs(weights @ gaps).sum(axis=1)
     return interval(total / len(confidence) / weights.sum(axis=1))
 
@@ -105,10 +107,10 @@ def fit_temperature(log_probabilities: Floats, gold: Codes) -> float:
 
     Parameters
     ----------
-    log_probabilities : array ``(n, n_classes)``
-        Natural log probabilities.
-    gold : array ``(n,)``
-        Gold class codes; without any the result is 1.
+    log_probabilities
+        Natural log probabilities ``(n, n_classes)``.
+    gold
+        Gold class codes ``(n,)``; without any the result is 1.
     """
     if not len(gold):
         return 1.0
@@ -116,9 +118,11 @@ def fit_temperature(log_probabilities: Floats, gold: Codes) -> float:
     of_gold = finite[np.arange(len(gold)), gold]
 
     def slope(inverse: float) -> float:
+        """The derivative of the mean log likelihood by the inverse temperature."""
         expected = (np.exp(log_normalise(inverse * finite)) * finite).sum(axis=1)
         return float((of_gold - expected).mean())
 
+    # Between the logarithms of the smallest and the largest inverse temperature.
     low = np.log(1 / MAX_TEMPERATURE)
     high = np.log(MAX_TEMPERATURE)
     for _ in range(_BISECTIONS):

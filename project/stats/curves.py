@@ -16,24 +16,24 @@ from project.stats.types import Floats
 class FittedCurve(NamedTuple):
     """A power law through the scores of several seeds at several sizes.
 
-    ``limit`` is an extrapolation, and so is a ``plateau`` beyond ``largest``. A plateau beyond half
-    of ``largest`` speaks of a doubling whose end was not measured.
+    ``limit`` is an extrapolation, and so is a ``plateau`` beyond ``largest``. For a plateau beyond
+    half of ``largest``, the size at the end of the doubling was not measured.
 
     Attributes
     ----------
-    smallest, largest : float
+    smallest, largest
         The range of sizes.
-    law : PowerLaw
+    law
         The fit, shape ``()``.
-    replicates : PowerLaw
+    replicates
         The fits of the bootstrap replicates, shape ``(replicates,)``.
-    limit, rate : Interval
+    limit, rate
         Parameters of the law.
-    plateau : Interval
+    plateau
         :func:`project.stats.power_law.plateau_size`.
-    last_doubling : Interval
+    last_doubling
         Fitted gain from half of ``largest`` to ``largest``.
-    last : Interval
+    last
         Fitted value at ``largest``.
     """
 
@@ -60,7 +60,7 @@ class CurveGap(NamedTuple):
 
 
 class _Readings(NamedTuple):
-    """What is read off a law, each of the law's shape."""
+    """Numbers that are read off a law, each of the law's shape; see :class:`FittedCurve`."""
 
     limit: Floats
     rate: Floats
@@ -71,7 +71,7 @@ class _Readings(NamedTuple):
 
 def fit_curve(
     sizes: npt.ArrayLike,
-    by_seed: Sequence[npt.ArrayLike],
+    scores: Sequence[npt.ArrayLike],
     threshold: float,
     *,
     replicates: int = 1000,
@@ -84,30 +84,32 @@ def fit_curve(
     drawn with replacement, independently of other sizes, and the means are fitted again. Drawing k
     would make the means vary too little, by (k - 1) / k, which matters for few seeds (Rao and Wu
     1988, JASA 83:231). The intervals do not cover other training texts or other test examples. With
-    one seed at any size they are nan. The interval of the rate is over the replicates that rise.
+    one seed at any size they are nan. The interval of the rate is that of the replicates whose
+    curve rises; the others have no rate.
 
     Parameters
     ----------
-    sizes : array ``(n_sizes,)``
-        At least three different sizes.
-    by_seed : sequence of arrays ``(n_seeds,)``
-        Scores in [0, 1] at each size; numbers of seeds may differ.
-    threshold : float
+    sizes
+        At least three different sizes ``(n_sizes,)``.
+    scores
+        For each size the scores of its seeds ``(n_seeds,)``, in [0, 1]; numbers of seeds may
+        differ.
+    threshold
         Gain of a doubling below which the curve is flat (:func:`plateau_size`).
-    replicates : int
+    replicates
         Number of bootstrap replicates.
-    seed : int
+    seed
         Seed of the replicates.
     """
-    scores = [np.asarray(values, dtype=np.float64) for values in by_seed]
-    n_seeds = np.array([len(values) for values in scores])
+    by_size = [np.asarray(values, dtype=np.float64) for values in scores]
+    n_seeds = np.array([len(values) for values in by_size])
     n = np.asarray(sizes, dtype=np.float64)
-    law = fit_power_law(n, [values.mean() for values in scores], n_seeds)
+    law = fit_power_law(n, [values.mean() for values in by_size], n_seeds)
     resampled = PowerLaw(*np.full((4, replicates), np.nan))
     if n_seeds.min() > 1:
         means = [
             _resampled_means(values, int(size), replicates, seed)
-            for size, values in zip(n, scores, strict=True)
+            for size, values in zip(n, by_size, strict=True)
         ]
         resampled = fit_power_law(n, np.stack(means, axis=1), n_seeds)
     largest = float(n.max())
@@ -131,6 +133,7 @@ def _resampled_means(scores: Floats, size: int, replicates: int, seed: int) -> F
 
 
 def _readings(law: PowerLaw, largest: float, threshold: float) -> _Readings:
+    """The readings of a law, of the law's shape; nan for a law that could not be fitted."""
     last = power_law_value(law, largest)
     undefined = np.isnan(law.limit)
     return _Readings(
@@ -153,13 +156,15 @@ def curve_gap(first: FittedCurve, second: FittedCurve) -> CurveGap:
     if first.replicates.limit.shape != second.replicates.limit.shape:
         raise ValueError("two curves must have equally many replicates.")
     size = min(first.largest, second.largest)
-    at_size = [
-        power_law_value(a, size) - power_law_value(b, size)
-        for a, b in ((first.law, second.law), (first.replicates, second.replicates))
-    ]
-    limit = [first.law.limit - second.law.limit, first.replicates.limit - second.replicates.limit]
-    return CurveGap(
-        size=size,
-        at_size=interval(np.append(*at_size)),
-        limit=interval(np.append(*limit)),
+
+    def gap_at_size(law: PowerLaw, other: PowerLaw) -> Floats:
+        return power_law_value(law, size) - power_law_value(other, size)
+
+    # The estimate first, then the replicates, as interval() expects them.
+    at_size = np.append(
+        gap_at_size(first.law, second.law), gap_at_size(first.replicates, second.replicates)
     )
+    limit = np.append(
+        first.law.limit - second.law.limit, first.replicates.limit - second.replicates.limit
+    )
+    return CurveGap(size=size, at_size=interval(at_size), limit=interval(limit))

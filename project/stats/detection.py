@@ -20,6 +20,7 @@ def auroc(values: Floats, wrong: Mask) -> float:
     n_right = len(wrong) - n_wrong
     if n_wrong == 0 or n_right == 0:
         return float("nan")
+    # The rank sum of the wrong examples, less the smallest that it can be, counts the pairs.
     rank_sum = rankdata(values)[wrong].sum()
     return float((rank_sum - n_wrong * (n_wrong + 1) / 2) / (n_wrong * n_right))
 
@@ -50,6 +51,7 @@ def auroc_interval(values: Floats, wrong: Mask) -> Interval:
     reach = Z95 * error / (area * (1 - area))
 
     def share(limit: float) -> float:
+        """The inverse of the logit."""
         return float(1 / (1 + np.exp(-limit)))
 
     return Interval(area, share(logit - reach), share(logit + reach))

@@ -24,7 +24,7 @@ class Decomposition(NamedTuple):
 def smoothed(probabilities: Floats, smoothing: float) -> Floats:
     """Distributions ``(..., n_classes)`` mixed with a share ``smoothing`` of the uniform one.
 
-    None of them is zero anywhere.
+    No class keeps the probability zero.
     """
     return (1 - smoothing) * probabilities + smoothing / probabilities.shape[-1]
 
@@ -51,13 +51,13 @@ def decomposition(
 
     Parameters
     ----------
-    target : array ``(n, n_classes)``
-        P, the distribution of people's labels.
-    annotator : array ``(n, n_classes)``
-        P_S, the annotator's distribution.
-    classifiers : array ``(n_seeds, n, n_classes)``
-        P_hat, the distribution of every fine-tuned classifier.
-    smoothing : float
+    target
+        P, the distribution of people's labels ``(n, n_classes)``.
+    annotator
+        P_S, the annotator's distribution ``(n, n_classes)``.
+    classifiers
+        P_hat, the distribution of every fine-tuned classifier ``(n_seeds, n, n_classes)``.
+    smoothing
         Applied to P_S and P_hat, not to P (:func:`smoothed`).
     """
     p = target

@@ -60,19 +60,23 @@ def entropy_bounds_bits(
 
     Parameters
     ----------
-    log_probabilities : array ``(n, n_classes)``
-        Natural log, normalised over the known classes; nan for a censored class.
-    label_mass : array ``(n,)``
-        Probability of the known classes before normalising.
-    log_bound : array ``(n,)``
-        Natural log of the largest probability that a censored class can have, before normalising;
-        no larger than that of any known class.
+    log_probabilities
+        Natural logs ``(n, n_classes)``, normalised over the known classes; nan for a censored
+        class.
+    label_mass
+        Probability of the known classes ``(n,)`` before normalising.
+    log_bound
+        Natural log ``(n,)`` of the largest probability that a censored class can have, before
+        normalising; no larger than that of any known class.
     """
     known = ~np.isnan(log_probabilities)
     at_zero = np.where(known, log_probabilities, -np.inf)
+    # Divided by the label mass, the bound has the unit of the normalised probabilities. Examples
+    # without any known class have a mass of 0.
     with np.errstate(divide="ignore"):
         bound = (log_bound - np.log(label_mass))[:, None]
         at_bound = np.where(known, log_probabilities, bound)
+    # Any finite value would do in the rows that become nan below.
     none_known = ~known.any(axis=1)
     at_zero[none_known] = 0.0
     at_bound[none_known] = 0.0
@@ -88,14 +92,15 @@ def sample(log_probabilities: Floats, uniform: Floats, temperature: float) -> Co
 
     Parameters
     ----------
-    log_probabilities : array ``(n, n_classes)``
-        Natural log probabilities.
-    uniform : array ``(n, n_draws)``
-        Uniform random numbers in [0, 1).
-    temperature : float
+    log_probabilities
+        Natural log probabilities ``(n, n_classes)``.
+    uniform
+        Uniform random numbers ``(n, n_draws)`` in [0, 1).
+    temperature
         Above 0.
     """
     cumulative = np.exp(log_normalise(log_probabilities / temperature)).cumsum(axis=1)
+    # A number falls into the class after all those whose cumulative probability it reaches.
     drawn = (uniform[:, :, None] >= cumulative[:, None, :]).sum(axis=2)
     # Rounding may leave the last sum below a uniform number close to 1.
     return np.asarray(np.minimum(drawn, log_probabilities.shape[1] - 1), dtype=np.int64)
@@ -114,5 +119,6 @@ def divide_by_prior(log_probabilities: Floats, log_prior: Floats) -> Floats:
 
 def log_mean(log_probabilities: Floats) -> Floats:
     """Natural log of the mean of the distributions in ``(n, n_classes)``; ``(n_classes,)``."""
+    # Taken out before exp, which would turn very small probabilities into zero.
     top = log_probabilities.max(axis=0)
     return top + np.log(np.exp(log_probabilities - top).mean(axis=0))

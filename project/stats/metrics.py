@@ -1,6 +1,8 @@
-"""Functions of the registered metrics: of gold codes, predicted codes and number of classes.
+"""The functions of the registered metrics, which all have the same three arguments.
 
-Codes are class indices; see :class:`project.config.metric.Metric` for shapes and results.
+``gold`` are class codes ``(n_examples,)``. ``predicted`` are those of one seed, ``(n_examples,)``,
+for accuracy and macro-F1, and those of all seeds, ``(n_seeds, n_examples)``, for the agreement of
+seeds. ``n_classes`` is the size of the label set. Results are in [0, 1], alpha in [-1, 1].
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ def macro_f1(gold: Codes, predicted: Codes, n_classes: int) -> float:
 def krippendorff_alpha(gold: Codes, predicted: Codes, n_classes: int) -> Interval:
     """Nominal alpha of the rows of ``predicted`` with its bootstrap interval over the examples."""
     counts = agreement.label_counts(predicted, n_classes)
+    # The package's value, which is stored; that of the interval may differ in the last digit.
     estimate = agreement.krippendorff_alpha(counts)
     return agreement.alpha_interval(counts)._replace(estimate=estimate)
 

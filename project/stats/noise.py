@@ -30,7 +30,7 @@ class SignificanceTest(NamedTuple):
     p_value: float
 
 
-_NOTHING = SignificanceTest(float("nan"), float("nan"))
+_NO_TEST = SignificanceTest(float("nan"), float("nan"))
 
 
 def noise_transition(counts: Counts, level: float = 0.95) -> Transition:
@@ -44,9 +44,10 @@ def noise_transition(counts: Counts, level: float = 0.95) -> Transition:
 
     Parameters
     ----------
-    counts : array ``(n_gold_classes, n_given)``
-        Rows gold, columns given; one column may count missing answers.
-    level : float
+    counts
+        Labels ``(n_gold_classes, n_given)``: rows gold, columns given; one column may count
+        missing answers.
+    level
         Probability that all limits hold.
     """
     n = counts.sum(axis=1)
@@ -67,22 +68,25 @@ def noise_transition(counts: Counts, level: float = 0.95) -> Transition:
     return Transition(share, low, high)
 
 
-def _lower_limit(n: Counts, hits: Counts, error: float) -> Floats:
-    """Clopper and Pearson's lower limit for ``hits`` of ``n``: a quantile of a beta distribution.
+def _lower_limit(total: Counts, hits: Counts, error: float) -> Floats:
+    """Clopper and Pearson's lower limit of a share: a quantile of a beta distribution.
 
-    At this share, ``hits`` or more have probability ``error``. 0 for no hit.
+    If this were the true share, ``hits`` or more of ``total`` would have the probability
+    ``error``. 0 for no hit.
     """
     from scipy.special import betaincinv
 
-    limit = betaincinv(np.maximum(hits, 1), n - hits + 1, error)
+    limit = betaincinv(np.maximum(hits, 1), total - hits + 1, error)
     return np.where(hits > 0, limit, 0.0)
 
 
-def _test(statistic: float, by_chance: Floats) -> SignificanceTest:
-    """The share of ``by_chance``, which is drawn at random, that is at least as extreme.
+def _monte_carlo_test(statistic: float, by_chance: Floats) -> SignificanceTest:
+    """The test of a statistic against its values in random data, ``(n_random,)``.
 
-    The data count as one more draw (Phipson and Smyth 2010).
+    The p-value is the share of values that are at least as large. The data count as one more
+    random draw, so that it is never 0 (Phipson and Smyth 2010).
     """
+    # Equal statistics may differ in the last digit, because their terms are added in another order.
     threshold = statistic - _ROUNDING * max(1.0, abs(statistic))
     n_extreme = int((by_chance >= threshold).sum())
     return SignificanceTest(statistic, (1 + n_extreme) / (1 + len(by_chance)))
@@ -98,21 +102,21 @@ def error_by_class(
 
     Parameters
     ----------
-    gold : array ``(n,)``
-        Gold class codes.
-    wrong : array ``(n,)`` of bool
-        Whether the label is wrong.
-    n_classes : int
+    gold
+        Gold class codes ``(n,)``.
+    wrong
+        Whether the label is wrong ``(n,)``.
+    n_classes
         Number of classes.
-    permutations : int
+    permutations
         Number of random permutations.
-    seed : int
+    seed
         Their seed.
     """
     n = np.bincount(gold, minlength=n_classes)
     n_wrong = int(wrong.sum())
     if n_wrong in (0, len(gold)) or (n > 0).sum() < 2:
-        return _NOTHING
+        return _NO_TEST
     expected = n_wrong * n / len(gold)
     variance = np.where(n > 0, expected * (1 - n_wrong / len(gold)), 1.0)
 
@@ -122,7 +126,7 @@ def error_by_class(
     random = np.random.default_rng(seed)
     by_chance = random.multivariate_hypergeometric(n, n_wrong, size=permutations)
     statistic = float(chi_squared(np.bincount(gold[wrong], minlength=n_classes)))
-    return _test(statistic, chi_squared(by_chance))
+    return _monte_carlo_test(statistic, chi_squared(by_chance))
 
 
 def error_by_value(
@@ -136,13 +140,13 @@ def error_by_value(
 
     Parameters
     ----------
-    values : array ``(n,)``
-        The number for every example.
-    wrong : array ``(n,)`` of bool
-        Whether the label is wrong.
-    permutations : int
+    values
+        The number for every example ``(n,)``.
+    wrong
+        Whether the label is wrong ``(n,)``.
+    permutations
         Number of random permutations.
-    seed : int
+    seed
         Their seed.
     """
     from scipy.stats import rankdata
@@ -153,13 +157,14 @@ def error_by_value(
     n = len(wrong)
     n_wrong = int(wrong.sum())
     if n_wrong in (0, n):
-        return _NOTHING
+        return _NO_TEST
     ranks = rankdata(values)
     random = np.random.default_rng(seed)
     rank_sums = np.array([random.permutation(ranks)[:n_wrong].sum() for _ in range(permutations)])
     by_chance = (rank_sums - n_wrong * (n_wrong + 1) / 2) / (n_wrong * (n - n_wrong))
     area = auroc(values, wrong)
-    return SignificanceTest(area, _test(abs(area - 0.5), np.abs(by_chance - 0.5)).p_value)
+    two_sided = _monte_carlo_test(abs(area - 0.5), np.abs(by_chance - 0.5))
+    return SignificanceTest(area, two_sided.p_value)
 
 
 def error_direction(counts: Counts, *, samples: int = 9999, seed: int = 0) -> SignificanceTest:
@@ -170,18 +175,19 @@ def error_direction(counts: Counts, *, samples: int = 9999, seed: int = 0) -> Si
 
     Parameters
     ----------
-    counts : array ``(n_classes, n_classes)``
-        Rows gold, columns given; the errors are off the diagonal.
-    samples : int
+    counts
+        Labels ``(n_classes, n_classes)``: rows gold, columns given; the errors are off the
+        diagonal.
+    samples
         Number of random tables.
-    seed : int
+    seed
         Their seed.
     """
     n_classes = len(counts)
     errors = np.where(np.eye(n_classes, dtype=bool), 0, counts)
     errors_of_class = errors.sum(axis=1)
     if n_classes < 3 or not errors_of_class.any():
-        return _NOTHING
+        return _NO_TEST
     random = np.random.default_rng(seed)
     n_others = n_classes - 1
     uniform = np.full(n_others, 1 / n_others)
@@ -194,14 +200,15 @@ def error_direction(counts: Counts, *, samples: int = 9999, seed: int = 0) -> Si
             statistic += float(((given - expected) ** 2 / expected).sum())
             drawn = random.multinomial(n, uniform, size=samples)
             by_chance += ((drawn - expected) ** 2 / expected).sum(axis=1)
-    return _test(statistic, by_chance)
+    return _monte_carlo_test(statistic, by_chance)
 
 
 def holm(p_values: Floats) -> Floats:
     """p-values ``(n,)`` adjusted for their number by Holm's method; nan stays and does not count.
 
-    Rejecting the adjusted values below a level makes any error with at most that probability. Holm
-    (1979), Scandinavian Journal of Statistics 6:65. scipy offers no adjustment that controls this.
+    If all hypotheses with an adjusted value below a level are rejected, the probability that any
+    of them is true is at most that level. Holm (1979), Scandinavian Journal of Statistics 6:65.
+    scipy offers no adjustment that controls this probability.
     """
     adjusted = np.full(len(p_values), np.nan)
     known = np.flatnonzero(~np.isnan(p_values))

@@ -16,18 +16,20 @@ def noise_equivalent_rate(rates: Floats, scores: Floats, target: Floats) -> Inte
 
     Parameters
     ----------
-    rates : array ``(n_rates,)``
-        Rising rates of flips; the first is 0, gold.
-    scores : array ``(n_rates, 1 + replicates)``
-        Scores of classifiers trained at each rate, the first column from the data.
-    target : array ``(1 + replicates,)``
-        Scores of classifiers trained on the labels in question.
+    rates
+        Rising rates of flips ``(n_rates,)``; the first is 0, gold.
+    scores
+        Scores of classifiers trained at each rate ``(n_rates, 1 + replicates)``, the first column
+        from the data.
+    target
+        Scores of classifiers trained on the labels in question ``(1 + replicates,)``.
 
     Returns
     -------
     Interval
         In the unit of ``rates``, 95 %. ``inf``: worse than the largest rate; 0: as good as gold.
     """
+    # A rate can be read off only if the score falls at every step; noise may make it rise.
     falling = _falling(scores)
     rate = np.full(target.shape, np.inf)
     # From the largest rate down, so that the smallest rate at which the score reaches the target

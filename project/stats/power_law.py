@@ -41,7 +41,10 @@ class _Points(NamedTuple):
 
 
 class _LinearFit(NamedTuple):
-    """The best limit and gain for given rates, ``(n_curves, n_rates)`` each."""
+    """The best limit and gain for some rates, ``(n_curves, n_rates)`` each.
+
+    ``mean_square`` is the weighted mean square of the residuals.
+    """
 
     limit: Floats
     gain: Floats
@@ -63,12 +66,12 @@ def fit_power_law(
 
     Parameters
     ----------
-    sizes : array ``(n_points,)``
-        At least three different sizes.
-    values : array ``(..., n_points)``
-        Scores in [0, 1].
-    weights : array ``(n_points,)``, optional
-        Weights of the squares; equal by default.
+    sizes
+        At least three different sizes ``(n_points,)``.
+    values
+        Scores ``(..., n_points)`` in [0, 1].
+    weights
+        Weights of the squares ``(n_points,)``; equal by default.
 
     Returns
     -------
@@ -85,19 +88,18 @@ def fit_power_law(
     # Relative to the smallest size, so that the powers are in (0, 1] for every rate.
     relative = n / smallest
     rate, fit = _best_rates(relative, y.reshape(-1, len(n)), w)
-    limit, gain, mean_square = (column[:, 0] for column in fit)
-    rises = gain * (1.0 - relative.max() ** -rate) > _ROUNDING
+    rises = fit.gain * (1.0 - relative.max() ** -rate) > _ROUNDING
     law = PowerLaw(
-        limit=limit,
-        gain=np.where(rises, gain * smallest**rate, 0.0),
+        limit=fit.limit,
+        gain=np.where(rises, fit.gain * smallest**rate, 0.0),
         rate=np.where(rises, rate, np.nan),
-        residual=np.sqrt(mean_square),
+        residual=np.sqrt(fit.mean_square),
     )
     return PowerLaw(*(field.reshape(y.shape[:-1]) for field in law))
 
 
 def _best_rates(relative: Floats, curves: Floats, weights: Floats) -> tuple[Floats, _LinearFit]:
-    """The rate of least squares of every curve, ``(n_curves,)``, and its fit ``(n_curves, 1)``."""
+    """The rate of least squares of every curve, and its limit and gain, ``(n_curves,)`` each."""
     grid = np.geomspace(*RATES, _N_COARSE)
     best = _linear_fit(relative, curves, weights, grid[None]).mean_square.argmin(axis=1)
     low = grid[np.maximum(best - 1, 0)]
@@ -111,7 +113,7 @@ def _best_rates(relative: Floats, curves: Floats, weights: Floats) -> tuple[Floa
         best = fit.mean_square.argmin(axis=1)
         low = rates[all_curves, np.maximum(best - 1, 0)]
         high = rates[all_curves, np.minimum(best + 1, _N_FINE - 1)]
-    at_best = _LinearFit(*(table[all_curves, best][:, None] for table in fit))
+    at_best = _LinearFit(*(table[all_curves, best] for table in fit))
     return rates[all_curves, best], at_best
 
 
@@ -145,15 +147,16 @@ def _linear_fit(relative: Floats, values: Floats, weights: Floats, rates: Floats
 
     Parameters
     ----------
-    relative : array ``(n_points,)``
-        Sizes relative to the smallest.
-    values : array ``(n_curves, n_points)``
-        Scores.
-    weights : array ``(n_points,)``
-        Weights that sum to 1.
-    rates : array ``(n_curves or 1, n_rates)``
-        Rates to try.
+    relative
+        Sizes relative to the smallest ``(n_points,)``.
+    values
+        Scores ``(n_curves, n_points)``.
+    weights
+        Weights that sum to 1 ``(n_points,)``.
+    rates
+        Rates to try ``(n_curves or 1, n_rates)``.
     """
+    # Weighted linear regression of y = limit - gain x, with x = size^-rate.
     x = relative ** -rates[..., None]
     y = values[:, None, :]
     mean_x = x @ weights
@@ -162,6 +165,7 @@ def _linear_fit(relative: Floats, values: Floats, weights: Floats, rates: Floats
     dy = y - mean_y[..., None]
     gain = np.maximum(-(dx * dy) @ weights / (dx**2 @ weights), 0.0)
     limit = mean_y + gain * mean_x
+    # Where the limit would exceed its bound, it stays there, and the gain is fitted alone.
     gain_at_bound = (x * (_MAX_SCORE - y)) @ weights / (x**2 @ weights)
     gain = np.where(limit > _MAX_SCORE, gain_at_bound, gain)
     limit = np.minimum(limit, _MAX_SCORE)

@@ -34,7 +34,17 @@ class Spread(NamedTuple):
 def confusion(gold: Codes, given: Codes, n_classes: int) -> npt.NDArray[np.int64]:
     """Counts ``(n_classes, n_classes)``: rows gold, columns given.
 
-    ``gold`` and ``given`` ``(n,)``. Raises ValueError for codes outside 0..n_classes-1.
+    Parameters
+    ----------
+    gold, given
+        Class codes ``(n,)``.
+    n_classes
+        Size of the label set.
+
+    Raises
+    ------
+    ValueError
+        For codes outside 0..n_classes-1, and for different numbers of codes.
     """
     gold = np.asarray(gold)
     given = np.asarray(given)
@@ -42,10 +52,10 @@ def confusion(gold: Codes, given: Codes, n_classes: int) -> npt.NDArray[np.int64
         raise ValueError(
             f"gold and given must have the same shape, got {gold.shape} and {given.shape}"
         )
-    if gold.size and (
-        min(gold.min(), given.min()) < 0 or max(gold.max(), given.max()) >= n_classes
-    ):
+    both = np.concatenate([gold, given])
+    if ((both < 0) | (both >= n_classes)).any():
         raise ValueError(f"codes must be in 0..{n_classes - 1}")
+    # The cells of the table are numbered row by row, so that one bincount counts all of them.
     cells = np.bincount(gold * n_classes + given, minlength=n_classes**2)
     return cells.reshape(n_classes, n_classes)
 
@@ -58,13 +68,15 @@ def scores(counts: Counts, unanswered: Counts | None = None) -> Scores:
 
     Parameters
     ----------
-    counts : array ``(n_classes, n_classes)``
-        Rows gold, columns given.
-    unanswered : array ``(n_classes,)``, optional
-        Examples of each gold class without an answer, which count as wrong.
+    counts
+        Labels ``(n_classes, n_classes)``: rows gold, columns given.
+    unanswered
+        Examples of each gold class without an answer ``(n_classes,)``, which count as wrong.
     """
     hits = np.diag(counts).astype(np.float64)
-    n_gold = counts.sum(axis=1) + (0 if unanswered is None else unanswered)
+    n_gold = counts.sum(axis=1)
+    if unanswered is not None:
+        n_gold = n_gold + unanswered
     n_given = counts.sum(axis=0)
 
     def ratio(numerator: Floats, denominator: Counts) -> Floats:
@@ -73,8 +85,9 @@ def scores(counts: Counts, unanswered: Counts | None = None) -> Scores:
 
     f1 = ratio(2 * hits, n_gold + n_given)
     total = n_gold.sum()
+    accuracy = float(hits.sum() / total) if total else float("nan")
     return Scores(
-        accuracy=float(hits.sum() / total) if total else float("nan"),
+        accuracy=accuracy,
         macro_f1=float(f1.mean()),
         recall=ratio(hits, n_gold),
         precision=ratio(hits, n_given),
@@ -83,7 +96,17 @@ def scores(counts: Counts, unanswered: Counts | None = None) -> Scores:
 
 
 def score_answers(gold: Codes, given: Codes, n_classes: int) -> Scores:
-    """Scores of given class codes ``(n,)``; -1, a missing answer, counts as wrong."""
+    """Scores of given class codes against gold ones.
+
+    Parameters
+    ----------
+    gold
+        Gold class codes ``(n,)``.
+    given
+        Given class codes ``(n,)``; -1, a missing answer, counts as wrong.
+    n_classes
+        Size of the label set.
+    """
     gold = np.asarray(gold)
     given = np.asarray(given)
     answered = given >= 0

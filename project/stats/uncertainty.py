@@ -17,19 +17,20 @@ def entropy_uncertainty(log_probabilities: Floats, label_mass: Floats, log_bound
 
     Parameters
     ----------
-    log_probabilities : array ``(n, n_classes)``
-        Natural log, normalised over the known classes; nan for a censored class.
-    label_mass : array ``(n,)``
-        Probability of the label set before normalising.
-    log_bound : array ``(n,)``
-        Natural log of the largest probability of a censored class, before normalising.
+    log_probabilities
+        Natural logs ``(n, n_classes)``, normalised over the known classes; nan for a censored
+        class.
+    label_mass
+        Probability of the known classes ``(n,)`` before normalising.
+    log_bound
+        Natural log ``(n,)`` of the largest probability of a censored class, before normalising.
 
     Returns
     -------
-    array ``(n,)``
+    Floats
         nan for an example without any known class.
     """
-    return entropy_bounds_bits(log_probabilities, label_mass, log_bound)[1]
+    return entropy_bounds_bits(log_probabilities, label_mass, log_bound).upper
 
 
 def margin_uncertainty(log_probabilities: Floats, label_mass: Floats, log_bound: Floats) -> Floats:
@@ -39,14 +40,14 @@ def margin_uncertainty(log_probabilities: Floats, label_mass: Floats, log_bound:
 
     Parameters
     ----------
-    log_probabilities, label_mass, log_bound : array
+    log_probabilities, label_mass, log_bound
         Those of :func:`entropy_uncertainty`.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         bound = (log_bound - np.log(label_mass))[:, None]
         filled = np.exp(np.where(np.isnan(log_probabilities), bound, log_probabilities))
-    first, second = np.sort(np.nan_to_num(filled), axis=1)[:, :-3:-1].T
-    return np.asarray(1.0 - (first - second))
+    rising = np.sort(np.nan_to_num(filled), axis=1)
+    return np.asarray(1.0 - (rising[:, -1] - rising[:, -2]))
 
 
 def vote_entropy_bits(codes: Codes, n_classes: int) -> Floats:

@@ -13,8 +13,8 @@ from project.stats.types import Floats
 class Components(NamedTuple):
     """Variance components in squared units of the values.
 
-    Estimates of ``draw`` and ``seed`` may be negative. ``residual``, which never is, holds the
-    interaction of draw and seed and any noise within a cell.
+    The estimates ``draw`` and ``seed`` may be negative, as they are differences. ``residual`` holds
+    the interaction of draw and seed and any noise within a cell; it is never negative.
     """
 
     draw: Floats
@@ -33,8 +33,8 @@ def crossed_components(values: npt.ArrayLike) -> Components:
 
     Parameters
     ----------
-    values : array ``(n_draws, n_seeds, ...)``
-        The values.
+    values
+        One number for every draw with every seed ``(n_draws, n_seeds, ...)``.
 
     Returns
     -------
