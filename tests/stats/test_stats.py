@@ -173,7 +173,7 @@ def test_kappas_have_their_published_values_and_are_nan_for_a_single_class():
     assert cohen_kappa(first, second, 2) == pytest.approx(0.4)
     assert math.isnan(cohen_kappa(np.zeros(5, dtype=int), np.zeros(5, dtype=int), 2))
     assert math.isnan(fleiss_kappa(np.array([[3, 0], [3, 0]])))
-    with pytest.raises(ValueError, match="needs equally many answers"):
+    with pytest.raises(ValueError, match="needs the same number of answers"):
         fleiss_kappa(np.array([[3, 0], [2, 0]]))
 
 
