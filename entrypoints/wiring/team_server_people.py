@@ -15,7 +15,7 @@ from project.support.errors import AssayError
 
 ADMIN = "admin"
 ADMIN_FILE = "admin.env"
-PASSWORD = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105  (the name of a variable)
+PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"
 SIGNING_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY"
 """Environment variable with the key by which the server signs its pages."""
 _USER = "MLFLOW_TRACKING_USERNAME"
@@ -33,7 +33,7 @@ def admin_secrets(folder: Path) -> dict[str, str]:
             path,
             {
                 _USER: ADMIN,
-                PASSWORD: secrets.token_urlsafe(24),
+                PASSWORD_VARIABLE: secrets.token_urlsafe(24),
                 SIGNING_KEY: secrets.token_urlsafe(32),
             },
         )
@@ -49,7 +49,7 @@ def become_admin(url: str, variables: Mapping[str, str]) -> None:
     os.environ |= {
         "MLFLOW_TRACKING_URI": url,
         _USER: variables[_USER],
-        PASSWORD: variables[PASSWORD],
+        PASSWORD_VARIABLE: variables[PASSWORD_VARIABLE],
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     }
 
@@ -83,7 +83,7 @@ def add_person(folder: Path, name: str, role: str) -> None:
         raise AssayError(f"{path} exists: {name} was added before. Give them that file.")
     password = secrets.token_urlsafe(18)
     # Before the user is made: a user whose password is lost could not be added again.
-    variables = {"MLFLOW_TRACKING_URI": server.public_url, _USER: name, PASSWORD: password}
+    variables = {"MLFLOW_TRACKING_URI": server.public_url, _USER: name, PASSWORD_VARIABLE: password}
     _write_variables(path, variables)
     try:
         add_user(name, password, role)

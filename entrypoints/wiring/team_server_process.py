@@ -19,7 +19,7 @@ from entrypoints.wiring.team_server_address import ADDRESS, ServerAddress, claim
 from entrypoints.wiring.team_server_people import (
     ADMIN,
     ADMIN_FILE,
-    PASSWORD,
+    PASSWORD_VARIABLE,
     SIGNING_KEY,
     admin_secrets,
     become_admin,
@@ -116,7 +116,7 @@ def _start(
     own = {name: text for name, text in os.environ.items() if not name.startswith("MLFLOW_")}
     environment = own | {
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": variables[PASSWORD],
+        "MLFLOW_AUTH_ADMIN_PASSWORD": variables[PASSWORD_VARIABLE],
         SIGNING_KEY: variables[SIGNING_KEY],
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Assay uses none of its jobs

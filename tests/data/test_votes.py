@@ -128,7 +128,7 @@ def test_votes_change_neither_splits_nor_content_hash_nor_prompts(pets):
     assert voted.data_hash != other.data_hash  # what was read is another file
     prompts = [
         build_prompts(
-            PromptConfig(), task.label_set, task.description, task.split("demonstration"), 2
+            PromptConfig(), task.label_set, task.description, task.split("demonstration"), n_draws=2
         )
         for task in (plain, voted)
     ]
