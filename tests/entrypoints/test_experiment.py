@@ -215,7 +215,7 @@ def test_an_interrupted_experiment_keeps_its_children_and_names_what_is_missing(
     params, monkeypatch
 ):
     log_seed = seed_runs.log_seed
-    n_logged = []
+    n_logged: list[int] = []
 
     def log_three(*args, **kwargs):
         if len(n_logged) == 3:
