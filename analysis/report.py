@@ -18,13 +18,13 @@ def publish(
 
     Parameters
     ----------
-    run_id : str
+    run_id
         The root run; empty for the newest finished experiment.
-    workspace : str
+    workspace
         The files go to ``reports/<run id>`` below it.
-    tolerance : float, optional
+    tolerance
         Largest loss of macro-F1 that is safe, in points (x 100); the experiment's own by default.
-    min_alpha : float, optional
+    min_alpha
         Smallest agreement of the seeds that is safe; the experiment's own by default.
     """
     from analysis.questions.experiment_report import publish_report

@@ -1,4 +1,4 @@
-"""Do the trainings agree? Seeds, draws, annotators or arms as raters of the same examples.
+"""Do the trainings agree? Seeds or draws as raters of the same examples.
 
 python -m analysis.questions.agreement --run_id RUN
     the seeds of an experiment, by arm
@@ -103,7 +103,7 @@ class GroupAgreement(NamedTuple):
 
 
 def section(experiment: Experiment) -> Section | None:
-    """Agreement of the seeds within and between the arms; None for a single seed in all."""
+    """Agreement of the seeds within and between the arms; None if there is one seed alone."""
     from analysis.store.raters import experiment_raters
 
     raters = experiment_raters(experiment)
@@ -118,6 +118,7 @@ def agreement_section(raters: Raters) -> Section:
     names = raters.group_names
     first = "gold" if "gold" in names else names[0]
     n_classes = len(raters.label_set)
+    # The same weights for all groups: differences are paired by resampled example.
     weights = example_weights(raters.codes.shape[1], REPLICATES, 0)
     alphas = {
         name: resampled_agreement(raters.group(name), n_classes, weights)[0] for name in names
@@ -160,6 +161,7 @@ def _group_agreement(
 
 
 def _group_table(groups: Sequence[GroupAgreement], first: str) -> Table:
+    """One row for each group; alphas are compared with that of the group ``first``."""
     import pandas as pd
 
     head = [
@@ -189,6 +191,7 @@ def _between_table(raters: Raters, pairs: Floats) -> Table:
 
     names = raters.group_names
     members = {name: np.array([group == name for group in raters.groups]) for name in names}
+    # A rater's agreement with itself, 1, does not count.
     others = pairs.copy()
     np.fill_diagonal(others, np.nan)
     rows = []
@@ -211,7 +214,7 @@ def _between_table(raters: Raters, pairs: Floats) -> Table:
 
 
 def _answer(groups: Mapping[str, GroupAgreement], first: str) -> str:
-    """How llm, or else the group after the first one, compares with the first group."""
+    """How the group llm, else the second group, compares with the group ``first``."""
     others = [name for name in groups if name != first]
     name = "llm" if "llm" in others else next(iter(others), first)
     difference = groups[name].difference

@@ -16,9 +16,9 @@ _LINE_COLOUR = "#b5530f"
 
 
 def agreement_figure(pairs: Floats, groups: Sequence[str]) -> Figure:
-    """Shares of examples labelled alike, ``(n_raters, n_raters)``, the lighter, the more alike.
+    """A map of the shares of examples labelled alike, ``(n_raters, n_raters)``; lighter is more.
 
-    Lines part the ``groups`` of the raters, which stand together.
+    ``groups`` has the group of every rater; lines separate groups, whose raters are neighbours.
     """
     size = min(9.0, 2.2 + 0.22 * len(groups))
     figure = new_figure(size + 0.9, size)
@@ -27,6 +27,7 @@ def agreement_figure(pairs: Floats, groups: Sequence[str]) -> Figure:
     image = axes.imshow(per_cent, cmap="Greys_r", vmin=float(np.nanmin(per_cent)), vmax=100)
     figure.colorbar(image, ax=axes, shrink=0.8, label="same label, per cent of the examples")
     names = list(dict.fromkeys(groups))
+    # A cell is one wide and centred at its rater's index: edges lie half a cell off.
     edges = np.cumsum([sum(group == name for group in groups) for name in names])
     middles = edges - np.diff(np.concatenate([[0], edges])) / 2 - 0.5
     for edge in edges[:-1]:

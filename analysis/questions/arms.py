@@ -51,7 +51,7 @@ _SETTINGS = ("task", "data", "annotator", "annotator_model", "recorded_columns")
 
 
 def sections(scored: ScoredExperiment) -> list[Section]:
-    """The result table, the sources of the spread of crossed replicates, and the spending."""
+    """The result table, the sources of the spread of crossed replicates, and the costs."""
     table = result_table(scored)
     head, rows = result_cells(table, intervals=True)
     main = Table(
@@ -92,6 +92,7 @@ def _recall(table: pd.DataFrame) -> Table:
 
 
 def _spending(table: pd.DataFrame) -> Table:
+    """What the labels and one training of every arm took."""
     arms = table[table["kind"] == "arm"]
     head, rows = spending_cells(table)
     return Table(
@@ -159,7 +160,7 @@ def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) 
 
 
 def newest() -> tuple[list[ScoredExperiment], list[str]]:
-    """The newest finished experiment of every task and annotator, and why some cannot be read."""
+    """The newest finished experiment of every task and annotator, and notes on unreadable ones."""
     from analysis.store.experiment import read_experiment
     from project.tracking import newest_runs
 
@@ -167,7 +168,7 @@ def newest() -> tuple[list[ScoredExperiment], list[str]]:
     for page in newest_runs("experiment", page_size=200):
         for root in page:
             setting = tuple(root.params.get(name, "") for name in _SETTINGS)
-            run_ids.setdefault(setting, root.run_id)
+            run_ids.setdefault(setting, root.run_id)  # the newest comes first
     if not run_ids:
         raise AssayError(
             "the tracking store holds no finished experiment. Run one, or set MLFLOW_TRACKING_URI."

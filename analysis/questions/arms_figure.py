@@ -27,6 +27,7 @@ def arms_figure(arms: pd.DataFrame) -> bytes:
     figure = new_figure(8.6, 0.9 + 0.55 * len(arms))
     left, right = figure.subplots(1, 2, sharey=True)
     scores = score_metrics()
+    # The scores of an arm stand one below the other, centred on its row.
     for index, metric in enumerate(scores):
         shift = _GAP * (index - (len(scores) - 1) / 2)
         _draw_seeds(left, arms, metric, shift, look=_SCORE_MARKS[index % len(_SCORE_MARKS)])
@@ -81,4 +82,5 @@ def _draw_seeds(
             color=colour,
             linewidth=2.5,
         )
+    # The legend's entry has no points, and so the full colour instead of that of the dots.
     axes.plot([], [], mark, color=colour, label=metric.title)

@@ -121,7 +121,7 @@ def _times(row: Mapping[Any, Any], factors: Mapping[str, float]) -> dict[str, An
 def result_cells(
     table: pd.DataFrame, *, intervals: bool = False
 ) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the result table as text; ``intervals`` adds those of the agreement."""
+    """Head and rows of the result table as text; ``intervals`` adds limits to the agreement."""
     rows = [
         [
             str(row["labels"]),
@@ -143,6 +143,7 @@ def _human(row: Mapping[Any, Any]) -> str:
 
 
 def _agreement(metric: Metric, row: Mapping[Any, Any], *, intervals: bool) -> str:
+    # With several seeds alpha is missing only if all of them give all examples the same class.
     if row["kind"] == "arm" and row["n_seeds"] > 1 and math.isnan(row[metric.key]):
         return "undefined"
     return with_interval(metric, row) if intervals else metric.text(row[metric.key])

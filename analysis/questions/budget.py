@@ -19,6 +19,7 @@ from analysis.render.scores import scaled_metrics, with_spread
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import number, ranged, title
 from analysis.store.command import section_command
+from analysis.store.root_results import ScoredPoints
 from project.config.arms import GOLD, LLM, RANDOM, arm_facts
 from project.config.metrics import arm_metrics, score_metrics
 from project.stats.bootstrap import Interval, gap_closed, interval
@@ -26,7 +27,7 @@ from project.stats.bootstrap import Interval, gap_closed, interval
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.store.experiment import Experiment, ScoredPoints
+    from analysis.store.experiment import Experiment
     from project.tracking import Record
 
 QUESTION = "Where does a human label help most?"
@@ -76,17 +77,21 @@ def section(experiment: Experiment) -> Section:
 def budget_points(experiment: Experiment) -> ScoredPoints:
     """The scores of every arm, with its budget and how it compares with other arms.
 
-    Columns beside those of :func:`analysis.store.arm_scores.arm_row`: ``share``, human labels, or
-    texts that are left out, in per cent of the training texts; ``repaired``, see ``_repaired``;
-    ``closed``, share of the way from llm to gold; ``over_random``, macro-F1 less that of random at
-    the same budget. The last two have limits and stand only where the other arms are known.
+    Columns beside those of :func:`analysis.store.arm_scores.arm_row`:
+
+    - ``share``: human labels, or left-out texts, in per cent of the training texts
+    - ``repaired``: wrong LLM labels replaced for each human label
+    - ``closed``: share of the way from llm to gold in macro-F1, with limits
+    - ``over_random``: macro-F1 less that of random at the same budget, with limits
+
+    The last two are missing if the arms to compare with are.
     """
     import pandas as pd
 
-    from analysis.store.experiment import ScoredPoints
-
-    rows = pd.DataFrame([_point(arm, experiment) for arm in experiment.arms])
-    return ScoredPoints(experiment.root, experiment.config, rows, experiment.incomplete)
+    rows = [_point(arm, experiment) for arm in experiment.arms]
+    return ScoredPoints(
+        experiment.root, experiment.config, experiment.incomplete, pd.DataFrame(rows)
+    )
 
 
 def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
@@ -99,6 +104,7 @@ def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
     replace_share = number_or_none(first.params["replace_share"])
     row["share"] = _used_share(row, first) if replace_share is None else replace_share
     row["repaired"] = _repaired(first, experiment)
+    # Comparisons are paired: all arms are scored on the same resampled examples.
     macro_f1 = {name: scores.macro_f1 for name, scores in experiment.resampled.items()}
     if {GOLD, LLM} <= set(macro_f1) and arm not in (GOLD, LLM):
         row |= columns("closed", gap_closed(macro_f1[arm], macro_f1[LLM], macro_f1[GOLD]))
@@ -109,7 +115,10 @@ def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
 
 
 def _used_share(row: Mapping[str, Any], run: Record) -> float:
-    """The budget of an arm that has it as an outcome, in per cent of the training texts."""
+    """The share of human labels that an arm without a set budget used, or of texts it left out.
+
+    In per cent of the training texts.
+    """
     n_examples = int(run.params["n_examples"])
     if arm_facts(row["arm_kind"]).drops:
         return 100 * (1 - row["n_train"] / n_examples)

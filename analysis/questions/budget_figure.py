@@ -64,10 +64,11 @@ def _label_cost(axes: Any, title: str) -> None:
 
 
 def _label_shares(axes: Any, shares: pd.Series, title: str) -> None:
-    """Ticks at the shares that several sources have, or at all if there are none.
+    """Ticks at the shares that several sources have; at all shares if there are none.
 
-    The share of an ensemble is an outcome, which no other source has.
+    The share of an ensemble follows from the draws, and no other source has it.
     """
+    # Logarithmic, but with room for the share 0.
     axes.set_xscale("symlog", linthresh=1)
     counts = shares.value_counts()
     ticks = sorted(counts.index[counts > 1]) or sorted(counts.index)
@@ -75,9 +76,10 @@ def _label_shares(axes: Any, shares: pd.Series, title: str) -> None:
 
 
 def _set_range(axes: Any, points: pd.DataFrame, measure: str) -> None:
-    """Set the range of scores without regard to sources of few human labels alone.
+    """Set the range of scores, leaving out sources that train on few human labels alone.
 
-    These may lie so far below that all other sources would fall into one line; a note says so.
+    They may lie so far below that the lines of all other sources would coincide. A note then says
+    that points lie below the figure.
     """
     means = 100 * points[measure]
     near = kinds_with(points, lambda facts: not facts.human_labels_alone)

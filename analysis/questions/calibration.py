@@ -66,7 +66,7 @@ def section(experiment: Experiment) -> Section | None:
 
 
 def _confidences(experiment: Experiment) -> dict[str, Confidences]:
-    """Confidences of the LLM, if its test annotations hold any, and of every arm's classifiers."""
+    """Confidence of every test answer by the LLM, if it has probabilities, and by every arm."""
     from project.data.tables import class_columns, codes
 
     confidences = {}
@@ -74,6 +74,7 @@ def _confidences(experiment: Experiment) -> dict[str, Confidences]:
     if llm is not None:
         labels = codes(llm["label"], experiment.label_set)
         probabilities = np.exp(class_columns(llm, experiment.label_set))
+        # Of the given label, which calibration may have made another than the most probable one.
         confidence = probabilities[np.arange(len(labels)), labels]
         known = (labels >= 0) & ~np.isnan(confidence)
         if known.any():
@@ -116,9 +117,9 @@ def _calibration_table(confidences: Mapping[str, Confidences]) -> Table:
 
 
 def _detectors(experiment: Experiment) -> list[Detector]:
-    """Every uncertainty of the training annotations that has an AUROC.
+    """Every uncertainty of the training annotations, with its AUROC for finding wrong labels.
 
-    Empty without annotations, without gold labels, or if all labels are wrong or none is.
+    Empty if there are no annotations or no gold labels, or if all labels are wrong or all right.
     """
     if not experiment.annotations["train"]:
         return []
@@ -153,7 +154,10 @@ def _detector_table(detectors: Sequence[Detector]) -> Table:
         "detectors",
         "Which uncertainty finds the LLM's wrong labels",
         ["uncertainty", "n", "AUROC"],
-        [[each.uncertainty, str(each.n), ranged(each.auroc, 1, 3)] for each in detectors],
+        [
+            [detector.uncertainty, str(detector.n), ranged(detector.auroc, 1, 3)]
+            for detector in detectors
+        ],
         frame=pd.DataFrame(records),
         notes=[_DETECTOR_NOTE],
     )

@@ -21,10 +21,10 @@ class Confidences(NamedTuple):
 
 
 def reliability_figure(confidences: Mapping[str, Confidences]) -> Figure:
-    """Share of right answers against confidence, by the name of what answers.
+    """Share of right answers against confidence, a curve for each name.
 
-    The LLM, gold and llm are drawn, or the first three if none of them is there. A larger mark
-    stands for more answers.
+    The curves of the LLM, gold and llm are drawn or, if there are none of these, the first three.
+    A larger mark stands for more answers.
     """
     shown = [name for name in confidences if name in _SHOWN] or list(confidences)[:3]
     figure = new_figure(4.8, 4.6)

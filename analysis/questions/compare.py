@@ -121,7 +121,7 @@ def _check_comparable(first: Experiment, second: Experiment) -> None:
 
 
 def _order_of_examples(first: Experiment, second: Experiment) -> Codes:
-    """Where the first experiment's test examples stand in the second one, ``(n_test,)``."""
+    """Index in the second experiment of every test example of the first one, ``(n_test,)``."""
     import pandas as pd
 
     indices = pd.Index(second.test["example_id"]).get_indexer(pd.Index(first.test["example_id"]))
@@ -157,15 +157,15 @@ def _table(differences: Sequence[ArmDifference]) -> Table:
     for difference in differences:
         measures = difference.measures
         n_seeds = [str(difference.n_first), str(difference.n_second)]
-        cells = [ranged(each, 100, 1, sign=True) for each in measures.values()]
+        cells = [ranged(measure, 100, 1, sign=True) for measure in measures.values()]
         rows.append([difference.arm, *n_seeds, *cells])
         record: dict[str, object] = {
             "arm": difference.arm,
             "n_seeds_one": difference.n_first,
             "n_seeds_other": difference.n_second,
         }
-        for name, each in measures.items():
-            record |= columns(name, each)
+        for name, measure in measures.items():
+            record |= columns(name, measure)
         records.append(record)
     heading = "The second less the first"
     return Table("compare", heading, head, rows, frame=pd.DataFrame(records), notes=[_NOTE])

@@ -12,7 +12,7 @@ python -m analysis.questions.curve --threshold 0.5
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.questions.curve_figure import curve_figure
 from analysis.questions.curve_fits import fit_curves, fit_sentences, fit_table
@@ -21,13 +21,12 @@ from analysis.render.scores import scaled_metrics
 from analysis.render.section import Section, Table
 from analysis.render.text import number, pair, title
 from analysis.store.command import parser, publish_section, run_command
+from analysis.store.root_results import ScoredPoints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-
-    from project.tracking import Record
 
 QUESTION = "Do more of these labels help?"
 _NOTE = (
@@ -40,28 +39,16 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A learning curve.
+class Curve(ScoredPoints):
+    """A learning curve; its points are arms at training sizes (column ``n_examples``).
 
-    Parameters
+    Attributes
     ----------
-    root : Record
-        Its root run.
-    config : dict
-        The configuration of the root run.
-    points : pd.DataFrame
-        One row for each complete arm and size; scores in [0, 1].
-    annotator : pd.DataFrame
+    annotator
         Scores of the LLM itself, one row for each split.
-    incomplete : tuple of str
-        The arms and sizes that lack seeds, with the reason.
     """
 
-    root: Record
-    config: dict[str, Any]
-    points: pd.DataFrame
     annotator: pd.DataFrame
-    incomplete: tuple[str, ...]
 
 
 def read_curve(run_id: str = "") -> Curve:
@@ -162,15 +149,15 @@ def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
 
     Parameters
     ----------
-    run_id : str
+    run_id
         The root run; empty for the newest finished curve.
-    workspace : str
+    workspace
         The files go to ``reports/<run id>`` below it.
-    threshold : float
-        That of :func:`section`.
+    threshold
+        See :func:`section`.
     """
     curve = read_curve(run_id)
-    # with the size as step the charts of the MLflow UI draw the curve
+    # With the size as step the charts of the MLflow UI draw the curve.
     metrics: dict[int, dict[str, float]] = {}
     for row in curve.points.to_dict("records"):
         scores = {f"{row['arm']}.{measure}": row[measure] for measure, _ in measures()}

@@ -27,11 +27,11 @@ def curve_figure(
 
     Parameters
     ----------
-    points : pd.DataFrame
+    points
         One row for each arm and size, with mean and standard deviation of every measure in [0, 1].
-    annotator : pd.DataFrame
+    annotator
         Scores of the LLM itself, one row for each split; those of the test split are a dotted line.
-    fits : mapping, optional
+    fits
         Fitted curves by arm and measure: thin lines in the style of their arm, with a stroke
         across where they flatten.
     """

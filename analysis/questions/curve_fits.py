@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_SIZES = 3
-"""A law has three parameters, so that fewer sizes are not fitted."""
+"""A power law has three parameters: fewer sizes do not determine it."""
 _MAX_RESIDUAL = 2
-"""Points follow a law if it leaves at most this many times the threshold."""
+"""Points follow a law if its residual is at most this many times the threshold."""
 _NOTE = (
     "Where the curve flattens: the fit is limit - gain x n^-rate, by least squares over the scores "
     "of all seeds, limit at most 100. In brackets 95 % intervals by a bootstrap over the seeds of "
@@ -39,14 +39,14 @@ _NOTE = (
 class CurveFits:
     """The fitted curves of several arms.
 
-    Parameters
+    Attributes
     ----------
-    threshold : float
+    threshold
         A curve is flat where doubling the texts gains less than this, in points (x 100).
-    n_sizes : mapping
+    n_sizes
         The number of measured sizes of every arm, in the order of the arms.
-    fits : mapping
-        The fitted curve of an arm and a measure; none for an arm with fewer than 3 sizes.
+    fits
+        The fitted curve by arm and measure, without arms that have fewer than 3 sizes.
     """
 
     threshold: float
@@ -65,7 +65,7 @@ class CurveFits:
         return curve_gap(fit, gold) if fit and gold and arm != GOLD else None
 
     def follows(self, fit: FittedCurve) -> bool:
-        """Whether the points follow the law closely enough to tell a plateau from it."""
+        """Whether the points follow the law closely enough for a plateau to mean anything."""
         return 100 * float(fit.law.residual) <= _MAX_RESIDUAL * self.threshold
 
     @property
@@ -79,11 +79,11 @@ def fit_curves(points: pd.DataFrame, threshold: float) -> CurveFits:
 
     Parameters
     ----------
-    points : pd.DataFrame
+    points
         One row for each arm and size, with ``arm``, ``n_examples`` and, for every measure, the
         scores of all seeds in ``<measure>_by_seed``, in [0, 1].
-    threshold : float
-        That of :class:`CurveFits`.
+    threshold
+        See :class:`CurveFits`.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def _flat_from(curves: CurveFits, fit: FittedCurve) -> str:
 
 
 def _size(size: float, fit: FittedCurve) -> str:
-    """A size to two digits; beyond the measured sizes no number is known."""
+    """A size with two significant digits, or the measured size that it lies beyond."""
     if size > fit.largest:
         return f">{fit.largest:.0f}"
     if size < fit.smallest:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 QUESTION = "Does the classifier fail its teacher, or the teacher the truth?"
 SMOOTHING = 1e-3
+"""Share of the uniform distribution that is mixed into P_S and P_hat."""
 TERMS = ("total", "approximation", "estimation", "cross")
 _NOTE = (
     "Bits per test example, mean over the seeds, with 95 % limits of a bootstrap over test "
@@ -47,7 +48,7 @@ _VOTE_SHARES = "the shares of the human votes"
 
 
 class ArmTerms:
-    """The terms of one arm: their means over any examples, with intervals."""
+    """The terms of one arm: their means over all or selected examples, with intervals."""
 
     def __init__(self, terms: Decomposition) -> None:
         """``terms`` hold the bits of every example and seed."""
@@ -60,6 +61,7 @@ class ArmTerms:
 
     def means_of(self, selected: Mask) -> list[Interval]:
         """The means of all four terms over the ``selected`` examples, a mask ``(n,)``."""
+        # In a replicate, an example has the weight of how often it was drawn.
         weights = example_weights(self._n, REPLICATES, 0)[:, selected]
         total = weights.sum(axis=1, keepdims=True)
         means = np.divide(
@@ -68,7 +70,7 @@ class ArmTerms:
             out=np.full((len(weights), self._columns.shape[1]), np.nan),
             where=total > 0,
         )
-        # a replicate may draw no example of a rare class
+        # A replicate may draw no example of a rare class.
         known = means[~np.isnan(means[:, 0])]
         return [
             interval(mean_over_seeds(term, np.random.default_rng(1)))
@@ -79,8 +81,8 @@ class ArmTerms:
 def section(experiment: Experiment) -> Section | None:
     """The terms for every arm that learns from the LLM's labels.
 
-    None without LLM labels of the test split or without such an arm. If no test example has both a
-    target and a distribution of the LLM, the answer says so and there are no tables.
+    None if the LLM did not label the test split, or there is no such arm. If no test example has
+    both a target and a distribution of the LLM, the answer says so and there are no tables.
     """
     from project.data.tables import class_columns
 
@@ -91,6 +93,7 @@ def section(experiment: Experiment) -> Section | None:
     ]
     if experiment.llm_test is None or not arms:
         return None
+    # P_S and P of the paper; examples that lack one of them are left out.
     source = np.exp(class_columns(experiment.llm_test, experiment.label_set))
     target, target_name = _target(experiment)
     answered = ~np.isnan(source).any(axis=1)
@@ -103,7 +106,7 @@ def section(experiment: Experiment) -> Section | None:
         )
         return Section("divergence", QUESTION, f"No answer: {reason}.")
     terms = {}
-    for arm in arms:
+    for arm in arms:  # P_hat, one distribution for each seed
         learned = np.exp(experiment.arms[arm].log_probabilities[:, known])
         bits = decomposition(target[known], source[known], learned, smoothing=SMOOTHING)
         terms[arm] = ArmTerms(bits)
@@ -119,7 +122,7 @@ def section(experiment: Experiment) -> Section | None:
         QUESTION,
         _answer(main_arm, terms[main_arm].means),
         [_arm_table(terms), _class_table(main_arm, terms[main_arm], experiment, known)],
-        figures=[divergence_figure({arm: each.means for arm, each in terms.items()})],
+        figures=[divergence_figure({arm: arm_terms.means for arm, arm_terms in terms.items()})],
         notes=notes,
     )
 

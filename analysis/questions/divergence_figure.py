@@ -9,6 +9,7 @@ from analysis.render.section import Figure
 from project.stats.bootstrap import Interval
 
 TERM_TITLES = ("KL(P||P_hat)", "KL(P||P_S)", "KL(P_S||P_hat)", "cross term")
+# Of the terms, in their order: distance from the row of the arm, marker and colour.
 _SHIFTS = (-0.24, -0.08, 0.08, 0.24)
 _MARKS = ("o", "s", "D", "^")
 _COLOURS = ("#222222", "#b5530f", "#1f5a99", "#7a3b8f")

@@ -1,6 +1,6 @@
 """Are the LLM's errors random? Which labels are wrong, and what that does to each class.
 
-It also tells which rate of random errors would cost as much.
+The report also estimates which rate of random errors would cost as much.
 
 python -m analysis.questions.errors --run_id RUN
 
@@ -34,7 +34,7 @@ QUESTION = "Are the LLM's errors random?"
 
 
 def section(experiment: Experiment) -> Section | None:
-    """Errors of the LLM's labels, and of classifiers trained on them; None if it knows neither.
+    """Errors of the LLM's labels, and of classifiers trained on them; None if both are missing.
 
     The first part needs LLM labels of training examples with a gold label, the second one the
     arms gold and llm.
@@ -67,6 +67,7 @@ def _equivalent_rate_sentence(experiment: Experiment) -> str:
             rates[float(params["flip_rate"])] = arm
     if not rates:
         return ""
+    # Gold itself is the rate 0.
     rising = sorted(rates)
     scores = experiment.resampled
     macro_f1 = [scores[arm].macro_f1 for arm in ("gold", *(rates[rate] for rate in rising))]

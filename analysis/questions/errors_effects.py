@@ -27,7 +27,7 @@ _SHIFT_NOTE = (
 
 
 def recall_table(experiment: Experiment) -> Table:
-    """Recall of every class that the test split has under gold and llm, the rarest first."""
+    """Recall under gold and llm, a row for every class of the test split, the rarest first."""
     import pandas as pd
 
     gold = experiment.resampled["gold"].recall
@@ -41,6 +41,7 @@ def recall_table(experiment: Experiment) -> Table:
         label = experiment.label_set[code]
         n = int(class_sizes[code])
         difference = _recall_difference(experiment, int(code))
+        # Row 0 is the data; the others are the bootstrap's replicates.
         recalls = [f"{100 * recall[0, code]:.1f}" for recall in (gold, llm)]
         rows.append([label, str(n), *recalls, ranged(difference, 100, 1, sign=True)])
         records.append(

@@ -21,11 +21,11 @@ def transition_figure(
 
     Parameters
     ----------
-    transition : Transition
+    transition
         The shares, ``(n_classes, n_given)``.
-    given_names : sequence of str
+    given_names
         The names of the columns: the classes, and that of missing answers if there are any.
-    label_set : sequence of str
+    label_set
         The names of the rows.
     """
     figure = new_figure(2.4 + 0.75 * len(given_names), 1.6 + 0.5 * len(label_set))

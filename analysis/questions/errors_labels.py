@@ -42,8 +42,16 @@ _TEST_NOTE = (
 class LabelErrors(NamedTuple):
     """The LLM's labels of the training examples with a gold label, under the first draw.
 
-    ``gold`` and ``given`` are class codes ``(n,)``, -1 for a missing answer; ``n_words`` and
-    ``entropy`` (bits, nan if unknown) have the shape ``(n,)`` too.
+    Attributes
+    ----------
+    gold, given
+        Class codes ``(n,)`` of the gold label and of the LLM's, -1 for a missing answer.
+    n_words
+        Words of every text, ``(n,)``.
+    entropy
+        Entropy of every answer in bits, ``(n,)``, nan if unknown.
+    label_set
+        The classes, in the order of the codes.
     """
 
     gold: Codes
@@ -74,7 +82,10 @@ class LabelErrors(NamedTuple):
 
 
 class ErrorTest(NamedTuple):
-    """A test of whether errors depend on something; ``adjusted`` is Holm's p-value."""
+    """A test of whether errors depend on ``subject``.
+
+    ``statistic`` names its statistic; ``adjusted`` is the p-value after Holm's correction.
+    """
 
     subject: str
     statistic: str
@@ -83,7 +94,7 @@ class ErrorTest(NamedTuple):
 
 
 def read_label_errors(experiment: Experiment) -> LabelErrors | None:
-    """The LLM's training labels beside gold ones; None if it has no label, or gold has none."""
+    """The LLM's training labels beside the gold ones; None if one of the two is missing."""
     from analysis.store.uncertainties import entropy_bits
     from project.data.tables import codes
     from project.support.privacy import word_counts
@@ -100,6 +111,7 @@ def read_label_errors(experiment: Experiment) -> LabelErrors | None:
     return LabelErrors(
         codes(examples.loc[known, "gold_label"], label_set),
         codes(annotations["label"], label_set),
+        # A private store holds word counts in place of the texts.
         word_counts(examples[known]).to_numpy(dtype=np.float64),
         entropy_bits(annotations, label_set),
         label_set=label_set,

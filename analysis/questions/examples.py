@@ -42,9 +42,9 @@ def section(experiment: Experiment) -> Section | None:
 
 
 def _churning(experiment: Experiment) -> Table | None:
-    """Test examples by how much seeds disagree; None if no arm has several seeds that disagree.
+    """Test examples by how much the seeds of an arm disagree; None if no seeds disagree.
 
-    The seeds are those of the arm llm, or of the first arm with several.
+    The arm is llm, or the first one with several seeds.
     """
     several = [arm for arm, replicates in experiment.arms.items() if len(replicates.runs) > 1]
     if not several:
@@ -86,13 +86,13 @@ def _llm_labels(experiment: Experiment) -> tuple[Sequence[Any], Sequence[float]]
 
 
 def _suspicious(experiment: Experiment) -> Table | None:
-    """Training examples by entropy, or by the first uncertainty that there is; None without any."""
+    """Training examples by entropy, else by the first known uncertainty; None if there is none."""
     draws = experiment.annotations["train"]
     uncertainties = training_uncertainties(experiment) if draws else {}
     if not uncertainties:
         return None
     ranking = "entropy" if "entropy" in uncertainties else next(iter(uncertainties))
-    values = np.nan_to_num(uncertainties[ranking], nan=-np.inf)
+    values = np.nan_to_num(uncertainties[ranking], nan=-np.inf)  # unknown ones come last
     indices = [int(index) for index in np.argsort(-values, kind="stable")[:MAX_EXAMPLES]]
     train = experiment.split("train")
     records: list[dict[str, Any]] = []

@@ -18,7 +18,7 @@ from analysis.questions import (
 )
 from analysis.questions.arms_table import ScoredExperiment
 from analysis.questions.variance import PARTS
-from analysis.questions.verdict import tolerances, verdict
+from analysis.questions.verdict import Verdict, tolerances, verdict
 from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.render.text import title
@@ -35,16 +35,23 @@ MORE_SECTIONS: Sequence[Callable[[Experiment], Section | None]] = (
     calibration.section,
     examples.section,
 )
-"""Parts of the report below the arms; one returns None if the experiment cannot answer it."""
+"""Parts of the report below the arms; a part is None if the experiment lacks what it needs."""
 
 
 def publish_report(
     run_id: str, workspace: str, tolerance: float | None, min_alpha: float | None
 ) -> None:
-    """Write, log and print the report; see :func:`analysis.report.publish`."""
+    """Write, log and print the report.
+
+    Parameters
+    ----------
+    run_id, workspace, tolerance, min_alpha
+        See :func:`analysis.report.publish`.
+    """
     experiment = read_experiment(run_id)
     scored = ScoredExperiment(experiment)
     decision = verdict(experiment, tolerances(experiment.config, tolerance, min_alpha))
+    # ``short`` is what the terminal and the run's description show.
     if experiment.root.tags.get(KIND) == "budget":
         short = budget.section(experiment)
         main = [short]
@@ -55,20 +62,9 @@ def publish_report(
     judged = verdict_table.section(decision)
     sections = [judged, *main, *more]
     written = {name: data for section in sections for name, data in files(section).items()}
-    limits = (
-        f"Tolerated: {decision.tolerance:g} points of macro-F1; asked for: an alpha of "
-        f"{decision.min_alpha:g}."
-    )
-    # the box at the top of the page holds the answer of the first section already
+    # The box at the top of the page holds the answer of the first section already.
     sections[0] = dataclasses.replace(judged, answer="")
-    written["report.html"] = page(
-        "How much gold is in these labels?",
-        [experiment.config["task"]["title"], title(experiment.config)],
-        verdict=VerdictBox(decision.word, decision.sentence, limits),
-        sections=sections,
-        facts=_facts(experiment),
-        warning=", ".join(experiment.incomplete),
-    ).encode()
+    written["report.html"] = _page(experiment, decision, sections).encode()
     description = (
         f"**{decision.word.capitalize()}.** {escape_markdown(decision.sentence)}\n\n"
         f"{as_markdown(short)}"
@@ -83,6 +79,22 @@ def publish_report(
     )
     sentence = escape_terminal(decision.sentence)
     print(f"{terminal(short)}\n\n{decision.word.upper()}. {sentence}\n{location}")
+
+
+def _page(experiment: Experiment, decision: Verdict, sections: Sequence[Section]) -> str:
+    """The page of the report, as HTML."""
+    limits = (
+        f"Tolerated: {decision.tolerance:g} points of macro-F1; asked for: an alpha of "
+        f"{decision.min_alpha:g}."
+    )
+    return page(
+        "How much gold is in these labels?",
+        [experiment.config["task"]["title"], title(experiment.config)],
+        verdict=VerdictBox(decision.word, decision.sentence, limits),
+        sections=sections,
+        facts=_facts(experiment),
+        warning=", ".join(experiment.incomplete),
+    )
 
 
 def _metrics(scored: ScoredExperiment) -> dict[str, float]:
@@ -106,7 +118,7 @@ def _metrics(scored: ScoredExperiment) -> dict[str, float]:
 
 
 def _facts(experiment: Experiment) -> Mapping[str, str]:
-    """How the experiment was made, for the end of the page."""
+    """How the experiment was made, for the end of the page: facts by name."""
     config: dict[str, Any] = experiment.config
     task = config["task"]
     identities = config["identities"]

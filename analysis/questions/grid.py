@@ -1,6 +1,6 @@
-"""Which hyper-parameters are best? The choice of a grid search, and the test scores of the chosen.
+"""Which hyper-parameters are best? The best of a grid by validation macro-F1, scored on test.
 
-The choice is made by validation macro-F1. The report is rebuilt from the tracking store alone.
+The report is rebuilt from the tracking store alone.
 
 python -m analysis.questions.grid --run_id RUN
 
@@ -18,6 +18,7 @@ from analysis.render.scores import scaled_metrics, score_cells, score_head
 from analysis.render.section import Section, Table
 from analysis.render.text import pair, title
 from analysis.store.command import publish_command, publish_section
+from analysis.store.root_results import RootResults
 from project.config.metrics import score_metrics
 from project.stats.scores import spread
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from analysis.store.replicates import Replicates
     from analysis.store.stored_run import StoredRun
-    from project.tracking import Record
+
 
 QUESTION = "Which hyper-parameters are best?"
 SEARCHED = ("learning_rate", "train_batch_size", "epochs")
@@ -39,29 +40,20 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class GridSearch:
+class GridSearch(RootResults):
     """A grid search.
 
-    Parameters
+    Attributes
     ----------
-    root : Record
-        Its root run.
-    config : dict
-        The configuration of the root run.
-    tried : pd.DataFrame
+    tried
         One row for each arm and configuration; see :func:`try_table`.
-    tested : pd.DataFrame
+    tested
         Scores of each arm's chosen configuration on the test split, in [0, 1], with its
         hyper-parameters; empty before anything is tested.
-    incomplete : tuple of str
-        What lacks seeds, by name.
     """
 
-    root: Record
-    config: dict[str, Any]
     tried: pd.DataFrame
     tested: pd.DataFrame
-    incomplete: tuple[str, ...]
 
 
 class Tried(NamedTuple):
@@ -86,7 +78,7 @@ def read_grid(run_id: str = "") -> GridSearch:
     n_seeds = dict.fromkeys(arms, int(stored.config["config"]["finetune"]["seeds"]))
     tested: dict[str, Replicates] = {}
     lacking: tuple[str, ...] = tuple(arms)
-    # nothing is tested yet if the search was stopped early
+    # Nothing is tested yet if the search was stopped early.
     with contextlib.suppress(MissingResult):
         tested, lacking = complete_replicates(stored, n_seeds, lambda run: run.params["arm"])
     rows = []

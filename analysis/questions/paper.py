@@ -29,7 +29,13 @@ class PaperRow(NamedTuple):
 def paper_row(task: str, arm_kind: str, annotator_model: str) -> PaperRow | None:
     """The paper's numbers for a task and a kind of arm, None if it has none.
 
-    They are those of the same annotator if the paper has it, otherwise of its 7B annotator.
+    Parameters
+    ----------
+    task, arm_kind
+        Name of the task and kind of the arm.
+    annotator_model
+        The paper's numbers of the same annotator are chosen if it has them, else those of its 7B
+        annotator, which stand last.
     """
     with Path(__file__).with_name("paper.csv").open(encoding="utf-8", newline="") as file:
         _, *lines = csv.reader(file)

@@ -51,7 +51,7 @@ def section(study: SweepStudy) -> Section:
 
 
 def _trial_table(study: SweepStudy) -> Table:
-    """The trials, the best first."""
+    """The trials, the best by the single objective first."""
     names = ("validation.macro_f1", "validation.macro_f1_sd", "human_share")
     scaled = study.trials.assign(**{name: 100 * study.trials[name] for name in names})
     in_order = scaled.sort_values(["value", "number"], ascending=[False, True])
@@ -68,10 +68,9 @@ def _trial_table(study: SweepStudy) -> Table:
 def _trial_cells(row: Mapping[Any, Any], with_cost: bool) -> list[str]:
     """The cells of one trial; ``-`` for a setting that its source does not read."""
     facts = arm_facts(row["source"])
+    outcome = "" if row["state"] == "COMPLETE" else row["state"].lower()
     if row["chosen"]:
-        end = "chosen"
-    else:
-        end = "" if row["state"] == "COMPLETE" else row["state"].lower()
+        outcome = "chosen"
     return [
         str(row["number"]),
         row["source"],
@@ -83,7 +82,7 @@ def _trial_cells(row: Mapping[Any, Any], with_cost: bool) -> list[str]:
         number(row["human_share"], 0),
         number(row["llm_calls"], 0),
         *([number(row["cost"], 4)] if with_cost else []),
-        end,
+        outcome,
     ]
 
 
@@ -122,7 +121,7 @@ def sentence(study: SweepStudy) -> str:
     trials = study.tested[study.tested["trial"] >= 0]
     if gold.empty or trials.empty:
         return text
-    # the validation score decides, since the test split must have no part in choosing
+    # The validation score decides, since the test split must have no part in choosing.
     values = study.trials.set_index("number")["value"]
     best = trials.loc[trials["trial"].map(values).idxmax()]
     share = 100 * best["macro_f1"] / float(gold["macro_f1"].iloc[0])

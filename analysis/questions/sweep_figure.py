@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,10 @@ def study_figures(trials: pd.DataFrame, *, has_several_objectives: bool) -> list
 
 
 def pareto_figure(trials: pd.DataFrame, *, with_cost: bool) -> Figure:
-    """Validation macro-F1 of the complete trials against what they take.
+    """Validation macro-F1 of the complete trials against human labels, LLM calls and money.
 
-    A panel each for human labels, LLM calls and, ``with_cost``, money. Chosen trials are filled
-    and numbered; a bar is one standard deviation over the seeds.
+    Money has a panel only if ``with_cost``. Chosen trials are filled and numbered; a bar is one
+    standard deviation over the seeds.
     """
     panels = [
         ("human_share", 100.0, "human labels for 100 training texts"),
@@ -68,7 +69,7 @@ def _draw_trial(axes: Any, x: float, row: Mapping[Any, Any], *, mark: str, colou
     """Draw one trial at ``x``, with its number if it was chosen."""
     y = 100 * row["validation.macro_f1"]
     deviation = 100 * row["validation.macro_f1_sd"]
-    bar = None if deviation != deviation else deviation  # nan with a single seed
+    bar = None if math.isnan(deviation) else deviation  # a single seed has no deviation
     axes.errorbar(x, y, yerr=bar, color=colour, alpha=0.35, linewidth=1)
     filling = colour if row["chosen"] else "none"
     axes.plot(x, y, mark, color=colour, markerfacecolor=filling, markersize=7)

@@ -1,4 +1,7 @@
-"""How much of the spread comes from the draw and how much from the seed, if both are crossed."""
+"""How much of the spread comes from the draw and how much from the seed, if both are crossed.
+
+The components are those of a two-way random-effects design with one training in each cell.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from analysis.render.section import Table
 from project.config.metrics import METRICS, score_metrics
+from project.stats.types import Floats
 from project.stats.variance import crossed_components
 
 if TYPE_CHECKING:
@@ -25,14 +29,17 @@ def variance_rows(
 ) -> list[dict[str, Any]]:
     """Variance components of an arm, one row for each score and one for correctness.
 
-    The parameters are those of :func:`analysis.store.arm_scores.arm_row`.
+    Parameters
+    ----------
+    arm, replicates, test, label_set
+        See :func:`analysis.store.arm_scores.arm_row`.
 
     Returns
     -------
     list of dict
         Components as computed, of scores in [0, 1]. ``correctness`` is the mean over test examples
-        of the components of being right (0 or 1). Empty unless every draw stands with every seed,
-        and there are two of both.
+        of the components of being right (0 or 1). Empty unless every draw was trained with every
+        seed, and there are at least two of both.
     """
     from project.data.tables import codes
 
@@ -47,12 +54,13 @@ def variance_rows(
     order = np.array([[cells[draw, seed] for seed in seeds] for draw in draws])
     crossed = replicates.predicted[order]  # (n_draws, n_seeds, n_examples)
     gold = codes(test["gold_label"], label_set)
-    measures = {
-        metric.key: np.array(
-            [[metric.compute(gold, codes_, len(label_set)) for codes_ in row] for row in crossed]
-        )
-        for metric in score_metrics()
-    }
+    measures: dict[str, Floats] = {}
+    for metric in score_metrics():
+        scores = [
+            [metric.compute(gold, predicted, len(label_set)) for predicted in of_draw]
+            for of_draw in crossed
+        ]
+        measures[metric.key] = np.array(scores)
     measures["correctness"] = (crossed == gold).astype(np.float64)
     rows = []
     for measure, values in measures.items():

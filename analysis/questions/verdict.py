@@ -1,12 +1,11 @@
-"""May I fine-tune on these labels? A verdict on one experiment, with the intervals it rests on.
+"""May I fine-tune on these labels? A verdict on one experiment, from two 95 % intervals.
 
-Labels are safe if two things hold of the classifiers trained on them. They lose at most
-``tolerance`` points of macro-F1 against classifiers trained on gold labels, and they agree with one
-another to a Krippendorff's alpha of at least ``min_alpha``. The whole 95 per cent interval must lie
-within the limit: the upper end of the loss, the lower end of alpha. Labels are not safe if an
-interval lies wholly on the other side, and undecided in between. The LLM's labels are judged by
-their own interval. The intervals of the remedies hold simultaneously, because the cheapest safe
-remedy is picked among them.
+Labels are safe if the classifiers trained on them lose at most ``tolerance`` points of macro-F1
+against classifiers trained on gold labels, and agree with one another with a Krippendorff's alpha
+of at least ``min_alpha``. The whole interval must lie within the limit: the upper end of the loss,
+the lower end of alpha. Labels are not safe if an interval lies wholly beyond its limit. Otherwise
+they are undecided. The LLM's labels are judged by their own interval. The intervals of the remedies
+hold simultaneously, because the cheapest safe remedy is picked among them.
 """
 
 from __future__ import annotations
@@ -40,17 +39,17 @@ _LLM_ALONE = "Trained on the LLM's labels alone"
 class Verdict:
     """The verdict on one experiment.
 
-    Parameters
+    Attributes
     ----------
-    word : str
+    word
         ``safe``, ``safe with N human labels``, ``safe with ARM``, ``not safe`` or ``cannot tell``.
-    sentence : str
+    sentence
         The reason.
-    judged : pd.DataFrame
+    judged
         One row for each arm that was judged; empty if the experiment is too small.
-    tolerance : float
+    tolerance
         Largest loss of macro-F1 that is safe, in points (x 100).
-    min_alpha : float
+    min_alpha
         Smallest agreement of the seeds that is safe.
     """
 
@@ -74,7 +73,16 @@ class _Decision(NamedTuple):
 def tolerances(
     config: Mapping[str, Any], tolerance: float | None = None, min_alpha: float | None = None
 ) -> VerdictConfig:
-    """The limits given here, else those of the experiment's configuration, else the defaults."""
+    """The limits of a verdict.
+
+    Parameters
+    ----------
+    config
+        The experiment's ``config.json``; earlier versions logged no limits.
+    tolerance, min_alpha
+        Limits that have precedence over those of the configuration, which have precedence over the
+        defaults.
+    """
     stored = config["config"].get("verdict", {})  # missing in runs of earlier versions
     values = {
         "tolerance": stored.get("tolerance"),
@@ -115,7 +123,7 @@ def _judged_arms(experiment: Experiment, config: VerdictConfig) -> pd.DataFrame:
         and n_seeds(replicates) >= MIN_SEEDS
     }
     gold = experiment.resampled["gold"].macro_f1
-    # alpha is resampled with the same weights of the examples as the scores
+    # Alpha is resampled with the same weights of the examples as the scores.
     weights = example_weights(len(experiment.gold), len(gold) - 1, 0)
     losses = _intervals({arm: gold - experiment.resampled[arm].macro_f1 for arm in arms})
     n_classes = len(experiment.label_set)
@@ -146,6 +154,7 @@ def _judge_arm(
 ) -> dict[str, Any]:
     """One row of the verdict's table."""
     loss_is_small = _is_at_most(loss.low, loss.high, config.tolerance / 100)
+    # Alpha is at least its limit if minus alpha is at most minus the limit.
     seeds_agree = _is_at_most(-alpha.high, -alpha.low, -config.min_alpha)
     if "no" in (loss_is_small, seeds_agree):
         safe = "no"
@@ -167,7 +176,7 @@ def _judge_arm(
 def _is_at_most(low: float, high: float, limit: float) -> str:
     """Whether a number with the interval from ``low`` to ``high`` is at most ``limit``.
 
-    An interval of nan is undecided.
+    The answer is yes, no or undecided; an interval of nan is undecided.
     """
     if high <= limit:
         return "yes"
@@ -187,7 +196,7 @@ def _decide(judged: pd.DataFrame, config: VerdictConfig, gold_alpha: Interval) -
     note = ""
     if n_undecided:
         note = f" Of the {len(remedies)} remedies tried none is safe, {n_undecided} undecided."
-    # disagreement that gold labels show too is no fault of the LLM's labels
+    # Disagreement that gold labels show too is no fault of the LLM's labels.
     llm_disagrees = llm["loss_is_small"] != "no" and llm["seeds_agree"] == "no"
     if llm_disagrees and not gold_alpha.high >= config.min_alpha:
         return _Decision("cannot tell", _unstable_sentence(llm, config, gold_alpha))

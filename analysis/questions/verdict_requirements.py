@@ -10,7 +10,9 @@ from analysis.store.replicates import Replicates
 from project.stats.bootstrap import interval
 
 MIN_EXAMPLES = 100
+"""Test examples; with fewer no interval is narrow enough to decide anything."""
 MIN_EXAMPLES_OF_A_CLASS = 10
+"""Test examples of a class, whose F1 counts as much as that of any other class."""
 MIN_SEEDS = 3
 
 
@@ -25,6 +27,7 @@ def reason_to_refuse(experiment: Experiment) -> str:
 
 
 def _missing_arms(experiment: Experiment) -> str:
+    """The reason if the arm gold or llm is not complete; else empty, as in the functions below."""
     missing = [arm for arm in ("gold", "llm") if arm not in experiment.arms]
     if not missing:
         return ""
@@ -34,7 +37,7 @@ def _missing_arms(experiment: Experiment) -> str:
 
 
 def _few_examples(experiment: Experiment) -> str:
-    """Too few test examples, in all or of one class."""
+    """The reason if there are too few test examples, in all or of one class."""
     n = len(experiment.gold)
     if n < MIN_EXAMPLES:
         return (
@@ -55,6 +58,7 @@ def _few_examples(experiment: Experiment) -> str:
 
 
 def _few_seeds(experiment: Experiment) -> str:
+    """The reason if gold or llm has too few seeds."""
     counts = {arm: n_seeds(experiment.arms[arm]) for arm in ("gold", "llm")}
     few = [f"{arm} ({n})" for arm, n in counts.items() if n < MIN_SEEDS]
     if not few:
@@ -66,7 +70,7 @@ def _few_seeds(experiment: Experiment) -> str:
 
 
 def _untrained(experiment: Experiment) -> str:
-    """The gold classifiers are no better than always giving the most frequent class."""
+    """The reason if gold classifiers are no better than always giving the most frequent class."""
     macro_f1 = experiment.resampled["gold"].macro_f1
     constant = _constant_macro_f1(_class_sizes(experiment))
     if interval(macro_f1).low > constant:
@@ -89,6 +93,10 @@ def n_seeds(replicates: Replicates) -> int:
 
 
 def _constant_macro_f1(class_sizes: npt.NDArray[np.int64]) -> float:
-    """Macro-F1 of always giving the most frequent class."""
+    """Macro-F1 of always giving the most frequent class.
+
+    Its recall is 1 and its precision its share p, so that its F1 is 2 p / (1 + p); the F1 of every
+    other class is 0.
+    """
     largest = class_sizes.max()
     return float(2 * largest / (class_sizes.sum() + largest) / len(class_sizes))

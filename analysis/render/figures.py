@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+# Marker, line style and colour: each by itself tells the lines apart.
 _LOOKS: tuple[tuple[str, Any, str], ...] = (
     ("o", "-", "#1f5a99"),
     ("D", "--", "#b5530f"),
@@ -32,7 +33,7 @@ def new_figure(width: float, height: float) -> Figure:
     import matplotlib as mpl
     import matplotlib.figure
 
-    # a label or an arm with dollar signs in its name is no formula; texts read this when made
+    # A label or an arm with dollar signs in its name is no formula; texts read this when made.
     mpl.rcParams["text.parse_math"] = False
     return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
 
@@ -54,17 +55,17 @@ def draw_line(
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
+    axes
         Where to draw.
-    index : int
+    index
         Number of the line in the figure, which decides its look.
-    label : str
+    label
         Its name in the legend.
-    rows : pd.DataFrame
+    rows
         One row for each point, sorted by ``across``.
-    across : str
+    across
         Column of the horizontal axis.
-    measure : str
+    measure
         Column of the means; ``<measure>_sd`` holds their standard deviations.
     """
     mark, line, colour = look(index)
@@ -79,7 +80,19 @@ def draw_line(
 
 
 def tidy(axes: Any, ticks: Sequence[float], xlabel: str, measure: str) -> None:
-    """Label the axes, with ticks at ``ticks`` alone; ``measure`` is the title of the measure."""
+    """Label the axes and take away what is not read.
+
+    Parameters
+    ----------
+    axes
+        A matplotlib ``Axes`` with all its lines.
+    ticks
+        The only ticks of the horizontal axis.
+    xlabel
+        Label of the horizontal axis.
+    measure
+        Title of the measure on the vertical axis.
+    """
     axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel(xlabel)
@@ -97,5 +110,6 @@ def png(figure: Figure, *, legend: bool = True) -> bytes:
         )
     buffer = io.BytesIO()
     box = None if legend else "tight"
+    # Software is the version of matplotlib: an upgrade alone should not change a report's files.
     figure.savefig(buffer, dpi=110, metadata={"Software": None}, bbox_inches=box)
     return buffer.getvalue()

@@ -50,17 +50,17 @@ def page(
 
     Parameters
     ----------
-    title : str
+    title
         The heading.
-    subtitle : sequence of str
+    subtitle
         Lines below it; the last one is the title of the browser's window too.
-    verdict : VerdictBox or None
+    verdict
         The box at the top.
-    sections : sequence of Section
+    sections
         The parts of the page, each with a link at the top.
-    facts : mapping
+    facts
         Names and values for the list at the end.
-    warning : str
+    warning
         What is incomplete; empty if nothing is.
     """
     import markupsafe
@@ -80,7 +80,7 @@ def page(
         facts=facts,
         warning=warning,
         policy=policy,
-        # our own files, the only parts that are not escaped
+        # Our own files, the only parts that are not escaped.
         style=markupsafe.Markup(style),  # noqa: S704
         script=markupsafe.Markup(script),  # noqa: S704
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def scales() -> dict[str, float]:
-    """The factor of every column that tables show times something, by the column's name."""
+    """Factor by the name of a column, for all columns that tables do not show as they are."""
     return {
         column: metric.scale
         for metric in METRICS.values()

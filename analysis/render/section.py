@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 class Table:
     """A table of a report.
 
-    Parameters
+    Attributes
     ----------
-    name : str
+    name
         Name of its CSV file.
-    heading : str
+    heading
         The line above it; may be empty.
-    head : sequence of str
+    head
         The column headings.
-    rows : sequence of sequence of str
+    rows
         The cells as shown.
-    frame : pd.DataFrame
+    frame
         The same numbers unrounded, for the CSV file.
-    notes : sequence of str
+    notes
         The lines below it.
-    kinds : sequence of str
+    kinds
         The kind of each row (``arm``, ``annotator``, ``paper``), which decides its style; empty if
         all rows are alike.
     """
@@ -64,17 +64,17 @@ class Figure:
 class Section:
     """A question with its answer.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        Name of its Markdown file and of its place on the page.
-    question : str
+    name
+        Name of its Markdown file and of its anchor on the page.
+    question
         The heading; may be empty.
-    answer : str
+    answer
         The finding, from the numbers alone.
-    tables, figures : sequence
-        What the answer rests on.
-    notes : sequence of str
+    tables, figures
+        The evidence for the answer.
+    notes
         How the numbers were computed and what they leave out.
     """
 

@@ -17,13 +17,13 @@ def figures(trials: pd.DataFrame, settings: Sequence[str], *, many: bool) -> dic
 
     Parameters
     ----------
-    trials : pd.DataFrame
+    trials
         One row each, with ``number``, ``state``, ``value`` (the objective or, with several,
         macro-F1) and the columns ``settings``.
-    settings : sequence of str
+    settings
         The parts of a setting. Only those that vary are drawn, the contour only if both
         ``replace_share`` and ``ensemble_size`` do.
-    many : bool
+    many
         Whether the study has several objectives.
     """
     import matplotlib as mpl
@@ -35,13 +35,14 @@ def figures(trials: pd.DataFrame, settings: Sequence[str], *, many: bool) -> dic
     study = _study(trials, varied)
     title = "validation macro-F1 x 100" if many else "objective"
     drawn: dict[str, Any] = {}
-    # Optuna's style must not reach our own figures
+    # Optuna's style must not reach our own figures.
     with warnings.catch_warnings(), mpl.rc_context({"text.parse_math": False}):
         warnings.simplefilter("ignore")
         history = plots.plot_optimization_history(study, target_name=title)
         drawn["history.png"] = history.figure
         if varied and trials.loc[trials["state"] == "COMPLETE", "value"].nunique() > 1:
-            with contextlib.suppress(ValueError, RuntimeError):  # too few trials for importances
+            # Optuna cannot estimate importances from a few trials; then the figure is left out.
+            with contextlib.suppress(ValueError, RuntimeError):
                 importances = plots.plot_param_importances(study, target_name=title)
                 drawn["importance.png"] = importances.figure
         if {"replace_share", "ensemble_size"} <= set(varied):
@@ -56,6 +57,7 @@ def figures(trials: pd.DataFrame, settings: Sequence[str], *, many: bool) -> dic
 
 def _study(trials: pd.DataFrame, varied: Sequence[str]) -> optuna.Study:
     """The trials as a study in memory, with the settings ``varied``."""
+    # The store of a study may be on another machine, so it is rebuilt from the logged trials.
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -30,14 +30,14 @@ def ranged(interval: Interval, scale: float, digits: int, *, sign: bool = False)
 
     Parameters
     ----------
-    interval : Interval
+    interval
         Estimate and limits; without an estimate the result is ``-``, without limits it has no
         brackets.
-    scale : float
+    scale
         100 for shares.
-    digits : int
+    digits
         Number of decimals.
-    sign : bool
+    sign
         Whether numbers above 0 get a plus sign, for differences.
     """
     if math.isnan(interval.estimate):
@@ -55,15 +55,14 @@ def pair(row: Mapping[str, Any], name: str) -> str:
 
 
 def title(config: Mapping[str, Any]) -> str:
-    """Task, annotator, classifier and number of seeds of an experiment."""
+    """Task, annotator, classifier and number of seeds of an experiment, as a table's heading."""
     models = config["models"]
-    annotator = f"labels by {models['annotator']}, " if models["annotator"] else ""
+    parts = [f"labels by {models['annotator']}"] if models["annotator"] else []
+    parts += [f"classifier {models['encoder']}", f"{config['config']['finetune']['seeds']} seeds"]
     replicate = replicate_of(config)
-    more = "" if replicate == "training" else f", replicate={replicate}"
-    seeds = config["config"]["finetune"]["seeds"]
-    return (
-        f"{config['task']['name']}: {annotator}classifier {models['encoder']}, {seeds} seeds{more}"
-    )
+    if replicate != "training":
+        parts.append(f"replicate={replicate}")
+    return f"{config['task']['name']}: {', '.join(parts)}"
 
 
 def plain(
@@ -73,13 +72,13 @@ def plain(
 
     Parameters
     ----------
-    heading : str
+    heading
         The line above the table.
-    head : sequence of str
+    head
         The column headings; the first column is aligned left, the others right.
-    rows : sequence of sequence of str
+    rows
         The cells.
-    notes : sequence of str
+    notes
         Wrapped below the table; empty ones are left out.
     """
     lines = [[escape_terminal(cell) for cell in head]]
@@ -110,7 +109,7 @@ def plain(
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; bars and line breaks within a cell are kept from ending it."""
+    """A table in Markdown; bars in cells are escaped, and line breaks become spaces."""
     lines = [
         [" ".join(escape_markdown(cell).replace("|", "\\|").split()) for cell in cells]
         for cells in [head, *rows]

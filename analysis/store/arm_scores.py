@@ -28,13 +28,13 @@ def arm_row(
 
     Parameters
     ----------
-    arm : str
+    arm
         Name of the arm.
-    replicates : Replicates
-        Its runs with their predictions ``(n_runs, n_examples)``.
-    test : pd.DataFrame
+    replicates
+        Its runs with their predictions, class codes ``(n_runs, n_examples)``.
+    test
         The examples that were predicted, in the order of the predictions.
-    label_set : sequence of str
+    label_set
         The classes, in the order of the codes.
 
     Returns
@@ -62,6 +62,7 @@ def arm_row(
     }
     for metric in score_metrics():
         values = spread(by_seed[metric.key])
+        # A metric without a spread has one column only, and the deviation is dropped.
         row |= zip(metric.columns, (values.mean, values.sd), strict=False)
     for metric in arm_metrics():
         row |= _columns(metric, metric.compute(gold, replicates.predicted, n_classes))
@@ -104,22 +105,27 @@ def priced(config: Mapping[str, Any]) -> bool:
 
 
 def annotator_rows(stored: StoredRun) -> pd.DataFrame:
-    """Scores of the annotator's labels of the first draw: one row for each annotated split."""
+    """Scores of the annotator's labels of the first draw, one row for each annotated split.
+
+    Splits without gold labels are left out.
+    """
     rows = []
     label_set = stored.label_set
     for split in SPLITS:
         examples = stored.split(split)
         first = next(iter(stored.annotations[split]), None)
         known = examples["gold_label"].notna().to_numpy()
-        # recorded labels need not cover every split
+        # Recorded labels need not cover every split.
         if first is None or first["label"].isna().all() or not known.any():
             continue
         gold = codes(examples.loc[known, "gold_label"], label_set)
         labels = codes(first.loc[known, "label"], label_set)
         recall = _recall(gold, labels, len(label_set))
         row: dict[str, Any] = {"split": split, "n": int(known.sum())}
-        row |= {m.key: m.compute(gold, labels, len(label_set)) for m in score_metrics()}
-        row |= {f"recall.{name}": float(r) for name, r in zip(label_set, recall, strict=True)}
+        for metric in score_metrics():
+            row[metric.key] = metric.compute(gold, labels, len(label_set))
+        for label, value in zip(label_set, recall, strict=True):
+            row[f"recall.{label}"] = float(value)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -127,7 +133,7 @@ def annotator_rows(stored: StoredRun) -> pd.DataFrame:
 def absent_note(config: Mapping[str, Any], absent: Mapping[str, str]) -> str:
     """A sentence on classes without examples or training labels; empty if there are none.
 
-    ``absent`` holds, for the name of each row of a table, its classes without training labels.
+    ``absent`` maps the name of a row of a table to its classes without training labels.
     """
     parts = [str(note).rstrip(".") for note in config["task"].get("notes", [])]
     lacking = "; ".join(f"{name}: {classes}" for name, classes in absent.items() if classes)

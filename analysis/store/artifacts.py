@@ -16,7 +16,17 @@ class MissingResult(UnusableRun):
 
 
 def broken(run: Record, path: str, fault: str) -> UnusableRun:
-    """The error of an artifact that cannot be used; ``fault`` follows its name in the sentence."""
+    """The error of an artifact that cannot be used.
+
+    Parameters
+    ----------
+    run
+        The run that logged it.
+    path
+        Path of the artifact in the run.
+    fault
+        What is wrong with it, as the end of a sentence: "is no JSON".
+    """
     return UnusableRun(
         f"run {run.run_id} ({run.name}): its artifact {path} {fault}. Somebody has changed it, or "
         "another program has logged it."
@@ -30,11 +40,11 @@ def needs(
 
     Parameters
     ----------
-    run : Record
+    run
         The run.
-    params : mapping
+    params
         The parameters it must have, and for each the function that parses its text.
-    metrics : sequence of str
+    metrics
         The metrics it must have, as finite numbers.
 
     Raises
@@ -61,8 +71,8 @@ def needs(
 
 def _lacks(run: Record, what: str) -> UnusableRun:
     return UnusableRun(
-        f"run {run.run_id} ({run.name}) has no {what}; it is not a run of Assay, or half of one. "
-        "Delete it."
+        f"run {run.run_id} ({run.name}) has no {what}; it is not a run of Assay, or it was not "
+        "logged completely. Delete it."
     )
 
 
@@ -72,7 +82,7 @@ def number_or_none(text: str) -> float | None:
 
 
 def above_zero(text: str) -> int:
-    """A parameter that something is divided by."""
+    """A parameter that must be above 0, since numbers are divided by it."""
     if int(text) <= 0:
         raise ValueError
     return int(text)
@@ -84,3 +94,4 @@ _RULES: dict[Callable[[str], Any], str] = {
     number_or_none: "a number or None",
     above_zero: "a whole number above 0",
 }
+"""What the value of a parameter must be, by the function that parses it."""

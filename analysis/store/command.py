@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 
 def parser(description: str, kind: str) -> argparse.ArgumentParser:
-    """The options that every question has; its help shows the first line of ``description``.
+    """The options that every question has.
 
-    ``kind`` says what ``run_id`` names, such as ``"an experiment"``.
+    Parameters
+    ----------
+    description
+        Docstring of the question's module; the help shows its first line.
+    kind
+        Kind of the run that ``run_id`` names, with its article: ``an experiment``.
     """
     options = argparse.ArgumentParser(description=description.splitlines()[0], allow_abbrev=False)
     options.add_argument(
@@ -44,11 +49,11 @@ def run_command(
 
     Parameters
     ----------
-    options : argparse.ArgumentParser
+    options
         The options of the command.
-    work : callable
+    work
         Takes the parsed options; prints its result.
-    arguments : sequence of str, optional
+    arguments
         The words of the command line; those of this process by default.
     """
     parsed = options.parse_args(arguments)
@@ -63,9 +68,9 @@ def publish_command(description: str, kind: str, publish: Callable[[str, str], N
 
     Parameters
     ----------
-    description, kind : str
-        Those of :func:`parser`.
-    publish : callable
+    description, kind
+        See :func:`parser`.
+    publish
         Takes the run id and the workspace.
     """
     run_command(
@@ -80,12 +85,12 @@ def section_command(
 
     Parameters
     ----------
-    description : str
-        That of :func:`parser`.
-    section : callable
-        Answers the question about an experiment; None if it cannot, which is an error here.
-    kind : str
-        The kind of the newest root run that an empty run id takes.
+    description
+        See :func:`parser`.
+    section
+        Returns the answer for an experiment; None, if there is no answer, becomes an error.
+    kind
+        Kind of the root runs of which the newest is taken for an empty run id.
     """
 
     def work(options: argparse.Namespace) -> None:
@@ -109,13 +114,13 @@ def show_section(section: Section, workspace: str, folder: str, roots: Sequence[
 
     Parameters
     ----------
-    section : Section
+    section
         What to show.
-    workspace : str
+    workspace
         The files go to ``reports/<folder>`` below it.
-    folder : str
-        A run id, or another name of what the section is about.
-    roots : sequence of Record
+    folder
+        A run id, or another name for the runs that the section is about.
+    roots
         The root runs that the section is about; a private one makes the files private.
     """
     from analysis.render.section import files, terminal
@@ -132,13 +137,13 @@ def publish_section(
 
     Parameters
     ----------
-    section : Section
+    section
         The report; as Markdown it is the description of the run and the file ``report.md``.
-    root : Record
+    root
         The run that it is about.
-    workspace : str
+    workspace
         The files go to ``reports/<run id>`` below it.
-    metrics : mapping
+    metrics
         Numbers to log to the run, by step and name.
     """
     from analysis.render.section import as_markdown, files, terminal

@@ -91,7 +91,7 @@ class _Sections(_Model):
 
 
 class _Design(_Model):
-    """What an entry point was asked for beyond one experiment."""
+    """The design of a root run: what it was to train, beyond one experiment."""
 
     replicates: dict[str, Count] = {}
     reach: Number = 95.0
@@ -151,10 +151,21 @@ _MODELS: dict[str, type[_Config]] = {
 
 
 def checked_config(run: Record, kind: str, value: Any) -> dict[str, Any]:
-    """The content of a root run's ``config.json``, as it stands.
+    """The content of a root run's ``config.json``, checked and otherwise unchanged.
 
-    Raises UnusableRun, with the run and the field, if a field that reports of ``kind`` read is
-    missing or not valid.
+    Parameters
+    ----------
+    run
+        The root run, for errors.
+    kind
+        Its kind, which decides what its reports read.
+    value
+        The parsed JSON.
+
+    Raises
+    ------
+    UnusableRun
+        With the run and the field, if a field that the reports read is missing or not valid.
     """
     try:
         _MODELS.get(kind, _Config).model_validate(value)
@@ -190,4 +201,4 @@ _RULES = {
     "less_than_equal": "a whole number up to {le}",
     "literal_error": "{expected}",
 }
-"""What must stand in a field, by the type of pydantic's error."""
+"""What a field must hold, by the type of pydantic's error."""

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from analysis.store.replicates import Replicates, complete_replicates
 from analysis.store.stored_run import StoredRun, read_root
 from project.stats.bootstrap import WeightedScores, resampled_scores
-from project.tracking import Record
 
 
 @dataclass(frozen=True)
 class Experiment(StoredRun):
     """A root run with its arms.
 
-    Parameters
+    Attributes
     ----------
-    arms : dict
-        The complete arms, in the order they were asked for.
-    incomplete : tuple of str
-        The other arms by name, with the reason.
+    arms
+        The complete arms, in the order of the configuration.
+    incomplete
+        The names of the other arms, each with the reason.
     """
 
     arms: dict[str, Replicates]
@@ -44,28 +42,6 @@ class Experiment(StoredRun):
         return next(iter(self.annotations["test"]), None)
 
 
-@dataclass(frozen=True)
-class ScoredPoints:
-    """A root run with one row of scores for each arm, or each arm and training size.
-
-    Parameters
-    ----------
-    root : Record
-        The root run.
-    config : dict
-        Its ``config.json``.
-    points : pd.DataFrame
-        The rows; scores are in [0, 1].
-    incomplete : tuple of str
-        What lacks seeds, by name.
-    """
-
-    root: Record
-    config: dict[str, Any]
-    points: pd.DataFrame
-    incomplete: tuple[str, ...]
-
-
 def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
     """An experiment or a budget with its arms.
 
@@ -74,7 +50,8 @@ def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
     stored = read_root(run_id, *dict.fromkeys((kind, "experiment", "budget")))
     config = stored.config
     seeds = config["config"]["finetune"]["seeds"]
-    # arms whose draws are crossed with the seeds have more replicates than seeds
+    # Arms whose draws are crossed with the seeds have more replicates than seeds; runs of earlier
+    # versions do not store the number.
     replicated = config.get("design", {}).get("replicates", {})
     n_seeds = {arm: int(replicated.get(arm, seeds)) for arm in config["arms"]}
     arms, incomplete = complete_replicates(stored, n_seeds, lambda run: run.params["arm"])

@@ -53,6 +53,7 @@ def artifact(run: Record, path: str) -> bytes:
     if cached.is_file():
         return cached.read_bytes()
     data = read_artifact(run, path)
+    # A run in progress may still replace its artifacts.
     if run.status == "FINISHED":
         keep(cached, data)
     return data

@@ -15,9 +15,16 @@ _NOT_IN_A_METRIC = re.compile(r"[^\w./\- :]")
 
 
 def write(folder: Path, files: Mapping[str, bytes], roots: Sequence[Record] = ()) -> str:
-    """Write ``files`` below ``folder`` and return a line that names the last one, to be opened.
+    """Write files and return a line that names the last one, which a person opens first.
 
-    Only the owner can read them if one of the ``roots``, the runs they are about, is private.
+    Parameters
+    ----------
+    folder
+        Where to write them.
+    files
+        Contents by name.
+    roots
+        The root runs that they are about. If one is private, only the owner can read the files.
     """
     private = any(root.tags.get(PRIVATE) == "true" for root in roots)
     with owner_only(private, folder):
@@ -39,17 +46,17 @@ def log_report(
 
     Parameters
     ----------
-    run_id : str
+    run_id
         The root run.
-    workspace : str
+    workspace
         The files go to ``reports/<run id>`` below it.
-    files : mapping
+    files
         Contents by name; the last one is the one to open.
-    description : str
+    description
         Markdown, logged as the description of the run and written as ``report.md``.
-    metrics : mapping
+    metrics
         Metrics of the root run by step.
-    tags : mapping, optional
+    tags
         Tags of the root run.
 
     Returns

@@ -27,13 +27,13 @@ _SPLIT_PARAMETERS = {"annotation": "split", "seed": "evaluated"}
 class Raters:
     """Labels that several raters give to the same examples.
 
-    Parameters
+    Attributes
     ----------
-    names, groups : sequence of str
+    names, groups
         The name and the group of every rater; the raters of a group stand together.
-    codes : array ``(n_raters, n_examples)``
-        Class codes, -1 for a missing answer.
-    label_set : sequence of str
+    codes
+        Class codes ``(n_raters, n_examples)``, -1 for a missing answer.
+    label_set
         The classes in the order of the codes.
     """
 
@@ -68,14 +68,14 @@ def stored_raters(kind: str, where: Sequence[str], by: str, split: str) -> Rater
 
     Parameters
     ----------
-    kind : {"seed", "annotation"}
-        Trainings with their predictions, or draws with their annotations.
-    where : sequence of str
+    kind
+        ``seed`` (trainings with their predictions) or ``annotation`` (draws with their labels).
+    where
         Conditions ``NAME=VALUE`` that all hold for a run; see
         :func:`analysis.store.runs.selected`.
-    by : str
+    by
         The parameter that groups the raters, or ``root``.
-    split : str
+    split
         The split that they rate.
 
     Raises
@@ -94,6 +94,7 @@ def stored_raters(kind: str, where: Sequence[str], by: str, split: str) -> Rater
     column = by if by == "root" else PARAM_PREFIX + by
     if column not in matching.columns:
         raise AssayError(f"by must be a parameter of the runs, or root; got {by!r}.")
+    # Runs of other versions may name or code things in another way.
     matching = matching[matching["schema"] == SCHEMA_VERSION]
     label_sets = _label_sets(matching["root"].unique())
     matching = matching[matching["root"].isin(list(label_sets))]
@@ -145,6 +146,7 @@ def _codes(runs: Sequence[Record], name: str, label_set: Sequence[str]) -> Codes
     labels: list[pd.Series] = []
     for run, table in zip(runs, tables(runs, f"{name}.parquet"), strict=True):
         labels.append(checked_table(run, name, table, label_set).set_index("example_id")["label"])
+    # The first rater's order is that of the result; the others are put into it.
     example_ids = list(labels[0].index)
     for run, rated in zip(runs, labels, strict=True):
         if set(rated.index) != set(example_ids) or not rated.index.is_unique:
@@ -161,7 +163,7 @@ def _group_name(value: Any) -> str:
 
 
 def _record(row: Mapping[Any, Any]) -> Record:
-    """The run of a row, as far as its artifacts need it."""
+    """The run of a row, with the facts that are needed to fetch its artifacts."""
     return Record(
         row["run_id"],
         row["name"],

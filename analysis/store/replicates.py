@@ -1,9 +1,9 @@
-"""The seed runs below a root run: those of each arm that is complete, and the faults of the others.
+"""The seed runs below a root run: those of each complete arm, and the faults of the others.
 
-An arm is complete if it has all the seeds that its experiment asked for. Left out by name are arms
-with fewer finished seeds (runs that a crash left RUNNING are counted) and arms with two different
-trainings of one seed. Runs that another version logged in another form do not count. Of two
-runs of the same training the later one counts, which a note reports.
+An arm is complete if it has all the seeds that its experiment was to train. Other arms are left
+out, and a note names the reason: fewer finished seeds, with the number of runs that a crash left
+RUNNING, or two different trainings of one seed. Runs of a version with another form do not count.
+Of two runs of the same training the later one counts, and a note says so.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Key = TypeVar("Key", bound="tuple[Any, ...] | str")
 class Replicates:
     """Seed runs of one arm that differ in their replicate alone, with their test predictions.
 
-    Parameters
+    Attributes
     ----------
-    runs : sequence of Record
+    runs
         In the order of their replicates.
-    predicted : Codes
+    predicted
         Class codes ``(n_runs, n_examples)``.
-    log_probabilities : Floats
+    log_probabilities
         Natural logarithms ``(n_runs, n_examples, n_classes)``.
     """
 
@@ -54,18 +54,18 @@ class CompleteReplicates(NamedTuple, Generic[Key]):
 
 
 def complete_replicates(
-    stored: StoredRun, n_seeds: Mapping[Key, int], key: Callable[[Record], Key]
+    stored: StoredRun, n_seeds: Mapping[Key, int], key_of: Callable[[Record], Key]
 ) -> CompleteReplicates[Key]:
     """The replicates of every key that has all of its seeds.
 
     Parameters
     ----------
-    stored : StoredRun
+    stored
         The root run.
-    n_seeds : mapping
+    n_seeds
         How many seeds every key must have, in the order of the result.
-    key : callable
-        The key of a seed's run, for instance its arm.
+    key_of
+        Returns the key of a seed's run, for instance its arm.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def complete_replicates(
     runs = _test_seeds(stored)
     complete: dict[Key, list[Record]] = {}
     notes = []
-    for each, n in n_seeds.items():
-        chosen, faults = _one_run_each([run for run in runs if key(run) == each], n)
+    for key, n in n_seeds.items():
+        chosen, faults = _one_run_each([run for run in runs if key_of(run) == key], n)
         if len(chosen) == n:
-            complete[each] = chosen
+            complete[key] = chosen
         if faults:
-            name = each if isinstance(each, str) else " ".join(map(str, each))
+            name = key if isinstance(key, str) else " ".join(map(str, key))
             notes.append(f"{name} ({'; '.join(faults)})")
     if not complete:
         raise MissingResult(
@@ -101,7 +101,7 @@ def _test_seeds(stored: StoredRun) -> list[Record]:
     for run in runs:
         if run.status == "FINISHED" and run.tags.get(SCHEMA) == SCHEMA_VERSION:
             check_seed(run)
-    # a run that is being logged right now has no parameters yet
+    # A run that is being logged right now has no parameters yet.
     runs = [run for run in runs if {"arm", "n_examples"} <= run.params.keys()]
     if not any(run.status == "FINISHED" for run in runs):
         raise MissingResult(
@@ -112,7 +112,7 @@ def _test_seeds(stored: StoredRun) -> list[Record]:
 
 
 def check_seed(run: Record) -> None:
-    """Raise UnusableRun if a finished seed's run lacks a parameter or metric that is read of it."""
+    """Raise UnusableRun if a finished seed's run lacks a parameter or metric that reports read."""
     kinds: dict[str, Callable[[str], Any]] = {
         "arm": str,
         "arm_kind": str,
@@ -127,11 +127,11 @@ def check_seed(run: Record) -> None:
 
 
 def _one_run_each(runs: Sequence[Record], n_seeds: int) -> tuple[list[Record], list[str]]:
-    """One run for each replicate in their order, and the faults found.
+    """One run for each replicate in the order of replicates, and the faults of the runs.
 
     No run is returned if replicates are missing, or if one has two different trainings.
     """
-    faults = []
+    faults: list[str] = []
     foreign = [run for run in runs if run.tags.get(SCHEMA) != SCHEMA_VERSION]
     if foreign:
         form = foreign[0].tags.get(SCHEMA)
@@ -141,12 +141,13 @@ def _one_run_each(runs: Sequence[Record], n_seeds: int) -> tuple[list[Record], l
         if run.status == "FINISHED" and run not in foreign:
             replicate = int(run.params.get("replicate", run.params["seed"]))
             by_replicate.setdefault(replicate, []).append(run)
-    for replicate, same in sorted(by_replicate.items()):
-        if len({run.tags.get(DIGEST) for run in same}) > 1:
-            return [], [*faults, f"{len(same)} different trainings of seed {replicate}"]
-        if len(same) > 1:
+    for replicate, finished in sorted(by_replicate.items()):
+        # Two digests mean different labels, recipes or encoders: no choice would be right.
+        if len({run.tags.get(DIGEST) for run in finished}) > 1:
+            return [], [*faults, f"{len(finished)} different trainings of seed {replicate}"]
+        if len(finished) > 1:
             faults.append(
-                f"{len(same)} runs of seed {replicate}, of one training: the last one counts"
+                f"{len(finished)} runs of seed {replicate}, of one training: the last one counts"
             )
     if len(by_replicate) < n_seeds:
         faults.append(f"{len(by_replicate)} of {n_seeds} seeds")
@@ -160,16 +161,28 @@ def _one_run_each(runs: Sequence[Record], n_seeds: int) -> tuple[list[Record], l
 def read_replicates(
     runs: Mapping[Key, Sequence[Record]], test: pd.DataFrame, label_set: Sequence[str]
 ) -> dict[Key, Replicates]:
-    """The runs of every key with their predictions of ``test``, fetched several at a time."""
-    flat = [run for group in runs.values() for run in group]
-    read = tables(flat, "predictions.parquet")
-    predictions = iter(
-        [_predicted(run, each, test, label_set) for run, each in zip(flat, read, strict=True)]
-    )
+    """The runs of every key with their predictions.
+
+    Parameters
+    ----------
+    runs
+        Finished runs by key, in the order of their replicates.
+    test
+        The examples that were predicted; predictions are put into their order.
+    label_set
+        The classes, in the order of the codes.
+    """
+    # All runs at once, since several artifacts are fetched at the same time.
+    all_runs = [run for group in runs.values() for run in group]
+    contents = tables(all_runs, "predictions.parquet")
+    predicted = {
+        run.run_id: _predicted(run, content, test, label_set)
+        for run, content in zip(all_runs, contents, strict=True)
+    }
     replicates = {}
     for key, group in runs.items():
-        labels, logs = zip(*(next(predictions) for _ in group), strict=True)
-        replicates[key] = Replicates(group, np.stack(labels), np.stack(logs))
+        labels, log_probabilities = zip(*(predicted[run.run_id] for run in group), strict=True)
+        replicates[key] = Replicates(group, np.stack(labels), np.stack(log_probabilities))
     return replicates
 
 

@@ -1,9 +1,9 @@
-"""A table of every finished run of the store, kept in the cache: only new runs are read again.
+"""A table of every finished run of the store, kept in the cache, so that only new runs are read.
 
-Seed and annotation runs are logged when they are complete and do not change afterwards, so that a
-row stays right. Deleted runs and experiments are left out, and return when they are restored. Two
-kinds of runs are missed: those that a wrong clock dates more than ``MAX_CLOCK_ERROR`` into the
-past, and those that were deleted before they were first read and then restored. Delete the folder
+Seed and annotation runs are logged when they are complete and do not change afterwards, so a row
+stays right. Deleted runs and experiments are left out, and return when they are restored. Two kinds
+of runs are missed: those whose start a wrong clock puts more than ``MAX_CLOCK_ERROR`` too early,
+and those that were deleted before they were first read and then restored. Delete the folder
 ``runs`` of the cache to read everything anew.
 """
 
@@ -33,6 +33,7 @@ PAGE = 500
 FIRST_PAGE = 50
 """Size of the first page if some runs are known: usually nothing is new."""
 MAX_CLOCK_ERROR = 10 * 60 * 1000
+"""Milliseconds by which the clocks of machines that log to one store may differ."""
 PARAM_PREFIX = "params."
 METRIC_PREFIX = "metrics."
 
@@ -51,16 +52,17 @@ def run_table(kind: str = "seed") -> pd.DataFrame:
         known = pd.DataFrame(columns=["run_id", "started", "gone"])
     pages = newest_runs(kind, page_size=PAGE, deleted=True)
     gone = known["run_id"].isin({run.run_id for page in pages for run in page})
-    # runs that were deleted and no longer are: restored, or removed for good
+    # Runs that were deleted and are not among the deleted ones any more: each was restored, or
+    # removed for good. To tell these apart costs one request for each.
     returned = known.loc[known["gone"].eq(True) & ~gone, "run_id"]
     removed = [run_id for run_id in returned if not _exists(run_id)]
     with _no_garbage_collection():
         new = _new_runs(kind, known)
     if new or removed or not known["gone"].eq(gone).all():
         rows = pd.DataFrame([_row(run) for run in new])
-        kept = known.assign(gone=gone)[~known["run_id"].isin(removed)]
-        parts = [part for part in (rows, kept) if len(part)]
-        known = pd.concat(parts, ignore_index=True) if parts else kept
+        still_known = known.assign(gone=gone)[~known["run_id"].isin(removed)]
+        parts = [part for part in (rows, still_known) if len(part)]
+        known = pd.concat(parts, ignore_index=True) if parts else still_known
         known = known.sort_values("started", ascending=False, kind="stable", ignore_index=True)
         keep(path, known.to_parquet(index=False))
     if known.empty:
@@ -95,9 +97,10 @@ def _exists(run_id: str) -> bool:
 
 
 def _new_runs(kind: str, known: pd.DataFrame) -> list[Record]:
-    """Runs that are not known.
+    """Runs that are not in ``known``.
 
-    Pages are read until one holds nothing new and is older than the error of any clock.
+    Pages, newest runs first, are read until one holds nothing new and is older than the newest
+    known run by more than ``MAX_CLOCK_ERROR``.
     """
     run_ids = set(known["run_id"])
     oldest = int(known["started"].max()) - MAX_CLOCK_ERROR if len(known) else 0
@@ -133,6 +136,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
             continue
         texts = table[column].where(table[column] != "None")
         numbers = pd.to_numeric(texts, errors="coerce")
+        # One text that is no number keeps the whole column as text.
         if texts.notna().any() and numbers.notna().sum() == texts.notna().sum():
             typed[column] = numbers
         elif set(texts.dropna()) <= {"True", "False"}:

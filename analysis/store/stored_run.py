@@ -55,23 +55,24 @@ class StoredRun:
 
         Their rows stand in the order of :meth:`split`.
         """
+        # By split and draw; of two runs of the same draw the later one counts.
         runs: dict[str, dict[int, Record]] = {split: {} for split in SPLITS}
         for run in children(self.root, "annotation"):
             needs(run, {"split": str, "draw": int})
             if run.params["split"] in runs:
                 runs[run.params["split"]][int(run.params["draw"])] = run
         in_order = [(split, draws[draw]) for split, draws in runs.items() for draw in sorted(draws)]
-        # all tables in one call, which fetches several at the same time
+        # All tables in one call, which fetches several at the same time.
         read = tables([run for _, run in in_order], "annotations.parquet")
         annotated: dict[str, list[pd.DataFrame]] = {split: [] for split in SPLITS}
-        for (split, run), table_ in zip(in_order, read, strict=True):
+        for (split, run), content in zip(in_order, read, strict=True):
             ids = self.split(split)["example_id"]
-            annotated[split].append(self._annotations_of(run, table_, ids))
+            annotated[split].append(self._annotations_of(run, content, ids))
         return annotated
 
-    def _annotations_of(self, run: Record, table_: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+    def _annotations_of(self, run: Record, content: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
         """The annotations of a run, one row for each of ``ids``, in their order."""
-        by_id = checked_table(run, "annotations", table_, self.label_set).set_index("example_id")
+        by_id = checked_table(run, "annotations", content, self.label_set).set_index("example_id")
         if not by_id.index.is_unique or not ids.isin(by_id.index).all():
             raise broken(
                 run, "annotations.parquet", "is not of the examples of its experiment, each once"
@@ -88,7 +89,7 @@ class StoredRun:
 
 
 def read_root(run_id: str, *kinds: str) -> StoredRun:
-    """A finished or running root run of one of ``kinds``.
+    """A root run of one of ``kinds``, finished or running.
 
     An empty ``run_id`` takes the newest finished run of the first kind. Raises UnusableRun if the
     run is of another kind, was logged in another form, or has a broken artifact.
@@ -116,19 +117,20 @@ def read_root(run_id: str, *kinds: str) -> StoredRun:
 
 
 def checked_table(
-    run: Record, name: str, table_: pd.DataFrame, label_set: Sequence[str]
+    run: Record, name: str, content: pd.DataFrame, label_set: Sequence[str]
 ) -> pd.DataFrame:
     """An artifact of a run as a valid table.
 
     Parameters
     ----------
-    run : Record
+    run
         The run that logged it.
-    name : {"examples", "annotations", "labels", "predictions"}
-        The kind of table; the artifact is ``<name>.parquet``.
-    table_ : pd.DataFrame
-        Its content.
-    label_set : sequence of str
+    name
+        ``examples``, ``annotations``, ``labels`` or ``predictions``; the artifact is
+        ``<name>.parquet``.
+    content
+        The artifact as it was read.
+    label_set
         The classes of the task.
 
     Raises
@@ -137,6 +139,6 @@ def checked_table(
         With the run and the artifact, if it is not valid.
     """
     try:
-        return check(name, table_, label_set)
+        return check(name, content, label_set)
     except AssayError as error:
         raise broken(run, f"{name}.parquet", f"is no table of {name}: {error}") from None

@@ -32,17 +32,17 @@ _GOLD = -1
 class SweepStudy:
     """A study, with the trials of all its workers.
 
-    Parameters
+    Attributes
     ----------
-    root : Record
+    root
         The root run of one worker.
-    config : dict
+    config
         The configuration of that root run.
-    trials : pd.DataFrame
+    trials
         One row for each trial: ``number``, ``state`` (COMPLETE, PRUNED or FAIL), its setting, its
         metrics with scores in [0, 1], ``value`` (what a single objective maximises, in points,
         x 100), ``reason`` and ``chosen`` (it was tested).
-    tested : pd.DataFrame
+    tested
         Test scores of the chosen trials, in [0, 1], and of gold, whose ``trial`` is -1.
     """
 
@@ -83,7 +83,7 @@ def read_study(run_id: str = "") -> SweepStudy:
 def _trials(study_id: str) -> pd.DataFrame:
     """The trials by number; of two runs of a trial the later one counts."""
     columns = ["number", "state", *SETTINGS, *_METRICS, "value", "reason"]
-    # another worker may be writing a run that has no parameters yet
+    # Another worker may be writing a run that has no parameters yet.
     runs = [run for run in study_runs(study_id, "trial") if "source" in run.params]
     trials = pd.DataFrame([_trial(run) for run in runs], columns=columns)
     last = trials.sort_values("number").drop_duplicates("number", keep="last")
@@ -111,7 +111,8 @@ def _trial(run: Record) -> dict[str, Any]:
 
 def _tested(stored: StoredRun, study_id: str) -> list[dict[str, Any]]:
     """One row for each tested trial, and for gold; empty before anything is tested."""
-    # a study that is given more trials chooses anew: its last choice counts
+    # Every worker has a root run; the one that tested trials has the tag. If a study gets more
+    # trials later, it chooses and tests again, and the last test counts.
     roots = [root for root in study_runs(study_id, "sweep") if CHOSEN in root.tags]
     if not roots:
         return []

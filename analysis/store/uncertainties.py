@@ -39,8 +39,8 @@ def entropy_bits(annotations: pd.DataFrame, label_set: Sequence[str]) -> Floats:
 def training_uncertainties(stored: StoredRun) -> dict[str, Floats]:
     """Uncertainties of the training split by their names, ``(n,)`` each, under the first draw.
 
-    Vote entropy is that of all draws. Left out are uncertainties that the annotations cannot tell,
-    and those that are the same for all examples.
+    Vote entropy is that of all draws. Left out are uncertainties for which the annotations lack a
+    number, and those that are the same for all examples.
     """
     draws = stored.annotations["train"]
     first = draws[0]

@@ -6,7 +6,8 @@ import pytest
 
 from analysis.questions.budget import budget_points, cheapest
 from analysis.questions.budget_figure import budget_figure
-from analysis.store.experiment import ScoredPoints, read_experiment
+from analysis.store.experiment import read_experiment
+from analysis.store.root_results import ScoredPoints
 from entrypoints import budget
 from entrypoints.wiring.designs import too_small
 from project.config.arms import Arm
@@ -107,9 +108,8 @@ def budget_of(rows, price=0.0):
     points = points.assign(
         human_share=np.where(dropped, 0.0, points["share"] / 100), cost=1000.0 - points["share"]
     )
-    return ScoredPoints(
-        ROOT, {"design": {"reach": 95.0}, "config": {"spend": {"price_label": price}}}, points, ()
-    )
+    config = {"design": {"reach": 95.0}, "config": {"spend": {"price_label": price}}}
+    return ScoredPoints(ROOT, config, incomplete=(), points=points)
 
 
 GOLD, LLM = ("gold", "gold", 100.0, 0.9), ("llm", "llm", 0.0, 0.7)
