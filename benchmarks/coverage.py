@@ -32,7 +32,7 @@ from analysis.render.text import plain
 from benchmarks.command import names
 from benchmarks.coverage_intervals import KINDS, MAX_COVERAGE, REPLICATES
 from benchmarks.machine import machine_lines
-from entrypoints.wiring.command import Progress
+from entrypoints.wiring.terminal import Progress
 from project.stats import bootstrap
 from project.stats.types import Floats
 

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.render.text import number, plain
-from entrypoints.wiring.command import Progress, given_parameters
+from entrypoints.wiring.command import given_parameters
 from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment
+from entrypoints.wiring.terminal import Progress
 from project.annotation.annotate import annotate
 from project.config.arms import GOLD, LLM, Arm
 from project.config.entry_points import ENTRY_POINTS

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
-from entrypoints.wiring.command import main, print_line
+from entrypoints.wiring.command import main
+from entrypoints.wiring.terminal import print_line
 from project.config.designs import SplitsConfig
 from project.config.experiment import experiment_config
 from project.config.fields import parse

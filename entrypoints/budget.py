@@ -19,28 +19,21 @@ def budget(params: Mapping[str, str]) -> None:
     import dataclasses
 
     from analysis.report import publish
-    from entrypoints.wiring.conditions import make_condition
     from entrypoints.wiring.designs import budget_arms
-    from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
+    from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.trainer import Trainer
 
     reach = parse(BudgetConfig, params).reach
-    with prepare_experiment(params) as every_arm:
-        prepared = dataclasses.replace(every_arm, arms=budget_arms(every_arm))
-        config, task = prepared.config, prepared.task
-        with experiment_run(
+    with prepare_experiment(params) as with_all_arms:
+        prepared = dataclasses.replace(with_all_arms, arms=budget_arms(with_all_arms))
+        run_experiment(
             "budget",
-            f"{task.name} budget",
             Invocation("budget", params),
             prepared,
             design={"reach": reach},
-        ) as (tracker, annotations):
-            if annotations is None:
-                return
-            conditions = [make_condition(arm, task, annotations, config) for arm in prepared.arms]
-            with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
-                Trainer(tracker, prepared.encoder, task, config).train(conditions)
+            conditions=prepared.conditions,
+            publish=publish,
+        )
 
 
 if __name__ == "__main__":

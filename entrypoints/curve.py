@@ -19,39 +19,24 @@ def curve(params: Mapping[str, str]) -> None:
 
     The training split is annotated once; validation and test splits keep their sizes.
     """
-    import dataclasses
-
     from analysis.questions.curve import publish
-    from entrypoints.wiring.conditions import make_condition
-    from entrypoints.wiring.designs import first_examples, training_sizes
-    from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
+    from entrypoints.wiring.designs import curve_conditions, training_sizes
+    from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.trainer import Trainer
 
     design = parse(CurveConfig, params)
     with prepare_experiment(params) as prepared:
-        config, task = prepared.config, prepared.task
-        train = task.split("train")
-        sizes = training_sizes(design, len(train))
-        with experiment_run(
+        sizes = training_sizes(design, len(prepared.task.split("train")))
+        run_experiment(
             "curve",
-            f"{task.name} curve",
             Invocation("curve", params),
             prepared,
             design={"sizes": sizes},
-        ) as (tracker, annotations):
-            if annotations is None:
-                return
-            conditions = []
-            for size in sizes:
-                examples = first_examples(train, size, design.curve_seed)
-                for arm in prepared.arms:
-                    condition = make_condition(arm, task, annotations, config, examples=examples)
-                    name = f"{arm.name} n={size}"
-                    shared = {"curve_seed": design.curve_seed}
-                    conditions.append(dataclasses.replace(condition, name=name, params=shared))
-            with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
-                Trainer(tracker, prepared.encoder, task, config).train(conditions)
+            conditions=lambda annotations: curve_conditions(
+                prepared, annotations, sizes, seed=design.curve_seed
+            ),
+            publish=publish,
+        )
 
 
 if __name__ == "__main__":

@@ -17,26 +17,22 @@ from entrypoints.wiring.command import main
 def experiment(params: Mapping[str, str]) -> None:
     """One task, one annotator, several arms with several seeds each; then the report."""
     from analysis.report import publish
-    from entrypoints.wiring.experiment import experiment_run, prepare_experiment, publish_after
+    from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.replicates import replicate_conditions, replicate_counts
-    from entrypoints.wiring.trainer import Trainer
 
     with prepare_experiment(params) as prepared:
-        config, task = prepared.config, prepared.task
-        counts = replicate_counts(prepared.arms, config, prepared.n_draws)
-        with experiment_run(
+        counts = replicate_counts(prepared.arms, prepared.config, prepared.n_draws)
+        run_experiment(
             "experiment",
-            task.name,
             Invocation("main", params),
             prepared,
             design={"replicates": counts},
-        ) as (tracker, annotations):
-            if annotations is None:
-                return
-            conditions = replicate_conditions(prepared.arms, task, annotations, config)
-            with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
-                Trainer(tracker, prepared.encoder, task, config).train(conditions)
+            conditions=lambda annotations: replicate_conditions(
+                prepared.arms, prepared.task, annotations, prepared.config
+            ),
+            publish=publish,
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from entrypoints.wiring.command import main, print_line
+from entrypoints.wiring.command import main
+from entrypoints.wiring.terminal import print_line
 from project.config.fields import parse
 from project.config.upkeep import RelogConfig
 from project.support.errors import AssayError

@@ -10,7 +10,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from entrypoints.wiring.command import main, print_line
+from entrypoints.wiring.command import main
+from entrypoints.wiring.terminal import print_line
 from project.config.fields import parse
 from project.config.task import TaskConfig
 from project.config.upkeep import RerunConfig

@@ -15,7 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
-from entrypoints.wiring.command import print_line
+from entrypoints.wiring.terminal import print_line
 from project.support.errors import AssayError
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from entrypoints.wiring.command import main, print_line
+from entrypoints.wiring.command import main
+from entrypoints.wiring.terminal import print_line
 from project.config.designs import SweepConfig
 from project.config.fields import parse
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from entrypoints.wiring.annotation_session import AnnotationSession
-from entrypoints.wiring.command import Progress, print_line
 from entrypoints.wiring.setup import reuse_sentence, reuse_tags, shared_params
 from entrypoints.wiring.stored_answers import CONTENT_FREE, fetch_answers, server_tag
+from entrypoints.wiring.terminal import Progress, print_line
 from project.annotation.annotate import Annotations, annotate
 from project.annotation.answers import ANSWER_KEY, RAW_LABEL
 from project.annotation.prompt import Prompt
@@ -58,7 +58,6 @@ def annotate_split(
         Number of prompts to use, the first ones.
     config
         The experiment's configuration.
-
     """
     examples = task.split(split)
     prompts = session.prompts[:n_draws]

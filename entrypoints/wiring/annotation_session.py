@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from entrypoints.wiring.command import print_line
+from entrypoints.wiring.terminal import print_line
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, PromptlessAnnotator
 from project.annotation.engines.factory import open_annotators

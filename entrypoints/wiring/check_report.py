@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
-from entrypoints.wiring.command import print_line
+from entrypoints.wiring.terminal import print_line
 from project.support.errors import AssayError, Incomplete
 
 Result = TypeVar("Result")

@@ -10,23 +10,20 @@ import argparse
 import contextlib
 import errno
 import json
-import os
 import re
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from entrypoints.wiring.help_text import help_text
+from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import check_consent
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
 from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, effective
 from project.support.errors import AssayError, Incomplete, did_you_mean
-from project.support.escape import escape_terminal
 from project.support.privacy import is_private, owner_only
-from project.support.redact import scrubbed
 
 STOPPED = "Stopped. Everything finished is kept; run the same command again to continue."
 _USER_CAN_MEND = (
@@ -39,64 +36,6 @@ _USER_CAN_MEND = (
     errno.ENOTDIR,
     errno.ENOENT,
 )
-_SECONDS_BETWEEN_LOG_LINES = 20
-
-
-class Progress:
-    """A progress bar with an ETA: redrawn in a terminal, a new line every 20 s in a log.
-
-    Call it with the number of steps that are finished.
-    """
-
-    def __init__(self, title: str, total: int, unit: str) -> None:
-        """``total``: number of steps; ``unit``: what a step is, in the plural."""
-        from tqdm import tqdm  # not needed for --help
-
-        self._terminal = sys.stderr.isatty()
-        # A log gets whole lines from __call__; the bar's own redrawing is thrown away.
-        sink = sys.stderr if self._terminal else Path(os.devnull).open("w")  # noqa: SIM115
-        self._sink = sink
-        self._bar: Any = tqdm(
-            total=total,
-            desc=title,
-            unit=f" {unit}",
-            file=sink,
-            mininterval=0.5 if self._terminal else _SECONDS_BETWEEN_LOG_LINES,
-            dynamic_ncols=self._terminal,
-        )
-        self._last_line = time.monotonic()
-        self._total = total
-
-    def __call__(self, n_steps: int) -> None:
-        """Count ``n_steps`` more as finished."""
-        self._bar.update(n_steps)
-        if self._terminal:
-            return
-        is_due = time.monotonic() - self._last_line > _SECONDS_BETWEEN_LOG_LINES
-        if is_due or self._bar.n >= self._total:
-            self._last_line = time.monotonic()
-            print(str(self._bar), file=sys.stderr, flush=True)
-
-    def print_line(self, text: str) -> None:
-        """Print one line above the bar."""
-        self._bar.clear()
-        print_line(text)
-        self._bar.refresh()
-
-    def __enter__(self) -> Progress:
-        """Use as a context."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the bar."""
-        self._bar.close()
-        if not self._terminal:
-            self._sink.close()
-
-
-def print_line(text: str) -> None:
-    """Print one line to standard error, without secrets and control characters."""
-    print(escape_terminal(scrubbed(text)), file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -204,9 +143,14 @@ def chosen_parameters(entry: EntryPoint, arguments: Sequence[str]) -> EffectiveC
     given = given_parameters(entry, arguments)
     passes_defaults = set(entry.everyday()) <= given.keys()  # as the command in MLproject does
     chosen = effective(entry, given, _read_config, defaults_are_passed=passes_defaults)
-    check_consent(chosen)
+    if not _shows_config(chosen):  # what is only shown does nothing
+        check_consent(chosen)
     _print_notes(entry, chosen)
     return chosen
+
+
+def _shows_config(chosen: EffectiveConfig) -> bool:
+    return chosen.texts["show_config"].lower() == "true"
 
 
 def _print_notes(entry: EntryPoint, chosen: EffectiveConfig) -> None:
@@ -255,7 +199,18 @@ def _read_config(address: str) -> Mapping[str, Any]:
     from project.tracking import read_json
 
     run_id, _, path = address.removeprefix("runs:/").partition("/")
-    return stored_sections(read_json(run_id, path or "config.json"), address)
+    sections = stored_sections(read_json(run_id, path or "config.json"), address)
+    # A run of another person or machine names a folder that is not ours: the workspace is given
+    # here, or has its default.
+    return {
+        name: _without_workspace(value) if isinstance(value, Mapping) else value
+        for name, value in sections.items()
+        if name != "workspace"
+    }
+
+
+def _without_workspace(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if name != "workspace"}
 
 
 def _card_defaults(texts: Mapping[str, str]) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from project.stats.types import Floats
 class Condition:
     """Everything that is the same for some seeds.
 
-    Parameters
+    Attributes
     ----------
     arm
         The label source.
@@ -52,7 +52,6 @@ class Condition:
         Name of the recipe, where an experiment has several.
     answers
         Annotations tables from which the labels were made.
-
     """
 
     arm: Arm
@@ -93,7 +92,7 @@ class Condition:
 class SplitAnnotations:
     """Annotations tables of one task, one for each draw.
 
-    Parameters
+    Attributes
     ----------
     train
         Annotations of the training split.
@@ -103,7 +102,6 @@ class SplitAnnotations:
         Returns sentence embeddings of examples, ``(n, size)``, for arms that fit an error model.
     human
         Human labels by ``example_id``, where they are not the gold labels.
-
     """
 
     train: Sequence[pd.DataFrame] = ()
@@ -134,7 +132,6 @@ class SplitAnnotations:
             The task, for its label set.
         config
             The configuration of label sources.
-
         """
         draws = [_rows_of(table, examples) for table in (*tables[draw:], *tables[:draw])]
         embed = functools.partial(self.embed, examples) if self.embed else None
@@ -168,7 +165,6 @@ def make_condition(
         which labels to replace among these alone; annotations stay the same.
     draw
         Index of the draw used by arms that follow a single draw.
-
     """
     train = task.split("train") if examples is None else examples
     validation = task.split("validation")

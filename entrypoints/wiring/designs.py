@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.questions.grid import SEARCHED
-from entrypoints.wiring.command import print_line
-from entrypoints.wiring.conditions import Condition
+from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
 from entrypoints.wiring.experiment import PreparedExperiment
-from entrypoints.wiring.trainer import Trained
+from entrypoints.wiring.terminal import print_line
+from entrypoints.wiring.trainer import Trained, Trainer
 from project.config.arms import GOLD, LLM, Arm
 from project.config.designs import CurveConfig, GridConfig
 from project.labels.error_model import MIN_AUDIT
@@ -47,12 +47,52 @@ def training_sizes(config: CurveConfig, n_train: int) -> list[int]:
     return sorted({round(size) for size in spaced})
 
 
-def first_examples(train: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
-    """``size`` rows of ``train``, chosen by a hash of their id and ``seed``, in the split's order.
+def curve_conditions(
+    experiment: PreparedExperiment,
+    annotations: SplitAnnotations,
+    sizes: Sequence[int],
+    *,
+    seed: int,
+) -> list[Condition]:
+    """Every arm at every training size, with all seeds.
 
-    Every smaller set is part of the larger ones, for all arms and also when the split grows. The
-    choice does not look at labels, because there are none before annotation: classes come in as
-    in a random sample, and a small set may lack a rare class.
+    Parameters
+    ----------
+    experiment, annotations
+        The arms, and the annotations of the whole training split.
+    sizes
+        The training sizes.
+    seed
+        See :func:`first_examples`.
+    """
+    task = experiment.task
+    train = task.split("train")
+    conditions = []
+    for size in sizes:
+        examples = first_examples(train, size, seed)
+        for arm in experiment.arms:
+            condition = make_condition(arm, task, annotations, experiment.config, examples=examples)
+            name = f"{arm.name} n={size}"
+            conditions.append(
+                dataclasses.replace(condition, name=name, params={"curve_seed": seed})
+            )
+    return conditions
+
+
+def first_examples(train: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
+    """Some rows of the training split, in its order; every smaller set is part of the larger ones.
+
+    This holds for all arms, and also when the split grows. Labels play no part in the choice, since
+    there are none before annotation: a small set may lack a rare class.
+
+    Parameters
+    ----------
+    train
+        The training split, an examples table.
+    size
+        Number of rows.
+    seed
+        The rows with the lowest hashes of this seed and their id are chosen.
     """
     rank = train["example_id"].map(
         lambda name: hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).hexdigest()
@@ -72,7 +112,7 @@ def configurations(config: GridConfig) -> list[dict[str, Any]]:
 def best_configurations(trained: Sequence[Trained]) -> dict[str, int]:
     """Index of every arm's best configuration.
 
-    It has the highest validation macro-F1, averaged over its seeds; of equal ones the first.
+    It has the highest validation macro-F1, averaged over its seeds; of equal ones the first counts.
     """
     scores: dict[str, dict[int, list[float]]] = {}
     for seed in trained:
@@ -85,8 +125,53 @@ def best_configurations(trained: Sequence[Trained]) -> dict[str, int]:
     }
 
 
+def search_and_test(
+    trainer: Trainer,
+    conditions: Sequence[Condition],
+    values: Sequence[Mapping[str, Any]],
+    *,
+    grid_seeds: int,
+) -> None:
+    """Train every configuration of every condition; then the best of each with all seeds.
+
+    Parameters
+    ----------
+    trainer
+        The trainer of the root run.
+    conditions
+        One condition for each arm.
+    values
+        The configurations of the grid.
+    grid_seeds
+        Number of seeds of every configuration. They are scored on the validation split, so that
+        the test split plays no part in the choice.
+    """
+    search = []
+    for condition in conditions:
+        on_validation = dataclasses.replace(
+            condition, seeds=range(grid_seeds), evaluated="validation"
+        )
+        search += [configured(on_validation, values[index], index) for index in range(len(values))]
+    best = best_configurations(trainer.train(search))
+    chosen = []
+    for condition in conditions:
+        index = best[condition.arm.name]
+        chosen.append(configured(condition, values[index], index))
+    trainer.train(chosen)
+
+
 def configured(condition: Condition, values: Mapping[str, Any], index: int) -> Condition:
-    """``condition`` with the hyper-parameters of the configuration number ``index``."""
+    """A condition with the hyper-parameters of one configuration of a grid.
+
+    Parameters
+    ----------
+    condition
+        One with the recipe of the experiment.
+    values
+        Hyper-parameters by name, which replace those of the recipe.
+    index
+        Index of the configuration in the grid.
+    """
     return dataclasses.replace(
         condition,
         setting=" ".join(f"{name}={value:g}" for name, value in values.items()),
@@ -118,7 +203,15 @@ def budget_arms(experiment: PreparedExperiment) -> list[Arm]:
 
 
 def too_small(arm: Arm, n_train: int, n_classes: int) -> str:
-    """Why an arm's budget is too small; empty where it is large enough."""
+    """Why an arm's budget is too small; empty where it is large enough.
+
+    Parameters
+    ----------
+    arm
+        An arm with a budget.
+    n_train, n_classes
+        Numbers of training texts and of classes.
+    """
     n_labels = share_size(arm.replace_share or 0.0, n_train)
     if arm.facts.audit and 0 < n_labels < MIN_AUDIT:
         return f"its audit needs {MIN_AUDIT} labels, and the budget is {n_labels}"

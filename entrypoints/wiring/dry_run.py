@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from entrypoints.wiring.annotation_session import AnnotationSession
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.stored_answers import fetch_answers
+from entrypoints.wiring.terminal import print_line
 from project.annotation.estimate import plan
 from project.config.experiment import ExperimentConfig
 from project.data.task import Task

@@ -11,12 +11,13 @@ import pandas as pd
 
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
-from entrypoints.wiring.command import print_line
-from entrypoints.wiring.conditions import SplitAnnotations
+from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.replicates import annotated_splits, draws_needed
 from entrypoints.wiring.setup import check_store, log_setup
+from entrypoints.wiring.terminal import print_line
+from entrypoints.wiring.trainer import Trainer
 from project.annotation.engines.factory import check_engine
 from project.config.arms import Arm, arm_facts
 from project.config.experiment import ExperimentConfig, experiment_config
@@ -34,7 +35,7 @@ from project.training.encoder import Encoder
 class PreparedExperiment:
     """Everything an experiment needs before its root run begins.
 
-    Parameters
+    Attributes
     ----------
     config
         The configuration, with what the task card and the annotator fill in.
@@ -49,7 +50,6 @@ class PreparedExperiment:
     human
         Human labels by ``example_id`` from the file ``human``; None where gold labels stand for
         them.
-
     """
 
     config: ExperimentConfig
@@ -88,6 +88,10 @@ class PreparedExperiment:
         vectors = embeddings(list(embedded["text"]), Path(self.config.host.workspace))
         return vectors[pd.Index(embedded["example_id"]).get_indexer(examples["example_id"])]
 
+    def conditions(self, annotations: SplitAnnotations) -> list[Condition]:
+        """Every arm on the whole training split, with all seeds."""
+        return [make_condition(arm, self.task, annotations, self.config) for arm in self.arms]
+
     @property
     def splits(self) -> dict[str, int]:
         """Number of draws by split to annotate."""
@@ -118,7 +122,6 @@ def prepare_experiment(
     needs_answers
         Whether human labels that the arms use must exist already; not for the entry point
         ``ask``, which asks for them.
-
     """
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
@@ -204,7 +207,6 @@ def experiment_run(
     Yields
     ------
     The tracker of the run and the annotations; None in place of these after a dry run.
-
     """
     config = experiment.config
     kind = "dry run" if config.spend.dry_run else kind
@@ -224,6 +226,43 @@ def experiment_run(
             yield tracker, None
         else:
             yield tracker, experiment.annotate(tracker)
+
+
+def run_experiment(
+    kind: str,
+    invocation: Invocation,
+    experiment: PreparedExperiment,
+    *,
+    design: Mapping[str, object],
+    conditions: Callable[[SplitAnnotations], list[Condition]],
+    publish: Callable[[str, str], None],
+    train: Callable[[Trainer, list[Condition]], object] = Trainer.train,
+) -> None:
+    """Annotate, train the conditions and publish the report, all in one root run.
+
+    Parameters
+    ----------
+    kind, invocation, experiment, design
+        See :func:`experiment_run`.
+    conditions
+        Returns what to train, given the annotations. A dry run does not call it.
+    publish
+        Publishes the report, given the id of the root run and the workspace.
+    train
+        Trains the conditions; by default each of them with all its seeds.
+    """
+    task = experiment.task
+    config = experiment.config
+    name = task.name if kind == "experiment" else f"{task.name} {kind}"
+    with experiment_run(kind, name, invocation, experiment, design=design) as (
+        tracker,
+        annotations,
+    ):
+        if annotations is None:
+            return
+        labelled = conditions(annotations)
+        with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
+            train(Trainer(tracker, experiment.encoder, task, config), labelled)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,6 @@ def labels_condition(source: str, task: Task, config: FinetuneConfig) -> Conditi
         The task.
     config
         The recipe.
-
     """
     train = task.split("train")
     if source == GOLD:

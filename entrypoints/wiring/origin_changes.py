@@ -34,7 +34,6 @@ def changed_inputs(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     ----------
     then, now
         See :func:`entrypoints.wiring.provenance.provenance`.
-
     """
     changes = []
     for name, before in then["inputs"].items():

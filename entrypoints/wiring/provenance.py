@@ -46,7 +46,6 @@ def inputs(
         Returns the hash of a table in the tracking store, given its address.
     task
         The task, for the hash of data that come from the hub.
-
     """
     places = {name: params[name] for name in _INPUTS if params.get(name, "") not in ("", "gold")}
     hashes = {
@@ -131,7 +130,6 @@ def provenance(
         Inputs, see :func:`inputs`.
     models
         Identity of every model, by its parameter.
-
     """
     params = invocation.params
     facts = {

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import PreparedExperiment
+from entrypoints.wiring.terminal import print_line
 from project.config.designs import AskConfig
 from project.labels.human import label_studio_interface, label_studio_tasks, questions
 from project.labels.selection import AUDIT, Selection, select
@@ -28,7 +28,7 @@ SAMPLING = "sampling.parquet"
 def choose_questions(prepared: PreparedExperiment, annotations: SplitAnnotations) -> Selection:
     """The training texts to ask about now: those of the arm that nobody has labelled yet.
 
-    Raises AssayError where all of them are labelled.
+    Raises AssayError if all of them are labelled.
     """
     (arm,) = prepared.arms
     train = prepared.task.split("train")
@@ -89,7 +89,6 @@ def publish_questions(
         The texts to ask about.
     config
         The parameters of the entry point.
-
     """
     train = prepared.task.split("train")
     arm = prepared.arms[0].name

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.reports import publish_report
+from entrypoints.wiring.terminal import print_line
 from project.support.errors import AssayError
 from project.tracking import RootRun, StoreUnavailable, send_spool
 from project.tracking.spool import Spool

@@ -27,8 +27,7 @@ def draws_needed(arms: Sequence[Arm], config: ExperimentConfig, n_draws: int) ->
     Raises
     ------
     AssayError
-        Where the arms, draws and seeds do not allow such replicates.
-
+        If the arms, draws and seeds do not allow such replicates.
     """
     replicate = config.replicate.replicate
     seeds = config.finetune.seeds

@@ -24,7 +24,6 @@ def publish_report(
     tolerance, min_alpha
         Limits of the verdict; the run's own by default. Only experiments and budgets have a
         verdict.
-
     """
     # Each report imports what it draws with, so only the one that is needed is imported.
     if kind == "curve":

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.invocation import DIFF, FILE, Invocation
 from entrypoints.wiring.provenance import inputs, provenance, tags
 from entrypoints.wiring.repository import repository
+from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.base import Annotator
 from project.config.engines import ENGINES
 from project.config.entry_points import ENTRY_POINTS

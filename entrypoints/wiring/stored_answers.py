@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from entrypoints.wiring.command import print_line
+from entrypoints.wiring.terminal import print_line
 from project.annotation.answers import checked_answers, raw_answers
 from project.annotation.cache import Fetch
 from project.config.engines import engine_facts

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pydantic
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.invocation import COMMIT, ENTRY_POINT, FILE, FORM, Invocation
+from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import risks
 from project.config.entry_points import ENTRY_POINTS
 from project.config.loading import defaults, effective
@@ -113,8 +113,7 @@ def invocation_now(stored: StoredInvocation, config: RerunConfig) -> Invocation:
     Raises
     ------
     AssayError
-        Where a secret was masked, a parameter is unknown, or consent is missing.
-
+        If a secret was masked, a parameter is unknown, or consent is missing.
     """
     run, facts = stored
     title = f"run {run.run_id} ({run.name})"

@@ -119,7 +119,7 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
 def search_space(config: SweepConfig, experiment: PreparedExperiment) -> Space:
     """The values of every part of a setting.
 
-    Raises AssayError where recorded labels are searched for several numbers of demonstrations.
+    Raises AssayError if recorded labels are searched for several numbers of demonstrations.
     """
     settings = experiment.config
     space = Space(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.sweep_design import PreparedSweep
 from entrypoints.wiring.sweep_runs import log_sweep_setup
+from entrypoints.wiring.terminal import print_line
 from project.tracking import root_run
 
 

@@ -70,7 +70,6 @@ class TrialRuns:
             What was measured; ``macro_f1`` is that of the validation split, in [0, 1].
         reason
             Why the trial has this state.
-
         """
         measured = dict(metrics or {})
         result = state.lower()

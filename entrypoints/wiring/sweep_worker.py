@@ -6,10 +6,10 @@ import statistics
 import time
 from collections.abc import Mapping
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.sweep_design import PreparedSweep
 from entrypoints.wiring.sweep_runs import TrialRuns, setting_text
 from entrypoints.wiring.sweep_trials import TrialTrainer
+from entrypoints.wiring.terminal import print_line
 from project.search.space import Values
 from project.search.study import SharedStudy
 from project.search.trials import Lost, Trial
@@ -36,7 +36,7 @@ class Worker:
     def run(self) -> None:
         """Run trials until the study has enough; then test the chosen ones where that is due here.
 
-        Raises Incomplete where trials failed.
+        Raises Incomplete if trials failed.
         """
         n_failures = 0
         seconds: list[float] = []

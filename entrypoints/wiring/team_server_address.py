@@ -57,7 +57,6 @@ def server_address(host: str, port: int, allowed_hosts: str) -> ServerAddress:
     ------
     AssayError
         For a host that is no IP address, or one that others reach without an allowed name.
-
     """
     names = [name.strip() for name in allowed_hosts.split(",") if name.strip()]
     try:
@@ -105,7 +104,7 @@ def _name_in_url(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 def claimed_folder(folder: Path, address: ServerAddress) -> Iterator[None]:
     """Hold the folder's lock, and write the address for other processes.
 
-    Raises AssayError where a server runs on the folder.
+    Raises AssayError if a server runs on the folder.
     """
     lock = _lock(folder)
     try:
@@ -120,7 +119,7 @@ def claimed_folder(folder: Path, address: ServerAddress) -> Iterator[None]:
 
 
 def running_server(folder: Path) -> RunningServer:
-    """The addresses of the server on ``folder``; AssayError where none runs."""
+    """The addresses of the server on ``folder``; AssayError if none runs."""
     if (folder / ADDRESS).is_file():  # the lock would create the file
         try:
             with _lock(folder).acquire(blocking=False):

@@ -9,13 +9,13 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.team_server_address import running_server
+from entrypoints.wiring.terminal import print_line
 from project.support.errors import AssayError
 
 ADMIN = "admin"
 ADMIN_FILE = "admin.env"
-PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"
+PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105  (its name, not its value)
 SIGNING_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY"
 """Environment variable with the key by which the server signs its pages."""
 _USER = "MLFLOW_TRACKING_USERNAME"
@@ -69,8 +69,7 @@ def add_person(folder: Path, name: str, role: str) -> None:
     Raises
     ------
     AssayError
-        Where no server runs, or the name cannot be used.
-
+        If no server runs, or the name cannot be used.
     """
     from project.tracking.doctor.roles import add_user
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from entrypoints.wiring.command import print_line
 from entrypoints.wiring.team_server_address import ADDRESS, ServerAddress, claimed_folder
 from entrypoints.wiring.team_server_people import (
     ADMIN,
@@ -24,6 +23,7 @@ from entrypoints.wiring.team_server_people import (
     admin_secrets,
     become_admin,
 )
+from entrypoints.wiring.terminal import print_line
 from project.support.errors import AssayError
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -51,7 +51,6 @@ def serve(folder: Path, address: ServerAddress, n_workers: int) -> None:
         Where to listen.
     n_workers
         Number of processes that answer requests.
-
     """
     from project.tracking.doctor.roles import ensure_role
 
@@ -134,7 +133,7 @@ def _start(
 
 
 def _check_port(address: ServerAddress) -> None:
-    """Raise AssayError where nothing can listen on the address."""
+    """Raise AssayError if nothing can listen on the address."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entrypoints.wiring import seed_runs
-from entrypoints.wiring.command import Progress, print_line
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.seed_jobs import SeedJobs
+from entrypoints.wiring.terminal import Progress, print_line
 from project.config.experiment import ExperimentConfig
 from project.data.tables import SourceRun
 from project.data.task import Task

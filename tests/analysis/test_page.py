@@ -171,7 +171,7 @@ def test_markdown_renders_a_text_literally(text, shown):
 
 def test_control_characters_are_printed_in_visible_form(capsys):
     from analysis.render.text import plain
-    from entrypoints.wiring.command import print_line
+    from entrypoints.wiring.terminal import print_line
 
     evil = "\x1b]0;title\x07\x1b[2J\u202edlog"
     print_line(evil)

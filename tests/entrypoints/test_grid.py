@@ -1,11 +1,13 @@
 """Grid search: the rule of the choice, the one reading of the test split, no training twice."""
 
 import dataclasses
+from typing import cast
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from analysis.questions.grid import SEARCHED, GridSearch, section, try_table
+from analysis.store.stored_run import StoredRun
 from entrypoints import grid
 from entrypoints.wiring.designs import configurations
 from project.config.designs import GridConfig
@@ -115,23 +117,27 @@ class StoredSearch:
         ]
 
 
+def stored_search(scores, grid_seeds=1):
+    return cast(StoredRun, StoredSearch(scores, grid_seeds))
+
+
 def test_the_mean_over_the_seeds_chooses_and_ties_go_to_the_earlier_configuration():
     scores = [[0.5, 0.5], [0.9, 0.2], [0.6, 0.6], [0.5, 0.7]]
-    table, incomplete = try_table(StoredSearch(scores, grid_seeds=2))
+    table, incomplete = try_table(stored_search(scores, grid_seeds=2))
 
     assert list(table["chosen"]) == [False, False, True, False]
     assert incomplete == []
 
 
 def test_nothing_is_chosen_while_a_configuration_lacks_seeds():
-    table, incomplete = try_table(StoredSearch([[0.5], [], [0.4]]))
+    table, incomplete = try_table(stored_search([[0.5], [], [0.4]]))
 
     assert not table["chosen"].any()
     assert incomplete == ["llm learning_rate=1e-05, train_batch_size=8, epochs=1 (0 of 1 seeds)"]
 
 
 def test_before_anything_is_tested_the_section_has_the_search_alone():
-    stored = StoredSearch([[0.5], [], [0.4]])
+    stored = stored_search([[0.5], [], [0.4]])
     tried, incomplete = try_table(stored)
     config = {
         **stored.config,
@@ -139,7 +145,7 @@ def test_before_anything_is_tested_the_section_has_the_search_alone():
         "models": {"annotator": "", "encoder": "none"},
         "config": {"finetune": {"seeds": 2}},
     }
-    root = StoredSearch([[0.5]]).validation_seeds()[0]
+    root = stored_search([[0.5]]).validation_seeds()[0]
     found = section(
         GridSearch(root, config, tried=tried, tested=tried.head(0), incomplete=tuple(incomplete))
     )

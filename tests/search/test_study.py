@@ -1,5 +1,7 @@
 """Studies: what is tried, in which order, and which trials are chosen."""
 
+from typing import Any
+
 import pytest
 
 from project.config.designs import SweepConfig
@@ -88,7 +90,7 @@ def test_one_objective_is_macro_f1_less_its_cost_and_several_choose_the_pareto_f
         "margin": Values(0.55, 0.3, 10, 8.0),
     }
     space = Space(tuple(values), (5.0,), (2,), (3,), ("none",))
-    configs = {
+    configs: dict[str, dict[str, Any]] = {
         "macro-F1": {"objective": "single"},
         "priced": {"objective": "single", "price_point": 1.0},
         "front": {"objective": "pareto"},

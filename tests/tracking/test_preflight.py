@@ -214,8 +214,8 @@ def test_a_host_name_that_the_server_refuses_is_reported_with_the_way_out(team):
     port = team.port
     with servers.client(f"http://127.1:{port}", *team.admin):  # another name of the same address
         assert preflight_error() == (
-            f"the tracking server http://127.1:{port} does not know itself by that name: it "
-            f"refuses the Host header. Start it with --allowed-hosts 127.1,127.1:{port} and all "
+            f"the tracking server http://127.1:{port} refuses the Host header: it was not started "
+            f"for that name. Start it with --allowed-hosts 127.1,127.1:{port} and all "
             "its other names."
         )
 

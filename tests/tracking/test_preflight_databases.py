@@ -5,11 +5,13 @@ import threading
 import time
 
 import pytest
+import sqlalchemy
 from alembic import command
 from mlflow.store.db.utils import _get_alembic_config
 
 from project.support.errors import AssayError, Incomplete
 from project.tracking import preflight
+from project.tracking.doctor import database
 from project.tracking.doctor.database import _locked
 from tests.helpers import postgres, servers
 from tests.helpers.preflights import active_runs, preflight_error
@@ -18,6 +20,11 @@ from tests.helpers.preflights import active_runs, preflight_error
 def schema(path):
     with sqlite3.connect(path) as connection:
         return connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+
+
+def set_schema(path, revision):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
 
 
 def test_an_out_of_date_schema_is_refused_and_not_migrated(store):
@@ -34,9 +41,21 @@ def test_an_out_of_date_schema_is_refused_and_not_migrated(store):
     assert schema(store / "mlflow.db") == before
 
 
+def test_an_old_schema_that_another_process_is_migrating_is_waited_for(store, monkeypatch):
+    monkeypatch.setattr(database, "_MIGRATION_STEP", 1.0)
+    path = store / "mlflow.db"
+    newest = schema(path)
+    set_schema(path, "on its way")
+    migration = threading.Timer(0.3, set_schema, (path, newest))
+    migration.start()
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}", poolclass=sqlalchemy.NullPool)
+
+    assert database._stable_revision(engine, newest) == newest
+    migration.join()
+
+
 def test_an_unknown_schema_is_refused(store):
-    with sqlite3.connect(store / "mlflow.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'v3.2.0.a'")  # as Optuna's
+    set_schema(store / "mlflow.db", "v3.2.0.a")  # as Optuna's
 
     message = preflight_error()
 

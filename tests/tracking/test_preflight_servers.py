@@ -14,7 +14,7 @@ import pytest
 
 from project.support.errors import AssayError, Incomplete
 from project.tracking import findings
-from project.tracking.doctor.server import clock, version
+from project.tracking.doctor.server import clock_finding, version_finding
 from tests.helpers import servers
 from tests.helpers.preflights import preflight_error
 
@@ -100,26 +100,26 @@ def test_a_redirecting_address_is_refused_and_its_target_named():
 
 def test_a_clock_difference_is_a_note_from_one_minute_on():
     header = email.utils.formatdate(1000, usegmt=True)
-    assert clock(header, 1000.9) == ("clock", "within two seconds of the server's", False)
-    assert clock(header, 1030.5) == ("clock", "30 s from the server's", False)
-    late = clock(header, 1100.5)
+    assert clock_finding(header, 1000.9) == ("clock", "within two seconds of the server's", False)
+    assert clock_finding(header, 1030.5) == ("clock", "30 s from the server's", False)
+    late = clock_finding(header, 1100.5)
     assert late.note
     assert late.text.startswith("this machine's clock is 100 s ahead of")
-    assert clock("", 1000) == ("clock", "the server does not tell the time", False)
+    assert clock_finding("", 1000) == ("clock", "the server does not send its time", False)
 
 
 def test_an_older_server_is_a_note_and_another_major_version_an_error():
-    assert not version("3.17.2", "3.17.2").note
-    assert not version("3.20.0", "3.17.2").note
-    assert not version("3.17.0", "3.17.2").note
-    assert not version("<html>", "3.17.2").note
-    assert version("3.9.1", "3.17.2").note
-    assert "older than 3.17.2 here" in version("3.9.1", "3.17.2").text
+    assert not version_finding("3.17.2", "3.17.2").note
+    assert not version_finding("3.20.0", "3.17.2").note
+    assert not version_finding("3.17.0", "3.17.2").note
+    assert not version_finding("<html>", "3.17.2").note
+    assert version_finding("3.9.1", "3.17.2").note
+    assert "older than 3.17.2 here" in version_finding("3.9.1", "3.17.2").text
     for server in ("2.22.0", "4.0.0"):
         with pytest.raises(
-            AssayError, match=f"is MLflow {server}, and MLflow 3.17.2 here speaks another API"
+            AssayError, match=f"is MLflow {server}, which has another API than MLflow 3.17.2 here"
         ):
-            version(server, "3.17.2")
+            version_finding(server, "3.17.2")
 
 
 def test_an_error_names_the_variable_of_a_token_that_the_server_does_not_accept():
