@@ -236,7 +236,7 @@ def run_experiment(
     design: Mapping[str, object],
     conditions: Callable[[SplitAnnotations], list[Condition]],
     publish: Callable[[str, str], None],
-    train: Callable[[Trainer, list[Condition]], object] = Trainer.train,
+    train: Callable[[Trainer, list[Condition]], None] | None = None,
 ) -> None:
     """Annotate, train the conditions and publish the report, all in one root run.
 
@@ -249,20 +249,22 @@ def run_experiment(
     publish
         Publishes the report, given the id of the root run and the workspace.
     train
-        Trains the conditions; by default each of them with all its seeds.
+        Trains the conditions in another way than each with all its seeds.
     """
     task = experiment.task
     config = experiment.config
     name = task.name if kind == "experiment" else f"{task.name} {kind}"
-    with experiment_run(kind, name, invocation, experiment, design=design) as (
-        tracker,
-        annotations,
-    ):
+    with experiment_run(kind, name, invocation, experiment, design=design) as run:
+        tracker, annotations = run
         if annotations is None:
             return
         labelled = conditions(annotations)
+        trainer = Trainer(tracker, experiment.encoder, task, config)
         with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
-            train(Trainer(tracker, experiment.encoder, task, config), labelled)
+            if train is None:
+                trainer.train(labelled)
+            else:
+                train(trainer, labelled)
 
 
 @contextlib.contextmanager
