@@ -1,15 +1,15 @@
 """The command line of every entry point, and what it prints.
 
-Options come from the sections of the configuration. Errors are one line. This is the only module
-that says how a parameter is given on a command line.
+Options come from the sections of the configuration. Errors are one line. Only this module and
+:mod:`entrypoints.wiring.arguments` say how a parameter is given on a command line.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import json
+import os
 import re
 import sys
 import traceback
@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from entrypoints.wiring.arguments import asks_for_help, joined, parser
 from entrypoints.wiring.help_text import help_text
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import check_consent
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
+from project.config.fields import parse
 from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, effective
-from project.support.errors import AssayError, Incomplete, did_you_mean
+from project.config.upkeep import InvocationConfig
+from project.support.errors import AssayError, Incomplete, UnusableRun, did_you_mean
 from project.support.privacy import is_private, owner_only
 
 STOPPED = "Stopped. Everything finished is kept; run the same command again to continue."
@@ -38,42 +41,12 @@ _USER_CAN_MEND = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise what is wrong with the command line, as every other error of the user's input."""
-        raise AssayError(message)
-
-
-def parser(entry: EntryPoint) -> argparse.ArgumentParser:
-    """A parser with an option for every name of a parameter; values stay text."""
-    options = _Parser(
-        prog=f"python -m entrypoints.{entry.name}", allow_abbrev=False, add_help=False
-    )
-    for name in (*entry.rules(), *entry.aliases()):
-        options.add_argument(f"--{name}", default=argparse.SUPPRESS, action=_Once)
-    return options
-
-
-class _Once(argparse.Action):
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        """Store the value; MLflow appends undeclared parameters, so a repetition is a mistake."""
-        if hasattr(namespace, self.dest):
-            raise AssayError(f"{self.dest} is given twice. Leave one of the two out.")
-        setattr(namespace, self.dest, values)
-
-
 def given_parameters(entry: EntryPoint, arguments: Sequence[str]) -> dict[str, str]:
     """The parameters on a command line, by the name under which they are given.
 
     Raises AssayError for an unknown name, with the nearest one, and for a name that is repeated.
     """
-    known, unknown = parser(entry).parse_known_args(arguments)
+    known, unknown = parser(entry).parse_known_args(joined(entry, arguments))
     for word in unknown:
         name = word.lstrip("-").partition("=")[0]
         if word.startswith("--"):
@@ -96,14 +69,14 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     """
     arguments = sys.argv[1:]
     entry = ENTRY_POINTS[name]
-    if {"-h", "--help"} & set(arguments):
-        print(help_text(entry, every="all" in arguments))
-        return
     try:
+        if asks_for_help(entry, arguments):
+            _print_output(help_text(entry, every="all" in arguments) + "\n")
+            return
         chosen = chosen_parameters(entry, arguments)
         params = chosen.texts
-        if params["show_config"].lower() == "true":
-            print(as_yaml(entry, chosen, _card_defaults(params)), end="")
+        if _shows_config(chosen):
+            _print_output(as_yaml(entry, chosen, _card_defaults(params)))
             return
         with owner_only(is_private(params), Path(params.get("workspace", ""))), _tagged(chosen):
             run(params)
@@ -129,6 +102,17 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
         _print_traceback()
 
 
+def _print_output(text: str) -> None:
+    """Print to standard output, and stop in silence where nobody reads on, as behind ``head``."""
+    try:
+        print(text, end="", flush=True)
+    except OSError as error:
+        # What is left in the buffer would be written again, and complained about, at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, "standard output") from None
+
+
 def _print_traceback() -> NoReturn:
     """Print the traceback as Python would, but without secrets, and exit."""
     print_line(traceback.format_exc().rstrip())
@@ -150,7 +134,7 @@ def chosen_parameters(entry: EntryPoint, arguments: Sequence[str]) -> EffectiveC
 
 
 def _shows_config(chosen: EffectiveConfig) -> bool:
-    return chosen.texts["show_config"].lower() == "true"
+    return parse(InvocationConfig, chosen.texts).show_config
 
 
 def _print_notes(entry: EntryPoint, chosen: EffectiveConfig) -> None:
@@ -199,7 +183,13 @@ def _read_config(address: str) -> Mapping[str, Any]:
     from project.tracking import read_json
 
     run_id, _, path = address.removeprefix("runs:/").partition("/")
-    sections = stored_sections(read_json(run_id, path or "config.json"), address)
+    rule = "config must be a file, or runs:/RUN_ID/config.json of a root run"
+    if not run_id:
+        raise AssayError(f"{rule}; got {address!r}.")
+    try:
+        sections = stored_sections(read_json(run_id, path or "config.json"), address)
+    except UnusableRun as error:
+        raise AssayError(f"{rule}; {error}") from None
     # A run of another person or machine names a folder that is not ours: the workspace is given
     # here, or has its default.
     return {

@@ -1,15 +1,30 @@
-"""A configuration file in YAML or JSON, read as names and values."""
+"""Reads configuration files: YAML or JSON in which every name stands once.
+
+A plain scalar means what it means on the command line: ``010`` is ten, and ``1:30`` or a date is
+text. YAML 1.1 would read them as 8, as 90 and as a date.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from project.config.entry_points import every_parameter
+from project.config.field_errors import shown
 from project.support.errors import AssayError
+
+_YAML = "tag:yaml.org,2002:"
+_MERGE = f"{_YAML}merge"
+_IMPLICIT = (f"{_YAML}null", f"{_YAML}bool", _MERGE)
+_JSON_TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
+_TAGS = (*(f"{_YAML}{kind}" for kind in _JSON_TYPES), None)  # None: refuses all other tags
+_FACTS = {"task", "arms", "config"}  # in a run's config.json; parameters have these names too
 
 
 def read_file(address: str) -> Mapping[str, Any]:
@@ -17,45 +32,86 @@ def read_file(address: str) -> Mapping[str, Any]:
 
     Raises AssayError where it cannot be read or holds something else than names and values.
     """
-    path = Path(address).expanduser()
     try:
+        path = Path(address).expanduser()
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise AssayError(f"config must be a readable file; {address}: {reason}.") from None
+    except UnicodeDecodeError:
+        raise _unreadable(address, "it is not UTF-8 text") from None
+    except (OSError, ValueError, RuntimeError) as error:  # no such file, user, or file name
+        raise _unreadable(address, getattr(error, "strerror", None) or str(error)) from None
     try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else _safe_yaml(text)
+        content = _json(text) if path.suffix.lower() == ".json" else _safe_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise AssayError(f"config must be a YAML or JSON file; {address}: {problem}") from None
     return stored_sections(content, address)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a repeated key is an error; PyYAML itself would keep the last value."""
+def _unreadable(address: str, reason: str) -> AssayError:
+    return AssayError(f"config must be a readable file; {address}: {reason}.")
+
+
+def _refuse_repetition(names: Iterable[Any]) -> None:
+    """Raise ValueError for a name that stands twice, of which the first would be lost."""
+    counts = Counter(name for name in names if isinstance(name, Hashable))
+    for name, count in counts.items():
+        if count > 1:
+            raise ValueError(f"{shown(name)} stands twice")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the types of JSON alone, and without silent repetition of a name."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (as in yaml)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in _IMPLICIT]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    yaml_constructors = {  # noqa: RUF012
+        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag in _TAGS
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"{key!r} stands twice")
+        """A mapping whose keys differ; a merge (``<<``) gives way to them."""
+        own = [key for key, _ in node.value if key.tag != _MERGE]
+        _refuse_repetition(self.construct_object(key, deep=True) for key in own)
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_implicit_resolver(
+    f"{_YAML}int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    f"{_YAML}float",
+    re.compile(
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?$"
+        r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+    ),
+    list("-+0123456789."),
+)
+
+
 def _safe_yaml(text: str) -> Any:
-    """``yaml.safe_load`` that refuses repeated keys."""
-    loader = _UniqueKeys(text)
+    loader = _Loader(text)
     try:
         return loader.get_single_data()
     finally:
         loader.dispose()
 
 
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _refuse_repetition(name for name, _ in pairs)
+    return dict(pairs)
+
+
 def stored_sections(content: Any, address: str) -> Mapping[str, Any]:
     """The sections in a configuration file, or in the ``config.json`` of a run.
 
-    A run's file has them below ``sections``; runs of older versions below ``config``.
+    A run's file has them below ``sections``; runs of older versions below ``config``. A parameter
+    beside them would be without effect and is refused.
     """
     if content is None:
         return {}
@@ -64,5 +120,10 @@ def stored_sections(content: Any, address: str) -> Mapping[str, Any]:
     for name in ("sections", "config"):
         if isinstance(content.get(name), Mapping):
             stored: Mapping[str, Any] = content[name]
+            if beside := sorted((content.keys() & every_parameter()) - _FACTS):
+                raise AssayError(
+                    f"{address} has {', '.join(beside)} beside {name!r}, which holds the "
+                    f"parameters. Move what you set there below {name!r}."
+                )
             return stored
     return content

@@ -1,6 +1,10 @@
-"""Errors of pydantic as one line: name, rule, value."""
+"""Errors of values as one line: name, rule, value."""
 
 from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable
+from typing import Any
 
 import pydantic
 
@@ -29,6 +33,37 @@ _TYPES = {
     "string_type": "text (put quotation marks around it)",
     "tuple_type": "a list, or values with commas between them",
 }
+_LONGEST = 300  # characters of a value in an error
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlong = 40
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
+_SHORT.maxlevel = 3
+
+
+def shown(value: Any) -> str:
+    """A value as an error repeats it: cut where it is very long or deeply nested."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def check_writable(name: str, texts: Iterable[str]) -> None:
+    """Refuse what no file name and no tracking store takes. A file in YAML or JSON can hold it."""
+    for text in texts:
+        if "\0" in text or text != text.encode(errors="ignore").decode():
+            raise AssayError(
+                f"{name} must be text in UTF-8 without null characters; got {shown(text)}. Rename "
+                "what it names."
+            )
+
+
+def _number(value: Any) -> str:
+    """A number that is out of bounds, with every digit that makes it so."""
+    if isinstance(value, int):
+        return shown(value)
+    number = float(value)
+    short = f"{number:g}"
+    return short if number != number or float(short) == number else repr(number)
 
 
 def one_line_error(error: pydantic.ValidationError) -> AssayError:
@@ -43,9 +78,9 @@ def one_line_error(error: pydantic.ValidationError) -> AssayError:
     if first["type"] in _BOUNDS:
         bound, words = _BOUNDS[first["type"]]
         limit = first["ctx"][bound]
-        return AssayError(f"{name} must be {words} {limit:g}; got {float(value):g}.")
+        return AssayError(f"{name} must be {words} {limit:g}; got {_number(value)}.")
     if first["type"] == "unexpected_keyword_argument":
         return AssayError(f"{name} is no parameter of this section.")
     # The message of an error that project.config.fields raises is the rule.
     rule = _TYPES.get(first["type"], first["msg"])
-    return AssayError(f"{name} must be {rule}; got {value!r}.")
+    return AssayError(f"{name} must be {rule}; got {shown(value)}.")

@@ -18,7 +18,7 @@ import pydantic
 import pydantic.dataclasses
 from pydantic_core import PydanticCustomError
 
-from project.config.field_errors import KINDS, one_line_error
+from project.config.field_errors import KINDS, check_writable, one_line_error
 from project.support.errors import AssayError, unknown_value
 from project.support.redact import holds_secret
 
@@ -170,13 +170,15 @@ def _check_raw(name: str, rule: Rule, value: Any) -> Any:
     if rule.check:
         rule.check(value)
     elements = value if isinstance(value, tuple | list) else (value,)
-    if any(isinstance(element, str) and holds_secret(element) for element in elements):
+    texts = [element for element in elements if isinstance(element, str)]
+    if any(map(holds_secret, texts)):
         # The error does not repeat the value: errors are logged.
         raise AssayError(
             f"{name} must hold no user and password, key or token: parameters are written into "
             "the tracking store. Leave it out; a source that needs a password can be downloaded "
             "and given as a file."
         )
+    check_writable(name, texts)
     return value
 
 
@@ -218,7 +220,7 @@ def _check_choice(name: str, rule: Rule, value: Any) -> Any:
     """``value``, which must be one of the rule's choices where it has some."""
     allowed = rule.allowed()
     if allowed is not None and value not in allowed:
-        raise unknown_value(name, str(value), allowed)
+        raise unknown_value(name, str(value)[:200], allowed)
     return value
 
 

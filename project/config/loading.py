@@ -7,12 +7,14 @@ at ``auto`` (see :mod:`project.config.experiment`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from typing import Any, NamedTuple
 
 from project.config.config_file import read_file
 from project.config.entry_points import ENTRY_POINTS, EntryPoint, every_parameter
+from project.config.field_errors import shown
 from project.config.fields import (
     AUTO,
     ConfigSection,
@@ -29,6 +31,8 @@ COMMAND_LINE = "command line"
 FILE = "file"
 DEFAULT = "default"
 CARD = "task card or paper"
+# YAML refuses these characters, or reads the end of a line.
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ def _file_values(
     for name, value in _flat(entry, read(address), address):
         if name not in known:
             raise AssayError(
-                f"{address} has the unknown parameter {name!r}.{did_you_mean(name, own)} "
+                f"{address} has the unknown parameter {shown(name)}.{did_you_mean(name, own)} "
                 "Correct or remove it."
             )
         if name in values:
@@ -191,10 +195,19 @@ def _file_values(
             ignored.append(name)
     values = _by_own_name(entry, values, address)
     for item in parameters(*entry.all_sections):
-        # YAML reads an empty value as null; a parameter with texts has the empty text for that.
-        if item.name in values and values[item.name] is None and isinstance(item.default, str):
-            values[item.name] = ""
+        if item.name in values and values[item.name] is None:
+            values[item.name] = _value_of_null(item, address)
     return _FileValues(values, tuple(ignored))
+
+
+def _value_of_null(item: Field[Any], address: str) -> Any:
+    """What null, which is also YAML's empty value, stands for: ``auto``, or the empty text."""
+    if item.default in (None, "", AUTO):
+        return item.default
+    raise AssayError(
+        f"{item.name} must have a value; {address} has null. Remove it from the file for the "
+        f"default, {written(item.default)}."
+    )
 
 
 def _flat(entry: EntryPoint, content: Mapping[str, Any], address: str) -> Iterator[tuple[str, Any]]:
@@ -203,19 +216,25 @@ def _flat(entry: EntryPoint, content: Mapping[str, Any], address: str) -> Iterat
     own = entry.accepted_names()
     for name, value in content.items():
         if not isinstance(name, str):
-            raise AssayError(f"{address} must have names of parameters or sections; got {name!r}.")
+            raise AssayError(
+                f"{address} must have names of parameters or sections; got {shown(name)}."
+            )
         if isinstance(value, Mapping) and name in sections:
             for inner_name, inner_value in value.items():
                 yield str(inner_name), inner_value
+        elif isinstance(value, Mapping) and name in every_parameter():
+            raise AssayError(
+                f"{name} must be a value, or a list of values; {address} has names below it."
+            )
         elif isinstance(value, Mapping):
             raise AssayError(
-                f"{address} has the unknown section {name!r}.{did_you_mean(name, sections)} "
+                f"{address} has the unknown section {shown(name)}.{did_you_mean(name, sections)} "
                 "Correct or remove it."
             )
         elif name in sections - own:
             raise AssayError(
                 f"{address}: the section {name} must hold parameters, as in "
-                f"'{name}: {{NAME: value}}'; got {value!r}."
+                f"'{name}: {{NAME: value}}'; got {shown(value)}."
             )
         else:
             yield name, value
@@ -249,15 +268,20 @@ def as_yaml(
         lines = [f"{section_name(cls)}:"]
         for name, value in _values(cls, config.texts).items():
             origin = config.origins[name]
-            if config.texts[name] == AUTO and card and card.get(name) is not None:
+            if value is None and card and card.get(name) is not None:
                 value = card[name]  # noqa: PLW2901  # what auto stands for
                 origin = CARD
-            text = json.dumps(AUTO if value is None else value, ensure_ascii=False)
-            comment = "" if origin == DEFAULT else f"  # {origin}"
-            lines.append(f"  {name}: {text}{comment}")
+            comment = "" if origin == DEFAULT else f"  # {_on_one_line(origin)[1:-1]}"
+            lines.append(f"  {name}: {_on_one_line(AUTO if value is None else value)}{comment}")
         sections.append("\n".join(lines))
     header = f"# effective configuration of the entry point {entry.name}\n"
     return header + "\n\n".join(sections) + "\n"
+
+
+def _on_one_line(value: Any) -> str:
+    """``value`` as JSON in which YAML reads the same value."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def sections_of(entry: EntryPoint, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
