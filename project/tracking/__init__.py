@@ -4,7 +4,7 @@ A root run is one experiment; annotation runs and seed runs are its children. Th
 folder that imports mlflow, which itself brings pandas, pyarrow and scipy along.
 """
 
-# First, since it makes settings that MLflow reads when it is imported
+# First, because MLflow reads these settings when it is imported.
 from project.tracking import mlflow_settings as mlflow_settings
 from project.tracking.child import Child
 from project.tracking.doctor.preflight import findings, preflight

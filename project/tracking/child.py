@@ -39,19 +39,19 @@ class Child:
         The run's name, its kind (such as ``seed``), and the digest of all that determines it.
     params, metrics, tags
         What is logged; values of params and tags are stored as texts.
-    files : Mapping[str, Path]
+    files
         Artifact path -> local file.
-    description : str
+    description
         Plain text.
-    history : Sequence
+    history
         Metrics by step: each ``(step, {name: value})``.
-    inputs : Sequence
+    inputs
         Data that was used: each ``(name, content hash, context)``.
-    sample : DataFrame, optional
+    sample
         A small table that the UI shows.
-    status : str
+    status
         The status that the run ends with.
-    seconds : float
+    seconds
         How long the work took.
     """
 
@@ -76,11 +76,11 @@ def child_entry(child: Child, root: RootRun, sample_folder: Path) -> tuple[Entry
 
     Parameters
     ----------
-    child : Child
+    child
         The finished result.
-    root : RootRun
+    root
         The root run that it belongs to.
-    sample_folder : Path
+    sample_folder
         Where the sample is written; it must exist until the entry is in the spool.
 
     Returns
@@ -88,6 +88,7 @@ def child_entry(child: Child, root: RootRun, sample_folder: Path) -> tuple[Entry
     tuple[Entry, dict[str, Path]]
         The entry, and artifact path -> local file.
     """
+    # One time for the entry and all its metrics: a later try must log the same values again.
     now_ms = milliseconds()
     files = dict(child.files)
     tags: dict[str, str] = {}
@@ -123,10 +124,10 @@ def child_entry(child: Child, root: RootRun, sample_folder: Path) -> tuple[Entry
 
 def _all_metrics(child: Child, time_ms: int) -> list[MetricValue]:
     """The child's metrics by step, then those without a step."""
-    history = [
-        value for step, values in child.history for value in metric_values(values, step, time_ms)
-    ]
-    return history + metric_values(child.metrics, 0, time_ms)
+    all_values = []
+    for step, values in child.history:
+        all_values += metric_values(values, step, time_ms)
+    return all_values + metric_values(child.metrics, 0, time_ms)
 
 
 def metric_values(values: Mapping[str, float], step: int, time_ms: int) -> list[MetricValue]:
@@ -134,16 +135,12 @@ def metric_values(values: Mapping[str, float], step: int, time_ms: int) -> list[
 
     Parameters
     ----------
-    values : Mapping[str, float]
+    values
         Value by metric name.
-    step : int
+    step
         Their step; 0 for metrics without steps.
-    time_ms : int
+    time_ms
         When they were measured, in ms since 1970.
-
-    Returns
-    -------
-    list[MetricValue]
     """
     return [MetricValue(name, float(value), time_ms, step) for name, value in values.items()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,26 +36,26 @@ _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between tries; the spool keeps what fails after the last one
 # Values in one request. MLflow allows 1,000 in all, among them 100 parameters and 100 tags.
 _MAX_METRICS = 800
-_MAX_TAGS = 100
+_MAX_TAGS = 100  # and as many params
 
 
 def send_all(
     spool: Spool,
     pauses: Sequence[float] | None = None,
-    before: Callable[[Entry], None] | None = None,
-    hurry: Callable[[], bool] = lambda: False,
+    before_each: Callable[[Entry], None] | None = None,
+    is_hurried: Callable[[], bool] = lambda: False,
 ) -> dict[str, str]:
     """Send the pending entries of a spool in order.
 
     Parameters
     ----------
-    spool : Spool
+    spool
         Locked by this process.
-    pauses : Sequence[float], optional
+    pauses
         Seconds between two tries of one entry; None for the default.
-    before : Callable, optional
+    before_each
         Called with each entry before it is sent.
-    hurry : Callable, optional
+    is_hurried
         Whether the user waits for the program to end; then nothing is tried again.
 
     Returns
@@ -73,19 +74,24 @@ def send_all(
     run_ids = {}
     for folder in spool.pending():
         entry = Entry.of_folder(folder)
-        if before:
-            before(entry)
-        run_id = _send_or_refuse(spool, entry, folder, pauses, hurry=hurry)
+        if before_each:
+            before_each(entry)
+        run_id = _send_or_refuse(spool, entry, folder, pauses, is_hurried=is_hurried)
         if run_id:
             run_ids[entry.entry_id] = run_id
     return run_ids
 
 
 def _send_or_refuse(
-    spool: Spool, entry: Entry, folder: Path, pauses: Sequence[float], *, hurry: Callable[[], bool]
+    spool: Spool,
+    entry: Entry,
+    folder: Path,
+    pauses: Sequence[float],
+    *,
+    is_hurried: Callable[[], bool],
 ) -> str:
     """The id of the run that the entry belongs to; empty if the store refuses the entry."""
-    for pause in (*pauses, None):
+    for pause in (*pauses, None):  # None: the last try, after which there is no pause
         try:
             run_id = _send_from_spool(spool.root, entry, folder)
             spool.done(folder)
@@ -102,7 +108,7 @@ def _send_or_refuse(
                 spool.refuse(folder)
                 _mark_failed(spool.root, entry)
                 return ""
-            if pause is None or not _sleep(pause, hurry):
+            if pause is None or not _sleep(pause, is_hurried):
                 raise StoreUnavailable(reason(error)) from error
     raise AssertionError  # the last try returns or raises
 
@@ -119,12 +125,13 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, mlflow.MlflowException) and error.error_code in _REFUSALS
 
 
-def _sleep(seconds: float, hurry: Callable[[], bool]) -> bool:
+def _sleep(seconds: float, is_hurried: Callable[[], bool]) -> bool:
     """Sleep; False as soon as the user waits for the end."""
     end = time.monotonic() + seconds
-    while not hurry() and (left := end - time.monotonic()) > 0:
+    # In short steps, because a handler of Ctrl-C only sets what is_hurried reads.
+    while not is_hurried() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
-    return not hurry()
+    return not is_hurried()
 
 
 def _send_from_spool(root: RootRun, entry: Entry, folder: Path) -> str:
@@ -136,18 +143,18 @@ def _send_from_spool(root: RootRun, entry: Entry, folder: Path) -> str:
 
 
 def send(root: RootRun, entry: Entry, files: Path, *, again: bool = False) -> str:
-    """Bring the store to hold an entry.
+    """Log an entry in the store; returns the id of its run.
 
     Parameters
     ----------
-    root : RootRun
+    root
         The root run that the entry belongs to.
-    entry : Entry
+    entry
         What to log. Params, tags, metrics by step and artifacts may be sent twice; only the
         making of runs and models is not repeatable.
-    files : Path
+    files
         Folder with the entry's files; it need not exist.
-    again : bool, optional
+    again
         An earlier try may have sent part of it: look for its run before making one.
 
     Returns
@@ -243,13 +250,13 @@ def _log_values(client: MlflowClient, run_id: str, entry: Entry, tags: Mapping[s
     all_params = [Param(name, text) for name, text in entry.params.items()]
     all_tags = [RunTag(name, text) for name, text in tags.items()]
     n_requests = max(
-        -(-len(all_metrics) // _MAX_METRICS),
-        -(-len(all_params) // _MAX_TAGS),
-        -(-len(all_tags) // _MAX_TAGS),
+        math.ceil(len(all_metrics) / _MAX_METRICS),
+        math.ceil(len(all_params) / _MAX_TAGS),
+        math.ceil(len(all_tags) / _MAX_TAGS),
     )
-    for n in range(n_requests):
-        metrics = all_metrics[n * _MAX_METRICS : (n + 1) * _MAX_METRICS]
-        part = slice(n * _MAX_TAGS, (n + 1) * _MAX_TAGS)
+    for index in range(n_requests):
+        metrics = all_metrics[index * _MAX_METRICS : (index + 1) * _MAX_METRICS]
+        part = slice(index * _MAX_TAGS, (index + 1) * _MAX_TAGS)
         client.log_batch(run_id, metrics, all_params[part], all_tags[part])
     if entry.inputs:
         client.log_inputs(run_id, [_dataset_input(data) for data in entry.inputs])

@@ -19,6 +19,7 @@ from project.support.errors import AssayError
 from project.support.files import write_atomically
 
 ENTRY_FILE = "entry.json"
+# The keys in the files of those attributes that have another name.
 _STORED_KEYS = {
     "created_ms": "made",
     "classifier_run": "of",
@@ -106,23 +107,23 @@ class Entry(_Stored):
 
     Attributes
     ----------
-    created_ms : int
+    created_ms
         When it was made, in ms since 1970.
-    entry_id : str
+    entry_id
         Finds the child run that the entry has become, after a try whose answer was lost.
-    child : ChildRun or None
+    child
         The run below the root run that the entry becomes; None if it belongs to the root run.
-    seconds : float
+    seconds
         How long the child's work took.
     params, tags, metrics, inputs
         What is logged; the values are texts without secrets.
-    classifier_run : str
+    classifier_run
         Id of the child whose classifier the files are, maybe a placeholder (``UNSENT``).
-    classifier : Mapping or None
+    classifier
         Keyword arguments of :func:`project.tracking.model.log_classifier` beside the folder.
-    end_status : str
+    end_status
         The status that the root run ends with; empty for an entry that does not end it.
-    report_due : bool
+    report_due
         The report must be made from the store before the root run ends.
     """
 

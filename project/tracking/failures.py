@@ -26,7 +26,7 @@ _CLIENT_LIBRARIES = ("urllib3", "sqlalchemy")  # every error of theirs is one of
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
-# What the innermost error says, in the nested message that urllib3 makes of it
+# The text of the innermost error, in the nested message that urllib3 makes of it.
 _INNERMOST = (
     r"\[Errno -?\d+\] ([^\"'()\[\]]+)",
     r"\[(SSL: [A-Z_]+\] [^(\"']+)",
@@ -47,14 +47,24 @@ def address() -> str:
 def reason(error: object) -> str:
     """Why something failed: one line that ends in a full stop, without secrets and SQL."""
     text = scrubbed(" ".join(str(error).split()))
+    # MLflow's message about a request that failed: the last of its many causes is enough.
     if "failed with" in text:
-        text = next((match[1] for p in _INNERMOST if (match := re.search(p, text))), text)
+        text = _innermost(text)
         if text.isdigit():
             text = f"it answers {text} {http.client.responses.get(int(text), '')}"
     # SQLAlchemy appends the statement and a link to its manual, MLflow puts its error code first.
     text = re.split(r" ?\[SQL: | ?\(Background on ", text)[0]
     text = re.sub(r"^(?:[A-Z_]+: |\([a-z0-9_.]+Error\) )", "", text)[:300].strip()
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _innermost(text: str) -> str:
+    """The text or HTTP status of the innermost error; ``text`` if none is recognised."""
+    for pattern in _INNERMOST:
+        match = re.search(pattern, text)
+        if match:
+            return match[1]
+    return text
 
 
 @contextlib.contextmanager
@@ -76,7 +86,7 @@ def is_outage(error: BaseException) -> bool:
     MLflow uses the same exception for both, so the chain of causes is searched as well.
     """
     chain = _causes(error)
-    # An HTTP status settles it: timeout, throttling and server errors pass, all others are answers.
+    # An HTTP status decides: timeouts, throttling and server errors pass, the others are refusals.
     for cause in chain:
         if status := _http_status(cause):
             return status >= 500 or status in (408, 429)

@@ -17,11 +17,11 @@ from mlflow.tracking import MlflowClient
 
 from project.tracking.names import HEARTBEAT
 
-# Seconds. A process on another machine counts as dead after ten heartbeats that did not come
+# All in seconds. A process on another machine counts as dead after ten missing heartbeats
 # (project.support.process.SILENCE_SECONDS).
 _INTERVAL = 60.0
-_SAMPLING_INTERVAL = 30.0
-_MAX_WAIT = 10.0
+_SAMPLING_INTERVAL = 30.0  # of MLflow's system metrics
+_MAX_WAIT = 10.0  # for the last of them
 
 
 class Heartbeat:
@@ -51,6 +51,7 @@ class Heartbeat:
             finishing.join(_MAX_WAIT)
 
     def _beat(self) -> None:
+        """Set the tag once in each interval, until the heartbeat is stopped."""
         while not self._stopped.wait(_INTERVAL):
             # The store may be away; the next heartbeat is due in a minute.
             with contextlib.suppress(mlflow.MlflowException, OSError):

@@ -14,6 +14,6 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 # seconds; MLflow's default of seven takes four minutes.
 MLFLOW_HTTP_REQUEST_MAX_RETRIES.default = 3
 
-# The notes of every database migration
+# Alembic would print a line for each of the many steps that make a new database.
 for _name in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_name).setLevel(logging.WARNING)

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError
 
-# Tags of the run that its model gets too
+# Tags of the run that its model gets too.
 _SHARED_TAGS = (
     "mlflow.user",
     "mlflow.source.name",
@@ -35,21 +35,26 @@ def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, a
 
     Parameters
     ----------
-    run_id : str
+    run_id
         The run of the seed that was trained.
-    folder : Path
+    folder
         What ``save_pretrained`` of model and tokenizer write, in safetensors.
-    source : str
+    source
         Name of the encoder that was fine-tuned; it is not looked up on the hub.
-    max_length : int
+    max_length
         Tokens at which texts are cut when the model is served.
-    about : str
+    about
         Text of the model card.
 
     Returns
     -------
     str
-        The model's address, ``models:/...``. AssayError if the folder holds no classifier.
+        The model's address, ``models:/...``.
+
+    Raises
+    ------
+    AssayError
+        If the folder holds no classifier.
     """
     check_classifier(folder)
     client = MlflowClient()

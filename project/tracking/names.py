@@ -9,7 +9,7 @@ SCHEMA_VERSION = "2"
 EXPERIMENT = "assay"
 """Experiment of new root runs unless the environment names another."""
 
-# What a run is and what it belongs to
+# What a run is and what it belongs to.
 KIND = "assay.kind"
 SCHEMA = "assay.schema_version"
 DIGEST = "assay.digest"
@@ -17,33 +17,33 @@ ROOT = "assay.root"
 ENTRY = "assay.entry"  # id of the spool entry that a child run was made from
 PRIVATE = "assay.private"
 
-# How a run ended, and whether its process is alive
+# How a run ended, and whether its process is alive.
 ENDED = "assay.ended"
 REAPED = "assay.reaped"
 WORKER = "assay.worker"
 HEARTBEAT = "assay.heard"
 
-# What a result is reused for, and from which run and owner it was reused
-QUESTION = "assay.question"
+# How a result is found and checked for reuse, and from which run and owner it was reused.
+QUESTION = "assay.question"  # digest of model, prompt and reading, without the texts
 ARTIFACT_HASHES = "assay.sha256"
 REUSED_FROM = "assay.taken_from"
 REUSED_OWNER = "assay.taken_of"
 
-# What a run says about its data, its prompt and its annotator
+# Facts about the data, the prompt and the annotator.
 ABSENT = "assay.absent_classes"
 PROMPT = "assay.prompt"
 SERVER = "assay.server"  # hash of the address of an OpenAI-compatible server
 
-# Parameters whose value is another one than the default that ``mlflow run`` logged
+# Parameters whose value is another one than the default that ``mlflow run`` logged.
 CONFIG_FILE = "assay.config_file"
 OVERRULED = "assay.overruled"  # the values by name, as JSON
 
-# Hyperparameter search
+# Hyperparameter search.
 STUDY = "assay.study"
 TRIAL_STATE = "assay.trial_state"
 CHOSEN = "assay.chosen"
 
-# Tags that MLflow itself and its UI read
+# Tags that MLflow itself and its UI read.
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 USER = "mlflow.user"

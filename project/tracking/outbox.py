@@ -1,4 +1,4 @@
-"""What a root run logs, on its way from the spool to a store that may be away."""
+"""The way of a root run's entries from the spool to the store, which may be away."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ class Outbox:
         """Send all pending entries unless the store is away; run ids by entry id."""
         if self.store_is_away():
             return {}
+        # While the store is known to be away, one try is enough to see whether it is back.
+        pauses = () if self._away else None
         try:
-            # While the store is known to be away, one try is enough to see whether it is back.
-            sent = send_all(spool, () if self._away else None, hurry=signals.received)
+            sent = send_all(spool, pauses, is_hurried=signals.received)
         except StoreUnavailable as error:
             self.report_away(
                 f"does not accept what is logged: {error} It is kept in {spool.folder}."
@@ -88,7 +89,7 @@ class Outbox:
         if self.spool and self.spool.pending():
             try:
                 with signals.deferred():
-                    send_all(self.spool, _LAST_PAUSES, hurry=signals.received)
+                    send_all(self.spool, _LAST_PAUSES, is_hurried=signals.received)
             except StoreUnavailable as error:
                 raise StoreUnavailable(f"{self.waiting()} The reason: {error}") from error
 

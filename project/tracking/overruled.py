@@ -1,4 +1,4 @@
-"""The remark about parameters whose logged value is a default that did not count."""
+"""The remark about parameters for which ``mlflow run`` logged a default that was replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from project.tracking.names import CONFIG_FILE, OVERRULED
 
 
 def overruled_remark(tags: Mapping[str, str]) -> str:
-    """A paragraph for the description of a root run with these tags; empty if nothing is to note.
+    """A paragraph for the description of a root run with these tags; empty without such parameters.
 
     It begins with an empty line, so that it can be appended to any Markdown.
     """

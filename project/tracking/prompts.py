@@ -48,13 +48,13 @@ class Prompts:
 
         Parameters
         ----------
-        name_parts : Sequence[str]
+        name_parts
             Joined by hyphens, they make the prompt's name in the registry.
-        template : str or list[dict[str, str]]
+        template
             One text, or the messages of a chat.
-        sha256 : str
+        sha256
             Hash of the prompt; its first 12 digits become the version's alias.
-        about : str
+        about
             Commit message of the version.
 
         Returns
@@ -64,6 +64,7 @@ class Prompts:
         """
         if self._seconds_left <= 0:
             return PromptTags({}, "")
+        # Labels and models may hold characters that the registry refuses in a name.
         name = "-".join(_NOT_IN_A_NAME.sub("-", part).strip("-.") for part in name_parts)
         began = time.monotonic()
         try:

@@ -89,11 +89,11 @@ def newest_runs(kind: str, *, page_size: int, deleted: bool = False) -> Iterator
 
     Parameters
     ----------
-    kind : str
+    kind
         Kind of the runs, such as ``seed``.
-    page_size : int
+    page_size
         Runs in one page, which is one request.
-    deleted : bool, optional
+    deleted
         Only deleted runs, instead of only those that are not.
 
     Yields

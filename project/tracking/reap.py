@@ -1,7 +1,7 @@
 """Runs that are RUNNING in the store although their process is gone.
 
-It was killed by SIGKILL, the power was cut, or ``mlflow run`` made the run and the process never
-began.
+The process was killed by SIGKILL, or the power was cut. Or ``mlflow run`` made the run, and the
+process never began.
 """
 
 from __future__ import annotations
@@ -46,18 +46,14 @@ def dead_runs(
 
     Parameters
     ----------
-    entry_points : Mapping[str, Set[str]]
+    entry_points
         Assay's entry points and the names of their parameters. They tell a run that ``mlflow run``
         made for Assay from one of another project with an entry point of the same name.
-    owner : str, optional
+    owner
         Only runs of this user. ``mlflow run`` names the operating system's user, so a run that
         never began counts as the owner's under that name too.
-    run_id : str, optional
+    run_id
         Only this run.
-
-    Returns
-    -------
-    list[DeadRun]
 
     Raises
     ------
@@ -89,7 +85,10 @@ def _system_user() -> str:
 
 
 def _last_heartbeat_if_dead(run: Record, entry_points: Mapping[str, Set[str]]) -> float | None:
-    """Seconds since 1970; None if the process may be at work or the run is not Assay's."""
+    """The last heartbeat, or the start, of a run whose process is gone, in seconds since 1970.
+
+    None if the process may be at work, or the run is not Assay's.
+    """
     worker = run.tags.get(WORKER)
     began = run.started / 1000
     if worker:
@@ -104,7 +103,7 @@ def _last_heartbeat_if_dead(run: Record, entry_points: Mapping[str, Set[str]]) -
 
 
 def _heartbeat(run: Record, began: float) -> float:
-    """The time of the last heartbeat; the run's start if the tag holds no time that can be."""
+    """The time of the last heartbeat; the run's start if the tag holds no possible time."""
     try:
         heartbeat = float(run.tags.get(HEARTBEAT, began))
     except ValueError:  # someone has edited the tag

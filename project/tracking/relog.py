@@ -1,4 +1,4 @@
-"""Sending later what the store did not accept: afterwards it holds what it would have held."""
+"""Sends what the store did not accept earlier, so that nothing is missing in it afterwards."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def send_spool(spool: Spool, make_report: Callable[[RootRun], None]) -> int:
 
     Parameters
     ----------
-    spool : Spool
+    spool
         Locked by this process.
-    make_report : Callable
+    make_report
         Makes the report of a root run whose results are complete, from the store. It is called
         just before the root run ends.
 
@@ -45,7 +45,7 @@ def send_spool(spool: Spool, make_report: Callable[[RootRun], None]) -> int:
     n_pending = len(spool.pending())
     run = _find_root(spool)
 
-    def before(entry: Entry) -> None:
+    def report_first(entry: Entry) -> None:
         # The report is made from the store, which holds all results only now, and it belongs to
         # the root run, which must not end without it.
         if entry.report_due:
@@ -53,7 +53,7 @@ def send_spool(spool: Spool, make_report: Callable[[RootRun], None]) -> int:
 
     try:
         with owner_only(run.data.tags.get(PRIVATE) == "true", spool.folder):
-            send_all(spool, before=before)
+            send_all(spool, before_each=report_first)
     except StoreUnavailable as error:
         n_sent = n_pending - len(spool.pending())
         raise StoreUnavailable(

@@ -25,18 +25,14 @@ def finished_runs(
 
     Parameters
     ----------
-    experiment_ids : Sequence[str]
+    experiment_ids
         The experiments to search.
-    kind : str
+    kind
         Kind of the runs, such as ``seed``.
-    tag, value : str
+    tag, value
         Runs whose ``tag`` is ``value``, such as the digest of all that determines a result.
-    owner : str, optional
+    owner
         Only runs of this user.
-
-    Yields
-    ------
-    Record
 
     Raises
     ------

@@ -55,6 +55,7 @@ _EXPERIMENT_TAGS = {
         'compare arms, filter `tags."assay.kind" = "seed"` and group by `arm`.'
     ),
 }
+# Tags of the enclosing `tagged` contexts.
 _more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
     "more_tags", default=MappingProxyType({})
 )
@@ -72,19 +73,15 @@ def root_run(
 
     Parameters
     ----------
-    kind : str
+    kind
         Kind of the run, such as ``experiment``.
-    name : str
+    name
         Name of a new run, made in the experiment ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``. A run
         that ``mlflow run`` made is used as it is, with its own name.
-    params : Mapping[str, str]
+    params
         Parameters of the entry point. Those that ``mlflow run`` logged are not logged again.
-    workspace : str, optional
+    workspace
         Folder below which the spool lies.
-
-    Yields
-    ------
-    Tracker
 
     Raises
     ------
@@ -133,6 +130,8 @@ def identity_tags(kind: str, user: str) -> dict[str, str]:
 
 
 class _OpenedRun(NamedTuple):
+    """A run of the store that this process works on from now on."""
+
     run: Run
     experiment_id: str
     tags_before: Mapping[str, str]  # tags that ``mlflow run`` gave the run
@@ -192,10 +191,13 @@ def _own_run(kind: str, name: str, user: str) -> _OpenedRun:
     return _OpenedRun(run, experiment_id, {})
 
 
-def _run_to_end(root: RootRun, spool: Spool, opened: Callable[[], None]) -> Iterator[Tracker]:
+def _run_to_end(
+    root: RootRun, spool: Spool, stop_delaying: Callable[[], None]
+) -> Iterator[Tracker]:
     """The tracker of an open root run; afterwards the run has ended, whatever happened.
 
-    ``opened`` stops delaying signals, so one that came while the run was opened is raised here.
+    ``stop_delaying`` raises a signal that came while the run was opened. It is called here, where
+    the signal ends the run.
     """
     tracker = Tracker(root.run_id, spool, remark=overruled_remark(_more_tags.get()))
     status = "FINISHED"
@@ -203,7 +205,7 @@ def _run_to_end(root: RootRun, spool: Spool, opened: Callable[[], None]) -> Iter
     body_done = False
     heartbeat = Heartbeat(root.run_id)
     try:
-        opened()
+        stop_delaying()
         with store_errors():
             yield tracker
             body_done = True
@@ -212,17 +214,18 @@ def _run_to_end(root: RootRun, spool: Spool, opened: Callable[[], None]) -> Iter
         status = "KILLED"
         raise
     except StoreUnavailable as error:
-        # An experiment whose results are all computed has not failed, even if the store was away
-        # when its report was to be made: relog makes the report and ends the run.
-        if not (body_done or tracker.computed):
+        if body_done:  # only flush failed, and the spool holds what is missing
+            raise
+        if not tracker.computed:
             status = "FAILED"
-        if tracker.computed and not body_done:
-            report_due = True
-            raise StoreUnavailable(
-                f"{error} Everything is computed and kept; the entry point relog makes the "
-                "report, given the same workspace."
-            ) from error
-        raise
+            raise
+        # All results exist, but the report could not be made from the store. That is no failure:
+        # relog makes the report and ends the run.
+        report_due = True
+        raise StoreUnavailable(
+            f"{error} Everything is computed and kept; the entry point relog makes the "
+            "report, given the same workspace."
+        ) from error
     except BaseException as error:
         # SIGTERM may interrupt a library that turns it into an error of its own.
         if signals.terminated:

@@ -18,11 +18,12 @@ from filelock import FileLock, Timeout
 from project.support.files import new_folder
 from project.tracking.entries import ENTRY_FILE, Entry, RootRun
 
+# Names in the spool; entries of older versions have them too.
 FILES = "files"
 ROOT_FILE = "root.json"
-TRIED = "tried"
+TRIED = "tried"  # marks an entry of which the store may hold a part
 LOCK = "lock"
-REFUSED = "refused-"
+REFUSED = "refused-"  # prefix of an entry that was set aside
 # File systems of some clusters have no locks; there the user must not run relog beside the run.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
 
@@ -78,9 +79,9 @@ class Spool:
 
         Parameters
         ----------
-        entry : Entry
+        entry
             What to log.
-        files : Mapping[str, Path]
+        files
             Artifact path -> local file. Files are hard-linked where the file system allows it.
 
         Returns
@@ -142,7 +143,7 @@ class Spool:
             folder.rename(folder.with_name(folder.name.removeprefix(REFUSED)))
 
     def ended(self) -> bool:
-        """Whether the end of the root run is pending: its process did not die."""
+        """Whether the end of the root run is pending, which means that its process did not die."""
         return any(Entry.of_folder(folder).end_status for folder in self.pending())
 
     def done(self, folder: Path) -> None:
@@ -166,7 +167,8 @@ class Spool:
 def spools(workspace: Path) -> Iterator[Spool]:
     """All spools below ``workspace``, oldest first."""
     files = (workspace / "spool").glob(f"*/{ROOT_FILE}")
-    yield from (Spool(file.parent) for file in sorted(files, key=lambda f: f.stat().st_mtime))
+    for file in sorted(files, key=lambda file: file.stat().st_mtime):
+        yield Spool(file.parent)
 
 
 def _sync(path: Path) -> None:

@@ -19,7 +19,10 @@ from project.tracking.names import EXPERIMENT
 def experiments() -> dict[str, int]:
     """Ids of the experiments that are not deleted, and when each was made (ms since 1970)."""
     with store_errors():
-        return {str(each.experiment_id): each.creation_time or 0 for each in _experiments()}
+        return {
+            str(experiment.experiment_id): experiment.creation_time or 0
+            for experiment in _experiments()
+        }
 
 
 def experiment_ids() -> list[str]:

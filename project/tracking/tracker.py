@@ -108,7 +108,7 @@ class Tracker:
 
         Parameters
         ----------
-        run_id : str
+        run_id
             What :meth:`log_child` returned.
         folder, source, max_length, about
             See :func:`project.tracking.model.log_classifier`.
@@ -132,7 +132,9 @@ class Tracker:
             return ""
         # The model is logged. If the store fails just now, only its address is missing.
         with contextlib.suppress(mlflow.MlflowException):
-            return "".join(f"models:/{model_id}" for model_id in ready_models(sent_to)[-1:])
+            model_ids = ready_models(sent_to)
+            if model_ids:
+                return f"models:/{model_ids[-1]}"
         return ""
 
     @signals.deferred()
@@ -164,9 +166,9 @@ class Tracker:
 
         Parameters
         ----------
-        kind, tag, value : str
+        kind, tag, value
             See :func:`project.tracking.reuse.finished_runs`. All experiments are searched.
-        reuse : str
+        reuse
             ``none``, ``mine`` (of the same user) or ``team`` (of anyone).
 
         Yields
@@ -233,7 +235,7 @@ class Tracker:
         try:
             self._outbox.put(entry)
         except OSError:
-            # The disk is full. The store may still be told how the run ended.
+            # The disk is full, but the store may still accept how the run ended.
             with contextlib.suppress(Exception):
                 send(self._root, entry, Path(os.devnull))
             raise

@@ -33,9 +33,9 @@ def check_database(uri: str, timeout_seconds: int) -> None:
 
     Parameters
     ----------
-    uri : str
+    uri
         SQLAlchemy address of the database.
-    timeout_seconds : int
+    timeout_seconds
         How long to wait for a connection.
 
     Raises
@@ -95,19 +95,17 @@ def _stable_revision(engine: sqlalchemy.Engine, newest: str | None) -> str | Non
     """The revision of the schema, once no other process is changing it; None without tables.
 
     The first user of an empty database runs all migrations, which takes seconds. A second user who
-    comes meanwhile sees an old revision that moves on; only one that stands still is out of date.
+    comes meanwhile sees an old revision that moves on. Only one that stands still for the time of
+    a step is out of date.
     """
-    revision: str | None = None
-    previous = ""
-    while revision != previous:
-        if previous:
-            time.sleep(_MIGRATION_STEP)
-        previous = revision or ""
+    previous = None
+    while True:
         with engine.connect() as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
-        if revision in (None, newest):
-            break
-    return revision
+        if revision in (None, newest, previous):
+            return revision
+        previous = revision
+        time.sleep(_MIGRATION_STEP)
 
 
 def _make_tables(sqlite_file: Path | None) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """Something that was checked and will do; ``note``: the user should read it all the same."""
+    """Something that was checked and is in order; with ``note``, the user should still read it."""
 
     part: str
     text: str

@@ -1,4 +1,4 @@
-"""What the refusals of a tracking store mean, and what to do about each."""
+"""Errors that explain a refusal of the tracking store and give the user a way out."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def _refusal(error: mlflow.MlflowException, experiment: str) -> AssayError:
     why = reason(error)
     status = error.get_http_status_code()
     uri = mlflow.get_tracking_uri()
+    # The texts below are those of MLflow's own messages: many refusals have no code of their own.
     if refusal := _server_refusal(why, status, uri, experiment):
         return refusal
     if status == 403 or "permission denied" in why.casefold():
@@ -68,10 +69,11 @@ def _server_refusal(why: str, status: int, uri: str, experiment: str) -> AssayEr
     """The error for a refusal that only servers make; None for any other."""
     if "Invalid Host header" in why:
         parts = urllib.parse.urlsplit(uri)
+        # Without and with the port; once if the address has no port.
         names = dict.fromkeys((str(parts.hostname), parts.netloc.rpartition("@")[2]))
         return AssayError(
-            f"the tracking server {address()} does not know itself by that name: it refuses the "
-            f"Host header. Start it with --allowed-hosts {','.join(names)} and all its other names."
+            f"the tracking server {address()} refuses the Host header: it was not started for that "
+            f"name. Start it with --allowed-hosts {','.join(names)} and all its other names."
         )
     # A server with MLflow's basic-auth fails like this when it gets a token.
     if why.startswith("it answers 500") and _token_is_used():
@@ -131,7 +133,7 @@ def _token_is_used() -> bool:
 
 
 def _not_logged_in() -> AssayError:
-    """The error for a server that does not accept who the user says they are."""
+    """The error for a server that does not accept the user's login, or gets none."""
     name = os.environ.get("MLFLOW_TRACKING_USERNAME")
     password = os.environ.get("MLFLOW_TRACKING_PASSWORD")
     if name and password:
@@ -142,7 +144,7 @@ def _not_logged_in() -> AssayError:
     if _token_is_used():
         return AssayError(
             f"the tracking server {address()} does not accept the token in "
-            "MLFLOW_TRACKING_TOKEN. Get a new one where you got that."
+            "MLFLOW_TRACKING_TOKEN. Get a new one from the server's admin."
         )
     missing = "MLFLOW_TRACKING_PASSWORD is not set" if name else "it asks for a user name"
     return AssayError(
@@ -152,11 +154,10 @@ def _not_logged_in() -> AssayError:
 
 def forbidden(experiment: str) -> AssayError:
     """The error for a user who may not write to ``experiment``, or not read any if it is empty."""
-    action = (
-        f"write to the experiment {experiment!r}"
-        if experiment
-        else f"read the experiment {root_experiment_name()!r}"
-    )
+    if experiment:
+        action = f"write to the experiment {experiment!r}"
+    else:
+        action = f"read the experiment {root_experiment_name()!r}"
     return AssayError(
         f"{current_user()!r} may not {action} of the tracking server {address()}: that takes the "
         "permission EDIT. Ask its maker or the server's admin to grant it, or set "
@@ -169,11 +170,11 @@ def no_artifacts(error: Exception, experiment: str, uri: str) -> AssayError:
 
     Parameters
     ----------
-    error : Exception
+    error
         What the client of the artifact store raised.
-    experiment : str
+    experiment
         Name of the experiment.
-    uri : str
+    uri
         Where its artifacts belong.
 
     Returns

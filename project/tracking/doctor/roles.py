@@ -50,9 +50,9 @@ def add_user(name: str, password: str, role: str = ANNOTATORS) -> None:
 
     Parameters
     ----------
-    name, password : str
+    name, password
         What the user logs in with.
-    role : str, optional
+    role
         A role that is made if it does not exist; empty for a user who may only read.
 
     Raises
@@ -93,5 +93,6 @@ def _explained(what: str) -> Iterator[None]:
     except mlflow.MlflowException as error:
         reason = short_message(error)
         if isinstance(error, RestException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
-            reason = "the name exists."  # the server's own message shows the hash of a password
+            # The server's own message would show the hash of a password.
+            reason = "the name exists."
         raise AssayError(f"{what} cannot be made at {address()}: {reason}") from error

@@ -33,25 +33,26 @@ def server_findings(uri: str) -> Iterator[Finding]:
             f"the tracking server {address()} redirects to {target}, and what is written gets lost "
             "on the way. Set MLFLOW_TRACKING_URI to that address."
         )
-    yield version(answer.text.strip() if answer.status_code == 200 else "", mlflow.__version__)
-    yield clock(answer.headers.get("Date", ""), halfway)
+    server_version = answer.text.strip() if answer.status_code == 200 else ""
+    yield version_finding(server_version, mlflow.__version__)
+    yield clock_finding(answer.headers.get("Date", ""), halfway)
 
 
-def version(server: str, here: str) -> Finding:
-    """Whether MLflow ``here`` can talk to the server's version.
+def version_finding(server: str, here: str) -> Finding:
+    """Whether MLflow ``here`` can be used with MLflow ``server``, both given as versions.
 
-    Raises AssayError for another major version, whose API is another. An older minor version may
-    lack requests, which is a note.
+    Another major version has another API, which raises AssayError. A server with an older minor
+    version may lack some requests, which is a note.
     """
     theirs = _major_minor(server)
     ours = _major_minor(here)
     if not theirs or not ours:
-        return Finding("version", f"the server does not tell; MLflow {here} here")
+        return Finding("version", f"the server does not send its version; MLflow {here} here")
     if theirs[0] != ours[0]:
         raise AssayError(
-            f"the tracking server {address()} is MLflow {server}, and MLflow {here} here speaks "
-            f"another API. Set MLFLOW_TRACKING_URI to a server of MLflow {ours[0]}, {here} or "
-            "newer, or upgrade this one."
+            f"the tracking server {address()} is MLflow {server}, which has another API than "
+            f"MLflow {here} here. Set MLFLOW_TRACKING_URI to a server of MLflow {ours[0]}, {here} "
+            "or newer, or upgrade this one."
         )
     if theirs < ours:
         return Finding(
@@ -69,21 +70,21 @@ def _major_minor(text: str) -> tuple[int, ...]:
     return tuple(map(int, match.groups())) if match else ()
 
 
-def clock(date: str, now: float) -> Finding:
+def clock_finding(date: str, now: float) -> Finding:
     """How far this machine's clock is from the server's.
 
     Parameters
     ----------
-    date : str
+    date
         HTTP header ``Date`` of the server, which has whole seconds.
-    now : float
+    now
         This machine's time when the header was written, in seconds since 1970.
     """
     try:
         # Half a second is what cutting to whole seconds takes away on average.
         ahead = now - email.utils.parsedate_to_datetime(date).timestamp() - 0.5
     except ValueError:
-        return Finding("clock", "the server does not tell the time")
+        return Finding("clock", "the server does not send its time")
     difference = abs(ahead)
     if difference <= 2:
         return Finding("clock", "within two seconds of the server's")
