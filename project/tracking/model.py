@@ -31,7 +31,7 @@ def check_classifier(folder: Path) -> None:
 
 
 def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
-    """Log a classifier as the run's model.
+    """Log a classifier as the run's model; returns the model's address, ``models:/...``.
 
     Parameters
     ----------
@@ -45,11 +45,6 @@ def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, a
         Tokens at which texts are cut when the model is served.
     about
         Text of the model card.
-
-    Returns
-    -------
-    str
-        The model's address, ``models:/...``.
 
     Raises
     ------

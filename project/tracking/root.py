@@ -196,8 +196,7 @@ def _run_to_end(
 ) -> Iterator[Tracker]:
     """The tracker of an open root run; afterwards the run has ended, whatever happened.
 
-    ``stop_delaying`` raises a signal that came while the run was opened. It is called here, where
-    the signal ends the run.
+    ``stop_delaying`` raises a signal that came while the run was opened; then the run is KILLED.
     """
     tracker = Tracker(root.run_id, spool, remark=overruled_remark(_more_tags.get()))
     status = "FINISHED"
@@ -219,13 +218,10 @@ def _run_to_end(
         if not tracker.computed:
             status = "FAILED"
             raise
-        # All results exist, but the report could not be made from the store. That is no failure:
-        # relog makes the report and ends the run.
+        # That only the report is missing is no failure: relog makes it and ends the run.
         report_due = True
-        raise StoreUnavailable(
-            f"{error} Everything is computed and kept; the entry point relog makes the "
-            "report, given the same workspace."
-        ) from error
+        way_out = "the entry point relog makes the report, given the same workspace."
+        raise StoreUnavailable(f"{error} Everything is computed and kept; {way_out}") from error
     except BaseException as error:
         # SIGTERM may interrupt a library that turns it into an error of its own.
         if signals.terminated:
