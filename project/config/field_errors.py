@@ -57,6 +57,19 @@ def check_writable(name: str, texts: Iterable[str]) -> None:
             )
 
 
+def check_list(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a list, which must have at least one, and each only once."""
+    repeated = not values or len(set(values)) < len(values)
+    # Arms and settings are named by six digits; two of one name would be taken for one.
+    names = {f"{value:g}" if isinstance(value, float) else value for value in values}
+    if repeated or len(names) < len(values):
+        rule = "name at least one value, each once"
+        rule = rule if repeated else "have values that differ in their first six digits"
+        got = ",".join(map(str, values))[:_LONGEST] or "nothing"
+        raise AssayError(f"{name} must {rule}; got {got!r}.")
+    return values
+
+
 def _number(value: Any) -> str:
     """A number that is out of bounds, with every digit that makes it so."""
     if isinstance(value, int):

@@ -18,7 +18,7 @@ import pydantic
 import pydantic.dataclasses
 from pydantic_core import PydanticCustomError
 
-from project.config.field_errors import KINDS, check_writable, one_line_error
+from project.config.field_errors import KINDS, check_list, check_writable, one_line_error
 from project.support.errors import AssayError, unknown_value
 from project.support.redact import holds_secret
 
@@ -158,7 +158,7 @@ def _checked_type(name: str, hint: Any, rule: Rule) -> Any:
         checked = Annotated[
             tuple[checked, ...],
             pydantic.BeforeValidator(_split),
-            pydantic.AfterValidator(functools.partial(_check_list, name)),
+            pydantic.AfterValidator(functools.partial(check_list, name)),
         ]
     if may_be_auto:
         checked = Annotated[checked | None, pydantic.BeforeValidator(_none_for_auto)]
@@ -206,7 +206,7 @@ def _from_text(scalar: type, rule: Rule, value: Any) -> Any:
             return value.strip().lower() == "true"
         if not isinstance(value, bool):
             raise PydanticCustomError("truth", "true or false")
-    elif isinstance(value, bool):
+    elif isinstance(value, bool) or (scalar is int and isinstance(value, float)):
         raise PydanticCustomError("kind", KINDS[scalar])
     elif scalar is int and isinstance(value, str):
         try:
@@ -222,14 +222,6 @@ def _check_choice(name: str, rule: Rule, value: Any) -> Any:
     if allowed is not None and value not in allowed:
         raise unknown_value(name, str(value)[:200], allowed)
     return value
-
-
-def _check_list(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values of a list, which must have at least one, and each only once."""
-    if not values or len(set(values)) < len(values):
-        shown = ",".join(map(str, values)) or "nothing"
-        raise AssayError(f"{name} must name at least one value, each once; got {shown!r}.")
-    return values
 
 
 def rule_of(field: dataclasses.Field[Any]) -> Rule:

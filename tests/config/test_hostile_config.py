@@ -76,6 +76,11 @@ def test_a_plain_value_of_yaml_means_what_it_means_on_the_command_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("seeds: 3.0", "seeds must be a whole number; got 3.0."),
+        (
+            "split_seed: 9007199254740993.0",
+            "split_seed must be a whole number; got 9007199254740992.0.",
+        ),
         ("seeds: 0x10", "seeds must be a whole number; got '0x10'."),
         ("seeds: 0b11", "seeds must be a whole number; got '0b11'."),
         ("max_minutes: 1:30", "max_minutes must be a number; got '1:30'."),
@@ -84,6 +89,11 @@ def test_a_plain_value_of_yaml_means_what_it_means_on_the_command_line(
         ("learning_rate: 1.0e+400", "learning_rate must be a number; got inf."),
         ("tolerance: 100.0000001", "tolerance must be at most 100; got 100.0000001."),
         ("min_alpha: -1.0000001", "min_alpha must be at least -1; got -1.0000001."),
+        (
+            "replace_share: [12.34567, 12.345671]",
+            "replace_share must have values that differ in their first six digits; got "
+            "'12.34567,12.345671'.",
+        ),
         (
             "seeds: null",
             "seeds must have a value; FILE has null. Remove it from the file for the default, 5.",
