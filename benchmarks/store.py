@@ -26,7 +26,7 @@ from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.conditions import Condition, SplitAnnotations
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.replicates import replicate_conditions
-from entrypoints.wiring.seed_runs import log_seed
+from entrypoints.wiring.seed_runs import FinishedSeed, log_seed
 from entrypoints.wiring.setup import log_setup
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Answers
@@ -211,18 +211,11 @@ class _SeedLogger:
             batching="packed",
             reused=False,
         )
-        log_seed(
-            self.tracker,
-            self.encoder,
-            self.task,
-            condition,
-            seed=seed,
-            digest=digest,
-            result=result,
-            scores=evaluate(predictions, self.task.split("test"), self.task.label_set),
-            seconds=result.seconds,
-            config=self.config,
+        scores = evaluate(predictions, self.task.split("test"), self.task.label_set)
+        finished = FinishedSeed(
+            condition, seed, digest, result, scores=scores, seconds=result.seconds
         )
+        log_seed(self.tracker, self.encoder, self.task, finished, config=self.config)
 
     def _predictions(self, condition: Condition, random: np.random.Generator) -> pd.DataFrame:
         """A predictions table of the test split."""

@@ -18,7 +18,7 @@ from project.config.fields import parse
 
 
 def annotate(params: Mapping[str, str]) -> None:
-    """``ensemble_size`` draws over every split of the parameter ``splits``."""
+    """Annotate every split of the parameter ``splits`` with ``ensemble_size`` draws."""
     from entrypoints.wiring.annotation_runs import annotate_split
     from entrypoints.wiring.annotation_session import open_session
     from entrypoints.wiring.dry_run import dry_run

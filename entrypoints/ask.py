@@ -17,7 +17,10 @@ from project.support.errors import AssayError
 
 
 def ask(params: Mapping[str, str]) -> None:
-    """The questions of one label source at one budget, without those that ``human`` answers."""
+    """Write the questions of one label source at one budget; texts with a human label are left out.
+
+    Questions depend on annotations, which are made or reused first.
+    """
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment
     from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.questions import choose_questions, publish_questions
@@ -28,14 +31,14 @@ def ask(params: Mapping[str, str]) -> None:
         name = f"{prepared.task.name} questions"
         invocation = Invocation("ask", params)
         with experiment_run("questions", name, invocation, prepared, design={}) as run:
-            tracker, annotations = run
+            tracker, annotations = run  # no annotations after a dry run
             if annotations is not None:
                 chosen = choose_questions(prepared, annotations)
                 publish_questions(tracker, prepared, annotations, chosen=chosen, config=config)
 
 
 def check_questions(config: AskConfig) -> None:
-    """Refuse a label source that has no questions for a person."""
+    """Raise AssayError for a label source that has no questions for a person."""
     (kind,) = config.arms
     if configured_facts(kind, config.soft_labels).asks_human:
         return

@@ -15,7 +15,7 @@ from project.config.fields import parse
 
 
 def budget(params: Mapping[str, str]) -> None:
-    """Gold, the LLM's labels, and every source at every budget that it can use, with all seeds."""
+    """Train gold, the LLM's labels, and every source at every budget that it can use."""
     import dataclasses
 
     from analysis.report import publish

@@ -15,7 +15,7 @@ from project.config.fields import parse
 
 
 def curve(params: Mapping[str, str]) -> None:
-    """Every arm at every size with all seeds.
+    """Train every arm at every size with all seeds.
 
     The training split is annotated once; validation and test splits keep their sizes.
     """

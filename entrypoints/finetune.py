@@ -16,7 +16,7 @@ from project.support.errors import AssayError
 
 
 def finetune(params: Mapping[str, str]) -> None:
-    """One arm, ``gold`` or ``given``, and its seeds; ends with their scores and agreement."""
+    """Train one arm, ``gold`` or ``given``, with all seeds, and report scores and agreement."""
     from analysis.report import publish
     from entrypoints.wiring.experiment import publish_after
     from entrypoints.wiring.external_labels import labels_condition

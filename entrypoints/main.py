@@ -15,7 +15,7 @@ from entrypoints.wiring.command import main
 
 
 def experiment(params: Mapping[str, str]) -> None:
-    """One task, one annotator, several arms with several seeds each; then the report."""
+    """Annotate one task, train several arms with several seeds each, and write the report."""
     from analysis.report import publish
     from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation

@@ -17,12 +17,12 @@ from project.config.upkeep import ReapConfig
 
 
 def reap(params: Mapping[str, str]) -> None:
-    """End dead runs as KILLED. Results that wait in a workspace can still be logged afterwards."""
+    """End dead runs as KILLED. Results that wait in a workspace can still be logged later."""
     from project.tracking import USER, current_user, dead_runs, end_dead
 
     config = parse(ReapConfig, params)
     owner = current_user() if config.owner == "mine" else ""
-    # What `mlflow run` logs: the parameters that MLproject declares
+    # Runs that `mlflow run` made have the parameters that MLproject declares and no mark of Assay.
     parameter_names = {name: set(entry.everyday()) for name, entry in ENTRY_POINTS.items()}
     dead = dead_runs(parameter_names, owner=owner, run_id=config.run_id)
     for run in dead:

@@ -14,7 +14,7 @@ from project.config.upkeep import ReportConfig
 
 
 def report(params: Mapping[str, str]) -> None:
-    """The report of one root run: an experiment, a budget, a curve, a grid or a sweep."""
+    """Write the report of one root run: an experiment, a budget, a curve, a grid or a sweep."""
     from entrypoints.wiring.reports import publish_report
     from project.tracking import KIND, read_run
 

@@ -20,7 +20,7 @@ from project.support.privacy import is_private, owner_only
 
 
 def rerun(params: Mapping[str, str]) -> None:
-    """Run again where inputs and models are the same; other differences are printed and logged."""
+    """Run again if inputs and models are the same; other differences are printed and logged."""
     from entrypoints.wiring.invocation import DIFF, DIFFERS, RERUN_OF
     from entrypoints.wiring.origin_changes import changed_inputs, differences
     from entrypoints.wiring.provenance import from_hub, provenance
@@ -38,6 +38,7 @@ def rerun(params: Mapping[str, str]) -> None:
     stored = read_invocation(config.run_id)
     run, then = stored
     invocation = invocation_now(stored, config)
+    # Only loaded data of the hub have a hash; data in a file are hashed without loading them.
     task = load_task(parse(TaskConfig, invocation.params)) if from_hub(invocation.params) else None
     models = model_identities(then, invocation.params)
     now = provenance(invocation, repository(), inputs_of(invocation, task), models)
@@ -55,6 +56,7 @@ def rerun(params: Mapping[str, str]) -> None:
             f"rerun: the code of then is commit {then['git']['commit']} with the changes in the "
             f"run's artifact {DIFF}."
         )
+    # The databases of MLflow limit the length of a tag.
     tags = {RERUN_OF: run.run_id, DIFFERS: "; ".join(differing)[:4000]}
     workspace = Path(invocation.params["workspace"])
     with owner_only(is_private(invocation.params), workspace), tagged(tags):

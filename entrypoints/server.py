@@ -80,6 +80,7 @@ def main() -> None:
 
     options = parser().parse_args()
     os.umask(0o077)  # every file is for its owner alone
+    # A signal becomes SystemExit, so that the server's processes are ended on the way out.
     for number in END_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _end)

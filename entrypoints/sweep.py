@@ -1,7 +1,7 @@
 """A study of Optuna over label source, replace share, ensemble size, demonstrations, calibration.
 
 Trials are compared on validation; the chosen ones are tested once. The same command on another
-machine joins the study, where both use the same ``sweep_storage``.
+machine joins the study if both use the same ``sweep_storage``.
 
 mlflow run . -e sweep                    four sources, 20 trials, the Pareto front
 mlflow run . -e sweep -P task=imdb -P objective=single -P price_label=0.1 -P price_point=2
@@ -19,7 +19,7 @@ from project.config.fields import parse
 
 
 def sweep(params: Mapping[str, str]) -> None:
-    """Trials until the study has enough; then the chosen ones and gold, tested with all seeds."""
+    """Run trials until the study has enough; then test the chosen ones and gold with all seeds."""
     import dataclasses
     from pathlib import Path
 
@@ -45,6 +45,7 @@ def sweep(params: Mapping[str, str]) -> None:
             return
         task = experiment.task
         workspace = experiment.config.host.workspace
+        # The digest of the design is in the name: other settings make another study.
         design = prepared.design()
         name = config.sweep_name or f"{task.name}-{digest(design)[:8]}"
         label = experiment.config.label

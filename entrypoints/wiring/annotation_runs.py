@@ -42,18 +42,16 @@ def annotate_split(
     n_draws: int,
     config: ExperimentConfig,
 ) -> list[pd.DataFrame]:
-    """The annotations tables of a split, one for each draw.
+    """Annotate a split and log every draw; returns the annotations tables, one for each draw.
 
     Parameters
     ----------
     tracker
-        The root run's.
+        The tracker of the root run.
     session
         The annotator and its prompts.
-    task
-        The task.
-    split
-        Name of the split.
+    task, split
+        The task, and the name of one of its splits.
     n_draws
         Number of prompts to use, the first ones.
     config
@@ -124,7 +122,8 @@ def _metrics(
         table["label_mass"].to_numpy(dtype=np.float64),
         table["log_bound"].to_numpy(dtype=np.float64),
     )
-    lower, upper = (pd.Series(values).mean() for values in bounds)  # pandas skips nan
+    # Pandas leaves nan out of means: examples without probabilities do not count.
+    lower, upper = (pd.Series(values).mean() for values in bounds)
     metrics |= {
         "label_mass": table["label_mass"].mean(),
         "entropy_bits": lower,
@@ -160,11 +159,15 @@ def _log_annotations(
     private = config.store.private
     metrics = _metrics(draw, examples, task.label_set)
     prompt_text = draw.prompt.for_people("{input_text}")
+    # A prompt quotes texts in its demonstrations, so a private run logs its hash alone.
     sha256 = hashlib.sha256(prompt_text.encode()).hexdigest()
-    logged_prompt = f"sha256:{sha256}" if private else prompt_text
     prompt_tags = _register_prompt(tracker, task, draw.prompt, sha256=sha256, config=config)
-    tags = {"prompt.sha256": sha256, QUESTION: draw.question, **prompt_tags}
-    tags |= {**server_tag(config), **reuse_tags(draw.sources)}
+    tags = {"prompt.sha256": sha256, QUESTION: draw.question}
+    tags |= {**prompt_tags, **server_tag(config), **reuse_tags(draw.sources)}
+    description = (
+        f"{annotator.name} labels {len(examples)} texts of the {split} split, draw "
+        f"{draw.prompt.draw}: {_scores_in_words(metrics)}."
+    ) + reuse_sentence(f"{draw.n_fetched} answers are taken", draw.sources)
     params = {"split": split, "draw": draw.prompt.draw, "n_examples": len(examples)}
     with tempfile.TemporaryDirectory() as name:
         files = _files(
@@ -172,7 +175,7 @@ def _log_annotations(
             draw,
             task,
             identity=annotator.identity,
-            prompt_text=logged_prompt,
+            prompt_text=f"sha256:{sha256}" if private else prompt_text,
             notes=getattr(annotator, "notes", ()),
             private=private,
         )
@@ -184,11 +187,7 @@ def _log_annotations(
                 {**shared_params(task, config), **params},
                 metrics=metrics,
                 files=files,
-                description=(
-                    f"{annotator.name} labels {len(examples)} texts of the {split} split, draw "
-                    f"{draw.prompt.draw}: {_scores_in_words(metrics)}."
-                    + reuse_sentence(f"{draw.n_fetched} answers are taken", draw.sources)
-                ),
+                description=description,
                 tags=tags,
                 inputs=[(f"{task.name}/{split}", content_hash(examples), "annotation")],
                 sample=table_for_store(_sample(draw.table, examples), private=private),

@@ -20,7 +20,10 @@ from project.data.task import Task
 
 @dataclass(frozen=True)
 class AnnotationSession:
-    """Copies of one annotator, one prompt for each draw, and the meter of all their answers."""
+    """Copies of one annotator, one prompt for each draw, and the meter of all their answers.
+
+    ``printed_notes`` holds the engine's notes that were printed, which are not printed again.
+    """
 
     annotators: Sequence[Annotator]
     prompts: Sequence[Prompt]
@@ -33,7 +36,7 @@ class AnnotationSession:
         return self.annotators[0]
 
     def resolved(self, config: ExperimentConfig) -> ExperimentConfig:
-        """``config`` with the number of draws that there are."""
+        """``config`` with the number of prompts as ``ensemble_size``."""
         prompt = dataclasses.replace(config.prompt, ensemble_size=len(self.prompts))
         return dataclasses.replace(config, prompt=prompt)
 
@@ -53,8 +56,8 @@ class AnnotationSession:
 def open_session(task: Task, config: ExperimentConfig) -> AnnotationSession:
     """The annotator of the configuration and one prompt for each draw.
 
-    There are ``ensemble_size`` draws; without that, as many as the paper has, or as a recorded
-    file has.
+    There are ``ensemble_size`` draws. Without this parameter, there are as many as in the paper or,
+    for recorded labels, as in the file.
     """
     facts = engine_facts(config.annotate.annotator)
     if config.annotate.annotator_model == "bundled" and facts.local_weights:

@@ -28,7 +28,7 @@ _PACKAGES = (
 
 
 def store_rows(workspace: Path) -> Rows[None]:
-    """What was found out about the tracking store."""
+    """The findings about the tracking store."""
     for finding in findings(workspace):
         yield finding.part, f"{'note: ' if finding.note else ''}{finding.text}"
 

@@ -45,10 +45,11 @@ def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
 
 
 def _server(config: ExperimentConfig) -> str:
-    """What the server answers about its models. It is asked once, for ten seconds at most."""
+    """What the server answers about its models, from one request of ten seconds at most."""
     from project.annotation.engines.openai.client import Client
     from project.annotation.engines.openai.probe import Probe
 
+    # A check should fail soon, while an experiment waits for a busy server.
     timeout = min(10.0, config.server.request_timeout)
     impatient = dataclasses.replace(config.server, request_timeout=timeout, request_retries=0)
     client = Client(impatient.annotator_url.rstrip("/"), impatient)

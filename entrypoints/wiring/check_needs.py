@@ -38,10 +38,18 @@ class TaskSize(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What an experiment counts.
+    """What an experiment needs, counted.
 
-    ``answers`` of the annotator, ``seeds`` to train, ``texts`` to tokenise, ``test_texts``, and
-    the number of classes.
+    Attributes
+    ----------
+    answers
+        Answers of the annotator.
+    seeds
+        Seeds to train.
+    texts, test_texts
+        Texts to tokenise, and those of them in the test split.
+    n_classes
+        Number of classes.
     """
 
     answers: int
@@ -66,6 +74,13 @@ def experiment_rows(
     """What the configuration would take, counted as the experiment counts it.
 
     Answers and seeds that exist already are not subtracted.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    annotator, encoder
+        The weights that this machine would load; None if there are none, or they are unknown.
     """
     size = _task_size(config)
     counted = ", ".join(f"{n:,} {split}" for split, n in size.texts.items())
@@ -101,7 +116,7 @@ def experiment_rows(
 
 
 def _task_size(config: ExperimentConfig) -> TaskSize:
-    """The size of the task. Data of the hub are not fetched; the card's limits count."""
+    """The size of the task. Data of the hub are not fetched: the limits of the card are taken."""
     splits = ("train", "validation", "test")
     card = load_card(config.task.task)
     if card.source.hub and not config.task.data:
@@ -139,25 +154,26 @@ def _memory_rows(
     """
     has_gpu = bool(visible_gpus())
     if has_gpu:
-        free = min((gpu.free for gpu in gpus()), default=0)
-        place = "on a GPU"
+        free = min((gpu.free for gpu in gpus()), default=0)  # any of them may be the fullest
+        location = "on a GPU"
     else:
         free = memory()[1]
-        place = "here"
+        location = "here"
     if annotator and annotator.n_parameters:
         width = _BYTES_OF_A_PARAMETER.get(config.annotate.annotator_dtype, 2 if has_gpu else 4)
         n_bytes = width * annotator.n_parameters
         yield (
             "memory",
-            needed_beside_free(f"the annotator {size_text(n_bytes)}", n_bytes, free, place),
+            needed_beside_free(f"the annotator {size_text(n_bytes)}", n_bytes, free, location),
         )
     if encoder and encoder.n_parameters:
         weight_bytes = 4 * encoder.n_parameters
         workers = _workers(config, needs, weight_bytes)
-        a_seed = _TRAINING_FACTOR * weight_bytes
-        together = a_seed if has_gpu else a_seed * workers
-        text = f"fine-tuning {size_text(a_seed)} a seed, {workers} at once"
-        yield "memory", needed_beside_free(text, together, free, place)
+        one_seed = _TRAINING_FACTOR * weight_bytes
+        # On GPUs, workers are only started where their seeds fit.
+        together = one_seed if has_gpu else one_seed * workers
+        text = f"fine-tuning {size_text(one_seed)} a seed, {workers} at once"
+        yield "memory", needed_beside_free(text, together, free, location)
 
 
 def _disk_rows(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | None) -> Rows[None]:
@@ -168,7 +184,7 @@ def _disk_rows(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | Non
     """
     weight_bytes = 4 * encoder.n_parameters if encoder else 0
     results = needs.workspace_bytes(config.finetune.max_length)
-    # Which seed is the best is known at the end, so the weights of all of them are kept till then.
+    # Which seed is the best is known at the end: until then the weights of all of them are kept.
     keeps_weights = config.finetune.log_model != "none"
     weights = weight_bytes * needs.seeds if keeps_weights else 0
     checkpoints = _TRAINING_FACTOR * weight_bytes * _workers(config, needs, weight_bytes)
@@ -181,7 +197,17 @@ def _disk_rows(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | Non
     yield "disk", needed_beside_free(text, results + weights + checkpoints, free, f"in {workspace}")
 
 
-def needed_beside_free(text: str, n_needed: int, n_free: int, place: str) -> str:
-    """What is needed beside what is free; a note where it is too little."""
+def needed_beside_free(text: str, n_needed: int, n_free: int, location: str) -> str:
+    """What is needed beside what is free, as a note if that is too little.
+
+    Parameters
+    ----------
+    text
+        What needs the bytes.
+    n_needed, n_free
+        Bytes.
+    location
+        Where they are free: "here", "on a GPU".
+    """
     prefix = "" if n_needed <= n_free else "note: "
-    return f"{prefix}{text}; {size_text(n_free)} free {place}"
+    return f"{prefix}{text}; {size_text(n_free)} free {location}"

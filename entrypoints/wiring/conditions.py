@@ -41,7 +41,7 @@ class Condition:
     seeds
         Seeds to train. Seed ``s`` is the arm's replicate ``first_replicate + s``.
     draw
-        Index of the draw that the labels follow; None where they follow none or several.
+        Index of the draw from which the labels are made; None without a draw or with several.
     first_replicate
         Number of the replicate of seed 0.
     evaluated
@@ -75,10 +75,7 @@ class Condition:
 
     @functools.cached_property
     def spent(self) -> Spent:
-        """What the training labels took, also where it was paid for earlier.
-
-        Validation labels are not counted.
-        """
+        """What the training labels cost, no matter which run paid; without validation labels."""
         n_human, _ = human_share(self.labels)
         return spent(self.answers, n_human)
 
@@ -99,7 +96,8 @@ class SplitAnnotations:
     validation
         Annotations of the validation split, where arms pick the epoch by their own labels.
     embed
-        Returns sentence embeddings of examples, ``(n, size)``, for arms that fit an error model.
+        Returns sentence embeddings of examples, ``(n, size)``, for arms that fit an error model;
+        a function, since few experiments need them.
     human
         Human labels by ``example_id``, where they are not the gold labels.
     """
@@ -172,6 +170,7 @@ def make_condition(
         train, annotations.train, draw=draw, task=task, config=config.label
     )
     if config.finetune.validation_labels == "arm":
+        # As in practice, where no gold labels exist: the epoch is picked by the arm's own labels.
         own_inputs = annotations.label_inputs(
             validation, annotations.validation, draw=draw, task=task, config=config.label
         )
@@ -196,6 +195,6 @@ def make_condition(
 
 def _rows_of(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
     """The rows of an annotations table that belong to ``examples``."""
-    if len(table) == len(examples):
+    if len(table) == len(examples):  # the whole split: no copy
         return table
     return table[table["example_id"].isin(set(examples["example_id"]))].reset_index(drop=True)

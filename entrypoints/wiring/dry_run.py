@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -38,12 +39,23 @@ def dry_run(
 
     A few texts are read to measure the time; their answers are kept.
 
-    ``splits`` holds the number of draws by split.
+    Parameters
+    ----------
+    tracker
+        The tracker of the root run.
+    session
+        The annotator and its prompts.
+    task
+        The task.
+    splits
+        Number of draws by split.
+    config
+        The experiment's configuration.
     """
     first_text = str(task.split(next(iter(splits)))["text"].iloc[0])
     prompt_text = session.prompts[0].for_people(first_text)
     print_line(f"--- the prompt of draw 0, for the first text ---\n{prompt_text}\n---")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for split, n_draws in splits.items():
         plans = plan(
             session.annotators,
@@ -56,8 +68,13 @@ def dry_run(
             fetch=fetch_answers(tracker, task, config),
         )
         rows += [{"split": split, **dataclasses.asdict(draw)} for draw in plans]
-    table = pd.DataFrame(rows)
     session.print_notes()
+    _report(tracker, rows, title=f"{session.annotator.name} on {task.name}")
+
+
+def _report(tracker: Tracker, rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """Print and log the plans of all splits and draws; ``title`` names annotator and task."""
+    table = pd.DataFrame(rows)
     print_line(plan_table(table))
     n_probed = int(table["probed"].sum())
     total = (
@@ -67,8 +84,8 @@ def dry_run(
     tracker.log_json("plan.json", rows)
     tracker.describe(
         escape_markdown(
-            f"A dry run of {session.annotator.name} on {task.name}: {total}. Only {n_probed} texts "
-            "were annotated, to measure the time."
+            f"A dry run of {title}: {total}. Only {n_probed} texts were annotated, to measure the "
+            "time."
         )
     )
     print_line(

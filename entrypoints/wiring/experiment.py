@@ -48,8 +48,8 @@ class PreparedExperiment:
     annotates_test
         Whether the test split is annotated too, to score the annotator itself.
     human
-        Human labels by ``example_id`` from the file ``human``; None where gold labels stand for
-        them.
+        Human labels by ``example_id`` from the file ``human``; None if gold labels are used in
+        their place.
     """
 
     config: ExperimentConfig
@@ -120,9 +120,10 @@ def prepare_experiment(
     annotates_test
         Whether the test split is annotated too.
     needs_answers
-        Whether human labels that the arms use must exist already; not for the entry point
-        ``ask``, which asks for them.
+        Whether human labels that the arms use must exist already. The entry point ``ask`` sets
+        this to false, since its purpose is to get them.
     """
+    # In this order, so that a mistake shows before a model is unpacked or data are downloaded.
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
     arms(config.label, config.prompt.ensemble_size)  # refuses impossible arms
@@ -133,8 +134,10 @@ def prepare_experiment(
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
     session = open_session(task, config) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():
-        config = session.resolved(config) if session else config
-        n_draws = len(session.prompts) if session else 1
+        n_draws = 1
+        if session:
+            config = session.resolved(config)
+            n_draws = len(session.prompts)
         compared = arms(config.label, n_draws)
         human = human_answers(task, config)
         if needs_answers:
@@ -152,7 +155,7 @@ def prepare_experiment(
 
 
 def _check_labels(compared: list[Arm], task: Task, *, has_answers: bool) -> None:
-    """Refuse arms that need human labels of training texts where there are none."""
+    """Raise AssayError for arms that need human labels of training texts that have none."""
     n_unlabelled = task.counts.get("unlabelled", 0)
     without_labels = [
         arm.name

@@ -16,7 +16,7 @@ from project.labels.sources import label
 from project.tracking import read_uri
 
 EXTERNAL = "given"
-"""Name of the arm whose labels come from a file, as stores have it."""
+"""Name of the arm whose labels come from a file. It stands in stores and cannot change."""
 
 
 def labels_condition(source: str, task: Task, config: FinetuneConfig) -> Condition:

@@ -28,7 +28,7 @@ _PACKAGES = (
 
 
 def changed_inputs(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """A sentence for each input or model that is not the same any more.
+    """A sentence for each input or model that has changed.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ _DATA = "the task's data"
 def inputs(
     params: Mapping[str, str], hash_of_stored: Callable[[str], str], task: Task | None = None
 ) -> dict[str, dict[str, str | None]]:
-    """Every input that the parameters name: its place, and its SHA-256, None where it is missing.
+    """Every input that the parameters name: its place, and its SHA-256, None if it is missing.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def file_hash(path: Path) -> str | None:
 def packages() -> dict[str, str]:
     """All installed packages and their versions, in alphabetical order.
 
-    Two fields are read with a pattern: parsing whole metadata takes ten times as long.
+    Two fields are read with a pattern, since parsing whole metadata takes ten times as long.
     """
     versions: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():

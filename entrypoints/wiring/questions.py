@@ -22,16 +22,17 @@ from project.support.parquet import write_table
 from project.tracking import Tracker
 
 SAMPLING = "sampling.parquet"
-"""Artifact that says of every training text whether and why it is asked about."""
+"""Artifact with a row for every training text: whether it is asked about, and why."""
 
 
 def choose_questions(prepared: PreparedExperiment, annotations: SplitAnnotations) -> Selection:
-    """The training texts to ask about now: those of the arm that nobody has labelled yet.
+    """The training texts to ask about now: those of the arm that have no human label yet.
 
     Raises AssayError if all of them are labelled.
     """
     (arm,) = prepared.arms
     train = prepared.task.split("train")
+    # Without a file of answers no label is known: gold labels must not stand in for answers here.
     human = pd.Series(dtype=object) if prepared.human is None else prepared.human
     inputs = dataclasses.replace(annotations, human=human).label_inputs(
         train, annotations.train, draw=0, task=prepared.task, config=prepared.config.label
@@ -80,7 +81,7 @@ def publish_questions(
     Parameters
     ----------
     tracker
-        The root run's.
+        The tracker of the root run.
     prepared
         The experiment.
     annotations
@@ -116,7 +117,7 @@ def publish_questions(
 
 
 def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:
-    """Of every training text whether it is asked about, why, and with which probability.
+    """A row for every training text: whether it is asked about, why, and with which probability.
 
     The probabilities allow unbiased estimates later.
     """

@@ -67,11 +67,11 @@ def parameter_page() -> str:
 
 def _sections() -> list[tuple[type[ConfigSection], list[str]]]:
     """Every section with the names of its entry points."""
-    found: dict[type[ConfigSection], list[str]] = {}
+    users: dict[type[ConfigSection], list[str]] = {}
     for entry in ENTRY_POINTS.values():
         for cls in entry.all_sections:
-            found.setdefault(cls, []).append(entry.name)
-    return list(found.items())
+            users.setdefault(cls, []).append(entry.name)
+    return list(users.items())
 
 
 def _section_links(sections: Iterable[type[ConfigSection]]) -> list[str]:

@@ -43,10 +43,10 @@ def _printed(error: AssayError) -> AssayError:
 
 
 def _report(root: RootRun, workspace: Path) -> list[AssayError]:
-    """Make a root run's report.
+    """Make a root run's report; returns the error if it cannot be made.
 
-    A report that cannot be made is an error that lets the run end all the same; a store that is
-    not available is not.
+    The run then still ends in the store. Only StoreUnavailable is raised, since nothing of the run
+    can be logged then.
     """
     try:
         publish_report(root.run_id, root.kind, str(workspace))

@@ -22,7 +22,7 @@ def draws_needed(arms: Sequence[Arm], config: ExperimentConfig, n_draws: int) ->
     config
         The experiment's configuration; its ``replicate`` decides.
     n_draws
-        Number of draws that there are.
+        Number of draws of the session.
 
     Raises
     ------
@@ -61,8 +61,14 @@ def annotated_splits(
 ) -> dict[str, int]:
     """Number of draws by split to annotate.
 
-    The test split takes one draw, to score the annotator. The validation split is annotated where
-    arms pick the epoch by their own labels.
+    Parameters
+    ----------
+    config
+        The validation split is annotated if arms pick the epoch by their own labels.
+    n_draws
+        Number of draws of the training split.
+    annotates_test
+        Whether the test split gets one draw, to score the annotator.
     """
     splits = {"train": n_draws}
     if annotates_test:
@@ -75,7 +81,15 @@ def annotated_splits(
 def replicate_conditions(
     arms: Sequence[Arm], task: Task, annotations: SplitAnnotations, config: ExperimentConfig
 ) -> list[Condition]:
-    """The conditions of all arms, with the replicates of the configuration."""
+    """The conditions of all arms, with the replicates of the configuration.
+
+    Parameters
+    ----------
+    arms
+        The arms to compare.
+    task, annotations, config
+        The experiment's task, annotations and configuration.
+    """
     return [condition for arm in arms for condition in _replicates(arm, task, annotations, config)]
 
 
@@ -83,6 +97,7 @@ def _replicates(
     arm: Arm, task: Task, annotations: SplitAnnotations, config: ExperimentConfig
 ) -> list[Condition]:
     """The conditions of one arm: one, or one for each draw."""
+    # A pipeline replicate r is draw r with seed r; crossed, all draws are trained with all seeds.
     replicate = config.replicate.replicate
     seeds = config.finetune.seeds
     if replicate == "pipeline" and arm.one_draw:
@@ -110,7 +125,15 @@ def _name(arm: Arm, draw: int) -> str:
 
 
 def replicate_counts(arms: Sequence[Arm], config: ExperimentConfig, n_draws: int) -> dict[str, int]:
-    """Number of replicates by arm."""
+    """Number of replicates by arm.
+
+    Parameters
+    ----------
+    arms, config
+        See :func:`replicate_conditions`.
+    n_draws
+        Number of draws of the session.
+    """
     seeds = config.finetune.seeds
     crossed = config.replicate.replicate == "crossed"
     return {arm.name: seeds * n_draws if crossed and arm.kind == LLM else seeds for arm in arms}

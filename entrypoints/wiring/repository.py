@@ -32,9 +32,18 @@ _FULL_DIFF = (
 class Repository:
     """The state of the repository.
 
-    ``commit`` is empty where there is none, and ``why`` then says why. ``diff`` holds the changes
-    of tracked files against the commit, without secrets; where it is empty in spite of changes,
-    ``left_out`` says why.
+    Attributes
+    ----------
+    commit
+        Hash of the commit; empty without one.
+    changed, untracked
+        Paths of changed tracked files, and of files that git does not track.
+    diff
+        Changes of tracked files against the commit, without secrets.
+    left_out
+        The reason if ``diff`` is empty in spite of changes.
+    why
+        The reason if there is no commit.
     """
 
     commit: str = ""
@@ -102,8 +111,8 @@ def _changed_path(line: str) -> str:
 def _git(root: Path, *words: str) -> str:
     """The output of a git command in ``root``.
 
-    The caller's own ``GIT_*`` variables do not count. Nothing is written, and neither hooks nor
-    a file monitor start.
+    The user's own ``GIT_*`` variables are not passed on, since they may name another repository.
+    Nothing is written, and neither hooks nor a file monitor start.
     """
     variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     process = subprocess.run(

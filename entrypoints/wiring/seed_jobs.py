@@ -95,6 +95,7 @@ class SeedJobs:
 
     def _labelled(self, split: str, labels: pd.DataFrame) -> _Labelled:
         """The labelled examples of a split, in its order."""
+        # In the order of the split, so that equal labels give equal digests.
         joined = self._task.split(split)[["example_id"]].merge(
             labels, on="example_id", how="left", validate="one_to_one"
         )
@@ -105,7 +106,8 @@ class SeedJobs:
 def _phases(labels: pd.DataFrame) -> list[tuple[pd.DataFrame, Mask]]:
     """The labels of every phase of training, and which rows of ``labels`` they are.
 
-    There is one phase with all labels, or one with the LLM's labels and then one with the human's.
+    There is one phase with all labels or, for arms with two phases, one with the LLM's labels and
+    then one with the human's.
     """
     if FIRST_LABEL not in labels:
         return [(labels, np.ones(len(labels), dtype=bool))]

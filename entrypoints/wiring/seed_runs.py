@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.setup import reuse_sentence, reuse_tags, shared_params
@@ -32,46 +33,72 @@ _NOT_LOGGED = (
 )
 
 
+class FinishedSeed(NamedTuple):
+    """A trained seed.
+
+    Attributes
+    ----------
+    condition, seed
+        What was trained.
+    digest
+        Digest of everything that can change the predictions.
+    result
+        Predictions and history.
+    scores
+        Scores on the predicted split, in [0, 1].
+    seconds
+        Seconds of the whole machine; seeds that were trained at the same time share them.
+    """
+
+    condition: Condition
+    seed: int
+    digest: str
+    result: SeedResult
+    scores: Mapping[str, float]
+    seconds: float
+
+
 def log_seed(
     tracker: Tracker,
     encoder: Encoder,
     task: Task,
-    condition: Condition,
+    finished: FinishedSeed,
     *,
-    seed: int,
-    digest: str,
-    result: SeedResult,
-    scores: Mapping[str, float],
-    seconds: float,
     config: ExperimentConfig,
 ) -> str:
-    """Log the run of one seed.
+    """Log the run of one seed; returns its id.
 
-    ``digest`` is that of everything that can change the predictions, ``scores`` are those on the
-    predicted split in [0, 1], ``seconds`` are those of the whole machine. Returns the run's id.
+    Parameters
+    ----------
+    tracker
+        The tracker of the root run.
+    encoder, task, finished, config
+        What was trained, and the experiment's configuration.
     """
+    condition = finished.condition
+    result = finished.result
     sources = [result.source] if result.source else []
     tags = {"reused": str(result.reused).lower(), **reuse_tags(sources)}
     if absent := condition.absent(task.label_set):
         tags[ABSENT] = ", ".join(absent)[:1000]
+    description = _description(encoder, finished) + reuse_sentence("It is taken", sources)
     evaluated_hash = content_hash(task.split(condition.evaluated))
     with tempfile.TemporaryDirectory() as name:
         labels_file = Path(name, "labels.parquet")
         write_table(labels_file, condition.labels)
         return tracker.log_child(
             Child(
-                f"{condition.title} seed {seed:02d}",
+                f"{condition.title} seed {finished.seed:02d}",
                 "seed",
-                digest,
-                _params(encoder, task, condition, seed=seed, result=result, config=config),
-                metrics=_metrics(condition, result, scores=scores, seconds=seconds, config=config),
+                finished.digest,
+                _params(encoder, task, finished, config),
+                metrics=_metrics(finished, config),
                 files={
                     "labels.parquet": labels_file,
                     PREDICTIONS: result.folder / PREDICTIONS,
                     HISTORY: result.folder / RESULT,
                 },
-                description=_description(encoder, condition, seed, scores)
-                + reuse_sentence("It is taken", sources),
+                description=description,
                 tags=tags,
                 history=[_epoch_metrics(epoch) for epoch in result.history],
                 seconds=0.0 if result.reused else result.seconds,
@@ -83,34 +110,31 @@ def log_seed(
         )
 
 
-def _metrics(
-    condition: Condition,
-    result: SeedResult,
-    *,
-    scores: Mapping[str, float],
-    seconds: float,
-    config: ExperimentConfig,
-) -> dict[str, float]:
+def _metrics(finished: FinishedSeed, config: ExperimentConfig) -> dict[str, float]:
     """Scores, and what labels and training took."""
+    condition = finished.condition
+    result = finished.result
     spent = condition.spent
     return {
-        **{f"{condition.evaluated}.{name}": value for name, value in scores.items()},
+        **{f"{condition.evaluated}.{name}": value for name, value in finished.scores.items()},
         **spent._asdict(),
         "human_share": spent.human_labels / len(condition.examples),
-        "cost": spent.cost(config.spend, seconds),
+        "cost": spent.cost(config.spend, finished.seconds),
         "best_epoch": best_epoch(result.history),
         "train_seconds": result.seconds,
         "best_validation_macro_f1": best_macro_f1(result.history),
     }
 
 
-def _description(
-    encoder: Encoder, condition: Condition, seed: int, scores: Mapping[str, float]
-) -> str:
-    in_words = ", ".join(f"{metric.title} {scores[metric.key]:.3f}" for metric in score_metrics())
+def _description(encoder: Encoder, finished: FinishedSeed) -> str:
+    """One sentence on what was trained, and its scores."""
+    condition = finished.condition
+    in_words = ", ".join(
+        f"{metric.title} {finished.scores[metric.key]:.3f}" for metric in score_metrics()
+    )
     return (
         f"{encoder.source.name} fine-tuned on {len(condition.labels)} labels of "
-        f"{condition.title} ({condition.spent.human_labels} by a human), seed {seed}: "
+        f"{condition.title} ({condition.spent.human_labels} by a human), seed {finished.seed}: "
         f"{condition.evaluated} {in_words}."
     )
 
@@ -123,15 +147,10 @@ def _epoch_metrics(epoch: Epoch) -> tuple[int, dict[str, float]]:
 
 
 def _params(
-    encoder: Encoder,
-    task: Task,
-    condition: Condition,
-    *,
-    seed: int,
-    result: SeedResult,
-    config: ExperimentConfig,
+    encoder: Encoder, task: Task, finished: FinishedSeed, config: ExperimentConfig
 ) -> dict[str, object]:
     """Parameters of a seed's run, with the same names in every experiment."""
+    condition = finished.condition
     arm = condition.arm
     recipe = {
         name: value
@@ -145,14 +164,14 @@ def _params(
         "replace_share": arm.replace_share,
         "ensemble_size": arm.ensemble_size,
         "flip_rate": arm.flip_rate,
-        "seed": seed,
+        "seed": finished.seed,
         "draw": condition.draw,
-        "replicate": condition.first_replicate + seed,
+        "replicate": condition.first_replicate + finished.seed,
         "n_examples": len(condition.examples),
         "n_train": len(condition.labels),
         "evaluated": condition.evaluated,
         "precision": encoder.precision,
-        "batching": result.batching,
+        "batching": finished.result.batching,
         **recipe,
         **condition.params,
     }

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from entrypoints.wiring.invocation import DIFF, FILE, Invocation
 from entrypoints.wiring.provenance import inputs, provenance, tags
 from entrypoints.wiring.repository import repository
@@ -32,7 +34,10 @@ _VERSIONED = ("mlflow", "numpy", "torch", "transformers")
 
 
 def check_store(workspace: str) -> None:
-    """Refuse a tracking store that cannot be used, before anything is loaded or paid for."""
+    """Raise AssayError for a tracking store that cannot be used; prints notes on it.
+
+    It is called before anything is loaded or paid for.
+    """
     for note in preflight(Path(workspace)):
         print_line(f"note: {note}")
 
@@ -50,11 +55,20 @@ def log_setup(
 ) -> None:
     """Log configuration, provenance and examples to the root run.
 
-    ``config`` has what the task card and the annotator fill in. ``design`` tells what is to be
-    trained, so that a report can name what is missing: replicates of each arm, sizes, a grid.
+    Parameters
+    ----------
+    tracker
+        The tracker of the root run.
+    invocation, task, config
+        The entry point and its parameters, the task, and the configuration with what the task card
+        and the annotator fill in.
+    arms, design
+        Names of the arms, and what is to be trained (replicates of each arm, sizes, a grid), so
+        that a report can name what is missing.
+    annotator, encoder
+        The models; None if they are not used.
     """
-    private = config.store.private
-    code = repository(private=private)
+    code = repository(private=config.store.private)
     origin = provenance(
         invocation, code, inputs_of(invocation, task), _identities(annotator, encoder)
     )
@@ -70,15 +84,27 @@ def log_setup(
         "config": config.as_dict(),
         "sections": sections_of(ENTRY_POINTS[invocation.entry_point], invocation.params),
     }
+    texts = {
+        CONFIG: json.dumps(scrubbed_json(facts), indent=2),
+        FILE: json.dumps(origin, indent=1),
+    }
+    if code.diff:
+        texts[DIFF] = code.diff
+    examples = table_for_store(task.examples, private=config.store.private)
+    _log_files(tracker, texts, examples, tags=tags(origin))
+
+
+def _log_files(
+    tracker: Tracker, texts: Mapping[str, str], examples: pd.DataFrame, *, tags: Mapping[str, str]
+) -> None:
+    """Log texts by file name and the examples table as artifacts of the root run, with its tags."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write(folder / CONFIG, json.dumps(scrubbed_json(facts), indent=2))
-        _write(folder / FILE, json.dumps(origin, indent=1))
-        write_table(folder / "examples.parquet", table_for_store(task.examples, private=private))
-        if code.diff:
-            _write(folder / DIFF, code.diff)
+        for file, text in texts.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        write_table(folder / "examples.parquet", examples)
         files = {path.name: path for path in sorted(folder.iterdir())}
-        tracker.log_files(files, tags=tags(origin))
+        tracker.log_files(files, tags=tags)
 
 
 def _model_facts(annotator: Annotator | None, encoder: Encoder | None) -> dict[str, Any]:
@@ -94,10 +120,6 @@ def _model_facts(annotator: Annotator | None, encoder: Encoder | None) -> dict[s
         },
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
     }
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _task_facts(task: Task) -> dict[str, Any]:
@@ -146,7 +168,7 @@ def reuse_tags(sources: Sequence[SourceRun]) -> dict[str, str]:
 
 
 def reuse_sentence(subject_and_verb: str, sources: Sequence[SourceRun]) -> str:
-    """The same as a sentence with a leading space; empty without sources."""
+    """The finished runs as a sentence with a leading space; empty without sources."""
     if not sources:
         return ""
     runs = ", ".join(f"run {run.run_id} of {run.user}" for run in sources)

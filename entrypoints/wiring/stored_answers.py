@@ -40,8 +40,17 @@ def server_tag(config: ExperimentConfig) -> dict[str, str]:
 def fetch_answers(tracker: Tracker, task: Task, config: ExperimentConfig) -> Fetch:
     """A function that yields answers to a question from finished runs, newest run first.
 
-    Answers to content-free inputs are among them. A run whose artifacts are damaged is named and
-    left out.
+    Answers to content-free inputs are among them. A run whose artifacts are damaged is left out,
+    and a line names it.
+
+    Parameters
+    ----------
+    tracker
+        The tracker of the root run.
+    task
+        The task, for its label set.
+    config
+        Engine, server, and whose runs may be reused.
     """
 
     def fetch(question: str) -> Iterator[tuple[SourceRun, pd.DataFrame]]:

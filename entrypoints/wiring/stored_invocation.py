@@ -36,7 +36,7 @@ class _Git(pydantic.BaseModel, strict=True):
 
 
 class _Provenance(pydantic.BaseModel, strict=True):
-    """The parts of ``provenance.json`` that are used; people can have changed them."""
+    """The parts of ``provenance.json`` that are used. They are checked: anyone can change them."""
 
     parameters: dict[str, str]
     parameters_masked: list[str]
@@ -63,9 +63,10 @@ class StoredInvocation(NamedTuple):
 
 
 def read_invocation(run_id: str) -> StoredInvocation:
-    """How the root run was started.
+    """How a root run was started.
 
-    Raises AssayError for a run that is no root run, or that does not hold this in a valid form.
+    Raises AssayError for a run that is no root run, or whose record of its origin is missing or
+    invalid.
     """
     if not run_id:
         raise AssayError("run_id must be a root run of the tracking store; got ''.")

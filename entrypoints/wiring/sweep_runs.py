@@ -24,7 +24,15 @@ def log_sweep_setup(
     invocation: Invocation,
     design: Mapping[str, object],
 ) -> None:
-    """Log configuration, provenance and examples to the root run."""
+    """Log configuration, provenance and examples to the root run of a worker.
+
+    Parameters
+    ----------
+    tracker, invocation, design
+        See :func:`entrypoints.wiring.setup.log_setup`.
+    prepared
+        The sweep.
+    """
     experiment = prepared.experiment
     log_setup(
         tracker,

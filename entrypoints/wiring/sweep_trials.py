@@ -61,7 +61,8 @@ class TrialTrainer:
         self._annotations: dict[tuple[int, str], SplitAnnotations] = {}
         self._trainer = Trainer(tracker, experiment.encoder, experiment.task, experiment.config)
         if experiment.session:
-            experiment.session.meter.pause()  # it counts annotation alone
+            # The meter counts annotation alone; it runs while draws are annotated.
+            experiment.session.meter.pause()
 
     def train(self, trial: Trial) -> TrialResult:
         """Train the seeds of a trial and evaluate them on validation.

@@ -84,6 +84,7 @@ class Worker:
                 self._complete(trial, values, values._asdict(), reason)
                 return None
         except BaseException as error:
+            # A trial that was given back too often is given up, unless it was not its fault.
             is_blameless = isinstance(error, KeyboardInterrupt | SystemExit | Stopped)
             self._study.give_back(trial, blameless=is_blameless)
             raise

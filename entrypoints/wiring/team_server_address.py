@@ -15,14 +15,21 @@ from project.support.errors import AssayError
 
 ADDRESS = "address"
 """File with the address of the running server, which holds a lock on it."""
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class ServerAddress(NamedTuple):
     """Where a server listens.
 
-    ``url``: for this machine; ``public_url``: for the team; ``allowed_hosts`` and
-    ``allowed_origins``: what a browser may send as ``Host`` and ``Origin``.
+    Attributes
+    ----------
+    host, port
+        IP address and port.
+    url, public_url
+        Address for this machine, and for the team.
+    allowed_hosts, allowed_origins
+        What a browser may send as ``Host`` and ``Origin``.
     """
 
     host: str
@@ -59,12 +66,7 @@ def server_address(host: str, port: int, allowed_hosts: str) -> ServerAddress:
         For a host that is no IP address, or one that others reach without an allowed name.
     """
     names = [name.strip() for name in allowed_hosts.split(",") if name.strip()]
-    try:
-        ip = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError as error:
-        raise AssayError(
-            f"--host must be an address of this machine, like 127.0.0.1 or 0.0.0.0; got {host!r}"
-        ) from error
+    ip = _ip_address(host)
     if not ip.is_loopback and not names:
         raise AssayError(
             f"--allowed_hosts must list the names by which others reach --host {host}, as in "
@@ -75,25 +77,34 @@ def server_address(host: str, port: int, allowed_hosts: str) -> ServerAddress:
     public_url = url
     if names:
         public_url = f"https://{names[0]}" if ip.is_loopback else f"http://{names[0]}:{port}"
-    all_names = dict.fromkeys([*_LOCAL_NAMES, own_name, *names])
-    origins = [
-        origin
-        for name in names
-        for origin in (f"http://{name}", f"http://{name}:{port}", f"https://{name}")
-    ]
+    # Browsers send the port unless it is that of the protocol.
+    hosts: list[str] = []
+    for name in dict.fromkeys([*_LOCAL_NAMES, own_name, *names]):
+        hosts += [name, f"{name}:{port}"]
+    origins: list[str] = []
+    for name in names:
+        origins += [f"http://{name}", f"http://{name}:{port}", f"https://{name}"]
     return ServerAddress(
         host=str(ip),
         port=port,
         url=url,
         public_url=public_url,
-        allowed_hosts=tuple(
-            host_name for name in all_names for host_name in (name, f"{name}:{port}")
-        ),
+        allowed_hosts=tuple(hosts),
         allowed_origins=tuple(origins),
     )
 
 
-def _name_in_url(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+def _ip_address(host: str) -> IPAddress:
+    """The IP address that ``host`` names; AssayError for anything else."""
+    try:
+        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise AssayError(
+            f"--host must be an address of this machine, like 127.0.0.1 or 0.0.0.0; got {host!r}"
+        ) from error
+
+
+def _name_in_url(ip: IPAddress) -> str:
     """How a URL of this machine names the address on which a server listens."""
     if ip.is_unspecified:
         return "[::1]" if ip.version == 6 else "127.0.0.1"

@@ -147,6 +147,7 @@ def _check_port(address: ServerAddress) -> None:
 
 
 def _command(folder: Path, address: ServerAddress, n_workers: int) -> list[str]:
+    """The words of the command that starts MLflow's server, with files below ``folder``."""
     options = {
         "--app-name": "basic-auth",
         "--host": address.host,

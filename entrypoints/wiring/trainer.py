@@ -69,6 +69,7 @@ class Trainer:
         """
         self._warn_about_cut_texts(conditions)
         self._warn_about_missing_labels(conditions)
+        # By identity, since conditions with equal labels share the digests of their jobs.
         jobs: list[Job] = []
         condition_of: dict[int, Condition] = {}
         for condition in conditions:
@@ -90,7 +91,7 @@ class Trainer:
         condition_of: Mapping[int, Condition],
         by_setting: dict[object, list[Trained]],
     ) -> Incomplete | None:
-        """Run the jobs, log each and add it to ``by_setting``; the failure of some, if any."""
+        """Run the jobs, log each and add it to ``by_setting``; returns the error if some failed."""
         n_workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
         n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
         with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
@@ -120,17 +121,11 @@ class Trainer:
         examples = self._task.split(condition.evaluated)
         scores = evaluate(result.predictions, examples, self._task.label_set)
         seconds = result.seconds / max(1, at_once)
+        finished = seed_runs.FinishedSeed(
+            condition, job.seed, job.digest, result, scores=scores, seconds=seconds
+        )
         run_id = seed_runs.log_seed(
-            self._tracker,
-            self._encoder,
-            self._task,
-            condition,
-            seed=job.seed,
-            digest=job.digest,
-            result=result,
-            scores=scores,
-            seconds=seconds,
-            config=self._config,
+            self._tracker, self._encoder, self._task, finished, config=self._config
         )
         return Trained(run_id, condition, job, result, scores=scores, seconds=seconds)
 
@@ -155,7 +150,7 @@ class Trainer:
             )
 
     def _import_one(self, job: Job) -> SourceRun | None:
-        """Copy one result from the newest run that holds a valid one; that run."""
+        """Copy a result from the newest run that has a valid one; returns that run, if any."""
         reuse = self._config.store.reuse
         for run in self._tracker.reusable_runs("seed", DIGEST, job.digest, reuse):
             source = SourceRun(run.run_id, run.tags.get(USER, "unknown user"))
@@ -213,6 +208,7 @@ class Trainer:
 
     def _warn_about_missing_labels(self, conditions: Sequence[Condition]) -> None:
         """Print and tag examples without a label, and classes without a training label."""
+        # Nothing is left out in silence.
         for condition in conditions:
             n_missing = len(condition.examples) - len(condition.labels)
             if n_missing:

@@ -1,7 +1,7 @@
 """What parameters from the tracking store must not do without the user's consent.
 
-People who may log to a store can write any parameters into it. These must not send the user's key
-to a server, run code, or write into a storage.
+Everyone who may log to a store can write any parameters into it. Read back, these must not send the
+user's key to a server, run code, or write into a storage.
 """
 
 from __future__ import annotations
@@ -17,8 +17,14 @@ from project.support.errors import AssayError
 class Risk(NamedTuple):
     """What parameters would do.
 
-    ``name``: the parameter by which the user consents; ``effect``: a verb and its object;
-    ``parameters``: those that decide about it.
+    Attributes
+    ----------
+    name
+        The parameter by which the user consents.
+    effect
+        What would be done, as a verb with its object.
+    parameters
+        The parameters on which it depends.
     """
 
     name: str
