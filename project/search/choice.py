@@ -19,11 +19,23 @@ CLAIM_SECONDS = 1.0
 class Choice:
     """The best trials of a study, and the one test of them."""
 
-    def __init__(self, study: optuna.Study, space: Space, me: str, *, several: bool) -> None:
-        """The choice of a study with ``several`` objectives or one, seen by the process ``me``."""
+    def __init__(self, study: optuna.Study, space: Space, own_name: str, *, several: bool) -> None:
+        """Look at a study from one of its workers.
+
+        Parameters
+        ----------
+        study
+            The study.
+        space
+            The settings that it searches.
+        own_name
+            Name of this process among the workers.
+        several
+            Whether the study has several objectives.
+        """
         self._study = study
         self._space = space
-        self._me = me
+        self._own_name = own_name
         self._several = several
 
     def trials(self) -> list[tuple[int, Setting]]:
@@ -32,6 +44,7 @@ class Choice:
         With one objective this is the best trial, with several the Pareto front, in which each
         setting stands once.
         """
+        # Optuna raises an error where no trial is complete.
         if not any(trial.state == TrialState.COMPLETE for trial in self._all()):
             return []
         best = self._study.best_trials if self._several else [self._study.best_trial]
@@ -50,33 +63,44 @@ class Choice:
         self._study.set_user_attr(f"tested {self._digest()}", run_id)
 
     def is_test_due(self) -> bool:
-        """Whether this process is to test the chosen trials.
+        """Whether this process must test the chosen trials, which only one worker does.
 
-        It is, if it ended the last trial, or if the worker that did has died without a test.
+        That is the worker which ended the last trial. If it has died without a test, one of the
+        others takes over.
         """
         if self.tested_in:
             return False
+        last = self._last_ended()
+        worker = str(last.user_attrs[WORKER])
+        if worker == self._own_name:
+            return True
+        # Its last sign of life that the study holds.
+        ended_at = last.datetime_complete.timestamp() if last.datetime_complete else 0.0
+        return not process.is_alive(worker, ended_at) and self._claim()
+
+    def _last_ended(self) -> FrozenTrial:
+        """The trial that ended last, by the time and then by the number."""
         ended = [
             trial for trial in self._all() if trial.datetime_complete and WORKER in trial.user_attrs
         ]
-        last = max(ended, key=lambda trial: (trial.datetime_complete, trial.number))
-        worker = str(last.user_attrs[WORKER])
-        ended_at = last.datetime_complete.timestamp() if last.datetime_complete else 0.0
-        return worker == self._me or (not process.is_alive(worker, ended_at) and self._claim())
+        return max(ended, key=lambda trial: (trial.datetime_complete, trial.number))
 
     def _claim(self) -> bool:
         """Claim the test in place of a dead worker; False if another living worker has."""
         name = f"testing {self._digest()}"
         worker, _, claimed_at = str(self._study.user_attrs.get(name, "")).rpartition(" ")
-        if worker and worker != self._me and process.is_alive(worker, float(claimed_at)):
+        if worker and worker != self._own_name and process.is_alive(worker, float(claimed_at)):
             return False
-        self._study.set_user_attr(name, f"{self._me} {time.time()}")
-        time.sleep(CLAIM_SECONDS)  # of several claims at the same time the last one holds
-        return str(self._study.user_attrs[name]).rpartition(" ")[0] == self._me
+        # The storage has no locks. Of several claims at the same time the last one holds, which
+        # every claimant sees after a pause.
+        self._study.set_user_attr(name, f"{self._own_name} {time.time()}")
+        time.sleep(CLAIM_SECONDS)
+        return str(self._study.user_attrs[name]).rpartition(" ")[0] == self._own_name
 
     def _digest(self) -> str:
-        """Digest of the chosen trials' numbers."""
+        """Digest of the chosen trials' numbers: if others are chosen later, they are tested too."""
         return digest(",".join(str(number) for number, _ in self.trials()))
 
     def _all(self) -> list[FrozenTrial]:
+        """All trials as the storage holds them; not copied, since copies cost much time."""
         return self._study.get_trials(deepcopy=False)

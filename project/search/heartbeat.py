@@ -4,8 +4,8 @@ Optuna records heartbeats in databases, but only inside ``Study.optimize``, whic
 worker that tests, prunes and logs between its trials. So a thread of this module records them with
 Optuna's own function, and ``optuna.storages.fail_stale_trials`` ends the trials of silent workers
 by the clock of the database. A journal file has no heartbeats in Optuna: there they are a user
-attribute of the trial. On this machine the process is looked up in either case, which takes no
-waiting time.
+attribute of the trial. In both kinds of storage, the process of a worker on this machine is looked
+up, so that its death is noticed at once.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Heartbeats:
     @contextlib.contextmanager
     def during(self, handle: optuna.Trial) -> Iterator[None]:
         """Record heartbeats of a trial while the context lasts."""
-        over = threading.Event()
+        stopped = threading.Event()
 
         def record_regularly() -> None:
-            while not over.wait(HEARTBEAT_SECONDS):
-                # one that fails is no error: the next one may succeed, and the work itself reports
-                # a storage that has failed
+            while not stopped.wait(HEARTBEAT_SECONDS):
+                # A heartbeat that fails is no error: the next one may succeed, and the work itself
+                # reports a storage that has failed.
                 with contextlib.suppress(Exception):
                     self.record(handle)
 
@@ -63,30 +63,31 @@ class Heartbeats:
         try:
             yield
         finally:
-            over.set()
+            stopped.set()
             thread.join()
 
-    def end_dead(self, trials: list[FrozenTrial], me: str) -> Iterator[FrozenTrial]:
+    def end_dead(self, trials: list[FrozenTrial], own_name: str) -> Iterator[FrozenTrial]:
         """End the running trials of dead workers as failed; yield those that this call ended.
 
         Parameters
         ----------
         trials
             All trials of the study.
-        me
-            Name of this process, whose own trials are left alone.
+        own_name
+            Name of this process, whose trials are left alone.
         """
         if self._database is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # heartbeats are experimental to Optuna
                 optuna.storages.fail_stale_trials(self._study)
+            # The callback of the storage has filled the list with the trials of this call.
             while self._stale:
                 yield self._stale.pop(0)
         for trial in trials:
             worker = str(trial.user_attrs.get(WORKER, ""))
-            if trial.state != TrialState.RUNNING or worker == me:
+            if trial.state != TrialState.RUNNING or worker == own_name:
                 continue
-            if process.is_alive(worker, self._last(trial, worker)):
+            if process.is_alive(worker, self._last_heartbeat(trial, worker)):
                 continue
             try:
                 self._study.tell(trial.number, state=TrialState.FAIL)
@@ -94,13 +95,12 @@ class Heartbeats:
                 continue  # another process ended the trial first
             yield trial
 
-    def _last(self, trial: FrozenTrial, worker: str) -> float:
-        """Time of a trial's last heartbeat, or of its start.
-
-        For a named worker of a database it is now: ``fail_stale_trials`` has ended it otherwise.
-        """
+    def _last_heartbeat(self, trial: FrozenTrial, worker: str) -> float:
+        """Time of a trial's last heartbeat, or of its start, in seconds since 1970."""
         if HEARTBEAT in trial.user_attrs:
             return float(trial.user_attrs[HEARTBEAT])
+        # In a database, fail_stale_trials has ended the trials of silent workers before. The others
+        # count as alive now, unless their process is missing on this machine.
         if self._database is not None and worker:
             return time.time()
         return trial.datetime_start.timestamp() if trial.datetime_start else 0.0

@@ -14,8 +14,12 @@ from project.config.designs import SweepConfig
 from project.support.errors import AssayError
 
 POLL_SECONDS = 1.0
-_MAX_POLLS = 30
-_PARETO_DIRECTIONS = ("maximize", "minimize", "minimize")
+"""Time between two looks at what other processes do with a study."""
+_MAX_POLLS = 30  # of a study that another process creates, which takes seconds
+_DIRECTIONS: dict[str, Any] = {
+    "single": ["maximize"],
+    "pareto": ["maximize", "minimize", "minimize"],  # macro-F1, human share, LLM calls
+}
 
 
 def open_or_create(
@@ -26,18 +30,18 @@ def open_or_create(
     design: Mapping[str, Any],
     fill: Callable[[optuna.Study], None],
 ) -> optuna.Study:
-    """The study ``name``.
+    """The study ``name``, which this process creates unless it exists.
 
     Parameters
     ----------
     name
         Name of the study.
     config
-        The search.
+        Objective and pruning of the search.
     storage
-        Its storage.
+        Where the study is kept.
     design
-        Everything that the trials share, JSON-ready.
+        Everything that the trials share, JSON-ready. All processes must have the same.
     fill
         Called with a new study before other processes can use it.
 
@@ -47,18 +51,18 @@ def open_or_create(
         If the study exists with another design, or is never ready.
     """
     pruner = optuna.pruners.MedianPruner() if config.prune else optuna.pruners.NopPruner()
-    directions: Any = list(_PARETO_DIRECTIONS)
-    if config.objective == "single":
-        directions = ["maximize"]
     written = json.dumps(design, sort_keys=True)
-    try:
+    try:  # Optuna lets exactly one of several processes create a study
         study = optuna.create_study(
-            study_name=name, storage=storage, directions=directions, pruner=pruner
+            study_name=name,
+            storage=storage,
+            directions=_DIRECTIONS[config.objective],
+            pruner=pruner,
         )
         study.set_user_attr("id", f"{name}-{uuid.uuid4().hex[:8]}")
         study.set_user_attr("design", written)
         fill(study)
-        study.set_user_attr("ready", value=True)
+        study.set_user_attr("ready", value=True)  # last: other processes wait for it
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
         _wait_until_ready(study)
@@ -71,6 +75,7 @@ def open_or_create(
 
 
 def _wait_until_ready(study: optuna.Study) -> None:
+    """Wait until the process that created a study has filled it; AssayError if it never does."""
     for _ in range(_MAX_POLLS):
         if study.user_attrs.get("ready"):
             return
@@ -82,7 +87,10 @@ def _wait_until_ready(study: optuna.Study) -> None:
 
 
 def _difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> str:
-    """The first name in which two designs differ, with both values; empty if they are equal."""
+    """The first name in which two designs differ, with both values; empty if they are equal.
+
+    Both must have been read from JSON, which turns tuples into lists.
+    """
     for name in sorted({*stored, *requested}):
         if stored.get(name) != requested.get(name):
             return f"{name}: {stored.get(name)!r}, now {requested.get(name)!r}"

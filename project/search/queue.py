@@ -1,4 +1,4 @@
-"""The settings that wait to be tried: points of a grid, and attempts after one that failed."""
+"""The settings that wait to be tried: points of a grid, and settings whose last attempt failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from project.search.trials import (
 )
 
 MAX_ATTEMPTS = 3
-"""Attempts at a setting whose workers die."""
+"""Attempts at one setting; one whose workers always die may be what kills them."""
 
 
 class Queue:
@@ -32,26 +32,37 @@ class Queue:
 
     def add(self, params: Mapping[str, Any], attempt: int = 1, **attributes: int) -> None:
         """Queue a setting, with further user ``attributes`` of its trial."""
+        # Also as an attribute, which can be read before the trial has started.
         self._study.enqueue_trial(
             dict(params), user_attrs={QUEUED: dict(params), ATTEMPT: attempt, **attributes}
         )
 
-    def add_grid(self, n: int, seed: int, trials: Sequence[FrozenTrial]) -> None:
-        """Queue the first ``n`` points of the grid that are not among ``trials``.
+    def add_grid(self, n_points: int, seed: int, trials: Sequence[FrozenTrial]) -> None:
+        """Queue the first points of the shuffled grid, except those that were queued before.
 
-        They are shuffled with ``seed``, so that the beginning of a grid is a fair part of it.
-        Optuna's own grid sampler cannot be asked for one trial at a time, nor for one again.
+        The queue stands in for Optuna's own grid sampler. That one neither gives out single trials
+        nor tries a point again.
+
+        Parameters
+        ----------
+        n_points
+            How many points of the grid are wanted.
+        seed
+            Seed of their order. They are shuffled, so that the beginning of a grid has all values
+            of every part.
+        trials
+            All trials of the study.
         """
         points = self._space.grid()
         random.Random(seed).shuffle(points)
         queued = [trial.user_attrs.get(QUEUED) for trial in trials]
-        for point in points[:n]:
+        for point in points[:n_points]:
             if point not in queued:
                 self.add(point)
 
     def retry(self, trial: FrozenTrial, attempt: int) -> bool:
-        """Queue a trial's setting again, unless it was tried too often; returns whether it is."""
-        possible = attempt <= MAX_ATTEMPTS and is_complete_setting(trial, self._space.varied())
-        if possible:
-            self.add(tried_params(trial), attempt, **{RETRY_OF: trial.number})
-        return possible
+        """Queue a trial's setting again as the given attempt; False if it was tried too often."""
+        if attempt > MAX_ATTEMPTS or not is_complete_setting(trial, self._space.varied()):
+            return False
+        self.add(tried_params(trial), attempt, **{RETRY_OF: trial.number})
+        return True

@@ -44,7 +44,8 @@ class Setting:
 class Values(NamedTuple):
     """What a trial measures.
 
-    Macro-F1 on validation in [0, 1], human labels per training text, LLM calls, and money.
+    Macro-F1 on validation, in [0, 1]; human labels for each training text; requests to the LLM;
+    and the cost in the unit of the prices.
     """
 
     macro_f1: float
@@ -58,7 +59,7 @@ class Space:
     """The values of every part of a setting; a part with one value is fixed.
 
     A grid has these values alone. Other samplers try all numbers between the smallest and the
-    greatest.
+    largest.
     """
 
     source: tuple[str, ...]
@@ -74,9 +75,9 @@ class Space:
 
     def grid(self) -> list[dict[str, Any]]:
         """Every combination of the parts that vary."""
+        varied = self.varied()
         return [
-            dict(zip(self.varied(), values, strict=True))
-            for values in itertools.product(*self.varied().values())
+            dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())
         ]
 
     def setting(self, params: Mapping[str, Any]) -> Setting:

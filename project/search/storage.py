@@ -34,11 +34,11 @@ def open_storage(
         ``sweep_storage`` names a journal file or a database; the environment variable
         ``ASSAY_SWEEP_STORAGE`` comes first. Without both it is a journal below the workspace.
     workspace
-        The workspace.
+        Folder of the journal, if the storage is one there.
     name
         Name of the study.
     stale
-        Gains the trials of a database that ``optuna.storages.fail_stale_trials`` ends.
+        Trials that ``optuna.storages.fail_stale_trials`` ends in a database are appended to it.
     """
     address = os.environ.get(STORAGE) or config.sweep_storage
     if "://" in address:
@@ -51,10 +51,10 @@ def open_storage(
                 grace_period=int(SILENCE_SECONDS),
                 heartbeat_stale_trial_callback=lambda study, trial: ended.append(trial),
             )
-    path = Path(address).expanduser() if address else _journal(workspace, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     from optuna.storages.journal import JournalFileBackend
 
+    path = Path(address).expanduser() if address else _journal(workspace, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
 
 
@@ -69,14 +69,13 @@ def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
 
     While a storage is opened, every error of files and packages counts as one of the storage.
     """
-    known = (
-        optuna.exceptions.StorageInternalError,
-        SQLAlchemyError,
-        *((ImportError, OSError) if opening else ()),
-    )
+    kinds: tuple[type[Exception], ...] = (optuna.exceptions.StorageInternalError, SQLAlchemyError)
+    if opening:
+        # A driver that is not installed, and a journal that cannot be written.
+        kinds += (ImportError, OSError)
     try:
         yield
-    except known as error:
+    except kinds as error:
         reason = _without_addresses(short_message(error.__cause__ or error, 200))
         raise Incomplete(
             f"the storage of the study {name} cannot be used: {reason} Repair it, or set "
@@ -86,8 +85,8 @@ def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
 
 def _without_addresses(text: str) -> str:
     """``text`` without addresses and users: a driver's message may hold the password."""
-    hidden = " ".join("..." if "://" in word or "@" in word else word for word in text.split(" "))
-    return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", hidden)
+    without_addresses = re.sub(r"[^ ]*(?:://|@)[^ ]*", "...", text)
+    return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", without_addresses)
 
 
 def refuse_password(address: str) -> None:

@@ -23,7 +23,7 @@ from project.search.heartbeat import Heartbeats
 from project.search.opening import POLL_SECONDS, open_or_create
 from project.search.queue import Queue
 from project.search.sampling import make_sampler, suggest_params
-from project.search.space import Setting, Space, Values
+from project.search.space import Space, Values
 from project.search.storage import open_storage, storage_errors
 from project.search.trials import (
     ATTEMPT,
@@ -39,10 +39,10 @@ from project.search.trials import (
     duplicate_of,
     is_complete_setting,
     is_queued_twice,
+    progress,
     tried_params,
 )
 from project.support import process
-from project.support.errors import AssayError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -51,9 +51,9 @@ _MAX_REASON = 500  # characters
 
 
 class SharedStudy:
-    """A study that all processes share which open it under the same name and design.
+    """A study, shared by all processes that open it under the same name and with the same design.
 
-    Trials of dead workers are tried again.
+    ``wanted`` is the number of trials that it is to have. Trials of dead workers are tried again.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SharedStudy:
         Parameters
         ----------
         config
-            The search.
+            Sampler, objective and size of the search.
         label
             Parameters of the label sources that do not vary.
         space
@@ -81,7 +81,7 @@ class SharedStudy:
         design
             Everything that its trials share, JSON-ready.
         workspace
-            The workspace, where the storage is a journal below it.
+            Folder of the storage, if that is a journal there.
 
         Raises
         ------
@@ -95,17 +95,15 @@ class SharedStudy:
         self.space = space
         self.name = name
         self._several = config.objective == "pareto"
-        self._me = process.process_name(os.getpid())
+        self._own_name = process.process_name(os.getpid())
         self._is_grid = config.sampler == "grid"
-        default = len(space.grid()) if self._is_grid else DEFAULT_TRIALS
-        self._wanted = config.trials or default
+        self.wanted = config.trials or (len(space.grid()) if self._is_grid else DEFAULT_TRIALS)
         with storage_errors(name, opening=True), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # journals and GP are experimental to Optuna
             self._open(design, workspace)
         self.study_id = str(self._study.user_attrs["id"])
         self._retry_failed()
-        if self._is_grid:
-            self._queue_grid(self._study)  # for a run that asks for more trials than before
+        self._queue_grid(self._study)  # for a run that asks for more trials than before
 
     def _open(self, design: Mapping[str, Any], workspace: Path) -> None:
         """Open the storage and the study in it."""
@@ -116,16 +114,17 @@ class SharedStudy:
             self._config,
             storage,
             design=design,
-            fill=self._queue_grid if self._is_grid else lambda study: None,
+            fill=self._queue_grid,
         )
         self._queue = Queue(self._study, self.space)
         self._heartbeats = Heartbeats(self._study, storage, stale)
-        self.choice = Choice(self._study, self.space, self._me, several=self._several)
+        self.choice = Choice(self._study, self.space, self._own_name, several=self._several)
 
     def _queue_grid(self, study: optuna.Study) -> None:
-        """Queue the points of the grid that are wanted and not there."""
-        trials = study.get_trials(deepcopy=False)
-        Queue(study, self.space).add_grid(self._wanted, self._config.sweep_seed, trials)
+        """Queue the points of a grid that are wanted and were not queued before."""
+        if self._is_grid:
+            trials = study.get_trials(deepcopy=False)
+            Queue(study, self.space).add_grid(self.wanted, self._config.sweep_seed, trials)
 
     def _retry_failed(self) -> None:
         """Queue failed trials again: the user may have corrected the cause before this run."""
@@ -149,19 +148,18 @@ class SharedStudy:
         while True:
             for lost in self._retry_dead():
                 on_lost(lost)
-            trials = self._trials()
-            n_waiting = sum(trial.state == TrialState.WAITING for trial in trials)
-            n_running = sum(trial.state == TrialState.RUNNING for trial in trials)
-            n_done = self._n_done(trials)
-            if n_done >= self._wanted or (self._is_grid and not n_waiting and not n_running):
+            n_done, n_running, n_waiting = progress(self._trials(), self.space.varied())
+            # A grid has only the trials in its queue; a sampler can always make another one.
+            can_start = n_waiting > 0 or not self._is_grid
+            if n_done >= self.wanted or (n_running == 0 and not can_start):
                 return None
-            if n_done + n_running < self._wanted and (n_waiting or not self._is_grid):
+            if n_done + n_running < self.wanted and can_start:
                 if trial := self._start():
                     return trial
-                continue
+                continue  # others have started enough at the same time
             if not is_reported:
                 report(
-                    f"sweep: all {self._wanted} trials are done or taken; waiting for other "
+                    f"sweep: all {self.wanted} trials are done or taken; waiting for other "
                     f"workers' {n_running}."
                 )
                 is_reported = True
@@ -175,7 +173,8 @@ class SharedStudy:
             warnings.simplefilter("ignore")  # heartbeats outside of optimize, see heartbeat.py
             handle = self._study.ask()
             is_queued = QUEUED in handle.user_attrs
-            handle.set_user_attr(WORKER, self._me)
+            # The name comes first: a trial without one counts as lost after a minute.
+            handle.set_user_attr(WORKER, self._own_name)
             self._heartbeats.record(handle)
             if self._is_surplus(handle.number, queued=is_queued):
                 handle.set_user_attr(SURPLUS, value=True)
@@ -188,24 +187,18 @@ class SharedStudy:
             setting=setting,
             attempt=int(handle.user_attrs.get(ATTEMPT, 1)),
             handle=handle,
-            duplicate_of=self._duplicate_of(setting, before),
+            duplicate_of=duplicate_of(setting, self._label, before),
         )
 
     def _is_surplus(self, number: int, *, queued: bool) -> bool:
-        """Whether workers that looked at the same time have started this trial too many."""
+        """Whether a trial is one too many, because several workers started one at the same time."""
         trials = self._trials()
         earlier = trials[:number]
         if queued:
             return is_queued_twice(trials[number], earlier)
+        # In a grid, a trial that was not queued means that the queue had become empty.
         n_running = sum(trial.state == TrialState.RUNNING for trial in earlier)
-        return self._is_grid or self._n_done(trials) + n_running >= self._wanted
-
-    def _duplicate_of(self, setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
-        """Number of a complete trial with the same setting."""
-        try:
-            return duplicate_of(setting.name(self._label), trials)
-        except AssayError:  # the setting is not possible
-            return None
+        return self._is_grid or self._n_done(trials) + n_running >= self.wanted
 
     def values_of(self, number: int) -> Values:
         """What a complete trial measured."""
@@ -225,10 +218,21 @@ class SharedStudy:
     def objective(self, values: Values) -> float:
         """What a single objective maximises: points of macro-F1, less the cost in points."""
         price = self._config.price_point
-        return 100 * values.macro_f1 - (values.cost / price if price else 0.0)
+        cost_in_points = values.cost / price if price else 0.0
+        return 100 * values.macro_f1 - cost_in_points
 
     def complete(self, trial: Trial, values: Values, run_id: str) -> None:
-        """Store the values of a complete trial, which was logged in the run ``run_id``."""
+        """Store the values of a complete trial.
+
+        Parameters
+        ----------
+        trial
+            The trial.
+        values
+            What it measured.
+        run_id
+            The run in which it was logged.
+        """
         name = trial.setting.name(self._label)
         self._note(trial, run_id, **{SETTING: name, VALUES: values._asdict()})
         objectives = [self.objective(values)]
@@ -269,7 +273,7 @@ class SharedStudy:
 
     def _retry_dead(self) -> Iterator[Lost]:
         """End the trials of dead workers and queue them again."""
-        for trial in self._heartbeats.end_dead(self._trials(), self._me):
+        for trial in self._heartbeats.end_dead(self._trials(), self._own_name):
             if not is_complete_setting(trial, self.space.varied()):
                 continue  # its worker died before it had a setting: it does not count
             worker = str(trial.user_attrs.get(WORKER, ""))
@@ -285,11 +289,6 @@ class SharedStudy:
     def _failed(self, trials: Sequence[FrozenTrial]) -> list[int]:
         ended = counted(trials, self.space.varied())
         return [trial.number for trial in ended if trial.state == TrialState.FAIL]
-
-    @property
-    def wanted(self) -> int:
-        """How many trials there are to be."""
-        return self._wanted
 
     def done(self) -> int:
         """How many trials have ended: complete, pruned or failed."""

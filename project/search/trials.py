@@ -1,26 +1,28 @@
 """Trials of a study: what Assay stores with them, and which ended trials count.
 
-Optuna's trials are attempts. A trial counts once, however often it is tried: attempts that were
-queued again do not count, nor do surplus trials and those without a complete setting.
+Optuna's trials are attempts, of which a setting may need several. Only its last attempt counts.
+Surplus trials do not count, nor do those without a complete setting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from project.config.labels import LabelConfig
 from project.search.space import Setting
+from project.support.errors import AssayError
 
-# names of user attributes in the storage
+# Names of user attributes in the storage. Studies of older versions have them, so they stay.
 QUEUED = "queued"  # the setting of a trial that was put into the queue
 ATTEMPT = "attempt"  # 1 for the first
 RETRY_OF = "retry_of"  # number of the attempt before
 WORKER = "worker"  # name of the process that tries it
-HEARTBEAT = "beat"  # its last sign of life, in a journal
+HEARTBEAT = "beat"  # time of its last heartbeat, in a journal, in seconds since 1970
 SURPLUS = "surplus"  # started by two workers at the same time
 SETTING = "setting"  # name of the setting
 VALUES = "values"  # what was measured
@@ -61,6 +63,23 @@ class Lost:
     queued_again: bool
 
 
+class Progress(NamedTuple):
+    """How many trials of a study have ended and count, are running, and wait in the queue."""
+
+    n_done: int
+    n_running: int
+    n_waiting: int
+
+
+def progress(trials: Sequence[FrozenTrial], names: Iterable[str]) -> Progress:
+    """The progress of a study with these trials; ``names``: the parameters that vary."""
+    return Progress(
+        n_done=len(counted(trials, names)),
+        n_running=sum(trial.state == TrialState.RUNNING for trial in trials),
+        n_waiting=sum(trial.state == TrialState.WAITING for trial in trials),
+    )
+
+
 def tried_params(trial: FrozenTrial) -> dict[str, Any]:
     """The parameters of a trial, also before its worker has asked for them."""
     return dict(trial.user_attrs.get(QUEUED) or trial.params)
@@ -80,18 +99,30 @@ def counted(trials: Sequence[FrozenTrial], names: Iterable[str]) -> list[FrozenT
     """The ended trials that count; ``names``: the parameters that vary."""
     retried = {int(trial.user_attrs[RETRY_OF]) for trial in trials if RETRY_OF in trial.user_attrs}
     names = set(names)
-    return [
-        trial
-        for trial in trials
-        if trial.state.is_finished()
-        and trial.number not in retried
-        and not trial.user_attrs.get(SURPLUS)
-        and is_complete_setting(trial, names)
-    ]
+
+    def counts(trial: FrozenTrial) -> bool:
+        is_excluded = trial.number in retried or trial.user_attrs.get(SURPLUS)
+        return trial.state.is_finished() and not is_excluded and is_complete_setting(trial, names)
+
+    return [trial for trial in trials if counts(trial)]
 
 
-def duplicate_of(name: str, trials: Sequence[FrozenTrial]) -> int | None:
-    """Number of the first complete trial whose setting has this ``name``."""
+def duplicate_of(setting: Setting, label: LabelConfig, trials: Sequence[FrozenTrial]) -> int | None:
+    """Number of the first complete trial with the same setting, None without one.
+
+    Parameters
+    ----------
+    setting
+        What a new trial is to try.
+    label
+        Parameters of the label sources that do not vary.
+    trials
+        The trials before.
+    """
+    try:
+        name = setting.name(label)
+    except AssayError:  # the setting is not possible, so no trial with it is complete
+        return None
     for trial in trials:
         if trial.state == TrialState.COMPLETE and trial.user_attrs.get(SETTING) == name:
             return trial.number
