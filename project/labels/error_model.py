@@ -34,7 +34,7 @@ def features(
     They are: the class; the log probability of every class and their entropy; the label mass; how
     much the draws disagree; the share of the nearest texts with another label; and the log odds
     of :func:`classifier_error_probability`. The embeddings themselves are no features: a small
-    audit cannot weigh them (EXPERIMENTS.md).
+    audit is not enough to weigh so many (EXPERIMENTS.md).
 
     Parameters
     ----------
@@ -52,9 +52,12 @@ def features(
     votes = label_counts(
         np.stack([codes(table["label"], label_set) for table in draws]), len(label_set)
     )
+    # Labels without probabilities get the same value, 0, for all classes; very small and censored
+    # probabilities count as exp(-10), so that no single one dominates.
     logs = class_columns(first, label_set)
     unknown = np.isnan(logs).all(axis=1, keepdims=True)
     logs = np.where(unknown, 0.0, np.maximum(np.nan_to_num(logs, nan=-10.0), -10.0))
+    # Clipped, so that the log odds stay finite.
     error = np.clip(
         classifier_error_probability(labels, embeddings, len(label_set), seed), 1e-3, 1 - 1e-3
     )
@@ -83,7 +86,7 @@ def neighbour_disagreement(labels: Codes, embeddings: Floats) -> Floats:
         .fit(embeddings)
         .kneighbors(embeddings, return_distance=False)
     )
-    # of duplicate texts any may come first, so that a text is not always its own nearest
+    # Of duplicate texts any may come first, so a text is not always its own nearest neighbour.
     others = np.array(
         [[index for index in row if index != own][:n_neighbours] for own, row in enumerate(nearest)]
     )
@@ -93,8 +96,8 @@ def neighbour_disagreement(labels: Codes, embeddings: Floats) -> Floats:
 def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int) -> Floats | None:
     """Probability that each label is wrong, ``(n,)``: a ridge logistic regression on the audit.
 
-    An audited label's probability comes from a model that was not fitted to it. The ridge is the
-    one with the lowest log loss on held-out labels.
+    The probability of an audited label comes from a model that was not fitted to it. The strength
+    of the ridge penalty is the one with the lowest log loss on held-out labels.
 
     Parameters
     ----------
@@ -117,6 +120,7 @@ def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int
 
     known = values[audited]
     truth = is_wrong[audited].astype(np.int64)
+    # Stratified folds need as many labels of the rarer kind, wrong or right, as there are folds.
     n_rarest = int(np.bincount(truth, minlength=2).min())
     if n_rarest < 2:
         return None
@@ -129,6 +133,8 @@ def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int
         for fit, held in folds:
             held_out[held] = _fitted(known[fit], truth[fit], known[held], strength)
         by_strength.append(held_out)
+    # The probabilities of audited labels are replaced by the held-out ones: a model is too sure of
+    # the labels that it was fitted to.
     best = int(np.argmin([_log_loss(truth, held_out) for held_out in by_strength]))
     result = _fitted(known, truth, values, _RIDGE_STRENGTHS[best])
     result[audited] = by_strength[best]
@@ -171,7 +177,7 @@ def classifier_error_probability(
     Returns
     -------
     Floats
-        In [0, 1]; infinite where a label is missing.
+        In [0, 1]; infinite if a label is missing.
     """
     from cleanlab.rank import get_label_quality_scores
     from sklearn.linear_model import LogisticRegression
@@ -179,6 +185,7 @@ def classifier_error_probability(
 
     answered = np.flatnonzero(labels >= 0)
     known = labels[answered]
+    # Scaled to a mean square of 1 for each coordinate, which the strength C below is chosen for.
     points = embeddings[answered] * np.sqrt(embeddings.shape[1])
     probabilities = np.zeros((len(known), n_classes))
     folds = KFold(min(N_FOLDS, len(known)), shuffle=True, random_state=seed)

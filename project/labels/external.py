@@ -1,4 +1,4 @@
-"""Training labels that were made outside of Assay."""
+"""Training labels that another program or person made."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def external_labels(
     Raises
     ------
     AssayError
-        If a column or an example is missing, or an example stands there twice.
+        If a column or an example is missing, or an example is labelled twice.
     """
     missing = {"example_id", "label"} - set(table.columns)
     if missing:
@@ -44,6 +44,7 @@ def external_labels(
             "a labels file must have the columns example_id and label; missing: "
             f"{', '.join(sorted(missing))}."
         )
+    # Soft labels need the probability of every class; otherwise these columns are ignored.
     soft = [PROBABILITY + name for name in label_set]
     optional = [*_DEFAULTS, *(soft if set(soft) <= set(table.columns) else [])]
     columns = ["example_id", "label", *(name for name in optional if name in table.columns)]

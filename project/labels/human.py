@@ -24,10 +24,10 @@ _MAX_IDS_SHOWN = 5
 class HumanLabels:
     """The labels in a file that a human filled in.
 
-    Parameters
+    Attributes
     ----------
     labels
-        Usable labels by ``example_id``.
+        Usable labels by ``example_id``, each id once.
     unanswered
         Ids of rows without a label.
     contradictory
@@ -72,8 +72,8 @@ def read_human_labels(path: Path, task: Task) -> HumanLabels:
     Raises
     ------
     AssayError
-        If a column is missing, or a label is none of the task's: the same slip may stand in many
-        rows. An empty label is no error.
+        If a column is missing, or a label is not one of the task's, since the same typing error may
+        be in many rows. An empty label is no error.
     """
     table = _label_studio(path) if path.suffix == ".json" else read_file(path)
     missing = {"example_id", "label"} - set(table.columns)
@@ -87,6 +87,7 @@ def read_human_labels(path: Path, task: Task) -> HumanLabels:
     labels = _task_labels(table, empty, path.name, task)
     known = ids.isin(task.examples["example_id"]).to_numpy()
     usable = pd.DataFrame({"example_id": ids, "label": labels})[known & ~empty]
+    # Several people may have labelled the same text: equal labels count once, different ones not.
     n_labels = usable.groupby("example_id", sort=False)["label"].nunique()
     contradictory = tuple(n_labels.index[n_labels > 1])
     unique = usable[~usable["example_id"].isin(contradictory)].drop_duplicates("example_id")
@@ -138,7 +139,10 @@ def questions(examples: pd.DataFrame, annotations: pd.DataFrame | None, seed: in
 
 
 def label_studio_tasks(questions: pd.DataFrame, model: str) -> bytes:
-    """The questions as tasks for Label Studio; ``llm_label`` becomes a prediction of ``model``."""
+    """The questions as a JSON file of tasks to import into Label Studio.
+
+    The LLM's label, in the column ``llm_label`` if it is shown, becomes a prediction of ``model``.
+    """
     tasks: list[dict[str, Any]] = []
     for row in questions.to_dict("records"):
         task: dict[str, Any] = {"data": {"example_id": row["example_id"], "text": row["text"]}}
@@ -198,10 +202,8 @@ def _labels(task: Mapping[str, Any]) -> list[str | None]:
     """The labels that people gave to one task of an export; [None] where it was skipped."""
     if "data" not in task:  # JSON-MIN
         return [task.get("label")]
-    labels = [
-        result["value"]["choices"][0]
-        for annotation in task.get("annotations", ())
-        if not annotation.get("was_cancelled")
-        for result in annotation["result"]
-    ]
-    return [*labels] or [None]
+    labels: list[str | None] = []
+    for annotation in task.get("annotations", ()):
+        if not annotation.get("was_cancelled"):
+            labels += [result["value"]["choices"][0] for result in annotation["result"]]
+    return labels or [None]

@@ -1,4 +1,4 @@
-"""What a label source reads: examples, the annotator's draws, and the labels of a human."""
+"""What a label source reads: examples, the annotator's draws, and human labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from project.support.errors import AssayError
 class LabelInputs:
     """Everything that an arm reads to make training labels.
 
-    Parameters
+    Attributes
     ----------
     examples
         Examples table.
@@ -31,11 +31,10 @@ class LabelInputs:
     config
         Parameters of the label sources.
     embed
-        Returns sentence embeddings of the texts, ``(n, size)``, of length 1. Only arms that learn
-        call it.
+        Returns sentence embeddings of the texts, ``(n, size)``, of length 1. Only arms that fit a
+        model to the texts call it, since embeddings take time.
     human
-        Labels of a human by ``example_id``, null where there is none. Without it the gold column
-        holds the human's labels.
+        Human labels by ``example_id``. Without them, the gold labels are the human ones.
     """
 
     examples: pd.DataFrame
@@ -63,10 +62,9 @@ class LabelInputs:
 
     @functools.cached_property
     def random_order(self) -> Floats:
-        """A number in [0, 1) for every example.
+        """A number in [0, 1] for every example, ``(n,)``; random choices take the highest ones.
 
-        Examples that are chosen at random are chosen in this order, whatever the budget and the
-        split.
+        All arms use the same numbers, so that a smaller random set is part of a larger one.
         """
         return self.uniform("ask")
 
@@ -75,6 +73,7 @@ class LabelInputs:
 
         The numbers of two streams are independent.
         """
+        # A hash and no generator: a number does not depend on the other examples.
         digests = (
             hashlib.sha256(
                 f"{self.config.tie_seed}:{stream}:{name}".encode("utf-8", "surrogatepass")

@@ -1,7 +1,7 @@
 """Which examples a human labels, or an arm leaves out.
 
-They are chosen by a ranking, at random, or where draws differ. All functions are pure functions of
-tables. :func:`register_ranking` adds a ranking.
+They are the highest of a ranking, a random share, or those on which draws differ. All functions are
+pure functions of tables. :func:`register_ranking` adds a ranking.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
 AUDIT = "audit"
-"""The reason of examples that are chosen at random to learn from."""
-_NOT_SELECTED = "annotated"  # the reason of all others; it stands in labels tables of the store
+"""The reason of examples that are chosen at random to fit an error model to."""
+# These reasons stand in labels tables of the store and cannot change.
+_NOT_SELECTED = "annotated"
 _NOTHING_LEARNED = "at random: the audit found nothing to learn from"
 _LEARNED = "highest learned doubt"
 
@@ -31,7 +32,7 @@ _LEARNED = "highest learned doubt"
 class Selection(NamedTuple):
     """The chosen examples, ``(n,)`` each.
 
-    Parameters
+    Attributes
     ----------
     selected
         Whether an example is chosen.
@@ -54,7 +55,7 @@ RankingScore = Callable[[Arm, LabelInputs], Floats]
 
 
 def _oracle(arm: Arm, inputs: LabelInputs) -> Floats:
-    """1 where the label is wrong, which only the gold column tells."""
+    """1 where the label is wrong by the gold column, else 0."""
     if inputs.examples["gold_label"].isna().any():
         raise AssayError(
             f"the arm {arm.base_kind} needs the gold label of every training example; some have "
@@ -103,7 +104,7 @@ def register_ranking(kind: str, score: RankingScore) -> None:
 
 
 def select(arm: Arm, inputs: LabelInputs) -> Selection:
-    """The examples that ``arm`` has labelled by a human, or leaves out."""
+    """The examples that ``arm`` replaces by human labels, or leaves out."""
     facts = arm.facts
     share = arm.replace_share
     if facts.selects == "none":
@@ -143,13 +144,13 @@ def _beyond_threshold(arm: Arm, inputs: LabelInputs) -> Selection:
     minimum = getattr(inputs.config, name) if name else None
     if minimum is None:
         raise AssayError(f"arm {arm.name} needs a share of the texts. Set replace_share.")
-    # scores are 1 minus what the threshold bounds; 1e-12 is above their rounding error
+    # Scores are 1 minus what the threshold bounds; 1e-12 is above their rounding error.
     selected = _scores(arm, inputs) > 1 - minimum + 1e-12
     return _certain(selected, f"{arm.base_kind} below {minimum:g}")
 
 
 def _at_random(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
-    """A random share; with the error probabilities that it teaches where labels are weighted."""
+    """A random share of the examples; for weighted labels, also the error model fitted to it."""
     selected = random_share(inputs, share)
     probability = np.full(len(selected), selected.mean())
     errors = _error_probability(arm, inputs, selected) if arm.facts.weighted else None
@@ -157,9 +158,9 @@ def _at_random(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
 
 
 def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
-    """A random audit, then the labels with the highest error probability that it teaches.
+    """A random audit, then the labels that an error model fitted to it gives the highest scores.
 
-    Both are within the budget. Where the audit teaches nothing, the rest is random too.
+    Both are within the budget. If no model can be fitted, the rest is random too.
     """
     n = len(inputs.examples)
     budget = share_size(share, n)
@@ -182,6 +183,7 @@ def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
     reasons = np.where(
         rest, _NOTHING_LEARNED if errors is None else _LEARNED, _certain(audited, AUDIT).reasons
     )
+    # Inclusion probabilities: of the audit they are equal; the rest is chosen without chance.
     if errors is None:
         probability = np.full(n, budget / n)
     else:
@@ -206,9 +208,9 @@ def _scores(arm: Arm, inputs: LabelInputs) -> Floats:
 
 
 def _error_probability(arm: Arm, inputs: LabelInputs, audited: Mask) -> Floats | None:
-    """Probability that each label of the first draw is wrong, learned from those ``audited``.
+    """Probability that each label of the first draw is wrong, from a model fitted to ``audited``.
 
-    1 where there is no label; None where the audit teaches nothing.
+    1 where there is no label; None if no model can be fitted.
     """
     first = inputs.draws[0]
     tie_seed = inputs.config.tie_seed
@@ -228,12 +230,23 @@ def random_share(inputs: LabelInputs, share: float) -> Mask:
 
 
 def top_share(values: Floats, share: float, *, tie_seed: int) -> Mask:
-    """Mask ``(n,)`` of the highest ``share`` per cent of ``values``; ``tie_seed`` breaks ties."""
+    """Mask ``(n,)`` of the highest values.
+
+    Parameters
+    ----------
+    values
+        A number for every example, ``(n,)``.
+    share
+        Size of the mask in per cent of the examples.
+    tie_seed
+        Seed of the random order in which equal values are taken.
+    """
     return _top(values, share_size(share, len(values)), tie_seed=tie_seed)
 
 
 def _top(values: Floats, size: int, *, tie_seed: int) -> Mask:
     """Mask of the ``size`` highest values."""
+    # The last key of lexsort comes first: by value, then in a random order.
     order = np.lexsort((np.random.default_rng(tie_seed).permutation(len(values)), -values))
     mask = np.zeros(len(values), dtype=bool)
     mask[order[:size]] = True

@@ -1,8 +1,8 @@
 """Label sources: annotations + gold + budget -> training labels. Pure functions of tables.
 
-Every row of a labels table names the source of its label and the reason. The human's labels are
-the gold ones, or those of a file. An LLM that gave no valid label: the example is left out of the
-training labels, comes first in every ranking but the random one, and counts as a disagreement
+Every row of a labels table names the source of its label and the reason. Human labels are the gold
+ones, or those of a file. An example to which the LLM gave no valid label is left out of the
+training labels. It comes first in every ranking but the random one, and counts as a disagreement
 between draws.
 """
 
@@ -39,8 +39,8 @@ _NOT_ANSWERED = "not answered by a human"
 def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
     """The arms of an experiment, in the order of ``config.arms``.
 
-    A kind with a share stands once for each ``replace_share``, one that flips once for each
-    ``flip_rate``.
+    A kind with a share becomes one arm for each ``replace_share``, and a kind that flips labels one
+    arm for each ``flip_rate``.
 
     Raises
     ------
@@ -69,9 +69,11 @@ def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
 def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
     """The training labels of ``arm``: a labels table without the examples that have no label.
 
-    Further columns: ``inclusion_probability``, that the example was to be labelled by a human;
-    ``probability.<label>``, the LLM's distribution, null for a human's labels; ``first_label``, the
-    label of the first phase, where training has two.
+    Columns beside those of every labels table:
+
+    - ``inclusion_probability``: probability that the example was to be labelled by a human
+    - ``probability.<label>``: the LLM's distribution, null for human labels
+    - ``first_label``: label of the first phase of training, for arms with two phases
 
     Raises AssayError if draws or human labels are missing, or no label remains.
     """
@@ -82,6 +84,7 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
     llm_labels = _llm_labels(arm, inputs)
     if arm.facts.drops:
         selection, llm_labels = _drop(selection, llm_labels)
+    # A file of answers may lack some of the selected examples: these keep the LLM's label.
     answered = _answered(arm, inputs, selection)
     reasons = np.where(selection.selected & ~answered, _NOT_ANSWERED, selection.reasons)
     table = _table(
@@ -131,13 +134,17 @@ def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
 def _drop(
     selection: Selection, llm_labels: npt.NDArray[np.object_]
 ) -> tuple[Selection, npt.NDArray[np.object_]]:
-    """The audit as the only selection, and no label for the other examples in it."""
+    """For arms that leave examples out: only the audit stays selected, the others lose their label.
+
+    Returns the selection and the LLM's labels without those of the dropped examples.
+    """
     audited = selection.selected & np.asarray(selection.reasons == AUDIT)
     dropped = selection.selected & ~audited
-    return selection._replace(
+    remaining = selection._replace(
         selected=audited,
         inclusion_probability=np.where(audited, selection.inclusion_probability, 0.0),
-    ), np.where(dropped, np.array(None, dtype=object), llm_labels)
+    )
+    return remaining, np.where(dropped, np.array(None, dtype=object), llm_labels)
 
 
 def _answered(arm: Arm, inputs: LabelInputs, selection: Selection) -> Mask:
@@ -161,9 +168,9 @@ def _weights(arm: Arm, selection: Selection, answered: Mask) -> Floats:
 
 
 def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
-    """The human's labels of all examples, some of them flipped where the arm flips.
+    """The human labels of all examples, some of them flipped if the arm flips labels.
 
-    Flipped labels still count as the human's, since they are made from them.
+    A flipped label still counts as human, since it is made from a human label.
     """
     n = len(inputs.examples)
     absent = int(pd.isna(inputs.human_labels).sum())
@@ -187,13 +194,15 @@ def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
 def _flipped(inputs: LabelInputs, rate: float) -> tuple[npt.NDArray[np.object_], Mask]:
     """The human's labels with ``rate`` per cent of them flipped, and the mask of these, ``(n,)``.
 
-    ``tie_seed`` and the examples' ids alone determine which are flipped and to which of the other
-    classes, all equally likely. A larger rate flips the same ones in the same way, and more.
+    Which labels are flipped, and to which of the other classes, depends on ``tie_seed`` and the ids
+    of the examples alone; all other classes are equally likely. A larger rate flips the labels of a
+    smaller one in the same way, and more.
     """
     known = ~pd.isna(inputs.human_labels)
     n_classes = len(inputs.label_set)
     flipped = np.zeros(len(known), dtype=bool)
     flipped[known] = top_share(inputs.uniform("flip")[known], rate, tie_seed=0)
+    # The new class is 1 to n_classes - 1 steps behind the old one in the label set, in a circle.
     gold = codes(pd.Series(inputs.human_labels[flipped]), inputs.label_set)
     steps = (inputs.uniform("flip to")[flipped] * (n_classes - 1)).astype(np.int64)
     steps = 1 + np.minimum(steps, n_classes - 2)  # a uniform number may round to 1
@@ -258,7 +267,10 @@ def _calibrated(values: Floats, inputs: LabelInputs, share: float) -> Floats:
 
 
 class _Labelled(NamedTuple):
-    """The columns of a labels table, one entry an example; null labels are left out of it."""
+    """The columns of a labels table, ``(n,)`` each; ``probabilities`` is ``(n, n_classes)``.
+
+    Examples with a null label are left out of the table.
+    """
 
     labels: npt.NDArray[np.object_]
     by_human: Mask

@@ -1,7 +1,7 @@
 """Rankings of an LLM's labels: the higher an example's number, the likelier its label is wrong.
 
-Every ranking gives all examples a number. An example without a label has an infinite one, but in
-:func:`vote_entropy` and :func:`is_wrong`. Ties are broken where the highest are taken.
+Every ranking gives all examples a number. It is infinite for an example without a label, except in
+:func:`vote_entropy` and :func:`is_wrong`. Ties are broken later, when the highest are selected.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ def margin(annotations: pd.DataFrame, label_set: Sequence[str]) -> Floats:
     values = _log_probabilities("margin", annotations, label_set)
     mass = annotations["label_mass"].to_numpy(dtype=np.float64)
     bound = annotations["log_bound"].to_numpy(dtype=np.float64)
+    # Bounds are before normalising, the other probabilities after it.
     with np.errstate(divide="ignore", invalid="ignore"):
         filled = np.exp(np.where(np.isnan(values), (bound - np.log(mass))[:, None], values))
-    first, second = np.sort(np.nan_to_num(filled), axis=1)[:, :-3:-1].T
+    in_order = np.sort(np.nan_to_num(filled), axis=1)
+    first = in_order[:, -1]
+    second = in_order[:, -2]
     return _infinite_without_label(annotations, 1.0 - (first - second))
 
 
