@@ -1,7 +1,7 @@
-"""Reads configuration files: YAML or JSON in which every name stands once.
+"""Configuration files, read as names and values: YAML or JSON in which every name stands once.
 
-A plain scalar means what it means on the command line: ``010`` is ten, and ``1:30`` or a date is
-text. YAML 1.1 would read them as 8, as 90 and as a date.
+A value without quotation marks means what it means on the command line: ``010`` is ten, and
+``1:30`` or a date is text. YAML 1.1 would read them as 8, as 90 and as a date.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from project.config.entry_points import every_parameter
 from project.config.field_errors import shown
 from project.support.errors import AssayError
 
+# YAML names the types of its values by tags.
 _YAML = "tag:yaml.org,2002:"
 _MERGE = f"{_YAML}merge"
-_IMPLICIT = (f"{_YAML}null", f"{_YAML}bool", _MERGE)
+_IMPLICIT = (f"{_YAML}null", f"{_YAML}bool", _MERGE)  # recognised as PyYAML does
 _JSON_TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 _TAGS = (*(f"{_YAML}{kind}" for kind in _JSON_TYPES), None)  # None: refuses all other tags
-_FACTS = {"task", "arms", "config"}  # in a run's config.json; parameters have these names too
+# Names of facts in a run's config.json that are also names of parameters.
+_FACTS = {"task", "arms", "config"}
 
 
 def read_file(address: str) -> Mapping[str, Any]:
@@ -48,11 +50,13 @@ def read_file(address: str) -> Mapping[str, Any]:
 
 
 def _unreadable(address: str, reason: str) -> AssayError:
+    """The error for a file that cannot be opened or decoded."""
     return AssayError(f"config must be a readable file; {address}: {reason}.")
 
 
 def _refuse_repetition(names: Iterable[Any]) -> None:
-    """Raise ValueError for a name that stands twice, of which the first would be lost."""
+    """Raise ValueError for a repeated name: all its values but the last would be lost."""
+    # YAML also allows lists and mappings as names, which PyYAML refuses by itself.
     counts = Counter(name for name in names if isinstance(name, Hashable))
     for name, count in counts.items():
         if count > 1:
@@ -71,12 +75,13 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ; a merge (``<<``) gives way to them."""
+        """A mapping whose keys differ. Keys that a merge (``<<``) adds may be set again."""
         own = [key for key, _ in node.value if key.tag != _MERGE]
         _refuse_repetition(self.construct_object(key, deep=True) for key in own)
         return super().construct_mapping(node, deep)
 
 
+# Numbers as Python and JSON write them. YAML 1.1 also has octal, binary and sexagesimal ones.
 _Loader.add_implicit_resolver(
     f"{_YAML}int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
 )
@@ -91,6 +96,7 @@ _Loader.add_implicit_resolver(
 
 
 def _safe_yaml(text: str) -> Any:
+    """The content of a YAML text; no tag in it can make Python objects."""
     loader = _Loader(text)
     try:
         return loader.get_single_data()
@@ -99,10 +105,12 @@ def _safe_yaml(text: str) -> Any:
 
 
 def _json(text: str) -> Any:
+    """The content of a JSON text."""
     return json.loads(text, object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of names to values, whose names must differ."""
     _refuse_repetition(name for name, _ in pairs)
     return dict(pairs)
 

@@ -1,7 +1,8 @@
-"""Errors of values as one line: name, rule, value."""
+"""Errors of parameters' values in one line, name, rule, value, and the checks of odd values."""
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -34,6 +35,7 @@ _TYPES = {
     "tuple_type": "a list, or values with commas between them",
 }
 _LONGEST = 300  # characters of a value in an error
+# Cuts a value while it is written: a nested value of YAML may be too long to be written whole.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxlong = 40
@@ -48,8 +50,12 @@ def shown(value: Any) -> str:
 
 
 def check_writable(name: str, texts: Iterable[str]) -> None:
-    """Refuse what no file name and no tracking store takes. A file in YAML or JSON can hold it."""
+    """Refuse texts that cannot be written into a file name or a tracking store.
+
+    A command line cannot hold them, but the escapes of YAML and JSON can.
+    """
     for text in texts:
+        # Encoding leaves out surrogates, which stand for no character.
         if "\0" in text or text != text.encode(errors="ignore").decode():
             raise AssayError(
                 f"{name} must be text in UTF-8 without null characters; got {shown(text)}. Rename "
@@ -59,24 +65,26 @@ def check_writable(name: str, texts: Iterable[str]) -> None:
 
 def check_list(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values of a list, which must have at least one, and each only once."""
-    repeated = not values or len(set(values)) < len(values)
-    # Arms and settings are named by six digits; two of one name would be taken for one.
+    got = ",".join(map(str, values))[:_LONGEST] or "nothing"
+    if not values or len(set(values)) < len(values):
+        raise AssayError(f"{name} must name at least one value, each once; got {got!r}.")
+    # Arms and settings are named by six digits; two with the same name would be taken for one.
     names = {f"{value:g}" if isinstance(value, float) else value for value in values}
-    if repeated or len(names) < len(values):
-        rule = "name at least one value, each once"
-        rule = rule if repeated else "have values that differ in their first six digits"
-        got = ",".join(map(str, values))[:_LONGEST] or "nothing"
-        raise AssayError(f"{name} must {rule}; got {got!r}.")
+    if len(names) < len(values):
+        raise AssayError(
+            f"{name} must have values that differ in their first six digits; got {got!r}."
+        )
     return values
 
 
 def _number(value: Any) -> str:
-    """A number that is out of bounds, with every digit that makes it so."""
+    """A number that is out of bounds, with all its digits if six would hide why."""
     if isinstance(value, int):
         return shown(value)
     number = float(value)
     short = f"{number:g}"
-    return short if number != number or float(short) == number else repr(number)
+    is_exact = math.isnan(number) or float(short) == number
+    return short if is_exact else repr(number)
 
 
 def one_line_error(error: pydantic.ValidationError) -> AssayError:

@@ -24,6 +24,7 @@ from project.support.redact import holds_secret
 
 AUTO = "auto"  # how None is written
 Choices = tuple[str, ...] | Callable[[], tuple[str, ...]]
+_MAX_SHOWN = 200  # characters of an unknown value in an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _check_choice(name: str, rule: Rule, value: Any) -> Any:
     """``value``, which must be one of the rule's choices where it has some."""
     allowed = rule.allowed()
     if allowed is not None and value not in allowed:
-        raise unknown_value(name, str(value)[:200], allowed)
+        raise unknown_value(name, str(value)[:_MAX_SHOWN], allowed)
     return value
 
 

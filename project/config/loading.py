@@ -31,7 +31,7 @@ COMMAND_LINE = "command line"
 FILE = "file"
 DEFAULT = "default"
 CARD = "task card or paper"
-# YAML refuses these characters, or reads the end of a line.
+# YAML refuses these characters, or reads them as the end of a line.
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
@@ -281,7 +281,7 @@ def as_yaml(
 def _on_one_line(value: Any) -> str:
     """``value`` as JSON in which YAML reads the same value."""
     text = json.dumps(value, ensure_ascii=False)
-    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def sections_of(entry: EntryPoint, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -85,8 +85,11 @@ def storage_errors(name: str, *, opening: bool = False) -> Iterator[None]:
 
 def _without_addresses(text: str) -> str:
     """``text`` without addresses and users: a driver's message may hold the password."""
-    without_addresses = re.sub(r"[^ ]*(?:://|@)[^ ]*", "...", text)
-    return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", without_addresses)
+    words = text.split(" ")
+    for index, word in enumerate(words):
+        if "://" in word or "@" in word:
+            words[index] = "..."
+    return re.sub(r"(?i)(password|passwd|pwd|token|user)=[^\s&]+", r"\1=...", " ".join(words))
 
 
 def refuse_password(address: str) -> None:
