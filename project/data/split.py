@@ -93,7 +93,7 @@ def _split(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> Splits:
 
 
 def _split_with_unlabelled(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> Splits:
-    """Splits of rows of which some have no gold label.
+    """:func:`assign_splits` of rows, some of which have no gold label.
 
     The labelled rows are split with room for a single training row. The rows that remain and the
     unlabelled ones form the training split.

@@ -1,6 +1,6 @@
 """Trials of a study: what Assay stores with them, and which ended trials count.
 
-Optuna's trials are attempts, of which a setting may need several. Only its last attempt counts.
+Optuna's trials are attempts. A setting may need several attempts, and only its last one counts.
 Surplus trials do not count, nor do those without a complete setting.
 """
 

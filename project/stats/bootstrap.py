@@ -95,7 +95,7 @@ def example_weights(n_examples: int, replicates: int, seed: int) -> Floats:
     Parameters
     ----------
     n_examples
-        Number of examples, of which each replicate draws as many with replacement.
+        Number of examples. Each replicate draws this many of them, with replacement.
     replicates
         Number of bootstrap replicates.
     seed

@@ -138,7 +138,7 @@ def _cached_files(source: ModelSource) -> ModelFiles | None:
     """The weights in the hub's cache, None unless all of them are there."""
     import huggingface_hub
 
-    # The cache may lack the model, or hold damaged files of it. In either case the hub is asked.
+    # The cache may lack the model or hold damaged files. Then the hub's own list of files counts.
     with contextlib.suppress(Exception):
         snapshot = huggingface_hub.snapshot_download(
             source.location, revision=source.revision, local_files_only=True

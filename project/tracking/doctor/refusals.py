@@ -24,7 +24,8 @@ _LOGIN_VARIABLES = (
 def explained(experiment: str = "") -> Iterator[None]:
     """Raise an error with a way out for what MLflow raises in the context.
 
-    ``experiment`` is the one that is written to; empty if the context only reads.
+    ``experiment`` is the name of the experiment to which the context writes; empty if it only
+    reads.
     """
     try:
         yield
