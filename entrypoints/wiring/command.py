@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import re
 import sys
 import traceback
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 
 from entrypoints.wiring.arguments import asks_for_help, joined, parser
 from entrypoints.wiring.help_text import help_text
+from entrypoints.wiring.output import unread_output
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import check_consent
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
@@ -70,16 +70,8 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     arguments = sys.argv[1:]
     entry = ENTRY_POINTS[name]
     try:
-        if asks_for_help(entry, arguments):
-            _print_output(help_text(entry, every="all" in arguments) + "\n")
-            return
-        chosen = chosen_parameters(entry, arguments)
-        params = chosen.texts
-        if _shows_config(chosen):
-            _print_output(as_yaml(entry, chosen, _card_defaults(params)))
-            return
-        with owner_only(is_private(params), Path(params.get("workspace", ""))), _tagged(chosen):
-            run(params)
+        with unread_output():
+            _run(entry, arguments, run)
     except Incomplete as error:
         print_line(f"error: {with_syntax(error, entry)}")
         sys.exit(1)
@@ -102,15 +94,20 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
         _print_traceback()
 
 
-def _print_output(text: str) -> None:
-    """Print to standard output, and stop in silence where nobody reads on, as behind ``head``."""
-    try:
-        print(text, end="", flush=True)
-    except OSError as error:
-        # What is left in the buffer would be written again, and complained about, at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise OSError(error.errno, error.strerror, "standard output") from None
+def _run(
+    entry: EntryPoint, arguments: Sequence[str], run: Callable[[Mapping[str, str]], None]
+) -> None:
+    """Print the help or the configuration where these are asked for, else run."""
+    if asks_for_help(entry, arguments):
+        print(help_text(entry, every="all" in arguments))
+        return
+    chosen = chosen_parameters(entry, arguments)
+    params = chosen.texts
+    if _shows_config(chosen):
+        print(as_yaml(entry, chosen, _card_defaults(params)), end="")
+        return
+    with owner_only(is_private(params), Path(params.get("workspace", ""))), _tagged(chosen):
+        run(params)
 
 
 def _print_traceback() -> NoReturn:

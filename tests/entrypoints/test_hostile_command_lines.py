@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -96,6 +97,36 @@ def test_a_full_disk_behind_standard_output_is_named():
     assert done.returncode == 1
     assert done.stderr.startswith("error: No space left on device: standard output.")
     assert done.stderr.count("\n") == 1
+
+
+def test_work_goes_on_where_nobody_reads_its_output():
+    work = """
+import sys
+from entrypoints.wiring.command import main
+from entrypoints.wiring.terminal import print_line
+
+def work(params):
+    for number in range(2000):
+        print_line(f"step {number}")
+        print("a row of the table", flush=True)
+    open(sys.argv[2], "w").write("finished")
+
+main("relog", work)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        finished = Path(folder, "finished")
+        command = [sys.executable, "-c", work, "--workspace", str(finished)]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == "step 0\n"
+        process.stdout.close()
+        process.stderr.close()
+
+        assert process.wait(timeout=120) == 0
+        assert finished.read_text() == "finished"
 
 
 @pytest.mark.parametrize("address", ["runs:/", "runs://", "runs://profile/x"])
