@@ -194,9 +194,8 @@ def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
 def _flipped(inputs: LabelInputs, rate: float) -> tuple[npt.NDArray[np.object_], Mask]:
     """The human's labels with ``rate`` per cent of them flipped, and the mask of these, ``(n,)``.
 
-    Which labels are flipped, and to which of the other classes, depends on ``tie_seed`` and the ids
-    of the examples alone; all other classes are equally likely. A larger rate flips the labels of a
-    smaller one in the same way, and more.
+    ``tie_seed`` and the ids of the examples determine which labels are flipped, and to which of the
+    other classes. A larger rate flips those of a smaller one in the same way, and more.
     """
     known = ~pd.isna(inputs.human_labels)
     n_classes = len(inputs.label_set)

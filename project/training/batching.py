@@ -1,7 +1,7 @@
-"""How mini-batches go through a model: packed where that is exact, else padded.
+"""How mini-batches go through a model: packed if that is exact, else padded.
 
-The mini-batch is the same either way. So is its loss, but for the order of additions and the random
-numbers of dropout.
+The mini-batch is the same either way. Its loss differs only by rounding, since numbers are added in
+another order, and by the random numbers of dropout.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from project.training.tokens import Ids
 
 _TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.05}
 """Largest difference of logits in the exactness check, as a share of their spread."""
+# Values are distances from the middle of the vocabulary.
 _SAMPLE = (
     [5, 9, 7, 11, 6, 3, 8],
     [8, 12],
@@ -48,7 +49,10 @@ class Batching(Protocol):
 
 
 def choose_batching(model: Any, requested: str, precision: str) -> Batching:
-    """The batching of a model, which belongs to the batching that was made for it last.
+    """The batching of a model.
+
+    Packing replaces the attention of the model, so that an earlier batching of it must not be used
+    any more.
 
     Parameters
     ----------
@@ -80,8 +84,9 @@ def choose_batching(model: Any, requested: str, precision: str) -> Batching:
 
 
 def _packed_if_exact(padded: Padded, layers: Any, precision: str) -> Packed | None:
-    """The model packed, or None, which leaves the model as it was."""
+    """The model packed; None, with the model unchanged, if that is not exact."""
     model = padded.model
+    # The check runs in float32 if the weights allow it, where errors show best.
     has_low_precision = any(parameter.dtype != torch.float32 for parameter in model.parameters())
     checked_precision = precision if has_low_precision else "fp32"
     attention = inner_model(model).config._attn_implementation
@@ -111,6 +116,8 @@ def _is_exact(packed: Packed, alone: torch.Tensor, precision: str) -> bool:
         NotImplementedError,
     ):
         return False
+    # Differences are judged relative to those between texts. A text's logits must stay the same to
+    # the bit when another text is exchanged for one of the same length.
     spread = float((alone - alone.mean(0)).abs().max())
     return bool(
         (together - alone).abs().max() <= _TOLERANCE[precision] * spread
@@ -131,7 +138,7 @@ def _logits(batching: Batching, rows: Sequence[Ids], precision: str) -> torch.Te
 
 
 def _sample(model: Any) -> list[Ids]:
-    """Texts of ordinary tokens: the first half of a vocabulary holds the control tokens."""
+    """Texts of ordinary tokens; control tokens are in the first half of a vocabulary."""
     middle = int(inner_model(model).config.get_text_config().vocab_size) // 2
     return [np.array(row, dtype=np.int32) % middle + middle for row in _SAMPLE]
 

@@ -26,7 +26,7 @@ Tensors = Mapping[str, torch.Tensor]
 class TrainingState:
     """Everything that changes while a model is trained.
 
-    Parameters
+    Attributes
     ----------
     parameters
         The trainable parameters by name.
@@ -48,9 +48,16 @@ class Checkpoint:
     """The file of one training: the end of its last saved epoch, and the best epoch's weights."""
 
     def __init__(self, path: Path, digest: str, seconds: float) -> None:
-        """A checkpoint of the training with this ``digest``.
+        """Describe the file; nothing is read or written yet.
 
-        An epoch is saved only when the last save is at least ``seconds`` old.
+        Parameters
+        ----------
+        path
+            The file.
+        digest
+            Identity of the training; a file with another one is refused.
+        seconds
+            An epoch is saved only if the last save is at least this old.
         """
         self._path = path
         self._digest = digest
@@ -92,6 +99,7 @@ class Checkpoint:
                     state.optimizer.state[value] = {
                         key: tensors[f"{key}.{name}"].to(value.device) for key in _MOMENTS
                     }
+        # Best weights that equal the last ones were not saved twice.
         self._best = {
             name: tensors.get(f"best.{name}", tensors[f"weights.{name}"])
             for name in state.parameters
@@ -127,6 +135,7 @@ class Checkpoint:
             moments = state.optimizer.state.get(value)
             if moments:  # else the parameter never had a gradient
                 tensors |= {f"{key}.{name}": moments[key] for key in _MOMENTS}
+        # Best weights that equal the current ones are not written twice.
         tensors |= {
             f"best.{name}": value
             for name, value in best.items()
@@ -151,7 +160,7 @@ class Checkpoint:
         temporary = self._path.with_name(f"{self._path.stem}-{uuid.uuid4().hex}.tmp")
         try:
             save_file(tensors, temporary, {"digest": self._digest, "facts": facts})
-            # the file is missing where another process has ended the same training meanwhile
+            # The file is missing where another process has ended the same training meanwhile.
             with contextlib.suppress(FileNotFoundError):
                 temporary.replace(self._path)
         except (SafetensorError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Sentence embeddings of texts by the bundled encoder, kept on disk, for arms that learn."""
+"""Sentence embeddings of texts by the bundled encoder, kept on disk, for arms with error models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH_SIZE = 32
 def embeddings(texts: list[str], workspace: Path) -> Floats:
     """Embeddings of texts, ``(n, size)``: the mean over a text's tokens, scaled to length 1.
 
-    all-MiniLM-L6-v2 was trained to be read this way.
+    The bundled all-MiniLM-L6-v2 was trained with this mean. Files go to ``workspace``.
     """
     encoder = Encoder.find(FinetuneConfig(precision="fp32"))
     name = digest([encoder.source.identity, encoder.max_length, texts])

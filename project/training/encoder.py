@@ -28,7 +28,7 @@ _TOKENIZED_TOGETHER = 10_000  # texts
 class Encoder:
     """The encoder to fine-tune. Plain data, so that it can be sent to worker processes.
 
-    Parameters
+    Attributes
     ----------
     source
         Where its weights and its tokenizer are loaded from.
@@ -64,7 +64,7 @@ class Encoder:
 
     @property
     def identity(self) -> list[object]:
-        """What of the encoder can change predictions, JSON-ready; the device is part of it."""
+        """Everything of the encoder that can change predictions, ready for JSON."""
         return [
             self.source.identity,
             self.precision,
@@ -88,7 +88,7 @@ class Encoder:
             batch = texts[start : start + _TOKENIZED_TOGETHER]
             with quiet_transformers():
                 uncut = tokenizer(batch, split_special_tokens=True)["input_ids"]
-                # long texts are tokenised again, so that the cut keeps the special tokens
+                # Long texts are tokenised again, so that the cut keeps the special tokens.
                 cut = {
                     index: tokenizer(
                         batch[index],
@@ -123,9 +123,16 @@ class Encoder:
         return add_lora(model, config) if config.lora_rank else model
 
     def save(self, model: Any, label_set: Sequence[str], folder: Path) -> None:
-        """Write a trained ``model`` and its tokenizer as ``save_pretrained`` does, in safetensors.
+        """Write a trained model and its tokenizer as ``save_pretrained`` does, in safetensors.
 
-        LoRA's matrices are added to the weights.
+        Parameters
+        ----------
+        model
+            The trained model; the matrices of LoRA are added to its weights.
+        label_set
+            Names of the classes, which the model's configuration gets.
+        folder
+            Where to write them.
         """
         if hasattr(model, "merge_and_unload"):
             model = model.merge_and_unload()
@@ -141,19 +148,19 @@ class Encoder:
         return load_pretrained(auto_class, self.source, remote_code=self.remote_code, **options)
 
 
-def precision(asked: str) -> str:
-    """The precision for this machine where ``asked`` is ``auto``, else ``asked``.
+def precision(requested: str) -> str:
+    """The precision ``requested``, or for ``auto`` the fastest one of this machine.
 
-    It is bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU.
+    That is bf16 if the hardware has it, else fp16 on a GPU and fp32 on a CPU.
     """
     cuda = torch.cuda.is_available()
-    if asked == AUTO:
+    if requested == AUTO:
         if cuda:
             return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         return "bf16" if faster_cpu_dtype() == "bfloat16" else "fp32"
-    if asked == "fp16" and not cuda:
+    if requested == "fp16" and not cuda:
         raise AssayError("precision fp16 needs a GPU; use bf16, fp32 or auto on a CPU.")
-    return asked
+    return requested
 
 
 def autocast(precision: str, device: str) -> torch.autocast:

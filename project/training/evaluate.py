@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,9 +51,9 @@ def evaluate(
     class_recall = score_answers(right, answered, len(label_set)).recall
     present = np.bincount(right, minlength=len(label_set))
     recall = {
-        f"recall.{name}": float(class_recall[k])
-        for k, name in enumerate(metric_names(label_set))
-        if present[k]
+        f"recall.{name}": float(class_recall[code])
+        for code, name in enumerate(metric_names(label_set))
+        if present[code]
     }
     return {**scores, **recall}
 
@@ -60,16 +61,9 @@ def evaluate(
 def metric_names(label_set: Sequence[str]) -> list[str]:
     """A name for every label that MLflow allows in a metric: ASCII letters, digits, ``_-. ``.
 
-    The index makes names unique where the replaced characters do not.
+    Other characters become ``_``. If two names are then the same, all get their index in front.
     """
-    plain = [
-        "".join(
-            char if char.isascii() and (char.isalnum() or char in "_-. ") else "_" for char in label
-        )
-        for label in label_set
-    ]
-    return (
-        plain
-        if len(set(plain)) == len(plain)
-        else [f"{index}_{name}" for index, name in enumerate(plain)]
-    )
+    names = [re.sub(r"[^A-Za-z0-9_\-. ]", "_", label) for label in label_set]
+    if len(set(names)) < len(names):
+        names = [f"{index}_{name}" for index, name in enumerate(names)]
+    return names

@@ -12,7 +12,7 @@ from typing import Any
 class Epoch:
     """What is known after one epoch.
 
-    Parameters
+    Attributes
     ----------
     epoch
         Its number, counted over all phases from 1.
@@ -25,7 +25,7 @@ class Epoch:
     phase
         Index of the phase that it belongs to.
     texts_per_second
-        Training texts a second. The seed does not decide it, so that it is not compared.
+        Training texts a second. It depends on the machine, so comparisons of epochs leave it out.
     """
 
     epoch: int

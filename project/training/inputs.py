@@ -16,14 +16,13 @@ from project.training.encoder import Encoder
 from project.training.tokens import Tokens
 
 RECIPE = 2
-"""To be raised when the code of this room gives other predictions: finished seeds are then trained
-again."""
+"""Raise it when a change of the code changes predictions: finished seeds are then trained again."""
 
 
 class Phase(NamedTuple):
-    """The texts of one phase of training, and what the model should answer.
+    """The texts of one phase of training, and their targets.
 
-    Parameters
+    Attributes
     ----------
     indices
         Indices of the texts in the tokens, ``(n,)``.
@@ -42,7 +41,7 @@ class Phase(NamedTuple):
 class TrainingInputs:
     """Texts, targets and validation labels of one training.
 
-    Parameters
+    Attributes
     ----------
     tokens
         Tokens of all texts, which all arms and seeds share.
@@ -101,6 +100,7 @@ def seed_digest(
         inputs.validation_labels,
         test_indices,
     )
+    # Hashes of the arrays' bytes, since JSON of many numbers is slow.
     content = [
         hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays
     ]

@@ -39,6 +39,7 @@ def run_jobs(
             yield job, _load_reused(folder, job, progress)
         else:
             by_digest.setdefault(job.digest, []).append(job)
+    # Of jobs with equal digests the first one is trained; the others read its result.
     failures: list[str] = []
     to_train = [duplicates[0] for duplicates in by_digest.values()]
     n_workers = min(workers, len(to_train))

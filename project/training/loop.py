@@ -24,7 +24,7 @@ from project.training.predict import predict
 from project.training.targets import loss
 
 _LOSS_CHECK_STEPS = {"cpu": 1, "cuda": 50}
-"""Steps between two checks of the loss; each makes the CPU wait for the GPU."""
+"""Steps between two checks of the loss; a check makes the CPU wait for the GPU."""
 
 
 class TrainedModel(NamedTuple):
@@ -131,12 +131,14 @@ class _TrainingRun:
         last = self._config.epochs * len(self._inputs.phases)
         for number in range(len(history) + 1, last + 1):
             phase = (number - 1) // self._config.epochs
-            if phase != self._number:  # an optimizer without a memory of the phase before
+            if phase != self._number:
+                # A new optimizer: moments of the phase before belong to other labels.
                 self._open_phase(phase)
                 self._state.optimizer = build_optimizer(
                     self._state.parameters.values(), self._config
                 )
             history.append(self._epoch(number))
+            # On the CPU, so that they take no memory of the GPU.
             if number == best_epoch(history):
                 best = {
                     name: value.detach().to("cpu", copy=True)
@@ -157,16 +159,16 @@ class _TrainingRun:
         batch_size = self._config.train_batch_size
         in_phase = (number - 1) % self._config.epochs + 1
         self._model.train()
-        losses: list[torch.Tensor] = []
+        losses: list[torch.Tensor] = []  # one sum for each step, left on the device
         n_checked = 0
         order = self._state.order.permutation(n)
-        for batch in np.split(order, range(batch_size, n, batch_size)):
+        for batch in np.split(order, range(batch_size, n, batch_size)):  # the last may be smaller
             losses.append(self._step((in_phase - 1) * self._steps + len(losses), batch))
             is_last = len(losses) == self._steps
             if is_last or len(losses) % _LOSS_CHECK_STEPS[self._device] == 0:
                 self._refuse_divergence(losses[n_checked:], in_phase, n_checked)
                 n_checked = len(losses)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began  # of training alone
         answers = predict(
             self._batching,
             self._inputs.tokens,
@@ -199,6 +201,7 @@ class _TrainingRun:
             group["lr"] = self._rate(step)
         total = torch.zeros((), device=self._device)
         lengths = self._lengths[batch].tolist()
+        # Gradients of the parts add up until the optimizer's step.
         for part in self._batching.parts(lengths, self._config.gradient_accumulation):
             chosen = batch[part]
             with autocast(self._precision, self._device):
@@ -207,7 +210,7 @@ class _TrainingRun:
             part_loss = loss(logits, self._targets[index], self._weights[index])
             scaler.scale(part_loss / len(batch)).backward()
             total += part_loss.detach()
-        scaler.unscale_(optimizer)
+        scaler.unscale_(optimizer)  # before clipping, which compares with unscaled numbers
         torch.nn.utils.clip_grad_norm_(self._state.parameters.values(), self._config.max_grad_norm)
         scaler.step(optimizer)
         scaler.update()

@@ -7,7 +7,7 @@ from typing import Any
 from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
 
-# where the architectures of transformers keep the dropout before the classification layer
+# Where the architectures of transformers keep the dropout before the classification layer.
 _DROPOUT_FIELDS = (
     "classifier_dropout",
     "classifier_dropout_prob",
@@ -15,7 +15,7 @@ _DROPOUT_FIELDS = (
     "summary_last_dropout",
     "cls_dropout",
 )
-# their positions begin behind the padding index
+# Their positions begin behind the padding index.
 _POSITIONS_AFTER_PADDING = (
     "camembert",
     "data2vec-text",
@@ -31,7 +31,7 @@ _POSITIONS_AFTER_PADDING = (
 
 
 def max_positions(settings: Any) -> int | None:
-    """The longest input of a model in tokens, None where its positions have no end."""
+    """The longest input of a model in tokens, None if its positions have no limit."""
     positions = getattr(settings, "max_position_embeddings", None) or 0
     if settings.model_type in _POSITIONS_AFTER_PADDING:
         positions -= 2
@@ -39,9 +39,21 @@ def max_positions(settings: Any) -> int | None:
 
 
 def set_dropout(settings: Any, dropout: float, name: str) -> None:
-    """Set the dropout before the classification layer of the model ``name``.
+    """Set the dropout before the classification layer.
 
-    Raises AssayError for a dropout that is not the default where there is none to set.
+    Parameters
+    ----------
+    settings
+        The model's configuration, which is changed.
+    dropout
+        The dropout; models without this dropout accept the default alone.
+    name
+        The model's name, for errors.
+
+    Raises
+    ------
+    AssayError
+        If the model has no such dropout and ``dropout`` is not the default.
     """
     fields = [field for field in _DROPOUT_FIELDS if hasattr(settings, field)]
     if settings.model_type.startswith("deberta"):
@@ -56,9 +68,9 @@ def set_dropout(settings: Any, dropout: float, name: str) -> None:
 
 
 def set_padding(settings: Any, tokenizer: Any) -> None:
-    """Set the padding token where a model has none.
+    """Set the padding token of a model that has none.
 
-    A causal model reads its answer at the last token that is no padding.
+    A causal model is read at the last token that is not padding, and must tell the two apart.
     """
     token_id = tokenizer.pad_token_id
     if token_id is None:

@@ -1,4 +1,4 @@
-"""Texts one behind the other in one row: the positions of their tokens, and their attention."""
+"""Texts one after another in one row: the positions of their tokens, and their attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ATTENTION = "packed_texts"
 class PackedBatch(NamedTuple):
     """The positions of a batch's tokens in padded rows.
 
-    Parameters
+    Attributes
     ----------
     lengths
         Number of tokens of each text.
@@ -102,14 +102,21 @@ def attend_together(
 ) -> torch.Tensor:
     """Attention of all texts at once, with padding, which costs a GPU little.
 
-    Shapes are ``(1, n_heads, n_tokens, d)``, also of the result.
+    Parameters
+    ----------
+    query, key, value
+        ``(1, n_heads, n_tokens, d)``; the result has the same shape.
+    batch
+        The texts in the row.
+    options
+        See :class:`AttentionOptions`.
     """
     query, key, value = (
         batch.unpack(tensor.transpose(1, 2)).transpose(1, 2) for tensor in (query, key, value)
     )
     is_token = batch.mask[:, None]
     visible = _visible(batch.width, options, query.device)
-    # the results of padding are dropped, but a row without visible tokens has no finite gradient
+    # The results of padding are dropped, but a row without visible tokens has no finite gradient.
     mask = (is_token[:, :, None] & visible) | ~is_token[..., None]
     mixed = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=options.dropout, scale=options.scale
@@ -125,7 +132,13 @@ def attend_one_by_one(
     *,
     options: AttentionOptions,
 ) -> torch.Tensor:
-    """Attention of one text after another, without padding, in the shapes of the above."""
+    """Attention of one text after another, without padding, for a CPU.
+
+    Parameters
+    ----------
+    query, key, value, batch, options
+        See :func:`attend_together`.
+    """
     texts = zip(
         *(tensor.split(batch.lengths, dim=2) for tensor in (query, key, value)), strict=True
     )
@@ -143,7 +156,7 @@ def _attend_text(
         return torch.nn.functional.scaled_dot_product_attention(
             query, key, value, attn_mask=visible, scale=options.scale
         )
-    # on a CPU torch has nothing faster than these lines with dropout
+    # On a CPU torch has nothing faster than these lines with dropout.
     scores = query @ (key * options.scale).transpose(2, 3)
     if visible is not None:
         scores = scores.masked_fill(~visible, float("-inf"))

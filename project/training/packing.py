@@ -1,9 +1,10 @@
-"""Mini-batches without padding: the layers read the texts one behind the other in one row.
+"""Mini-batches without padding: the layers read the texts one after another in one row.
 
-The embeddings and the head of the model still read padded rows, so that positions and heads need no
-knowledge of the architecture. Only the layers, which cost most, read the packed row, and attention
-keeps every text to itself. Layers must pass arguments that they do not know on to an attention that
-can be replaced. :func:`project.training.batching.choose_batching` checks that this is exact.
+The embeddings and the head of the model still read padded rows, so that this code need not know how
+an architecture computes them. Only the layers, which cost most, read the packed row, and the
+attention keeps the texts apart. This works for layers that pass unknown arguments on to an
+attention that can be replaced; :func:`project.training.batching.choose_batching` checks that it is
+exact.
 """
 
 from __future__ import annotations

@@ -69,13 +69,20 @@ def split_evenly(lengths: Sequence[int], n: int) -> list[Codes]:
 
 
 def split_by_length(piece: Codes, lengths: Sequence[int], pass_tokens: int) -> list[Codes]:
-    """The positions in ``piece`` sorted by length and cut into the cheapest parts.
+    """Positions of texts, sorted by length and cut into the cheapest parts.
 
-    The cost of a part is its tokens with padding, and ``pass_tokens``.
+    Parameters
+    ----------
+    piece
+        The positions.
+    lengths
+        Tokens of the text at every position.
+    pass_tokens
+        A part costs its tokens, padding included, plus this number.
     """
     order = sorted(piece, key=lambda index: lengths[index])
-    # dynamic programming: for the first 0, 1, ... texts the lowest cost, and the start of the
-    # last part
+    # Dynamic programming: for the first 0, 1, ... texts the lowest cost, and the start of the
+    # last part.
     cheapest: list[tuple[int, int]] = [(0, 0)]
     for end in range(1, len(order) + 1):
         longest = lengths[order[end - 1]]

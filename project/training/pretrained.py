@@ -1,4 +1,4 @@
-"""Loading of the encoder's configuration, tokenizer and weights: the one place in this room."""
+"""Loading of configurations, tokenizers and weights of encoders."""
 
 from __future__ import annotations
 

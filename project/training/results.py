@@ -33,7 +33,7 @@ SOURCE = "source.json"
 class Job:
     """One (arm, seed): everything that a worker process needs.
 
-    Parameters
+    Attributes
     ----------
     arm
         Name of the arm, for messages.
@@ -72,7 +72,7 @@ class Job:
 class SeedResult:
     """What one job leaves on disk.
 
-    Parameters
+    Attributes
     ----------
     folder
         Folder of the result.
@@ -106,7 +106,17 @@ def is_finished(folder: Path, job: Job) -> bool:
 
 
 def load_result(folder: Path, job: Job, *, reused: bool) -> SeedResult:
-    """The job's result in ``folder``, which is the result's own."""
+    """A job's result.
+
+    Parameters
+    ----------
+    folder
+        The folder of this result alone.
+    job
+        The job.
+    reused
+        Whether the result was on disk before this run.
+    """
     facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     source = None
     if (folder / SOURCE).is_file():
@@ -125,7 +135,7 @@ def load_result(folder: Path, job: Job, *, reused: bool) -> SeedResult:
 def save_result(
     folder: Path, job: Job, predictions: pd.DataFrame, facts: dict[str, Any], *, model: Any
 ) -> None:
-    """Write a result to ``folder / digest`` in one rename, so that no part of it is ever there.
+    """Write a result to ``folder / digest`` in one rename, so that the folder is always complete.
 
     Parameters
     ----------
@@ -136,7 +146,7 @@ def save_result(
     predictions
         The predictions table.
     facts
-        ``seconds``, ``batching`` and ``history``, JSON-ready.
+        ``seconds``, ``batching`` and ``history``, ready for JSON.
     model
         The trained model, written only if the job keeps it.
     """
@@ -149,7 +159,7 @@ def save_result(
         if (final / SOURCE).is_file():  # taken from the store, which did not hold the model
             shutil.rmtree(final)
         if job.keep_model and (final / RESULT).is_file() and not (final / MODEL).is_dir():
-            # trained before without the model: the same result gains it
+            # Trained before without the model: the same result gains it.
             (temporary / MODEL).rename(final / MODEL)
             return
         try:
@@ -235,5 +245,5 @@ def _is_history_valid(result: SeedResult) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    """Whether ``value`` is a finite number, which JSON's true is not."""
+    """Whether ``value`` is a finite number; true and false, which Python counts, are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -23,8 +23,8 @@ from project.training.results import Job, save_result
 def run_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
     """Train a job and write its result to ``folder / digest``.
 
-    On a CPU it computes in one thread, so that the result does not depend on the number of
-    workers.
+    On a CPU it computes in one thread: with more, the order of additions and so the result would
+    depend on the number of workers.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Training labels -> targets: the distribution that each example is trained on, and its weight.
+"""Training labels -> targets: a distribution over the classes and a weight for each example.
 
-Hard and soft labels, temperature, mix, smoothing and class weights all end in one distribution over
-the classes and one weight for each example, so that training has one loss.
+Hard and soft labels, temperature, mix, smoothing and class weights are all expressed by these two,
+so that training has one loss.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ def _soft(labels: pd.DataFrame, label_set: Sequence[str], temperature: float) ->
             f"{labels['example_id'].iloc[row]!r} sum to {sums[row]:g}, the least is "
             f"{values[row].min():g}. Correct them, or set targets to hard."
         )
+    # Divided by the largest first, so that a low temperature does not underflow all of them.
     flat = (values / values.max(axis=1, keepdims=True)) ** (1 / temperature)
     return np.asarray(flat / flat.sum(axis=1, keepdims=True))
 

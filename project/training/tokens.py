@@ -75,7 +75,7 @@ class Tokens:
         return np.diff(self._ends, prepend=0)[indices]
 
     def n_cut(self, indices: Codes) -> int:
-        """How many of the texts at ``indices`` were longer than the encoder reads."""
+        """How many of the texts at ``indices`` were cut."""
         uncut = np.load(self.folder / "whole.npy", mmap_mode="r", allow_pickle=False)[indices]
         return int((uncut > self.lengths(indices)).sum())
 

@@ -66,7 +66,15 @@ def gpu_workers(n_gpus: int, free: int, weight_bytes: int, cores: int) -> int:
 def run_in_process(
     jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
 ) -> Iterator[Outcome]:
-    """Run jobs one after another in this process; ``workers`` is not used."""
+    """Run jobs one after another in this process.
+
+    Parameters
+    ----------
+    jobs, folder, progress
+        See :func:`run_in_processes`.
+    workers
+        Not used; it makes the two functions interchangeable.
+    """
     del workers
     threads = torch.get_num_threads()
     for job in jobs:
@@ -84,8 +92,8 @@ def run_in_processes(
 ) -> Iterator[Outcome]:
     """Run jobs in worker processes.
 
-    After a process died, one fewer runs at once. A job whose process dies while no other runs
-    beside it has failed.
+    A process that dies ends the whole pool, and a new pool runs one job fewer at once. A job has
+    failed if its process died while it ran alone.
 
     Parameters
     ----------
@@ -103,7 +111,7 @@ def run_in_processes(
     reported: set[tuple[str, int]] = set()
 
     def report_once(job: Job, epoch: Epoch) -> None:
-        # epochs that were trained before a process died are trained or restored again
+        # Epochs that were trained before a process died are trained or restored again.
         if (job.digest, epoch.epoch) not in reported:
             reported.add((job.digest, epoch.epoch))
             progress(job, epoch)
@@ -116,6 +124,7 @@ def run_in_processes(
                 yield outcome
         except concurrent.futures.process.BrokenProcessPool:
             was_alone = min(at_once, len(remaining)) == 1
+            # Jobs may have ended without their outcome having reached this process.
             for job in [job for job in remaining.values() if is_finished(folder, job)]:
                 yield Outcome(remaining.pop(job.digest), None)
             if was_alone and remaining:
@@ -142,8 +151,8 @@ def _run_pool(
         workers, context, _start_worker, (epochs, _gpu_queue(context, workers))
     )
     try:
-        # workers inherit that Ctrl-C is ignored: one that is interrupted while it starts would
-        # print a traceback
+        # Workers inherit that Ctrl-C is ignored: one that is interrupted while it starts would
+        # print a traceback.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             with _empty_main_module():
@@ -204,7 +213,7 @@ def _work(job: Job, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _empty_main_module() -> Iterator[None]:
-    """Processes that start now do not import this process's main module, which takes seconds."""
+    """Hide this process's main module from processes that start now: its import takes seconds."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
