@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -61,6 +62,19 @@ def check_writable(name: str, texts: Iterable[str]) -> None:
                 f"{name} must be text in UTF-8 without null characters; got {shown(text)}. Rename "
                 "what it names."
             )
+        if text.startswith("~") and "/" in text:
+            check_home(name, text)
+
+
+def check_home(name: str, path: str) -> None:
+    """Refuse a path in the home folder of a user who does not exist."""
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        raise AssayError(
+            f"{name} must be a path; {shown(path)} is in the home folder of nobody here. Write "
+            "the whole path."
+        ) from None
 
 
 def check_list(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:

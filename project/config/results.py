@@ -28,6 +28,16 @@ class VerdictConfig(ConfigSection):
     )
 
 
+def check_workspace(folder: object) -> None:
+    """Refuse what would make files where nobody looks for them, or close this folder to others."""
+    text = str(folder).strip()
+    if not text or text.startswith("~"):
+        raise AssayError(
+            f"workspace must be a folder, without ~; got {text!r}. Write its whole path, or . for "
+            "this folder."
+        )
+
+
 @section
 class HostConfig(ConfigSection):
     """Where files are kept."""
@@ -35,6 +45,7 @@ class HostConfig(ConfigSection):
     workspace: str = parameter(
         default="outputs",
         help="folder for answers, trained seeds and reports; what is there is not computed again",
+        check=check_workspace,
         everyday=True,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from project.config.fields import ConfigSection, parameter, section
-from project.config.results import REUSE
+from project.config.results import REUSE, check_workspace
 
 
 @section
@@ -32,7 +32,10 @@ class ReportConfig(ConfigSection):
         everyday=True,
     )
     workspace: str = parameter(
-        default="outputs", help="folder in which the report is written", everyday=True
+        default="outputs",
+        help="folder in which the report is written",
+        check=check_workspace,
+        everyday=True,
     )
     tolerance: float | None = parameter(
         default=None,
@@ -58,7 +61,10 @@ class RelogConfig(ConfigSection):
     """Where the results lie that a tracking store did not accept."""
 
     workspace: str = parameter(
-        default="outputs", help="workspace of the experiments", everyday=True
+        default="outputs",
+        help="workspace of the experiments",
+        check=check_workspace,
+        everyday=True,
     )
 
 

@@ -190,6 +190,21 @@ def test_an_error_cuts_what_is_long_or_deep(config_file):
     assert shown(datetime.date(2024, 1, 1)) == "datetime.date(2024, 1, 1)"
 
 
+@pytest.mark.parametrize("folder", ["", " ", "~", "~/outputs"])
+@pytest.mark.parametrize("entry", ["main", "report", "relog"])
+def test_a_workspace_is_never_this_folder_or_a_folder_called_home_by_mistake(entry, folder):
+    with pytest.raises(AssayError, match="workspace must be a folder, without ~; got"):
+        effective(ENTRY_POINTS[entry], {"workspace": folder})
+
+
+def test_a_path_in_the_home_folder_of_nobody_is_refused(config_file):
+    assert error_of(config_file("data: ~no-such-user/texts.csv")) == (
+        "data must be a path; '~no-such-user/texts.csv' is in the home folder of nobody here. "
+        "Write the whole path."
+    )
+    assert texts_of(config_file("data: ~/texts.csv"))["data"] == "~/texts.csv"
+
+
 def test_a_file_with_many_names_is_refused_at_once(config_file):
     address = config_file("\n".join(f"x{number}: 1" for number in range(5000)))
 
