@@ -25,6 +25,9 @@ from project.training.seed import run_job
 Progress = Callable[[Job, Epoch], None]
 _TERMINATED = 143  # exit code of a process that SIGTERM ended
 _POLL_SECONDS = 0.3
+_PROCESS_DIED = (
+    "its process died, often for lack of memory. Raise gradient_accumulation, or lower max_length."
+)
 
 
 class Outcome(NamedTuple):
@@ -128,11 +131,7 @@ def run_in_processes(
             for job in [job for job in remaining.values() if is_finished(folder, job)]:
                 yield Outcome(remaining.pop(job.digest), None)
             if was_alone and remaining:
-                error = AssayError(
-                    "its process died, often for lack of memory. Raise gradient_accumulation, or "
-                    "lower max_length."
-                )
-                yield Outcome(remaining.pop(next(iter(remaining))), error)
+                yield Outcome(remaining.pop(next(iter(remaining))), AssayError(_PROCESS_DIED))
             at_once = workers if was_alone else min(at_once, len(remaining) + 1) - 1
             sys.stderr.write(
                 "fine-tune: a worker process died, often for lack of memory; going on with "
