@@ -141,6 +141,7 @@ def _group_agreement(
     """Agreement of the raters in ``codes`` ``(n_raters, n_examples)``."""
     counts = label_counts(codes, n_classes)
     churns = churn(counts)
+    # Fleiss' kappa is defined for the same number of answers to every example alone.
     complete = bool((codes >= 0).all()) and len(codes) > 1
     kappas = [
         cohen_kappa(codes[rater], codes[earlier], n_classes)
@@ -249,6 +250,7 @@ def publish(options: argparse.Namespace) -> None:
     split = options.split or ("train" if of_draws else "test")
     by = options.by or ("annotator_model" if of_draws else "arm")
     answer = agreement_section(stored_raters(options.kind, options.where, by, split))
+    # In the name of the folder, so that another selection does not overwrite this one.
     choice = digest([options.kind, options.where, options.by, split])
     show_section(answer, options.workspace, f"agreement-{choice}", [])
 

@@ -53,6 +53,7 @@ _SETTINGS = ("task", "data", "annotator", "annotator_model", "recorded_columns")
 def sections(scored: ScoredExperiment) -> list[Section]:
     """The result table, the sources of the spread of crossed replicates, and the costs."""
     table = result_table(scored)
+    # The page has room for intervals; the terminal's table in ``brief`` has not.
     head, rows = result_cells(table, intervals=True)
     main = Table(
         name="arms",

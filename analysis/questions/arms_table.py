@@ -107,6 +107,7 @@ def result_table(scored: ScoredExperiment) -> pd.DataFrame:
         if paper:
             source = f", {paper.annotator}" if paper.annotator else ""
             rows.append({"labels": f"  paper{source}", "kind": "paper", **paper._asdict()})
+    # All columns in one order, also those that no row of this experiment has.
     columns = ["labels", "kind", "n", "n_seeds", "human_labels", *columns_of(cost_metrics())]
     columns += ["human_share", *columns_of(score_metrics()), *columns_of(arm_metrics())]
     return pd.DataFrame(rows).reindex(columns=[*columns, *recalls, "absent"])
@@ -235,6 +236,7 @@ def _labels_note(config: Mapping[str, Any], table: pd.DataFrame) -> str:
     note = f"Human-labelled and not counted there: {', and '.join(uncounted)}."
     if recorded:
         note += " Human labels that went into making the recorded ones are not known here."
+    # One row of the paper is shown below several of ours.
     if (table["kind"] == "paper").any() and table["labels"].str.startswith("entropy").any():
         note += (
             " The paper's numbers for entropy stand under every share, since it does not say which "

@@ -108,6 +108,7 @@ def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
     macro_f1 = {name: scores.macro_f1 for name, scores in experiment.resampled.items()}
     if {GOLD, LLM} <= set(macro_f1) and arm not in (GOLD, LLM):
         row |= columns("closed", gap_closed(macro_f1[arm], macro_f1[LLM], macro_f1[GOLD]))
+    # Arms are named by kind and budget: random_5 is random with 5 per cent.
     rival = RANDOM if replace_share is None else f"{RANDOM}_{replace_share:g}"
     if rival in macro_f1 and rival != arm and row["arm_kind"] not in (GOLD, LLM):
         row |= columns("over_random", interval(macro_f1[arm] - macro_f1[rival]))
@@ -132,6 +133,7 @@ def _repaired(run: Record, experiment: Experiment) -> float:
     human = labels[labels["source"].isin(["gold", "human"])]
     if llm is None or not len(human):
         return float("nan")
+    # By id: the arm llm leaves out examples without an answer, which count as wrong.
     llm_labels = _labels(llm.runs[0], experiment).set_index("example_id")["label"]
     replaced = llm_labels.reindex(human["example_id"]).to_numpy()
     return float((replaced != human["label"].to_numpy()).mean())
@@ -198,7 +200,7 @@ def cheapest(budget: ScoredPoints) -> str:
     price = "cost" if priced(budget.config) else "human_share"
     remedies = points[kinds_with(points, lambda facts: facts.remedy)]
     reached = remedies[remedies["macro_f1"] >= goal]
-    reached = reached.sort_values([price, "macro_f1"], ascending=[True, False])
+    reached = reached.sort_values([price, "macro_f1"], ascending=[True, False])  # ties: the better
     if reached.empty:
         return f"No source reaches {goal_text} at these budgets."
     best = reached.iloc[0]

@@ -80,6 +80,7 @@ def _confidences(experiment: Experiment) -> dict[str, Confidences]:
         if known.any():
             right = (labels == experiment.gold)[known]
             confidences["the LLM itself"] = Confidences(confidence[known][None], right[None])
+    # A classifier gives its most probable class, so the largest probability is its confidence.
     for arm, replicates in experiment.arms.items():
         confidence = np.exp(replicates.log_probabilities.max(axis=2))
         confidences[arm] = Confidences(confidence, replicates.predicted == experiment.gold)
@@ -127,6 +128,7 @@ def _detectors(experiment: Experiment) -> list[Detector]:
     labels = experiment.annotations["train"][0]["label"]
     known = (gold.notna() & labels.notna()).to_numpy()
     wrong = (labels != gold).to_numpy()[known]
+    # An AUROC compares wrong labels with right ones and needs some of both.
     if wrong.all() or not wrong.any():
         return []
     detectors = []

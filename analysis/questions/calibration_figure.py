@@ -34,7 +34,7 @@ def reliability_figure(confidences: Mapping[str, Confidences]) -> Figure:
         confidence, right = confidences[name]
         curve = reliability(confidence.ravel(), right.ravel())
         mark, line, colour = look(index)
-        filled = curve.size > 0
+        filled = curve.size > 0  # bins with an answer
         x = curve.confidence[filled]
         y = curve.accuracy[filled]
         area = 12 + 160 * curve.size[filled] / curve.size.sum()

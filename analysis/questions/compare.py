@@ -133,6 +133,7 @@ def _difference(
 ) -> ArmDifference:
     """Paired differences of predictions ``(n_seeds, n_test)``, the second less the first."""
     scores = resampled_scores(gold, {"first": first, "second": second}, n_classes)
+    # The same weights for both experiments: replicates of the two are paired.
     weights = example_weights(len(gold), REPLICATES, 0)
     alpha, unchanged = resampled_agreement(first, n_classes, weights)
     other_alpha, other_unchanged = resampled_agreement(second, n_classes, weights)

@@ -64,6 +64,7 @@ def read_curve(run_id: str = "") -> Curve:
 
     stored = read_root(run_id, "curve")
     config = stored.config
+    # Names as keys, since notes on incomplete points show them.
     points = {
         _point_name(arm, size): (arm, int(size))
         for arm in config["arms"]

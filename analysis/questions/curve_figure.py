@@ -69,6 +69,7 @@ def _draw_annotator(axes: Any, score: float) -> None:
 def _draw_fit(axes: Any, index: int, fit: FittedCurve) -> None:
     """Draw a law between the measured sizes, with a stroke if it flattens among them."""
     _, line, colour = look(index)
+    # Evenly spaced on the logarithmic axis, and not beyond the measured sizes.
     sizes = np.geomspace(fit.smallest, fit.largest, 100)
     scores = 100 * power_law_value(fit.law, sizes)
     axes.plot(sizes, scores, linestyle=line, color=colour, linewidth=_FIT_WIDTH)

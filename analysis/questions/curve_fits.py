@@ -95,6 +95,7 @@ def fit_curves(points: pd.DataFrame, threshold: float) -> CurveFits:
             f"threshold must be above 0 and finite, in points (x 100); got {threshold:g}. A "
             "doubling always gains something; try 1."
         )
+    # Fits are in [0, 1], thresholds in points.
     n_sizes = {}
     fits = {}
     for arm, rows in points.groupby("arm", sort=False):

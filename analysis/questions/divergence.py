@@ -56,6 +56,7 @@ class ArmTerms:
         approximation = np.broadcast_to(terms.approximation, shape)
         parts = [terms.total, approximation, terms.estimation, terms.cross]
         self._n = shape[1]
+        # Terms and seeds side by side: one matrix product resamples all of them.
         self._columns = np.concatenate(parts).T  # (n, 4 x n_seeds)
         self.means = self.means_of(np.ones(self._n, dtype=bool))
 
@@ -72,6 +73,7 @@ class ArmTerms:
         )
         # A replicate may draw no example of a rare class.
         known = means[~np.isnan(means[:, 0])]
+        # The same generator for all terms, so that they are resampled by the same seeds.
         return [
             interval(mean_over_seeds(term, np.random.default_rng(1)))
             for term in np.split(known, len(TERMS), axis=1)

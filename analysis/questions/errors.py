@@ -71,6 +71,7 @@ def _equivalent_rate_sentence(experiment: Experiment) -> str:
     rising = sorted(rates)
     scores = experiment.resampled
     macro_f1 = [scores[arm].macro_f1 for arm in ("gold", *(rates[rate] for rate in rising))]
+    # The rate at which the curve of flipped labels falls to the score of the LLM's labels.
     rate = noise_equivalent_rate(
         np.array([0.0, *rising]), np.stack(macro_f1), scores["llm"].macro_f1
     )

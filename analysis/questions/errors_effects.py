@@ -68,6 +68,7 @@ def recall_table(experiment: Experiment) -> Table:
 def rarest_class_sentence(experiment: Experiment) -> str:
     """What LLM labels do to the rarest class; empty if it is as frequent as the largest one."""
     class_sizes = _class_sizes(experiment)
+    # Classes without test examples have no recall and are not the rarest one.
     rarest = int(np.argmin(np.where(class_sizes > 0, class_sizes, class_sizes.max() + 1)))
     if class_sizes[rarest] == class_sizes.max():
         return ""

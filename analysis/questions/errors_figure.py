@@ -35,7 +35,7 @@ def transition_figure(
     if len(given_names) <= _MAX_NUMBERED:
         for (row, column), value in np.ndenumerate(100 * transition.share):
             if not np.isnan(value):
-                colour = "white" if value > 55 else "black"
+                colour = "white" if value > 55 else "black"  # readable on the cell's grey
                 axes.text(
                     column,
                     row,

@@ -127,6 +127,7 @@ def transition_table(errors: LabelErrors, transition: Transition) -> Table:
     records = []
     for gold, label in enumerate(errors.label_set):
         n_gold = int(class_sizes[gold])
+        # Share, lower and upper limit of every column in the row of this class.
         cells = [Interval(*map(float, cell)) for cell in np.stack(transition)[:, gold].T]
         rows.append([label, str(n_gold), *(ranged(cell, 100, 0) for cell in cells)])
         for name, cell in zip(errors.given_names, cells, strict=True):
@@ -160,6 +161,7 @@ def error_tests(errors: LabelErrors) -> list[ErrorTest]:
         ("the text's length in words", "AUROC", error_by_value(errors.n_words, wrong)),
         ("the LLM's entropy", "AUROC", error_by_value(errors.entropy, wrong)),
     ]
+    # Four tests of one question: without a correction one of them would often look significant.
     adjusted = holm(np.array([chance.p_value for *_, chance in tests]))
     return [ErrorTest(*test, float(p)) for test, p in zip(tests, adjusted, strict=True)]
 

@@ -56,6 +56,7 @@ def _churning(experiment: Experiment) -> Table | None:
     indices = [int(index) for index in in_order if churns[index] > 0]
     if not indices:
         return None
+    # Beside the arm's predictions those of gold, to tell hard texts from bad labels.
     labels, entropies = _llm_labels(experiment)
     gold_labels = experiment.test["gold_label"]
     shown_arms = ["gold", arm] if "gold" in several and arm != "gold" else [arm]

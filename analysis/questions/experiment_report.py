@@ -136,7 +136,7 @@ def _facts(experiment: Experiment) -> Mapping[str, str]:
         "citation": task["citation"],
     }
     for name, values in config["config"].items():
-        if name != "host":  # paths of one machine
+        if name != "host":  # paths of one machine mean nothing to other readers
             settings = [
                 f"{key}={value}" for key, value in values.items() if value not in ("", None)
             ]

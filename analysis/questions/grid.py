@@ -110,6 +110,7 @@ def try_table(stored: StoredRun) -> Tried:
     if not all(set(setting) == set(SEARCHED) for setting in design["grid"]):
         rule = f"must have {', '.join(SEARCHED)} in every configuration of design.grid"
         raise broken(stored.root, "config.json", rule)
+    # By arm and configuration, then by seed: a seed that was logged twice counts once.
     scores: dict[tuple[str, int], dict[str, float]] = {}
     for run in stored.validation_seeds():
         needs(run, {"arm": str, "seed": int, "configuration": int}, ("best_validation_macro_f1",))
@@ -133,6 +134,8 @@ def try_table(stored: StoredRun) -> Tried:
                 seeds = f"{score.n} of {design['grid_seeds']} seeds"
                 incomplete.append(f"{arm} {_setting_text(row)} ({seeds})")
     table = pd.DataFrame(rows)
+    # Means over different numbers of seeds cannot be compared. Of equal means idxmax takes the
+    # first.
     best = pd.Series(-1, index=table.index)
     if not incomplete:
         best = table.groupby("arm")["validation_macro_f1"].transform("idxmax")

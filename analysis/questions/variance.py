@@ -43,6 +43,7 @@ def variance_rows(
     """
     from project.data.tables import codes
 
+    # Index of the run in every cell of the design.
     cells = {
         (run.params.get("draw"), int(run.params["seed"])): index
         for index, run in enumerate(replicates.runs)
@@ -80,6 +81,7 @@ def variance_table(rows: pd.DataFrame) -> Table:
     cells = []
     negative = []
     for row in rows.to_dict("records"):
+        # Unbiased estimates of a variance can be negative.
         values = np.array([max(0.0, row[part]) for part in PARTS])
         shares = 100 * values / values.sum() if values.sum() else np.zeros(len(PARTS))
         deviations = 100 * np.sqrt(values)

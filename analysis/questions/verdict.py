@@ -189,6 +189,7 @@ def _decide(judged: pd.DataFrame, config: VerdictConfig, gold_alpha: Interval) -
     if llm["safe"] == "yes":
         return _Decision("safe", f"{_LLM_ALONE}, {_finding(llm, config)}.")
     remedies = judged[judged["arm"] != "llm"]
+    # The cheapest one counts: the fewest human labels, then the smallest loss.
     safe = remedies[remedies["safe"] == "yes"].sort_values(["human_labels", "loss"])
     if len(safe):
         return _safe_with(safe.iloc[0], config)
@@ -198,7 +199,8 @@ def _decide(judged: pd.DataFrame, config: VerdictConfig, gold_alpha: Interval) -
         note = f" Of the {len(remedies)} remedies tried none is safe, {n_undecided} undecided."
     # Disagreement that gold labels show too is no fault of the LLM's labels.
     llm_disagrees = llm["loss_is_small"] != "no" and llm["seeds_agree"] == "no"
-    if llm_disagrees and not gold_alpha.high >= config.min_alpha:
+    gold_may_agree = gold_alpha.high >= config.min_alpha  # false for nan, an undefined alpha
+    if llm_disagrees and not gold_may_agree:
         return _Decision("cannot tell", _unstable_sentence(llm, config, gold_alpha))
     if llm["safe"] == "no":
         if not note and len(remedies):

@@ -33,6 +33,7 @@ LabelSet = Annotated[Any, AfterValidator(_label_set)]
 
 
 class _Model(BaseModel):
+    # Strict: a number written as text is a fault, not converted.
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="ignore")
 
 

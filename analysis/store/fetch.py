@@ -39,6 +39,7 @@ def keep(path: Path, data: bytes) -> None:
     """
     folder = cache() / path.relative_to(cache()).parts[0]
     folder.mkdir(mode=0o700, exist_ok=True)
+    # Only the owner of a folder can change its rights.
     if folder.stat().st_uid == os.geteuid():
         folder.chmod(0o700)
     write_atomically(path, data)

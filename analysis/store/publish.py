@@ -68,6 +68,7 @@ def log_report(
     files = {"report.md": description.encode(), **files}
     root = read_run(run_id)
     opened = write(folder, files, [root])
+    # The run's description repeats which logged defaults did not count.
     tracker = Tracker(run_id, remark=overruled_remark(root.tags))
     tracker.log_files({f"report/{name}": folder / name for name in files})
     tracker.describe(description, tags)

@@ -131,6 +131,7 @@ class SplitAnnotations:
         config
             The configuration of label sources.
         """
+        # An arm that reads one draw reads the first of these.
         draws = [_rows_of(table, examples) for table in (*tables[draw:], *tables[:draw])]
         embed = functools.partial(self.embed, examples) if self.embed else None
         return LabelInputs(

@@ -84,6 +84,7 @@ class PreparedExperiment:
 
     def embed(self, examples: pd.DataFrame) -> Floats:
         """Sentence embeddings of training or validation examples, ``(n, size)``."""
+        # Always of both splits together: the embeddings of one list of texts are kept on disk.
         embedded = pd.concat([self.task.split("train"), self.task.split("validation")])
         vectors = embeddings(list(embedded["text"]), Path(self.config.host.workspace))
         return vectors[pd.Index(embedded["example_id"]).get_indexer(examples["example_id"])]

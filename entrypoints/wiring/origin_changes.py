@@ -45,6 +45,8 @@ def changed_inputs(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
                 f"{name} ({before['place']}) has another content: sha256 "
                 f"{before['sha256'][:12]} then, {sha256[:12]} now"
             )
+    # Inputs that could not be read then have no hash to compare with. Nor have data of the hub
+    # that are not loaded.
     for name, today in now["inputs"].items():
         had_hash = bool(then["inputs"].get(name, {}).get("sha256"))
         is_of_hub = str(today["place"]).startswith("hub ")

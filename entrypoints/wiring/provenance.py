@@ -47,6 +47,7 @@ def inputs(
     task
         The task, for the hash of data that come from the hub.
     """
+    # The parameter labels may say "gold" in place of a file.
     places = {name: params[name] for name in _INPUTS if params.get(name, "") not in ("", "gold")}
     hashes = {
         name: hash_of_stored(place) if place.startswith("runs:/") else file_hash(Path(place))
@@ -147,6 +148,7 @@ def provenance(
         "packages": packages(),
         "variables_set": relevant_variables(),
     }
+    # A command line or an address may hold a password.
     clean: dict[str, Any] = scrubbed_json(facts)
     return clean
 

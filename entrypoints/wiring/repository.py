@@ -76,9 +76,11 @@ def repository(root: Path = ROOT, *, private: bool = False) -> Repository:
 
 
 def _state(root: Path, *, private: bool) -> Repository:
+    # The folder may lie in another project's repository, which does not track it.
     if not _git(root, "ls-files", "--", "MLproject"):
         return Repository(why="the project's folder belongs to no git repository")
     lines = _git(root, *_STATUS, "--", ".").split("\0")
+    # Lines of porcelain v2: "# branch.oid HASH", "1 ..." and "u ..." for changes, "? PATH".
     commits = [line.split()[2] for line in lines if line.startswith("# branch.oid ")]
     if not commits or commits[0] == "(initial)":
         return Repository(why="the project's git repository has no commit yet")

@@ -151,6 +151,7 @@ def _identities(annotator: Annotator | None, encoder: Encoder | None) -> dict[st
     identities = {}
     if encoder:
         identities["encoder"] = encoder.source.identity
+    # A model behind a server, or a file of labels, has no weights here.
     facts = ENGINES.get(annotator.identity.get("engine", "")) if annotator else None
     if annotator and facts and facts.local_weights:
         identities["annotator_model"] = annotator.identity["model"]

@@ -138,6 +138,7 @@ def invocation_now(stored: StoredInvocation, config: RerunConfig) -> Invocation:
     own_names = {entry.aliases().get(name, name) for name in params}
     _print_new_parameters(entry.rules().keys() - own_names)
     workspace = config.workspace or defaults(entry.name)["workspace"]
+    # The stored parameters take the place of a file; what rerun is given overrules them.
     overrides = {"config": f"runs:/{run.run_id}/{FILE}", "workspace": workspace}
     if config.reuse:
         overrides["reuse"] = config.reuse

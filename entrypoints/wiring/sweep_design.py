@@ -18,6 +18,7 @@ from project.search.space import Setting, Space
 from project.support.errors import AssayError
 from project.support.files import digest
 
+# What does not change the values of a trial, or is varied by the search, is no part of the design.
 _RECIPE_WITHOUT_EFFECT = ("workers", "seeds", "log_model", "checkpoint_seconds")
 _LABEL_PARAMETERS = (
     "ensemble_share",

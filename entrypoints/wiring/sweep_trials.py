@@ -124,6 +124,7 @@ class TrialTrainer:
 
     def _annotated(self, config: ExperimentConfig, n_draws: int) -> SplitAnnotations:
         """The first ``n_draws`` draws; those of earlier trials are not annotated again."""
+        # Of a setting, only these two change the annotations of a draw.
         key = (config.prompt.n_demonstrations, str(config.annotate.calibration))
         annotations = self._annotations.get(key, self._no_annotations())
         n_known = len(annotations.train)

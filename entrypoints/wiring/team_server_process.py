@@ -112,6 +112,7 @@ def _start(
     _check_port(address)
     config = _AUTH_CONFIG.format(folder=str(folder).replace("%", "%%"), admin=ADMIN)
     (folder / "auth.ini").write_text(config, encoding="utf-8")
+    # The user's own MLflow settings are for clients and could point the server elsewhere.
     own = {name: text for name, text in os.environ.items() if not name.startswith("MLFLOW_")}
     environment = own | {
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
@@ -136,6 +137,7 @@ def _check_port(address: ServerAddress) -> None:
     """Raise AssayError if nothing can listen on the address."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
+        # As the server does: closed connections of an earlier server do not occupy the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address.host, address.port))
@@ -190,6 +192,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
+    # Workers that are still there share the session of the server.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

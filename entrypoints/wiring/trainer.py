@@ -108,6 +108,7 @@ class Trainer:
                 try:
                     for job, result in results:
                         condition = condition_of[id(job)]
+                        # Seeds that train at the same time share the machine's seconds.
                         at_once = min(n_workers, len(jobs) if result.reused else n_new)
                         trained = self._log(condition, job, result, at_once=at_once)
                         setting = (condition.arm.name, condition.setting, len(condition.examples))
@@ -173,7 +174,7 @@ class Trainer:
 
     def _log_models(self, seeds: Sequence[Trained]) -> None:
         """Log the weights of all seeds, or of the one with the best validation macro-F1."""
-        best_first = sorted(
+        best_first = sorted(  # ties: the earlier replicate
             seeds,
             key=lambda seed: (
                 -best_macro_f1(seed.result.history),
