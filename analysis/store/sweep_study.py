@@ -86,7 +86,9 @@ def _trials(study_id: str) -> pd.DataFrame:
     # Another worker may be writing a run that has no parameters yet.
     runs = [run for run in study_runs(study_id, "trial") if "source" in run.params]
     trials = pd.DataFrame([_trial(run) for run in runs], columns=columns)
-    last = trials.sort_values("number").drop_duplicates("number", keep="last")
+    # Runs come in the order in which they were logged, which a stable sort keeps.
+    in_order = trials.sort_values("number", kind="stable")
+    last = in_order.drop_duplicates("number", keep="last")
     return last.reset_index(drop=True)
 
 
