@@ -7,6 +7,7 @@ calls :func:`register_engine` instead.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from project.support.errors import AssayError, unknown_value
@@ -66,7 +67,7 @@ class EngineFacts:
     def __post_init__(self) -> None:
         """Refuse facts with which the engine could not be opened."""
         module, _, name = self.open.partition(":")
-        if not module or not name.isidentifier():
+        if not all(part.isidentifier() for part in (*module.split("."), name)):
             raise AssayError(
                 f"an engine's open must be 'module:Class'; got {self.open!r}. "
                 "Name the module as it is imported, a colon and the class."
@@ -112,7 +113,15 @@ ENGINES: dict[str, EngineFacts] = {
 
 
 def register_engine(name: str, facts: EngineFacts) -> None:
-    """Add an engine to ``ENGINES``. Raises AssayError where another engine has the name."""
+    """Add an engine to ``ENGINES``.
+
+    Raises AssayError where another engine has the name, or where nobody could type it.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise AssayError(
+            "the name of an engine must begin with a lower-case letter and go on with lower-case "
+            f"letters, digits, _ and -; got {name!r}. Choose another name."
+        )
     # The same facts again are no error: a package may be imported twice under two names.
     if ENGINES.get(name, facts) != facts:
         raise AssayError(

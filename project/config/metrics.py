@@ -31,6 +31,12 @@ def register_metric(metric: Metric) -> Metric:
         )
     if metric.key in METRICS:
         raise AssayError(f"the metric {metric.key} is registered already. Choose another key.")
+    for other in METRICS.values():
+        if shared := sorted({*metric.columns} & {*other.columns}):
+            raise AssayError(
+                f"the metric {metric.key} would have the column {shared[0]} of the metric "
+                f"{other.key}. Choose another key."
+            )
     if metric.function and metric.level == "seed" and not metric.has_spread:
         raise AssayError(
             f"the metric {metric.key} is a score of single seeds, so it must have has_spread=True."
