@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from project.support.errors import AssayError
 from project.support.escape import escape_terminal
+from project.support.output import unread_output
 from project.support.redact import scrubbed
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def run_command(
     """
     parsed = options.parse_args(arguments)
     try:
-        work(parsed)
+        with unread_output():
+            work(parsed)
     except AssayError as error:
         options.exit(2, f"error: {escape_terminal(scrubbed(str(error)))}\n")
 

@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 
 from entrypoints.wiring.arguments import asks_for_help, joined, parser
 from entrypoints.wiring.help_text import help_text
-from entrypoints.wiring.output import unread_output
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import check_consent
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
@@ -26,6 +25,7 @@ from project.config.fields import parse
 from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, effective
 from project.config.upkeep import InvocationConfig
 from project.support.errors import AssayError, Incomplete, UnusableRun, did_you_mean
+from project.support.output import unread_output
 from project.support.privacy import is_private, owner_only
 
 STOPPED = "Stopped. Everything finished is kept; run the same command again to continue."

@@ -12,6 +12,7 @@ from entrypoints.wiring.command import chosen_parameters, given_parameters, main
 from project.config.entry_points import ENTRY_POINTS
 from project.support.errors import AssayError
 from project.tracking import root_run
+from tests.helpers.old_store import OldStore
 
 MAIN = ENTRY_POINTS["main"]
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,25 @@ def test_a_full_disk_behind_standard_output_is_named():
     assert done.returncode == 1
     assert done.stderr.startswith("error: No space left on device: standard output.")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_question_of_the_analysis_is_answered_where_nobody_reads_on(tmp_path):
+    old = OldStore(tmp_path)
+    command = [sys.executable, "-m", "analysis.questions.grid", "--workspace", str(tmp_path)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=old.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=240)
+
+    assert process.returncode == 0
+    assert "Traceback" not in errors
 
 
 def test_work_goes_on_where_nobody_reads_its_output():
