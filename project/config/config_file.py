@@ -42,7 +42,7 @@ def read_file(address: str) -> Mapping[str, Any]:
     except (OSError, ValueError, RuntimeError) as error:  # no such file, user, or file name
         raise _unreadable(address, getattr(error, "strerror", None) or str(error)) from None
     try:
-        content = _json(text) if path.suffix.lower() == ".json" else _safe_yaml(text)
+        content = _json(text) if path.suffix.lower() == ".json" else safe_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise AssayError(f"config must be a YAML or JSON file; {address}: {problem}") from None
@@ -95,7 +95,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _safe_yaml(text: str) -> Any:
+def safe_yaml(text: str) -> Any:
     """The content of a YAML text; no tag in it can make Python objects."""
     loader = _Loader(text)
     try:

@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from project.config.config_file import safe_yaml
 from project.config.experiment import PAPER_DEFAULTS, defaults_of_card
 from project.data.card_errors import MAX_NAME, QUOTE, card_error
 from project.data.tables import MAX_LABELS
@@ -229,9 +230,9 @@ def _mapping(path: Path, data: bytes) -> dict[str, Any]:
     """
     required = [name for name, field in Card.model_fields.items() if field.is_required()]
     try:
-        content = yaml.safe_load(data.decode("utf-8"))
+        content = safe_yaml(data.decode("utf-8"))
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        # ValueError and OverflowError: dates and numbers out of range; RecursionError: deep nesting
+        # ValueError and OverflowError: repeated names, long numbers; RecursionError: deep nesting
         reason = " ".join(str(error).split())[:300]
         raise AssayError(f"task card {path} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):

@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+import re
 import time
 
 import pytest
@@ -15,7 +16,9 @@ from project.config.field_errors import shown
 from project.config.fields import parse
 from project.config.finetune import FinetuneConfig
 from project.config.loading import as_yaml, defaults, effective, sections_of
+from project.data.card import load_card
 from project.support.errors import AssayError
+from tests.helpers.pets import CARD
 
 MAIN = ENTRY_POINTS["main"]
 
@@ -141,6 +144,22 @@ def test_a_name_that_stands_twice_in_json_is_refused(config_file):
 
     assert error_of(config_file('{"seeds": 3, "seeds": 4}', "a.json")) == message
     assert error_of(config_file('{"finetune": {"seeds": 3, "seeds": 4}}', "b.json")) == message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("values: {5: cat, 5: dog}", "is not valid YAML: 5 stands twice"),
+        ("defaults: {learning_rate: 1:30}", "learning_rate must be a number; got '1:30'"),
+        ("split: {train: 010}", "'split.train' must be a positive whole number; got '010'"),
+    ],
+)
+def test_a_task_card_is_read_as_strictly(tmp_path, line, message):
+    card = f"{CARD.partition('split:')[0]}{line}\n"
+    (tmp_path / "pets.yaml").write_text(card)
+
+    with pytest.raises(AssayError, match=re.escape(message)):
+        load_card(str(tmp_path / "pets.yaml"))
 
 
 def test_a_merge_key_gives_way_to_the_names_beside_it(config_file):
