@@ -25,12 +25,29 @@ if _worker:
 import pandas as pd
 import pytest
 
+from project.config.arms import ARMS
+from project.config.engines import ENGINES
+from project.config.metrics import METRICS
 from project.config.task import TaskConfig
 from project.data.card import CARDS
 from project.data.task import load_task
 from tests.helpers.annotators import ScriptedAnnotator
 from tests.helpers.pets import CARD
 from tests.helpers.tiny_models import save_llm, save_model
+
+
+@pytest.fixture(autouse=True)
+def registries():
+    """The tables to which packages outside of Assay add; after every test they are as before.
+
+    No fixture is named here, so that this one ends last: monkeypatch puts back what it found.
+    """
+    tables = (ARMS, ENGINES, METRICS)
+    before = [dict(table) for table in tables]
+    yield
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
 
 
 @pytest.fixture(scope="session")

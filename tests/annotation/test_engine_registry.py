@@ -64,11 +64,8 @@ def registered(tmp_path, monkeypatch):
     (folder / "__init__.py").touch()
     (folder / "engine.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = dict(ENGINES)
     importlib.import_module("rule_package.engine")
     yield
-    ENGINES.clear()
-    ENGINES.update(before)
     for name in ("rule_package", "rule_package.engine"):
         sys.modules.pop(name, None)
 

@@ -58,13 +58,11 @@ RANGE = Metric(
 
 @pytest.fixture
 def registered(tmp_path, monkeypatch):
-    """Two more metrics, of functions in a module outside the tree; they are removed afterwards."""
+    """Two more metrics, of functions in a module outside the tree."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "metrics_of_a_user.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path / "modules")
-    yield [register_metric(metric) for metric in (BALANCED, RANGE)]
-    for metric in (BALANCED, RANGE):
-        del METRICS[metric.key]
+    return [register_metric(metric) for metric in (BALANCED, RANGE)]
 
 
 def test_a_registered_metric_is_in_runs_tables_files_and_page(params, store, registered, capsys):

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from project.config import arms as table
 from project.config.arms import ARMS, Arm, ArmFacts, register_arm
 from project.config.designs import BudgetConfig
 from project.config.labels import LabelConfig
@@ -46,13 +45,9 @@ register_ranking("shortest", shortest_first)
 
 
 @pytest.fixture(autouse=True)
-def registries(monkeypatch):
-    """Both registries, which are as before when the test ends."""
+def rankings(monkeypatch):
+    """The registry of rankings, which is as before when the test ends."""
     monkeypatch.setattr(selection, "_RANKINGS", dict(selection._RANKINGS))
-    before = dict(table.ARMS)
-    yield
-    table.ARMS.clear()
-    table.ARMS.update(before)
 
 
 @pytest.fixture
