@@ -182,9 +182,9 @@ def serve():
         yield open_both
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A tracking server for all tests of a file, which need one mark ``xdist_group``."""
+    """A tracking server for all tests with the mark ``xdist_group("tracking-server")``."""
     from tests.helpers.servers import tracking_server
 
     with tracking_server(tmp_path_factory.mktemp("server")) as running:

@@ -426,7 +426,7 @@ def test_a_stopped_experiment_is_marked_killed_and_the_same_command_goes_on(para
     n_finished = len(list(seeds.glob("*/result.json")))
     assert 3 <= n_finished < 80
 
-    main.experiment({**values, "seeds": "3"})
+    main.experiment({**values, "seeds": "3", "workers": "1"})
     # Two workers have finished at least three of the first four seeds of gold.
     assert sum(run.tags["reused"] == "true" for run in children(latest_root(), "seed")) >= 2
 

@@ -205,7 +205,6 @@ def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(param
         "data": str(store / "texts.csv"),
         "unlabelled": "true",
         "max_train": "60",
-        "encoder": "bundled",
         "replace_share": "50",
     }
 

@@ -22,7 +22,7 @@ from project.tracking import (
 from project.tracking.failures import is_outage
 from tests.helpers.stored import log_small
 
-pytestmark = pytest.mark.xdist_group("failures")  # one server for the file
+pytestmark = pytest.mark.xdist_group("tracking-server")
 
 
 def caused_by(error, cause):

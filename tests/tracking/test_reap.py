@@ -15,7 +15,7 @@ from project.support import process
 from project.tracking import children, current_user, dead_runs, end_dead, read_run, root_run
 from project.tracking.doctor.preflight import preflight
 
-pytestmark = pytest.mark.xdist_group("reap")  # one server for the file
+pytestmark = pytest.mark.xdist_group("tracking-server")
 
 
 def test_relog_logs_the_results_of_a_killed_process_and_reap_ends_its_run(proxy, tmp_path):

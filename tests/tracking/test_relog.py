@@ -25,7 +25,7 @@ from project.tracking.spool import Spool
 from project.tracking.tracker import root_of
 from tests.helpers.stored import content, log_small
 
-pytestmark = pytest.mark.xdist_group("relog")  # one server for the file
+pytestmark = pytest.mark.xdist_group("tracking-server")
 
 
 def small_child(name="child", *, metric="score"):

@@ -15,7 +15,7 @@ from project.tracking import StoreUnavailable, Tracker, read_run, root_run
 from project.tracking import root as root_module
 from tests.helpers.stored import log_small
 
-pytestmark = pytest.mark.xdist_group("root")  # one server for the file
+pytestmark = pytest.mark.xdist_group("tracking-server")
 
 
 def raise_unavailable(*_, **__):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 
 import numpy as np
 import pytest
@@ -414,28 +415,59 @@ def test_arms_with_the_same_labels_share_one_training_run(jobs, tmp_path):
     assert seen == [("gold", 1), ("gold", 2), ("gold", 3), ("llm", 1), ("llm", 2), ("llm", 3)]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_failed_seed_is_named_and_the_others_are_finished(jobs, tmp_path, workers):
-    wild = dataclasses.replace(
-        jobs[1],
-        config=dataclasses.replace(
-            jobs[1].config, learning_rate=1e30, max_grad_norm=1e30, epochs=9
-        ),
-    )
-    found: list[int] = []
+@pytest.fixture
+def diverging(jobs):
+    """The second job, at a learning rate at which its loss is not a number."""
+    recipe = dataclasses.replace(jobs[1].config, learning_rate=1e30, max_grad_norm=1e30, epochs=9)
+    return dataclasses.replace(jobs[1], config=recipe)
 
-    with pytest.raises(
-        Incomplete,
-        match="1 of 3 seeds failed; the others are kept. arm gold, seed 1: training diverged",
-    ):
-        found.extend(
+
+@pytest.fixture
+def misshapen(jobs):
+    """The second job, with targets of one class instead of four."""
+    one_class = jobs[1].inputs.phases[0].targets[:, :1]
+    return dataclasses.replace(jobs[1], inputs=with_phase(jobs[1].inputs, targets=one_class))
+
+
+def finished_and_error(jobs, folder, workers):
+    """The seeds that are finished, in order, and the message of the error at the end."""
+    finished: list[int] = []
+    with pytest.raises(Incomplete) as error:
+        finished.extend(
             job.seed
-            for job, _ in run_jobs(
-                [jobs[0], wild, jobs[2]], folder=tmp_path, workers=workers, progress=lambda *_: None
-            )
+            for job, _ in run_jobs(jobs, folder=folder, workers=workers, progress=lambda *_: None)
         )
+    return sorted(finished), str(error.value)
 
-    assert sorted(found) == [0, 2]
+
+def test_a_failed_seed_is_named_and_the_others_are_finished(jobs, diverging, tmp_path):
+    finished, error = finished_and_error([jobs[0], diverging, jobs[2]], tmp_path, 1)
+
+    assert finished == [0, 2]
+    assert "1 of 3 seeds failed; the others are kept. arm gold, seed 1: training diverged" in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digest0", "digest2"]
+
+
+def test_a_seed_with_an_unexpected_error_is_named_and_the_others_are_finished(
+    jobs, misshapen, tmp_path
+):
+    finished, error = finished_and_error([jobs[0], misshapen, jobs[2]], tmp_path, 1)
+
+    assert finished == [0, 2]
+    assert re.search(r"1 of 3 seeds failed; .*arm gold, seed 1: \w+Error: ", error)
+
+
+def test_seeds_that_fail_in_worker_processes_are_named_and_the_others_are_finished(
+    jobs, diverging, misshapen, tmp_path
+):
+    odd = dataclasses.replace(misshapen, arm="odd", digest="odd")
+
+    finished, error = finished_and_error([jobs[0], diverging, odd, jobs[2]], tmp_path, 2)
+
+    assert finished == [0, 2]
+    assert "2 of 4 seeds failed; the others are kept." in error
+    assert "arm gold, seed 1: training diverged" in error
+    assert re.search(r"arm odd, seed 1: \w+Error: ", error)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digest0", "digest2"]
 
 
@@ -472,29 +504,6 @@ def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(jobs, tm
         "a worker process died, often for lack of memory; going on with 1 at once"
         in capfd.readouterr().err
     )
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_seed_with_an_unexpected_error_is_named_and_the_others_are_finished(
-    jobs, tmp_path, workers
-):
-    odd = dataclasses.replace(
-        jobs[1],
-        inputs=with_phase(jobs[1].inputs, targets=jobs[1].inputs.phases[0].targets[:, :1]),
-    )
-    found: list[int] = []
-
-    with pytest.raises(
-        Incomplete, match=r"1 of 3 seeds failed; the others are kept. arm gold, seed 1: \w+Error: "
-    ):
-        found.extend(
-            job.seed
-            for job, _ in run_jobs(
-                [jobs[0], odd, jobs[2]], folder=tmp_path, workers=workers, progress=lambda *_: None
-            )
-        )
-
-    assert sorted(found) == [0, 2]
 
 
 def test_predictions_that_are_not_numbers_are_refused_as_divergence(
