@@ -26,7 +26,7 @@ AUDIT = "audit"
 # These reasons stand in labels tables of the store and cannot change.
 _NOT_SELECTED = "annotated"
 _NOTHING_LEARNED = "at random: the audit found nothing to learn from"
-_LEARNED = "highest learned doubt"
+_LEARNED = "highest error probability"
 
 
 class Selection(NamedTuple):
