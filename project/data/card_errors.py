@@ -26,7 +26,6 @@ class _Rule(NamedTuple):
 
 _TEXT = _Rule("a text")
 _LINE = _Rule("a text on one line")
-_SIZE = _Rule("positive whole numbers")
 _RULES = {
     "name": _Rule(f"a text of at most {MAX_NAME} characters on one line"),
     "title": _TEXT,
