@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("annotation", "labels", "training")
+STAGES = ("annotation", "labels", "audit", "training")
 SHARED = {"data", "config", "stats", "support"}
 MAY_IMPORT = {
     "support": set(),
