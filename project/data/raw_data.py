@@ -66,6 +66,7 @@ def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
             # All as text: pandas would turn the text "NA" into null and the id "007" into 7.
             return pd.read_csv(
                 path,
+                sep=_separator(path),
                 dtype=str,
                 keep_default_na=False,
                 na_values=[""],
@@ -85,6 +86,18 @@ def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
         reason = " ".join(str(error).split())
         raise AssayError(f"data file {path.name} cannot be read: {reason}") from None
     raise AssayError(f"data file must end in .csv, .jsonl or .parquet; got {path.name!r}.")
+
+
+def _separator(path: Path) -> str:
+    """The separator of a CSV file: a comma, unless its first line has none but ; or a tab.
+
+    Spreadsheets write ; where the comma is the decimal mark.
+    """
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    if "," in first:
+        return ","
+    return next((mark for mark in (";", "\t") if mark in first), ",")
 
 
 def _first_bad_byte(path: Path) -> int:

@@ -108,9 +108,9 @@ def usable_rows(
     _check_classes(rows["gold_label"], columns["label"])
     # Ids and votes are checked in usable rows only: what else a dropped row holds does not matter.
     if columns["id"]:
-        ids = _checked_ids(table.loc[usable, columns["id"]])
+        ids = checked_ids(table.loc[usable, columns["id"]])
     else:
-        ids = _text_ids(rows["text"])
+        ids = text_ids(rows["text"])
     rows.insert(0, "example_id", ids)
     rows = rows.reset_index(drop=True)
     vote_columns = _vote_columns(table, card, config)
@@ -167,7 +167,7 @@ def _check_classes(labels: pd.Series, column: str) -> None:
         )
 
 
-def _checked_ids(column: pd.Series) -> list[str]:
+def checked_ids(column: pd.Series) -> list[str]:
     """The ids in a column of the data, which must be unique and not null."""
     ids = column.astype(str)
     if column.isna().any():
@@ -183,7 +183,7 @@ def _checked_ids(column: pd.Series) -> list[str]:
     return list(ids)
 
 
-def _text_ids(text: pd.Series) -> list[str]:
+def text_ids(text: pd.Series) -> list[str]:
     """A hash of each text; from its second copy on, a text has the number of the copy behind it."""
     hashes = text.map(
         lambda value: hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]

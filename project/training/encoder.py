@@ -79,9 +79,9 @@ class Encoder:
 
     def tokens(self, texts: list[str], folder: Path) -> Tokens:
         """The tokens of ``texts``, cut to ``max_length``, kept in a folder below ``folder``."""
-        return Tokens.of(texts, [self.source.identity, self.max_length], folder, self._encode)
+        return Tokens.of(texts, [self.source.identity, self.max_length], folder, self.encode)
 
-    def _encode(self, texts: list[str]) -> Iterator[tuple[list[int], int]]:
+    def encode(self, texts: list[str]) -> Iterator[tuple[list[int], int]]:
         """Token ids of every text, cut to ``max_length``, and their number before the cut."""
         tokenizer = self._load(AutoTokenizer)
         for start in range(0, len(texts), _TOKENIZED_TOGETHER):

@@ -258,13 +258,13 @@ def test_max_length_is_at_most_the_model_s_own(config, name, most):
 def test_texts_are_tokenised_again_only_when_something_changed(encoder, tmp_path, monkeypatch):
     first = encoder.tokens(["a kettle", "kettle"], tmp_path)
     made: list[int] = []
-    whole = Encoder._encode
+    whole = Encoder.encode
 
     def counted(self, texts):
         made.append(len(texts))
         return whole(self, texts)
 
-    monkeypatch.setattr(Encoder, "_encode", counted)
+    monkeypatch.setattr(Encoder, "encode", counted)
 
     again = encoder.tokens(["a kettle", "kettle"], tmp_path)
     assert made == []

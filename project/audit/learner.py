@@ -1,0 +1,69 @@
+"""What the audit needs of a classifier, and predictions of texts that a model did not train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from project.stats.types import Codes
+
+POOL_FOLDS = 10
+
+
+class Learner(Protocol):
+    """Trains a classifier on some texts of the pool and predicts others."""
+
+    name: str
+
+    def predict(self, train: Codes, labels: Codes, test: Codes) -> Codes:
+        """Class codes ``(n_test,)`` of a classifier trained on ``labels``.
+
+        Parameters
+        ----------
+        train
+            Positions in the pool of the texts to train on ``(n_train,)``.
+        labels
+            Their class codes ``(n_train,)``, none of them -1.
+        test
+            Positions in the pool of the texts to predict ``(n_test,)``.
+        """
+        ...
+
+
+def cross_fitted(
+    learner: Learner,
+    labels: Codes,
+    seed: int,
+    *,
+    progress: Callable[[int], object],
+    resample: bool = False,
+) -> Codes:
+    """A prediction for every text of the pool by a model that did not see its label.
+
+    Parameters
+    ----------
+    learner
+        The classifier.
+    labels
+        Labels of the pool ``(n_pool,)``; texts with -1 are predicted and not trained on.
+    seed
+        Seed of the folds and of the resampling.
+    progress
+        Called with 1 after every fold.
+    resample
+        Train on a bootstrap resample of the other folds, so that trainings differ as they would
+        on other texts.
+    """
+    random = np.random.default_rng(seed)
+    fold = random.permutation(len(labels)) % POOL_FOLDS
+    predictions = np.empty(len(labels), dtype=np.int64)
+    for number in range(POOL_FOLDS):
+        train = np.flatnonzero((fold != number) & (labels >= 0))
+        if resample:
+            train = random.choice(train, len(train))
+        test = np.flatnonzero(fold == number)
+        predictions[test] = learner.predict(train, labels[train], test)
+        progress(1)
+    return predictions

@@ -1,0 +1,164 @@
+"""The verdict of an audit: safe, not safe or cannot tell, and what would decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from project.audit.borrowed_curve import LOSS_ERROR, Loss
+from project.audit.sample import AuditSample
+from project.stats.bootstrap import Z95, Interval
+from project.stats.types import Codes, Floats
+
+SAFE = "safe"
+NOT_SAFE = "not safe"
+CANNOT_TELL = "cannot tell"
+MIN_POOL = 200
+MIN_OF_CLASS = 10
+"""Audited texts of the rarest class below which every estimator of macro-F1 fails."""
+
+
+class Needs(NamedTuple):
+    """What would decide where an audit cannot tell.
+
+    Attributes
+    ----------
+    reason
+        Why it cannot tell, in one sentence; empty where it can.
+    more_audited
+        How many more texts should be audited; None where more texts would not decide.
+    more_pool
+        How many more texts the pool needs; 0 if it is large enough.
+    join_classes
+        Classes that could be joined so that the rarest is no longer too rare; may be empty.
+    """
+
+    reason: str = ""
+    more_audited: int | None = 0
+    more_pool: int = 0
+    join_classes: tuple[str, ...] = ()
+
+
+class Verdict(NamedTuple):
+    """One of ``safe``, ``not safe`` and ``cannot tell``, and what would decide."""
+
+    word: str
+    needs: Needs
+
+
+def refusal(sample: AuditSample, shares: Floats, label_set: Sequence[str]) -> Needs | None:
+    """Why nothing can be said of a classifier, or None where something can.
+
+    Parameters
+    ----------
+    sample
+        The audit.
+    shares
+        Class shares in the pool, as well as they are known ``(n_classes,)``.
+    label_set
+        Names of the classes.
+    """
+    if sample.n == 0:
+        return Needs("nobody has labelled any text of the pool", more_audited=250)
+    if not sample.has_intervals:
+        return Needs(
+            "nobody knows how the labelled texts were drawn (audit_design=unknown), so no "
+            "interval is promised. Draw new ones at random, or set audit_design=random if they "
+            "were",
+            more_audited=250,
+        )
+    if sample.n_pool < MIN_POOL:
+        return Needs(
+            f"the pool has {sample.n_pool} texts, and {MIN_POOL} is the least that was tried",
+            more_pool=MIN_POOL - sample.n_pool,
+        )
+    counts = sample.class_counts()
+    rarest = int(counts.argmin())
+    if counts[rarest] >= MIN_OF_CLASS:
+        return None
+    expected = max(float(shares[rarest]), 1 / sample.n_pool)
+    more = math.ceil((MIN_OF_CLASS - counts[rarest]) / expected)
+    return Needs(
+        f"class {label_set[rarest]!r} has {int(counts[rarest])} audited texts, and each class "
+        f"needs {MIN_OF_CLASS}",
+        more_audited=min(more, sample.n_pool - sample.n),
+        join_classes=_to_join(counts, label_set),
+    )
+
+
+def _to_join(counts: Codes, label_set: Sequence[str]) -> tuple[str, ...]:
+    """The rarest classes, as many as are needed to have enough audited texts together."""
+    order = np.argsort(counts, kind="stable")
+    total = 0
+    names: list[str] = []
+    for code in order:
+        names.append(label_set[code])
+        total += int(counts[code])
+        if total >= MIN_OF_CLASS and len(names) > 1:
+            break
+    return tuple(names) if len(names) < len(label_set) else ()
+
+
+def verdict(sample: AuditSample, loss: Loss, tolerance: float) -> Verdict:
+    """The verdict on the loss of macro-F1.
+
+    Parameters
+    ----------
+    sample
+        The audit.
+    loss
+        From :func:`project.audit.borrowed_curve.estimate_loss`.
+    tolerance
+        Largest loss of macro-F1 that is safe, in [0, 1].
+    """
+    interval = loss.loss["macro_f1"]
+    if interval.high <= tolerance:
+        return Verdict(SAFE, Needs())
+    if interval.low > tolerance:
+        return Verdict(NOT_SAFE, Needs())
+    reason = (
+        f"the loss lies between {_points(interval.low)} and {_points(interval.high)} points, on "
+        f"both sides of the {_points(tolerance)} that are tolerated"
+    )
+    return Verdict(CANNOT_TELL, _what_decides(sample, loss, tolerance, reason))
+
+
+def _what_decides(sample: AuditSample, loss: Loss, tolerance: float, reason: str) -> Needs:
+    """How many more texts would probably decide, if the estimate stayed where it is.
+
+    The bootstrap's error falls with the square root of the audit's size; the borrowed curve's
+    own error does not.
+    """
+    distance = abs(loss.loss["macro_f1"].estimate - tolerance)
+    room = (distance / Z95) ** 2 - LOSS_ERROR**2
+    if room <= 0:
+        return Needs(
+            f"{reason}. The estimate is so near that no audit decides it: set another tolerance, "
+            "or train on human labels and compare",
+            more_audited=None,
+        )
+    needed = math.ceil(sample.n * loss.standard_error["macro_f1"] ** 2 / room)
+    more = max(1, needed - sample.n)
+    if more > len(sample.rest):
+        return Needs(
+            f"{reason}. The pool is too small to decide it: labelling all of it would not",
+            more_audited=None,
+        )
+    return Needs(reason, more_audited=more)
+
+
+def good_enough(interval: Interval, at_least: float | None) -> str:
+    """Whether a score in [0, 1] reaches ``at_least``: yes, no, cannot tell; "" if none is asked."""
+    if at_least is None:
+        return ""
+    if interval.low >= at_least:
+        return "yes"
+    return "no" if interval.high < at_least else CANNOT_TELL
+
+
+def _points(share: float) -> str:
+    """A share in points (x 100)."""
+    return f"{100 * share:.1f}".replace("-", "−")

@@ -1,0 +1,95 @@
+"""The audit: where the human labels are, how their texts were drawn, and what is asked of them."""
+
+from __future__ import annotations
+
+from project.config.annotation import AnnotateConfig
+from project.config.fields import ConfigSection, parameter, section
+from project.config.task import TaskConfig
+
+DESIGNS = ("random", "unknown")
+
+
+@section
+class AuditTaskConfig(TaskConfig):
+    """The pool: a file is enough, a task card is not needed."""
+
+    task: str = parameter(
+        default="",
+        help="task card with the label set and the description for the prompt: a name or the path "
+        "of a card.yaml; empty: none, the file named by data is enough",
+        everyday=True,
+    )
+    data: str = parameter(
+        default="", help="file with the texts: .csv, .jsonl or .parquet", everyday=True
+    )
+    text_column: str = parameter(
+        default="", help="column with the text; empty: the card's, else text", everyday=True
+    )
+    label_column: str = parameter(
+        default="", help="not used here; human_column names the column with human labels"
+    )
+
+
+@section
+class AuditAnnotateConfig(AnnotateConfig):
+    """The annotator; by default its labels stand in a file already."""
+
+    annotator: str = parameter(
+        default="recorded",
+        help="what labels the texts: recorded (labels that exist, in recorded_columns), or an "
+        "engine as in the entry point annotate",
+        everyday=True,
+    )
+
+
+@section
+class AuditConfig(ConfigSection):
+    """The human labels of the audit, and what is computed from them."""
+
+    human_column: str = parameter(
+        default="",
+        help="column of data with human labels, empty cells where nobody has labelled; empty: none",
+        everyday=True,
+    )
+    human: tuple[str, ...] = parameter(
+        default=(),
+        help="files with human labels (.csv, .jsonl, .parquet with example_id and label, or Label "
+        "Studio's .json), comma-separated",
+    )
+    labels: tuple[str, ...] = parameter(
+        default=(),
+        help="all classes, comma-separated; empty: the card's, else the human labels that occur",
+        everyday=True,
+    )
+    audit_design: str = parameter(
+        default="unknown",
+        help="how the texts with a human label were drawn: random (every text of the pool with the "
+        "same probability) or unknown (no interval is promised then)",
+        choices=DESIGNS,
+        everyday=True,
+    )
+    inclusion_column: str = parameter(
+        default="",
+        help="column of data with each text's probability to be drawn for the audit; empty: the "
+        "same for all",
+    )
+    at_least: float | None = parameter(
+        default=None,
+        help="smallest macro-F1 that is good enough, x 100, for the LLM (validation of Pangakis "
+        "and Wolken) and for the classifier; auto: none is asked for",
+        ge=0,
+        le=100,
+        everyday=True,
+    )
+    by: tuple[str, ...] = parameter(
+        default=(),
+        help="columns of data by which class shares and errors are told apart, comma-separated",
+        everyday=True,
+    )
+    group: str = parameter(
+        default="", help="column of data with the document to which a text belongs; empty: none"
+    )
+    n_next: int = parameter(
+        default=50, help="number of texts to name that a person should label next", ge=0
+    )
+    audit_seed: int = parameter(default=0, help="seed of folds and resamples", ge=0)

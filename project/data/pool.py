@@ -1,0 +1,207 @@
+"""The pool of an audit: all texts of a file, few of them with a human label; a card is optional."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from project.config.audit import AuditConfig
+from project.config.task import TaskConfig
+from project.data.card import Card, as_label, load_card
+from project.data.raw_data import read_raw
+from project.data.rows import checked_ids, text_ids
+from project.data.tables import MAX_LABELS, check
+from project.data.task import Task
+from project.support.errors import AssayError, unknown_value
+from project.support.parquet import content_hash
+
+_MAX_CLASSES_GUESSED = 50
+_DEFAULT_TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The texts of an audit.
+
+    Attributes
+    ----------
+    task
+        The pool as a task, all texts in the split ``train``; ``gold_label`` holds human labels.
+    columns
+        The user's own columns (``by``, ``group``, ``inclusion_column``), one row for each example.
+    notes
+        Sentences about the data that a reader of results should know.
+    """
+
+    task: Task
+    columns: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def load_pool(config: TaskConfig, audit: AuditConfig) -> Pool:
+    """The pool of a configuration, every row checked.
+
+    Raises AssayError where the user must decide: no file, a missing column, a human label that is
+    none of the classes, one class only, repeated ids. Rows without a text are left out and counted.
+    """
+    card = load_card(config.task) if config.task else None
+    table, source = read_raw(card or _stand_in(config), config)
+    text_column = config.text_column or (card.columns.text if card else _DEFAULT_TEXT)
+    named = {"text_column": text_column, "human_column": audit.human_column}
+    named |= {"group": audit.group, "inclusion_column": audit.inclusion_column}
+    named |= {"id_column": config.id_column}
+    for name, column in named.items():
+        _check_column(name, column, table)
+    for column in audit.by:
+        _check_column("by", column, table)
+    has_text = table[text_column].notna() & (table[text_column].astype(str).str.strip() != "")
+    table = table[has_text].reset_index(drop=True)
+    human = _human_labels(table, audit.human_column)
+    labels = audit.labels or (card.labels if card else _labels_of(human, audit.human_column))
+    card = _card(card, config, labels, text_column=text_column)
+    texts = table[text_column].astype(str)
+    ids = checked_ids(table[config.id_column]) if config.id_column else text_ids(texts)
+    examples = pd.DataFrame(
+        {
+            "example_id": ids,
+            "text": texts,
+            "gold_label": _as_labels(human, card, audit.human_column),
+            "split": "train",
+        }
+    )
+    order = examples["example_id"].argsort(kind="stable")
+    examples = examples.iloc[order].reset_index(drop=True)
+    check("examples", examples, card.labels)
+    own = list(dict.fromkeys([*audit.by, *filter(None, (audit.group, audit.inclusion_column))]))
+    n_empty = int((~has_text).sum())
+    notes = (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
+    task = Task(
+        card=card,
+        label_set=card.labels,
+        examples=examples,
+        source=source,
+        data_hash=content_hash(examples.drop(columns="split")),
+        content_hash=content_hash(examples),
+        counts={"read": len(has_text), "empty_text_dropped": n_empty, "train": len(examples)},
+        columns={"text": text_column, "label": audit.human_column, "id": config.id_column},
+        notes=notes,
+    )
+    return Pool(task, table[own].iloc[order].reset_index(drop=True), notes)
+
+
+def _stand_in(config: TaskConfig) -> Card:
+    """A card that only names the file, for reading it; its labels are not used."""
+    if not config.data:
+        raise AssayError("data must name the file with the texts, or task a card. Set data=FILE.")
+    return _card(None, config, ("a", "b"), text_column=_DEFAULT_TEXT)
+
+
+def _card(
+    card: Card | None, config: TaskConfig, labels: tuple[str, ...], *, text_column: str
+) -> Card:
+    """The card with these labels; without a card, one made from the name of the file."""
+    if card is not None and labels == card.labels:
+        return card
+    if card is not None:
+        values = {key: label for key, label in card.values.items() if label in labels}
+        changed = card.model_copy(update={"labels": labels, "values": values})
+        changed._path = card.path
+        return changed
+    path = Path(config.data).expanduser()
+    names = ", ".join(labels)
+    if not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) < len(labels):
+        raise AssayError(
+            f"labels must be 2 to {MAX_LABELS} different names; got {names or 'none'}. Name every "
+            "class in labels."
+        )
+    return Card(
+        name=path.stem or "pool",
+        source={"file": path.name},
+        columns={"text": text_column, "label": "label"},
+        description=f"Sort the text into one of these classes: {names}.",
+        labels=labels,
+    )
+
+
+def _check_column(name: str, column: str, table: pd.DataFrame) -> None:
+    """Raise AssayError if a column that the parameter ``name`` names does not exist."""
+    if column and column not in table.columns:
+        way_out = f"Set {name} to the name of a column."
+        raise unknown_value(name, column, map(str, table.columns), way_out)
+
+
+def _human_labels(table: pd.DataFrame, column: str) -> pd.Series:
+    """The human labels as they are written, without space around them; null where there is none."""
+    if not column:
+        return pd.Series(None, index=table.index, dtype=object)
+    values = table[column].astype(object)
+    blank = values.isna() | (values.astype(str).str.strip() == "")
+    return values.where(~blank, None)
+
+
+def _labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
+    """The classes that occur among the human labels, in alphabetical order."""
+    if not column:
+        raise AssayError(
+            "labels must name every class where no human_column shows them. Set "
+            "labels=FIRST,SECOND,..."
+        )
+    known = human.dropna().map(_written)
+    labels = tuple(sorted(set(known)))
+    if len(labels) > _MAX_CLASSES_GUESSED:
+        raise AssayError(
+            f"human_column must hold labels; {column!r} has {len(labels)} different values, such "
+            f"as {labels[0][:40]!r}. Name the right column, or every class in labels."
+        )
+    if len(labels) < 2:
+        raise AssayError(
+            f"human_column must hold at least two classes; {column!r} has "
+            f"{', '.join(labels) or 'none'}. Name every class in labels."
+        )
+    return labels
+
+
+def _written(value: object) -> str:
+    """A value as the name of a class; 1.0 in a column with nulls is 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _as_labels(human: pd.Series, card: Card, column: str) -> pd.Series:
+    """The class of every human label; AssayError for a label that is none of the classes."""
+    distinct = {
+        value: as_label(value, card.labels, card.values) for value in human.dropna().unique()
+    }
+    wrong = [value for value, label in distinct.items() if label is None]
+    if wrong:
+        n_rows = int((human == wrong[0]).sum())
+        raise AssayError(
+            f"{column} must hold one of {', '.join(card.labels)}; {n_rows} rows have "
+            f"{str(wrong[0])[:60]!r}. Correct them, or name every class in labels."
+        )
+    return human.map(distinct, na_action="ignore").astype(object)
+
+
+def with_human_labels(pool: Pool, labels: pd.Series) -> Pool:
+    """The pool with the human labels of files, by ``example_id``, beside those of its column.
+
+    Raises AssayError where a text has another label in the column.
+    """
+    examples = pool.task.examples.copy()
+    from_files = examples["example_id"].map(labels)
+    both = examples["gold_label"].notna() & from_files.notna()
+    different = both & (examples["gold_label"] != from_files)
+    if different.any():
+        first = examples.loc[different, "example_id"].iloc[0]
+        raise AssayError(
+            f"human must agree with human_column; {int(different.sum())} texts have another label "
+            f"in the file, the first is {first}. Leave one of the two out."
+        )
+    examples["gold_label"] = examples["gold_label"].where(
+        examples["gold_label"].notna(), from_files
+    )
+    return dataclasses.replace(pool, task=dataclasses.replace(pool.task, examples=examples))
