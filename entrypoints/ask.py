@@ -1,7 +1,9 @@
 """Choose the texts that a person should label, and write them for a person or for Label Studio.
 
+label.html among the written files is a page on which the person labels and exports the answers.
+
 mlflow run . -e ask                                 ten per cent by the arm learned: first its audit
-mlflow run . -e ask -P human=answers.csv            then the labels that the audit calls doubtful
+mlflow run . -e ask -P human=answers_ann.jsonl      then the labels that the audit calls doubtful
 python -m entrypoints.ask --arms entropy --replace_share 5 --max_train 100
 """
 
@@ -23,10 +25,11 @@ def ask(params: Mapping[str, str]) -> None:
     """
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.questions import choose_questions, publish_questions
+    from entrypoints.wiring.questions import choose_questions, load_codebook, publish_questions
 
     config = parse(AskConfig, params)
     check_questions(config)
+    codebook = load_codebook(config.codebook)
     with prepare_experiment(params, annotates_test=False, needs_answers=False) as prepared:
         name = f"{prepared.task.name} questions"
         invocation = Invocation("ask", params)
@@ -34,7 +37,14 @@ def ask(params: Mapping[str, str]) -> None:
             tracker, annotations = run  # no annotations after a dry run
             if annotations is not None:
                 chosen = choose_questions(prepared, annotations)
-                publish_questions(tracker, prepared, annotations, chosen=chosen, config=config)
+                publish_questions(
+                    tracker,
+                    prepared,
+                    annotations,
+                    chosen=chosen,
+                    config=config,
+                    codebook=codebook,
+                )
 
 
 def check_questions(config: AskConfig) -> None:

@@ -28,7 +28,7 @@ from project.data.task import Task
 from project.support.machine import cpu_cores, cpu_model, driver_and_gpus, memory
 from project.support.redact import MASK, relevant_variables, scrubbed, scrubbed_json
 
-_INPUTS = ("data", "template", "human", "recorded", "labels")
+_INPUTS = ("data", "template", "human", "recorded", "labels", "codebook")
 """Parameters that name a file."""
 _DATA = "the task's data"
 

@@ -13,6 +13,7 @@ from entrypoints.wiring.experiment import PreparedExperiment
 from entrypoints.wiring.terminal import print_line
 from project.config.designs import AskConfig
 from project.labels.human import label_studio_interface, label_studio_tasks, questions
+from project.labels.label_page import label_page
 from project.labels.selection import AUDIT, Selection, select
 from project.stats.types import Mask
 from project.support.errors import AssayError
@@ -75,6 +76,7 @@ def publish_questions(
     *,
     chosen: Selection,
     config: AskConfig,
+    codebook: str,
 ) -> None:
     """Write the questions into the workspace and log them.
 
@@ -90,13 +92,23 @@ def publish_questions(
         The texts to ask about.
     config
         The parameters of the entry point.
+    codebook
+        Rules for the person, shown on the page.
     """
     train = prepared.task.split("train")
     arm = prepared.arms[0].name
     llm_labels = annotations.train[0] if config.show_llm and annotations.train else None
     asked = questions(train[chosen.selected], llm_labels, config.ask_seed)
     folder = Path(prepared.config.host.workspace) / "questions" / tracker.run_id
-    files = _write(folder, prepared, asked, _sampling(chosen, train))
+    page = label_page(
+        asked,
+        prepared.task.label_set,
+        title=prepared.task.title or prepared.task.name,
+        description=prepared.task.description,
+        codebook=codebook,
+        blind=config.blind,
+    )
+    files = _write(folder, prepared, asked, page=page, sampling=_sampling(chosen, train))
     # In a private run, only the sampling is logged: it names texts by their ids alone.
     logged = (SAMPLING,) if prepared.config.store.private else files
     tracker.log_files({f"questions/{name}": folder / name for name in logged})
@@ -107,13 +119,29 @@ def publish_questions(
     tracker.describe(escape_markdown(title))
     print_line(
         f"ask: {len(asked)} texts by {arm}.{caution}\n\n"
+        f"page         {(folder / 'label.html').resolve()}, to label in a browser\n"
         f"questions    {(folder / 'questions.csv').resolve()}\n"
         f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface "
         "label_studio.xml beside it\n"
         f"MLflow       {tracker.open_command()}\n"
         f"run          {tracker.run_id}\n\n"
-        "Fill in the column label and give the file back with -P human=FILE."
+        "Label on the page and export the answers, or fill in the column label. Give the file back "
+        "with -P human=FILE."
     )
+
+
+def load_codebook(path: str) -> str:
+    """The text of a codebook, empty for an empty path; AssayError if it cannot be read."""
+    if not path:
+        return ""
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise AssayError(
+            f"codebook must be a text file in UTF-8; {path} cannot be read: {reason}. Give the "
+            "path of another file, or leave codebook out."
+        ) from None
 
 
 def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:
@@ -132,13 +160,19 @@ def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write(
-    folder: Path, prepared: PreparedExperiment, asked: pd.DataFrame, sampling: pd.DataFrame
+    folder: Path,
+    prepared: PreparedExperiment,
+    asked: pd.DataFrame,
+    *,
+    page: bytes,
+    sampling: pd.DataFrame,
 ) -> tuple[str, ...]:
     """Write all files into ``folder``; their names."""
     task = prepared.task
     annotator = prepared.session.annotator.name if prepared.session else ""
     interface = label_studio_interface(task.label_set, task.title or task.name)
     contents = {
+        "label.html": page,
         "questions.csv": asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
         "label_studio.json": label_studio_tasks(asked, annotator),
         "label_studio.xml": interface.encode(),

@@ -258,7 +258,19 @@ class AskConfig(LabelConfig):
         aliases=("alpha",),
     )
     show_llm: bool = parameter(
-        default=False, help="show the LLM's label beside the text; it influences the answers"
+        default=False,
+        help="show the LLM's label beside the text, in every file of questions; it influences the "
+        "answers",
+    )
+    blind: bool = parameter(
+        default=True,
+        help="with show_llm=true, label.html shows the LLM's label of a text only after the "
+        "person has answered, and exports whether the answer was changed then",
+    )
+    codebook: str = parameter(
+        default="",
+        help="text or Markdown file with rules for the person; label.html shows it below the "
+        "task's description; empty: the description alone",
     )
     ask_seed: int = parameter(default=0, help="seed of the order of the questions", ge=0)
 

@@ -132,7 +132,7 @@ ARTIFACTS = (
     LoggedName("examples.parquet", "root", "the examples with their splits"),
     LoggedName("plan.json", "dry run", "what every draw would take"),
     LoggedName(
-        "questions/", "questions", "questions as CSV and for Label Studio, and the sampling"
+        "questions/", "questions", "questions as a page, CSV and for Label Studio; the sampling"
     ),
     LoggedName("report/", "root", "report.html, its tables as CSV, its parts as Markdown"),
     LoggedName("prompt/", "annotation", "prompt, its facts, and its demonstrations"),

@@ -104,7 +104,7 @@ def read_human_labels(path: Path, task: Task) -> HumanLabels:
 def _task_labels(table: pd.DataFrame, empty: np.ndarray, name: str, task: Task) -> list[str | None]:
     """The task's label for every row of the file ``name``, None where it is empty."""
     labels = [
-        None if is_empty else as_label(value, task.label_set, task.values)
+        None if is_empty else _task_label(value, task)
         for value, is_empty in zip(table["label"], empty, strict=True)
     ]
     wrong = np.array([label is None for label in labels]) & ~empty
@@ -116,6 +116,16 @@ def _task_labels(table: pd.DataFrame, empty: np.ndarray, name: str, task: Task) 
             f"{str(row['example_id'])!r}. Correct them."
         )
     return labels
+
+
+def _task_label(value: Any, task: Task) -> str | None:
+    """The task's label that a person wrote, None if there is none.
+
+    The labels as the questions show them come first: the data may use the same words for others.
+    """
+    if value in task.label_set:
+        return str(value)
+    return as_label(value, task.label_set, task.values)
 
 
 def questions(examples: pd.DataFrame, annotations: pd.DataFrame | None, seed: int) -> pd.DataFrame:

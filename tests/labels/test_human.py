@@ -1,5 +1,6 @@
 """Questions for a human, as CSV and for Label Studio, and the labels that come back."""
 
+import dataclasses
 import json
 import xml.etree.ElementTree as ET
 
@@ -60,6 +61,21 @@ def test_a_label_that_the_task_does_not_have_is_refused_with_its_example(small_t
         rf"'{one}'",
     ):
         answers_of(small_task, tmp_path, [(one, "bokos")])
+
+
+def test_a_label_of_the_questions_comes_before_what_the_data_write_instead_of_labels(
+    small_task, tmp_path
+):
+    """Two labels that differ in case alone, and numbers that stand for other labels in the data."""
+    labels = ("us", "US", "1", "2")
+    card = small_task.card.model_copy(update={"values": {"1": "2", "3": "us"}})
+    task = dataclasses.replace(small_task, label_set=labels, card=card)
+    ids = task.split("train")["example_id"][:5]
+    written = ["us", "US", "1", "2", "3"]
+
+    answers = answers_of(task, tmp_path, list(zip(ids, written, strict=True)))
+
+    assert list(answers.labels) == ["us", "US", "1", "2", "us"]
 
 
 @pytest.mark.parametrize(
@@ -264,6 +280,29 @@ def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(param
     assert {run.params["arm_kind"] for run in tested} == {"entropy"}
     with pytest.raises(AssayError, match=r"oracle_50 need human labels"):
         budget.budget(params("budget", **{**more, "arms": "oracle"}))
+
+
+def test_the_page_has_the_codebook_and_shows_the_llm_s_labels_only_on_request(
+    params, store, capsys
+):
+    given = {"arms": "entropy", "replace_share": "25", "max_train": "20"}
+    with pytest.raises(AssayError, match=r"codebook must be a text file in UTF-8; none.md cannot"):
+        ask.ask(params("ask", **given, codebook="none.md"))
+    assert not (store / "work").exists()
+    (store / "rules.md").write_text("\ufeff# Rules\n\nA cookbook is a book.\n", encoding="utf-8")
+    given["codebook"] = str(store / "rules.md")
+
+    pages = []
+    for options in ({}, {"show_llm": "true", "blind": "false"}):
+        ask.ask(params("ask", **given, **options))
+        (path,) = (store / "work" / "questions" / latest_root("questions").run_id).glob("*.html")
+        assert f"page         {path.resolve()}" in capsys.readouterr().err
+        text = path.read_text().partition('"application/json">')[2].partition("</script>")[0]
+        pages.append(json.loads(text))
+
+    assert [page["codebook"] for page in pages] == ["# Rules\n\nA cookbook is a book."] * 2
+    assert [page["blind"] for page in pages] == [True, False]
+    assert [sum(llm is not None for *_, llm in page["questions"]) for page in pages] == [0, 5]
 
 
 @pytest.mark.parametrize("arm", ["gold", "llm", "oracle", "drop_entropy", "flip"])
