@@ -51,13 +51,13 @@ class AuditConfig(ConfigSection):
         help="column of data with human labels, empty cells where nobody has labelled; empty: none",
         everyday=True,
     )
-    human: tuple[str, ...] = parameter(
-        default=(),
+    human: str = parameter(
+        default="",
         help="files with human labels (.csv, .jsonl, .parquet with example_id and label, or Label "
-        "Studio's .json), comma-separated",
+        "Studio's .json), comma-separated; empty: none",
     )
-    labels: tuple[str, ...] = parameter(
-        default=(),
+    labels: str = parameter(
+        default="",
         help="all classes, comma-separated; empty: the card's, else the human labels that occur",
         everyday=True,
     )
@@ -81,9 +81,10 @@ class AuditConfig(ConfigSection):
         le=100,
         everyday=True,
     )
-    by: tuple[str, ...] = parameter(
-        default=(),
-        help="columns of data by which class shares and errors are told apart, comma-separated",
+    by: str = parameter(
+        default="",
+        help="columns of data by which class shares and errors are told apart, comma-separated; "
+        "empty: none",
         everyday=True,
     )
     group: str = parameter(
@@ -93,3 +94,23 @@ class AuditConfig(ConfigSection):
         default=50, help="number of texts to name that a person should label next", ge=0
     )
     audit_seed: int = parameter(default=0, help="seed of folds and resamples", ge=0)
+
+    @property
+    def human_files(self) -> tuple[str, ...]:
+        """The files of ``human``."""
+        return _split(self.human)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names in ``labels``."""
+        return _split(self.labels)
+
+    @property
+    def by_columns(self) -> tuple[str, ...]:
+        """The columns in ``by``."""
+        return _split(self.by)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """The parts of ``text`` between commas, without space around them."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

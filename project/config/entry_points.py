@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from project.config.annotation import AnnotateConfig, RecordedConfig, ServerConfig, SpendConfig
+from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig
 from project.config.designs import (
     AskConfig,
     BudgetConfig,
@@ -165,6 +166,22 @@ _DECLARED = (
         "sweep",
         "Search label sources, shares and ensemble sizes in a study of Optuna.",
         (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig, StoreConfig),
+    ),
+    EntryPoint(
+        "audit",
+        "Judge an LLM's labels, and a classifier trained on them, by a few hundred human labels.",
+        (
+            AuditTaskConfig,
+            PromptConfig,
+            AuditAnnotateConfig,
+            ServerConfig,
+            RecordedConfig,
+            SpendConfig,
+            AuditConfig,
+            VerdictConfig,
+            HostConfig,
+            StoreConfig,
+        ),
     ),
     EntryPoint(
         "report",

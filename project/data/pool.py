@@ -55,12 +55,12 @@ def load_pool(config: TaskConfig, audit: AuditConfig) -> Pool:
     named |= {"id_column": config.id_column}
     for name, column in named.items():
         _check_column(name, column, table)
-    for column in audit.by:
+    for column in audit.by_columns:
         _check_column("by", column, table)
     has_text = table[text_column].notna() & (table[text_column].astype(str).str.strip() != "")
     table = table[has_text].reset_index(drop=True)
     human = _human_labels(table, audit.human_column)
-    labels = audit.labels or (card.labels if card else _labels_of(human, audit.human_column))
+    labels = audit.classes or (card.labels if card else _labels_of(human, audit.human_column))
     card = _card(card, config, labels, text_column=text_column)
     texts = table[text_column].astype(str)
     ids = checked_ids(table[config.id_column]) if config.id_column else text_ids(texts)
@@ -75,7 +75,7 @@ def load_pool(config: TaskConfig, audit: AuditConfig) -> Pool:
     order = examples["example_id"].argsort(kind="stable")
     examples = examples.iloc[order].reset_index(drop=True)
     check("examples", examples, card.labels)
-    own = list(dict.fromkeys([*audit.by, *filter(None, (audit.group, audit.inclusion_column))]))
+    own = list(dict.fromkeys([*audit.by_columns, *filter(None, (audit.group, audit.inclusion_column))]))
     n_empty = int((~has_text).sum())
     notes = (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
     task = Task(

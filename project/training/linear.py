@@ -63,6 +63,7 @@ class LinearClassifier:
             Positions of the texts to predict ``(n_test,)``.
         """
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
 
         if len(train) > MAX_TRAIN:
             kept = np.random.default_rng(0).permutation(len(train))[:MAX_TRAIN]
@@ -75,6 +76,8 @@ class LinearClassifier:
             return result
         # Close enough: more iterations change no score in its third digit.
         model = LogisticRegression(C=STRENGTH, max_iter=200, tol=1e-3)
-        model.fit(self._points[train], labels)
-        result[:, classes] = model.predict_proba(self._points[test])
+        # The products are too small to share: with more threads they wait for one another.
+        with threadpool_limits(1):
+            model.fit(self._points[train], labels)
+            result[:, classes] = model.predict_proba(self._points[test])
         return result

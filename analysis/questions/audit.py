@@ -1,0 +1,114 @@
+"""What a few hundred human labels tell: the report of an audit.
+
+python -m analysis.questions.audit --run_id RUN      the newest audit without --run_id
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.questions import audit_tables
+from analysis.questions.audit_sentences import judged, reason, way_out
+from analysis.render.page import VerdictBox, page
+from analysis.render.section import Section, as_markdown, files, terminal, wrapped
+from analysis.store.artifacts import broken
+from analysis.store.command import parser, run_command
+from analysis.store.publish import log_report
+from project.support.errors import UnusableRun
+from project.support.escape import escape_markdown
+from project.tracking import Record, latest_root, read_json, read_run
+
+AUDIT_FILE = "audit.json"
+
+
+def read_audit(run_id: str) -> tuple[Record, dict[str, Any]]:
+    """The root run of an audit and its ``audit.json``; the newest audit for an empty id."""
+    root = read_run(run_id) if run_id else latest_root("audit")
+    result = read_json(root.run_id, AUDIT_FILE)
+    if not isinstance(result, dict) or "verdict" not in result:
+        raise broken(root, AUDIT_FILE, "is no result of an audit")
+    return root, result
+
+
+def sections(result: Mapping[str, Any]) -> list[Section]:
+    """The parts of the report; those for which the audit has no numbers are left out."""
+    parts = (
+        audit_tables.scores_section(result),
+        audit_tables.shares_section(result),
+        audit_tables.errors_section(result),
+        audit_tables.next_section(result),
+    )
+    return [part for part in parts if part]
+
+
+def publish_report(run_id: str, workspace: str) -> None:
+    """Make the report from the store, write it, log it to the root run and print its table.
+
+    Parameters
+    ----------
+    run_id
+        The root run of an audit; empty for the newest.
+    workspace
+        The files go to ``reports/<run id>`` below it. ``audit.json`` is one of them, and its path
+        is the last line that is printed.
+    """
+    root, result = read_audit(run_id)
+    parts = sections(result)
+    sentence = f"{reason(result)} {way_out(result)}".strip()
+    written = {name: data for part in parts for name, data in files(part).items()}
+    written[AUDIT_FILE] = json.dumps(result, indent=1, ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
+    written["report.html"] = _page(root, result, parts, sentence).encode()
+    word = str(result["verdict"])
+    description = f"**{word.capitalize()}.** {escape_markdown(sentence)}\n\n{as_markdown(parts[0])}"
+    location = log_report(
+        root.run_id,
+        workspace,
+        written,
+        description,
+        metrics={},
+        tags={"assay.verdict": word, "assay.verdict_reason": sentence[:1000]},
+    )
+    print("\n\n".join(terminal(part) for part in parts[:3]))
+    print(f"\n{wrapped(f'{word.upper()}. {sentence}')}\n{location}")
+    opened = location.partition("report   ")[2].splitlines()[0]
+    # The last line is the path alone, for scripts.
+    print(f"\n{opened.removesuffix('report.html')}{AUDIT_FILE}")
+
+
+def _page(root: Record, result: Mapping[str, Any], parts: Sequence[Section], sentence: str) -> str:
+    """The page of the report, as HTML."""
+    facts = {
+        "run": root.run_id,
+        "annotator": str(result.get("annotator", "")),
+        "classifier": str(result.get("classifier_name", "")),
+        "pool": f"{result['n_pool']} texts, {result['n_audit']} of them labelled by people",
+        "how these were drawn": str(result.get("audit_design", "")),
+        "classes": ", ".join(result.get("label_set", ())),
+    }
+    return page(
+        "How much gold is in these labels?",
+        [root.name, f"{result['n_audit']} of {result['n_pool']} texts labelled by people"],
+        verdict=VerdictBox(str(result["verdict"]), sentence, judged(result)),
+        sections=parts,
+        facts=facts,
+        warning="",
+    )
+
+
+def _publish(options: argparse.Namespace) -> None:
+    try:
+        publish_report(options.run_id, options.workspace)
+    except KeyError as error:
+        raise UnusableRun(
+            f"run {options.run_id}: its {AUDIT_FILE} lacks {error}. Another version of Assay has "
+            "logged it; use that version."
+        ) from None
+
+
+if __name__ == "__main__":
+    run_command(parser(__doc__ or "", "an audit"), _publish)

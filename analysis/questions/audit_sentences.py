@@ -1,0 +1,76 @@
+"""What an audit found out, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.render.text import ranged
+from project.stats.bootstrap import Interval
+
+_NAN = float("nan")
+
+
+def interval(value: Mapping[str, Any] | None) -> Interval:
+    """An interval of ``audit.json``; what is null there is nan."""
+    fields = value or {}
+    return Interval(*(_NAN if fields.get(n) is None else fields[n] for n in Interval._fields))
+
+
+def points(value: Mapping[str, Any] | None, *, sign: bool = False) -> str:
+    """An interval in points (x 100); "?" where it is not known, no limits where none are."""
+    found = interval(value)
+    if found.estimate != found.estimate:
+        return "?"
+    if found.low != found.low:
+        return f"{100 * found.estimate:.1f} (no interval)"
+    return ranged(found, 100, 1, sign=sign)
+
+
+def reason(result: Mapping[str, Any]) -> str:
+    """Why the verdict is what it is, in one or two sentences."""
+    name = result["classifier_name"]
+    tolerance = 100 * result["tolerance"]
+    if result["loss"]["macro_f1"]["estimate"] is None:
+        text = result["needs"]["reason"]
+        return f"{text[:1].upper()}{text[1:]}."
+    sentence = (
+        f"Trained on the LLM's labels of {result['n_pool']} texts, a {name} loses "
+        f"{points(result['loss']['macro_f1'], sign=True)} points of macro-F1 against one trained "
+        f"on human labels, where {tolerance:g} are tolerated."
+    )
+    if result["needs"]["reason"]:
+        text = result["needs"]["reason"]
+        sentence += f" {text[:1].upper()}{text[1:]}."
+    return sentence
+
+
+def way_out(result: Mapping[str, Any]) -> str:
+    """What would decide where the audit cannot tell; empty where it can."""
+    needs = result["needs"]
+    if not needs["reason"]:
+        return ""
+    sentences = []
+    if needs["more_audited"]:
+        sentences.append(
+            f"About {needs['more_audited']} more texts, drawn at random and labelled by people, "
+            "would probably decide."
+        )
+    if needs["more_pool"]:
+        sentences.append(f"Add {needs['more_pool']} more texts to the pool.")
+    if needs["join_classes"]:
+        sentences.append(f"Or join the classes {', '.join(needs['join_classes'])}.")
+    return " ".join(sentences)
+
+
+def judged(result: Mapping[str, Any]) -> str:
+    """By what the verdict was judged, and whether the scores reach what is asked for."""
+    text = f"Tolerated: {100 * result['tolerance']:g} points of macro-F1."
+    if result["at_least"] is None:
+        return text
+    text += f" Asked for: a macro-F1 of {100 * result['at_least']:g}."
+    answers = {"the LLM": result["llm"], "the classifier": result["classifier"]}
+    for who, scores in answers.items():
+        answer = scores.get("good_enough") or "cannot tell"
+        text += f" Does {who} reach it: {answer}."
+    return text

@@ -1,0 +1,221 @@
+"""The tables of an audit's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.questions.audit_sentences import interval, points
+from analysis.render.section import Section, Table, columns
+
+_MAX_TESTS = 10
+_MAX_TEXT = 200
+
+
+def _table(
+    name: str, heading: str, head: Sequence[str], rows: Sequence[Sequence[str]], frame: Any
+) -> Table:
+    import pandas as pd
+
+    return Table(name=name, heading=heading, head=head, rows=rows, frame=pd.DataFrame(frame))
+
+
+def scores_section(result: Mapping[str, Any]) -> Section:
+    """How good the labels and the classifiers are, and how far its trainings agree."""
+    name = result["classifier_name"]
+    who = {
+        "llm": "the LLM",
+        "classifier": f"{name}, trained on the LLM's labels",
+        "gold_trained": f"{name}, trained on human labels (estimated)",
+        "loss": "loss: the last less the one before",
+    }
+    rows = [
+        [
+            title,
+            points(result[key]["accuracy"], sign=key == "loss"),
+            points(result[key]["macro_f1"], sign=key == "loss"),
+        ]
+        for key, title in who.items()
+    ]
+    frame = [
+        {
+            "who": key,
+            **columns("accuracy", interval(result[key]["accuracy"])),
+            **columns("macro_f1", interval(result[key]["macro_f1"])),
+        }
+        for key in who
+    ]
+    agreement = result["agreement"]
+    notes = [
+        f"{result['n_audit']} of {result['n_pool']} texts are labelled by people; all numbers x "
+        "100, with 95 % limits. The LLM's limits speak of this pool, those of a classifier of new "
+        "texts.",
+        f"Five trainings of the {name}, each on resampled texts with folds of its own, give the "
+        f"same class to {points(agreement['unchanged'])} % of the pool; Krippendorff's alpha is "
+        f"{points(agreement['alpha'])}. No human label is needed for this.",
+        "What human labels would have given is estimated by a borrowed learning curve; its own "
+        "error is in the limits.",
+    ]
+    if result["n_unanswered"]:
+        notes.append(
+            f"{result['n_unanswered']} texts have no usable label of the LLM; they count as wrong "
+            "and are not trained on."
+        )
+    table = _table("audit_scores", "", ["who", "accuracy", "macro-F1"], rows, frame)
+    return Section(
+        "audit_scores",
+        "How good are the labels, and a classifier trained on them?",
+        "",
+        [table],
+        notes=[*notes, *result.get("notes", ())],
+    )
+
+
+def shares_section(result: Mapping[str, Any]) -> Section:
+    """How often each class occurs, overall and in the parts that the user asked for."""
+    head = ["class", "LLM", "audit alone", "corrected"]
+    rows = []
+    frame = []
+    for label, share in result["shares"].items():
+        llm = f"{100 * share['llm']['estimate']:.1f}"
+        rows.append([label, llm, points(share["audit"]), points(share["corrected"])])
+        frame.append(_share_row({"class": label}, share))
+    tables = [_table("audit_shares", "in the whole pool", head, rows, frame)]
+    parts = result["shares_by"]
+    if parts:
+        part_rows = []
+        part_frame = []
+        for part in parts:
+            for label, share in part["classes"].items():
+                where = f"{part['column']} = {part['value']}"
+                counts = f"{part['n_audit']} of {part['n_pool']}"
+                llm = f"{100 * share['llm']['estimate']:.1f}"
+                corrected = points(share["corrected"])
+                part_rows.append([where, counts, label, llm, corrected])
+                key = {name: part[name] for name in ("column", "value", "n_audit", "n_pool")}
+                part_frame.append(_share_row({**key, "class": label}, share))
+        part_head = ["part", "audited", "class", "LLM", "corrected"]
+        tables.append(
+            _table("audit_shares_by", "in parts of the pool", part_head, part_rows, part_frame)
+        )
+    notes = [
+        "Shares in per cent. corrected: the audit's share, sharpened by the LLM's labels of the "
+        "whole pool (power-tuned prediction-powered inference); use this one. The limits in parts "
+        "hold for all parts and classes together; a part with fewer than 10 audited texts has "
+        "none."
+    ]
+    return Section("audit_shares", "How often does each class occur?", "", tables, notes=notes)
+
+
+def _share_row(key: Mapping[str, Any], share: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the CSV file: the share of a class by the LLM, the audit and both."""
+    return {
+        **key,
+        "llm": share["llm"]["estimate"],
+        **columns("audit", interval(share["audit"])),
+        **columns("corrected", interval(share["corrected"])),
+    }
+
+
+def errors_section(result: Mapping[str, Any]) -> Section | None:
+    """Where the LLM errs; None without audited texts."""
+    classes = result["llm"].get("classes")
+    if not classes:
+        return None
+    rows = [
+        [label, str(item["n_gold"]), points(item["precision"]), points(item["recall"])]
+        for label, item in classes.items()
+    ]
+    frame = [
+        {
+            "class": label,
+            "n_gold": item["n_gold"],
+            "n_given": item["n_given"],
+            **columns("precision", interval(item["precision"])),
+            **columns("recall", interval(item["recall"])),
+        }
+        for label, item in classes.items()
+    ]
+    head = ["class", "audited", "precision", "recall"]
+    tables = [_table("audit_classes", "the LLM by class", head, rows, frame)]
+    tables.append(_transition_table(result["llm"]["transition"]))
+    tests = result["errors_by"][:_MAX_TESTS]
+    if tests:
+        tables.append(_slices_table(tests))
+    both = result["errors_overlap"]
+    notes = [
+        f"Of the audited texts, LLM and classifier are both wrong on {both['both']}, the LLM alone "
+        f"on {both['llm_only']}, the classifier alone on {both['classifier_only']}.",
+        "The limits hold together: for all classes, for all cells, for all values of a column. "
+        "p: permutation test that the error rate is the same for all values, corrected for the "
+        "number of columns (Holm).",
+    ]
+    return Section("audit_errors", "Where does the LLM err?", "", tables, notes=notes)
+
+
+def _transition_table(cells: Sequence[Mapping[str, Any]]) -> Table:
+    """Which label the LLM gives to texts of each class; cells without a text are left out."""
+    seen = [cell for cell in cells if cell["estimate"]]
+    rows = [
+        [cell["gold"], "no label" if cell["given"] is None else cell["given"], points(cell)]
+        for cell in seen
+    ]
+    frame = [
+        {"gold": cell["gold"], "given": cell["given"], **columns("share", interval(cell))}
+        for cell in cells
+    ]
+    head = ["human label", "LLM's label", "% of the class"]
+    return _table("audit_transition", "what the LLM makes of each class", head, rows, frame)
+
+
+def _slices_table(tests: Sequence[Mapping[str, Any]]) -> Table:
+    """Error rates by the values of each column."""
+    rows = [
+        [test["column"], item["value"], str(item["n"]), points(item), f"{test['p_value']:.3f}"]
+        for test in tests
+        for item in test["values"]
+    ]
+    frame = [
+        {
+            "column": test["column"],
+            "value": item["value"],
+            "n": item["n"],
+            **columns("error_rate", interval(item)),
+            "p_value": test["p_value"],
+        }
+        for test in tests
+        for item in test["values"]
+    ]
+    head = ["column", "value", "audited", "% wrong", "p"]
+    return _table("audit_errors_by", "the LLM's errors by column", head, rows, frame)
+
+
+def next_section(result: Mapping[str, Any]) -> Section | None:
+    """Which texts to label next; None where none are named."""
+    texts = result["next"]["texts"]
+    if not texts:
+        return None
+    rows = [
+        [
+            str(entry.get("text", entry["example_id"]))[:_MAX_TEXT],
+            str(entry.get("llm") or "?"),
+            f"{100 * min(1.0, entry['disagreement']):.0f}",
+        ]
+        for entry in texts
+    ]
+    notes = [
+        "against: per cent of the trainings that predict another class than the LLM's. These "
+        "texts are chosen by doubt, so that they are no random sample: to judge the LLM, draw "
+        "others."
+    ]
+    expected = result["next"]["expected_wrong"]
+    if expected is not None:
+        notes.insert(
+            0,
+            f"About {expected:.0f} of these {len(texts)} labels are probably wrong; of as many "
+            f"random ones {result['next']['expected_wrong_random']:.0f} would be.",
+        )
+    table = _table("audit_next", "", ["text", "LLM", "% against"], rows, texts)
+    return Section(
+        "audit_next", "Which texts should a person label next?", "", [table], notes=notes
+    )

@@ -1,0 +1,199 @@
+"""An audit from its parameters to its results in the tracking store."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from entrypoints.wiring.annotation_runs import annotate_split
+from entrypoints.wiring.annotation_session import open_session
+from entrypoints.wiring.dry_run import dry_run
+from entrypoints.wiring.experiment import publish_after
+from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.setup import check_store, log_setup
+from entrypoints.wiring.terminal import Progress, print_line
+from project.annotation.engines.factory import check_engine
+from project.audit.as_json import as_json
+from project.audit.findings import Question, examine, n_steps
+from project.audit.sample import AuditSample
+from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig
+from project.config.experiment import ExperimentConfig, experiment_config
+from project.config.fields import parse
+from project.data.pool import Pool, load_pool, with_human_labels
+from project.data.tables import codes
+from project.labels.human import read_human_labels
+from project.stats.types import Codes
+from project.support.errors import AssayError
+from project.tracking import Tracker, root_run
+from project.training.embeddings import embed
+from project.training.linear import LinearClassifier, principal_components
+
+AUDIT_FILE = "audit.json"
+"""Artifact, and file below the workspace, with every number of an audit."""
+
+
+def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None]) -> None:
+    """Annotate the pool, examine the audit, log what it found and publish the report.
+
+    Parameters
+    ----------
+    params
+        Every parameter of the entry point, as text.
+    publish
+        Publishes the report, given the id of the root run and the workspace.
+    """
+    asked = parse(AuditConfig, params)
+    config = _config(params)
+    check_engine(config.annotate.annotator)
+    check_store(config.host.workspace)
+    pool = _with_files(load_pool(config.task, asked), asked)
+    config = config.resolved(pool.task.defaults)
+    workspace = config.host.workspace
+    with contextlib.closing(open_session(pool.task, config)) as session:
+        config = session.resolved(config)
+        kind = "dry run" if config.spend.dry_run else "audit"
+        name = f"{pool.task.name} audit"
+        with root_run(kind, name, params, workspace) as tracker:
+            invocation = Invocation("audit", params)
+            log_setup(tracker, invocation, pool.task, config, annotator=session.annotator)
+            if config.spend.dry_run:
+                dry_run(tracker, session, pool.task, splits={"train": 1}, config=config)
+                return
+            (table,) = annotate_split(
+                tracker, session, pool.task, split="train", n_draws=1, config=config
+            )
+            session.close()
+            result = _examined(pool, asked, config, _llm_codes(pool, table))
+            result["annotator"] = session.annotator.name
+            with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
+                _log(tracker, result, Path(workspace))
+
+
+def _config(params: Mapping[str, str]) -> ExperimentConfig:
+    """The configuration; recorded labels stand in the data file where no other file is named."""
+    values: dict[str, Any] = dict(params)
+    if values.get("annotator") == "recorded" and not values.get("recorded"):
+        values["recorded"] = values["data"]
+    config = experiment_config(values)
+    return dataclasses.replace(
+        config,
+        task=parse(AuditTaskConfig, values),
+        annotate=parse(AuditAnnotateConfig, values),
+    )
+
+
+def _with_files(pool: Pool, asked: AuditConfig) -> Pool:
+    """The pool with the human labels of the files in ``human``; prints what cannot be used."""
+    for name in asked.human_files:
+        answers = read_human_labels(Path(name).expanduser(), pool.task)
+        for note in answers.notes():
+            print_line(note)
+        pool = with_human_labels(pool, answers.labels)
+    return pool
+
+
+def _llm_codes(pool: Pool, table: pd.DataFrame) -> Codes:
+    """The LLM's labels of the pool as class codes ``(n_pool,)``; -1 where it gave none."""
+    return codes(table["label"], pool.task.label_set)
+
+
+def _sample(pool: Pool, asked: AuditConfig) -> AuditSample:
+    """The audited texts and how they were drawn."""
+    examples = pool.task.examples
+    label_set = pool.task.label_set
+    indices = np.flatnonzero(examples["gold_label"].notna().to_numpy())
+    groups = None
+    if asked.group:
+        groups = pd.factorize(pool.columns[asked.group].astype(str))[0][indices]
+    probability = None
+    if asked.audit_design == "random" and len(indices):
+        probability = np.full(len(indices), len(indices) / len(examples))
+        if asked.inclusion_column:
+            probability = _probabilities(pool.columns[asked.inclusion_column], indices)
+    return AuditSample(
+        indices=indices,
+        gold=codes(examples["gold_label"].iloc[indices], label_set),
+        inclusion_probability=probability,
+        n_pool=len(examples),
+        n_classes=len(label_set),
+        groups=groups,
+    )
+
+
+def _probabilities(column: pd.Series, indices: Codes) -> np.ndarray:
+    """The inclusion probabilities of the audited texts; AssayError unless all lie in (0, 1]."""
+    values = pd.to_numeric(column.iloc[indices], errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~((values > 0) & (values <= 1))
+    if wrong.any():
+        raise AssayError(
+            f"inclusion_column must hold a probability above 0 and at most 1 for every labelled "
+            f"text; {int(wrong.sum())} of {len(values)} have none. Correct them."
+        )
+    return values
+
+
+def _examined(
+    pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes
+) -> dict[str, Any]:
+    """Everything that the audit finds out, as values that JSON has."""
+    texts = list(pool.task.examples["text"])
+    sample = _sample(pool, asked)
+    with Progress("embed", len(texts), "texts") as progress:
+        vectors = embed(texts, Path(config.host.workspace), progress=progress)
+    classifier = LinearClassifier(principal_components(vectors), sample.n_classes)
+    del vectors
+    question = Question(
+        label_set=pool.task.label_set,
+        tolerance=config.verdict.tolerance / 100,
+        at_least=None if asked.at_least is None else asked.at_least / 100,
+        by={name: [str(value) for value in pool.columns[name]] for name in asked.by_columns},
+        texts=texts,
+        n_next=asked.n_next,
+        seed=asked.audit_seed,
+    )
+    with Progress("examine", n_steps(sample), "trainings") as progress:
+        findings = examine(sample, llm, question, classifier=classifier, progress=progress)
+        ids = list(pool.task.examples["example_id"])
+        result = as_json(findings, pool.task.label_set, ids)
+    result["classifier_name"] = classifier.name
+    result["label_set"] = list(pool.task.label_set)
+    result["audit_design"] = asked.audit_design
+    result["tolerance"] = question.tolerance
+    result["at_least"] = question.at_least
+    result["n_unanswered"] = int((llm < 0).sum())
+    result["notes"] = list(pool.notes)
+    if not config.store.private:
+        _add_texts(result, pool, llm)
+    return result
+
+
+def _add_texts(result: dict[str, Any], pool: Pool, llm: Codes) -> None:
+    """Put text and LLM label beside the ids of the texts to label next."""
+    row_of = {name: row for row, name in enumerate(pool.task.examples["example_id"])}
+    for entry in result["next"]["texts"]:
+        row = row_of[entry["example_id"]]
+        entry["text"] = pool.task.examples["text"].iloc[row]
+        entry["llm"] = pool.task.label_set[llm[row]] if llm[row] >= 0 else None
+
+
+def _log(tracker: Tracker, result: Mapping[str, Any], workspace: Path) -> None:
+    """Log ``audit.json`` and its main numbers as metrics of the root run."""
+    metrics = {"audit.n": result["n_audit"], "audit.n_pool": result["n_pool"]}
+    for name in ("llm", "classifier", "gold_trained", "loss"):
+        for metric in ("accuracy", "macro_f1"):
+            value = result[name][metric]["estimate"]
+            if value is not None:
+                metrics[f"audit.{name}.{metric}"] = value
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / AUDIT_FILE
+        path.write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
+        tracker.log_files({AUDIT_FILE: path}, tags={"assay.verdict": result["verdict"]})
+    tracker.log_metrics(metrics, 0)

@@ -1,0 +1,71 @@
+"""Which texts a person should label next, and how many wrong labels that is expected to find."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from project.audit.sample import AuditSample
+from project.stats.types import Codes, Floats
+
+_MIN_AUDITED = 30  # texts below which no error rate by doubt is told
+
+
+class NextTexts(NamedTuple):
+    """Texts to label next.
+
+    Attributes
+    ----------
+    indices
+        Their positions in the pool, the most doubtful first ``(n_next,)``.
+    disagreement
+        Share of the trainings that predict another label than the LLM's ``(n_next,)``.
+    expected_wrong, expected_wrong_random
+        How many of their LLM labels are probably wrong, and how many of as many random ones;
+        nan where the audit is too small to tell.
+    """
+
+    indices: Codes
+    disagreement: Floats
+    expected_wrong: float
+    expected_wrong_random: float
+
+
+def next_texts(sample: AuditSample, llm: Codes, trainings: Codes, n_next: int) -> NextTexts:
+    """The unaudited texts whose LLM label the trained classifiers contradict most.
+
+    The audit tells how often the LLM is wrong where the trainings contradict it. Its texts are
+    sorted by contradiction, and the rates are made to rise with it (isotonic regression). These
+    texts are chosen by doubt, so they must not be added to a random audit without their
+    inclusion probabilities.
+
+    Parameters
+    ----------
+    sample
+        The audit.
+    llm
+        The LLM's labels of the pool ``(n_pool,)``; texts without one come first.
+    trainings
+        Cross-fitted predictions of every training ``(n_trainings, n_pool)``.
+    n_next
+        How many texts to name.
+    """
+    doubt = (trainings != llm).mean(axis=0)
+    doubt = np.where(llm < 0, 1.1, doubt)
+    random = np.random.default_rng(3)
+    ties = random.permutation(len(sample.rest))
+    order = sample.rest[np.lexsort((ties, -doubt[sample.rest]))][:n_next]
+    if sample.n < _MIN_AUDITED:
+        return NextTexts(order, doubt[order], float("nan"), float("nan"))
+    from scipy.optimize import isotonic_regression
+
+    audited = doubt[sample.indices]
+    wrong = (llm[sample.indices] != sample.gold).astype(np.float64)
+    levels, member = np.unique(audited, return_inverse=True)
+    weights = np.bincount(member, weights=sample.design.weights)
+    rates = np.bincount(member, weights=sample.design.weights * wrong) / weights
+    rising = isotonic_regression(rates, weights=weights).x
+    expected = float(np.interp(doubt[order], levels, rising).sum())
+    mean = float(np.average(wrong, weights=sample.design.weights))
+    return NextTexts(order, doubt[order], expected, mean * len(order))
