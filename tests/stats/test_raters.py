@@ -232,6 +232,7 @@ def test_the_majority_marks_ties_and_examples_without_a_label():
     counts = np.array([[2, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 1, 3]])
 
     assert majority(counts).tolist() == [0, -1, -1, 2, 2]
+    assert majority(np.array([[0], [1]])).tolist() == [-1, 0]
 
 
 def test_ties_are_adjudicated_first_and_then_the_most_divided_examples():
@@ -245,10 +246,12 @@ def test_ties_are_adjudicated_first_and_then_the_most_divided_examples():
             [0, 1, 4],  # as divided as the first
             [0, 0, 1],  # one label
             [0, 0, 0],
+            [2, 2, 0],  # a tie, 4 of 6 pairs disagree
+            [3, 2, 1],  # 11 of 15 pairs disagree
         ]
     )
 
-    assert to_adjudicate(counts).tolist() == [3, 4, 2, 0, 5]
+    assert to_adjudicate(counts).tolist() == [3, 4, 8, 9, 2, 0, 5]
 
 
 def test_people_are_scored_against_the_majority_of_the_others_alone():
