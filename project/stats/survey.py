@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
+from scipy.special import ndtri
 
 from project.stats.bootstrap import Interval
 from project.stats.types import Codes, Floats
@@ -108,7 +108,7 @@ def share_interval(values: Floats, design: Design, level: float = 0.95) -> Inter
 
 def wilson(share: float, size: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's (1927) score limits of a share among ``size`` draws, which need not be whole."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = float(ndtri((1 + level) / 2))
     centre = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
     return float(max(0.0, min(share, centre - half))), float(min(1.0, max(share, centre + half)))
