@@ -174,8 +174,8 @@ def _truth(labelled: LabelSet, learner: LinearClassifier, pool: Codes, test: Cod
     by_llm = learner.predict(answered, labelled.llm[pool][answered], on_test)
     by_gold = learner.predict(everything, labelled.gold[pool], on_test)
     random = np.random.default_rng(0)
-    weights = random.multinomial(len(test), np.full(len(test), 1 / len(test)), _TRUTH_RESAMPLES)
-    weights = np.concatenate([np.ones((1, len(test))), weights]) / len(test)
+    drawn = random.multinomial(len(test), np.full(len(test), 1 / len(test)), _TRUTH_RESAMPLES)
+    weights = np.concatenate([np.ones((1, len(test))), drawn]) / len(test)
     gold = labelled.gold[test]
     return _Truth(
         _scores(gold, by_llm, labelled.n_classes, weights),

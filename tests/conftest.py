@@ -4,6 +4,7 @@
 
 import os
 import shutil
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -42,7 +43,7 @@ def registries():
 
     No fixture is named here, so that this one ends last: monkeypatch puts back what it found.
     """
-    tables = (ARMS, ENGINES, METRICS)
+    tables: tuple[dict[str, Any], ...] = (ARMS, ENGINES, METRICS)
     before = [dict(table) for table in tables]
     yield
     for table, entries in zip(tables, before, strict=True):

@@ -10,32 +10,37 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import open_session
+from entrypoints.wiring.audit_labels import (
+    audit_sample,
+    gather,
+    people_result,
+    samples_of_raters,
+)
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.setup import check_store, log_setup
-from entrypoints.wiring.terminal import Progress, print_line
+from entrypoints.wiring.terminal import Progress
 from project.annotation.engines.factory import check_engine
 from project.audit.as_json import as_json
 from project.audit.findings import Question, examine, n_steps
-from project.audit.sample import AuditSample
+from project.audit.judgements import Judgements
 from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.fields import parse
-from project.data.pool import Pool, load_pool, with_human_labels
+from project.data.pool import Pool, load_pool
 from project.data.tables import codes
-from project.labels.human import read_human_labels
 from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.tracking import Tracker, root_run
 from project.training.embeddings import embed
 from project.training.linear import LinearClassifier, principal_components
 
+MIN_ANSWERED = 50
 AUDIT_FILE = "audit.json"
 """Artifact, and file below the workspace, with every number of an audit."""
 
@@ -54,7 +59,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     config = _config(params)
     check_engine(config.annotate.annotator)
     check_store(config.host.workspace)
-    pool = _with_files(load_pool(config.task, asked), asked)
+    pool, judgements = gather(load_pool(config.task, asked), asked)
     config = config.resolved(pool.task.defaults)
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
@@ -71,7 +76,8 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
                 tracker, session, pool.task, split="train", n_draws=1, config=config
             )
             session.close()
-            result = _examined(pool, asked, config, _llm_codes(pool, table))
+            llm = _llm_codes(pool, table)
+            result = _examined(pool, judgements, asked, config, llm)
             result["annotator"] = session.annotator.name
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result, Path(workspace))
@@ -90,62 +96,31 @@ def _config(params: Mapping[str, str]) -> ExperimentConfig:
     )
 
 
-def _with_files(pool: Pool, asked: AuditConfig) -> Pool:
-    """The pool with the human labels of the files in ``human``; prints what cannot be used."""
-    for name in asked.human_files:
-        answers = read_human_labels(Path(name).expanduser(), pool.task)
-        for note in answers.notes():
-            print_line(note)
-        pool = with_human_labels(pool, answers.labels)
-    return pool
-
-
 def _llm_codes(pool: Pool, table: pd.DataFrame) -> Codes:
     """The LLM's labels of the pool as class codes ``(n_pool,)``; -1 where it gave none."""
-    return codes(table["label"], pool.task.label_set)
-
-
-def _sample(pool: Pool, asked: AuditConfig) -> AuditSample:
-    """The audited texts and how they were drawn."""
-    examples = pool.task.examples
-    label_set = pool.task.label_set
-    indices = np.flatnonzero(examples["gold_label"].notna().to_numpy())
-    groups = None
-    if asked.group:
-        groups = pd.factorize(pool.columns[asked.group].astype(str))[0][indices]
-    probability = None
-    if asked.audit_design == "random" and len(indices):
-        probability = np.full(len(indices), len(indices) / len(examples))
-        if asked.inclusion_column:
-            probability = _probabilities(pool.columns[asked.inclusion_column], indices)
-    return AuditSample(
-        indices=indices,
-        gold=codes(examples["gold_label"].iloc[indices], label_set),
-        inclusion_probability=probability,
-        n_pool=len(examples),
-        n_classes=len(label_set),
-        groups=groups,
-    )
-
-
-def _probabilities(column: pd.Series, indices: Codes) -> np.ndarray:
-    """The inclusion probabilities of the audited texts; AssayError unless all lie in (0, 1]."""
-    values = pd.to_numeric(column.iloc[indices], errors="coerce").to_numpy(dtype=np.float64)
-    wrong = ~((values > 0) & (values <= 1))
-    if wrong.any():
+    llm = codes(table["label"], pool.task.label_set)
+    n_answered = int((llm >= 0).sum())
+    if n_answered < MIN_ANSWERED:
         raise AssayError(
-            f"inclusion_column must hold a probability above 0 and at most 1 for every labelled "
-            f"text; {int(wrong.sum())} of {len(values)} have none. Correct them."
+            f"the LLM must have labelled at least {MIN_ANSWERED} texts; {n_answered} of {len(llm)} "
+            f"have one of the classes {', '.join(pool.task.label_set)}. Name the right column in "
+            "recorded_columns, or every class in labels."
         )
-    return values
+    return llm
 
 
 def _examined(
-    pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes
+    pool: Pool,
+    judgements: Judgements | None,
+    asked: AuditConfig,
+    config: ExperimentConfig,
+    llm: Codes,
 ) -> dict[str, Any]:
     """Everything that the audit finds out, as values that JSON has."""
     texts = list(pool.task.examples["text"])
-    sample = _sample(pool, asked)
+    ids = list(pool.task.examples["example_id"])
+    sample = audit_sample(pool, asked)
+    alone = samples_of_raters(pool, judgements, asked)
     with Progress("embed", len(texts), "texts") as progress:
         vectors = embed(texts, Path(config.host.workspace), progress=progress)
     classifier = LinearClassifier(principal_components(vectors), sample.n_classes)
@@ -159,10 +134,12 @@ def _examined(
         n_next=asked.n_next,
         seed=asked.audit_seed,
     )
-    with Progress("examine", n_steps(sample), "trainings") as progress:
-        findings = examine(sample, llm, question, classifier=classifier, progress=progress)
-        ids = list(pool.task.examples["example_id"])
-        result = as_json(findings, pool.task.label_set, ids)
+    with Progress("examine", n_steps(sample, len(alone)), "trainings") as progress:
+        findings = examine(
+            sample, llm, question, classifier=classifier, progress=progress, by_rater=alone
+        )
+    result = as_json(findings, pool.task.label_set, ids)
+    result["people"] = people_result(pool, judgements, llm)
     result["classifier_name"] = classifier.name
     result["label_set"] = list(pool.task.label_set)
     result["audit_design"] = asked.audit_design

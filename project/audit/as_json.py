@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from project.audit.findings import AuditedTexts, Findings
+from project.audit.people import People
 from project.audit.shares import ClassShares
 from project.stats.bootstrap import NO_INTERVAL, Interval
 
@@ -56,6 +57,10 @@ def as_json(findings: Findings, label_set: Sequence[str], ids: Sequence[str]) ->
         ],
         "errors_by": _errors(audited),
         "errors_overlap": audited.overlap._asdict() if audited else None,
+        "by_rater": {
+            name: {"verdict": word.word, "loss": _interval(loss)}
+            for name, (word, loss) in findings.by_rater.items()
+        },
         "next": {
             "texts": [
                 {"example_id": ids[index], "disagreement": float(share)}
@@ -153,3 +158,63 @@ def _interval(interval: Interval, *, limits: bool = True) -> dict[str, float | N
 
 def _number(value: float | np.floating[Any]) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def people_as_json(
+    people: People | None, to_adjudicate: Sequence[str], label_set: Sequence[str]
+) -> dict[str, Any]:
+    """What several people's labels tell, as values that JSON has.
+
+    Parameters
+    ----------
+    people
+        Their agreement; None where no text has two labels.
+    to_adjudicate
+        Ids of the texts on which they differ, the most urgent first.
+    label_set
+        Names of the classes.
+    """
+    result: dict[str, Any] = {"to_adjudicate": list(to_adjudicate), "agreement": None}
+    if people is None:
+        return result
+    raters = list(people.raters)
+    ceiling = people.ceiling
+    test = people.alt_test
+    result["agreement"] = {
+        "raters": raters,
+        "n_common": people.n_common,
+        "alpha": _interval(people.alpha),
+        "pairs": [
+            {
+                "raters": [raters[pair.first], raters[pair.second]],
+                "n_common": int(pair.n_common),
+                "agreement": _number(pair.agreement),
+                "kappa": _number(pair.kappa),
+            }
+            for pair in people.pairs
+        ],
+        "classes": {
+            label: _interval(item.agreement)
+            for label, item in zip(label_set, people.classes, strict=True)
+        },
+        "ceiling": {
+            "accuracy": _interval(ceiling.accuracy),
+            "macro_f1": _interval(ceiling.macro_f1),
+            "raters": {
+                name: {
+                    "accuracy": _interval(scores.accuracy),
+                    "macro_f1": _interval(scores.macro_f1),
+                    "n": int(scores.n_examples),
+                }
+                for name, scores in zip(raters, ceiling.raters, strict=True)
+            },
+        },
+        "alternative_annotator_test": {
+            "passes": test.passes,
+            "winning_rate": _number(test.winning_rate),
+            "advantage_probability": _number(test.advantage_probability),
+        }
+        if test
+        else {"passes": None, "reason": people.no_test},
+    }
+    return result

@@ -221,7 +221,7 @@ def _sharpened(
         Weight of what the LLM's labels say.
     """
     weights = sample.replicates
-    sums = 0.0
+    sums = np.zeros((3, len(weights), sample.n_classes))
     for predicted, on_rest in zip(audit, rest, strict=True):
         part = np.stack(class_sums(sample.gold, predicted, sample.n_classes, weights))
         if share:
@@ -229,7 +229,7 @@ def _sharpened(
             proxy = _proxy_sums(proxy_audit, predicted, sample.n_classes, weights)
             part = part + share * (_pool_sums(sample, llm, on_rest)[:, None] - proxy)
         sums = sums + np.maximum(part, 0.0) / len(audit)
-    hits, n_gold, n_given = np.asarray(sums)
+    hits, n_gold, n_given = sums
     total = n_gold + n_given
     f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
     accuracy = hits.sum(axis=-1) / np.maximum(n_gold.sum(axis=-1), 1e-12)

@@ -16,7 +16,7 @@ from project.audit.quality import Quality, quality, transition
 from project.audit.sample import AuditSample
 from project.audit.shares import ClassShares, PartShares, class_shares, shares_by
 from project.audit.slices import Overlap, SliceTest, error_slices, length_classes, overlap
-from project.audit.verdict import CANNOT_TELL, Needs, Verdict, good_enough, refusal, verdict
+from project.audit.verdict import CANNOT_TELL, Verdict, good_enough, refusal, verdict
 from project.stats.agreement import alpha_interval, label_counts, unchanged_interval
 from project.stats.bootstrap import NO_INTERVAL, Interval
 from project.stats.noise import Transition
@@ -90,6 +90,8 @@ class Findings:
         Which texts to label next.
     audited
         What is read on the audited texts; None if there are none.
+    by_rater
+        Verdict and loss of macro-F1 if only one person's labels counted, by person.
     """
 
     sample: AuditSample
@@ -102,11 +104,13 @@ class Findings:
     parts: list[PartShares]
     next: NextTexts
     audited: AuditedTexts | None
+    by_rater: dict[str, tuple[Verdict, Interval]]
 
 
-def n_steps(sample: AuditSample) -> int:
-    """How many trainings :func:`examine` makes, for its progress."""
-    return learner.POOL_FOLDS * (1 + TRAININGS) + borrowed_curve.n_trainings() * bool(sample.n)
+def n_steps(sample: AuditSample, n_raters: int = 0) -> int:
+    """At most how many trainings :func:`examine` makes, for its progress."""
+    pool = learner.POOL_FOLDS * (1 + TRAININGS)
+    return pool + borrowed_curve.n_trainings() * (bool(sample.n) + n_raters)
 
 
 def examine(
@@ -116,6 +120,7 @@ def examine(
     *,
     classifier: Learner,
     progress: Callable[[int], object],
+    by_rater: Mapping[str, AuditSample] | None = None,
 ) -> Findings:
     """Everything that the audit tells.
 
@@ -131,6 +136,9 @@ def examine(
         Trains the classifier that the verdict speaks of.
     progress
         Called with the number of trainings that are finished.
+    by_rater
+        The audit with the labels of one person alone, by person, to see whether the verdict
+        depends on whose labels are taken.
     """
     predicted = learner.cross_fitted(classifier, llm, question.seed, progress=progress)
     trainings = np.stack(
@@ -141,25 +149,19 @@ def examine(
             for number in range(TRAININGS)
         ]
     )
-    shares = class_shares(sample, llm)
-    needs = refusal(sample, _best_known(shares), question.label_set)
-    loss = None
-    if needs is None:
-        curves = borrowed_curve.learn_curves(
-            sample, llm, predicted, learner=classifier, seed=question.seed, progress=progress
-        )
-        loss = borrowed_curve.estimate_loss(sample, llm, predicted, curves)
+    judge = _Judge(llm, predicted, question, classifier, progress)
+    word, loss = judge.verdict(sample)
     counts = label_counts(trainings, sample.n_classes)
     return Findings(
         sample=sample,
         loss=loss,
-        verdict=_verdict(sample, loss, needs, question.tolerance),
+        verdict=word,
         classifier_good_enough=good_enough(
             loss.classifier["macro_f1"] if loss else NO_INTERVAL, question.at_least
         ),
         alpha=alpha_interval(counts, replicates=ALPHA_REPLICATES),
         unchanged=unchanged_interval(trainings),
-        shares=shares,
+        shares=class_shares(sample, llm),
         parts=[
             part
             for name, values in question.by.items()
@@ -167,23 +169,47 @@ def examine(
         ],
         next=next_texts(sample, llm, trainings, question.n_next),
         audited=_audited(sample, llm, predicted, question) if sample.n else None,
+        by_rater={name: judge.alone(own) for name, own in (by_rater or {}).items()},
     )
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Judges audits of one pool: what all of them share."""
+
+    llm: Codes
+    predicted: Codes
+    question: Question
+    classifier: Learner
+    progress: Callable[[int], object]
+
+    def verdict(self, sample: AuditSample) -> tuple[Verdict, Loss | None]:
+        """The verdict and the loss; no loss where nothing can be said of a classifier."""
+        shares = _best_known(class_shares(sample, self.llm))
+        needs = refusal(sample, shares, self.question.label_set)
+        if needs is not None:
+            return Verdict(CANNOT_TELL, needs), None
+        curves = borrowed_curve.learn_curves(
+            sample,
+            self.llm,
+            self.predicted,
+            learner=self.classifier,
+            seed=self.question.seed,
+            progress=self.progress,
+        )
+        loss = borrowed_curve.estimate_loss(sample, self.llm, self.predicted, curves)
+        return verdict(sample, loss, self.question.tolerance), loss
+
+    def alone(self, sample: AuditSample) -> tuple[Verdict, Interval]:
+        """The verdict and the loss of macro-F1."""
+        word, loss = self.verdict(sample)
+        return word, loss.loss["macro_f1"] if loss else NO_INTERVAL
 
 
 def _best_known(shares: list[ClassShares]) -> Floats:
     """The corrected shares ``(n_classes,)``, or the LLM's where there are none."""
     corrected = np.array([item.corrected.estimate for item in shares])
     return np.where(np.isnan(corrected), [item.llm for item in shares], corrected)
-
-
-def _verdict(
-    sample: AuditSample, loss: Loss | None, needs: Needs | None, tolerance: float
-) -> Verdict:
-    """The verdict, or the refusal in ``needs``."""
-    if needs is not None:
-        return Verdict(CANNOT_TELL, needs)
-    assert loss is not None  # noqa: S101  (a loss is estimated where nothing is refused)
-    return verdict(sample, loss, tolerance)
 
 
 def _audited(sample: AuditSample, llm: Codes, predicted: Codes, question: Question) -> AuditedTexts:

@@ -53,8 +53,8 @@ class AuditConfig(ConfigSection):
     )
     human: str = parameter(
         default="",
-        help="files with human labels (.csv, .jsonl, .parquet with example_id and label, or Label "
-        "Studio's .json), comma-separated; empty: none",
+        help="files with human labels (.csv, .jsonl, .parquet with example_id, label and, for "
+        "several people, rater; or Label Studio's .json), comma-separated; empty: none",
     )
     labels: str = parameter(
         default="",
@@ -86,6 +86,10 @@ class AuditConfig(ConfigSection):
         help="columns of data by which class shares and errors are told apart, comma-separated; "
         "empty: none",
         everyday=True,
+    )
+    adjudicator: str = parameter(
+        default="",
+        help="person, or file of human, whose label wins where people differ; empty: the majority",
     )
     group: str = parameter(
         default="", help="column of data with the document to which a text belongs; empty: none"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from project.config.audit import AuditConfig
 from project.config.task import TaskConfig
-from project.data.card import Card, as_label, load_card
+from project.data.card import Card, CardColumns, CardSource, as_label, load_card
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, text_ids
 from project.data.tables import MAX_LABELS, check
@@ -48,34 +48,19 @@ def load_pool(config: TaskConfig, audit: AuditConfig) -> Pool:
     none of the classes, one class only, repeated ids. Rows without a text are left out and counted.
     """
     card = load_card(config.task) if config.task else None
-    table, source = read_raw(card or _stand_in(config), config)
+    read, source = read_raw(card or _stand_in(config), config)
     text_column = config.text_column or (card.columns.text if card else _DEFAULT_TEXT)
-    named = {"text_column": text_column, "human_column": audit.human_column}
-    named |= {"group": audit.group, "inclusion_column": audit.inclusion_column}
-    named |= {"id_column": config.id_column}
-    for name, column in named.items():
-        _check_column(name, column, table)
-    for column in audit.by_columns:
-        _check_column("by", column, table)
-    has_text = table[text_column].notna() & (table[text_column].astype(str).str.strip() != "")
-    table = table[has_text].reset_index(drop=True)
+    own = list(dict.fromkeys([*audit.by_columns, *_named(audit.group, audit.inclusion_column)]))
+    _check_columns(read, config, audit, text_column)
+    has_text = read[text_column].notna() & (read[text_column].astype(str).str.strip() != "")
+    table = read[has_text].reset_index(drop=True)
     human = _human_labels(table, audit.human_column)
     labels = audit.classes or (card.labels if card else _labels_of(human, audit.human_column))
     card = _card(card, config, labels, text_column=text_column)
-    texts = table[text_column].astype(str)
-    ids = checked_ids(table[config.id_column]) if config.id_column else text_ids(texts)
-    examples = pd.DataFrame(
-        {
-            "example_id": ids,
-            "text": texts,
-            "gold_label": _as_labels(human, card, audit.human_column),
-            "split": "train",
-        }
-    )
+    examples = _examples(table, human, card, audit, config, text_column)
     order = examples["example_id"].argsort(kind="stable")
     examples = examples.iloc[order].reset_index(drop=True)
     check("examples", examples, card.labels)
-    own = list(dict.fromkeys([*audit.by_columns, *filter(None, (audit.group, audit.inclusion_column))]))
     n_empty = int((~has_text).sum())
     notes = (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
     task = Task(
@@ -85,11 +70,51 @@ def load_pool(config: TaskConfig, audit: AuditConfig) -> Pool:
         source=source,
         data_hash=content_hash(examples.drop(columns="split")),
         content_hash=content_hash(examples),
-        counts={"read": len(has_text), "empty_text_dropped": n_empty, "train": len(examples)},
+        counts={"read": len(read), "empty_text_dropped": n_empty, "train": len(examples)},
         columns={"text": text_column, "label": audit.human_column, "id": config.id_column},
         notes=notes,
     )
     return Pool(task, table[own].iloc[order].reset_index(drop=True), notes)
+
+
+def _named(*columns: str) -> list[str]:
+    """The columns that are named: those that are not empty."""
+    return [column for column in columns if column]
+
+
+def _check_columns(
+    table: pd.DataFrame, config: TaskConfig, audit: AuditConfig, text_column: str
+) -> None:
+    """Raise AssayError if a column that a parameter names does not exist."""
+    named = [("by", column) for column in audit.by_columns]
+    named += [("text_column", text_column), ("human_column", audit.human_column)]
+    named += [("group", audit.group), ("inclusion_column", audit.inclusion_column)]
+    named += [("id_column", config.id_column)]
+    for name, column in named:
+        if column and column not in table.columns:
+            way_out = f"Set {name} to the name of a column."
+            raise unknown_value(name, column, map(str, table.columns), way_out)
+
+
+def _examples(
+    table: pd.DataFrame,
+    human: pd.Series,
+    card: Card,
+    audit: AuditConfig,
+    config: TaskConfig,
+    text_column: str,
+) -> pd.DataFrame:
+    """The texts as an examples table, all of them in the split ``train``."""
+    texts = table[text_column].astype(str)
+    ids = checked_ids(table[config.id_column]) if config.id_column else text_ids(texts)
+    return pd.DataFrame(
+        {
+            "example_id": ids,
+            "text": texts,
+            "gold_label": _as_labels(human, card, audit.human_column),
+            "split": "train",
+        }
+    )
 
 
 def _stand_in(config: TaskConfig) -> Card:
@@ -119,18 +144,11 @@ def _card(
         )
     return Card(
         name=path.stem or "pool",
-        source={"file": path.name},
-        columns={"text": text_column, "label": "label"},
+        source=CardSource(file=path.name),
+        columns=CardColumns(text=text_column, label="label"),
         description=f"Sort the text into one of these classes: {names}.",
         labels=labels,
     )
-
-
-def _check_column(name: str, column: str, table: pd.DataFrame) -> None:
-    """Raise AssayError if a column that the parameter ``name`` names does not exist."""
-    if column and column not in table.columns:
-        way_out = f"Set {name} to the name of a column."
-        raise unknown_value(name, column, map(str, table.columns), way_out)
 
 
 def _human_labels(table: pd.DataFrame, column: str) -> pd.Series:
@@ -187,21 +205,8 @@ def _as_labels(human: pd.Series, card: Card, column: str) -> pd.Series:
 
 
 def with_human_labels(pool: Pool, labels: pd.Series) -> Pool:
-    """The pool with the human labels of files, by ``example_id``, beside those of its column.
-
-    Raises AssayError where a text has another label in the column.
-    """
+    """The pool with these human labels by ``example_id``, in place of those of its column."""
     examples = pool.task.examples.copy()
-    from_files = examples["example_id"].map(labels)
-    both = examples["gold_label"].notna() & from_files.notna()
-    different = both & (examples["gold_label"] != from_files)
-    if different.any():
-        first = examples.loc[different, "example_id"].iloc[0]
-        raise AssayError(
-            f"human must agree with human_column; {int(different.sum())} texts have another label "
-            f"in the file, the first is {first}. Leave one of the two out."
-        )
-    examples["gold_label"] = examples["gold_label"].where(
-        examples["gold_label"].notna(), from_files
-    )
+    examples["gold_label"] = examples["example_id"].map(labels).astype(object)
+    examples["gold_label"] = examples["gold_label"].where(examples["gold_label"].notna(), None)
     return dataclasses.replace(pool, task=dataclasses.replace(pool.task, examples=examples))

@@ -58,6 +58,11 @@ def _first_of(ids: Sequence[str]) -> str:
     return ", ".join(ids[:_MAX_IDS_SHOWN]) + (", ..." if len(ids) > _MAX_IDS_SHOWN else "")
 
 
+def answer_rows(path: Path) -> pd.DataFrame:
+    """The rows of a file with human labels: a table, or an export of Label Studio (.json)."""
+    return _label_studio(path) if path.suffix == ".json" else read_file(path)
+
+
 def read_human_labels(path: Path, task: Task) -> HumanLabels:
     """The human labels in a file.
 
@@ -75,7 +80,7 @@ def read_human_labels(path: Path, task: Task) -> HumanLabels:
         If a column is missing, or a label is not one of the task's, since the same typing error may
         be in many rows. An empty label is no error.
     """
-    table = _label_studio(path) if path.suffix == ".json" else read_file(path)
+    table = answer_rows(path)
     missing = {"example_id", "label"} - set(table.columns)
     if missing:
         raise AssayError(

@@ -54,8 +54,8 @@ def effective_size(design: Design) -> float:
     """Size of a simple random sample from an endless pool that tells as much (Kish 1965, 8.2)."""
     weights = design.weights
     if design.groups is not None:
-        weights = np.bincount(design.groups, weights=weights)
-        weights = weights[weights > 0]
+        of_groups = np.bincount(design.groups, weights=weights).astype(np.float64)
+        weights = of_groups[of_groups > 0]
     size = weights.sum() ** 2 / (weights**2).sum()
     return float(size / max(1.0 - design.fraction, 1e-12))
 

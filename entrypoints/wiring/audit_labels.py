@@ -1,0 +1,125 @@
+"""The human labels of an audit: from a column and from files, by one person or by several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from entrypoints.wiring.terminal import print_line
+from project.audit.as_json import people_as_json
+from project.audit.judgements import Judgements, audit_labels, combine
+from project.audit.judgements import codes as rater_codes
+from project.audit.people import compare_people
+from project.audit.sample import AuditSample
+from project.config.audit import AuditConfig
+from project.data.pool import Pool, with_human_labels
+from project.data.tables import codes
+from project.labels.human import answer_rows
+from project.stats.types import Codes, Floats
+from project.support.errors import AssayError
+
+MAX_RATERS_ALONE = 5
+"""Most people whose labels are judged by themselves; each takes some trainings."""
+
+
+def gather(pool: Pool, asked: AuditConfig) -> tuple[Pool, Judgements | None]:
+    """The pool with one human label for each text that people settled, and their judgements.
+
+    Labels of files and of ``human_column``, which counts as one person, are put together. Prints
+    what cannot be used. Without files there are no judgements.
+    """
+    if not asked.human_files:
+        return pool, None
+    tables = {name: answer_rows(Path(name).expanduser()) for name in asked.human_files}
+    examples = pool.task.examples
+    if asked.human_column:
+        labelled = examples[examples["gold_label"].notna()]
+        tables[asked.human_column] = pd.DataFrame(
+            {"example_id": labelled["example_id"], "label": labelled["gold_label"]}
+        )
+    judgements = combine(tables, pool.task, asked.adjudicator)
+    for note in judgements.notes():
+        print_line(note)
+    settled = audit_labels(judgements, pool.task.label_set)
+    if settled.to_adjudicate:
+        print_line(
+            f"judgements: people differ on {len(settled.to_adjudicate)} texts; those without a "
+            f"majority ({settled.counts.get('tie', 0)}) are left out of the audit. Settle them in "
+            "a file and name it in adjudicator."
+        )
+    by_id = settled.table.dropna(subset=["label"]).set_index("example_id")["label"]
+    return with_human_labels(pool, by_id), judgements
+
+
+def audit_sample(pool: Pool, asked: AuditConfig) -> AuditSample:
+    """The audited texts and how they were drawn."""
+    gold = codes(pool.task.examples["gold_label"], pool.task.label_set)
+    return _sample(pool, asked, gold)
+
+
+def samples_of_raters(
+    pool: Pool, judgements: Judgements | None, asked: AuditConfig
+) -> dict[str, AuditSample]:
+    """The audit as it would be with the labels of one person alone, by person.
+
+    Empty where fewer than two people labelled.
+    """
+    if judgements is None or len(judgements.raters) < 2:
+        return {}
+    ids = list(pool.task.examples["example_id"])
+    by_rater = rater_codes(judgements, ids, pool.task.label_set)
+    raters = judgements.raters[:MAX_RATERS_ALONE]
+    return {
+        name: _sample(pool, asked, own)
+        for name, own in zip(raters, by_rater[:MAX_RATERS_ALONE], strict=True)
+    }
+
+
+def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
+    """The audit of these labels of the pool ``(n_pool,)``, -1 where there is none."""
+    indices = np.flatnonzero(gold >= 0)
+    groups = None
+    if asked.group:
+        groups = pd.factorize(pool.columns[asked.group].astype(str))[0][indices]
+    probability = None
+    if asked.audit_design == "random" and len(indices):
+        probability = np.full(len(indices), len(indices) / len(gold))
+        if asked.inclusion_column:
+            probability = _probabilities(pool.columns[asked.inclusion_column], indices)
+    return AuditSample(
+        indices=indices,
+        gold=gold[indices],
+        inclusion_probability=probability,
+        n_pool=len(gold),
+        n_classes=len(pool.task.label_set),
+        groups=groups,
+    )
+
+
+def _probabilities(column: pd.Series, indices: Codes) -> Floats:
+    """The inclusion probabilities of the audited texts; AssayError unless all lie in (0, 1]."""
+    values = pd.to_numeric(column.iloc[indices], errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~((values > 0) & (values <= 1))
+    if wrong.any():
+        raise AssayError(
+            "inclusion_column must hold a probability above 0 and at most 1 for every labelled "
+            f"text; {int(wrong.sum())} of {len(values)} have none. Correct them."
+        )
+    return np.asarray(values)
+
+
+def people_result(pool: Pool, judgements: Judgements | None, llm: Codes) -> dict[str, Any] | None:
+    """What the labels of several people tell, as values that JSON has; None without files."""
+    if judgements is None:
+        return None
+    label_set = pool.task.label_set
+    settled = audit_labels(judgements, label_set)
+    ids = list(settled.table["example_id"])
+    position = pd.Index(pool.task.examples["example_id"]).get_indexer(ids)
+    people = compare_people(
+        judgements.raters, rater_codes(judgements, ids, label_set), llm[position], len(label_set)
+    )
+    return people_as_json(people, settled.to_adjudicate, label_set)
