@@ -131,7 +131,9 @@ document.addEventListener("visibilitychange", () => {
   else startClock();
 });
 addEventListener("beforeunload", event => {
-  if (notExported.size) event.preventDefault();
+  if (!notExported.size) return;
+  event.preventDefault();
+  event.returnValue = true;  // for browsers before 2024
 });
 
 document.title = `Label: ${data.title}`;

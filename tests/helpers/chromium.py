@@ -21,6 +21,7 @@ PATIENCE = 20.0  # seconds to wait for the browser
 @contextmanager
 def chromium(folder):
     """A running browser whose profile is in ``folder``."""
+    assert CHROMIUM is not None
     port = folder / "profile" / "DevToolsActivePort"
     process = subprocess.Popen(
         [CHROMIUM, *FLAGS, *QUIET, f"--user-data-dir={port.parent}", "about:blank"],

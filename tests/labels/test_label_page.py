@@ -358,8 +358,8 @@ def test_every_control_is_reached_by_tab_with_a_visible_focus(opened):
     for _ in range(14):
         page.press("Tab")
         reached.append(page.value(f"{active} === document.body ? '' : {active}.id || 'other'"))
-        outline = page.value(f"getComputedStyle({active}).outlineStyle")
-        assert outline == "solid" or not reached[-1], reached[-1]
+        outline = page.value(f"getComputedStyle({active}).outline")
+        assert outline.endswith("solid 3px") or not reached[-1], (reached[-1], outline)
 
     assert {"back", "unsure", "next", "open", "export", "go-on", "rename"} <= set(reached)
 
@@ -371,5 +371,6 @@ def test_other_questions_have_other_answers_and_other_rules_do_not():
         html = label_page(table, labels, **{"title": "t", "description": "d", **options}).decode()
         return html.partition('"digest":"')[2][:16]
 
-    assert len({digest(), digest(questions[::-1]), digest(labels=LABELS[:2])}) == 3
+    others = (questions[::-1], questions.assign(text="three"), questions.assign(example_id="4"))
+    assert len({digest(), digest(labels=LABELS[:2]), *map(digest, others)}) == 5
     assert digest() == digest(codebook="more", blind=False)
