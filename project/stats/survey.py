@@ -10,6 +10,8 @@ from scipy.special import ndtri
 from project.stats.bootstrap import Interval
 from project.stats.types import Codes, Floats
 
+_NO_VARIANCE = 1e-15  # rounding errors leave less than this where all values are alike
+
 
 @dataclass(frozen=True)
 class Design:
@@ -95,15 +97,19 @@ def share_interval(values: Floats, design: Design, level: float = 0.95) -> Inter
         Probability that the interval holds the share.
     """
     weights = design.weights / design.weights.sum()
-    share = float(weights @ values)
-    variance = mean_variance(values, design)
-    size = effective_size(design)
-    if variance > 0 and 0 < share < 1:
-        size = share * (1 - share) / variance
+    share = float(np.clip(weights @ values, 0.0, 1.0))
     if design.fraction >= 1:
         return Interval(share, share, share)
+    size = _equivalent_size(share, mean_variance(values, design), design)
     low, high = wilson(share, size, level)
     return Interval(share, low, high)
+
+
+def _equivalent_size(share: float, variance: float, design: Design) -> float:
+    """Size of a simple random sample with this variance; Kish's where there is no variance."""
+    if 0 < share < 1 and variance > _NO_VARIANCE:
+        return share * (1 - share) / variance
+    return effective_size(design)
 
 
 def wilson(share: float, size: float, level: float = 0.95) -> tuple[float, float]:
@@ -150,6 +156,5 @@ def corrected_share(
         return Interval(mean, mean, mean)
     half_error = 0.5 / design.n * (1 - design.fraction) / design.n
     variance = mean_variance(is_class - slope * proxy, design) + half_error
-    size = share * (1 - share) / variance if 0 < share < 1 else effective_size(design)
-    low, high = wilson(share, size, level)
+    low, high = wilson(share, _equivalent_size(share, variance, design), level)
     return Interval(share, low, high)
