@@ -150,6 +150,11 @@ def test_help_shows_type_and_default_of_every_parameter(name):
     assert everyday == [*entry.everyday(), "config", "show_config"]
 
 
+def test_conda_yaml_names_the_page_about_gpu_hosts():
+    assert "docs/gpu-host.md" in (ROOT / "conda.yaml").read_text(encoding="utf-8")
+    assert (ROOT / "docs/gpu-host.md").is_file()
+
+
 def test_conda_yaml_uses_only_what_every_environment_manager_reads():
     environment = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
     python, pip, packages = environment["dependencies"]
