@@ -203,4 +203,5 @@ def publish(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_command(parser(__doc__ or "", "two experiments, comma-separated"), publish)
+    options = parser(__doc__ or "", "two experiments: ONE,OTHER", default="required")
+    run_command(options, publish)

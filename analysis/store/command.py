@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from project.tracking import Record
 
 
-def parser(description: str, kind: str) -> argparse.ArgumentParser:
+def parser(
+    description: str, kind: str, default: str = "default: the newest finished one"
+) -> argparse.ArgumentParser:
     """The options that every question has.
 
     Parameters
@@ -30,11 +32,11 @@ def parser(description: str, kind: str) -> argparse.ArgumentParser:
         Docstring of the question's module; the help shows its first line.
     kind
         Kind of the run that ``run_id`` names, with its article: ``an experiment``.
+    default
+        What the help says about an empty ``run_id``.
     """
     options = argparse.ArgumentParser(description=description.splitlines()[0], allow_abbrev=False)
-    options.add_argument(
-        "--run_id", default="", help=f"root run, {kind} [text; default: the newest finished one]"
-    )
+    options.add_argument("--run_id", default="", help=f"root run, {kind} [text; {default}]")
     options.add_argument(
         "--workspace", default="outputs", help="folder to write below [text; default: outputs]"
     )

@@ -53,6 +53,12 @@ def test_every_question_has_help_with_its_options(helps):
         assert "default:" in text, name
 
 
+def test_the_help_of_a_comparison_says_that_two_runs_must_be_named(helps):
+    text = " ".join(helps["helps"]["questions.compare"].split())
+
+    assert "root run, two experiments: ONE,OTHER [text; required]" in text
+
+
 def test_the_help_of_a_question_imports_nothing_heavy(helps):
     assert not HEAVY & {module.partition(".")[0] for module in helps["modules"]}
 
