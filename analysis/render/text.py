@@ -58,7 +58,8 @@ def title(config: Mapping[str, Any]) -> str:
     """Task, annotator, classifier and number of seeds of an experiment, as a table's heading."""
     models = config["models"]
     parts = [f"labels by {models['annotator']}"] if models["annotator"] else []
-    parts += [f"classifier {models['encoder']}", f"{config['config']['finetune']['seeds']} seeds"]
+    n_seeds = config["config"]["finetune"]["seeds"]
+    parts += [f"classifier {models['encoder']}", f"{n_seeds} seed{'' if n_seeds == 1 else 's'}"]
     replicate = replicate_of(config)
     if replicate != "training":
         parts.append(f"replicate={replicate}")

@@ -103,7 +103,8 @@ def experiment_rows(
     counts = replicate_counts(compared, config, n_draws)
     n_seeds = sum(counts.values())
     by_arm = ", ".join(f"{name} {n}" for name, n in counts.items())
-    yield "fine-tune", f"{n_seeds:,} seeds: {by_arm}; {config.finetune.epochs} epochs each"
+    noun = "seed" if n_seeds == 1 else "seeds"
+    yield "fine-tune", f"{n_seeds:,} {noun}: {by_arm}; {config.finetune.epochs} epochs each"
     needs = Needs(
         answers=n_answers,
         seeds=n_seeds,
