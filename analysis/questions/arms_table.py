@@ -225,7 +225,10 @@ def _labels_note(config: Mapping[str, Any], table: pd.DataFrame) -> str:
     recorded = not has_prompt(stages["annotate"].get("annotator", ""))
     uncounted = []
     if config["models"]["annotator"] and shots and not recorded:
-        uncounted.append(f"{shots} demonstrations in every draw (1 draw; {draws} for the ensemble)")
+        # The experiment may have no arm that reads several draws.
+        has_ensemble = table["labels"].str.match(r"(drop_)?ensemble_").any()
+        counted = f" (1 draw; {draws} for the ensemble)" if has_ensemble else ""
+        uncounted.append(f"{shots} demonstrations in every draw{counted}")
     if stages["finetune"]["validation_labels"] == "gold":
         uncounted.append(
             f"the {counts.get('validation', 0)} validation labels that pick the best epoch of "

@@ -15,10 +15,12 @@ from mlflow.tracking import MlflowClient
 from analysis import report
 from analysis.questions import calibration, divergence, errors
 from analysis.questions import examples as texts
+from analysis.questions.arms_table import ScoredExperiment, caption, result_table
 from analysis.questions.verdict import tolerances, verdict
 from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, Table
 from analysis.store.experiment import read_experiment
+from project.config.experiment import ExperimentConfig
 from project.config.results import VerdictConfig
 from project.data.tables import GOLD_PROBABILITY
 from project.tracking import read_run
@@ -432,6 +434,24 @@ def test_the_heading_counts_one_seed_as_one():
 
     assert title({**config, "config": {"finetune": {"seeds": 1}}}) == "t: classifier e, 1 seed"
     assert title({**config, "config": {"finetune": {"seeds": 2}}}) == "t: classifier e, 2 seeds"
+
+
+@pytest.mark.parametrize(
+    ("arm", "note"),
+    [
+        ("entropy_5", "3 demonstrations in every draw, and"),
+        ("ensemble_5", "3 demonstrations in every draw (1 draw; 5 for the ensemble), and"),
+    ],
+)
+def test_the_note_below_the_table_mentions_the_ensemble_only_as_an_arm(store, arm, note):
+    settings = ExperimentConfig().as_dict()
+    settings["finetune"]["seeds"] = 2
+    settings["prompt"] |= {"n_demonstrations": 3, "ensemble_size": 5}
+    arms = {"gold": noisy(GOLD, 0.9, 2), "llm": noisy(GOLD, 0.6, 2), arm: noisy(GOLD, 0.7, 2)}
+    log_experiment(store, GOLD, arms, llm=GOLD, config_changes={"config": settings})
+    scored = ScoredExperiment(read_experiment())
+
+    assert note in caption(scored, result_table(scored))
 
 
 def test_a_text_with_a_bar_or_a_line_break_stays_in_its_cell():
