@@ -35,10 +35,34 @@ _UNCERTAINTY_NOTE = (
 )
 
 
-def section(experiment: Experiment) -> Section | None:
-    """The examples with the most churn and the most uncertain ones; None if there are neither."""
+def section(experiment: Experiment) -> Section:
+    """The examples with the most churn and the most uncertain ones.
+
+    If there are neither, the answer says why and there are no tables.
+    """
     tables = [table for table in (_churning(experiment), _suspicious(experiment)) if table]
-    return Section("examples", QUESTION, "", tables) if tables else None
+    answer = "" if tables else _no_answer(experiment)
+    return Section("examples", QUESTION, answer, tables)
+
+
+def _no_answer(experiment: Experiment) -> str:
+    """Why there are neither examples with churn nor uncertain ones."""
+    no_churn = (
+        "the seeds agree on all test texts"
+        if _with_several_seeds(experiment)
+        else "no arm has several seeds"
+    )
+    not_uncertain = (
+        "the LLM's labels came without an uncertainty that differs between texts"
+        if experiment.annotations["train"]
+        else "there are no LLM labels of training texts"
+    )
+    return f"No answer: {no_churn}, and {not_uncertain}."
+
+
+def _with_several_seeds(experiment: Experiment) -> list[str]:
+    """The arms with several seeds."""
+    return [arm for arm, replicates in experiment.arms.items() if len(replicates.runs) > 1]
 
 
 def _churning(experiment: Experiment) -> Table | None:
@@ -46,7 +70,7 @@ def _churning(experiment: Experiment) -> Table | None:
 
     The arm is llm, or the first one with several seeds.
     """
-    several = [arm for arm, replicates in experiment.arms.items() if len(replicates.runs) > 1]
+    several = _with_several_seeds(experiment)
     if not several:
         return None
     arm = "llm" if "llm" in several else several[0]

@@ -403,6 +403,24 @@ def test_the_hundred_texts_of_most_churn_and_most_uncertainty_come_worst_first(s
     assert set(suspicious.frame["it is"]) == {"right", "wrong"}
 
 
+@pytest.mark.parametrize(
+    ("n_seeds", "llm", "reason"),
+    [
+        (1, GOLD, "no arm has several seeds, and the LLM's labels came without an uncertainty"),
+        (2, GOLD, "the seeds agree on all test texts, and the LLM's labels came without"),
+        (1, None, "no arm has several seeds, and there are no LLM labels of training texts"),
+    ],
+)
+def test_without_texts_to_look_at_the_answer_says_why(store, n_seeds, llm, reason):
+    arms = {"gold": np.tile(GOLD, (n_seeds, 1))}
+    log_experiment(store, GOLD, arms, llm=llm, has_log_probabilities=False)
+
+    section = of(texts, read_experiment())
+
+    assert section.answer.startswith(f"No answer: {reason}")
+    assert section.tables == []
+
+
 def test_the_page_escapes_every_text():
     evil = '<script>alert("x")</script><img src=x onerror=alert(1)>'
     html_page = page(
