@@ -25,9 +25,15 @@ def ask(params: Mapping[str, str]) -> None:
     """
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.questions import choose_questions, load_codebook, publish_questions
+    from entrypoints.wiring.question_sheet import load_codebook
+    from entrypoints.wiring.questions import choose_questions, publish_questions
 
     config = parse(AskConfig, params)
+    if config.design == "audit":
+        from entrypoints.wiring.audit_draw import draw_questions
+
+        draw_questions(params)
+        return
     check_questions(config)
     codebook = load_codebook(config.codebook)
     with prepare_experiment(params, annotates_test=False, needs_answers=False) as prepared:

@@ -14,8 +14,9 @@ from project.audit.judgements import Judgements, audit_labels, combine
 from project.audit.judgements import codes as rater_codes
 from project.audit.people import compare_people
 from project.audit.sample import AuditSample
-from project.config.audit import AuditConfig
+from project.config.audit import RANDOM, UNKNOWN, AuditConfig, PoolConfig
 from project.data.pool import Pool, with_human_labels
+from project.data.raw_data import read_file
 from project.data.tables import codes
 from project.labels.human import answer_rows
 from project.stats.types import Codes, Floats
@@ -25,7 +26,7 @@ MAX_RATERS_ALONE = 5
 """Most people whose labels are judged by themselves; each takes some trainings."""
 
 
-def gather(pool: Pool, asked: AuditConfig) -> tuple[Pool, Judgements | None]:
+def gather(pool: Pool, known: PoolConfig, asked: AuditConfig) -> tuple[Pool, Judgements | None]:
     """The pool with one human label for each text that people settled, and their judgements.
 
     Labels of files and of ``human_column``, which counts as one person, are put together. Prints
@@ -35,9 +36,9 @@ def gather(pool: Pool, asked: AuditConfig) -> tuple[Pool, Judgements | None]:
         return pool, None
     tables = {name: answer_rows(Path(name).expanduser()) for name in asked.human_files}
     examples = pool.task.examples
-    if asked.human_column:
+    if known.human_column:
         labelled = examples[examples["gold_label"].notna()]
-        tables[asked.human_column] = pd.DataFrame(
+        tables[known.human_column] = pd.DataFrame(
             {"example_id": labelled["example_id"], "label": labelled["gold_label"]}
         )
     judgements = combine(tables, pool.task, asked.adjudicator)
@@ -84,29 +85,48 @@ def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
     groups = None
     if asked.group:
         groups = pd.factorize(pool.columns[asked.group].astype(str))[0][indices]
-    probability = None
-    if asked.audit_design == "random" and len(indices):
-        probability = np.full(len(indices), len(indices) / len(gold))
-        if asked.inclusion_column:
-            probability = _probabilities(pool.columns[asked.inclusion_column], indices)
     return AuditSample(
         indices=indices,
         gold=gold[indices],
-        inclusion_probability=probability,
+        inclusion_probability=_inclusion(pool, asked, indices),
         n_pool=len(gold),
         n_classes=len(pool.task.label_set),
         groups=groups,
     )
 
 
-def _probabilities(column: pd.Series, indices: Codes) -> Floats:
-    """The inclusion probabilities of the audited texts; AssayError unless all lie in (0, 1]."""
-    values = pd.to_numeric(column.iloc[indices], errors="coerce").to_numpy(dtype=np.float64)
+def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
+    """The inclusion probabilities of the audited texts; None where nobody knows them."""
+    if asked.inclusion_column:
+        column = pool.columns[asked.inclusion_column].iloc[indices]
+        return _checked_probabilities(column, "inclusion_column")
+    if asked.audit_design == UNKNOWN:
+        return None
+    if asked.audit_design == RANDOM:
+        return np.full(len(indices), len(indices) / len(pool.task.examples))
+    path = Path(asked.audit_design).expanduser()
+    table = read_file(path)
+    missing = {"example_id", "inclusion_probability"} - set(table.columns)
+    if missing:
+        raise AssayError(
+            f"audit_design {path.name} must have the columns example_id and inclusion_probability; "
+            f"missing: {', '.join(sorted(missing))}. Name the sampling.parquet of the entry point "
+            "ask."
+        )
+    by_id = table.drop_duplicates("example_id").set_index("example_id")["inclusion_probability"]
+    ids = pool.task.examples["example_id"].iloc[indices]
+    return _checked_probabilities(ids.map(by_id), "audit_design")
+
+
+def _checked_probabilities(column: pd.Series, name: str) -> Floats:
+    """Inclusion probabilities; AssayError unless all lie in (0, 1]."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = ~((values > 0) & (values <= 1))
     if wrong.any():
         raise AssayError(
-            "inclusion_column must hold a probability above 0 and at most 1 for every labelled "
-            f"text; {int(wrong.sum())} of {len(values)} have none. Correct them."
+            f"{name} must give a probability above 0 and at most 1 for every labelled text; "
+            f"{int(wrong.sum())} of {len(values)} have none. Correct them, or leave the labels of "
+            "these texts out."
         )
     return np.asarray(values)
 

@@ -29,7 +29,7 @@ from project.annotation.engines.factory import check_engine
 from project.audit.as_json import as_json
 from project.audit.findings import Question, examine, n_steps
 from project.audit.judgements import Judgements
-from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig
+from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig, PoolConfig
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.fields import parse
 from project.data.pool import Pool, load_pool
@@ -59,7 +59,10 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     config = _config(params)
     check_engine(config.annotate.annotator)
     check_store(config.host.workspace)
-    pool, judgements = gather(load_pool(config.task, asked), asked)
+    known = parse(PoolConfig, params)
+    own = [("by", column) for column in asked.by_columns]
+    own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
+    pool, judgements = gather(load_pool(config.task, known, own), known, asked)
     config = config.resolved(pool.task.defaults)
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
@@ -83,11 +86,17 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
                 _log(tracker, result, Path(workspace))
 
 
+def with_recorded_default(params: Mapping[str, str]) -> dict[str, str]:
+    """The parameters with ``data`` as the file of recorded labels where no other one is named."""
+    values = dict(params)
+    if values.get("annotator") == "recorded" and not values.get("recorded"):
+        values["recorded"] = values.get("data", "")
+    return values
+
+
 def _config(params: Mapping[str, str]) -> ExperimentConfig:
     """The configuration; recorded labels stand in the data file where no other file is named."""
-    values: dict[str, Any] = dict(params)
-    if values.get("annotator") == "recorded" and not values.get("recorded"):
-        values["recorded"] = values["data"]
+    values = with_recorded_default(params)
     config = experiment_config(values)
     return dataclasses.replace(
         config,

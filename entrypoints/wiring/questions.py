@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import PreparedExperiment
+from entrypoints.wiring.question_sheet import QuestionSheet, publish_sheet
 from entrypoints.wiring.terminal import print_line
 from project.config.designs import AskConfig
-from project.labels.human import label_studio_interface, label_studio_tasks, questions
-from project.labels.label_page import label_page
+from project.labels.human import questions
 from project.labels.selection import AUDIT, Selection, select
 from project.stats.types import Mask
 from project.support.errors import AssayError
-from project.support.escape import escape_markdown
-from project.support.files import write_atomically
-from project.support.parquet import write_table
 from project.tracking import Tracker
-
-SAMPLING = "sampling.parquet"
-"""Artifact with a row for every training text: whether it is asked about, and why."""
 
 
 def choose_questions(prepared: PreparedExperiment, annotations: SplitAnnotations) -> Selection:
@@ -96,52 +89,21 @@ def publish_questions(
         Rules for the person, shown on the page.
     """
     train = prepared.task.split("train")
-    arm = prepared.arms[0].name
     llm_labels = annotations.train[0] if config.show_llm and annotations.train else None
     asked = questions(train[chosen.selected], llm_labels, config.ask_seed)
-    folder = Path(prepared.config.host.workspace) / "questions" / tracker.run_id
-    page = label_page(
-        asked,
-        prepared.task.label_set,
-        title=prepared.task.title or prepared.task.name,
-        description=prepared.task.description,
-        codebook=codebook,
-        blind=config.blind,
-    )
-    files = _write(folder, prepared, asked, page=page, sampling=_sampling(chosen, train))
-    # In a private run, only the sampling is logged: it names texts by their ids alone.
-    logged = (SAMPLING,) if prepared.config.store.private else files
-    tracker.log_files({f"questions/{name}": folder / name for name in logged})
     caution = ""
     if np.isin(chosen.inclusion_probability, [0.0, 1.0]).all():
         caution = " They are no random sample: they say nothing unbiased about the other texts."
-    title = f"{len(asked)} texts of {prepared.task.name} for a person to label, by {arm}.{caution}"
-    tracker.describe(escape_markdown(title))
-    print_line(
-        f"ask: {len(asked)} texts by {arm}.{caution}\n\n"
-        f"page         {(folder / 'label.html').resolve()}, to label in a browser\n"
-        f"questions    {(folder / 'questions.csv').resolve()}\n"
-        f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface "
-        "label_studio.xml beside it\n"
-        f"MLflow       {tracker.open_command()}\n"
-        f"run          {tracker.run_id}\n\n"
-        "Label on the page and export the answers, or fill in the column label. Give the file back "
-        "with -P human=FILE."
+    sheet = QuestionSheet(
+        task=prepared.task,
+        annotator=prepared.session.annotator.name if prepared.session else "",
+        asked=asked,
+        sampling=_sampling(chosen, train),
+        title=f"{len(asked)} texts of {prepared.task.name} for a person to label, by "
+        f"{prepared.arms[0].name}.{caution}",
+        next_step="Give the file back with -P human=FILE.",
     )
-
-
-def load_codebook(path: str) -> str:
-    """The text of a codebook, empty for an empty path; AssayError if it cannot be read."""
-    if not path:
-        return ""
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise AssayError(
-            f"codebook must be a text file in UTF-8; {path} cannot be read: {reason}. Give the "
-            "path of another file, or leave codebook out."
-        ) from None
+    publish_sheet(tracker, sheet, config, prepared.config, codebook=codebook)
 
 
 def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:
@@ -157,27 +119,3 @@ def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:
             "inclusion_probability": selection.inclusion_probability,
         }
     )
-
-
-def _write(
-    folder: Path,
-    prepared: PreparedExperiment,
-    asked: pd.DataFrame,
-    *,
-    page: bytes,
-    sampling: pd.DataFrame,
-) -> tuple[str, ...]:
-    """Write all files into ``folder``; their names."""
-    task = prepared.task
-    annotator = prepared.session.annotator.name if prepared.session else ""
-    interface = label_studio_interface(task.label_set, task.title or task.name)
-    contents = {
-        "label.html": page,
-        "questions.csv": asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
-        "label_studio.json": label_studio_tasks(asked, annotator),
-        "label_studio.xml": interface.encode(),
-    }
-    for name, data in contents.items():
-        write_atomically(folder / name, data)
-    write_table(folder / SAMPLING, sampling)
-    return (*contents, SAMPLING)

@@ -54,10 +54,16 @@ class AuditSample:
 
     @functools.cached_property
     def design(self) -> Design:
-        """The design; without inclusion probabilities that of a simple random sample."""
+        """The design; without inclusion probabilities that of a simple random sample.
+
+        Where the probabilities differ, the smallest one stands for the sampled share of the pool,
+        so that the correction for a finite pool is never too large.
+        """
         probability = self.inclusion_probability
-        weights = np.ones(self.n) if probability is None else 1.0 / probability
-        return Design(weights / weights.mean(), self.groups, self.n / self.n_pool)
+        if probability is None or not self.n:
+            return Design(np.ones(self.n), self.groups, self.n / self.n_pool)
+        weights = 1.0 / probability
+        return Design(weights / weights.mean(), self.groups, float(probability.min()))
 
     @functools.cached_property
     def rest(self) -> Codes:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from project.config.annotation import AnnotateConfig
 from project.config.fields import ConfigSection, parameter, section
 from project.config.task import TaskConfig
+from project.support.errors import AssayError
 
-DESIGNS = ("random", "unknown")
+RANDOM = "random"
+UNKNOWN = "unknown"
+
+
+def _check_design(value: object) -> None:
+    """Refuse what is neither a design nor a file of inclusion probabilities."""
+    text = str(value)
+    if text not in (RANDOM, UNKNOWN) and not text.endswith((".parquet", ".csv")):
+        raise AssayError(
+            f"audit_design must be random, unknown or the path of a sampling.parquet; got {text!r}."
+        )
 
 
 @section
@@ -43,29 +54,41 @@ class AuditAnnotateConfig(AnnotateConfig):
 
 
 @section
-class AuditConfig(ConfigSection):
-    """The human labels of the audit, and what is computed from them."""
+class PoolConfig(ConfigSection):
+    """The classes of a pool, and where human labels of its texts stand already."""
 
     human_column: str = parameter(
         default="",
         help="column of data with human labels, empty cells where nobody has labelled; empty: none",
         everyday=True,
     )
-    human: str = parameter(
-        default="",
-        help="files with human labels (.csv, .jsonl, .parquet with example_id, label and, for "
-        "several people, rater; or Label Studio's .json), comma-separated; empty: none",
-    )
     labels: str = parameter(
         default="",
         help="all classes, comma-separated; empty: the card's, else the human labels that occur",
         everyday=True,
     )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names in ``labels``."""
+        return split_list(self.labels)
+
+
+@section
+class AuditConfig(ConfigSection):
+    """The human labels of the audit, and what is computed from them."""
+
+    human: str = parameter(
+        default="",
+        help="files with human labels (.csv, .jsonl, .parquet with example_id, label and, for "
+        "several people, rater; or Label Studio's .json), comma-separated; empty: none",
+    )
     audit_design: str = parameter(
         default="unknown",
         help="how the texts with a human label were drawn: random (every text of the pool with the "
-        "same probability) or unknown (no interval is promised then)",
-        choices=DESIGNS,
+        "same probability), the sampling.parquet that the entry point ask wrote, or unknown (no "
+        "interval is promised then)",
+        check=_check_design,
         everyday=True,
     )
     inclusion_column: str = parameter(
@@ -102,19 +125,14 @@ class AuditConfig(ConfigSection):
     @property
     def human_files(self) -> tuple[str, ...]:
         """The files of ``human``."""
-        return _split(self.human)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names in ``labels``."""
-        return _split(self.labels)
+        return split_list(self.human)
 
     @property
     def by_columns(self) -> tuple[str, ...]:
         """The columns in ``by``."""
-        return _split(self.by)
+        return split_list(self.by)
 
 
-def _split(text: str) -> tuple[str, ...]:
+def split_list(text: str) -> tuple[str, ...]:
     """The parts of ``text`` between commas, without space around them."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -257,6 +257,24 @@ class AskConfig(LabelConfig):
         everyday=True,
         aliases=("alpha",),
     )
+    design: str = parameter(
+        default="arm",
+        help="arm: the texts that a label source chooses; audit: n texts of the whole file, drawn "
+        "at random, for the entry point audit",
+        choices=("arm", "audit"),
+        everyday=True,
+    )
+    n: int = parameter(
+        default=250,
+        help="number of texts of an audit; 250 as in the validation of Pangakis and Wolken",
+        ge=1,
+        everyday=True,
+    )
+    stratify: str = parameter(
+        default="none",
+        help="strata of an audit: none, or label (the LLM's label, rare classes enriched)",
+        choices=("none", "label"),
+    )
     show_llm: bool = parameter(
         default=False,
         help="show the LLM's label beside the text, in every file of questions; it influences the "

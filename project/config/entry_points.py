@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from project.config.annotation import AnnotateConfig, RecordedConfig, ServerConfig, SpendConfig
-from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig
+from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig, PoolConfig
 from project.config.designs import (
     AskConfig,
     BudgetConfig,
@@ -160,7 +160,7 @@ _DECLARED = (
         "ask",
         "Choose the texts that a person should label, and write them for a person or for Label "
         "Studio.",
-        (TaskConfig, *ANNOTATION, AskConfig, HostConfig, StoreConfig),
+        (TaskConfig, *ANNOTATION, PoolConfig, AskConfig, HostConfig, StoreConfig),
     ),
     EntryPoint(
         "sweep",
@@ -177,6 +177,7 @@ _DECLARED = (
             ServerConfig,
             RecordedConfig,
             SpendConfig,
+            PoolConfig,
             AuditConfig,
             VerdictConfig,
             HostConfig,

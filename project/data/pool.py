@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from project.config.audit import AuditConfig
+from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
 from project.data.card import Card, CardColumns, CardSource, as_label, load_card
 from project.data.raw_data import read_raw
@@ -41,23 +42,37 @@ class Pool:
     notes: tuple[str, ...]
 
 
-def load_pool(config: TaskConfig, audit: AuditConfig) -> Pool:
+def load_pool(
+    config: TaskConfig, known: PoolConfig, own_columns: Sequence[tuple[str, str]] = ()
+) -> Pool:
     """The pool of a configuration, every row checked.
 
-    Raises AssayError where the user must decide: no file, a missing column, a human label that is
-    none of the classes, one class only, repeated ids. Rows without a text are left out and counted.
+    Parameters
+    ----------
+    config
+        The file and its columns; its task may be empty.
+    known
+        The classes, and the column with human labels.
+    own_columns
+        Further columns to keep, each with the parameter that names it; empty names are left out.
+
+    Raises
+    ------
+    AssayError
+        Where the user must decide: no file, a missing column, a human label that is none of the
+        classes, one class only, repeated ids. Rows without a text are left out and counted.
     """
     card = load_card(config.task) if config.task else None
     read, source = read_raw(card or _stand_in(config), config)
     text_column = config.text_column or (card.columns.text if card else _DEFAULT_TEXT)
-    own = list(dict.fromkeys([*audit.by_columns, *_named(audit.group, audit.inclusion_column)]))
-    _check_columns(read, config, audit, text_column)
+    own = list(dict.fromkeys(column for _, column in own_columns if column))
+    _check_columns(read, config, known, own_columns, text_column)
     has_text = read[text_column].notna() & (read[text_column].astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)
-    human = _human_labels(table, audit.human_column)
-    labels = audit.classes or (card.labels if card else _labels_of(human, audit.human_column))
+    human = _human_labels(table, known.human_column)
+    labels = known.classes or (card.labels if card else _labels_of(human, known.human_column))
     card = _card(card, config, labels, text_column=text_column)
-    examples = _examples(table, human, card, audit, config, text_column)
+    examples = _examples(table, human, card, known, config, text_column)
     order = examples["example_id"].argsort(kind="stable")
     examples = examples.iloc[order].reset_index(drop=True)
     check("examples", examples, card.labels)
@@ -71,25 +86,22 @@ def load_pool(config: TaskConfig, audit: AuditConfig) -> Pool:
         data_hash=content_hash(examples.drop(columns="split")),
         content_hash=content_hash(examples),
         counts={"read": len(read), "empty_text_dropped": n_empty, "train": len(examples)},
-        columns={"text": text_column, "label": audit.human_column, "id": config.id_column},
+        columns={"text": text_column, "label": known.human_column, "id": config.id_column},
         notes=notes,
     )
     return Pool(task, table[own].iloc[order].reset_index(drop=True), notes)
 
 
-def _named(*columns: str) -> list[str]:
-    """The columns that are named: those that are not empty."""
-    return [column for column in columns if column]
-
-
 def _check_columns(
-    table: pd.DataFrame, config: TaskConfig, audit: AuditConfig, text_column: str
+    table: pd.DataFrame,
+    config: TaskConfig,
+    known: PoolConfig,
+    own_columns: Sequence[tuple[str, str]],
+    text_column: str,
 ) -> None:
     """Raise AssayError if a column that a parameter names does not exist."""
-    named = [("by", column) for column in audit.by_columns]
-    named += [("text_column", text_column), ("human_column", audit.human_column)]
-    named += [("group", audit.group), ("inclusion_column", audit.inclusion_column)]
-    named += [("id_column", config.id_column)]
+    named = [("text_column", text_column), ("human_column", known.human_column)]
+    named += [("id_column", config.id_column), *own_columns]
     for name, column in named:
         if column and column not in table.columns:
             way_out = f"Set {name} to the name of a column."
@@ -100,7 +112,7 @@ def _examples(
     table: pd.DataFrame,
     human: pd.Series,
     card: Card,
-    audit: AuditConfig,
+    known: PoolConfig,
     config: TaskConfig,
     text_column: str,
 ) -> pd.DataFrame:
@@ -111,7 +123,7 @@ def _examples(
         {
             "example_id": ids,
             "text": texts,
-            "gold_label": _as_labels(human, card, audit.human_column),
+            "gold_label": _as_labels(human, card, known.human_column),
             "split": "train",
         }
     )

@@ -23,6 +23,15 @@ def read_raw(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
     return _filtered(table, config.where), source
 
 
+def data_file(card: Card, config: TaskConfig) -> Path | None:
+    """The file that a task is read from, as an absolute path; None for data of the hub."""
+    if config.data:
+        return Path(config.data).expanduser().resolve()
+    if card.source.hub or not card.source.file:
+        return None
+    return (card.path.parent / card.source.file).resolve()
+
+
 def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
     """All rows of a task's table, and where it came from."""
     header = list(card.source.header) or None

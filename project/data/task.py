@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from project.config.task import TaskConfig
 from project.data.card import Card, load_card
-from project.data.raw_data import read_raw
+from project.data.raw_data import data_file, read_raw
 from project.data.rows import PRESET_SPLIT, column_names, usable_rows
 from project.data.split import assign_splits
 from project.data.tables import GOLD_PROBABILITY, check
@@ -42,6 +43,8 @@ class Task:
         Columns of ``text``, ``label`` and ``id`` in the data, "" for none.
     notes
         Sentences about the data that a reader of results should know.
+    file
+        Absolute path of the data; None if they are not from a file.
     """
 
     card: Card
@@ -53,6 +56,7 @@ class Task:
     counts: Mapping[str, int]
     columns: Mapping[str, str]
     notes: tuple[str, ...]
+    file: Path | None = None
 
     @property
     def name(self) -> str:
@@ -111,6 +115,7 @@ def load_task(config: TaskConfig) -> Task:
         counts=_counts(counts, n_straddling, examples, config),
         columns=columns,
         notes=_notes_on_classes(examples, card.labels) + _notes_on_votes(examples, card),
+        file=data_file(card, config),
     )
 
 

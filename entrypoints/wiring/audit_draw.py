@@ -1,0 +1,105 @@
+"""The texts of an audit, drawn with known probabilities and written for people to label."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from entrypoints.wiring.annotation_runs import annotate_split
+from entrypoints.wiring.annotation_session import AnnotationSession, open_session
+from entrypoints.wiring.audit_run import with_recorded_default
+from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
+from entrypoints.wiring.setup import check_store, log_setup
+from project.audit.design import Drawn, draw_audit
+from project.config.audit import PoolConfig
+from project.config.designs import AskConfig
+from project.config.experiment import experiment_config
+from project.config.fields import parse
+from project.config.task import TaskConfig
+from project.data.pool import Pool, load_pool
+from project.data.tables import codes
+from project.labels.human import questions
+from project.support.errors import AssayError
+from project.tracking import root_run
+
+
+def draw_questions(params: Mapping[str, str]) -> None:
+    """Draw an audit of the pool and write its questions.
+
+    The LLM's labels are needed only where they are shown or where their classes are the strata.
+    """
+    asked = parse(AskConfig, params)
+    codebook = load_codebook(asked.codebook)
+    config = experiment_config(with_recorded_default(params))
+    check_store(config.host.workspace)
+    pool = load_pool(_task(config.task), parse(PoolConfig, params))
+    n_pool = len(pool.task.examples)
+    if asked.n > n_pool:
+        raise AssayError(f"n must be at most the size of the pool, {n_pool}; got {asked.n}.")
+    config = config.resolved(pool.task.defaults)
+    reads_llm = asked.show_llm or asked.stratify == "label"
+    session = open_session(pool.task, config) if reads_llm else None
+    with contextlib.closing(session) if session else contextlib.nullcontext():
+        if session:
+            config = session.resolved(config)
+        name = f"{pool.task.name} audit questions"
+        with root_run("questions", name, params, config.host.workspace) as tracker:
+            annotator = session.annotator if session else None
+            log_setup(tracker, Invocation("ask", params), pool.task, config, annotator=annotator)
+            table = None
+            if session:
+                (table,) = annotate_split(
+                    tracker, session, pool.task, split="train", n_draws=1, config=config
+                )
+            sheet = _sheet(pool, asked, table, session)
+            publish_sheet(tracker, sheet, asked, config, codebook=codebook)
+
+
+def _task(config: TaskConfig) -> TaskConfig:
+    """The pool's file; the default card is that of the embedded task, not of a user's file."""
+    default = next(
+        field.default for field in dataclasses.fields(TaskConfig) if field.name == "task"
+    )
+    if config.data and config.task == default:
+        return dataclasses.replace(config, task="")
+    return config
+
+
+def _sheet(
+    pool: Pool, asked: AskConfig, table: pd.DataFrame | None, session: AnnotationSession | None
+) -> QuestionSheet:
+    """The questions of a drawn audit; ``table`` holds the LLM's labels, if they are needed."""
+    examples = pool.task.examples
+    strata = None
+    if asked.stratify == "label" and table is not None:
+        strata = codes(table["label"], pool.task.label_set)
+    drawn = draw_audit(asked.n, len(examples), seed=asked.ask_seed, strata=strata)
+    how = "at random" if strata is None else "at random, stratified by the LLM's label"
+    return QuestionSheet(
+        task=pool.task,
+        annotator=session.annotator.name if session else "",
+        asked=questions(
+            examples[drawn.selected], table if asked.show_llm else None, asked.ask_seed
+        ),
+        sampling=_sampling(examples, drawn, how),
+        title=f"{asked.n} of {len(examples)} texts of {pool.task.name} for people to label, drawn "
+        f"{how}.",
+        next_step="Then run the entry point audit with human=FILE and audit_design={sampling}",
+    )
+
+
+def _sampling(examples: pd.DataFrame, drawn: Drawn, how: str) -> pd.DataFrame:
+    """A row for every text of the pool: whether it is asked about, and with which probability."""
+    return pd.DataFrame(
+        {
+            "example_id": examples["example_id"],
+            "asked": drawn.selected,
+            "reason": np.where(drawn.selected, f"audit, drawn {how}", "not drawn"),
+            "inclusion_probability": drawn.inclusion_probability,
+        }
+    )

@@ -1,0 +1,131 @@
+"""Questions for a person, in the files that people and programs read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from entrypoints.wiring.terminal import print_line
+from project.config.designs import AskConfig
+from project.config.experiment import ExperimentConfig
+from project.data.task import Task
+from project.labels.human import label_studio_interface, label_studio_tasks
+from project.labels.label_page import label_page
+from project.support.errors import AssayError
+from project.support.escape import escape_markdown
+from project.support.files import write_atomically
+from project.support.parquet import write_table
+from project.tracking import Tracker
+
+SAMPLING = "sampling.parquet"
+"""Artifact with a row for every text that could be asked about: whether it is, and why."""
+
+
+@dataclass(frozen=True)
+class QuestionSheet:
+    """Questions and how they were chosen.
+
+    Attributes
+    ----------
+    task
+        The task whose texts are asked about.
+    annotator
+        Name of the annotator whose labels are shown; "" for none.
+    asked
+        From :func:`project.labels.human.questions`.
+    sampling
+        A row for every text that could be asked about: ``example_id``, ``asked``, ``reason`` and
+        ``inclusion_probability``.
+    title
+        What the questions are, in a sentence.
+    next_step
+        What to do with the answers.
+    """
+
+    task: Task
+    annotator: str
+    asked: pd.DataFrame
+    sampling: pd.DataFrame
+    title: str
+    next_step: str
+
+
+def publish_sheet(
+    tracker: Tracker,
+    sheet: QuestionSheet,
+    asked: AskConfig,
+    config: ExperimentConfig,
+    *,
+    codebook: str,
+) -> None:
+    """Write the questions into the workspace, log them, and print where they are.
+
+    Parameters
+    ----------
+    tracker
+        The tracker of the root run.
+    sheet
+        The questions.
+    asked, config
+        The parameters of the entry point.
+    codebook
+        Rules for the person, shown on the page.
+    """
+    folder = Path(config.host.workspace) / "questions" / tracker.run_id
+    page = label_page(
+        sheet.asked,
+        sheet.task.label_set,
+        title=sheet.task.title or sheet.task.name,
+        description=sheet.task.description,
+        codebook=codebook,
+        blind=asked.blind,
+    )
+    files = _write(folder, sheet, page)
+    # In a private run, only the sampling is logged: it names texts by their ids alone.
+    logged = (SAMPLING,) if config.store.private else files
+    tracker.log_files({f"questions/{name}": folder / name for name in logged})
+    tracker.describe(escape_markdown(sheet.title))
+    print_line(
+        f"ask: {sheet.title}\n\n"
+        f"page         {(folder / 'label.html').resolve()}, to label in a browser\n"
+        f"questions    {(folder / 'questions.csv').resolve()}\n"
+        f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface "
+        "label_studio.xml beside it\n"
+        f"sampling     {(folder / SAMPLING).resolve()}\n"
+        f"MLflow       {tracker.open_command()}\n"
+        f"run          {tracker.run_id}\n\n"
+        "Label on the page and export the answers, or fill in the column label. "
+        f"{sheet.next_step.format(sampling=(folder / SAMPLING).resolve())}"
+    )
+
+
+def _write(folder: Path, sheet: QuestionSheet, page: bytes) -> tuple[str, ...]:
+    """Write all files into ``folder``; their names."""
+    task = sheet.task
+    interface = label_studio_interface(task.label_set, task.title or task.name)
+    contents = {
+        "label.html": page,
+        "questions.csv": sheet.asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
+        "label_studio.json": label_studio_tasks(sheet.asked, sheet.annotator),
+        "label_studio.xml": interface.encode(),
+    }
+    for name, data in contents.items():
+        write_atomically(folder / name, data)
+    write_table(folder / SAMPLING, sheet.sampling)
+    return (*contents, SAMPLING)
+
+
+def load_codebook(path: str) -> str:
+    """The text of a codebook, empty for an empty path; AssayError if it cannot be read."""
+    if not path:
+        return ""
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise AssayError(
+            f"codebook must be a text file in UTF-8; {path} cannot be read: {reason}. Give the "
+            "path of another file, or leave codebook out."
+        ) from None

@@ -1,0 +1,80 @@
+"""Which texts of a pool to audit: a random sample, or one in which rare classes are enriched."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from project.stats.types import Codes, Floats, Mask
+
+MIN_OF_STRATUM = 20
+"""Texts that a stratum gets, or all of its texts if it has fewer."""
+_EQUAL_SHARE = 0.5
+
+
+class Drawn(NamedTuple):
+    """A drawn audit.
+
+    ``selected`` and ``inclusion_probability`` are ``(n_pool,)``. Every text has the probability
+    with which it could have been drawn, above 0.
+    """
+
+    selected: Mask
+    inclusion_probability: Floats
+
+
+def draw_audit(n: int, n_pool: int, *, seed: int, strata: Codes | None = None) -> Drawn:
+    """Draw ``n`` texts without replacement.
+
+    With strata, half of the texts are spread over them by their size and half in equal parts, and
+    each stratum gets at least ``MIN_OF_STRATUM`` texts where ``n`` allows it. Within a stratum
+    every text has the same probability.
+
+    Parameters
+    ----------
+    n
+        Number of texts to draw, at most ``n_pool``.
+    n_pool
+        Size of the pool.
+    seed
+        Seed of the draw.
+    strata
+        Stratum of every text ``(n_pool,)``, such as the LLM's label; None: one stratum.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is below 1 or above ``n_pool``.
+    """
+    if not 1 <= n <= n_pool:
+        raise ValueError(f"n must lie between 1 and the size of the pool, {n_pool}; got {n}")
+    random = np.random.default_rng(seed)
+    member = np.zeros(n_pool, dtype=np.int64)
+    if strata is not None:
+        _, member = np.unique(strata, return_inverse=True)
+    sizes = np.bincount(member)
+    taken = allocation(n, sizes)
+    selected = np.zeros(n_pool, dtype=bool)
+    for stratum, n_taken in enumerate(taken):
+        texts = np.flatnonzero(member == stratum)
+        selected[random.permutation(texts)[:n_taken]] = True
+    return Drawn(selected, (taken / sizes)[member])
+
+
+def allocation(n: int, sizes: Codes) -> Codes:
+    """How many of ``n`` texts come from each stratum ``(n_strata,)``, at least 1 if possible.
+
+    ``sizes`` ``(n_strata,)`` are the texts in each stratum. No stratum gets more than it has.
+    """
+    n_strata = len(sizes)
+    least = np.minimum(sizes, min(MIN_OF_STRATUM, max(1, n // n_strata)))
+    wanted = n * ((1 - _EQUAL_SHARE) * sizes / sizes.sum() + _EQUAL_SHARE / n_strata)
+    taken = np.clip(np.floor(wanted).astype(np.int64), least, sizes)
+    # Rounding and the limits change the sum: the strata farthest from what they want make it good.
+    while taken.sum() != n:
+        step = 1 if taken.sum() < n else -1
+        possible = taken < sizes if step > 0 else taken > np.minimum(1, n // n_strata)
+        gap = np.where(possible, step * (wanted - taken), -np.inf)
+        taken[int(gap.argmax())] += step
+    return taken
