@@ -1,5 +1,6 @@
 """Recorded labels: a file's columns become draws, what cannot be read is counted and missing."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -222,6 +223,38 @@ def test_missing_files_and_columns_are_refused(recorded, small_task, file, colum
         RecordedAnnotator(
             RecordedConfig(recorded=file.replace("LABELS", path), recorded_columns=columns),
             small_task,
+        )
+
+
+@pytest.mark.parametrize("columns", ["", "label", "l*"])
+def test_the_gold_labels_of_the_task_are_refused_as_labels_of_the_llm(
+    pets, tmp_path, monkeypatch, columns
+):
+    task = load_task(pets(lambda table: table.assign(llm="cat")))
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(AssayError) as refused:
+        RecordedAnnotator(RecordedConfig(recorded="pets.csv", recorded_columns=columns), task)
+
+    assert str(refused.value) == (
+        "recorded_columns must name labels of the LLM; the column 'label' of pets.csv holds the "
+        "task's gold labels. Set recorded_columns to the column with the LLM's labels."
+    )
+    named = RecordedConfig(recorded="pets.csv", recorded_columns="llm")
+    assert RecordedAnnotator(named, task).draws == ["llm"]
+
+
+def test_a_column_of_another_file_may_have_the_name_of_the_gold_column(pets, tmp_path):
+    config = pets()
+    task = load_task(config)
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes((tmp_path / "pets.csv").read_bytes())
+
+    assert RecordedAnnotator(RecordedConfig(recorded=str(copy)), task).draws == ["label"]
+    with pytest.raises(AssayError, match="holds the task's gold labels"):
+        RecordedAnnotator(
+            RecordedConfig(recorded=str(copy)),
+            load_task(dataclasses.replace(config, data=str(copy))),
         )
 
 

@@ -67,6 +67,7 @@ class RecordedAnnotator:
         table = read_file(path)
         join_column, self.keyed_by = _join(table, task, path.name)
         self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
+        _check_no_gold(self.draws, path, task)
         prefixes = tuple(f"{draw}." for draw in self.draws)
         used = [
             column
@@ -178,6 +179,17 @@ class RecordedAnnotator:
         values[is_unknown] = np.nan
         errors = [_NULL if unknown else None for unknown in is_unknown]
         return _Draw(np.where(is_unknown, -1, best), errors, values)
+
+
+def _check_no_gold(draws: Sequence[str], path: Path, task: Task) -> None:
+    """Raise AssayError if a draw is the column that holds the task's gold labels."""
+    gold = task.columns["label"]
+    if path.resolve() == task.file and gold in draws:
+        raise AssayError(
+            f"recorded_columns must name labels of the LLM; the column {gold!r} of {path.name} "
+            "holds the task's gold labels. Set recorded_columns to the column with the LLM's "
+            "labels."
+        )
 
 
 def _join(table: pd.DataFrame, task: Task, file: str) -> tuple[str, str]:
