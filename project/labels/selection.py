@@ -6,6 +6,7 @@ pure functions of tables. :func:`register_ranking` adds a ranking.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -162,15 +163,9 @@ def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
 
     Both are within the budget. If no model can be fitted, the rest is random too.
     """
+    check_audit(arm, len(inputs.examples))
     n = len(inputs.examples)
     budget = share_size(share, n)
-    if 0 < budget < error_model.MIN_AUDIT:
-        minimum = math.ceil(100 * error_model.MIN_AUDIT / n * 10) / 10
-        raise AssayError(
-            f"replace_share={share:g} is {budget} of {n} labels, too few for the audit of the arm "
-            f"{arm.name}, which needs at least {error_model.MIN_AUDIT}. Set replace_share to "
-            f"{minimum:g} or more, or use another arm."
-        )
     size = max(error_model.MIN_AUDIT, share_size(inputs.config.audit_share, budget))
     audited = _top(inputs.random_order, min(size, budget), tie_seed=0)
     errors = _error_probability(arm, inputs, audited) if budget else None
@@ -189,6 +184,34 @@ def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
     else:
         probability = np.where(audited, audited.mean(), rest.astype(float))
     return Selection(audited | rest, reasons, probability, errors)
+
+
+def check_audit(arm: Arm, n: int, split: str = "training") -> None:
+    """Raise AssayError if the budget of ``arm`` among ``n`` texts is too small for its audit.
+
+    ``split`` is the word for these texts in the error.
+    """
+    share = arm.replace_share
+    if arm.facts.selects != "audit" or share is None:
+        return
+    minimum = error_model.MIN_AUDIT
+    budget = share_size(share, n)
+    if budget == 0 or budget >= minimum:  # without a budget there is no audit
+        return
+    too_few = (
+        f"replace_share={share:g} is {budget} of {n} {split} labels, too few for the audit of the "
+        f"arm {arm.name}, which needs at least {minimum}."
+    )
+    if n < minimum:  # no share is enough
+        n_needed = next(
+            size for size in itertools.count(minimum) if share_size(share, size) >= minimum
+        )
+        raise AssayError(
+            f"{too_few} Have at least {minimum} {split} texts ({n_needed} with this share), or use "
+            "another arm."
+        )
+    lowest = math.ceil(100 * minimum / n * 10) / 10
+    raise AssayError(f"{too_few} Set replace_share to {lowest:g} or more, or use another arm.")
 
 
 def _scores(arm: Arm, inputs: LabelInputs) -> Floats:

@@ -9,7 +9,7 @@ from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
 from project.labels import error_model, uncertainty
 from project.labels.inputs import LabelInputs
-from project.labels.selection import select
+from project.labels.selection import check_audit, select
 from project.labels.sources import FIRST_LABEL, arms, human_share, label
 from project.stats.calibration import fit_temperature, with_temperature
 from project.stats.information import count_entropy_bits, log_normalise
@@ -135,6 +135,27 @@ def test_a_ranking_is_refused_by_name_where_its_column_is_missing(world):
         AssayError, match="the ranking consistency needs repeated answers. Set repeats"
     ):
         made((examples, bare, None), "consistency", 10.0)
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "way_out"),
+    [
+        (3, 30, "Have at least 20 training texts (65 with this share), or use another arm."),
+        (19, 100, "Have at least 20 training texts (20 with this share), or use another arm."),
+        (20, 50, "Set replace_share to 100 or more, or use another arm."),
+        (200, 5, "Set replace_share to 10 or more, or use another arm."),
+    ],
+)
+def test_a_budget_too_small_for_an_audit_is_refused_with_a_way_out_that_is_possible(
+    n, share, way_out
+):
+    with pytest.raises(AssayError, match="too few for the audit of the arm learned_") as refused:
+        check_audit(Arm("learned", share), n)
+
+    assert str(refused.value).endswith(way_out)
+    check_audit(Arm("learned", 100), 20)
+    check_audit(Arm("learned", 0), n)
+    check_audit(Arm("random", share), n)
 
 
 def test_uniform_probabilities_tie_everywhere_and_the_seed_breaks_the_ties(world):
