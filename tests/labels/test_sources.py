@@ -306,7 +306,7 @@ def test_an_audit_without_errors_or_with_errors_alone_falls_back_to_a_random_cho
 def test_a_budget_too_small_for_an_audit_is_refused_with_the_smallest_that_works(world):
     with pytest.raises(
         AssayError,
-        match=r"replace_share=5 is 10 of 200 labels, too few .* which needs at least 20. Set "
+        match=r"replace_share=5 is 10 of 200 training labels, too few .* which needs at least 20. Set "
         r"replace_share to 10 or more",
     ):
         made(world, "learned", 5.0)
