@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.questions import audit_tables
+from analysis.questions.audit_plan import plan_section
 from analysis.questions.audit_sentences import judged, reason, way_out
 from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, as_markdown, files, terminal, wrapped
@@ -28,13 +29,20 @@ def read_audit(run_id: str) -> tuple[Record, dict[str, Any]]:
     """The root run of an audit and its ``audit.json``; the newest audit for an empty id."""
     root = read_run(run_id) if run_id else latest_root("audit")
     result = read_json(root.run_id, AUDIT_FILE)
-    if not isinstance(result, dict) or "verdict" not in result:
+    if not isinstance(result, dict) or not {"verdict", "kind"} & result.keys():
         raise broken(root, AUDIT_FILE, "is no result of an audit")
     return root, result
 
 
+def is_plan(result: Mapping[str, Any]) -> bool:
+    """Whether the result is the plan of an audit that is still to be made."""
+    return result.get("kind") == "plan"
+
+
 def sections(result: Mapping[str, Any]) -> list[Section]:
     """The parts of the report; those for which the audit has no numbers are left out."""
+    if is_plan(result):
+        return [plan_section(result)]
     parts = (
         audit_tables.scores_section(result),
         audit_tables.shares_section(result),
@@ -57,13 +65,13 @@ def publish_report(run_id: str, workspace: str) -> None:
     """
     root, result = read_audit(run_id)
     parts = sections(result)
-    sentence = f"{reason(result)} {way_out(result)}".strip()
+    word = "plan" if is_plan(result) else str(result["verdict"])
+    sentence = parts[0].answer or f"{reason(result)} {way_out(result)}".strip()
     written = {name: data for part in parts for name, data in files(part).items()}
     written[AUDIT_FILE] = json.dumps(result, indent=1, ensure_ascii=False).encode(
         "utf-8", "surrogatepass"
     )
     written["report.html"] = _page(root, result, parts, sentence).encode()
-    word = str(result["verdict"])
     description = f"**{word.capitalize()}.** {escape_markdown(sentence)}\n\n{as_markdown(parts[0])}"
     location = log_report(
         root.run_id,
@@ -71,10 +79,14 @@ def publish_report(run_id: str, workspace: str) -> None:
         written,
         description,
         metrics={},
-        tags={"assay.verdict": word, "assay.verdict_reason": sentence[:1000]},
+        tags={}
+        if is_plan(result)
+        else {"assay.verdict": word, "assay.verdict_reason": sentence[:1000]},
     )
     print("\n\n".join(terminal(part) for part in parts[:3]))
-    print(f"\n{wrapped(f'{word.upper()}. {sentence}')}\n{location}")
+    if not is_plan(result):
+        print(f"\n{wrapped(f'{word.upper()}. {sentence}')}")
+    print(location)
     opened = location.partition("report   ")[2].splitlines()[0]
     # The last line is the path alone, for scripts.
     print(f"\n{opened.removesuffix('report.html')}{AUDIT_FILE}")
@@ -93,7 +105,9 @@ def _page(root: Record, result: Mapping[str, Any], parts: Sequence[Section], sen
     return page(
         "How much gold is in these labels?",
         [root.name, f"{result['n_audit']} of {result['n_pool']} texts labelled by people"],
-        verdict=VerdictBox(str(result["verdict"]), sentence, judged(result)),
+        verdict=None
+        if is_plan(result)
+        else VerdictBox(result["verdict"], sentence, judged(result)),
         sections=parts,
         facts=facts,
         warning="",

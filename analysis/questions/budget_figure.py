@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.render.figures import draw_line, measures, new_figure, png, tidy
 from analysis.render.section import Figure
-from project.config.arms import GOLD, LLM, ArmFacts, arm_facts
+from project.config.arm import ArmFacts
+from project.config.arms import GOLD, LLM, arm_facts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,6 +20,7 @@ from entrypoints.wiring.audit_labels import (
     people_result,
     samples_of_raters,
 )
+from entrypoints.wiring.audit_plan import linear_classifier, planned
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.invocation import Invocation
@@ -37,8 +38,6 @@ from project.data.tables import codes
 from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.tracking import Tracker, root_run
-from project.training.embeddings import embed
-from project.training.linear import LinearClassifier, principal_components
 
 MIN_ANSWERED = 50
 AUDIT_FILE = "audit.json"
@@ -67,7 +66,8 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
         config = session.resolved(config)
-        kind = "dry run" if config.spend.dry_run else "audit"
+        kind = "audit plan" if asked.plan else "audit"
+        kind = "dry run" if config.spend.dry_run else kind
         name = f"{pool.task.name} audit"
         with root_run(kind, name, params, workspace) as tracker:
             invocation = Invocation("audit", params)
@@ -80,10 +80,13 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             )
             session.close()
             llm = _llm_codes(pool, table)
-            result = _examined(pool, judgements, asked, config, llm)
+            if asked.plan:
+                result = planned(pool, asked, config, llm)
+            else:
+                result = _examined(pool, judgements, asked, config, llm)
             result["annotator"] = session.annotator.name
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
-                _log(tracker, result, Path(workspace))
+                _log(tracker, result)
 
 
 def with_recorded_default(params: Mapping[str, str]) -> dict[str, str]:
@@ -130,10 +133,7 @@ def _examined(
     ids = list(pool.task.examples["example_id"])
     sample = audit_sample(pool, asked)
     alone = samples_of_raters(pool, judgements, asked)
-    with Progress("embed", len(texts), "texts") as progress:
-        vectors = embed(texts, Path(config.host.workspace), progress=progress)
-    classifier = LinearClassifier(principal_components(vectors), sample.n_classes)
-    del vectors
+    classifier = linear_classifier(pool, Path(config.host.workspace))
     question = Question(
         label_set=pool.task.label_set,
         tolerance=config.verdict.tolerance / 100,
@@ -170,16 +170,16 @@ def _add_texts(result: dict[str, Any], pool: Pool, llm: Codes) -> None:
         entry["llm"] = pool.task.label_set[llm[row]] if llm[row] >= 0 else None
 
 
-def _log(tracker: Tracker, result: Mapping[str, Any], workspace: Path) -> None:
+def _log(tracker: Tracker, result: Mapping[str, Any]) -> None:
     """Log ``audit.json`` and its main numbers as metrics of the root run."""
     metrics = {"audit.n": result["n_audit"], "audit.n_pool": result["n_pool"]}
     for name in ("llm", "classifier", "gold_trained", "loss"):
         for metric in ("accuracy", "macro_f1"):
-            value = result[name][metric]["estimate"]
+            value = result.get(name, {}).get(metric, {}).get("estimate")
             if value is not None:
                 metrics[f"audit.{name}.{metric}"] = value
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / AUDIT_FILE
         path.write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
-        tracker.log_files({AUDIT_FILE: path}, tags={"assay.verdict": result["verdict"]})
+        tracker.log_files({AUDIT_FILE: path})
     tracker.log_metrics(metrics, 0)

@@ -120,14 +120,15 @@ def _f1(hits: Floats, total: Floats) -> Floats:
 def transition(sample: AuditSample, given: Codes) -> Transition:
     """P(given label | human label) with simultaneous exact limits; the last column is no label.
 
-    Weighted audits have weighted shares and no limits, since exact limits need whole counts.
+    Weighted audits have weighted shares and no limits, since exact limits need whole counts. Audits
+    of documents have none either: their texts are no independent draws.
     """
     n_columns = sample.n_classes + 1
     column = np.where(given < 0, sample.n_classes, given)
     cells = sample.gold * n_columns + column
     shape = (sample.n_classes, n_columns)
     counts = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
-    if not sample.design.is_weighted:
+    if not sample.design.is_weighted and sample.groups is None:
         return noise_transition(counts)
     weighted = np.bincount(cells, weights=sample.design.weights, minlength=shape[0] * shape[1])
     weighted = weighted.reshape(shape)

@@ -117,6 +117,17 @@ class AuditConfig(ConfigSection):
     group: str = parameter(
         default="", help="column of data with the document to which a text belongs; empty: none"
     )
+    plan: bool = parameter(
+        default=False,
+        help="say how many texts to audit, from the LLM's labels alone, and stop; what people have "
+        "labelled already serves as a pilot",
+    )
+    assumed_accuracy: float = parameter(
+        default=85.0,
+        help="with plan=true and without a pilot: per cent of the LLM's labels that are right",
+        gt=0,
+        le=100,
+    )
     n_next: int = parameter(
         default=50, help="number of texts to name that a person should label next", ge=0
     )

@@ -1,0 +1,100 @@
+"""The plan of an audit: how many texts people should label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from entrypoints.wiring.audit_labels import audit_sample
+from entrypoints.wiring.terminal import Progress
+from project.audit import learner, plan
+from project.audit.borrowed_curve import estimate_loss, learn_curves
+from project.audit.sample import AuditSample
+from project.audit.verdict import refusal
+from project.config.audit import AuditConfig
+from project.config.experiment import ExperimentConfig
+from project.data.pool import Pool
+from project.stats.types import Codes
+from project.training.embeddings import embed
+from project.training.linear import LinearClassifier, principal_components
+
+
+def linear_classifier(pool: Pool, workspace: Path) -> LinearClassifier:
+    """The cheap classifier on the pool, whose embeddings are computed or read from disk."""
+    texts = list(pool.task.examples["text"])
+    with Progress("embed", len(texts), "texts") as progress:
+        vectors = embed(texts, workspace, progress=progress)
+    return LinearClassifier(principal_components(vectors), len(pool.task.label_set))
+
+
+def planned(pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes) -> dict[str, Any]:
+    """The plan as values that JSON has.
+
+    Parameters
+    ----------
+    pool
+        The texts, with human labels of a pilot where there are some.
+    asked, config
+        The parameters of the entry point.
+    llm
+        The LLM's labels of the pool ``(n_pool,)``, -1 for none.
+    """
+    n_classes = len(pool.task.label_set)
+    classifier = linear_classifier(pool, Path(config.host.workspace))
+    pilot = audit_sample(pool, asked)
+    accuracy = asked.assumed_accuracy / 100
+    if pilot.n:
+        accuracy = float((llm[pilot.indices] == pilot.gold).mean())
+    gold = plan.simulated_gold(llm, accuracy, n_classes, asked.audit_seed)
+    total = learner.POOL_FOLDS + plan.n_steps(len(llm))
+    with Progress("plan", total, "trainings") as progress:
+        predicted = learner.cross_fitted(classifier, llm, asked.audit_seed, progress=progress)
+        spread = _pilot_spread(pilot, llm, predicted, pool, classifier, asked.audit_seed)
+        if spread is None:
+            spread = plan.simulated_spread(
+                llm,
+                predicted,
+                gold,
+                n_classes=n_classes,
+                learner=classifier,
+                seed=asked.audit_seed,
+                progress=progress,
+            )
+    tolerance = config.verdict.tolerance / 100
+    found = plan.plan(llm, gold, spread, tolerance, n_classes)
+    price = config.spend.price_label
+    return {
+        "schema": 1,
+        "kind": "plan",
+        "n_pool": len(llm),
+        "n_audit": pilot.n,
+        "label_set": list(pool.task.label_set),
+        "classifier_name": classifier.name,
+        "tolerance": tolerance,
+        "accuracy": accuracy,
+        "from_pilot": pilot.n > 0,
+        "enough": found.enough,
+        "enough_of_rarest": found.enough_of_rarest,
+        "rows": [row._asdict() | {"price": price * row.size} for row in found.rows],
+    }
+
+
+def _pilot_spread(
+    pilot: AuditSample,
+    llm: Codes,
+    predicted: Codes,
+    pool: Pool,
+    classifier: LinearClassifier,
+    seed: int,
+) -> plan.Spread | None:
+    """The spread that a pilot shows; None where it is too small to show one."""
+    counts = pilot.class_counts() / max(1, pilot.n)
+    if not pilot.has_intervals or refusal(pilot, counts, pool.task.label_set) is not None:
+        return None
+    curves = learn_curves(
+        pilot, llm, predicted, learner=classifier, seed=seed, progress=lambda n: None
+    )
+    loss = estimate_loss(pilot, llm, predicted, curves)
+    return plan.spread_of_pilot(
+        pilot.n, loss.standard_error["macro_f1"], loss.classifier["macro_f1"]
+    )
