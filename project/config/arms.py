@@ -9,117 +9,25 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Literal
 
+from project.config.arm import ArmFacts, Draws, Reads
 from project.support.errors import AssayError
 
 GOLD = "gold"  # gold labels alone, the paper's baseline; a reference in every table
 LLM = "llm"  # the LLM's labels as they are; a reference in every table
 RANDOM = "random"  # a human labels a random share; a reference for every other use of a budget
 DROP = "drop_"  # prefix of the kinds that leave doubtful labels out
-Draws = Literal["none", "one", "all"]
 
 
-@dataclass(frozen=True)
-class ArmFacts:
-    """What holds for every arm of one kind.
-
-    Parameters
-    ----------
-    help
-        One line for the documentation: what the training labels are.
-    selects
-        Which texts a human labels, or the arm leaves out: none; the top share of a ranking; a
-        random share; a random audit, then the texts whose labels a model trained on the audit
-        finds doubtful; or the texts that the draws label differently.
-    draws
-        How many draws of the LLM's labels the arm reads.
-    share
-        The arm stands once for each value of ``replace_share``.
-    flips
-        The arm stands once for each value of ``flip_rate``.
-    threshold
-        Parameter with a threshold that replaces ``replace_share`` where it is set; or empty.
-    asks_human
-        The arm has questions for a human (entry point ``ask``).
-    trains_on_gold
-        Every training label comes from the gold column.
-    ranks_by_gold
-        The choice reads the gold label of every text: a ceiling that no ranking reaches.
-    competes
-        The arm is a way to spend a budget, and not a diagnosis.
-    audit
-        The arm learns which labels are wrong from a random sample that a human labels; it needs
-        :data:`project.labels.error_model.MIN_AUDIT` of them.
-    drops
-        Doubtful labels are left out instead of being replaced.
-    can_drop
-        The kind ``drop_`` + this one exists too.
-    majority
-        The label is the majority of the draws instead of the first draw's.
-    soft
-        The classifier learns probabilities instead of labels.
-    weighted
-        LLM labels are weighted by the probability that they are right.
-    two_phases
-        Training starts with the LLM's labels and goes on with the human's.
-    """
-
-    help: str
-    selects: Literal["none", "ranking", "random", "audit", "disagreement"] = "none"
-    draws: Draws = "one"
-    share: bool = False
-    flips: bool = False
-    threshold: str = ""
-    asks_human: bool = False
-    trains_on_gold: bool = False
-    ranks_by_gold: bool = False
-    competes: bool = True
-    audit: bool = False
-    drops: bool = False
-    can_drop: bool = False
-    majority: bool = False
-    soft: bool = False
-    weighted: bool = False
-    two_phases: bool = False
-
-    @property
-    def reads_llm(self) -> bool:
-        """Whether the arm reads labels of the LLM."""
-        return self.draws != "none"
-
-    @property
-    def human_labels_alone(self) -> bool:
-        """Whether the training labels are those of a human budget and nothing else."""
-        return self.asks_human and not self.reads_llm
-
-    @property
-    def needs_human_labels(self) -> bool:
-        """Whether the arm needs human labels: the gold column, or a file of answers."""
-        return self.trains_on_gold or self.ranks_by_gold or self.asks_human or self.audit
-
-    @property
-    def remedy(self) -> bool:
-        """Whether the arm can replace the LLM's labels where most texts have no gold label."""
-        return not (self.trains_on_gold or self.ranks_by_gold)
-
-    def dropping(self, kind: str) -> ArmFacts:
-        """Facts of ``drop_<kind>``, given that these are the facts of ``kind``."""
-        return dataclasses.replace(
-            self,
-            help=f"the LLM's labels without those that {kind} chooses",
-            asks_human=False,
-            drops=True,
-            can_drop=False,  # there is no drop_drop_<kind>
-        )
-
-
-def _ranking(text: str, draws: Draws = "one", threshold: str = "") -> ArmFacts:
+def _ranking(
+    text: str, draws: Draws = "one", threshold: str = "", reads: Reads = "labels"
+) -> ArmFacts:
     """Facts of a ranking whose top share a human labels."""
     return ArmFacts(
         text,
         selects="ranking",
         draws=draws,
+        reads=reads,
         share=True,
         threshold=threshold,
         asks_human=True,
@@ -136,7 +44,7 @@ _KINDS = {
     GOLD: ArmFacts("gold labels alone", draws="none", trains_on_gold=True),
     LLM: ArmFacts("the LLM's labels, first draw"),
     "majority": ArmFacts("the majority of the draws", draws="all", majority=True),
-    "soft": ArmFacts("the LLM's probabilities", soft=True),
+    "soft": ArmFacts("the LLM's probabilities", soft=True, reads="probabilities"),
     "ensemble": ArmFacts(
         "a human labels the texts that the draws label differently (the paper)",
         selects="disagreement",
@@ -145,14 +53,20 @@ _KINDS = {
         can_drop=True,
     ),
     "entropy": _ranking(
-        "a human labels the texts with the highest conditional entropy (the paper)"
+        "a human labels the texts with the highest conditional entropy (the paper)",
+        reads="probabilities",
     ),
-    "margin": _ranking("a human labels the texts whose two best classes lie closest"),
-    "label_mass": _ranking("a human labels the texts with the least probability of the label set"),
+    "margin": _ranking(
+        "a human labels the texts whose two best classes lie closest", reads="probabilities"
+    ),
+    "label_mass": _ranking(
+        "a human labels the texts with the least probability of the label set", reads="label_mass"
+    ),
     "vote_entropy": _ranking("a human labels the texts that divide the draws most", draws="all"),
     "consistency": _ranking(
         "a human labels the texts with the least consistent repeats (Pangakis and Wolken)",
         threshold="consistency_below",
+        reads="repeats",
     ),
     "confident": _ranking("a human labels the texts whose label a classifier of embeddings doubts"),
     "learned": ArmFacts(

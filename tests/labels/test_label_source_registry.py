@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from project.config.arms import ARMS, Arm, ArmFacts, register_arm
+from project.config.arm import ArmFacts
+from project.config.arms import ARMS, Arm, register_arm
 from project.config.designs import BudgetConfig
 from project.config.labels import LabelConfig
 from project.data.tables import with_class_columns
@@ -22,7 +23,8 @@ LABELS = ("a", "b")
 PLUGIN = """
 import numpy as np
 
-from project.config.arms import ArmFacts, register_arm
+from project.config.arm import ArmFacts
+from project.config.arms import register_arm
 from project.labels.selection import register_ranking
 
 
