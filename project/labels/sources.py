@@ -16,16 +16,10 @@ import pandas as pd
 
 from project.config.arms import ARMS, Arm, configured_facts
 from project.config.labels import LabelConfig
-from project.data.tables import (
-    LOG_PROBABILITY,
-    PROBABILITY,
-    check,
-    class_columns,
-    codes,
-    with_class_columns,
-)
+from project.data.tables import LOG_PROBABILITY, PROBABILITY, class_columns, codes
 from project.labels import uncertainty
 from project.labels.inputs import LabelInputs
+from project.labels.labels_table import Labelled, labels_table
 from project.labels.selection import AUDIT, Selection, random_share, select, top_share
 from project.stats.calibration import fit_temperature, with_temperature
 from project.stats.types import Floats, Mask
@@ -87,9 +81,9 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
     # A file of answers may lack some of the selected examples: these keep the LLM's label.
     answered = _answered(arm, inputs, selection)
     reasons = np.where(selection.selected & ~answered, _NOT_ANSWERED, selection.reasons)
-    table = _table(
+    table = labels_table(
         inputs,
-        _Labelled(
+        Labelled(
             labels=np.where(answered, inputs.human_labels, llm_labels),
             by_human=answered,
             reasons=reasons,
@@ -103,6 +97,8 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
             f"arm {arm.name} leaves no training label of {len(answered)} examples. Use another "
             "share, or leave it out."
         )
+    if arm.facts.soft:
+        _check_probabilities(arm, table)
     if arm.facts.two_phases:
         first = pd.Series(llm_labels, index=inputs.examples["example_id"])
         table[FIRST_LABEL] = table["example_id"].map(first)
@@ -128,6 +124,17 @@ def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
         raise AssayError(
             f"arm {arm.name}: the LLM gave no valid label to any of the {len(examples)} examples "
             "of the split. Use another draw or arm."
+        )
+
+
+def _check_probabilities(arm: Arm, table: pd.DataFrame) -> None:
+    """Refuse a labels table in which no label of the LLM has probabilities."""
+    by_llm = table[table["source"] == "llm"]
+    columns = [name for name in table.columns if name.startswith(PROBABILITY)]
+    if len(by_llm) and by_llm[columns].isna().all(axis=None):
+        raise AssayError(
+            f"the arm {arm.name} needs class probabilities, which these labels come without. "
+            f"Leave {arm.kind} out of arms."
         )
 
 
@@ -180,9 +187,9 @@ def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
             "Leave it out of arms."
         )
     labels, flipped = _flipped(inputs, arm.flip_rate or 0.0)
-    return _table(
+    return labels_table(
         inputs,
-        _Labelled(
+        Labelled(
             labels=labels,
             by_human=np.ones(n, dtype=bool),
             reasons=np.where(flipped, "flipped", "gold").astype(object),
@@ -263,38 +270,3 @@ def _calibrated(values: Floats, inputs: LabelInputs, share: float) -> Floats:
     )
     gold = codes(pd.Series(inputs.human_labels[audited]), inputs.label_set)
     return with_temperature(values, fit_temperature(values[audited], gold))
-
-
-class _Labelled(NamedTuple):
-    """The columns of a labels table, ``(n,)`` each; ``probabilities`` is ``(n, n_classes)``.
-
-    Examples with a null label are left out of the table.
-    """
-
-    labels: npt.NDArray[np.object_]
-    by_human: Mask
-    reasons: npt.NDArray[np.object_]
-    inclusion_probability: Floats
-    probabilities: Floats | None = None
-    weights: Floats | None = None
-
-
-def _table(inputs: LabelInputs, labelled: _Labelled) -> pd.DataFrame:
-    """The labels table; rows that a human labelled have no soft label."""
-    soft = np.full((len(labelled.labels), len(inputs.label_set)), np.nan)
-    if labelled.probabilities is not None:
-        soft = np.where(labelled.by_human[:, None], np.nan, labelled.probabilities)
-    human_source = "gold" if inputs.human is None else "human"
-    table = pd.DataFrame(
-        {
-            "example_id": list(inputs.examples["example_id"]),
-            "label": labelled.labels,
-            "weight": 1.0 if labelled.weights is None else labelled.weights,
-            "source": np.where(labelled.by_human, human_source, "llm"),
-            "reason": labelled.reasons,
-            "inclusion_probability": labelled.inclusion_probability,
-        }
-    )
-    table = with_class_columns(table, soft, inputs.label_set, PROBABILITY)
-    known = table.dropna(subset=["label"]).reset_index(drop=True)
-    return check("labels", known, inputs.label_set)

@@ -158,6 +158,22 @@ def test_a_budget_too_small_for_an_audit_is_refused_with_a_way_out_that_is_possi
     check_audit(Arm("random", share), n)
 
 
+@pytest.mark.parametrize("soft_labels", ["draw", "calibrated", "mean"])
+def test_the_arm_soft_is_refused_by_name_where_labels_have_no_probabilities(world, soft_labels):
+    examples, draws, _ = world
+    unknown = {f"log_probability.{name}": np.nan for name in LABELS}
+    bare = [table.assign(**unknown) for table in draws]
+    (arm,) = arms(LabelConfig(arms=("soft",), replace_share=(20.0,), soft_labels=soft_labels), 3)
+
+    with pytest.raises(AssayError) as refused:
+        label(arm, evidence((examples, bare, None), soft_labels=soft_labels))
+
+    assert str(refused.value) == (
+        f"the arm {arm.name} needs class probabilities, which these labels come without. Leave "
+        "soft out of arms."
+    )
+
+
 def test_uniform_probabilities_tie_everywhere_and_the_seed_breaks_the_ties(world):
     examples, draws, _ = world
     flat = [
@@ -306,8 +322,8 @@ def test_an_audit_without_errors_or_with_errors_alone_falls_back_to_a_random_cho
 def test_a_budget_too_small_for_an_audit_is_refused_with_the_smallest_that_works(world):
     with pytest.raises(
         AssayError,
-        match=r"replace_share=5 is 10 of 200 training labels, too few .* which needs at least 20. Set "
-        r"replace_share to 10 or more",
+        match=r"replace_share=5 is 10 of 200 training labels, too few .* which needs at least 20. "
+        r"Set replace_share to 10 or more",
     ):
         made(world, "learned", 5.0)
     assert human_share(made(world, "learned", 10.0))[0] == 20
