@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.questions import audit_tables
+from analysis.questions.audit_people import people_section
 from analysis.questions.audit_plan import plan_section
 from analysis.questions.audit_sentences import judged, reason, way_out
 from analysis.render.page import VerdictBox, page
@@ -47,6 +48,7 @@ def sections(result: Mapping[str, Any]) -> list[Section]:
         audit_tables.scores_section(result),
         audit_tables.shares_section(result),
         audit_tables.errors_section(result),
+        people_section(result),
         audit_tables.next_section(result),
     )
     return [part for part in parts if part]
@@ -102,12 +104,11 @@ def _page(root: Record, result: Mapping[str, Any], parts: Sequence[Section], sen
         "how these were drawn": str(result.get("audit_design", "")),
         "classes": ", ".join(result.get("label_set", ())),
     }
+    box = None if is_plan(result) else VerdictBox(result["verdict"], sentence, judged(result))
     return page(
         "How much gold is in these labels?",
         [root.name, f"{result['n_audit']} of {result['n_pool']} texts labelled by people"],
-        verdict=None
-        if is_plan(result)
-        else VerdictBox(result["verdict"], sentence, judged(result)),
+        verdict=box,
         sections=parts,
         facts=facts,
         warning="",

@@ -23,6 +23,7 @@ def _table(
 def scores_section(result: Mapping[str, Any]) -> Section:
     """How good the labels and the classifiers are, and how far its trainings agree."""
     name = result["classifier_name"]
+    ceiling = ((result.get("people") or {}).get("agreement") or {}).get("ceiling")
     who = {
         "llm": "the LLM",
         "classifier": f"{name}, trained on the LLM's labels",
@@ -37,6 +38,9 @@ def scores_section(result: Mapping[str, Any]) -> Section:
         ]
         for key, title in who.items()
     ]
+    if ceiling:
+        title = "a person, against the majority of the others"
+        rows.insert(0, [title, points(ceiling["accuracy"]), points(ceiling["macro_f1"])])
     frame = [
         {
             "who": key,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
-from entrypoints.wiring.audit_run import with_recorded_default
+from entrypoints.wiring.audit_pool import with_recorded_file
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
 from entrypoints.wiring.setup import check_store, log_setup
@@ -35,13 +35,13 @@ def draw_questions(params: Mapping[str, str]) -> None:
     """
     asked = parse(AskConfig, params)
     codebook = load_codebook(asked.codebook)
-    config = experiment_config(with_recorded_default(params))
+    config = experiment_config(params)
     check_store(config.host.workspace)
     pool = load_pool(_task(config.task), parse(PoolConfig, params))
     n_pool = len(pool.task.examples)
     if asked.n > n_pool:
         raise AssayError(f"n must be at most the size of the pool, {n_pool}; got {asked.n}.")
-    config = config.resolved(pool.task.defaults)
+    config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     reads_llm = asked.show_llm or asked.stratify == "label"
     session = open_session(pool.task, config) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from entrypoints.wiring.audit_labels import (
     samples_of_raters,
 )
 from entrypoints.wiring.audit_plan import linear_classifier, planned
+from entrypoints.wiring.audit_pool import audit_config, with_recorded_file
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.invocation import Invocation
@@ -30,8 +30,8 @@ from project.annotation.engines.factory import check_engine
 from project.audit.as_json import as_json
 from project.audit.findings import Question, examine, n_steps
 from project.audit.judgements import Judgements
-from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig, PoolConfig
-from project.config.experiment import ExperimentConfig, experiment_config
+from project.config.audit import AuditConfig, PoolConfig
+from project.config.experiment import ExperimentConfig
 from project.config.fields import parse
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes
@@ -55,14 +55,14 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
         Publishes the report, given the id of the root run and the workspace.
     """
     asked = parse(AuditConfig, params)
-    config = _config(params)
+    config = audit_config(params)
     check_engine(config.annotate.annotator)
     check_store(config.host.workspace)
     known = parse(PoolConfig, params)
     own = [("by", column) for column in asked.by_columns]
     own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
     pool, judgements = gather(load_pool(config.task, known, own), known, asked)
-    config = config.resolved(pool.task.defaults)
+    config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
         config = session.resolved(config)
@@ -87,25 +87,6 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             result["annotator"] = session.annotator.name
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
-
-
-def with_recorded_default(params: Mapping[str, str]) -> dict[str, str]:
-    """The parameters with ``data`` as the file of recorded labels where no other one is named."""
-    values = dict(params)
-    if values.get("annotator") == "recorded" and not values.get("recorded"):
-        values["recorded"] = values.get("data", "")
-    return values
-
-
-def _config(params: Mapping[str, str]) -> ExperimentConfig:
-    """The configuration; recorded labels stand in the data file where no other file is named."""
-    values = with_recorded_default(params)
-    config = experiment_config(values)
-    return dataclasses.replace(
-        config,
-        task=parse(AuditTaskConfig, values),
-        annotate=parse(AuditAnnotateConfig, values),
-    )
 
 
 def _llm_codes(pool: Pool, table: pd.DataFrame) -> Codes:

@@ -32,7 +32,7 @@ class Pool:
     task
         The pool as a task, all texts in the split ``train``; ``gold_label`` holds human labels.
     columns
-        The user's own columns (``by``, ``group``, ``inclusion_column``), one row for each example.
+        The columns of the file as they are, one row for each example.
     notes
         Sentences about the data that a reader of results should know.
     """
@@ -54,7 +54,8 @@ def load_pool(
     known
         The classes, and the column with human labels.
     own_columns
-        Further columns to keep, each with the parameter that names it; empty names are left out.
+        Further columns that must exist, each with the parameter that names it; empty names are
+        left out.
 
     Raises
     ------
@@ -65,7 +66,6 @@ def load_pool(
     card = load_card(config.task) if config.task else None
     read, source = read_raw(card or _stand_in(config), config)
     text_column = config.text_column or (card.columns.text if card else _DEFAULT_TEXT)
-    own = list(dict.fromkeys(column for _, column in own_columns if column))
     _check_columns(read, config, known, own_columns, text_column)
     has_text = read[text_column].notna() & (read[text_column].astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)
@@ -89,7 +89,7 @@ def load_pool(
         columns={"text": text_column, "label": known.human_column, "id": config.id_column},
         notes=notes,
     )
-    return Pool(task, table[own].iloc[order].reset_index(drop=True), notes)
+    return Pool(task, table.iloc[order].reset_index(drop=True), notes)
 
 
 def _check_columns(
