@@ -55,7 +55,7 @@ def as_json(findings: Findings, label_set: Sequence[str], ids: Sequence[str]) ->
             part._asdict() | {"classes": _shares(part.classes, label_set)}
             for part in findings.parts
         ],
-        "errors_by": _errors(audited),
+        "errors_by": _errors(audited, limits=sample.has_intervals),
         "errors_overlap": audited.overlap._asdict() if audited else None,
         "by_rater": {
             name: {"verdict": word.word, "loss": _interval(loss)}
@@ -133,13 +133,13 @@ def _shares(shares: Sequence[ClassShares], label_set: Sequence[str]) -> dict[str
     }
 
 
-def _errors(audited: AuditedTexts | None) -> list[dict[str, Any]]:
+def _errors(audited: AuditedTexts | None, *, limits: bool) -> list[dict[str, Any]]:
     return [
         {
             "column": test.column,
             "p_value": test.p_value,
             "values": [
-                {"value": item.value, "n": item.n, **_interval(item.error_rate)}
+                {"value": item.value, "n": item.n, **_interval(item.error_rate, limits=limits)}
                 for item in test.slices
             ],
         }

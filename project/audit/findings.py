@@ -168,7 +168,9 @@ def examine(
             for part in shares_by(sample, llm, name, values)
         ],
         next=next_texts(sample, llm, trainings, question.n_next),
-        audited=_audited(sample, llm, predicted, question) if sample.n else None,
+        audited=_audited(sample, llm, predicted, question, refused=loss is None)
+        if sample.n
+        else None,
         by_rater={name: judge.alone(own) for name, own in (by_rater or {}).items()},
     )
 
@@ -212,8 +214,13 @@ def _best_known(shares: list[ClassShares]) -> Floats:
     return np.where(np.isnan(corrected), [item.llm for item in shares], corrected)
 
 
-def _audited(sample: AuditSample, llm: Codes, predicted: Codes, question: Question) -> AuditedTexts:
-    """What is read on the audited texts alone."""
+def _audited(
+    sample: AuditSample, llm: Codes, predicted: Codes, question: Question, *, refused: bool
+) -> AuditedTexts:
+    """What is read on the audited texts alone; whether it is enough only where nothing is refused.
+
+    Macro-F1 over a class with too few texts is hardly known.
+    """
     given = llm[sample.indices]
     llm_quality = quality(sample, given)
     columns = {
@@ -227,7 +234,7 @@ def _audited(sample: AuditSample, llm: Codes, predicted: Codes, question: Questi
         llm=llm_quality,
         transition=transition(sample, given),
         llm_good_enough=good_enough(
-            llm_quality.macro_f1 if sample.has_intervals else NO_INTERVAL, question.at_least
+            NO_INTERVAL if refused else llm_quality.macro_f1, question.at_least
         ),
         slices=error_slices(sample, given, columns),
         overlap=overlap(sample.gold, given, predicted[sample.indices]),

@@ -64,6 +64,7 @@ def cross_fitted(
         if resample:
             train = random.choice(train, len(train))
         test = np.flatnonzero(fold == number)
-        predictions[test] = learner.predict(train, labels[train], test)
+        if len(test):  # a pool may have fewer texts than folds
+            predictions[test] = learner.predict(train, labels[train], test)
         progress(1)
     return predictions

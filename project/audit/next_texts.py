@@ -56,8 +56,9 @@ def next_texts(sample: AuditSample, llm: Codes, trainings: Codes, n_next: int) -
     random = np.random.default_rng(3)
     ties = random.permutation(len(sample.rest))
     order = sample.rest[np.lexsort((ties, -doubt[sample.rest]))][:n_next]
+    disagreement = np.minimum(doubt[order], 1.0)
     if sample.n < _MIN_AUDITED:
-        return NextTexts(order, doubt[order], float("nan"), float("nan"))
+        return NextTexts(order, disagreement, float("nan"), float("nan"))
     from scipy.optimize import isotonic_regression
 
     audited = doubt[sample.indices]
@@ -66,6 +67,7 @@ def next_texts(sample: AuditSample, llm: Codes, trainings: Codes, n_next: int) -
     weights = np.bincount(member, weights=sample.design.weights)
     rates = np.bincount(member, weights=sample.design.weights * wrong) / weights
     rising = isotonic_regression(rates, weights=weights).x
-    expected = float(np.interp(doubt[order], levels, rising).sum())
+    rates_next = np.where(llm[order] < 0, 1.0, np.interp(doubt[order], levels, rising))
+    expected = float(rates_next.sum())
     mean = float(np.average(wrong, weights=sample.design.weights))
-    return NextTexts(order, doubt[order], expected, mean * len(order))
+    return NextTexts(order, disagreement, expected, mean * len(order))

@@ -56,7 +56,10 @@ def class_shares(
     inside = np.ones(sample.n_pool, dtype=bool) if rows is None else rows
     audited = inside[sample.indices]
     n_inside = max(1, int(inside.sum()))
-    design = sample.design.part(audited, int(audited.sum()) / n_inside)
+    fraction = int(audited.sum()) / n_inside
+    if sample.n and sample.design.is_weighted:
+        fraction = min(fraction, sample.design.fraction)
+    design = sample.design.part(audited, fraction)
     gold = sample.gold[audited]
     proxy = llm[sample.indices][audited]
     result = []

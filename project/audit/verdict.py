@@ -19,6 +19,8 @@ CANNOT_TELL = "cannot tell"
 MIN_POOL = 200
 MIN_OF_CLASS = 10
 """Audited texts of the rarest class below which every estimator of macro-F1 fails."""
+NEW_AUDIT = 250
+"""Texts of a first audit; with fewer it can hardly ever tell."""
 
 
 class Needs(NamedTuple):
@@ -61,19 +63,22 @@ def refusal(sample: AuditSample, shares: Floats, label_set: Sequence[str]) -> Ne
     label_set
         Names of the classes.
     """
+    new_audit = min(NEW_AUDIT, sample.n_pool)
+    more_pool = max(0, MIN_POOL - sample.n_pool)
     if sample.n == 0:
-        return Needs("nobody has labelled any text of the pool", more_audited=250)
+        return Needs("nobody has labelled any text of the pool", new_audit, more_pool)
     if not sample.has_intervals:
         return Needs(
             "nobody knows how the labelled texts were drawn (audit_design=unknown), so no "
             "interval is promised. Draw new ones at random, or set audit_design=random if they "
             "were",
-            more_audited=250,
+            new_audit,
+            more_pool,
         )
-    if sample.n_pool < MIN_POOL:
+    if more_pool:
         return Needs(
             f"the pool has {sample.n_pool} texts, and {MIN_POOL} is the least that was tried",
-            more_pool=MIN_POOL - sample.n_pool,
+            more_pool=more_pool,
         )
     counts = sample.class_counts()
     rarest = int(counts.argmin())

@@ -44,7 +44,7 @@ def audit_of(gold, n, *, seed=0, n_classes=None, design="random", groups=None):
     )
 
 
-def corrupted(gold, share, n_classes, seed=0):
+def corrupted(gold, share, n_classes, seed=10):
     """``gold`` with another class in a random ``share`` of the places."""
     random = np.random.default_rng(seed)
     wrong = random.random(len(gold)) < share
