@@ -20,6 +20,7 @@ def curve(params: Mapping[str, str]) -> None:
     The training split is annotated once; validation and test splits keep their sizes.
     """
     from analysis.questions.curve import publish
+    from entrypoints.wiring.arm_checks import check_audits
     from entrypoints.wiring.designs import curve_conditions, training_sizes
     from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
@@ -27,6 +28,8 @@ def curve(params: Mapping[str, str]) -> None:
     design = parse(CurveConfig, params)
     with prepare_experiment(params) as prepared:
         sizes = training_sizes(design, len(prepared.task.split("train")))
+        smallest = {**prepared.task.counts, "train": min(sizes)}
+        check_audits(prepared.arms, smallest, prepared.config)
         run_experiment(
             "curve",
             Invocation("curve", params),

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from entrypoints.wiring.arm_checks import check_answers, check_audits
 from entrypoints.wiring.check_machine import size_text
 from entrypoints.wiring.check_report import Rows
 from entrypoints.wiring.replicates import annotated_splits, draws_needed, replicate_counts
@@ -29,12 +30,12 @@ _BYTES_OF_A_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class TaskSize(NamedTuple):
-    """Texts by split, number of classes, a remark, and the number of recorded draws."""
+    """Texts by split, number of classes, a remark, and the recorded labels if there are any."""
 
     texts: dict[str, int]
     n_classes: int
-    remark: str
-    n_recorded_draws: int
+    remark: str = ""
+    recorded: PromptlessAnnotator | None = None
 
 
 class Needs(NamedTuple):
@@ -88,8 +89,11 @@ def experiment_rows(
         "task",
         f"{config.task.task}: {counted} texts, {size.n_classes} classes{size.remark}",
     )
-    n_draws = config.prompt.ensemble_size or size.n_recorded_draws or PAPER_DRAWS
+    n_recorded_draws = len(size.recorded.draws) if size.recorded else 0
+    n_draws = config.prompt.ensemble_size or n_recorded_draws or PAPER_DRAWS
     compared = arms(config.label, n_draws)
+    check_audits(compared, size.texts, config)
+    check_answers(compared, size.recorded, config)
     draws: dict[str, int] = {}
     if any(arm.draws for arm in compared):
         n_needed = draws_needed(compared, config, n_draws)
@@ -125,14 +129,13 @@ def _task_size(config: ExperimentConfig) -> TaskSize:
             split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits
         }
         remark = f", at most; the data come from the hub, {card.source.hub}"
-        return TaskSize(limits, len(card.labels), remark, 0)
+        return TaskSize(limits, len(card.labels), remark)
     task = load_task(config.task)
-    n_recorded = 0
+    recorded = None
     if not engine_facts(config.annotate.annotator).has_prompt:
         recorded = cast("PromptlessAnnotator", open_annotators(config, task)[0])
-        n_recorded = len(recorded.draws)
     texts = {split: len(task.split(split)) for split in splits}
-    return TaskSize(texts, len(task.label_set), "", n_recorded)
+    return TaskSize(texts, len(task.label_set), recorded=recorded)
 
 
 def _workers(config: ExperimentConfig, needs: Needs, weight_bytes: int) -> int:

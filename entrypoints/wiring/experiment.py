@@ -11,6 +11,7 @@ import pandas as pd
 
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
+from entrypoints.wiring.arm_checks import check_answers, check_audits, check_human_labels
 from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.invocation import Invocation
@@ -108,7 +109,11 @@ class PreparedExperiment:
 
 @contextlib.contextmanager
 def prepare_experiment(
-    params: Mapping[str, str], *, annotates_test: bool = True, needs_answers: bool = True
+    params: Mapping[str, str],
+    *,
+    annotates_test: bool = True,
+    needs_answers: bool = True,
+    checks_audits: bool = True,
 ) -> Iterator[PreparedExperiment]:
     """Prepare an experiment from its parameters.
 
@@ -123,14 +128,19 @@ def prepare_experiment(
     needs_answers
         Whether human labels that the arms use must exist already. The entry point ``ask`` sets
         this to false, since its purpose is to get them.
+    checks_audits
+        Whether an arm whose budget is too small for its audit is refused. The entry points
+        ``budget`` and ``sweep`` set this to false: they leave out what is not possible.
     """
     # In this order, so that a mistake shows before a model is unpacked or data are downloaded.
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
-    arms(config.label, config.prompt.ensemble_size)  # refuses impossible arms
+    possible = arms(config.label, config.prompt.ensemble_size)  # refuses impossible arms
     check_store(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
+    if checks_audits:
+        check_audits(possible, task.counts, config)
     encoder = Encoder.find(config.finetune)
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
     session = open_session(task, config) if reads_llm else None
@@ -140,9 +150,10 @@ def prepare_experiment(
             config = session.resolved(config)
             n_draws = len(session.prompts)
         compared = arms(config.label, n_draws)
+        check_answers(compared, session.annotator if session else None, config)
         human = human_answers(task, config)
         if needs_answers:
-            _check_labels(compared, task, has_answers=human is not None)
+            check_human_labels(compared, task, has_answers=human is not None)
         yield PreparedExperiment(
             config=config,
             task=task,
@@ -152,22 +163,6 @@ def prepare_experiment(
             n_draws=draws_needed(compared, config, n_draws),
             annotates_test=annotates_test,
             human=human,
-        )
-
-
-def _check_labels(compared: list[Arm], task: Task, *, has_answers: bool) -> None:
-    """Raise AssayError for arms that need human labels of training texts that have none."""
-    n_unlabelled = task.counts.get("unlabelled", 0)
-    without_labels = [
-        arm.name
-        for arm in compared
-        if arm.facts.ranks_by_gold or (not has_answers and arm.facts.needs_human_labels)
-    ]
-    if without_labels and n_unlabelled:
-        raise AssayError(
-            f"{', '.join(without_labels)} need human labels of training texts; {n_unlabelled} of "
-            "these have no gold label. Have some labelled (entry point ask) and set human=FILE, "
-            "or compare arms that need none, such as arms=llm."
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrypoints.wiring.annotation_session import AnnotationSession
+from entrypoints.wiring.arm_checks import check_audits
 from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment
 from project.annotation.prompt import build_prompts
 from project.config.designs import SweepConfig
@@ -107,13 +108,21 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
     with contextlib.ExitStack() as stack:
         try:
             experiment = stack.enter_context(
-                prepare_experiment({**params, "ensemble_size": str(largest)}, annotates_test=False)
+                prepare_experiment(
+                    {**params, "ensemble_size": str(largest)},
+                    annotates_test=False,
+                    checks_audits=False,
+                )
             )
         except AssayError as error:
             # The user has set sweep_ensemble_size, so the error must name that.
             if str(error).startswith("ensemble_size "):
                 raise AssayError(f"sweep_{error}") from None
             raise
+        # A trial with a smaller share is left out by itself.
+        most = max(config.replace_share)
+        possible = [arm for arm in experiment.arms if arm.replace_share == most]
+        check_audits(possible, experiment.task.counts, experiment.config)
         yield PreparedSweep(config, experiment, search_space(config, experiment))
 
 

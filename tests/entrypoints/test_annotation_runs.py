@@ -9,11 +9,11 @@ from mlflow.tracking import MlflowClient
 
 from analysis.questions.arms_table import ScoredExperiment
 from analysis.store.experiment import read_experiment
-from entrypoints import annotate, main
+from entrypoints import annotate, check, main
 from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.config.task import TaskConfig
 from project.data.task import load_task
-from project.support.errors import Stopped
+from project.support.errors import AssayError, Stopped
 from project.tracking import children, latest_root, read_json, read_table
 from tests.helpers.annotators import answers_hash
 
@@ -210,6 +210,46 @@ def test_recorded_labels_go_through_the_whole_experiment(params, store, capsys):
     assert read_json(root.run_id, "config.json")["config"]["prompt"]["ensemble_size"] == 3
     printed = " ".join(capsys.readouterr().out.split())
     assert "Human labels that went into making the recorded ones are not known here." in printed
+
+
+@pytest.mark.parametrize(
+    ("arm", "settings", "needed"),
+    [
+        ("entropy", {}, "needs class probabilities, which these labels come without"),
+        ("drop_margin", {}, "needs class probabilities, which these labels come without"),
+        ("soft", {}, "needs class probabilities, which these labels come without"),
+        ("soft", {"soft_labels": "mean"}, "needs class probabilities"),
+        ("label_mass", {}, "needs the LLM's label mass, which these labels come without"),
+        ("label_mass", {"recorded_columns": "p"}, "needs the LLM's label mass"),
+        ("entropy", {"recorded_columns": "p,one", "replicate": "pipeline"}, "needs class prob"),
+        ("consistency", {}, "needs repeated answers; got repeats=0"),
+    ],
+)
+def test_an_arm_that_reads_what_the_labels_lack_is_refused_before_a_run_begins(
+    params, store, arm, settings, needed
+):
+    task = load_task(TaskConfig(max_train=40, max_validation=16, max_test=24))
+    gold = task.examples["gold_label"]
+    sure = {f"p.{name}": (gold == name).astype(float) for name in task.label_set}
+    task.examples[["example_id"]].assign(one=gold, two=gold, **sure).to_csv(
+        store / "recorded.csv", index=False
+    )
+    recorded = {
+        "annotator": "recorded",
+        "recorded": str(store / "recorded.csv"),
+        "recorded_columns": "one,two",
+        "ensemble_size": "auto",
+        "arms": f"gold,llm,{arm}",
+        "replace_share": "50",
+        **settings,
+    }
+
+    for entry_point, work in (("main", main.experiment), ("check", check.check)):
+        with pytest.raises(AssayError, match=f"the arm {arm}.* {needed}") as refused:
+            work(params(entry_point, **recorded))
+        assert f"eave {arm} out of arms." in str(refused.value)
+    with pytest.raises(AssayError, match="no finished"):
+        latest_root()
 
 
 def test_two_engines_at_once_give_the_answers_of_one(params, store, monkeypatch):

@@ -153,6 +153,7 @@ def test_recorded_labels_count_the_draws_in_the_file(checked, small_task, store)
         recorded=str(store / "labels.csv"),
         recorded_columns="a,b",
         ensemble_size="auto",
+        arms="gold,llm,ensemble",
         max_train="32",
     )
 

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from analysis.questions.arms_table import ScoredExperiment
 from analysis.report import publish
 from analysis.store.experiment import read_experiment
-from entrypoints import annotate, finetune, main
+from entrypoints import annotate, ask, check, curve, finetune, grid, main, sweep
 from entrypoints.wiring import seed_runs
 from entrypoints.wiring.command import main as command_line
 from project.support.errors import AssayError
@@ -119,6 +119,39 @@ def test_scores_recomputed_from_predictions_are_the_logged_ones(params):
     assert row["macro_f1_by_seed"] == pytest.approx([run.metrics["test.macro_f1"] for run in runs])
     assert row["human_labels"] == 0
     assert row["n_seeds"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "settings", "message"),
+    [
+        ("main", main.experiment, {}, "is 2 of 40 training labels"),
+        ("check", check.check, {}, "is 2 of 40 training labels"),
+        ("ask", ask.ask, {"arms": "learned"}, "is 2 of 40 training labels"),
+        ("grid", grid.grid, {}, "is 2 of 40 training labels"),
+        ("sweep", sweep.sweep, {}, "is 2 of 40 training labels"),
+        (
+            "main",
+            main.experiment,
+            {"replace_share": "50", "validation_labels": "arm"},
+            "is 8 of 16 validation labels",
+        ),
+        (
+            "curve",
+            curve.curve,
+            {"replace_share": "50", "sizes": "20,40"},
+            "is 10 of 20 training labels",
+        ),
+    ],
+)
+def test_a_budget_too_small_for_an_audit_is_refused_before_the_annotator_is_asked(
+    params, store, name, work, settings, message
+):
+    changes = {"arms": "random,learned", "replace_share": "5", **settings}
+
+    with pytest.raises(AssayError, match=f"{message}, too few for the audit of the arm learned"):
+        work(params(name, **changes))
+
+    assert not (store / "work" / "annotations").exists()
 
 
 def test_a_report_made_again_from_the_store_alone_has_the_same_bytes(params, store):

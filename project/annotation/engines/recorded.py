@@ -23,6 +23,7 @@ from project.annotation.engines.recorded_columns import (
 )
 from project.annotation.prompt import Prompt
 from project.config.annotation import RecordedConfig
+from project.config.arm import Reads
 from project.data.card import as_label
 from project.data.raw_data import read_file
 from project.data.task import Task
@@ -46,7 +47,8 @@ class _Draw(NamedTuple):
 class RecordedAnnotator:
     """A file of labels; draw k is its k-th column of labels or group of probability columns.
 
-    A group is named by its columns ``NAME.<label>``, which hold probabilities.
+    A group is named by its columns ``NAME.<label>``, which hold probabilities. ``lacks`` names for
+    each draw what its answers come without, in the words of the arms' facts.
     """
 
     shard_size = 100_000
@@ -68,6 +70,12 @@ class RecordedAnnotator:
         join_column, self.keyed_by = _join(table, task, path.name)
         self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
         _check_no_gold(self.draws, path, task)
+        self.lacks: Sequence[frozenset[Reads]] = [
+            frozenset(
+                {"label_mass"} if is_group(draw, table.columns) else {"label_mass", "probabilities"}
+            )
+            for draw in self.draws
+        ]
         prefixes = tuple(f"{draw}." for draw in self.draws)
         used = [
             column

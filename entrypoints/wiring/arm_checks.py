@@ -1,0 +1,79 @@
+"""Arms that cannot get what they need are refused before the annotator is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from project.annotation.engines.base import Annotator
+from project.config.arms import Arm
+from project.config.experiment import ExperimentConfig
+from project.data.task import Task
+from project.labels.selection import check_audit
+from project.support.errors import AssayError
+
+_NEEDED = {
+    "probabilities": "class probabilities",
+    "label_mass": "the LLM's label mass",
+    "repeats": "repeated answers",
+}
+
+
+def check_human_labels(arms: Sequence[Arm], task: Task, *, has_answers: bool) -> None:
+    """Raise AssayError for arms that need human labels of training texts that have none.
+
+    ``has_answers``: a file holds human labels.
+    """
+    n_unlabelled = task.counts.get("unlabelled", 0)
+    without_labels = [
+        arm.name
+        for arm in arms
+        if arm.facts.ranks_by_gold or (not has_answers and arm.facts.needs_human_labels)
+    ]
+    if without_labels and n_unlabelled:
+        raise AssayError(
+            f"{', '.join(without_labels)} need human labels of training texts; {n_unlabelled} of "
+            "these have no gold label. Have some labelled (entry point ask) and set human=FILE, "
+            "or compare arms that need none, such as arms=llm."
+        )
+
+
+def check_audits(arms: Sequence[Arm], texts: Mapping[str, int], config: ExperimentConfig) -> None:
+    """Raise AssayError for an arm whose budget is too small for its audit.
+
+    ``texts``: number of texts by split.
+    """
+    for arm in arms:
+        check_audit(arm, texts["train"])
+        if config.finetune.validation_labels == "arm":
+            check_audit(arm, texts["validation"], "validation")
+
+
+def check_answers(
+    arms: Sequence[Arm], annotator: Annotator | None, config: ExperimentConfig
+) -> None:
+    """Raise AssayError for an arm that reads what the answers will come without.
+
+    What a server or a model gives is known only when it is asked; a file of labels says it at once.
+    """
+    # For each draw, what its answers come without; an engine need not say it.
+    lacks: Sequence[Collection[str]] = getattr(annotator, "lacks", ())
+    for arm in arms:
+        reads = arm.facts.reads
+        if reads == "repeats" and not config.annotate.repeats:
+            raise AssayError(
+                f"the arm {arm.name} needs repeated answers; got repeats=0. Set repeats, for "
+                f"instance to 9, or leave {arm.kind} out of arms."
+            )
+        if any(reads in lacking for lacking in lacks[: _draws_read(arm, config)]):
+            raise AssayError(
+                f"the arm {arm.name} needs {_NEEDED[reads]}, which these labels come without. "
+                f"Leave {arm.kind} out of arms."
+            )
+
+
+def _draws_read(arm: Arm, config: ExperimentConfig) -> int:
+    """Of how many draws, the first ones, an arm reads more than the labels."""
+    # A pipeline replicate r has draw r; any other arm with one draw has the first.
+    if arm.one_draw and config.replicate.replicate == "pipeline":
+        return config.finetune.seeds
+    return arm.draws if arm.facts.soft else 1
