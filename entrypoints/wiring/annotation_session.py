@@ -53,11 +53,14 @@ class AnnotationSession:
             annotator.close()
 
 
-def open_session(task: Task, config: ExperimentConfig) -> AnnotationSession:
+def open_session(
+    task: Task, config: ExperimentConfig, *, needs_all_draws: bool = True
+) -> AnnotationSession:
     """The annotator of the configuration and one prompt for each draw.
 
     There are ``ensemble_size`` draws. Without this parameter, there are as many as in the paper or,
-    for recorded labels, as in the file.
+    for recorded labels, as in the file. Recorded labels with fewer draws are refused unless
+    ``needs_all_draws`` is false.
     """
     facts = engine_facts(config.annotate.annotator)
     if config.annotate.annotator_model == "bundled" and facts.local_weights:
@@ -74,5 +77,7 @@ def open_session(task: Task, config: ExperimentConfig) -> AnnotationSession:
         )
     else:
         recorded = cast("PromptlessAnnotator", annotators[0])
-        prompts = recorded.prompts(n_draws or len(recorded.draws))
+        n_recorded = len(recorded.draws)
+        n_draws = n_draws or n_recorded
+        prompts = recorded.prompts(n_draws if needs_all_draws else min(n_draws, n_recorded))
     return AnnotationSession(annotators, prompts, Meter(config.spend))

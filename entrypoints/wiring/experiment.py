@@ -114,6 +114,7 @@ def prepare_experiment(
     annotates_test: bool = True,
     needs_answers: bool = True,
     checks_audits: bool = True,
+    needs_all_draws: bool = True,
 ) -> Iterator[PreparedExperiment]:
     """Prepare an experiment from its parameters.
 
@@ -131,6 +132,8 @@ def prepare_experiment(
     checks_audits
         Whether an arm whose budget is too small for its audit is refused. The entry points
         ``budget`` and ``sweep`` set this to false: they leave out what is not possible.
+    needs_all_draws
+        See :func:`entrypoints.wiring.annotation_session.open_session`.
     """
     # In this order, so that a mistake shows before a model is unpacked or data are downloaded.
     config = experiment_config(params)
@@ -143,7 +146,7 @@ def prepare_experiment(
         check_audits(possible, task.counts, config)
     encoder = Encoder.find(config.finetune)
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
-    session = open_session(task, config) if reads_llm else None
+    session = open_session(task, config, needs_all_draws=needs_all_draws) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():
         n_draws = 1
         if session:

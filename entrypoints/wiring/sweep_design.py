@@ -11,7 +11,9 @@ from typing import Any
 from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.arm_checks import check_audits
 from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment
+from entrypoints.wiring.terminal import print_line
 from project.annotation.prompt import build_prompts
+from project.config.arms import arm_facts
 from project.config.designs import SweepConfig
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
@@ -105,6 +107,7 @@ class PreparedSweep:
 def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[PreparedSweep]:
     """Prepare the experiment and the search space of a sweep."""
     largest = max(config.sweep_ensemble_size)
+    compares_draws = any(arm_facts(kind).compares_draws for kind in config.arms)
     with contextlib.ExitStack() as stack:
         try:
             experiment = stack.enter_context(
@@ -112,6 +115,7 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
                     {**params, "ensemble_size": str(largest)},
                     annotates_test=False,
                     checks_audits=False,
+                    needs_all_draws=compares_draws,
                 )
             )
         except AssayError as error:
@@ -123,7 +127,24 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
         most = max(config.replace_share)
         possible = [arm for arm in experiment.arms if arm.replace_share == most]
         check_audits(possible, experiment.task.counts, experiment.config)
+        config = _with_known_sizes(config, experiment.session)
         yield PreparedSweep(config, experiment, search_space(config, experiment))
+
+
+def _with_known_sizes(config: SweepConfig, session: AnnotationSession | None) -> SweepConfig:
+    """``config`` without ensembles that are larger than the number of recorded draws.
+
+    Prints what changes.
+    """
+    if session is None or max(config.sweep_ensemble_size) <= len(session.prompts):
+        return config
+    n_draws = len(session.prompts)
+    sizes = tuple(size for size in config.sweep_ensemble_size if size <= n_draws) or (n_draws,)
+    print_line(
+        f"note: sweep_ensemble_size is {','.join(map(str, sizes))} here: no ensemble is searched, "
+        f"and the number of recorded draws is {n_draws}."
+    )
+    return dataclasses.replace(config, sweep_ensemble_size=sizes)
 
 
 def search_space(config: SweepConfig, experiment: PreparedExperiment) -> Space:

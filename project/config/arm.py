@@ -82,6 +82,11 @@ class ArmFacts:
         return self.draws != "none"
 
     @property
+    def compares_draws(self) -> bool:
+        """Whether the arm rests on several draws; others that read all draws work with one, too."""
+        return self.draws == "all" and not (self.audit or self.soft)
+
+    @property
     def human_labels_alone(self) -> bool:
         """Whether the training labels are those of a human budget and nothing else."""
         return self.asks_human and not self.reads_llm

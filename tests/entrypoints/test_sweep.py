@@ -1,5 +1,6 @@
 """The entry point sweep: validation judges, the test split is read once, and what runs tell."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,9 +17,13 @@ from analysis.questions.sweep import sentence
 from analysis.render.study_figures import figures
 from analysis.store.sweep_study import SETTINGS, read_study
 from entrypoints import sweep as entrypoint
+from entrypoints.wiring.sweep_design import prepare_sweep
 from project.config.designs import SweepConfig
+from project.config.fields import parse
+from project.config.task import TaskConfig
+from project.data.task import load_task
 from project.search.storage import open_storage
-from project.support.errors import Incomplete
+from project.support.errors import AssayError, Incomplete
 from project.tracking import STUDY, TRIAL_STATE, children, latest_root, read_table, study_runs
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +68,65 @@ def test_figures_show_the_parts_that_vary_and_leave_matplotlib_s_style_alone():
         "importance.png",
     }
     assert style() == before
+
+
+@pytest.fixture
+def recorded_sweep(params, store):
+    """A function from changed parameters to a prepared sweep on two recorded draws, a and b."""
+    examples = load_task(TaskConfig()).examples
+    table = examples[["example_id"]].assign(a=examples["gold_label"], b=examples["gold_label"])
+    table.to_csv(store / "labels.csv", index=False)
+
+    @contextlib.contextmanager
+    def prepared(**changes):
+        values = params(
+            "sweep",
+            **{
+                "annotator": "recorded",
+                "recorded": str(store / "labels.csv"),
+                "replace_share": "25,50",
+                **changes,
+            },
+        )
+        with prepare_sweep(values, parse(SweepConfig, values)) as sweep:
+            yield sweep
+
+    return prepared
+
+
+@pytest.mark.parametrize(
+    ("columns", "sizes", "searched"),
+    [("a", "2,3,5", (1,)), ("a,b", "2,3,5", (2,)), ("a,b", "1,2,5", (1, 2)), ("a,b", "1", (1,))],
+)
+def test_without_an_ensemble_recorded_labels_need_not_have_the_draws_of_the_largest(
+    recorded_sweep, capsys, columns, sizes, searched
+):
+    settings = {"recorded_columns": columns, "sweep_ensemble_size": sizes}
+
+    with recorded_sweep(arms="random,learned", **settings) as sweep:
+        assert sweep.space.ensemble_size == searched
+        assert len(sweep.experiment.session.prompts) == max(searched)
+    note = f"note: sweep_ensemble_size is {','.join(map(str, searched))} here"
+    assert (note in capsys.readouterr().err) == (sizes != "1")
+
+
+@pytest.mark.parametrize("arm", ["ensemble", "drop_ensemble", "majority", "vote_entropy"])
+def test_a_source_that_compares_draws_needs_those_of_the_largest_ensemble(recorded_sweep, arm):
+    with (
+        pytest.raises(AssayError, match="^sweep_ensemble_size must be at most 2, the number of"),
+        recorded_sweep(arms=f"random,{arm}", recorded_columns="a,b"),
+    ):
+        pass
+
+
+def test_a_sweep_without_an_ensemble_runs_on_one_recorded_draw(params, store, recorded_sweep):
+    small = {**SMALL, "arms": "random", "sweep_ensemble_size": "2,3", "recorded_columns": "a"}
+    labels = {"annotator": "recorded", "recorded": str(store / "labels.csv")}
+
+    entrypoint.sweep(params("sweep", **small, **labels, sampler="grid"))
+
+    trials = study_runs(latest_root("sweep").tags[STUDY], "trial")
+    assert sorted(float(run.params["replace_share"]) for run in trials) == [25, 50]
 
 
 def test_validation_judges_trials_draws_are_annotated_once_and_the_chosen_are_tested_once(
