@@ -221,4 +221,5 @@ def with_human_labels(pool: Pool, labels: pd.Series) -> Pool:
     examples = pool.task.examples.copy()
     examples["gold_label"] = examples["example_id"].map(labels).astype(object)
     examples["gold_label"] = examples["gold_label"].where(examples["gold_label"].notna(), None)
-    return dataclasses.replace(pool, task=dataclasses.replace(pool.task, examples=examples))
+    task = dataclasses.replace(pool.task, examples=examples, content_hash=content_hash(examples))
+    return dataclasses.replace(pool, task=task)

@@ -53,7 +53,8 @@ def embed(texts: Sequence[str], workspace: Path, *, progress: Callable[[int], ob
         if missing:
             _append(store, encoder, missing, progress)
             rows = store.rows()
-    return store.read([rows[key] for key in keys])
+        # Inside the lock: another process may cut off what a killed one left.
+        return store.read([rows[key] for key in keys])
 
 
 def _append(

@@ -52,7 +52,7 @@ class VectorStore:
 
     def append(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Write vectors ``(n, size)``, then their keys; both are on disk when it returns."""
-        if not self._size.exists():
+        if not self._vector_size():
             self._size.write_text(str(vectors.shape[1]))
         count = len(self.rows())
         row_bytes = 4 * self._vector_size()
@@ -60,7 +60,8 @@ class VectorStore:
         _write_at(self._keys, count * KEY_BYTES, b"".join(keys))
 
     def _vector_size(self) -> int:
-        return int(self._size.read_text()) if self._size.exists() else 0
+        """Numbers in a vector; 0 where a killed process left the file empty, or none."""
+        return int(self._size.read_text() or 0) if self._size.exists() else 0
 
     def _n_vectors(self) -> int:
         """Number of complete vectors."""

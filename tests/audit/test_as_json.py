@@ -30,7 +30,7 @@ QUESTION = Question(
 
 
 def result_of(sample, llm=LLM, **more):
-    steps = []
+    steps: list[int] = []
     classifier = NearestMean(POINTS, 3)
     findings = examine(sample, llm, QUESTION, classifier=classifier, progress=steps.append, **more)
     assert sum(steps) == len(classifier.calls) <= n_steps(sample, len(more.get("by_rater", ())))

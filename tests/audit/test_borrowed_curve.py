@@ -94,7 +94,7 @@ def test_every_text_is_predicted_by_models_that_did_not_see_its_label():
 
 
 def test_progress_counts_every_training():
-    counted = []
+    counted: list[int] = []
     classifier = NearestMean(POINTS, 2)
     sample = audit_of(GOLD, 100, n_classes=2)
     predicted = cross_fitted(classifier, GOLD, 0, progress=counted.append)

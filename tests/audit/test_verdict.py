@@ -40,6 +40,19 @@ def loss_of(estimate, low, high, standard_error=0.02):
     return Loss({}, {}, {"macro_f1": interval}, {"macro_f1": standard_error}, 0.0)
 
 
+def refused(sample, shares=SHARES, labels=LABELS):
+    needs = refusal(sample, shares, labels)
+    assert needs is not None
+    return needs
+
+
+def undecided(loss):
+    """What would decide at a tolerance of 2 points."""
+    found = verdict(audit(), loss, 0.02)
+    assert found.word == CANNOT_TELL
+    return found.needs
+
+
 def test_an_audit_with_enough_of_all_is_not_refused():
     assert refusal(audit(), SHARES, LABELS) is None
     enough = with_counts([MIN_OF_CLASS] * 3, n_pool=MIN_POOL)
@@ -47,14 +60,14 @@ def test_an_audit_with_enough_of_all_is_not_refused():
 
 
 def test_no_audited_text_is_refused_and_a_number_named():
-    needs = refusal(audit(0), SHARES, LABELS)
+    needs = refused(audit(0))
 
     assert "nobody has labelled" in needs.reason
     assert needs.more_audited == 250
 
 
 def test_an_unknown_design_is_refused_and_says_what_to_set():
-    needs = refusal(audit(design="unknown"), SHARES, LABELS)
+    needs = refused(audit(design="unknown"))
 
     assert "audit_design=random" in needs.reason
     assert needs.more_audited == 250
@@ -63,21 +76,21 @@ def test_an_unknown_design_is_refused_and_says_what_to_set():
 @pytest.mark.parametrize("design", ["random", "unknown"])
 @pytest.mark.parametrize("n", [0, 30])
 def test_no_more_texts_are_asked_for_than_the_pool_has(design, n):
-    needs = refusal(audit(n, gold=GOLD[:120], design=design), SHARES, LABELS)
+    needs = refused(audit(n, gold=GOLD[:120], design=design))
 
     assert needs.more_audited <= 120
     assert needs.more_pool == MIN_POOL - 120
 
 
 def test_a_small_pool_is_refused_with_the_texts_that_it_lacks():
-    needs = refusal(audit(100, gold=GOLD[: MIN_POOL - 3]), SHARES, LABELS)
+    needs = refused(audit(100, gold=GOLD[: MIN_POOL - 3]))
 
     assert f"the pool has {MIN_POOL - 3} texts" in needs.reason
     assert (needs.more_audited, needs.more_pool) == (0, 3)
 
 
 def test_a_rare_class_is_refused_with_the_texts_that_would_probably_have_enough_of_it():
-    needs = refusal(with_counts([200, 90, 4]), SHARES, LABELS)
+    needs = refused(with_counts([200, 90, 4]))
 
     assert needs.reason == "class 'eel' has 4 audited texts, and each class needs 10"
     assert needs.more_audited == 60  # 6 more of a class with a tenth of the pool
@@ -86,13 +99,13 @@ def test_a_rare_class_is_refused_with_the_texts_that_would_probably_have_enough_
 
 def test_a_rarer_class_takes_more_texts():
     def more(share):
-        return refusal(with_counts([200, 90, 4]), np.array([0.6, 0.3, share]), LABELS).more_audited
+        return refused(with_counts([200, 90, 4]), np.array([0.6, 0.3, share]), LABELS).more_audited
 
     assert more(0.02) == 300 > more(0.1)
 
 
 def test_a_class_that_is_nowhere_is_refused_with_a_finite_number():
-    needs = refusal(with_counts([200, 90, 0]), np.array([0.7, 0.3, 0.0]), LABELS)
+    needs = refused(with_counts([200, 90, 0]), np.array([0.7, 0.3, 0.0]), LABELS)
 
     assert needs.more_audited == 2000 - 290
 
@@ -105,12 +118,12 @@ def test_classes_are_joined_until_they_have_enough_texts_together():
     )
 
     # 2 and 3 and 4 are 9: dog is joined as well.
-    needs = refusal(sample, np.full(5, 0.2), labels)
+    needs = refused(sample, np.full(5, 0.2), labels)
     assert needs.join_classes == ("eel", "ant", "cat", "dog")
 
 
 def test_classes_are_not_joined_to_a_single_one():
-    needs = refusal(
+    needs = refused(
         dataclasses.replace(with_counts([100, 5, 0]), n_classes=2), SHARES[:2], LABELS[:2]
     )
 
@@ -134,13 +147,13 @@ def test_the_verdict_is_the_side_of_the_tolerance_on_which_the_interval_lies(low
 
 
 def test_an_undecided_verdict_names_the_limits_and_the_tolerance():
-    needs = verdict(audit(), loss_of(-0.04, -0.09, 0.021), 0.02).needs
+    needs = undecided(loss_of(-0.04, -0.09, 0.021))
 
     assert "between −9.0 and 2.1 points, on both sides of the 2.0" in needs.reason
 
 
 def test_more_texts_are_those_with_which_the_limit_would_reach_the_tolerance():
-    needs = verdict(audit(), loss_of(-0.02, -0.08, 0.03, standard_error=0.03), 0.02).needs
+    needs = undecided(loss_of(-0.02, -0.08, 0.03, standard_error=0.03))
 
     # With 300 + more texts: Z95 * sqrt(0.03^2 * 300 / n + LOSS_ERROR^2) = 0.04.
     n = 300 + needs.more_audited
@@ -152,14 +165,14 @@ def test_more_texts_are_those_with_which_the_limit_would_reach_the_tolerance():
 def test_fewer_texts_decide_where_the_estimate_is_farther_from_the_tolerance():
     def more(estimate):
         loss = loss_of(estimate, estimate - 0.1, estimate + 0.1, standard_error=0.04)
-        return verdict(audit(), loss, 0.02).needs.more_audited
+        return undecided(loss).more_audited
 
     assert 0 < more(-0.045) < more(-0.03) < more(-0.02)
     assert more(0.085) == pytest.approx(more(-0.045), abs=1)
 
 
 def test_an_estimate_at_the_tolerance_is_decided_by_no_audit():
-    needs = verdict(audit(), loss_of(0.03, -0.03, 0.09), 0.02).needs
+    needs = undecided(loss_of(0.03, -0.03, 0.09))
 
     assert needs.more_audited is None
     assert "no audit decides it" in needs.reason
@@ -167,7 +180,7 @@ def test_an_estimate_at_the_tolerance_is_decided_by_no_audit():
 
 def test_a_pool_that_is_too_small_to_decide_is_named():
     loss = loss_of(-0.01, -0.1, 0.08, standard_error=0.05)
-    needs = verdict(audit(), loss, 0.02).needs
+    needs = undecided(loss)
 
     assert needs.more_audited is None
     assert "The pool is too small" in needs.reason
