@@ -14,7 +14,7 @@ from project.data.card import Card, load_card
 from project.data.raw_data import data_file, read_raw
 from project.data.rows import PRESET_SPLIT, column_names, usable_rows
 from project.data.split import assign_splits
-from project.data.tables import GOLD_PROBABILITY, check
+from project.data.tables import GOLD_PROBABILITY, SPLITS, check
 from project.support.parquet import content_hash
 
 
@@ -98,7 +98,8 @@ def load_task(config: TaskConfig) -> Task:
     raw, source = read_raw(card, config)
     columns = column_names(raw, card, config)
     rows, counts = usable_rows(raw, card, columns, config)
-    split, n_straddling = assign_splits(rows, card.labels, _sizes(card, config), config.split_seed)
+    sizes = _sizes(card, config)
+    split, n_straddling = assign_splits(rows, card.labels, sizes, config.split_seed)
     # Rows without a split are left out, and the column of preset splits, which has been used.
     examples = rows.assign(split=split)
     examples = examples[examples["split"] != ""].drop(columns=PRESET_SPLIT)
@@ -114,7 +115,9 @@ def load_task(config: TaskConfig) -> Task:
         content_hash=content_hash(examples.drop(columns=vote_columns, errors="ignore")),
         counts=_counts(counts, n_straddling, examples, config),
         columns=columns,
-        notes=_notes_on_classes(examples, card.labels) + _notes_on_votes(examples, card),
+        notes=_notes_on_sizes(examples, sizes, config)
+        + _notes_on_classes(examples, card.labels)
+        + _notes_on_votes(examples, card),
         file=data_file(card, config),
     )
 
@@ -139,6 +142,29 @@ def _counts(
     if config.unlabelled:
         counts["unlabelled"] = int(examples["gold_label"].isna().sum())
     return counts
+
+
+def _notes_on_sizes(
+    examples: pd.DataFrame, sizes: Mapping[str, int], config: TaskConfig
+) -> tuple[str, ...]:
+    """A note if a split is smaller than its parameter asks for; it names the sizes of all splits.
+
+    A size of the card is a limit, for which no note is made.
+    """
+    got = {split: int((examples["split"] == split).sum()) for split in sizes}
+    too_small = [
+        f"max_{split}={sizes[split]}"
+        for split in SPLITS
+        if getattr(config, f"max_{split}", None) and got[split] < sizes[split]
+    ]
+    if not too_small:
+        return ()
+    all_sizes = ", ".join(f"{split} {got[split]} of {size}" for split, size in sizes.items())
+    note = (
+        f"the data have too few rows for {' and '.join(too_small)}: {all_sizes}. Give more data, "
+        "or lower the size of another split."
+    )
+    return (note,)
 
 
 def _notes_on_classes(examples: pd.DataFrame, label_set: tuple[str, ...]) -> tuple[str, ...]:

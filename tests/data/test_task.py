@@ -53,6 +53,28 @@ def test_splits_are_stratified_sized_and_disjoint(pets):
     assert (task.split("train")["gold_label"] == "dog").mean() == pytest.approx(2 / 3, abs=0.05)
 
 
+def test_a_note_names_the_sizes_of_all_splits_where_one_is_smaller_than_asked_for(pets):
+    config = pets()
+
+    task = load_task(dataclasses.replace(config, max_train=60, max_test=30))
+
+    sizes = {split: len(task.split(split)) for split in ("train", "validation", "test")}
+    assert sizes == {"train": 35, "validation": 3, "test": 18}
+    assert task.notes == (
+        "the data have too few rows for max_train=60 and max_test=30: demonstration 4 of 4, train "
+        "35 of 60, validation 3 of 6, test 18 of 30. Give more data, or lower the size of another "
+        "split.",
+    )
+    assert load_task(dataclasses.replace(config, max_train=20)).notes == ()
+
+
+def test_sizes_of_the_card_are_limits_and_make_no_note(pets):
+    task = load_task(pets(card=CARD.replace("train: 20", "train: 90")))
+
+    assert len(task.split("train")) < 90
+    assert task.notes == ()
+
+
 def test_unlabelled_texts_go_to_training_and_labelled_ones_to_the_other_splits_first(pets):
     def change(table):
         more = pd.DataFrame(
