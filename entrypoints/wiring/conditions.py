@@ -16,7 +16,7 @@ from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig
 from project.data.task import Task
 from project.labels.inputs import LabelInputs
-from project.labels.sources import human_share, label
+from project.labels.sources import human_share, label, label_and_count
 from project.stats.types import Floats
 
 
@@ -52,6 +52,8 @@ class Condition:
         Name of the recipe, where an experiment has several.
     answers
         Annotations tables from which the labels were made.
+    n_questions, n_unanswered
+        Training examples that a human was to label, and those of them without an answer.
     """
 
     arm: Arm
@@ -67,6 +69,8 @@ class Condition:
     params: Mapping[str, object] = field(default_factory=dict)
     setting: str = ""
     answers: Sequence[pd.DataFrame] = ()
+    n_questions: int = 0
+    n_unanswered: int = 0
 
     @property
     def title(self) -> str:
@@ -181,16 +185,53 @@ def make_condition(
     recipe = config.finetune
     if arm.facts.soft:
         recipe = dataclasses.replace(recipe, targets="soft")
+    made = label_and_count(arm, inputs)
     return Condition(
         arm=arm,
         name=arm.name,
         examples=train,
-        labels=label(arm, inputs),
+        labels=made.table,
         validation=validation_labels,
         config=recipe,
         seeds=range(config.finetune.seeds),
         draw=draw if arm.one_draw else None,
         answers=list(inputs.draws[: arm.draws]),
+        n_questions=made.n_questions,
+        n_unanswered=made.n_unanswered,
+    )
+
+
+def note_on_answers(conditions: Sequence[Condition], human: pd.Series) -> str:
+    """How many answers of the file ``human`` no condition uses, and which questions have none.
+
+    Empty where every answer is used and every question is answered.
+
+    Parameters
+    ----------
+    conditions
+        Everything that is trained.
+    human
+        Human labels by ``example_id``.
+    """
+    used: set[str] = set()
+    for condition in conditions:
+        for table in (condition.labels, condition.validation):
+            if "source" in table:  # validation by gold labels has none
+                used.update(table.loc[table["source"] == "human", "example_id"])
+    n_unused = len(set(human.index) - used)
+    unanswered = [
+        f"{condition.name} {condition.n_unanswered} of {condition.n_questions}"
+        for condition in conditions
+        if condition.n_unanswered
+    ]
+    if not (n_unused or unanswered):
+        return ""
+    note = f"human: {n_unused} of {len(human)} answers are unused"
+    if not unanswered:
+        return f"{note}."
+    return (
+        f"{note}; questions without an answer: {', '.join(unanswered)}. These texts keep the LLM's "
+        "label, or are left out where the arm does not read it."
     )
 
 

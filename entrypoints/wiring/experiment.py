@@ -12,7 +12,12 @@ import pandas as pd
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
 from entrypoints.wiring.arm_checks import check_answers, check_audits, check_human_labels
-from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
+from entrypoints.wiring.conditions import (
+    Condition,
+    SplitAnnotations,
+    make_condition,
+    note_on_answers,
+)
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.replicates import annotated_splits, draws_needed
@@ -261,6 +266,8 @@ def run_experiment(
         if annotations is None:
             return
         labelled = conditions(annotations)
+        if experiment.human is not None and (note := note_on_answers(labelled, experiment.human)):
+            print_line(f"note: {note}")
         trainer = Trainer(tracker, experiment.encoder, task, config)
         with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
             if train is None:

@@ -60,6 +60,17 @@ def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
     return result
 
 
+class ArmLabels(NamedTuple):
+    """The labels table of an arm, and how many examples it has for a human.
+
+    ``n_unanswered`` of these ``n_questions`` have no answer in the file of human labels.
+    """
+
+    table: pd.DataFrame
+    n_questions: int
+    n_unanswered: int
+
+
 def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
     """The training labels of ``arm``: a labels table without the examples that have no label.
 
@@ -71,6 +82,11 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
 
     Raises AssayError if draws or human labels are missing, or no label remains.
     """
+    return label_and_count(arm, inputs).table
+
+
+def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
+    """The training labels of ``arm`` (:func:`label`), and how many questions have no answer."""
     _check_draws(arm, inputs)
     if arm.facts.trains_on_gold:
         return _gold(arm, inputs)
@@ -102,7 +118,8 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
     if arm.facts.two_phases:
         first = pd.Series(llm_labels, index=inputs.examples["example_id"])
         table[FIRST_LABEL] = table["example_id"].map(first)
-    return table
+    n_questions = int(selection.selected.sum())
+    return ArmLabels(table, n_questions, n_questions - int(answered.sum()))
 
 
 def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
@@ -174,7 +191,7 @@ def _weights(arm: Arm, selection: Selection, answered: Mask) -> Floats:
     return np.where(answered, 1.0, 1.0 - selection.error_probability)
 
 
-def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
+def _gold(arm: Arm, inputs: LabelInputs) -> ArmLabels:
     """The human labels of all examples, some of them flipped if the arm flips labels.
 
     A flipped label still counts as human, since it is made from a human label.
@@ -187,7 +204,7 @@ def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
             "Leave it out of arms."
         )
     labels, flipped = _flipped(inputs, arm.flip_rate or 0.0)
-    return labels_table(
+    table = labels_table(
         inputs,
         Labelled(
             labels=labels,
@@ -196,6 +213,7 @@ def _gold(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
             inclusion_probability=np.ones(n),
         ),
     )
+    return ArmLabels(table, n, absent)
 
 
 def _flipped(inputs: LabelInputs, rate: float) -> tuple[npt.NDArray[np.object_], Mask]:

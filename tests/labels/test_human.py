@@ -208,6 +208,30 @@ def test_questions_are_written_answered_and_trained_on_by_the_next_run(params, s
     assert set(labels.loc[labels["source"] == "human", "example_id"]) == set(both["example_id"])
 
 
+def test_a_note_counts_unused_answers_and_unanswered_questions_of_every_arm(params, store, capsys):
+    given = {"replace_share": "50", "max_train": "40", "seeds": "1", "epochs": "1"}
+    ask.ask(params("ask", **given, arms="random"))
+    (path,) = (store / "work").rglob("questions.csv")
+    asked = list(pd.read_csv(path, dtype=str)["example_id"])
+    examples = read_table(latest_root("questions").run_id, "examples.parquet")
+    test = list(examples.loc[examples["split"] == "test", "example_id"])
+    gold = examples.set_index("example_id")["gold_label"]
+
+    def train(ids, arms):
+        gold[ids].rename("label").reset_index().to_csv(store / "answers.csv", index=False)
+        capsys.readouterr()
+        main.experiment(params(**given, arms=arms, human=str(store / "answers.csv")))
+        return [line for line in capsys.readouterr().err.splitlines() if "note: human" in line]
+
+    assert train(asked, "llm,random") == []
+    assert train([*asked[:17], *test[:2]], "llm,random,human_only") == [
+        "note: human: 2 of 19 answers are unused; questions without an answer: random_50 3 of 20, "
+        "human_only_50 3 of 20. These texts keep the LLM's label, or are left out where the arm "
+        "does not read it."
+    ]
+    assert train([*asked, test[0]], "llm,random") == ["note: human: 1 of 21 answers are unused."]
+
+
 def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(params, store, capsys):
     """The first 100 texts are held out or demonstrate; the other 200 have no gold label."""
     table = (
