@@ -84,7 +84,10 @@ def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
     indices = np.flatnonzero(gold >= 0)
     groups = None
     if asked.group:
-        groups = pd.factorize(pool.columns[asked.group].astype(str))[0][indices]
+        documents = pd.factorize(pool.columns[asked.group])[0]
+        # A text without a document is one of its own.
+        own = len(documents) + np.arange(len(documents))
+        groups = np.where(documents < 0, own, documents)[indices]
     return AuditSample(
         indices=indices,
         gold=gold[indices],

@@ -62,6 +62,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     own = [("by", column) for column in asked.by_columns]
     own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
     pool, judgements = gather(load_pool(config.task, known, own), known, asked)
+    audit_sample(pool, asked)  # refuses wrong probabilities before annotation is paid for
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
@@ -119,7 +120,7 @@ def _examined(
         label_set=pool.task.label_set,
         tolerance=config.verdict.tolerance / 100,
         at_least=None if asked.at_least is None else asked.at_least / 100,
-        by={name: [str(value) for value in pool.columns[name]] for name in asked.by_columns},
+        by={name: _values(pool.columns[name]) for name in asked.by_columns},
         texts=texts,
         n_next=asked.n_next,
         seed=asked.audit_seed,
@@ -142,6 +143,14 @@ def _examined(
     return result
 
 
+def _values(column: pd.Series) -> list[str]:
+    """The values of a column of the user's as text."""
+    return [
+        "(empty)" if is_empty else str(value)
+        for value, is_empty in zip(column, column.isna(), strict=True)
+    ]
+
+
 def _add_texts(result: dict[str, Any], pool: Pool, llm: Codes) -> None:
     """Put text and LLM label beside the ids of the texts to label next."""
     row_of = {name: row for row, name in enumerate(pool.task.examples["example_id"])}
@@ -161,6 +170,7 @@ def _log(tracker: Tracker, result: Mapping[str, Any]) -> None:
                 metrics[f"audit.{name}.{metric}"] = value
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / AUDIT_FILE
-        path.write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
         tracker.log_files({AUDIT_FILE: path})
     tracker.log_metrics(metrics, 0)

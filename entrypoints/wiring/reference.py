@@ -114,7 +114,7 @@ def logged_names_page() -> str:
         "Tags": logged_names.TAGS,
         "Parameters of child runs": logged_names.PARAMS,
         "Metrics by epoch": logged_names.EPOCH_METRICS,
-        "Other metrics of child runs": logged_names.OTHER_METRICS,
+        "Other metrics": logged_names.OTHER_METRICS,
         "Artifacts": logged_names.ARTIFACTS,
     }
     for title, names in tables.items():

@@ -26,6 +26,8 @@ KINDS = (
     LoggedName("sweep", "root", "one worker of a study of Optuna"),
     LoggedName("annotation set", "root", "annotation without training (annotate)"),
     LoggedName("questions", "root", "questions for a person (ask)"),
+    LoggedName("audit", "root", "what human labels of a sample tell about an LLM's labels (audit)"),
+    LoggedName("audit plan", "root", "how many texts people should label (audit with plan=true)"),
     LoggedName("dry run", "root", "an estimate of what annotation would take"),
     LoggedName("annotation", "child", "one draw over one split"),
     LoggedName("seed", "child", "one seed of one arm"),
@@ -110,6 +112,12 @@ EPOCH_METRICS = (
 )
 """Metrics of seeds by epoch, which is their step."""
 
+_AUDITED = {
+    "llm": "the LLM in the pool, in [0, 1]",
+    "classifier": "a classifier trained on the LLM's labels, in [0, 1]",
+    "gold_trained": "a classifier trained on human labels, estimated, in [0, 1]",
+    "loss": "the classifier trained on human labels less that of the other one",
+}
 OTHER_METRICS = (
     LoggedName("entropy_bits", "annotation", "mean entropy of the answers, in bits, at least"),
     LoggedName("entropy_bits_upper", "annotation", "the same where classes are censored, at most"),
@@ -122,8 +130,15 @@ OTHER_METRICS = (
     LoggedName("fetched_texts", "annotation", "texts whose answers came from other runs"),
     LoggedName("texts_per_second", "annotation", "texts that were sent, a second"),
     LoggedName("n_scores", "trial", "seeds whose score counts"),
+    LoggedName("audit.n", "audit", "audited texts"),
+    LoggedName("audit.n_pool", "audit", "texts of the pool"),
+    *(
+        LoggedName(f"audit.{scored}.{metric}", "audit", f"{title} of {meaning}")
+        for scored, meaning in _AUDITED.items()
+        for metric, title in {"accuracy": "accuracy", "macro_f1": "macro-F1"}.items()
+    ),
 )
-"""Metrics of child runs that no table of results shows."""
+"""Metrics that no table of several runs shows."""
 
 ARTIFACTS = (
     LoggedName("config.json", "root", "configuration, task, models, versions, design"),
@@ -131,6 +146,7 @@ ARTIFACTS = (
     LoggedName("git.diff", "root", "changes that were not committed"),
     LoggedName("examples.parquet", "root", "the examples with their splits"),
     LoggedName("plan.json", "dry run", "what every draw would take"),
+    LoggedName("audit.json", "audit, audit plan", "every number of an audit, or of its plan"),
     LoggedName(
         "questions/", "questions", "questions as a page, CSV and for Label Studio; the sampling"
     ),
