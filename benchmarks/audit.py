@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.audit_cells import Cell, audits, label_sets
 from benchmarks.machine import machine_lines
 from entrypoints.wiring.terminal import print_line
-from project.audit.verdict import CANNOT_TELL, NOT_SAFE, SAFE
+from project.audit.verdict import CANNOT_TELL, MIN_OF_CLASS, NOT_SAFE, SAFE
 
 SIZES = (100, 250, 500, 1000)
 TOLERANCES = (0.02, 0.05)
@@ -94,7 +94,8 @@ def verdict_rows(cells: Sequence[Cell]) -> list[list[str]]:
             decided = words != CANNOT_TELL
             wrong = ((words == SAFE) & (loss > limit)) | ((words == NOT_SAFE) & (loss <= limit))
             clearly = wrong & (np.abs(loss - limit) > 2 * error)
-            refused = np.array([cell.rarest < 10 for cell in found])
+            refused = np.array([cell.rarest < MIN_OF_CLASS for cell in found])
+            of_the_rest = decided[~refused] if (~refused).any() else decided
             rows.append(
                 [
                     f"{100 * limit:g}",
@@ -102,7 +103,14 @@ def verdict_rows(cells: Sequence[Cell]) -> list[list[str]]:
                     str(len(found)),
                     *(
                         f"{100 * share.mean():.1f}"
-                        for share in (decided & ~wrong, wrong, clearly, ~decided, refused)
+                        for share in (
+                            decided & ~wrong,
+                            wrong,
+                            clearly,
+                            ~decided,
+                            refused,
+                            of_the_rest,
+                        )
                     ),
                 ]
             )
@@ -153,6 +161,7 @@ def main() -> int:
                     "clearly wrong",
                     "cannot tell",
                     "refused",
+                    "decided of the rest",
                 ],
                 verdict_rows(cells),
             ),

@@ -209,7 +209,6 @@ def _cell(
     llm_truth = _scores(truth.gold, llm, sample.n_classes, uniform)[0]
     estimates = [
         Estimate("LLM, accuracy", llm_quality.accuracy, float(llm_truth[0]), 0.0),
-        Estimate("LLM, macro-F1", llm_quality.macro_f1, float(llm_truth[1]), 0.0),
     ]
     for code, share in enumerate(class_shares(sample, llm)):
         true_share = float((truth.gold == code).mean())
@@ -218,7 +217,10 @@ def _cell(
     rarest = int(sample.class_counts().min())
     difference = truth.gold_trained - truth.classifier
     verdicts = dict.fromkeys(tolerances, CANNOT_TELL)
+    # With fewer texts of a class, an audit shows no limits of macro-F1 and gives no verdict.
     if rarest >= MIN_OF_CLASS:
+        macro_f1 = llm_quality.macro_f1
+        estimates.append(Estimate("LLM, macro-F1", macro_f1, float(llm_truth[1]), 0.0))
         curves = learn_curves(
             sample, llm, predicted, learner=learner, seed=seed, progress=lambda n: None
         )

@@ -29,11 +29,11 @@ SMALL_TRAININGS = 8
 _MAX_HELD_OUT = 2000  # LLM labels on which a small training is scored
 _MAX_RATIO = 1.2
 _PROXY_SHARES = (0.0, 0.25, 0.5)
-CLASSIFIER_ERROR = 0.020
+CLASSIFIER_ERROR = 0.025
 """Standard error of a classifier's score beside the bootstrap's: another training, other texts."""
-LOSS_ERROR = 0.010
+LOSS_ERROR = 0.0085
 """Standard error of the borrowed loss beside the bootstrap's."""
-LOSS_BIAS = 0.175
+LOSS_BIAS = 0.10
 """The borrowed loss is too small by about this over the square root of the audit's size."""
 
 
