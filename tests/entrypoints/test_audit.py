@@ -12,9 +12,13 @@ import pandas as pd
 import pytest
 
 from entrypoints import audit
+from entrypoints.wiring.audit_labels import audit_sample
 from project.config import logged_names
+from project.config.audit import AuditConfig, PoolConfig
 from project.config.loading import defaults
+from project.config.task import TaskConfig
 from project.data.card import CARDS
+from project.data.pool import load_pool
 from project.support.errors import AssayError
 from project.tracking import latest_root, read_json
 from project.training import embeddings
@@ -211,33 +215,47 @@ def test_without_human_labels_the_agreement_is_told_and_texts_are_named(
     assert len(result["next"]["texts"]) == 10
 
 
-def test_documents_make_the_limits_wider_and_a_text_without_one_stands_alone(
-    first, store, workspace, no_model
-):
+def sample_of(folder, table, **settings):
+    """The audit in a table, as the entry point reads it."""
+    table.to_csv(folder / "codes.csv", index=False)
+    pool = load_pool(
+        TaskConfig(task="", data=str(folder / "codes.csv")), PoolConfig(human_column="human")
+    )
+    sample = audit_sample(pool, AuditConfig(audit_design="random", **settings))
+    return sample, pool.columns.iloc[sample.indices]
+
+
+def test_texts_of_a_document_are_one_group_and_a_text_without_a_document_is_alone(tmp_path):
     table = catalogue()
-    # Texts on which the LLM errs are in the same documents.
-    order = (table["human"] != table["llm"]).argsort(kind="stable")
-    table.loc[order, "document"] = [str(row // 10) if row % 50 else "" for row in range(N)]
-    table.to_csv(store / "codes.csv", index=False)
-    _, root = run(store, workspace, **RANDOM_AUDIT, group="document")
-    accuracy = read_json(root.run_id, "audit.json")["llm"]["accuracy"]
-    before = first[3]["llm"]["accuracy"]
+    table["document"] = [str(row // 10) if row % 5 else "" for row in range(N)]
+    sample, columns = sample_of(tmp_path, table, group="document")
 
-    assert accuracy["estimate"] == pytest.approx(before["estimate"])
-    assert accuracy["high"] - accuracy["low"] > 1.3 * (before["high"] - before["low"])
+    has_document = columns["document"].notna().to_numpy()
+    assert len(set(sample.groups[has_document])) == columns["document"].nunique()
+    for _, rows in pd.Series(sample.groups).groupby(columns["document"].to_numpy()):
+        assert rows.nunique() == 1
+    alone = sample.groups[~has_document]
+    assert len(set(alone)) == len(alone) > 5
+    assert not set(alone) & set(sample.groups[has_document])
+    assert sample_of(tmp_path, table)[0].groups is None
 
 
-def test_inclusion_probabilities_weigh_the_texts(first, store, workspace, no_model):
+def test_inclusion_probabilities_stay_beside_their_texts(tmp_path):
     table = catalogue()
-    table["p"] = np.where(table["human"] == "", "", np.where(np.arange(N) % 2, "0.8", "0.1"))
-    table.to_csv(store / "codes.csv", index=False)
-    _, root = run(store, workspace, **RANDOM_AUDIT, inclusion_column="p")
-    result = read_json(root.run_id, "audit.json")
-    audited = table[table["human"] != ""]
-    weights = 1 / audited["p"].astype(float)
+    table["p"] = [str(0.1 + number / 1000) for number in range(N)]
+    sample, columns = sample_of(tmp_path, table, inclusion_column="p")
+    by_text = dict(zip(table["text"], table["p"].astype(float), strict=True))
 
-    right = np.average(audited["human"] == audited["llm"], weights=weights)
-    assert result["llm"]["accuracy"]["estimate"] == pytest.approx(right)
+    assert sample.inclusion_probability.tolist() == [by_text[text] for text in columns["text"]]
+    # Nobody draws a text without a label: its cell may be empty.
+    table.loc[table["human"] == "", "p"] = ""
+    assert sample_of(tmp_path, table, inclusion_column="p")[0].n == LABELLED
+
+
+def test_a_random_design_gives_every_text_the_same_probability(tmp_path):
+    sample, _ = sample_of(tmp_path, catalogue())
+
+    assert set(sample.inclusion_probability) == {LABELLED / N}
 
 
 def test_a_private_audit_leaves_no_text_in_the_store(first, store, workspace, no_model):
