@@ -21,6 +21,7 @@ from entrypoints.wiring.invocation import (
     Invocation,
 )
 from entrypoints.wiring.repository import Repository, code_version
+from project.config.audit import split_list
 from project.config.fields import parse
 from project.config.task import TaskConfig
 from project.data.card import load_card
@@ -47,13 +48,14 @@ def inputs(
     task
         The task, for the hash of data that come from the hub.
     """
-    # The parameter labels may say "gold" in place of a file.
-    places = {name: params[name] for name in _INPUTS if params.get(name, "") not in ("", "gold")}
+    places = _places(params)
     hashes = {
         name: hash_of_stored(place) if place.startswith("runs:/") else file_hash(Path(place))
         for name, place in places.items()
     }
     task_name = parse(TaskConfig, params).task
+    if not task_name:  # a file without a card
+        return {name: {"place": place, "sha256": hashes[name]} for name, place in places.items()}
     card = task.card if task else load_card(task_name)
     places["task"] = task_name
     hashes["task"] = file_hash(card.path)
@@ -65,6 +67,17 @@ def inputs(
             places[_DATA] = card.source.file
             hashes[_DATA] = file_hash(card.path.parent / card.source.file)
     return {name: {"place": place, "sha256": hashes[name]} for name, place in places.items()}
+
+
+def _places(params: Mapping[str, str]) -> dict[str, str]:
+    """The files that parameters name, by parameter; several files of ``human`` are numbered."""
+    # The parameter labels may say "gold" in place of a file.
+    places = {name: params[name] for name in _INPUTS if params.get(name, "") not in ("", "gold")}
+    if "human_column" in params:  # labels are then names of classes
+        places.pop("labels", None)
+        files = split_list(places.pop("human", ""))
+        places |= {f"human {number}": file for number, file in enumerate(files, start=1)}
+    return places
 
 
 def from_hub(params: Mapping[str, str]) -> bool:

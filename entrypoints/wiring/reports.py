@@ -38,6 +38,10 @@ def publish_report(
         from analysis.questions import sweep
 
         sweep.publish(run_id, workspace)
+    elif kind in ("audit", "audit plan"):
+        from analysis.questions import audit
+
+        audit.publish_report(run_id, workspace)
     else:
         from analysis import report
 
