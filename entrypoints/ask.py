@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from entrypoints.wiring.command import main
 from project.config.arms import configured_facts
-from project.config.designs import AskConfig
+from project.config.ask import AskConfig
 from project.config.fields import parse
 from project.support.errors import AssayError
 

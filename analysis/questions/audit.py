@@ -1,4 +1,4 @@
-"""What a few hundred human labels tell: the report of an audit.
+"""What do a few hundred human labels tell? The report of an audit, or of its plan.
 
 python -m analysis.questions.audit --run_id RUN      the newest audit without --run_id
 """
@@ -6,56 +6,12 @@ python -m analysis.questions.audit --run_id RUN      the newest audit without --
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from analysis.questions import audit_tables
-from analysis.questions.audit_people import people_section
-from analysis.questions.audit_plan import plan_section
-from analysis.questions.audit_sentences import judged, reason, way_out
-from analysis.render.page import VerdictBox, page
-from analysis.render.section import Section, as_markdown, files, terminal, wrapped
-from analysis.store.artifacts import broken
 from analysis.store.command import parser, run_command
-from analysis.store.publish import log_report
-from project.support.errors import UnusableRun
-from project.support.escape import escape_markdown
-from project.tracking import Record, latest_root, read_json, read_run
-
-AUDIT_FILE = "audit.json"
-
-
-def read_audit(run_id: str) -> tuple[Record, dict[str, Any]]:
-    """The root run of an audit and its ``audit.json``; the newest audit for an empty id."""
-    root = read_run(run_id) if run_id else latest_root("audit")
-    result = read_json(root.run_id, AUDIT_FILE)
-    if not isinstance(result, dict) or not {"verdict", "kind"} & result.keys():
-        raise broken(root, AUDIT_FILE, "is no result of an audit")
-    return root, result
-
-
-def is_plan(result: Mapping[str, Any]) -> bool:
-    """Whether the result is the plan of an audit that is still to be made."""
-    return result.get("kind") == "plan"
-
-
-def sections(result: Mapping[str, Any]) -> list[Section]:
-    """The parts of the report; those for which the audit has no numbers are left out."""
-    if is_plan(result):
-        return [plan_section(result)]
-    parts = (
-        audit_tables.scores_section(result),
-        audit_tables.shares_section(result),
-        audit_tables.errors_section(result),
-        people_section(result),
-        audit_tables.next_section(result),
-    )
-    return [part for part in parts if part]
 
 
 def publish_report(run_id: str, workspace: str) -> None:
-    """Make the report from the store, write it, log it to the root run and print its table.
+    """Make the report from the store, write it, log it to the root run and print its tables.
 
     Parameters
     ----------
@@ -65,64 +21,13 @@ def publish_report(run_id: str, workspace: str) -> None:
         The files go to ``reports/<run id>`` below it. ``audit.json`` is one of them, and its path
         is the last line that is printed.
     """
-    root, result = read_audit(run_id)
-    parts = sections(result)
-    word = "plan" if is_plan(result) else str(result["verdict"])
-    sentence = parts[0].answer or f"{reason(result)} {way_out(result)}".strip()
-    written = {name: data for part in parts for name, data in files(part).items()}
-    written[AUDIT_FILE] = json.dumps(result, indent=1, ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
-    )
-    written["report.html"] = _page(root, result, parts, sentence).encode()
-    description = f"**{word.capitalize()}.** {escape_markdown(sentence)}\n\n{as_markdown(parts[0])}"
-    location = log_report(
-        root.run_id,
-        workspace,
-        written,
-        description,
-        metrics={},
-        tags={}
-        if is_plan(result)
-        else {"assay.verdict": word, "assay.verdict_reason": sentence[:1000]},
-    )
-    print("\n\n".join(terminal(part) for part in parts[:3]))
-    if not is_plan(result):
-        print(f"\n{wrapped(f'{word.upper()}. {sentence}')}")
-    print(location)
-    opened = location.partition("report   ")[2].splitlines()[0]
-    # The last line is the path alone, for scripts.
-    print(f"\n{opened.removesuffix('report.html')}{AUDIT_FILE}")
+    from analysis.questions.audit_report import publish
 
-
-def _page(root: Record, result: Mapping[str, Any], parts: Sequence[Section], sentence: str) -> str:
-    """The page of the report, as HTML."""
-    facts = {
-        "run": root.run_id,
-        "annotator": str(result.get("annotator", "")),
-        "classifier": str(result.get("classifier_name", "")),
-        "pool": f"{result['n_pool']} texts, {result['n_audit']} of them labelled by people",
-        "how these were drawn": str(result.get("audit_design", "")),
-        "classes": ", ".join(result.get("label_set", ())),
-    }
-    box = None if is_plan(result) else VerdictBox(result["verdict"], sentence, judged(result))
-    return page(
-        "How much gold is in these labels?",
-        [root.name, f"{result['n_audit']} of {result['n_pool']} texts labelled by people"],
-        verdict=box,
-        sections=parts,
-        facts=facts,
-        warning="",
-    )
+    publish(run_id, workspace)
 
 
 def _publish(options: argparse.Namespace) -> None:
-    try:
-        publish_report(options.run_id, options.workspace)
-    except KeyError as error:
-        raise UnusableRun(
-            f"run {options.run_id}: its {AUDIT_FILE} lacks {error}. Another version of Assay has "
-            "logged it; use that version."
-        ) from None
+    publish_report(options.run_id, options.workspace)
 
 
 if __name__ == "__main__":

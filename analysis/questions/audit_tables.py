@@ -23,32 +23,6 @@ def _table(
 def scores_section(result: Mapping[str, Any]) -> Section:
     """How good the labels and the classifiers are, and how far its trainings agree."""
     name = result["classifier_name"]
-    ceiling = ((result.get("people") or {}).get("agreement") or {}).get("ceiling")
-    who = {
-        "llm": "the LLM",
-        "classifier": f"{name}, trained on the LLM's labels",
-        "gold_trained": f"{name}, trained on human labels (estimated)",
-        "loss": "loss: the last less the one before",
-    }
-    rows = [
-        [
-            title,
-            points(result[key]["accuracy"], sign=key == "loss"),
-            points(result[key]["macro_f1"], sign=key == "loss"),
-        ]
-        for key, title in who.items()
-    ]
-    if ceiling:
-        title = "a person, against the majority of the others"
-        rows.insert(0, [title, points(ceiling["accuracy"]), points(ceiling["macro_f1"])])
-    frame = [
-        {
-            "who": key,
-            **columns("accuracy", interval(result[key]["accuracy"])),
-            **columns("macro_f1", interval(result[key]["macro_f1"])),
-        }
-        for key in who
-    ]
     agreement = result["agreement"]
     notes = [
         f"{result['n_audit']} of {result['n_pool']} texts are labelled by people; all numbers x "
@@ -65,14 +39,47 @@ def scores_section(result: Mapping[str, Any]) -> Section:
             f"{result['n_unanswered']} texts have no usable label of the LLM; they count as wrong "
             "and are not trained on."
         )
-    table = _table("audit_scores", "", ["who", "accuracy", "macro-F1"], rows, frame)
     return Section(
         "audit_scores",
         "How good are the labels, and a classifier trained on them?",
         "",
-        [table],
+        [_scores_table(result)],
         notes=[*notes, *result.get("notes", ())],
     )
+
+
+def _scores_table(result: Mapping[str, Any]) -> Table:
+    """A row for people, the LLM, both classifiers and the loss; what is true, if it is known."""
+    name = result["classifier_name"]
+    who = {
+        "llm": "the LLM",
+        "classifier": f"{name}, trained on the LLM's labels",
+        "gold_trained": f"{name}, trained on human labels (estimated)",
+        "loss": "loss: the last less the one before",
+    }
+    metrics = ("accuracy", "macro_f1")
+    rows = []
+    frame = []
+    for key, title in who.items():
+        intervals = {metric: result[key][metric] for metric in metrics}
+        rows.append([title, *(points(value, sign=key == "loss") for value in intervals.values())])
+        line: dict[str, Any] = {"who": key}
+        for metric, value in intervals.items():
+            line |= columns(metric, interval(value))
+        frame.append(line)
+    head = ["who", "accuracy", "macro-F1"]
+    truth = result.get("truth")
+    if truth:
+        head += ["true accuracy", "true macro-F1"]
+        for row, line, key in zip(rows, frame, who, strict=True):
+            row += [f"{100 * truth[key][metric]:.1f}" for metric in metrics]
+            line |= {f"true_{metric}": truth[key][metric] for metric in metrics}
+    ceiling = ((result.get("people") or {}).get("agreement") or {}).get("ceiling")
+    if ceiling:
+        title = "a person, against the majority of the others"
+        scores = [points(ceiling[metric]) for metric in metrics]
+        rows.insert(0, [title, *scores, *([""] * (len(head) - 3))])
+    return _table("audit_scores", "", head, rows, frame)
 
 
 def shares_section(result: Mapping[str, Any]) -> Section:

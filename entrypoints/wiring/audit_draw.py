@@ -16,8 +16,8 @@ from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
 from entrypoints.wiring.setup import check_store, log_setup
 from project.audit.design import Drawn, draw_audit
+from project.config.ask import AskConfig
 from project.config.audit import PoolConfig
-from project.config.designs import AskConfig
 from project.config.experiment import experiment_config
 from project.config.fields import parse
 from project.config.task import TaskConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,26 @@ def gather(pool: Pool, known: PoolConfig, asked: AuditConfig) -> tuple[Pool, Jud
         )
     by_id = settled.table.dropna(subset=["label"]).set_index("example_id")["label"]
     return with_human_labels(pool, by_id), judgements
+
+
+def simulated(pool: Pool, asked: AuditConfig) -> tuple[Pool, AuditConfig]:
+    """The pool with the human labels of ``asked.simulate`` random texts, drawn at random.
+
+    Raises AssayError unless every text has a human label.
+    """
+    if asked.simulate is None:
+        return pool, asked
+    examples = pool.task.examples
+    n_labelled = int(examples["gold_label"].notna().sum())
+    if n_labelled < len(examples) or asked.simulate > len(examples):
+        raise AssayError(
+            f"simulate must be at most the number of texts, {len(examples)}, and every text needs "
+            f"a human label; got {asked.simulate} and {n_labelled} labels. Leave simulate out, or "
+            "name the column with all labels in human_column."
+        )
+    chosen = np.random.default_rng(asked.audit_seed).permutation(len(examples))[: asked.simulate]
+    known = examples.iloc[np.sort(chosen)].set_index("example_id")["gold_label"]
+    return with_human_labels(pool, known), dataclasses.replace(asked, audit_design=RANDOM)
 
 
 def audit_sample(pool: Pool, asked: AuditConfig) -> AuditSample:

@@ -18,6 +18,7 @@ from entrypoints.wiring.audit_labels import (
     gather,
     people_result,
     samples_of_raters,
+    simulated,
 )
 from entrypoints.wiring.audit_plan import linear_classifier, planned
 from entrypoints.wiring.audit_pool import audit_config, with_recorded_file
@@ -30,6 +31,7 @@ from project.annotation.engines.factory import check_engine
 from project.audit.as_json import as_json
 from project.audit.findings import Question, examine, n_steps
 from project.audit.judgements import Judgements
+from project.audit.truth import N_STEPS, true_scores
 from project.config.audit import AuditConfig, PoolConfig
 from project.config.experiment import ExperimentConfig
 from project.config.fields import parse
@@ -38,6 +40,7 @@ from project.data.tables import codes
 from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.tracking import Tracker, root_run
+from project.training.linear import LinearClassifier
 
 MIN_ANSWERED = 50
 AUDIT_FILE = "audit.json"
@@ -61,7 +64,8 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     known = parse(PoolConfig, params)
     own = [("by", column) for column in asked.by_columns]
     own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
-    pool, judgements = gather(load_pool(config.task, known, own), known, asked)
+    complete, judgements = gather(load_pool(config.task, known, own), known, asked)
+    pool, asked = simulated(complete, asked)
     audit_sample(pool, asked)  # refuses wrong probabilities before annotation is paid for
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     workspace = config.host.workspace
@@ -84,7 +88,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             if asked.plan:
                 result = planned(pool, asked, config, llm)
             else:
-                result = _examined(pool, judgements, asked, config, llm)
+                result = _examined(pool, judgements, asked, config, llm, complete=complete)
             result["annotator"] = session.annotator.name
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
@@ -109,8 +113,22 @@ def _examined(
     asked: AuditConfig,
     config: ExperimentConfig,
     llm: Codes,
+    *,
+    complete: Pool,
 ) -> dict[str, Any]:
-    """Everything that the audit finds out, as values that JSON has."""
+    """Everything that the audit finds out, as values that JSON has.
+
+    Parameters
+    ----------
+    pool, judgements
+        The pool with the labels of the audit, and what people said one by one.
+    asked, config
+        The parameters of the entry point.
+    llm
+        The LLM's labels of the pool ``(n_pool,)``, -1 for none.
+    complete
+        The pool with all human labels, for what is true where the audit is simulated.
+    """
     texts = list(pool.task.examples["text"])
     ids = list(pool.task.examples["example_id"])
     sample = audit_sample(pool, asked)
@@ -131,6 +149,8 @@ def _examined(
         )
     result = as_json(findings, pool.task.label_set, ids)
     result["people"] = people_result(pool, judgements, llm)
+    if asked.simulate is not None:
+        result["truth"] = _truth(complete, llm, classifier, asked.audit_seed)
     result["classifier_name"] = classifier.name
     result["label_set"] = list(pool.task.label_set)
     result["audit_design"] = asked.audit_design
@@ -149,6 +169,29 @@ def _values(column: pd.Series) -> list[str]:
         "(empty)" if is_empty else str(value)
         for value, is_empty in zip(column, column.isna(), strict=True)
     ]
+
+
+def _truth(complete: Pool, llm: Codes, classifier: LinearClassifier, seed: int) -> dict[str, Any]:
+    """What is true, by the human labels of all texts."""
+    label_set = complete.task.label_set
+    gold = codes(complete.task.examples["gold_label"], label_set)
+    with Progress("truth", N_STEPS, "trainings") as progress:
+        found = true_scores(
+            gold,
+            llm,
+            n_classes=len(label_set),
+            learner=classifier,
+            seed=seed,
+            progress=progress,
+        )
+    scores = {"llm": found.llm, "classifier": found.classifier, "gold_trained": found.gold_trained}
+    scores["loss"] = found.gold_trained - found.classifier
+    result: dict[str, Any] = {
+        name: dict(zip(("accuracy", "macro_f1"), values.tolist(), strict=True))
+        for name, values in scores.items()
+    }
+    result["shares"] = dict(zip(label_set, found.shares.tolist(), strict=True))
+    return result
 
 
 def _add_texts(result: dict[str, Any], pool: Pool, llm: Codes) -> None:

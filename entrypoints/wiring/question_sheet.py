@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from entrypoints.wiring.terminal import print_line
-from project.config.designs import AskConfig
+from project.config.ask import AskConfig
 from project.config.experiment import ExperimentConfig
 from project.data.task import Task
 from project.labels.human import label_studio_interface, label_studio_tasks

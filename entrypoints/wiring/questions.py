@@ -11,7 +11,7 @@ from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import PreparedExperiment
 from entrypoints.wiring.question_sheet import QuestionSheet, publish_sheet
 from entrypoints.wiring.terminal import print_line
-from project.config.designs import AskConfig
+from project.config.ask import AskConfig
 from project.labels.human import questions
 from project.labels.selection import AUDIT, Selection, select
 from project.stats.types import Mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from project.config.annotation import AnnotateConfig
 from project.config.fields import ConfigSection, parameter, section
+from project.config.prompt import PromptConfig
 from project.config.task import TaskConfig
 from project.support.errors import AssayError
 
@@ -39,6 +40,9 @@ class AuditTaskConfig(TaskConfig):
     label_column: str = parameter(
         default="", help="not used here; human_column names the column with human labels"
     )
+    max_train: int | None = parameter(
+        default=None, help="most texts of the pool, drawn at random; auto: all", ge=1
+    )
 
 
 @section
@@ -50,6 +54,18 @@ class AuditAnnotateConfig(AnnotateConfig):
         help="what labels the texts: recorded (labels that exist, in recorded_columns), or an "
         "engine as in the entry point annotate",
         everyday=True,
+    )
+
+
+@section
+class AuditPromptConfig(PromptConfig):
+    """The prompt: without demonstrations, so that no audited text is shown to the LLM."""
+
+    n_demonstrations: int = parameter(
+        default=0, help="demonstrations in the prompt; the pool of an audit has none to show", ge=0
+    )
+    ensemble_size: int | None = parameter(
+        default=1, help="draws of the annotator; an audit reads the first one", ge=1
     )
 
 
@@ -116,6 +132,12 @@ class AuditConfig(ConfigSection):
     )
     group: str = parameter(
         default="", help="column of data with the document to which a text belongs; empty: none"
+    )
+    simulate: int | None = parameter(
+        default=None,
+        help="where every text has a human label: keep those of so many random texts, judge by "
+        "them, and show beside each estimate what is true; auto: keep all",
+        ge=1,
     )
     plan: bool = parameter(
         default=False,

@@ -9,9 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from project.config.annotation import AnnotateConfig, RecordedConfig, ServerConfig, SpendConfig
-from project.config.audit import AuditAnnotateConfig, AuditConfig, AuditTaskConfig, PoolConfig
+from project.config.ask import AskConfig
+from project.config.audit import (
+    AuditAnnotateConfig,
+    AuditConfig,
+    AuditPromptConfig,
+    AuditTaskConfig,
+    PoolConfig,
+)
 from project.config.designs import (
-    AskConfig,
     BudgetConfig,
     CurveConfig,
     GridConfig,
@@ -172,7 +178,7 @@ _DECLARED = (
         "Judge an LLM's labels, and a classifier trained on them, by a few hundred human labels.",
         (
             AuditTaskConfig,
-            PromptConfig,
+            AuditPromptConfig,
             AuditAnnotateConfig,
             ServerConfig,
             RecordedConfig,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from project.config.audit import PoolConfig
@@ -69,6 +70,9 @@ def load_pool(
     _check_columns(read, config, known, own_columns, text_column)
     has_text = read[text_column].notna() & (read[text_column].astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)
+    if config.max_train and config.max_train < len(table):
+        chosen = np.random.default_rng(config.split_seed).permutation(len(table))
+        table = table.iloc[np.sort(chosen[: config.max_train])].reset_index(drop=True)
     human = _human_labels(table, known.human_column)
     labels = known.classes or (card.labels if card else _labels_of(human, known.human_column))
     card = _card(card, config, labels, text_column=text_column)

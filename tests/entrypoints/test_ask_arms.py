@@ -5,7 +5,7 @@ import pytest
 from entrypoints import ask
 from entrypoints.wiring import experiment
 from project.config.arms import ARMS, configured_facts
-from project.config.designs import AskConfig
+from project.config.ask import AskConfig
 from project.support.errors import AssayError
 
 CASES = [(kind, soft) for kind in ARMS for soft in ("draw", "calibrated", "mean")]

@@ -120,7 +120,7 @@ def test_parameters_keep_the_names_that_they_had_when_mlproject_listed_them_all(
     entry = ENTRY_POINTS[name]
     own_names = {**{key: key for key in entry.rules()}, **entry.aliases()}
     default_of = defaults(name)
-    for key in " ".join(OLD_NAMES[name]).split():
+    for key in " ".join(OLD_NAMES.get(name, ())).split():
         value = ALIAS_VALUES.get(key, default_of[own_names[key]])
         chosen = chosen_parameters(entry, words_of(name, {key: value}))
         rule = entry.rules()[own_names[key]]

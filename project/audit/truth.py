@@ -1,0 +1,58 @@
+"""What is true where every text of the pool has a human label, to see if an audit was right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from project.audit.learner import POOL_FOLDS, Learner, cross_fitted
+from project.stats.scores import score_answers
+from project.stats.types import Codes, Floats
+
+N_STEPS = 2 * POOL_FOLDS
+"""Trainings of :func:`true_scores`."""
+
+
+class Truth(NamedTuple):
+    """Accuracy and macro-F1 ``(2,)`` each, and class shares ``(n_classes,)``."""
+
+    llm: Floats
+    classifier: Floats
+    gold_trained: Floats
+    shares: Floats
+
+
+def true_scores(
+    gold: Codes,
+    llm: Codes,
+    *,
+    n_classes: int,
+    learner: Learner,
+    seed: int,
+    progress: Callable[[int], object],
+) -> Truth:
+    """The scores that an audit estimates, from human labels of the whole pool.
+
+    Both classifiers are cross-fitted: each text is predicted by a model that did not train on it.
+
+    Parameters
+    ----------
+    gold, llm
+        Human labels and the LLM's labels of the pool ``(n_pool,)``; -1 is no label of the LLM.
+    n_classes
+        Size of the label set.
+    learner
+        The classifier.
+    seed
+        Seed of the folds, the same as that of the audit.
+    progress
+        Called with 1 after every training.
+    """
+    by_llm = cross_fitted(learner, llm, seed, progress=progress)
+    by_gold = cross_fitted(learner, gold, seed, progress=progress)
+    scores = [score_answers(gold, given, n_classes) for given in (llm, by_llm, by_gold)]
+    values = [np.array([found.accuracy, found.macro_f1]) for found in scores]
+    shares = np.bincount(gold, minlength=n_classes) / len(gold)
+    return Truth(values[0], values[1], values[2], shares)

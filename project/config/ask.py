@@ -1,0 +1,73 @@
+"""Which texts a person is to label, and on which page."""
+
+from __future__ import annotations
+
+from project.config.arms import arm_kinds
+from project.config.fields import parameter, section
+from project.config.labels import LabelConfig
+from project.support.errors import AssayError
+
+
+@section
+class AskConfig(LabelConfig):
+    """Which examples a person is to label."""
+
+    arms: tuple[str, ...] = parameter(
+        default=("learned",),
+        help="one label source, which chooses the examples: a ranking such as learned, entropy or "
+        "margin, or ensemble, random, human_only",
+        choices=arm_kinds,
+        everyday=True,
+    )
+    replace_share: tuple[float, ...] = parameter(
+        default=(10.0,),
+        help="per cent of the training texts that people label in all, those in the file human "
+        "included",
+        ge=0,
+        le=100,
+        everyday=True,
+        aliases=("alpha",),
+    )
+    design: str = parameter(
+        default="arm",
+        help="arm: the texts that a label source chooses; audit: n texts of the whole file, drawn "
+        "at random, for the entry point audit",
+        choices=("arm", "audit"),
+        everyday=True,
+    )
+    n: int = parameter(
+        default=250,
+        help="number of texts of an audit; 250 as in the validation of Pangakis and Wolken",
+        ge=1,
+        everyday=True,
+    )
+    stratify: str = parameter(
+        default="none",
+        help="strata of an audit: none, or label (the LLM's label, rare classes enriched)",
+        choices=("none", "label"),
+    )
+    show_llm: bool = parameter(
+        default=False,
+        help="show the LLM's label beside the text, in every file of questions; it influences the "
+        "answers",
+    )
+    blind: bool = parameter(
+        default=True,
+        help="with show_llm=true, label.html shows the LLM's label of a text only after the "
+        "person has answered, and exports whether the answer was changed then",
+    )
+    codebook: str = parameter(
+        default="",
+        help="text or Markdown file with rules for the person; label.html shows it below the "
+        "task's description; empty: the description alone",
+    )
+    ask_seed: int = parameter(default=0, help="seed of the order of the questions", ge=0)
+
+    def __post_init__(self) -> None:
+        """Refuse several sources or several shares: one file holds the questions of one arm."""
+        for name, values in (("arms", self.arms), ("replace_share", self.replace_share)):
+            if len(values) != 1:
+                raise AssayError(
+                    f"{name} must be one value here; got {len(values)}. Ask for one source at a "
+                    "time."
+                )
