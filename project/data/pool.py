@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
 from project.data.card import Card, CardColumns, CardSource, as_label, load_card
+from project.data.card_errors import MAX_NAME
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, text_ids
 from project.data.tables import MAX_LABELS, check
@@ -146,6 +148,7 @@ def _card(
     """The card with these labels; without a card, one made from the name of the file."""
     if card is not None and labels == card.labels:
         return card
+    _check_classes(labels)
     if card is not None:
         values = {key: label for key, label in card.values.items() if label in labels}
         changed = card.model_copy(update={"labels": labels, "values": values})
@@ -153,17 +156,38 @@ def _card(
         return changed
     path = Path(config.data).expanduser()
     names = ", ".join(labels)
-    if not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) < len(labels):
+    return Card(
+        name=_line(path.stem),
+        source=CardSource(file=_line(path.name)),
+        columns=CardColumns(text=text_column, label="label"),
+        description=f"Sort the text into one of these classes: {names}.",
+        labels=labels,
+    )
+
+
+def _check_classes(labels: tuple[str, ...]) -> None:
+    """Raise AssayError unless these are names of classes that can be told apart."""
+    names = ", ".join(labels)[:MAX_NAME]
+    # Labels are read in upper and lower case alike.
+    n_different = len({label.casefold() for label in labels})
+    if not 2 <= len(labels) <= MAX_LABELS or n_different < len(labels):
         raise AssayError(
             f"labels must be 2 to {MAX_LABELS} different names; got {names or 'none'}. Name every "
             "class in labels."
         )
-    return Card(
-        name=path.stem or "pool",
-        source=CardSource(file=path.name),
-        columns=CardColumns(text=text_column, label="label"),
-        description=f"Sort the text into one of these classes: {names}.",
-        labels=labels,
+    wrong = [label for label in labels if label != _line(label)]
+    if wrong:
+        raise AssayError(
+            f"the names of classes must be lines of at most {MAX_NAME} characters; got "
+            f"{wrong[0][:40]!r}. Name the right column in human_column, or every class in labels."
+        )
+
+
+def _line(text: str) -> str:
+    """The text as a line that a card can hold: no control characters, and not too long."""
+    return "".join(
+        " " if unicodedata.category(character) in ("Cc", "Zl", "Zp") else character
+        for character in text[:MAX_NAME]
     )
 
 
@@ -184,7 +208,11 @@ def _labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
             "labels=FIRST,SECOND,..."
         )
     known = human.dropna().map(_written)
-    labels = tuple(sorted(set(known)))
+    # Labels are read in upper and lower case alike: the first spelling stands for all.
+    spelling: dict[str, str] = {}
+    for label in sorted(set(known)):
+        spelling.setdefault(label.casefold(), label)
+    labels = tuple(spelling.values())
     if len(labels) > _MAX_CLASSES_GUESSED:
         raise AssayError(
             f"human_column must hold labels; {column!r} has {len(labels)} different values, such "

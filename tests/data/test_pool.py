@@ -158,9 +158,37 @@ def test_without_human_labels_classes_must_be_named(pool_of):
     assert pool.task.examples["gold_label"].isna().all()
 
 
-@pytest.mark.parametrize("labels", ["cat", "cat,cat"])
-def test_classes_that_do_not_differ_are_refused(pool_of, labels):
-    assert "different names" in refused(pool_of, human_column="", labels=labels)
+@pytest.mark.parametrize("has_card", [False, True])
+@pytest.mark.parametrize("labels", ["cat", "cat,cat", "cat,Cat"])
+def test_classes_that_do_not_differ_are_refused(pool_of, pets, labels, has_card):
+    task = pets().task if has_card else ""
+
+    message = refused(pool_of, human_column="", labels=labels, task=task)
+    assert "different names" in message
+
+
+def test_upper_and_lower_case_are_one_class(pool_of):
+    pool = pool_of(lambda table: table.assign(human=["Cat", "dog", "cat", "DOG"] * 5))
+
+    assert pool.task.label_set == ("Cat", "DOG")
+    assert pool.task.examples["gold_label"].value_counts().to_dict() == {"Cat": 10, "DOG": 10}
+
+
+@pytest.mark.parametrize("label", ["two\nlines", "x" * 201, "a\u2028b"])
+def test_what_is_no_name_of_a_class_is_refused(pool_of, label):
+    message = refused(pool_of, lambda table: table.assign(human=[label, "cat"] * 10))
+
+    assert "must be lines of at most 200 characters" in message
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize("name", ["my\tcodes.csv", f"{'n' * 240}.csv"])
+def test_a_file_may_have_any_name(tmp_path, name):
+    table = pd.DataFrame({"text": ["a", "b"], "human": ["cat", "dog"]})
+    table.to_csv(tmp_path / name, index=False)
+    config = TaskConfig(task="", data=str(tmp_path / name))
+
+    assert load_pool(config, PoolConfig(human_column="human")).task.label_set == ("cat", "dog")
 
 
 def test_without_a_file_or_a_card_there_is_no_pool():
