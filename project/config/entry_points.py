@@ -33,6 +33,7 @@ from project.config.prompt import PromptConfig
 from project.config.results import HostConfig, StoreConfig, VerdictConfig
 from project.config.task import TaskConfig
 from project.config.upkeep import (
+    HitsConfig,
     InvocationConfig,
     ReapConfig,
     RelogConfig,
@@ -194,6 +195,12 @@ _DECLARED = (
         "report",
         "Write the report of a root run again, from what the tracking store holds.",
         (ReportConfig,),
+        computes=False,
+    ),
+    EntryPoint(
+        "hits",
+        "Show how often the audits of the tracking store were right.",
+        (HitsConfig,),
         computes=False,
     ),
     EntryPoint(

@@ -57,6 +57,18 @@ class ReportConfig(ConfigSection):
 
 
 @section
+class HitsConfig(ConfigSection):
+    """Where the record of the store's audits is written."""
+
+    workspace: str = parameter(
+        default="outputs",
+        help="folder in which the tables are written",
+        check=check_workspace,
+        everyday=True,
+    )
+
+
+@section
 class RelogConfig(ConfigSection):
     """Where the results lie that a tracking store did not accept."""
 

@@ -43,7 +43,7 @@ def helps():
 
 def test_the_questions_are_named_like_the_entry_points():
     assert {"arms", "audit", "budget", "curve", "grid", "sweep"} <= set(QUESTIONS)
-    assert len(QUESTIONS) == 12
+    assert len(QUESTIONS) == 13
 
 
 def test_every_question_has_help_with_its_options(helps):
