@@ -26,7 +26,7 @@ _IMPLICIT = (f"{_YAML}null", f"{_YAML}bool", _MERGE)  # recognised as PyYAML doe
 _JSON_TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 _TAGS = (*(f"{_YAML}{kind}" for kind in _JSON_TYPES), None)  # None: refuses all other tags
 # Names of facts in a run's config.json that are also names of parameters.
-_FACTS = {"task", "arms", "config"}
+_FACTS = {"task", "arms", "config", "design"}
 
 
 def read_file(address: str) -> Mapping[str, Any]:
