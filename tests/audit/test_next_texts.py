@@ -57,8 +57,13 @@ def test_a_text_without_a_label_comes_first_and_no_share_is_above_1():
     assert (silent[found.indices[:n_silent]] < 0).all()
     assert (silent[found.indices[n_silent:]] >= 0).all()
     assert found.disagreement.max() == 1
-    # No label is wrong for sure, also where no audited text has none.
+
+
+def test_no_label_is_wrong_for_sure_also_where_all_audited_labels_are_right():
+    sample = audit_of(LLM, 200)
     answered = np.where(np.isin(np.arange(N), sample.indices), LLM, -1)
+
+    assert next_texts(sample, LLM, TRAININGS, 50).expected_wrong == 0
     assert next_texts(sample, answered, TRAININGS, 50).expected_wrong == 50
 
 
