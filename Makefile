@@ -10,12 +10,15 @@ VENV := .venv
 VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
+AUDIT := -P task=catalogue -P human_column=label -P simulate=250 -P max_train=380 -P annotator=transformers -P n_demonstrations=3
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
 .PHONY: demo demo-quick server test test-vllm lint reference docs install ui clean
 
 demo: install
+	$(RUN) mlflow run . -e audit --env-manager local --experiment-name assay --run-name catalogue-audit $(AUDIT)
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue
+	$(RUN) python -m entrypoints.hits
 
 demo-quick: install
 	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue-quick $(QUICK)

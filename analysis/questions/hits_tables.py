@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.questions.audit_sentences import points
 from analysis.render.section import Section, Table
-from analysis.store.hits import Simulated, StoredAudits
+from analysis.store.hits import Foretold, Simulated, StoredAudits
 
 _SIZES = (0, 150, 350, 750)
 """Smallest number of audited texts of each row."""
@@ -36,7 +36,20 @@ def record_section(record: StoredAudits) -> Section:
     if record.n_unreadable:
         notes.append(f"{record.n_unreadable} audits could not be read and are left out.")
     answer = "" if tables else "The store holds no audit whose truth is known."
+    if record.foretold:
+        answer = _in_a_sentence(record.foretold[0])
     return Section("hits", "How often were audits right?", answer, tables, notes=notes)
+
+
+def _in_a_sentence(item: Foretold) -> str:
+    """What an audit foretold and what came out."""
+    result = item.result
+    return (
+        f"On {item.experiment.params.get('task', '')}, the audit of {result['n_audit']} texts "
+        f"foretold: {result['verdict']}, a loss of {points(result['loss']['macro_f1'], sign=True)} "
+        f"points for a {result['classifier_name']}. The experiment's encoder lost "
+        f"{100 * item.loss:+.1f} points."
+    )
 
 
 def _bucket(n_audit: int) -> str:

@@ -18,6 +18,7 @@ from entrypoints.wiring.setup import check_store, log_setup
 from project.audit.design import Drawn, draw_audit
 from project.config.ask import AskConfig
 from project.config.audit import PoolConfig
+from project.config.engines import engine_facts
 from project.config.experiment import experiment_config
 from project.config.fields import parse
 from project.config.task import TaskConfig
@@ -37,12 +38,17 @@ def draw_questions(params: Mapping[str, str]) -> None:
     codebook = load_codebook(asked.codebook)
     config = experiment_config(params)
     check_store(config.host.workspace)
-    pool = load_pool(_task(config.task), parse(PoolConfig, params))
-    n_pool = len(pool.task.examples)
+    reads_llm = asked.show_llm or asked.stratify == "label"
+    has_prompt = reads_llm and engine_facts(config.annotate.annotator).has_prompt
+    pool = load_pool(
+        _task(config.task),
+        parse(PoolConfig, params),
+        n_demonstrations=config.prompt.n_demonstrations if has_prompt else 0,
+    )
+    n_pool = len(pool.examples)
     if asked.n > n_pool:
         raise AssayError(f"n must be at most the size of the pool, {n_pool}; got {asked.n}.")
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
-    reads_llm = asked.show_llm or asked.stratify == "label"
     session = open_session(pool.task, config) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():
         if session:
@@ -74,7 +80,7 @@ def _sheet(
     pool: Pool, asked: AskConfig, table: pd.DataFrame | None, session: AnnotationSession | None
 ) -> QuestionSheet:
     """The questions of a drawn audit; ``table`` holds the LLM's labels, if they are needed."""
-    examples = pool.task.examples
+    examples = pool.examples
     strata = None
     if asked.stratify == "label" and table is not None:
         strata = codes(table["label"], pool.task.label_set)

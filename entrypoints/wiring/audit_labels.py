@@ -36,7 +36,7 @@ def gather(pool: Pool, known: PoolConfig, asked: AuditConfig) -> tuple[Pool, Jud
     if not asked.human_files:
         return pool, None
     tables = {name: answer_rows(Path(name).expanduser()) for name in asked.human_files}
-    examples = pool.task.examples
+    examples = pool.examples
     if known.human_column:
         labelled = examples[examples["gold_label"].notna()]
         tables[known.human_column] = pd.DataFrame(
@@ -63,7 +63,7 @@ def simulated(pool: Pool, asked: AuditConfig) -> tuple[Pool, AuditConfig]:
     """
     if asked.simulate is None:
         return pool, asked
-    examples = pool.task.examples
+    examples = pool.examples
     n_labelled = int(examples["gold_label"].notna().sum())
     if n_labelled < len(examples) or asked.simulate > len(examples):
         raise AssayError(
@@ -78,7 +78,7 @@ def simulated(pool: Pool, asked: AuditConfig) -> tuple[Pool, AuditConfig]:
 
 def audit_sample(pool: Pool, asked: AuditConfig) -> AuditSample:
     """The audited texts and how they were drawn."""
-    gold = codes(pool.task.examples["gold_label"], pool.task.label_set)
+    gold = codes(pool.examples["gold_label"], pool.task.label_set)
     return _sample(pool, asked, gold)
 
 
@@ -91,7 +91,7 @@ def samples_of_raters(
     """
     if judgements is None or len(judgements.raters) < 2:
         return {}
-    ids = list(pool.task.examples["example_id"])
+    ids = list(pool.examples["example_id"])
     by_rater = rater_codes(judgements, ids, pool.task.label_set)
     raters = judgements.raters[:MAX_RATERS_ALONE]
     return {
@@ -103,20 +103,24 @@ def samples_of_raters(
 def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
     """The audit of these labels of the pool ``(n_pool,)``, -1 where there is none."""
     indices = np.flatnonzero(gold >= 0)
-    groups = None
-    if asked.group:
-        documents = pd.factorize(pool.columns[asked.group])[0]
-        # A text without a document is one of its own.
-        own = len(documents) + np.arange(len(documents))
-        groups = np.where(documents < 0, own, documents)[indices]
     return AuditSample(
         indices=indices,
         gold=gold[indices],
         inclusion_probability=_inclusion(pool, asked, indices),
         n_pool=len(gold),
         n_classes=len(pool.task.label_set),
-        groups=groups,
+        groups=documents_of(pool, asked)[indices] if asked.group else None,
     )
+
+
+def documents_of(pool: Pool, asked: AuditConfig) -> Codes:
+    """Code of the document of every text ``(n_pool,)``: by ``group``, else copies are together."""
+    if not asked.group:
+        return np.asarray(pd.factorize(pool.examples["text"])[0])
+    documents = pd.factorize(pool.columns[asked.group])[0]
+    # A text without a document is one of its own.
+    own = len(documents) + np.arange(len(documents))
+    return np.where(documents < 0, own, documents)
 
 
 def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
@@ -127,7 +131,7 @@ def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
     if asked.audit_design == UNKNOWN:
         return None
     if asked.audit_design == RANDOM:
-        return np.full(len(indices), len(indices) / len(pool.task.examples))
+        return np.full(len(indices), len(indices) / len(pool.examples))
     path = Path(asked.audit_design).expanduser()
     table = read_file(path)
     missing = {"example_id", "inclusion_probability"} - set(table.columns)
@@ -138,7 +142,7 @@ def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
             "ask."
         )
     by_id = table.drop_duplicates("example_id").set_index("example_id")["inclusion_probability"]
-    ids = pool.task.examples["example_id"].iloc[indices]
+    ids = pool.examples["example_id"].iloc[indices]
     return _checked_probabilities(ids.map(by_id), "audit_design")
 
 
@@ -162,7 +166,7 @@ def people_result(pool: Pool, judgements: Judgements | None, llm: Codes) -> dict
     label_set = pool.task.label_set
     settled = audit_labels(judgements, label_set)
     ids = list(settled.table["example_id"])
-    position = pd.Index(pool.task.examples["example_id"]).get_indexer(ids)
+    position = pd.Index(pool.examples["example_id"]).get_indexer(ids)
     people = compare_people(
         judgements.raters, rater_codes(judgements, ids, label_set), llm[position], len(label_set)
     )

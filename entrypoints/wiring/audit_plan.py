@@ -21,7 +21,7 @@ from project.training.linear import LinearClassifier, principal_components
 
 def linear_classifier(pool: Pool, workspace: Path) -> LinearClassifier:
     """The cheap classifier on the pool, whose embeddings are computed or read from disk."""
-    texts = list(pool.task.examples["text"])
+    texts = list(pool.examples["text"])
     with Progress("embed", len(texts), "texts") as progress:
         vectors = embed(texts, workspace, progress=progress)
     return LinearClassifier(principal_components(vectors), len(pool.task.label_set))

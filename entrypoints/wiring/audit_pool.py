@@ -41,7 +41,7 @@ def with_recorded_file(config: ExperimentConfig, pool: Pool) -> ExperimentConfig
     path = folder / f"{pool.task.card.name}.parquet"
     texts = pool.task.columns["text"]
     table = pool.columns.drop(columns=[texts, _ID], errors="ignore")
-    table.insert(0, _ID, pool.task.examples[_ID].to_numpy())
+    table.insert(0, _ID, pool.examples[_ID].to_numpy())
     with owner_only(config.store.private, folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_table(path, table)

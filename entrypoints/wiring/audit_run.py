@@ -15,6 +15,7 @@ from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import open_session
 from entrypoints.wiring.audit_labels import (
     audit_sample,
+    documents_of,
     gather,
     people_result,
     samples_of_raters,
@@ -33,6 +34,7 @@ from project.audit.findings import Question, examine, n_steps
 from project.audit.judgements import Judgements
 from project.audit.truth import N_STEPS, true_scores
 from project.config.audit import AuditConfig, PoolConfig
+from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.fields import parse
 from project.data.pool import Pool, load_pool
@@ -64,7 +66,8 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     known = parse(PoolConfig, params)
     own = [("by", column) for column in asked.by_columns]
     own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
-    complete, judgements = gather(load_pool(config.task, known, own), known, asked)
+    complete = load_pool(config.task, known, own, _n_demonstrations(config))
+    complete, judgements = gather(complete, known, asked)
     pool, asked = simulated(complete, asked)
     audit_sample(pool, asked)  # refuses wrong probabilities before annotation is paid for
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
@@ -92,6 +95,12 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             result["annotator"] = session.annotator.name
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
+
+
+def _n_demonstrations(config: ExperimentConfig) -> int:
+    """Demonstrations in a prompt; 0 for annotators without prompts."""
+    has_prompt = engine_facts(config.annotate.annotator).has_prompt
+    return config.prompt.n_demonstrations if has_prompt else 0
 
 
 def _llm_codes(pool: Pool, table: pd.DataFrame) -> Codes:
@@ -129,8 +138,8 @@ def _examined(
     complete
         The pool with all human labels, for what is true where the audit is simulated.
     """
-    texts = list(pool.task.examples["text"])
-    ids = list(pool.task.examples["example_id"])
+    texts = list(pool.examples["text"])
+    ids = list(pool.examples["example_id"])
     sample = audit_sample(pool, asked)
     alone = samples_of_raters(pool, judgements, asked)
     classifier = linear_classifier(pool, Path(config.host.workspace))
@@ -142,6 +151,7 @@ def _examined(
         texts=texts,
         n_next=asked.n_next,
         seed=asked.audit_seed,
+        documents=documents_of(pool, asked),
     )
     with Progress("examine", n_steps(sample, len(alone)), "trainings") as progress:
         findings = examine(
@@ -150,7 +160,7 @@ def _examined(
     result = as_json(findings, pool.task.label_set, ids)
     result["people"] = people_result(pool, judgements, llm)
     if asked.simulate is not None:
-        result["truth"] = _truth(complete, llm, classifier, asked.audit_seed)
+        result["truth"] = _truth(complete, llm, classifier, question)
     result["classifier_name"] = classifier.name
     result["label_set"] = list(pool.task.label_set)
     result["audit_design"] = asked.audit_design
@@ -171,18 +181,21 @@ def _values(column: pd.Series) -> list[str]:
     ]
 
 
-def _truth(complete: Pool, llm: Codes, classifier: LinearClassifier, seed: int) -> dict[str, Any]:
+def _truth(
+    complete: Pool, llm: Codes, classifier: LinearClassifier, question: Question
+) -> dict[str, Any]:
     """What is true, by the human labels of all texts."""
     label_set = complete.task.label_set
-    gold = codes(complete.task.examples["gold_label"], label_set)
+    gold = codes(complete.examples["gold_label"], label_set)
     with Progress("truth", N_STEPS, "trainings") as progress:
         found = true_scores(
             gold,
             llm,
             n_classes=len(label_set),
             learner=classifier,
-            seed=seed,
+            seed=question.seed,
             progress=progress,
+            documents=question.documents,
         )
     scores = {"llm": found.llm, "classifier": found.classifier, "gold_trained": found.gold_trained}
     scores["loss"] = found.gold_trained - found.classifier
@@ -196,10 +209,10 @@ def _truth(complete: Pool, llm: Codes, classifier: LinearClassifier, seed: int) 
 
 def _add_texts(result: dict[str, Any], pool: Pool, llm: Codes) -> None:
     """Put text and LLM label beside the ids of the texts to label next."""
-    row_of = {name: row for row, name in enumerate(pool.task.examples["example_id"])}
+    row_of = {name: row for row, name in enumerate(pool.examples["example_id"])}
     for entry in result["next"]["texts"]:
         row = row_of[entry["example_id"]]
-        entry["text"] = pool.task.examples["text"].iloc[row]
+        entry["text"] = pool.examples["text"].iloc[row]
         entry["llm"] = pool.task.label_set[llm[row]] if llm[row] >= 0 else None
 
 

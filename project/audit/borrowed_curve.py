@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.audit.learner import Learner
+from project.audit.learner import Learner, folds
 from project.audit.quality import class_sums
 from project.audit.sample import LEVEL, AuditSample
 from project.stats.bootstrap import Z95, Interval
@@ -91,6 +91,7 @@ def learn_curves(
     learner: Learner,
     seed: int,
     progress: Callable[[int], object],
+    documents: Codes | None = None,
 ) -> Curves:
     """Train what the borrowed curve needs.
 
@@ -107,12 +108,16 @@ def learn_curves(
         Seed of folds and subsets.
     progress
         Called with 1 after every training.
+    documents
+        Code of the document of every text of the pool ``(n_pool,)``; see
+        :func:`project.audit.learner.cross_fitted`.
     """
     random = np.random.default_rng(seed)
+    audited = None if documents is None else documents[sample.indices]
     gold_audit = np.empty((AUDIT_REPEATS, sample.n), dtype=np.int64)
     gold_rest = np.empty((AUDIT_REPEATS, AUDIT_FOLDS, len(sample.rest)), dtype=np.int64)
     for repeat in range(AUDIT_REPEATS):
-        fold = random.permutation(sample.n) % AUDIT_FOLDS
+        fold = folds(sample.n, AUDIT_FOLDS, random, audited)
         for number in range(AUDIT_FOLDS):
             train = fold != number
             held = sample.indices[~train]

@@ -47,6 +47,9 @@ class Question:
         How many texts to name that should be labelled next.
     seed
         Seed of folds and resamples.
+    documents
+        Code of the document of every text of the pool ``(n_pool,)``; copies of a text are one
+        document. None: every text is a document of its own.
     """
 
     label_set: Sequence[str]
@@ -56,6 +59,7 @@ class Question:
     texts: Sequence[str]
     n_next: int
     seed: int
+    documents: Codes | None = None
 
 
 class AuditedTexts(NamedTuple):
@@ -140,11 +144,19 @@ def examine(
         The audit with the labels of one person alone, by person, to see whether the verdict
         depends on whose labels are taken.
     """
-    predicted = learner.cross_fitted(classifier, llm, question.seed, progress=progress)
+    documents = question.documents
+    predicted = learner.cross_fitted(
+        classifier, llm, question.seed, progress=progress, documents=documents
+    )
     trainings = np.stack(
         [
             learner.cross_fitted(
-                classifier, llm, question.seed + 1 + number, progress=progress, resample=True
+                classifier,
+                llm,
+                question.seed + 1 + number,
+                progress=progress,
+                documents=documents,
+                resample=True,
             )
             for number in range(TRAININGS)
         ]
@@ -198,6 +210,7 @@ class _Judge:
             learner=self.classifier,
             seed=self.question.seed,
             progress=self.progress,
+            documents=self.question.documents,
         )
         loss = borrowed_curve.estimate_loss(sample, self.llm, self.predicted, curves)
         return verdict(sample, loss, self.question.tolerance), loss

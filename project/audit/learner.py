@@ -32,12 +32,35 @@ class Learner(Protocol):
         ...
 
 
+def folds(
+    n: int, n_folds: int, random: np.random.Generator, documents: Codes | None = None
+) -> Codes:
+    """A random fold for every text ``(n,)``; texts of one document are in the same fold.
+
+    Parameters
+    ----------
+    n
+        Number of texts.
+    n_folds
+        Number of folds.
+    random
+        Source of the order.
+    documents
+        Code of the document of every text ``(n,)``; None: every text is a document of its own.
+    """
+    if documents is None:
+        return random.permutation(n) % n_folds
+    _, member = np.unique(documents, return_inverse=True)
+    return np.asarray((random.permutation(int(member.max(initial=-1)) + 1) % n_folds)[member])
+
+
 def cross_fitted(
     learner: Learner,
     labels: Codes,
     seed: int,
     *,
     progress: Callable[[int], object],
+    documents: Codes | None = None,
     resample: bool = False,
 ) -> Codes:
     """A prediction for every text of the pool by a model that did not see its label.
@@ -52,12 +75,15 @@ def cross_fitted(
         Seed of the folds and of the resampling.
     progress
         Called with 1 after every fold.
+    documents
+        Code of the document of every text ``(n_pool,)``; no text is predicted by a model that
+        trained on another text of its document. None: every text is a document of its own.
     resample
         Train on a bootstrap resample of the other folds, so that trainings differ as they would
         on other texts.
     """
     random = np.random.default_rng(seed)
-    fold = random.permutation(len(labels)) % POOL_FOLDS
+    fold = folds(len(labels), POOL_FOLDS, random, documents)
     predictions = np.empty(len(labels), dtype=np.int64)
     for number in range(POOL_FOLDS):
         train = np.flatnonzero((fold != number) & (labels >= 0))

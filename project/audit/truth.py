@@ -32,6 +32,7 @@ def true_scores(
     learner: Learner,
     seed: int,
     progress: Callable[[int], object],
+    documents: Codes | None = None,
 ) -> Truth:
     """The scores that an audit estimates, from human labels of the whole pool.
 
@@ -49,9 +50,13 @@ def true_scores(
         Seed of the folds, the same as that of the audit.
     progress
         Called with 1 after every training.
+    documents
+        Code of the document of every text ``(n_pool,)``, as for the audit.
     """
-    by_llm = cross_fitted(learner, llm, seed, progress=progress)
-    by_gold = cross_fitted(learner, gold, seed, progress=progress)
+    by_llm, by_gold = (
+        cross_fitted(learner, labels, seed, progress=progress, documents=documents)
+        for labels in (llm, gold)
+    )
     scores = [score_answers(gold, given, n_classes) for given in (llm, by_llm, by_gold)]
     values = [np.array([found.accuracy, found.macro_f1]) for found in scores]
     shares = np.bincount(gold, minlength=n_classes) / len(gold)

@@ -59,10 +59,14 @@ class AuditAnnotateConfig(AnnotateConfig):
 
 @section
 class AuditPromptConfig(PromptConfig):
-    """The prompt: without demonstrations, so that no audited text is shown to the LLM."""
+    """The prompt: without demonstrations by default, so that no human label leaves the audit."""
 
     n_demonstrations: int = parameter(
-        default=0, help="demonstrations in the prompt; the pool of an audit has none to show", ge=0
+        default=0,
+        help="demonstrations in the prompt, 0 for none; texts with a human label are set aside for "
+        "them and leave the pool",
+        ge=0,
+        le=64,
     )
     ensemble_size: int | None = parameter(
         default=1, help="draws of the annotator; an audit reads the first one", ge=1

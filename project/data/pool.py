@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
 from project.data.card import Card, CardColumns, CardSource, as_label, load_card
 from project.data.card_errors import MAX_NAME
+from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, text_ids
 from project.data.tables import MAX_LABELS, check
@@ -33,9 +34,10 @@ class Pool:
     Attributes
     ----------
     task
-        The pool as a task, all texts in the split ``train``; ``gold_label`` holds human labels.
+        The pool as a task: its texts are the split ``train``, and ``gold_label`` holds human
+        labels. Texts that prompts show are in the split ``demonstration``.
     columns
-        The columns of the file as they are, one row for each example.
+        The columns of the file as they are, one row for each text of the pool.
     notes
         Sentences about the data that a reader of results should know.
     """
@@ -44,9 +46,17 @@ class Pool:
     columns: pd.DataFrame
     notes: tuple[str, ...]
 
+    @functools.cached_property
+    def examples(self) -> pd.DataFrame:
+        """The texts of the pool, index 0..n-1, in the order of ``columns``."""
+        return self.task.split("train")
+
 
 def load_pool(
-    config: TaskConfig, known: PoolConfig, own_columns: Sequence[tuple[str, str]] = ()
+    config: TaskConfig,
+    known: PoolConfig,
+    own_columns: Sequence[tuple[str, str]] = (),
+    n_demonstrations: int = 0,
 ) -> Pool:
     """The pool of a configuration, every row checked.
 
@@ -59,6 +69,9 @@ def load_pool(
     own_columns
         Further columns that must exist, each with the parameter that names it; empty names are
         left out.
+    n_demonstrations
+        Demonstrations in a prompt. Where there are some, texts with a human label are set aside
+        for them; these are neither in the pool nor in the audit.
 
     Raises
     ------
@@ -72,15 +85,14 @@ def load_pool(
     _check_columns(read, config, known, own_columns, text_column)
     has_text = read[text_column].notna() & (read[text_column].astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)
-    if config.max_train and config.max_train < len(table):
-        chosen = np.random.default_rng(config.split_seed).permutation(len(table))
-        table = table.iloc[np.sort(chosen[: config.max_train])].reset_index(drop=True)
     human = _human_labels(table, known.human_column)
     labels = known.classes or (card.labels if card else _labels_of(human, known.human_column))
     card = _card(card, config, labels, text_column=text_column)
     examples = _examples(table, human, card, known, config, text_column)
-    order = examples["example_id"].argsort(kind="stable")
-    examples = examples.iloc[order].reset_index(drop=True)
+    examples["split"] = pool_splits(examples, card, config, n_demonstrations)
+    examples = examples[examples["split"] != ""].sort_values("example_id", kind="stable")
+    columns = table.loc[examples.index[examples["split"] == "train"]].reset_index(drop=True)
+    examples = examples.reset_index(drop=True)
     check("examples", examples, card.labels)
     n_empty = int((~has_text).sum())
     notes = (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
@@ -91,11 +103,15 @@ def load_pool(
         source=source,
         data_hash=content_hash(examples.drop(columns="split")),
         content_hash=content_hash(examples),
-        counts={"read": len(read), "empty_text_dropped": n_empty, "train": len(examples)},
-        columns={"text": text_column, "label": known.human_column, "id": config.id_column},
+        counts={"read": len(read), "empty_text_dropped": n_empty, "train": len(columns)},
+        columns={
+            "text": text_column,
+            "label": known.human_column,
+            "id": _id_column(config, card, table),
+        },
         notes=notes,
     )
-    return Pool(task, table.iloc[order].reset_index(drop=True), notes)
+    return Pool(task, columns, notes)
 
 
 def _check_columns(
@@ -114,6 +130,11 @@ def _check_columns(
             raise unknown_value(name, column, map(str, table.columns), way_out)
 
 
+def _id_column(config: TaskConfig, card: Card, table: pd.DataFrame) -> str:
+    """The column with ids: the configured one, else the card's if the file has it, else ""."""
+    return config.id_column or (card.columns.id if card.columns.id in table.columns else "")
+
+
 def _examples(
     table: pd.DataFrame,
     human: pd.Series,
@@ -124,7 +145,8 @@ def _examples(
 ) -> pd.DataFrame:
     """The texts as an examples table, all of them in the split ``train``."""
     texts = table[text_column].astype(str)
-    ids = checked_ids(table[config.id_column]) if config.id_column else text_ids(texts)
+    id_column = _id_column(config, card, table)
+    ids = checked_ids(table[id_column]) if id_column else text_ids(texts)
     return pd.DataFrame(
         {
             "example_id": ids,
@@ -249,9 +271,14 @@ def _as_labels(human: pd.Series, card: Card, column: str) -> pd.Series:
 
 
 def with_human_labels(pool: Pool, labels: pd.Series) -> Pool:
-    """The pool with these human labels by ``example_id``, in place of those of its column."""
+    """The pool with these human labels by ``example_id``, in place of those of its column.
+
+    Texts that prompts show keep their labels.
+    """
     examples = pool.task.examples.copy()
-    examples["gold_label"] = examples["example_id"].map(labels).astype(object)
-    examples["gold_label"] = examples["gold_label"].where(examples["gold_label"].notna(), None)
+    given = examples["example_id"].map(labels).astype(object)
+    given = given.where(given.notna(), None)
+    in_pool = examples["split"] == "train"
+    examples["gold_label"] = examples["gold_label"].astype(object).where(~in_pool, given)
     task = dataclasses.replace(pool.task, examples=examples, content_hash=content_hash(examples))
     return dataclasses.replace(pool, task=task)

@@ -18,7 +18,7 @@ from project.audit.borrowed_curve import (
     learn_curves,
     n_trainings,
 )
-from project.audit.learner import POOL_FOLDS, cross_fitted
+from project.audit.learner import POOL_FOLDS, cross_fitted, folds
 from project.stats.bootstrap import Z95
 from tests.helpers.audits import NearestMean, audit_of
 
@@ -243,3 +243,32 @@ def test_a_pool_smaller_than_the_folds_is_predicted():
     assert set(predicted) <= {0, 1}
     assert all(len(test) for _, _, test in classifier.calls)
     assert learner.POOL_FOLDS > 6
+
+
+def test_no_text_is_predicted_by_a_model_that_saw_its_document():
+    documents = np.arange(N) // 3
+    classifier = NearestMean(POINTS, 2)
+    cross_fitted(classifier, GOLD, 0, progress=none, documents=documents)
+
+    assert len(classifier.calls) == POOL_FOLDS
+    for train, _, test in classifier.calls:
+        assert not set(documents[train]) & set(documents[test])
+
+
+def test_human_labels_of_a_document_are_in_one_fold():
+    documents = np.arange(N) // 3
+    sample = audit_of(GOLD, 240)
+    classifier = NearestMean(POINTS, 2)
+    learn_curves(sample, GOLD, GOLD, learner=classifier, seed=0, progress=none, documents=documents)
+
+    for train, _, test in classifier.calls[: AUDIT_FOLDS * AUDIT_REPEATS]:
+        held = np.intersect1d(test, sample.indices)
+        assert len(held)
+        assert not set(documents[train]) & set(documents[held])
+
+
+def test_folds_of_texts_without_copies_are_those_of_texts_without_documents():
+    alone = folds(50, 10, np.random.default_rng(3))
+
+    assert (folds(50, 10, np.random.default_rng(3), np.arange(50)) == alone).all()
+    assert list(np.bincount(alone)) == [5] * 10

@@ -286,3 +286,36 @@ def test_the_hash_of_the_examples_is_that_of_the_labels_that_they_have(pool_of):
     other = with_human_labels(pool, pd.Series({ids[4]: "dog"}))
 
     assert len({pool.task.content_hash, one.task.content_hash, other.task.content_hash}) == 3
+
+
+def test_demonstrations_leave_the_pool_and_keep_their_labels(tmp_path):
+    table = pd.DataFrame(
+        {"text": [f"text {n}" for n in range(100)], "human": ["a", "b"] * 25 + [""] * 50}
+    )
+    table.to_csv(tmp_path / "codes.csv", index=False)
+    config = TaskConfig(task="", data=str(tmp_path / "codes.csv"))
+    pool = load_pool(config, PoolConfig(human_column="human"), n_demonstrations=3)
+
+    shown = pool.task.split("demonstration")
+    assert len(shown) == 10  # a fifth of the labelled texts
+    assert shown["gold_label"].notna().all()
+    assert len(pool.examples) == len(pool.columns) == 90
+    assert list(pool.columns["text"]) == list(pool.examples["text"])
+    assert not set(shown["text"]) & set(pool.examples["text"])
+    forgotten = with_human_labels(pool, pd.Series(dtype=object))
+    assert forgotten.examples["gold_label"].isna().all()
+    assert forgotten.task.split("demonstration").equals(shown)
+
+
+def test_a_complete_task_shows_the_demonstrations_of_other_entry_points_and_their_texts_first():
+    task = load_task(TaskConfig())
+    config = TaskConfig(max_train=300)
+    pool = load_pool(config, PoolConfig(human_column="label"), n_demonstrations=3)
+
+    for column in ("example_id", "text", "gold_label"):
+        shown = task.split("demonstration")[column]
+        assert list(pool.task.split("demonstration")[column]) == list(shown)
+    assert set(task.split("train")["example_id"]) <= set(pool.examples["example_id"])
+    rest = set(pool.examples["example_id"]) - set(task.split("train")["example_id"])
+    assert len(rest) == 300 - 256
+    assert rest <= set(task.split("test")["example_id"])

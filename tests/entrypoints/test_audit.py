@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from entrypoints import audit
+from entrypoints import ask, audit, hits
 from entrypoints.wiring.audit_labels import audit_sample
 from project.config import logged_names
 from project.config.audit import AuditConfig, PoolConfig
@@ -275,6 +275,84 @@ def test_a_private_audit_leaves_no_text_in_the_store(first, store, workspace, no
     cells = {str(cell) for table in tables for column in table for cell in table[column]}
     assert tables
     assert not cells & set(texts)
+
+
+def test_a_simulated_audit_shows_what_is_true(first, store, workspace, no_model):
+    table = pd.read_csv(CARDS / "catalogue.csv", dtype=str).set_index("text")["label"]
+    complete = catalogue().assign(human=lambda rows: table[rows["text"]].to_numpy())
+    complete.to_csv(store / "complete.csv", index=False)
+    changes = {"data": str(store / "complete.csv"), "simulate": "150"}
+    lines, root = run(first[0], workspace, **{**ANSWERS, **changes})
+    result = read_json(root.run_id, "audit.json")
+
+    assert (result["n_audit"], result["audit_design"]) == (150, "random")
+    truth = result["truth"]
+    assert truth["llm"]["accuracy"] == pytest.approx((complete["human"] == complete["llm"]).mean())
+    assert truth["loss"]["macro_f1"] == pytest.approx(
+        truth["gold_trained"]["macro_f1"] - truth["classifier"]["macro_f1"]
+    )
+    interval = result["llm"]["accuracy"]
+    assert interval["low"] <= truth["llm"]["accuracy"] <= interval["high"]
+    assert any("true macro-F1" in line for line in lines)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        hits.hits({"workspace": str(workspace)})
+    assert "150 to 349" in output.getvalue()
+    assert (workspace / "reports" / "hits" / "hits_estimates.csv").is_file()
+
+
+def test_a_plan_says_how_many_texts_to_label_before_anybody_has(first, store, workspace, no_model):
+    changes = {"human_column": "", "labels": ",".join(first[3]["label_set"])}
+    changes |= {"plan": "true", "tolerance": "30", "price_label": "0.5"}
+    output = io.StringIO()
+    given = {"data": str(first[0] / "codes.csv"), "workspace": str(workspace), **ANSWERS, **changes}
+    with contextlib.redirect_stdout(output):
+        audit.audit({**defaults("audit"), **given})
+    result = read_json(latest_root("audit plan").run_id, "audit.json")
+
+    assert [row["size"] for row in result["rows"]] == [50, 100, 150, 250]
+    assert [row["price"] for row in result["rows"]] == [25, 50, 75, 125]
+    for name in ("llm_accuracy", "loss_macro_f1", "classifier_macro_f1"):
+        widths = [row[name] for row in result["rows"]]
+        assert widths == sorted(widths, reverse=True)
+    decided = [row["decided"] for row in result["rows"]]
+    assert decided == sorted(decided)
+    assert f"{max(result['enough'], result['enough_of_rarest'])} audited texts" in output.getvalue()
+
+
+def test_a_drawn_audit_is_labelled_by_several_people_and_judged_by_its_probabilities(
+    first, store, workspace, no_model
+):
+    labels = ",".join(first[3]["label_set"])
+    given = {"data": str(first[0] / "codes.csv"), "workspace": str(workspace), "labels": labels}
+    drawing = {"annotator": "recorded", "recorded_columns": "llm", "stratify": "label"}
+    ask.ask({**defaults("ask"), **given, **drawing, "design": "audit", "n": "120"})
+    (folder,) = (workspace / "questions").iterdir()
+    questions = pd.read_csv(folder / "questions.csv", dtype=str)
+    truth = pd.read_csv(CARDS / "catalogue.csv", dtype=str).set_index("text")["label"]
+    answers = questions.assign(label=truth[questions["text"]].to_numpy())
+    for name, share in (("ann", 0.0), ("bob", 0.1), ("cat", 0.2)):
+        random = np.random.default_rng(len(name + str(share)))
+        wrong = random.random(len(answers)) < share
+        other = answers["label"].where(~wrong, labels.split(",")[0])
+        answers.assign(label=other).to_csv(store / f"{name}.csv", index=False)
+    files = ",".join(str(store / f"{name}.csv") for name in ("ann", "bob", "cat"))
+    changes = {"human_column": "", "labels": labels, "human": files}
+    changes["audit_design"] = str(folder / "sampling.parquet")
+    _, root = run(first[0], workspace, recorded_columns="llm", **changes)
+    result = read_json(root.run_id, "audit.json")
+
+    sampling = pd.read_parquet(folder / "sampling.parquet")
+    assert sampling["asked"].sum() == len(questions) == 120
+    assert sampling["inclusion_probability"].sum() == pytest.approx(120)
+    assert sampling["inclusion_probability"].nunique() > 1
+    assert (folder / "label.html").is_file()
+    people = result["people"]["agreement"]
+    assert people["raters"] == ["ann", "bob", "cat"]
+    assert people["n_common"] == 120
+    assert result["by_rater"].keys() == {"ann", "bob", "cat"}
+    assert result["llm"]["accuracy"]["low"] < 0.85 < result["llm"]["accuracy"]["high"] + 0.05
+    assert people["alternative_annotator_test"]["passes"] in (True, False)
 
 
 @pytest.mark.parametrize(

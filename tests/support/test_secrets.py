@@ -233,7 +233,9 @@ def test_no_file_log_or_message_of_an_experiment_holds_a_secret(
         )
         assert code == 1
         assert "HTTP 500" in shown["a failing server"]
-        code, shown["no storage"] = called("sweep", sweep.sweep, params("sweep", **small), capfd)
+        code, shown["no storage"] = called(
+            "sweep", sweep.sweep, params("sweep", **small, arms="random,margin"), capfd
+        )
         assert code == 1
         assert "the storage of the study" in shown["no storage"]
 
