@@ -10,7 +10,7 @@ VENV := .venv
 VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
-AUDIT := -P task=catalogue -P human_column=label -P simulate=250 -P max_train=380 -P annotator=transformers -P n_demonstrations=3
+AUDIT := -P task=catalogue -P human_column=label -P simulate=250 -P max_train=380 -P annotator=transformers -P n_demonstrations=3 -P demonstration_seed=1
 QUICK := -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
 .PHONY: demo demo-quick server test test-vllm lint reference docs install ui clean
