@@ -53,8 +53,8 @@ def _scores_table(result: Mapping[str, Any]) -> Table:
     name = result["classifier_name"]
     who = {
         "llm": "the LLM",
-        "classifier": f"{name}, trained on the LLM's labels",
-        "gold_trained": f"{name}, trained on human labels (estimated)",
+        "classifier": "classifier, LLM's labels",
+        "gold_trained": "classifier, human labels (estimated)",
         "loss": "loss: the last less the one before",
     }
     metrics = ("accuracy", "macro_f1")
@@ -79,7 +79,8 @@ def _scores_table(result: Mapping[str, Any]) -> Table:
         title = "a person, against the majority of the others"
         scores = [points(ceiling[metric]) for metric in metrics]
         rows.insert(0, [title, *scores, *([""] * (len(head) - 3))])
-    return _table("audit_scores", "", head, rows, frame)
+    heading = f"classifier: {name}"
+    return _table("audit_scores", heading, head, rows, frame)
 
 
 def shares_section(result: Mapping[str, Any]) -> Section:
