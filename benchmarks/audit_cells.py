@@ -11,11 +11,11 @@ import pandas as pd
 
 from project.audit.borrowed_curve import Loss, estimate_loss, learn_curves
 from project.audit.learner import cross_fitted
-from project.audit.quality import class_sums, quality
+from project.audit.quality import quality
 from project.audit.sample import AuditSample
 from project.audit.shares import class_shares
 from project.audit.verdict import CANNOT_TELL, MIN_OF_CLASS, verdict
-from project.stats.bootstrap import Interval
+from project.stats.bootstrap import Interval, weighted_scores
 from project.stats.types import Codes, Floats
 from project.training.embeddings import embed
 from project.training.linear import LinearClassifier, principal_components
@@ -31,7 +31,8 @@ _TRUTH_RESAMPLES = 300
 class LabelSet(NamedTuple):
     """One data set with the labels of one LLM; only texts that have both labels.
 
-    ``vectors`` ``(n, size)``; ``gold`` and ``llm`` ``(n,)``, -1 where the LLM gave no label.
+    ``vectors`` ``(n, size)``; ``gold`` and ``llm`` ``(n,)``, -1 where the LLM gave no label;
+    ``documents`` ``(n,)``, the same code for copies of a text.
     """
 
     data: str
@@ -39,6 +40,7 @@ class LabelSet(NamedTuple):
     vectors: np.ndarray
     gold: Codes
     llm: Codes
+    documents: Codes
     n_classes: int
 
 
@@ -96,6 +98,7 @@ def label_sets(folder: Path, workspace: Path, most: int) -> Iterator[LabelSet]:
                     vectors=vectors[rows],
                     gold=gold[rows],
                     llm=llm[rows],
+                    documents=pd.factorize(table["text"].iloc[rows])[0],
                     n_classes=len(labels),
                 )
 
@@ -125,8 +128,9 @@ def audits(labelled: LabelSet, sizes: list[int], tolerances: list[float], seed: 
     learner = LinearClassifier(principal_components(labelled.vectors[both]), labelled.n_classes)
     truth = _truth(labelled, learner, pool, test)
     llm = labelled.llm[pool]
-    within = _PoolLearner(learner, n_pool)
-    predicted = cross_fitted(within, llm, seed, progress=lambda n: None)
+    predicted = cross_fitted(
+        learner, llm, seed, progress=lambda n: None, documents=labelled.documents[pool]
+    )
     cells = []
     for size in sizes:
         if size > 0.8 * n_pool:
@@ -139,22 +143,20 @@ def audits(labelled: LabelSet, sizes: list[int], tolerances: list[float], seed: 
             n_pool=n_pool,
             n_classes=labelled.n_classes,
         )
-        cells.append(_cell(labelled, sample, llm, predicted, within, truth, tolerances, seed))
+        cells.append(
+            _cell(
+                labelled,
+                sample,
+                llm,
+                predicted,
+                documents=labelled.documents[pool],
+                learner=learner,
+                truth=truth,
+                tolerances=tolerances,
+                seed=seed,
+            )
+        )
     return cells
-
-
-class _PoolLearner:
-    """The learner on the pool, whose texts come first."""
-
-    name = "logistic regression"
-
-    def __init__(self, learner: LinearClassifier, n_pool: int) -> None:
-        self._learner = learner
-        self.n_pool = n_pool
-
-    def predict(self, train: Codes, labels: Codes, test: Codes) -> Codes:
-        """See :class:`project.audit.learner.Learner`."""
-        return self._learner.predict(train, labels, test)
 
 
 class _Truth(NamedTuple):
@@ -186,10 +188,8 @@ def _truth(labelled: LabelSet, learner: LinearClassifier, pool: Codes, test: Cod
 
 def _scores(gold: Codes, given: Codes, n_classes: int, weights: Floats) -> Floats:
     """Accuracy and macro-F1 under every weighting, ``(n_weightings, 2)``."""
-    hits, n_gold, n_given = class_sums(gold, given, n_classes, weights)
-    total = n_gold + n_given
-    f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
-    return np.stack([hits.sum(axis=1), f1.mean(axis=1)], axis=1)
+    scores = weighted_scores(gold, given[None], n_classes, weights)
+    return np.stack([scores.accuracy[:, 0], scores.macro_f1[:, 0]], axis=1)
 
 
 def _cell(
@@ -197,12 +197,32 @@ def _cell(
     sample: AuditSample,
     llm: Codes,
     predicted: Codes,
-    learner: _PoolLearner,
+    *,
+    documents: Codes,
+    learner: LinearClassifier,
     truth: _Truth,
     tolerances: list[float],
     seed: int,
 ) -> Cell:
-    """What one audit estimates, beside the truth."""
+    """What one audit estimates, beside the truth.
+
+    Parameters
+    ----------
+    labelled
+        The data, for their names.
+    sample
+        The audit.
+    llm, predicted, documents
+        Labels of the LLM, cross-fitted predictions and documents of the pool ``(n_pool,)`` each.
+    learner
+        The classifier on the pool.
+    truth
+        What is true.
+    tolerances
+        Tolerated losses of macro-F1, in [0, 1].
+    seed
+        Seed of folds and subsets.
+    """
     given = llm[sample.indices]
     llm_quality = quality(sample, given)
     uniform = np.full((1, sample.n_pool), 1 / sample.n_pool)
@@ -222,7 +242,13 @@ def _cell(
         macro_f1 = llm_quality.macro_f1
         estimates.append(Estimate("LLM, macro-F1", macro_f1, float(llm_truth[1]), 0.0))
         curves = learn_curves(
-            sample, llm, predicted, learner=learner, seed=seed, progress=lambda n: None
+            sample,
+            llm,
+            predicted,
+            learner=learner,
+            seed=seed,
+            progress=lambda n: None,
+            documents=documents,
         )
         loss = estimate_loss(sample, llm, predicted, curves)
         estimates += _loss_estimates(loss, truth, difference)

@@ -79,10 +79,13 @@ def _basis(result: Mapping[str, Any]) -> str:
     """On what the plan rests."""
     if result["from_pilot"]:
         return f"From a pilot of {result['n_audit']} texts."
+    ignored = ""
+    if result["n_audit"]:
+        ignored = f"The {result['n_audit']} human labels are too few, or drawn in an unknown way. "
     return (
-        f"It is assumed that {100 * result['accuracy']:.0f} % of the LLM's labels are right "
-        "(assumed_accuracy), and that its errors are random. A pilot of 100 texts makes the plan "
-        "more reliable."
+        f"{ignored}It is assumed that {100 * result['accuracy']:.0f} % of the LLM's labels are "
+        "right (assumed_accuracy), and that its errors are random. A pilot of 100 texts makes the "
+        "plan more reliable."
     )
 
 

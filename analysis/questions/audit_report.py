@@ -13,20 +13,10 @@ from analysis.questions.audit_sentences import judged, reason, way_out
 from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, as_markdown, files, terminal, wrapped
 from analysis.store.artifacts import broken
+from analysis.store.audits import AUDIT_FILE, read_audit
 from analysis.store.publish import log_report
 from project.support.escape import escape_markdown
-from project.tracking import Record, latest_root, read_json, read_run
-
-AUDIT_FILE = "audit.json"
-
-
-def read_audit(run_id: str) -> tuple[Record, dict[str, Any]]:
-    """The root run of an audit and its ``audit.json``; the newest audit for an empty id."""
-    root = read_run(run_id) if run_id else latest_root("audit")
-    result = read_json(root.run_id, AUDIT_FILE)
-    if not isinstance(result, dict) or not {"verdict", "kind"} & result.keys():
-        raise broken(root, AUDIT_FILE, "is no result of an audit")
-    return root, result
+from project.tracking import Record, latest_root, read_run
 
 
 def is_plan(result: Mapping[str, Any]) -> bool:
@@ -50,17 +40,13 @@ def sections(result: Mapping[str, Any]) -> list[Section]:
 
 def publish(run_id: str, workspace: str) -> None:
     """Write, log and print the report; see :func:`analysis.questions.audit.publish_report`."""
-    root, result = read_audit(run_id)
+    root = read_run(run_id) if run_id else latest_root("audit")
+    result = read_audit(root)
     try:
-        _publish(root, result, workspace)
+        parts = sections(result)
     except (KeyError, TypeError) as error:
         fault = f"lacks what a report shows ({type(error).__name__}: {error})"
         raise broken(root, AUDIT_FILE, fault) from None
-
-
-def _publish(root: Record, result: Mapping[str, Any], workspace: str) -> None:
-    """:func:`publish` of a result that was read."""
-    parts = sections(result)
     word = "plan" if is_plan(result) else str(result["verdict"])
     sentence = parts[0].answer or f"{reason(result)} {way_out(result)}".strip()
     written = {name: data for part in parts for name, data in files(part).items()}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from analysis.store.audits import read_audit
 from project.support.errors import UnusableRun
-from project.tracking import Record, newest_runs, read_json
+from project.tracking import Record, newest_runs
 
-AUDIT_FILE = "audit.json"
 _PAGE = 200
 
 
@@ -48,7 +48,7 @@ def read_record() -> StoredAudits:
     experiments = list(_runs("experiment"))
     for audit in _runs("audit"):
         try:
-            result = read_json(audit.run_id, AUDIT_FILE)
+            result = read_audit(audit)
         except UnusableRun:
             n_unreadable += 1
             continue
@@ -67,8 +67,8 @@ def _runs(kind: str) -> Iterator[Record]:
 
 
 def _follows(experiment: Record, audit: Record) -> bool:
-    """Whether an experiment tells what came true of an audit: same task, data and annotator."""
-    names = ("task", "data", "annotator", "annotator_model")
+    """Whether an experiment shows what came true: later, on the same task, data and annotator."""
+    names = ("task", "data", "annotator", "annotator_model", "recorded", "recorded_columns")
     same = all(experiment.params.get(name) == audit.params.get(name) for name in names)
     has_both = {"gold.macro_f1", "llm.macro_f1"} <= experiment.metrics.keys()
-    return same and has_both
+    return same and has_both and experiment.started > audit.started

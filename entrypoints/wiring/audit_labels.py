@@ -20,7 +20,7 @@ from project.data.pool import Pool, with_human_labels
 from project.data.raw_data import read_file
 from project.data.tables import codes
 from project.labels.human import answer_rows
-from project.stats.types import Codes, Floats
+from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
 MAX_RATERS_ALONE = 5
@@ -73,7 +73,9 @@ def simulated(pool: Pool, asked: AuditConfig) -> tuple[Pool, AuditConfig]:
         )
     chosen = np.random.default_rng(asked.audit_seed).permutation(len(examples))[: asked.simulate]
     known = examples.iloc[np.sort(chosen)].set_index("example_id")["gold_label"]
-    return with_human_labels(pool, known), dataclasses.replace(asked, audit_design=RANDOM)
+    # The labels kept are drawn here, so that no column holds their probabilities.
+    design = dataclasses.replace(asked, audit_design=RANDOM, inclusion_column="")
+    return with_human_labels(pool, known), design
 
 
 def audit_sample(pool: Pool, asked: AuditConfig) -> AuditSample:
@@ -102,7 +104,7 @@ def samples_of_raters(
 
 def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
     """The audit of these labels of the pool ``(n_pool,)``, -1 where there is none."""
-    indices = np.flatnonzero(gold >= 0)
+    indices = np.flatnonzero((gold >= 0) & _drawn(pool, asked))
     return AuditSample(
         indices=indices,
         gold=gold[indices],
@@ -132,18 +134,34 @@ def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
         return None
     if asked.audit_design == RANDOM:
         return np.full(len(indices), len(indices) / len(pool.examples))
-    path = Path(asked.audit_design).expanduser()
-    table = read_file(path)
-    missing = {"example_id", "inclusion_probability"} - set(table.columns)
-    if missing:
-        raise AssayError(
-            f"audit_design {path.name} must have the columns example_id and inclusion_probability; "
-            f"missing: {', '.join(sorted(missing))}. Name the sampling.parquet of the entry point "
-            "ask."
-        )
-    by_id = table.drop_duplicates("example_id").set_index("example_id")["inclusion_probability"]
+    by_id = _sampling(asked)["inclusion_probability"]
     ids = pool.examples["example_id"].iloc[indices]
     return _checked_probabilities(ids.map(by_id), "audit_design")
+
+
+def _drawn(pool: Pool, asked: AuditConfig) -> Mask:
+    """Which texts of the pool were drawn ``(n_pool,)``, by the file in ``audit_design``.
+
+    Labels of other texts were chosen in another way and are no part of the audit.
+    """
+    if asked.inclusion_column or asked.audit_design in (UNKNOWN, RANDOM):
+        return np.ones(len(pool.examples), dtype=bool)
+    is_asked = pool.examples["example_id"].map(_sampling(asked)["asked"])
+    return np.asarray(is_asked.fillna(False).astype(str).str.lower() == "true", dtype=bool)
+
+
+def _sampling(asked: AuditConfig) -> pd.DataFrame:
+    """The file in ``audit_design`` by ``example_id``: ``asked`` and ``inclusion_probability``."""
+    path = Path(asked.audit_design).expanduser()
+    table = read_file(path)
+    missing = {"example_id", "asked", "inclusion_probability"} - set(table.columns)
+    if missing:
+        raise AssayError(
+            f"audit_design {path.name} must have the columns example_id, asked and "
+            f"inclusion_probability; missing: {', '.join(sorted(missing))}. Name the "
+            "sampling.parquet of the entry point ask."
+        )
+    return table.drop_duplicates("example_id").set_index("example_id")
 
 
 def _checked_probabilities(column: pd.Series, name: str) -> Floats:
@@ -165,7 +183,9 @@ def people_result(pool: Pool, judgements: Judgements | None, llm: Codes) -> dict
         return None
     label_set = pool.task.label_set
     settled = audit_labels(judgements, label_set)
-    ids = list(settled.table["example_id"])
+    judged = settled.table["example_id"]
+    # Texts that prompts show are judged too, but are not in the pool.
+    ids = list(judged[judged.isin(pool.examples["example_id"])])
     position = pd.Index(pool.examples["example_id"]).get_indexer(ids)
     people = compare_people(
         judgements.raters, rater_codes(judgements, ids, label_set), llm[position], len(label_set)

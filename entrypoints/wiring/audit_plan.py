@@ -8,8 +8,7 @@ from typing import Any
 from entrypoints.wiring.audit_labels import audit_sample
 from entrypoints.wiring.terminal import Progress
 from project.audit import learner, plan
-from project.audit.borrowed_curve import estimate_loss, learn_curves
-from project.audit.sample import AuditSample
+from project.audit.borrowed_curve import estimate_loss, learn_curves, n_trainings
 from project.audit.verdict import refusal
 from project.config.audit import AuditConfig
 from project.config.experiment import ExperimentConfig
@@ -42,15 +41,24 @@ def planned(pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes
     n_classes = len(pool.task.label_set)
     classifier = linear_classifier(pool, Path(config.host.workspace))
     pilot = audit_sample(pool, asked)
+    counts = pilot.class_counts() / max(1, pilot.n)
+    from_pilot = refusal(pilot, counts, pool.task.label_set) is None
     accuracy = asked.assumed_accuracy / 100
-    if pilot.n:
+    if from_pilot:
         accuracy = float((llm[pilot.indices] == pilot.gold).mean())
     gold = plan.simulated_gold(llm, accuracy, n_classes, asked.audit_seed)
-    total = learner.POOL_FOLDS + plan.n_steps(len(llm))
+    total = learner.POOL_FOLDS + (n_trainings() if from_pilot else plan.n_steps(len(llm)))
     with Progress("plan", total, "trainings") as progress:
         predicted = learner.cross_fitted(classifier, llm, asked.audit_seed, progress=progress)
-        spread = _pilot_spread(pilot, llm, predicted, pool, classifier, asked.audit_seed)
-        if spread is None:
+        if from_pilot:
+            curves = learn_curves(
+                pilot, llm, predicted, learner=classifier, seed=asked.audit_seed, progress=progress
+            )
+            loss = estimate_loss(pilot, llm, predicted, curves)
+            spread = plan.spread_of_pilot(
+                pilot.n, loss.standard_error["macro_f1"], loss.classifier["macro_f1"]
+            )
+        else:
             spread = plan.simulated_spread(
                 llm,
                 predicted,
@@ -72,29 +80,8 @@ def planned(pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes
         "classifier_name": classifier.name,
         "tolerance": tolerance,
         "accuracy": accuracy,
-        "from_pilot": pilot.n > 0,
+        "from_pilot": from_pilot,
         "enough": found.enough,
         "enough_of_rarest": found.enough_of_rarest,
         "rows": [row._asdict() | {"price": price * row.size} for row in found.rows],
     }
-
-
-def _pilot_spread(
-    pilot: AuditSample,
-    llm: Codes,
-    predicted: Codes,
-    pool: Pool,
-    classifier: LinearClassifier,
-    seed: int,
-) -> plan.Spread | None:
-    """The spread that a pilot shows; None where it is too small to show one."""
-    counts = pilot.class_counts() / max(1, pilot.n)
-    if not pilot.has_intervals or refusal(pilot, counts, pool.task.label_set) is not None:
-        return None
-    curves = learn_curves(
-        pilot, llm, predicted, learner=classifier, seed=seed, progress=lambda n: None
-    )
-    loss = estimate_loss(pilot, llm, predicted, curves)
-    return plan.spread_of_pilot(
-        pilot.n, loss.standard_error["macro_f1"], loss.classifier["macro_f1"]
-    )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.store.audits import AUDIT_FILE
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import open_session
 from entrypoints.wiring.audit_labels import (
@@ -27,11 +28,12 @@ from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.setup import check_store, log_setup
-from entrypoints.wiring.terminal import Progress
+from entrypoints.wiring.terminal import Progress, print_line
 from project.annotation.engines.factory import check_engine
 from project.audit.as_json import as_json
 from project.audit.findings import Question, examine, n_steps
 from project.audit.judgements import Judgements
+from project.audit.sample import AuditSample
 from project.audit.truth import N_STEPS, true_scores
 from project.config.audit import AuditConfig, PoolConfig
 from project.config.engines import engine_facts
@@ -42,11 +44,10 @@ from project.data.tables import codes
 from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.tracking import Tracker, root_run
-from project.training.linear import LinearClassifier
+from project.training.linear import MAX_TRAIN, LinearClassifier
 
 MIN_ANSWERED = 50
-AUDIT_FILE = "audit.json"
-"""Artifact, and file below the workspace, with every number of an audit."""
+"""Least number of texts with a label of the LLM; with fewer, the column is probably wrong."""
 
 
 def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None]) -> None:
@@ -69,7 +70,8 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     complete = load_pool(config.task, known, own, _n_demonstrations(config))
     complete, judgements = gather(complete, known, asked)
     pool, asked = simulated(complete, asked)
-    audit_sample(pool, asked)  # refuses wrong probabilities before annotation is paid for
+    # Refuses wrong probabilities before annotation is paid for.
+    _report_audited(audit_sample(pool, asked), pool)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
@@ -95,6 +97,16 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             result["annotator"] = session.annotator.name
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
+
+
+def _report_audited(sample: AuditSample, pool: Pool) -> None:
+    """Print how many human labels are no part of the audit."""
+    n_others = int(pool.examples["gold_label"].notna().sum()) - sample.n
+    if n_others:
+        print_line(
+            f"note: {n_others} texts have a human label but were not drawn by audit_design; they "
+            "are left out of the audit."
+        )
 
 
 def _n_demonstrations(config: ExperimentConfig) -> int:
@@ -167,10 +179,17 @@ def _examined(
     result["tolerance"] = question.tolerance
     result["at_least"] = question.at_least
     result["n_unanswered"] = int((llm < 0).sum())
-    result["notes"] = list(pool.notes)
+    result["notes"] = [*pool.notes, *_note_of_large_pools(result["n_pool"])]
     if not config.store.private:
         _add_texts(result, pool, llm)
     return result
+
+
+def _note_of_large_pools(n_pool: int) -> list[str]:
+    """A note where a training does not take all texts."""
+    if n_pool <= MAX_TRAIN:
+        return []
+    return [f"Each training takes at most {MAX_TRAIN} texts of the pool, drawn at random."]
 
 
 def _values(column: pd.Series) -> list[str]:

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from project.audit.learner import Learner, folds
-from project.audit.quality import class_sums
+from project.audit.quality import class_sums, mean_f1
 from project.audit.sample import LEVEL, AuditSample
 from project.stats.bootstrap import Z95, Interval
+from project.stats.scores import score_answers
 from project.stats.types import Codes, Floats
 
 AUDIT_FOLDS = 5
@@ -236,9 +237,9 @@ def _sharpened(
         sums = sums + np.maximum(part, 0.0) / len(audit)
     hits, n_gold, n_given = sums
     total = n_gold + n_given
-    f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
-    accuracy = hits.sum(axis=-1) / np.maximum(n_gold.sum(axis=-1), 1e-12)
-    return Scores(np.minimum(accuracy, 1.0), np.minimum(f1, 1.0).mean(axis=-1))
+    # Sharpened sums may hold more hits than labels, which would be scores above 1.
+    accuracy = np.minimum(hits.sum(axis=-1) / np.maximum(n_gold.sum(axis=-1), 1e-12), 1.0)
+    return Scores(accuracy, mean_f1(np.minimum(hits, total / 2), total))
 
 
 def _proxy_sums(proxy: Codes, predicted: Codes, n_classes: int, weights: Floats) -> Floats:
@@ -267,8 +268,5 @@ def _pool_sums(sample: AuditSample, llm: Codes, predicted: Codes) -> Floats:
 
 def _plain_scores(gold: Codes, given: Codes, n_classes: int) -> Floats:
     """Accuracy and macro-F1 ``(2,)``."""
-    weights = np.full((1, len(gold)), 1 / max(1, len(gold)))
-    hits, n_gold, n_given = class_sums(gold, given, n_classes, weights)
-    total = n_gold + n_given
-    f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
-    return np.array([hits.sum(), f1.mean()])
+    found = score_answers(gold, given, n_classes)
+    return np.array([found.accuracy, found.macro_f1])

@@ -24,7 +24,7 @@ from project.stats.types import Codes, Floats
 
 ALPHA_REPLICATES = 500
 TRAININGS = 5
-"""Trainings of the classifier whose agreement is told; each resamples the texts."""
+"""How many trainings the agreement is computed from. Each trains on resampled texts."""
 
 
 @dataclass(frozen=True)

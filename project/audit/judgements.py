@@ -116,7 +116,7 @@ def combine(tables: Mapping[str, pd.DataFrame], task: Task, adjudicator: str = "
     task
         The task whose texts were labelled.
     adjudicator
-        The rater whose label wins, or the file whose labels win, whoever gave them; "" for none.
+        The rater, or the file, whose labels win over the majority; "" for none.
 
     Raises
     ------

@@ -9,7 +9,7 @@ import numpy as np
 from project.audit.sample import AuditSample
 from project.stats.types import Codes, Floats
 
-_MIN_AUDITED = 30  # texts below which no error rate by doubt is told
+_MIN_AUDITED = 30  # texts; fewer are too few to estimate how many labels are wrong
 
 
 class NextTexts(NamedTuple):

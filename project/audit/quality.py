@@ -79,10 +79,10 @@ def macro_f1_interval(sample: AuditSample, given: Codes) -> Interval:
     1 / n_classes, one error in all, as in Jeffreys' prior for two classes.
     """
     hits, n_gold, n_given = class_sums(sample.gold, given, sample.n_classes, sample.replicates)
-    plain = _f1(hits, n_gold + n_given)
+    plain = mean_f1(hits, n_gold + n_given)
     random = np.random.default_rng(1)
     extra = random.gamma(1 / sample.n_classes, size=(2, *hits.shape)).sum(axis=0) / sample.n
-    smoothed = _f1(hits, n_gold + n_given + extra)
+    smoothed = mean_f1(hits, n_gold + n_given + extra)
     estimate = plain[0]
     shrink = np.sqrt(max(0.0, 1 - sample.design.fraction))
     tail = (1 - LEVEL) / 2
@@ -111,7 +111,7 @@ def class_sums(
     return weights @ (is_gold * is_given), weights @ is_gold, weights @ is_given
 
 
-def _f1(hits: Floats, total: Floats) -> Floats:
+def mean_f1(hits: Floats, total: Floats) -> Floats:
     """Mean over the classes of 2 hits / total, 0 where a class has neither gold nor given."""
     zeros = np.zeros_like(hits)
     return np.asarray(np.divide(2 * hits, total, out=zeros, where=total > 0).mean(axis=-1))

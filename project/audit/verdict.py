@@ -66,10 +66,10 @@ def refusal(sample: AuditSample, shares: Floats, label_set: Sequence[str]) -> Ne
     new_audit = min(NEW_AUDIT, sample.n_pool)
     more_pool = max(0, MIN_POOL - sample.n_pool)
     if sample.n == 0:
-        return Needs("nobody has labelled any text of the pool", new_audit, more_pool)
+        return Needs("no text of the pool has a human label", new_audit, more_pool)
     if not sample.has_intervals:
         return Needs(
-            "nobody knows how the labelled texts were drawn (audit_design=unknown), so no "
+            "how the labelled texts were drawn is not known (audit_design=unknown), so no "
             "interval is promised. Draw new ones at random, or set audit_design=random if they "
             "were",
             new_audit,
@@ -86,10 +86,16 @@ def refusal(sample: AuditSample, shares: Floats, label_set: Sequence[str]) -> Ne
         return None
     expected = max(float(shares[rarest]), 1 / sample.n_pool)
     more = math.ceil((MIN_OF_CLASS - counts[rarest]) / expected)
-    return Needs(
+    reason = (
         f"class {label_set[rarest]!r} has {int(counts[rarest])} audited texts, and each class "
-        f"needs {MIN_OF_CLASS}",
-        more_audited=min(more, sample.n_pool - sample.n),
+        f"needs {MIN_OF_CLASS}"
+    )
+    is_enough = more <= len(sample.rest)
+    if not is_enough:
+        reason += ". The rest of the pool probably holds too few of it: add texts, or join classes"
+    return Needs(
+        reason,
+        more_audited=more if is_enough else None,
         join_classes=_to_join(counts, label_set),
     )
 
@@ -146,7 +152,7 @@ def _what_decides(sample: AuditSample, loss: Loss, tolerance: float, reason: str
             more_audited=None,
         )
     needed = math.ceil(sample.n * loss.standard_error["macro_f1"] ** 2 / room)
-    more = max(1, needed - sample.n)
+    more = max(10, needed - sample.n)  # a few texts more or less cannot be told apart
     if more > len(sample.rest):
         return Needs(
             f"{reason}. The pool is too small to decide it: labelling all of it would not",

@@ -79,7 +79,8 @@ class PoolConfig(ConfigSection):
 
     human_column: str = parameter(
         default="",
-        help="column of data with human labels, empty cells where nobody has labelled; empty: none",
+        help="column of data with human labels; its cell is empty for a text without one. "
+        "Empty: none",
         everyday=True,
     )
     labels: str = parameter(

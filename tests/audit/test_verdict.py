@@ -62,7 +62,7 @@ def test_an_audit_with_enough_of_all_is_not_refused():
 def test_no_audited_text_is_refused_and_a_number_named():
     needs = refused(audit(0))
 
-    assert "nobody has labelled" in needs.reason
+    assert "no text of the pool has a human label" in needs.reason
     assert needs.more_audited == 250
 
 
@@ -104,10 +104,12 @@ def test_a_rarer_class_takes_more_texts():
     assert more(0.02) == 300 > more(0.1)
 
 
-def test_a_class_that_is_nowhere_is_refused_with_a_finite_number():
+def test_a_class_that_is_nowhere_needs_other_texts_or_other_classes():
     needs = refused(with_counts([200, 90, 0]), np.array([0.7, 0.3, 0.0]), LABELS)
 
-    assert needs.more_audited == 2000 - 290
+    assert needs.more_audited is None
+    assert "too few of it: add texts, or join classes" in needs.reason
+    assert needs.join_classes == ("eel", "dog")
 
 
 def test_classes_are_joined_until_they_have_enough_texts_together():
