@@ -31,12 +31,13 @@ _TRUTH_RESAMPLES = 300
 class LabelSet(NamedTuple):
     """One data set with the labels of one LLM; only texts that have both labels.
 
-    ``vectors`` ``(n, size)``; ``gold`` and ``llm`` ``(n,)``, -1 where the LLM gave no label;
-    ``documents`` ``(n,)``, the same code for copies of a text.
+    ``texts`` ``(n,)``; ``vectors`` ``(n, size)``; ``gold`` and ``llm`` ``(n,)``, -1 where the LLM
+    gave no label; ``documents`` ``(n,)``, the same code for copies of a text.
     """
 
     data: str
     llm_name: str
+    texts: list[str]
     vectors: np.ndarray
     gold: Codes
     llm: Codes
@@ -95,6 +96,7 @@ def label_sets(folder: Path, workspace: Path, most: int) -> Iterator[LabelSet]:
                 yield LabelSet(
                     data=path.stem,
                     llm_name=name.removeprefix("llm_label__"),
+                    texts=list(table["text"].iloc[rows]),
                     vectors=vectors[rows],
                     gold=gold[rows],
                     llm=llm[rows],
@@ -159,7 +161,7 @@ def audits(labelled: LabelSet, sizes: list[int], tolerances: list[float], seed: 
     return cells
 
 
-class _Truth(NamedTuple):
+class Truth(NamedTuple):
     """What is true: scores ``(1 + resamples, 2)`` of both classifiers, and facts of the pool."""
 
     classifier: Floats
@@ -167,7 +169,7 @@ class _Truth(NamedTuple):
     gold: Codes
 
 
-def _truth(labelled: LabelSet, learner: LinearClassifier, pool: Codes, test: Codes) -> _Truth:
+def _truth(labelled: LabelSet, learner: LinearClassifier, pool: Codes, test: Codes) -> Truth:
     """Both classifiers, trained on the whole pool and scored on the test texts."""
     n = len(pool)
     everything = np.arange(n)
@@ -179,14 +181,14 @@ def _truth(labelled: LabelSet, learner: LinearClassifier, pool: Codes, test: Cod
     drawn = random.multinomial(len(test), np.full(len(test), 1 / len(test)), _TRUTH_RESAMPLES)
     weights = np.concatenate([np.ones((1, len(test))), drawn]) / len(test)
     gold = labelled.gold[test]
-    return _Truth(
-        _scores(gold, by_llm, labelled.n_classes, weights),
-        _scores(gold, by_gold, labelled.n_classes, weights),
+    return Truth(
+        scored(gold, by_llm, labelled.n_classes, weights),
+        scored(gold, by_gold, labelled.n_classes, weights),
         labelled.gold[pool],
     )
 
 
-def _scores(gold: Codes, given: Codes, n_classes: int, weights: Floats) -> Floats:
+def scored(gold: Codes, given: Codes, n_classes: int, weights: Floats) -> Floats:
     """Accuracy and macro-F1 under every weighting, ``(n_weightings, 2)``."""
     scores = weighted_scores(gold, given[None], n_classes, weights)
     return np.stack([scores.accuracy[:, 0], scores.macro_f1[:, 0]], axis=1)
@@ -200,7 +202,7 @@ def _cell(
     *,
     documents: Codes,
     learner: LinearClassifier,
-    truth: _Truth,
+    truth: Truth,
     tolerances: list[float],
     seed: int,
 ) -> Cell:
@@ -226,7 +228,7 @@ def _cell(
     given = llm[sample.indices]
     llm_quality = quality(sample, given)
     uniform = np.full((1, sample.n_pool), 1 / sample.n_pool)
-    llm_truth = _scores(truth.gold, llm, sample.n_classes, uniform)[0]
+    llm_truth = scored(truth.gold, llm, sample.n_classes, uniform)[0]
     estimates = [
         Estimate("LLM, accuracy", llm_quality.accuracy, float(llm_truth[0]), 0.0),
     ]
@@ -251,7 +253,7 @@ def _cell(
             documents=documents,
         )
         loss = estimate_loss(sample, llm, predicted, curves)
-        estimates += _loss_estimates(loss, truth, difference)
+        estimates += loss_estimates(loss, truth, difference)
         verdicts = {limit: verdict(sample, loss, limit).word for limit in tolerances}
     return Cell(
         data=labelled.data,
@@ -265,7 +267,7 @@ def _cell(
     )
 
 
-def _loss_estimates(loss: Loss, truth: _Truth, difference: Floats) -> list[Estimate]:
+def loss_estimates(loss: Loss, truth: Truth, difference: Floats) -> list[Estimate]:
     """The estimates of both classifiers and of their difference."""
     parts = (
         ("classifier", loss.classifier, truth.classifier),

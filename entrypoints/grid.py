@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from entrypoints.wiring.command import main
 from project.config.designs import GridConfig
 from project.config.fields import parse
+from project.config.finetune import LINEAR, FinetuneConfig
+from project.support.errors import AssayError
 
 
 def grid(params: Mapping[str, str]) -> None:
@@ -24,6 +26,11 @@ def grid(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.invocation import Invocation
 
     config = parse(GridConfig, params)
+    if parse(FinetuneConfig, params).encoder == LINEAR:
+        raise AssayError(
+            "encoder must be one that is fine-tuned, since linear has no learning rate, batch size "
+            "or epochs to search; got linear. Name an encoder."
+        )
     values = configurations(config)
     with prepare_experiment(params, annotates_test=False) as prepared:
         run_experiment(

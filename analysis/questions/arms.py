@@ -2,7 +2,7 @@
 
 python -m analysis.questions.arms --run_id RUN      table in the terminal; CSV, Markdown, PNG files
 python -m analysis.questions.arms --run_id RUN,RUN  several tasks or annotators in one table
-python -m analysis.questions.arms --run_id all      the newest one of every task and annotator
+python -m analysis.questions.arms --run_id all      the newest of every task, annotator and encoder
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FIGURE_CAPTION = (
     "Scores of every seed, and agreement of the seeds. The further the dots of an arm lie apart, "
     "the less one training can be trusted."
 )
-_SETTINGS = ("task", "data", "annotator", "annotator_model", "recorded_columns")
+_SETTINGS = ("task", "data", "annotator", "annotator_model", "recorded_columns", "encoder")
 """Parameters that tell experiments apart; ``all`` takes the newest of each combination."""
 
 
@@ -133,17 +133,21 @@ def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) 
     parts = []
     for scored in experiments:
         part = result_table(scored)
+        part.insert(0, "classifier", scored.config["models"]["encoder"])
         part.insert(0, "annotator", scored.config["models"]["annotator"] or "-")
         part.insert(0, "task", scored.config["task"]["name"])
         parts.append(part)
     frame = pd.concat(parts, ignore_index=True)
     head, rows = result_cells(frame)
+    classifiers = frame["classifier"].unique()
+    # A logistic regression beside a fine-tuned encoder must not look like one.
+    settings = ["task", "annotator", *(["classifier"] if len(classifiers) > 1 else [])]
     table = Table(
         name="tables",
         heading="Tasks, annotators and arms",
-        head=["task", "annotator", *head],
+        head=[*settings, *head],
         rows=[
-            [str(row["task"]), str(row["annotator"]), *cells]
+            [*(str(row[name]) for name in settings), *cells]
             for row, cells in zip(frame.to_dict("records"), rows, strict=True)
         ],
         frame=frame,
@@ -161,7 +165,7 @@ def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) 
 
 
 def newest() -> tuple[list[ScoredExperiment], list[str]]:
-    """The newest finished experiment of every task and annotator, and notes on unreadable ones."""
+    """The newest finished experiment of each of ``_SETTINGS``, and notes on unreadable ones."""
     from analysis.store.experiment import read_experiment
     from project.tracking import newest_runs
 

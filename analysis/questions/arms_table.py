@@ -13,6 +13,7 @@ from analysis.questions.variance import variance_rows
 from analysis.render.scores import scales, score_head, with_interval, with_spread
 from analysis.render.text import number, replicate_of
 from project.config.engines import has_prompt
+from project.config.finetune import LINEAR
 from project.config.metric import Metric
 from project.config.metrics import METRICS, arm_metrics, columns_of, cost_metrics, score_metrics
 
@@ -210,7 +211,17 @@ def _columns_note(config: Mapping[str, Any]) -> str:
         "Test split; all numbers x 100. Mean and, behind it, sample standard deviation (ddof 1) "
         f"over the {many}; macro-F1 over the whole label set. alpha_K: Krippendorff's alpha "
         f"(nominal) with the {many} as raters. unchanged: examples that every {each} labels alike. "
-        f"human: training labels a human gave.{more} "
+        f"human: training labels a human gave.{more} {_seeds_note(config)}"
+    )
+
+
+def _seeds_note(config: Mapping[str, Any]) -> str:
+    """How seeds differ where nothing is fine-tuned."""
+    if config["config"]["finetune"]["encoder"] != LINEAR:
+        return ""
+    return (
+        "Nothing is fine-tuned: every seed is a logistic regression on a bootstrap resample of "
+        "the training texts. "
     )
 
 

@@ -28,9 +28,7 @@ def scores_section(result: Mapping[str, Any]) -> Section:
         f"{result['n_audit']} of {result['n_pool']} texts are labelled by people; all numbers x "
         "100, with 95 % limits. The LLM's limits speak of this pool, those of a classifier of new "
         "texts.",
-        f"Five trainings of the {name}, each on resampled texts with folds of its own, give the "
-        f"same class to {points(agreement['unchanged'])} % of the pool; Krippendorff's alpha is "
-        f"{points(agreement['alpha'])}. No human label is needed for this.",
+        _agreement_sentence(agreement, name, result["n_pool"]),
         "What human labels would have given is estimated by a borrowed learning curve; its own "
         "error is in the limits.",
     ]
@@ -45,6 +43,25 @@ def scores_section(result: Mapping[str, Any]) -> Section:
         "",
         [_scores_table(result)],
         notes=[*notes, *result.get("notes", ())],
+    )
+
+
+def _agreement_sentence(agreement: Mapping[str, Any], name: str, n_pool: int) -> str:
+    """How far trainings agree, and how they differ."""
+    # Audits of older versions name neither the classifier nor the number of trainings.
+    name = agreement.get("classifier", name)
+    n_trainings = agreement.get("n_trainings", 5)
+    n_texts = agreement.get("n_texts", n_pool)
+    if n_texts == n_pool:
+        differ = "each on resampled texts with folds of its own"
+        where = "of the pool"
+    else:
+        differ = "with different seeds"
+        where = f"of the {n_texts} audited texts, which they did not train on"
+    return (
+        f"{n_trainings} trainings of the {name}, {differ}, give the same class to "
+        f"{points(agreement['unchanged'])} % {where}; Krippendorff's alpha is "
+        f"{points(agreement['alpha'])}. No human label is needed for this."
     )
 
 

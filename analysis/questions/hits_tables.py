@@ -47,8 +47,8 @@ def _in_a_sentence(item: Foretold) -> str:
     return (
         f"On {item.experiment.params.get('task', '')}, the audit of {result['n_audit']} texts "
         f"foretold: {result['verdict']}, a loss of {points(result['loss']['macro_f1'], sign=True)} "
-        f"points for a {result['classifier_name']}. The experiment's encoder lost "
-        f"{100 * item.loss:+.1f} points."
+        f"points for a {result['classifier_name']}. In the experiment {item.classifier} "
+        f"lost {100 * item.loss:+.1f} points."
     )
 
 
@@ -146,6 +146,7 @@ def _foretold(record: StoredAudits) -> Table:
             "verdict": item.result["verdict"],
             "foretold": item.result["loss"]["macro_f1"]["estimate"],
             "came out": item.loss,
+            "classifier": item.classifier.replace(",", ""),
         }
         for item in record.foretold
     ]
@@ -156,9 +157,10 @@ def _foretold(record: StoredAudits) -> Table:
             item.result["verdict"],
             points(item.result["loss"]["macro_f1"], sign=True),
             f"{100 * item.loss:+.1f}",
+            item.classifier.replace(",", ""),
         ]
         for item in record.foretold
     ]
-    head = ["task", "audited", "verdict", "loss foretold", "loss that came out"]
+    head = ["task", "audited", "verdict", "loss foretold", "loss that came out", "of"]
     heading = "audits and the experiments on the same task (another classifier)"
     return Table("hits_foretold", heading, head, rows, pd.DataFrame(frame))

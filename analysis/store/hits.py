@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from analysis.store.audits import read_audit
+from project.config.finetune import LINEAR
 from project.support.errors import UnusableRun
 from project.tracking import Record, newest_runs
 
@@ -20,9 +21,9 @@ class Simulated(NamedTuple):
 
 
 class Foretold(NamedTuple):
-    """An audit, and the experiment on the same task and annotator that followed it.
+    """An audit, and the newest experiment on the same task and annotator that followed it.
 
-    The classifiers differ: the audit speaks of its own, the experiment fine-tuned an encoder.
+    Experiments with the audit's own classifier come first; with another one, the loss is another.
     ``loss`` is gold's mean macro-F1 less that of the LLM's labels, in [-1, 1].
     """
 
@@ -30,6 +31,12 @@ class Foretold(NamedTuple):
     result: dict[str, Any]
     experiment: Record
     loss: float
+
+    @property
+    def classifier(self) -> str:
+        """What the experiment trained, in words."""
+        encoder = self.experiment.params.get("encoder", "bundled")
+        return "the logistic regression" if encoder == LINEAR else f"{encoder}, fine-tuned,"
 
 
 class StoredAudits(NamedTuple):
@@ -54,8 +61,11 @@ def read_record() -> StoredAudits:
             continue
         if "truth" in result:
             simulated.append(Simulated(audit.run_id, result))
-        experiment = next((run for run in experiments if _follows(run, audit)), None)
-        if experiment is not None:
+        following = [run for run in experiments if _follows(run, audit)]
+        if following:
+            encoder = audit.params.get("encoder", LINEAR)
+            same = [run for run in following if run.params.get("encoder") == encoder]
+            experiment = (same or following)[0]
             loss = experiment.metrics["gold.macro_f1"] - experiment.metrics["llm.macro_f1"]
             foretold.append(Foretold(audit, result, experiment, loss))
     return StoredAudits(simulated, foretold, n_unreadable)

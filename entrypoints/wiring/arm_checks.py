@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from project.annotation.engines.base import Annotator
 from project.config.arms import Arm
 from project.config.experiment import ExperimentConfig
+from project.config.finetune import LINEAR, FinetuneConfig
 from project.data.task import Task
 from project.labels.selection import check_audit
 from project.support.errors import AssayError
@@ -46,6 +47,16 @@ def check_audits(arms: Sequence[Arm], texts: Mapping[str, int], config: Experime
         check_audit(arm, texts["train"])
         if config.finetune.validation_labels == "arm":
             check_audit(arm, texts["validation"], "validation")
+
+
+def check_phases(arms: Sequence[Arm], finetune: FinetuneConfig) -> None:
+    """Raise AssayError for an arm with two phases of training if the classifier has none."""
+    in_phases = [arm.name for arm in arms if arm.facts.two_phases]
+    if in_phases and finetune.encoder == LINEAR:
+        raise AssayError(
+            f"{', '.join(in_phases)} train in two phases, which a logistic regression "
+            "(encoder=linear) has not. Leave them out of arms, or name an encoder."
+        )
 
 
 def check_answers(

@@ -15,7 +15,7 @@ from entrypoints.wiring.audit_pool import with_recorded_file
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
 from entrypoints.wiring.setup import check_store, log_setup
-from project.audit.design import Drawn, draw_audit
+from project.audit.design import Drawn, divide, draw_audit
 from project.config.ask import AskConfig
 from project.config.audit import PoolConfig
 from project.config.engines import engine_facts
@@ -25,6 +25,7 @@ from project.config.task import TaskConfig
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes
 from project.labels.human import questions
+from project.stats.types import Mask
 from project.support.errors import AssayError
 from project.tracking import root_run
 
@@ -86,26 +87,40 @@ def _sheet(
         strata = codes(table["label"], pool.task.label_set)
     drawn = draw_audit(asked.n, len(examples), seed=asked.ask_seed, strata=strata)
     how = "at random" if strata is None else "at random, stratified by the LLM's label"
+    given = divide(asked.n, asked.raters, overlap=asked.overlap, seed=asked.ask_seed)
+    selected = examples[drawn.selected]
+    shown = table if asked.show_llm else None
+    people = f" {asked.raters} people, {min(asked.overlap, asked.n)} texts in common."
     return QuestionSheet(
         task=pool.task,
         annotator=session.annotator.name if session else "",
-        asked=questions(
-            examples[drawn.selected], table if asked.show_llm else None, asked.ask_seed
-        ),
-        sampling=_sampling(examples, drawn, how),
+        asked=[
+            questions(selected[of_person], shown, asked.ask_seed + number)
+            for number, of_person in enumerate(given)
+        ],
+        sampling=_sampling(examples, drawn, how, given),
         title=f"{asked.n} of {len(examples)} texts of {pool.task.name} for people to label, drawn "
-        f"{how}.",
-        next_step="Then run the entry point audit with human=FILE and audit_design={sampling}",
+        f"{how}.{people if asked.raters > 1 else ''}",
+        next_step="Then run the entry point audit with human=FILE"
+        f"{',FILE' if asked.raters > 1 else ''} and audit_design={{sampling}}",
     )
 
 
-def _sampling(examples: pd.DataFrame, drawn: Drawn, how: str) -> pd.DataFrame:
-    """A row for every text of the pool: whether it is asked about, and with which probability."""
+def _sampling(examples: pd.DataFrame, drawn: Drawn, how: str, given: Mask) -> pd.DataFrame:
+    """A row for every text of the pool: whether it is asked about, and with which probability.
+
+    ``given`` ``(n_raters, n)``: which person is asked about which of the drawn texts.
+    """
+    asked_by = np.full(len(examples), "", dtype=object)
+    asked_by[drawn.selected] = [
+        ",".join(str(number + 1) for number in np.flatnonzero(of_text)) for of_text in given.T
+    ]
     return pd.DataFrame(
         {
             "example_id": examples["example_id"],
             "asked": drawn.selected,
             "reason": np.where(drawn.selected, f"audit, drawn {how}", "not drawn"),
             "inclusion_probability": drawn.inclusion_probability,
+            "asked_by": asked_by,
         }
     )

@@ -6,7 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from project.config.audit import AuditAnnotateConfig, AuditPromptConfig, AuditTaskConfig
+from project.config.audit import (
+    AuditAnnotateConfig,
+    AuditFinetuneConfig,
+    AuditPromptConfig,
+    AuditTaskConfig,
+)
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.fields import parse
@@ -24,6 +29,7 @@ def audit_config(params: Mapping[str, str]) -> ExperimentConfig:
         task=parse(AuditTaskConfig, params),
         prompt=parse(AuditPromptConfig, params),
         annotate=parse(AuditAnnotateConfig, params),
+        finetune=parse(AuditFinetuneConfig, params),
     )
 
 

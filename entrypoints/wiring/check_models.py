@@ -10,9 +10,11 @@ from project.annotation.engines.factory import check_engine
 from project.config.arms import arm_facts
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
+from project.config.finetune import LINEAR
 from project.support.errors import AssayError
 from project.support.machine import visible_gpus
 from project.support.model_files import ModelFiles, model_files
+from project.support.models import BUNDLED
 
 
 def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
@@ -68,7 +70,10 @@ def _server(config: ExperimentConfig) -> str:
 
 def encoder_weights(config: ExperimentConfig) -> Rows[ModelFiles]:
     """The encoder; returns its weights."""
-    files = model_files("encoder", config.finetune.encoder, config.finetune.encoder_revision)
+    name = config.finetune.encoder
+    # The logistic regression reads the embeddings of the bundled encoder.
+    name = BUNDLED if name == LINEAR else name
+    files = model_files("encoder", name, config.finetune.encoder_revision)
     yield "model", _in_words(files)
     return files
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from entrypoints.wiring import arm_checks
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
-from entrypoints.wiring.arm_checks import check_answers, check_audits, check_human_labels
 from entrypoints.wiring.conditions import (
     Condition,
     SplitAnnotations,
@@ -144,11 +144,12 @@ def prepare_experiment(
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
     possible = arms(config.label, config.prompt.ensemble_size)  # refuses impossible arms
+    arm_checks.check_phases(possible, config.finetune)
     check_store(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     if checks_audits:
-        check_audits(possible, task.counts, config)
+        arm_checks.check_audits(possible, task.counts, config)
     encoder = Encoder.find(config.finetune)
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
     session = open_session(task, config, needs_all_draws=needs_all_draws) if reads_llm else None
@@ -158,10 +159,10 @@ def prepare_experiment(
             config = session.resolved(config)
             n_draws = len(session.prompts)
         compared = arms(config.label, n_draws)
-        check_answers(compared, session.annotator if session else None, config)
+        arm_checks.check_answers(compared, session.annotator if session else None, config)
         human = human_answers(task, config)
         if needs_answers:
-            check_human_labels(compared, task, has_answers=human is not None)
+            arm_checks.check_human_labels(compared, task, has_answers=human is not None)
         yield PreparedExperiment(
             config=config,
             task=task,

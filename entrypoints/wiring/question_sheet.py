@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
 from project.config.experiment import ExperimentConfig
+from project.data.spreadsheet import csv_for_spreadsheets
 from project.data.task import Task
 from project.labels.human import label_studio_interface, label_studio_tasks
 from project.labels.label_page import label_page
@@ -34,7 +36,7 @@ class QuestionSheet:
     annotator
         Name of the annotator whose labels are shown; "" for none.
     asked
-        From :func:`project.labels.human.questions`.
+        For each person a table from :func:`project.labels.human.questions`.
     sampling
         A row for every text that could be asked about: ``example_id``, ``asked``, ``reason`` and
         ``inclusion_probability``.
@@ -46,7 +48,7 @@ class QuestionSheet:
 
     task: Task
     annotator: str
-    asked: pd.DataFrame
+    asked: Sequence[pd.DataFrame]
     sampling: pd.DataFrame
     title: str
     next_step: str
@@ -74,24 +76,16 @@ def publish_sheet(
         Rules for the person, shown on the page.
     """
     folder = Path(config.host.workspace) / "questions" / tracker.run_id
-    page = label_page(
-        sheet.asked,
-        sheet.task.label_set,
-        title=sheet.task.title or sheet.task.name,
-        description=sheet.task.description,
-        codebook=codebook,
-        blind=asked.blind,
-    )
-    files = _write(folder, sheet, page)
+    files = _write(folder, sheet, codebook=codebook, blind=asked.blind)
     # In a private run, only the sampling is logged: it names texts by their ids alone.
     logged = (SAMPLING,) if config.store.private else files
     tracker.log_files({f"questions/{name}": folder / name for name in logged})
     tracker.describe(escape_markdown(sheet.title))
     print_line(
         f"ask: {sheet.title}\n\n"
-        f"page         {(folder / 'label.html').resolve()}, to label in a browser\n"
-        f"questions    {(folder / 'questions.csv').resolve()}\n"
-        f"Label Studio {(folder / 'label_studio.json').resolve()}, with the interface "
+        f"page         {_named(folder, sheet, 'label.html')}, to label in a browser\n"
+        f"questions    {_named(folder, sheet, 'questions.csv')}\n"
+        f"Label Studio {_named(folder, sheet, 'label_studio.json')}, with the interface "
         "label_studio.xml beside it\n"
         f"sampling     {(folder / SAMPLING).resolve()}\n"
         f"MLflow       {tracker.open_command()}\n"
@@ -101,20 +95,43 @@ def publish_sheet(
     )
 
 
-def _write(folder: Path, sheet: QuestionSheet, page: bytes) -> tuple[str, ...]:
+def _write(folder: Path, sheet: QuestionSheet, *, codebook: str, blind: bool) -> tuple[str, ...]:
     """Write all files into ``folder``; their names."""
     task = sheet.task
-    interface = label_studio_interface(task.label_set, task.title or task.name)
-    contents = {
-        "label.html": page,
-        "questions.csv": sheet.asked.to_csv(index=False).encode("utf-8", "surrogatepass"),
-        "label_studio.json": label_studio_tasks(sheet.asked, sheet.annotator),
-        "label_studio.xml": interface.encode(),
-    }
+    title = task.title or task.name
+    contents = {"label_studio.xml": label_studio_interface(task.label_set, title).encode()}
+    for number, asked in enumerate(sheet.asked):
+        page = label_page(
+            asked,
+            task.label_set,
+            title=title,
+            description=task.description,
+            codebook=codebook,
+            blind=blind,
+        )
+        contents[_file_name(sheet, "label.html", number)] = page
+        contents[_file_name(sheet, "questions.csv", number)] = csv_for_spreadsheets(asked)
+        tasks = label_studio_tasks(asked, sheet.annotator)
+        contents[_file_name(sheet, "label_studio.json", number)] = tasks
     for name, data in contents.items():
         write_atomically(folder / name, data)
     write_table(folder / SAMPLING, sheet.sampling)
     return (*contents, SAMPLING)
+
+
+def _file_name(sheet: QuestionSheet, name: str, number: int) -> str:
+    """The name of a person's file: with several people it has their number, from 1."""
+    if len(sheet.asked) == 1:
+        return name
+    path = Path(name)
+    return f"{path.stem}_{number + 1}{path.suffix}"
+
+
+def _named(folder: Path, sheet: QuestionSheet, name: str) -> str:
+    """The path of a file, or of the first person's file of several."""
+    path = (folder / _file_name(sheet, name, 0)).resolve()
+    n_people = len(sheet.asked)
+    return f"{path} to {_file_name(sheet, name, n_people - 1)}" if n_people > 1 else str(path)
 
 
 def load_codebook(path: str) -> str:

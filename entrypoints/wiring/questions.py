@@ -97,7 +97,7 @@ def publish_questions(
     sheet = QuestionSheet(
         task=prepared.task,
         annotator=prepared.session.annotator.name if prepared.session else "",
-        asked=asked,
+        asked=[asked],
         sampling=_sampling(chosen, train),
         title=f"{len(asked)} texts of {prepared.task.name} for a person to label, by "
         f"{prepared.arms[0].name}.{caution}",

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from entrypoints.wiring.conditions import Condition
+from entrypoints.wiring.terminal import Progress
 from project.data.tables import codes
 from project.data.task import Task
 from project.labels.sources import FIRST_LABEL
 from project.stats.types import Codes, Mask
+from project.training.embeddings import embed
 from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs, seed_digest
+from project.training.linear import Points, principal_components
 from project.training.results import Job
 from project.training.targets import targets
 from project.training.tokens import Tokens
@@ -41,6 +44,8 @@ class SeedJobs:
             self.indices[split] = np.arange(len(texts), len(texts) + len(split_texts))
             texts += split_texts
         self.tokens: Tokens = encoder.tokens(texts, workspace / "tokens")
+        n_train = len(self.indices["train"])
+        self._points = _points(texts, n_train, workspace) if encoder.is_linear else None
 
     def of(self, condition: Condition) -> list[Job]:
         """A job for each seed of a condition.
@@ -91,6 +96,7 @@ class SeedJobs:
             phases=phases,
             validation_indices=validation.indices,
             validation_labels=codes(validation.labels["label"], label_set),
+            points=self._points,
         )
 
     def _labelled(self, split: str, labels: pd.DataFrame) -> _Labelled:
@@ -101,6 +107,13 @@ class SeedJobs:
         )
         mask = joined["label"].notna().to_numpy()
         return _Labelled(joined[mask].reset_index(drop=True), self.indices[split][mask])
+
+
+def _points(texts: list[str], n_train: int, workspace: Path) -> Points:
+    """Coordinates of all texts on the principal components of the training texts' embeddings."""
+    with Progress("embed", len(texts), "texts") as progress:
+        vectors = embed(texts, workspace, progress=progress)
+    return principal_components(vectors, fit_on=slice(n_train))
 
 
 def _phases(labels: pd.DataFrame) -> list[tuple[pd.DataFrame, Mask]]:

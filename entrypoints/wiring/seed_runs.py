@@ -31,6 +31,17 @@ _NOT_LOGGED = (
     "checkpoint_seconds",
     "log_model",
 )
+# Those that mean something for a logistic regression.
+_OF_LINEAR = (
+    "encoder",
+    "max_length",
+    "targets",
+    "target_temperature",
+    "target_mix",
+    "label_smoothing",
+    "class_weights",
+    "validation_labels",
+)
 
 
 class FinishedSeed(NamedTuple):
@@ -133,7 +144,8 @@ def _description(encoder: Encoder, finished: FinishedSeed) -> str:
         f"{metric.title} {finished.scores[metric.key]:.3f}" for metric in score_metrics()
     )
     return (
-        f"{encoder.source.name} fine-tuned on {len(condition.labels)} labels of "
+        f"{encoder.source.name} {'trained' if encoder.is_linear else 'fine-tuned'} on "
+        f"{len(condition.labels)} labels of "
         f"{condition.title} ({condition.spent.human_labels} by a human), seed {finished.seed}: "
         f"{condition.evaluated} {in_words}."
     )
@@ -155,7 +167,7 @@ def _params(
     recipe = {
         name: value
         for name, value in dataclasses.asdict(condition.config).items()
-        if name not in _NOT_LOGGED
+        if name not in _NOT_LOGGED and (not encoder.is_linear or name in _OF_LINEAR)
     }
     return {
         **shared_params(task, config),

@@ -69,6 +69,11 @@ class Trainer:
         """
         self._warn_about_cut_texts(conditions)
         self._warn_about_missing_labels(conditions)
+        if self._encoder.is_linear:
+            self._print_once(
+                "encoder=linear fine-tunes nothing: every seed is a logistic regression on a "
+                "bootstrap resample of the training texts."
+            )
         # By identity, since conditions with equal labels share the digests of their jobs.
         jobs: list[Job] = []
         condition_of: dict[int, Condition] = {}
@@ -93,12 +98,14 @@ class Trainer:
     ) -> Incomplete | None:
         """Run the jobs, log each and add it to ``by_setting``; returns the error if some failed."""
         n_workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
+        if self._encoder.is_linear:
+            n_workers = 1  # a training takes less time than the start of a process
         n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
         with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
 
             def report(job: Job, epoch: Epoch) -> None:
                 is_new = not (self._folder / job.digest).is_dir()
-                if is_new:
+                if is_new and not self._encoder.is_linear:  # which takes no time worth a line
                     progress.print_line(_progress_line(job, epoch))
                 progress(1)
 

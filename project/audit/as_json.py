@@ -46,9 +46,10 @@ def as_json(findings: Findings, label_set: Sequence[str], ids: Sequence[str]) ->
         | {"good_enough": findings.classifier_good_enough},
         "gold_trained": _metrics(loss.gold_trained if loss else {}),
         "loss": _metrics(loss.loss if loss else {}),
-        "agreement": {
-            "alpha": _interval(findings.alpha),
-            "unchanged": _interval(findings.unchanged),
+        "agreement": findings.agreement._asdict()
+        | {
+            "alpha": _interval(findings.agreement.alpha),
+            "unchanged": _interval(findings.agreement.unchanged),
         },
         "shares": _shares(findings.shares, label_set),
         "shares_by": [

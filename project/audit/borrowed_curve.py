@@ -28,7 +28,7 @@ AUDIT_FOLDS = 5
 AUDIT_REPEATS = 4
 SMALL_TRAININGS = 8
 _MAX_HELD_OUT = 2000  # LLM labels on which a small training is scored
-_MAX_RATIO = 1.2
+MAX_RATIO = 1.2
 _PROXY_SHARES = (0.0, 0.25, 0.5)
 CLASSIFIER_ERROR = 0.025
 """Standard error of a classifier's score beside the bootstrap's: another training, other texts."""
@@ -48,14 +48,16 @@ class Scores(NamedTuple):
 class Loss(NamedTuple):
     """What the classifier, a gold-trained one and their difference are worth, by metric.
 
-    ``proxy_share`` is the weight of the LLM's labels of the unaudited texts in the estimates.
+    ``proxy_share`` is the weight of the LLM's labels of the unaudited texts in the estimates;
+    ``standard_error`` is the bootstrap's of the loss, and ``model_error`` that of the curve.
     """
 
     classifier: dict[str, Interval]
     gold_trained: dict[str, Interval]
     loss: dict[str, Interval]
     standard_error: dict[str, float]
-    proxy_share: float
+    proxy_share: float = 0.0
+    model_error: float = LOSS_ERROR
 
 
 class Curves(NamedTuple):
@@ -159,7 +161,7 @@ def estimate_loss(sample: AuditSample, llm: Codes, classifier: Codes, curves: Cu
     curves
         From :func:`learn_curves`.
     """
-    gain = np.clip((1 - curves.full) / np.maximum(1 - curves.small, 1e-9), 0.0, _MAX_RATIO)
+    gain = np.clip((1 - curves.full) / np.maximum(1 - curves.small, 1e-9), 0.0, MAX_RATIO)
     on_audit = classifier[sample.indices][None]
     on_rest = [classifier[sample.rest][None]]
     candidates = []
@@ -172,21 +174,33 @@ def estimate_loss(sample: AuditSample, llm: Codes, classifier: Codes, curves: Cu
         spread = float((gold.macro_f1 - own.macro_f1)[1:].std())
         candidates.append((spread, share, own, gold))
     _, share, own, gold = min(candidates, key=lambda candidate: candidate[0])
-    return _intervals(sample.n, share, own, gold)
+    bias = LOSS_BIAS / np.sqrt(sample.n)
+    return intervals(own, gold, model_error=LOSS_ERROR, bias=bias)._replace(proxy_share=share)
 
 
-def _intervals(n_audit: int, share: float, own: Scores, gold: Scores) -> Loss:
-    """Intervals of both classifiers and of the loss, with the errors that the bootstrap lacks."""
-    bias = LOSS_BIAS / np.sqrt(n_audit)
-    result = Loss({}, {}, {}, {}, share)
-    both = float(np.hypot(CLASSIFIER_ERROR, LOSS_ERROR))
+def intervals(own: Scores, gold: Scores, *, model_error: float, bias: float) -> Loss:
+    """Intervals of both classifiers and of the loss, with the errors that the bootstrap lacks.
+
+    Parameters
+    ----------
+    own
+        Scores of the classifier that is trained on the LLM's labels.
+    gold
+        Scores that one trained on human labels would have, by the curve.
+    model_error
+        Standard error of the borrowed loss beside the bootstrap's.
+    bias
+        By how much the borrowed loss is known to be too small.
+    """
+    result = Loss({}, {}, {}, {}, model_error=model_error)
+    both = float(np.hypot(CLASSIFIER_ERROR, model_error))
     for metric in Scores._fields:
         classifier = getattr(own, metric)
         corrected = getattr(gold, metric) + bias
         loss = corrected - classifier
         result.classifier[metric] = _clipped(_widened(classifier, CLASSIFIER_ERROR))
         result.gold_trained[metric] = _clipped(_widened(corrected, both))
-        result.loss[metric] = _widened(loss, LOSS_ERROR)
+        result.loss[metric] = _widened(loss, model_error)
         result.standard_error[metric] = float(loss[1:].std())
     return result
 

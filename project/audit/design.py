@@ -62,6 +62,30 @@ def draw_audit(n: int, n_pool: int, *, seed: int, strata: Codes | None = None) -
     return Drawn(selected, (taken / sizes)[member])
 
 
+def divide(n: int, n_raters: int, *, overlap: int, seed: int) -> Mask:
+    """Which person labels which of the drawn texts ``(n_raters, n)``.
+
+    ``overlap`` random texts go to everybody, the others in equal parts to one person each.
+
+    Parameters
+    ----------
+    n
+        Number of drawn texts.
+    n_raters
+        Number of people.
+    overlap
+        Texts for everybody; all of them if it is above ``n``.
+    seed
+        Seed of the division.
+    """
+    order = np.random.default_rng([seed, 1]).permutation(n)
+    member = np.arange(n_raters)[:, None] == np.arange(n) % n_raters
+    result = np.zeros((n_raters, n), dtype=bool)
+    result[:, order[:overlap]] = True
+    result[:, order[overlap:]] = member[:, : max(0, n - overlap)]
+    return result
+
+
 def allocation(n: int, sizes: Codes) -> Codes:
     """How many of ``n`` texts come from each stratum ``(n_strata,)``, at least 1 if possible.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from project.data.card import as_label
+from project.data.answers import answered_ids, answered_labels, is_empty
 from project.data.task import Task
 from project.stats.raters import majority, rater_counts, to_adjudicate
 from project.stats.types import Codes
@@ -177,7 +177,7 @@ def _rows(name: str, table: pd.DataFrame, task: Task) -> pd.DataFrame:
         )
     rater: Any = PurePath(name).stem
     if "rater" in table.columns:
-        empty = _is_empty(table["rater"])
+        empty = is_empty(table["rater"])
         if empty.any():
             raise AssayError(
                 f"judgements {name} must have a rater in every row; {int(empty.sum())} have none, "
@@ -187,40 +187,12 @@ def _rows(name: str, table: pd.DataFrame, task: Task) -> pd.DataFrame:
         rater = table["rater"].astype(str).str.strip().to_numpy(dtype=object)
     return pd.DataFrame(
         {
-            "example_id": table["example_id"].astype(str).to_numpy(dtype=object),
+            "example_id": answered_ids(table, task).to_numpy(dtype=object),
             "rater": rater,
-            "label": pd.Series(_labels(name, table, task), dtype=object),
+            "label": pd.Series(answered_labels(f"judgements {name}", table, task), dtype=object),
             "file": name,
         }
     )
-
-
-def _is_empty(column: pd.Series) -> np.ndarray:
-    """Which cells are null or blank."""
-    return (column.isna() | (column.astype(str).str.strip() == "")).to_numpy(dtype=bool)
-
-
-def _labels(name: str, table: pd.DataFrame, task: Task) -> list[str | None]:
-    """The task's label in every row of the file ``name``, None where the cell is empty.
-
-    A typing error may be in many rows, so that a label which is not the task's raises AssayError.
-    """
-    empty = _is_empty(table["label"])
-    labels: list[str | None] = []
-    for value, is_empty in zip(table["label"], empty, strict=True):
-        # The labels as people see them come first: the data may use the same words for others.
-        exact = value if value in task.label_set else None
-        label = exact or as_label(value, task.label_set, task.values)
-        labels.append(None if is_empty else label)
-    wrong = np.array([label is None for label in labels], dtype=bool) & ~empty
-    if wrong.any():
-        row = table.iloc[int(wrong.argmax())]
-        raise AssayError(
-            f"judgements {name}: labels must be among {', '.join(task.label_set)}; "
-            f"{int(wrong.sum())} are not, the first is {row['label']!r} of example "
-            f"{str(row['example_id'])!r}. Correct them."
-        )
-    return labels
 
 
 def codes(judgements: Judgements, example_ids: Sequence[str], label_set: Sequence[str]) -> Codes:

@@ -53,7 +53,10 @@ def error_slices(
     """Error rates of the LLM by the values of each column, the clearest differences first.
 
     The test permutes which audited texts are wrong, weights left in place, and compares the
-    between-values sum of squares. Intervals hold together for the values of a column.
+    between-values sum of squares. Texts of one document are not exchangeable: with documents, the
+    deviations from the mean change their sign together for a whole document (wild cluster
+    bootstrap; Cameron, Gelbach and Miller 2008, section III). Intervals hold together for the
+    values of a column.
 
     Parameters
     ----------
@@ -88,20 +91,27 @@ def error_slices(
             for code in kept
         ]
         slices.sort(key=lambda item: -item.error_rate.estimate)
-        tests.append(SliceTest(column, _permutation_p(wrong, codes, sample), slices))
+        tests.append(SliceTest(column, _p_value(wrong, codes, sample), slices))
     corrected = holm(np.array([test.p_value for test in tests]))
     tests = [test._replace(p_value=float(p)) for test, p in zip(tests, corrected, strict=True)]
     return sorted(tests, key=lambda test: test.p_value)
 
 
-def _permutation_p(wrong: Floats, codes: Codes, sample: AuditSample) -> float:
-    """P-value of "all values have the same error rate", by permuting the texts."""
+def _p_value(wrong: Floats, codes: Codes, sample: AuditSample) -> float:
+    """P-value of "all values have the same error rate"."""
     random = np.random.default_rng(2)
     weights = sample.design.weights
     one_hot = np.eye(int(codes.max()) + 1)[codes] * weights[:, None]
     totals = one_hot.sum(axis=0)
-    permuted = random.permuted(np.broadcast_to(wrong, (PERMUTATIONS, len(wrong))), axis=1)
-    rows = np.concatenate([wrong[None], permuted])
+    centred = wrong - np.average(wrong, weights=weights)
+    if sample.groups is None:
+        drawn = random.permuted(np.broadcast_to(centred, (PERMUTATIONS, len(wrong))), axis=1)
+    else:
+        _, member = np.unique(sample.groups, return_inverse=True)
+        signs = random.choice([-1.0, 1.0], size=(PERMUTATIONS, int(member.max()) + 1))
+        drawn = signs[:, member] * centred
+    rows = np.concatenate([centred[None], drawn])
+    rows -= (rows @ weights / weights.sum())[:, None]
     statistic = ((rows @ one_hot) ** 2 / totals).sum(axis=1)
     at_least = (statistic[1:] >= statistic[0] * (1 - 1e-9)).sum()
     return float((at_least + 1) / (PERMUTATIONS + 1))
@@ -109,13 +119,36 @@ def _permutation_p(wrong: Floats, codes: Codes, sample: AuditSample) -> float:
 
 def length_classes(texts: Sequence[str]) -> list[str]:
     """The quarter of the lengths, in characters, in which each text lies."""
-    lengths = np.array([len(text) for text in texts])
-    edges = np.unique(np.quantile(lengths, [0.25, 0.5, 0.75]).astype(int))
-    quarter = np.searchsorted(edges, lengths, side="left")
-    limits = [0, *(int(edge) for edge in edges)]
-    names = [f"{low + 1} to {high}" for low, high in itertools.pairwise(limits)]
-    names.append(f"over {limits[-1]}")
-    return [f"{names[index]} characters" for index in quarter]
+    return quarters(np.array([len(text) for text in texts]), "{:.0f}", "characters")
+
+
+def quarters(values: Floats, number: str, unit: str) -> list[str]:
+    """The quarter of the values in which each value lies, such as "over 0.5 bits".
+
+    Parameters
+    ----------
+    values
+        The values ``(n,)``; those that are not finite get "no label".
+    number
+        How a number is written, for ``str.format``.
+    unit
+        Unit of the values.
+    """
+    known = np.isfinite(values)
+    edges = values[:0]
+    if known.any():
+        edges = np.unique(np.quantile(values[known], [0.25, 0.5, 0.75], method="lower"))
+    names = [f"up to {number.format(edge)} {unit}" for edge in edges[:1]]
+    names += [
+        f"over {number.format(low)} to {number.format(high)} {unit}"
+        for low, high in itertools.pairwise(edges)
+    ]
+    names += [f"over {number.format(edge)} {unit}" for edge in edges[-1:]]
+    quarter = np.searchsorted(edges, values, side="left")
+    return [
+        names[index] if is_known else "no label"
+        for index, is_known in zip(quarter, known, strict=True)
+    ]
 
 
 def overlap(gold: Codes, llm: Codes, classifier: Codes) -> Overlap:

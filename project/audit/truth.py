@@ -57,6 +57,21 @@ def true_scores(
         cross_fitted(learner, labels, seed, progress=progress, documents=documents)
         for labels in (llm, gold)
     )
+    return truth_of(gold, llm, by_llm, by_gold, n_classes=n_classes)
+
+
+def truth_of(gold: Codes, llm: Codes, by_llm: Codes, by_gold: Codes, *, n_classes: int) -> Truth:
+    """The scores of labels and predictions of the whole pool, ``(n_pool,)`` each.
+
+    Parameters
+    ----------
+    gold, llm
+        Human labels and the LLM's labels; -1 is no label of the LLM.
+    by_llm, by_gold
+        Predictions by classifiers that were trained on the LLM's and on human labels.
+    n_classes
+        Size of the label set.
+    """
     scores = [score_answers(gold, given, n_classes) for given in (llm, by_llm, by_gold)]
     values = [np.array([found.accuracy, found.macro_f1]) for found in scores]
     shares = np.bincount(gold, minlength=n_classes) / len(gold)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.audit.borrowed_curve import LOSS_ERROR, Loss
+from project.audit.borrowed_curve import Loss
 from project.audit.sample import AuditSample
 from project.stats.bootstrap import Z95, Interval
 from project.stats.types import Codes, Floats
@@ -144,7 +144,7 @@ def _what_decides(sample: AuditSample, loss: Loss, tolerance: float, reason: str
     own error does not.
     """
     distance = abs(loss.loss["macro_f1"].estimate - tolerance)
-    room = (distance / Z95) ** 2 - LOSS_ERROR**2
+    room = (distance / Z95) ** 2 - loss.model_error**2
     if room <= 0:
         return Needs(
             f"{reason}. The estimate is so near that no audit decides it: set another tolerance, "

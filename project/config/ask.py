@@ -46,6 +46,18 @@ class AskConfig(LabelConfig):
         help="strata of an audit: none, or label (the LLM's label, rare classes enriched)",
         choices=("none", "label"),
     )
+    raters: int = parameter(
+        default=1,
+        help="people who label an audit; each gets files of their own, with overlap texts in "
+        "common and an equal part of the others",
+        ge=1,
+        le=100,
+    )
+    overlap: int = parameter(
+        default=50,
+        help="texts of an audit that every person labels, where raters is above 1",
+        ge=0,
+    )
     show_llm: bool = parameter(
         default=False,
         help="show the LLM's label beside the text, in every file of questions; it influences the "
@@ -71,3 +83,8 @@ class AskConfig(LabelConfig):
                     f"{name} must be one value here; got {len(values)}. Ask for one source at a "
                     "time."
                 )
+        if self.raters > 1 and self.design != "audit":
+            raise AssayError(
+                f"raters must be 1 with design=arm; got {self.raters}. Set design=audit, or give "
+                "every person the same file."
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from project.config.annotation import AnnotateConfig
 from project.config.fields import ConfigSection, parameter, section
+from project.config.finetune import LINEAR, FinetuneConfig
 from project.config.prompt import PromptConfig
 from project.config.task import TaskConfig
 from project.support.errors import AssayError
@@ -70,6 +71,25 @@ class AuditPromptConfig(PromptConfig):
     )
     ensemble_size: int | None = parameter(
         default=1, help="draws of the annotator; an audit reads the first one", ge=1
+    )
+
+
+@section
+class AuditFinetuneConfig(FinetuneConfig):
+    """The classifier of which the verdict speaks: by default the cheap one."""
+
+    encoder: str = parameter(
+        default=LINEAR,
+        help="classifier of which the verdict speaks: linear (logistic regression on sentence "
+        "embeddings, seconds), or an encoder that is fine-tuned: bundled, a local folder or a hub "
+        "id",
+        everyday=True,
+    )
+    seeds: int = parameter(
+        default=5,
+        help="with an encoder: trainings on the LLM's labels; five more train on fewer labels",
+        ge=1,
+        le=1000,
     )
 
 

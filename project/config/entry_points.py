@@ -13,6 +13,7 @@ from project.config.ask import AskConfig
 from project.config.audit import (
     AuditAnnotateConfig,
     AuditConfig,
+    AuditFinetuneConfig,
     AuditPromptConfig,
     AuditTaskConfig,
     PoolConfig,
@@ -186,6 +187,7 @@ _DECLARED = (
             SpendConfig,
             PoolConfig,
             AuditConfig,
+            AuditFinetuneConfig,
             VerdictConfig,
             HostConfig,
             StoreConfig,

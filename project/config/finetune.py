@@ -14,6 +14,8 @@ from typing import Any
 from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
 
+LINEAR = "linear"
+"""Name of the cheap classifier among the encoders."""
 SCHEDULERS = ("linear", "cosine", "constant")
 # Parameters that a seed's digest holds in another form, or that cannot change its predictions.
 _NOT_RECIPE = {
@@ -43,7 +45,8 @@ class FinetuneConfig(ConfigSection):
     encoder: str = parameter(
         default="bundled",
         help="encoder to fine-tune: bundled (all-MiniLM-L6-v2, 22M), a local folder or a hub id; "
-        "the paper has roberta-base",
+        "the paper has roberta-base. linear: no fine-tuning but a logistic regression on "
+        "sentence embeddings, in seconds",
         everyday=True,
     )
     encoder_revision: str = parameter(default="main", help="hub revision of the encoder")
@@ -172,24 +175,44 @@ class FinetuneConfig(ConfigSection):
     )
 
     def __post_init__(self) -> None:
-        """Refuse remote code of another encoder, and more parts of a batch than texts in it."""
+        """Refuse values that do not fit together."""
         if self.remote_code and self.remote_code != self.encoder:
             raise AssayError(
                 f"remote_code must repeat the encoder's name, {self.encoder!r}; got "
                 f"{self.remote_code!r}. Leave it empty to run no such code."
             )
+        if self.encoder == LINEAR:
+            self._check_linear()
         if self.gradient_accumulation > self.train_batch_size:
             raise AssayError(
                 f"gradient_accumulation must be at most train_batch_size, {self.train_batch_size}; "
                 f"got {self.gradient_accumulation}."
             )
 
+    def _check_linear(self) -> None:
+        """Refuse what a logistic regression has not."""
+        allowed: dict[str, tuple[object, ...]] = {
+            "lora_rank": (0,),
+            "log_model": ("none",),
+            "max_length": (type(self).max_length,),
+            "precision": (AUTO, "fp32"),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise AssayError(
+                    f"{name} must be {values[0]} with encoder=linear, a logistic regression on the "
+                    f"bundled encoder's embeddings; got {getattr(self, name)}. Name an encoder, or "
+                    f"leave {name} out."
+                )
+
     def recipe(self) -> dict[str, Any]:
         """The hyper-parameters that are part of a seed's digest.
 
         Left out are parameters that cannot change predictions, and those that the digest holds in
-        another form: the encoder, the examples and their targets.
+        another form: the encoder, the examples and their targets. A logistic regression has none.
         """
+        if self.encoder == LINEAR:
+            return {}
         return {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)

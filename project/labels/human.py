@@ -12,7 +12,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 
-from project.data.card import as_label
+from project.data.answers import answered_ids, answered_labels, is_empty
 from project.data.raw_data import read_file
 from project.data.task import Task
 from project.support.errors import AssayError
@@ -87,9 +87,9 @@ def read_human_labels(path: Path, task: Task) -> HumanLabels:
             f"human file {path.name} must have the columns example_id and label; missing: "
             f"{', '.join(sorted(missing))}."
         )
-    ids = table["example_id"].astype(str)
-    empty = (table["label"].isna() | (table["label"].astype(str).str.strip() == "")).to_numpy()
-    labels = _task_labels(table, empty, path.name, task)
+    ids = answered_ids(table, task)
+    empty = is_empty(table["label"])
+    labels = answered_labels(f"human file {path.name}", table, task)
     known = ids.isin(task.examples["example_id"]).to_numpy()
     usable = pd.DataFrame({"example_id": ids, "label": labels})[known & ~empty]
     # Several people may have labelled the same text: equal labels count once, different ones not.
@@ -104,33 +104,6 @@ def read_human_labels(path: Path, task: Task) -> HumanLabels:
     )
     unknown = tuple(dict.fromkeys(ids[~known]))
     return HumanLabels(by_id, unanswered, contradictory, unknown)
-
-
-def _task_labels(table: pd.DataFrame, empty: np.ndarray, name: str, task: Task) -> list[str | None]:
-    """The task's label for every row of the file ``name``, None where it is empty."""
-    labels = [
-        None if is_empty else _task_label(value, task)
-        for value, is_empty in zip(table["label"], empty, strict=True)
-    ]
-    wrong = np.array([label is None for label in labels]) & ~empty
-    if wrong.any():
-        row = table.iloc[int(np.argmax(wrong))]
-        raise AssayError(
-            f"human file {name}: labels must be among {', '.join(task.label_set)}; "
-            f"{int(wrong.sum())} are not, the first is {row['label']!r} of example "
-            f"{str(row['example_id'])!r}. Correct them."
-        )
-    return labels
-
-
-def _task_label(value: Any, task: Task) -> str | None:
-    """The task's label that a person wrote, None if there is none.
-
-    The labels as the questions show them come first: the data may use the same words for others.
-    """
-    if value in task.label_set:
-        return str(value)
-    return as_label(value, task.label_set, task.values)
 
 
 def questions(examples: pd.DataFrame, annotations: pd.DataFrame | None, seed: int) -> pd.DataFrame:
@@ -194,13 +167,18 @@ def _label_studio(path: Path) -> pd.DataFrame:
     """
     try:
         tasks = json.loads(path.read_text(encoding="utf-8"))
-        rows = [(task, label) for task in tasks for label in _labels(task)]
-        return pd.DataFrame(
+        rows = [(task, *answer) for task in tasks for answer in _answers(task)]
+        table = pd.DataFrame(
             {
-                "example_id": [str(task.get("data", task)["example_id"]) for task, _ in rows],
-                "label": pd.Series([label for _, label in rows], dtype=object),
+                "example_id": [str(task.get("data", task)["example_id"]) for task, _, _ in rows],
+                "label": pd.Series([label for _, label, _ in rows], dtype=object),
             }
         )
+        people = [person for _, _, person in rows]
+        # One person alone is named by the file, as in every other format.
+        if len(set(people)) > 1 and None not in people:
+            table["rater"] = people
+        return table
     except FileNotFoundError:
         raise AssayError(
             f"human file {path} does not exist. Give a path from the project's folder, or an "
@@ -213,12 +191,26 @@ def _label_studio(path: Path) -> pd.DataFrame:
         ) from None
 
 
-def _labels(task: Mapping[str, Any]) -> list[str | None]:
-    """The labels that people gave to one task of an export; [None] where it was skipped."""
+def _answers(task: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
+    """The labels that people gave to one task of an export, each with the person.
+
+    A task that was skipped has one answer without a label.
+    """
     if "data" not in task:  # JSON-MIN
-        return [task.get("label")]
-    labels: list[str | None] = []
+        return [(task.get("label"), _person(task.get("annotator")))]
+    answers: list[tuple[str | None, str | None]] = []
+    skipped: list[tuple[str | None, str | None]] = []
     for annotation in task.get("annotations", ()):
-        if not annotation.get("was_cancelled"):
-            labels += [result["value"]["choices"][0] for result in annotation["result"]]
-    return labels or [None]
+        person = _person(annotation.get("completed_by"))
+        if annotation.get("was_cancelled"):
+            skipped.append((None, person))
+        else:
+            answers += [(result["value"]["choices"][0], person) for result in annotation["result"]]
+    return answers or skipped[:1] or [(None, None)]
+
+
+def _person(value: Any) -> str | None:
+    """The person behind an annotation: Label Studio writes a number or the account's fields."""
+    if isinstance(value, Mapping):
+        value = value.get("email") or value.get("id")
+    return None if value is None else f"annotator {value}"

@@ -12,10 +12,10 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from project.config.fields import AUTO
-from project.config.finetune import FinetuneConfig
+from project.config.finetune import LINEAR, FinetuneConfig
 from project.support.errors import AssayError
 from project.support.machine import faster_cpu_dtype
-from project.support.models import ModelSource, encoder_source, quiet_transformers
+from project.support.models import BUNDLED, ModelSource, encoder_source, quiet_transformers
 from project.training.model_settings import add_lora, max_positions, set_dropout, set_padding
 from project.training.pretrained import load_pretrained
 from project.training.tokens import Tokens
@@ -38,12 +38,15 @@ class Encoder:
         Longest input in tokens; longer texts are cut.
     remote_code
         Whether Python code that comes with the model may run.
+    is_linear
+        Whether its embeddings are the input of a logistic regression, and it stays as it is.
     """
 
     source: ModelSource
     precision: str
     max_length: int
     remote_code: bool = False
+    is_linear: bool = False
 
     @classmethod
     def find(cls, config: FinetuneConfig) -> Encoder:
@@ -51,6 +54,8 @@ class Encoder:
 
         ``max_length`` is at most the model's own longest input.
         """
+        if config.encoder == LINEAR:
+            return _linear(config)
         encoder = cls(
             encoder_source(config.encoder, config.encoder_revision),
             precision(config.precision),
@@ -146,6 +151,17 @@ class Encoder:
     def _load(self, auto_class: Any, **options: Any) -> Any:
         """:func:`load_pretrained` of this encoder."""
         return load_pretrained(auto_class, self.source, remote_code=self.remote_code, **options)
+
+
+def _linear(config: FinetuneConfig) -> Encoder:
+    """The bundled encoder, for its embeddings alone."""
+    encoder = Encoder.find(dataclasses.replace(config, encoder=BUNDLED, precision="fp32"))
+    source = dataclasses.replace(
+        encoder.source,
+        name=f"logistic regression on {encoder.source.name}",
+        identity=f"logistic regression on {encoder.source.identity}",
+    )
+    return dataclasses.replace(encoder, source=source, is_linear=True)
 
 
 def precision(requested: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ class Epoch:
     training_loss
         Mean cross-entropy of the training texts, in nats.
     validation_accuracy, validation_macro_f1
-        Scores in [0, 1].
+        Scores in [0, 1]; nan without validation texts.
     learning_rate
         The rate at the end of the epoch.
     phase
@@ -52,8 +53,11 @@ class Epoch:
 def best_epoch(history: Sequence[Epoch]) -> int:
     """Number of the epoch that is kept.
 
-    It has the highest validation macro-F1 of the last phase; of several the earliest.
+    It has the highest validation macro-F1 of the last phase; of several the earliest. Without
+    validation texts it is the last one.
     """
+    if math.isnan(history[-1].validation_macro_f1):
+        return history[-1].epoch
     return max(
         history, key=lambda epoch: (epoch.phase, epoch.validation_macro_f1, -epoch.epoch)
     ).epoch

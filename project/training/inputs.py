@@ -13,6 +13,7 @@ from project.config.finetune import FinetuneConfig
 from project.stats.types import Codes, Floats
 from project.support.files import digest
 from project.training.encoder import Encoder
+from project.training.linear import Points
 from project.training.tokens import Tokens
 
 RECIPE = 2
@@ -49,15 +50,19 @@ class TrainingInputs:
         One phase, or several that follow one another. Each has all epochs, and an optimizer and a
         schedule of its own.
     validation_indices
-        Indices of the validation texts in the tokens.
+        Indices of the validation texts in the tokens; without any, the last epoch is kept.
     validation_labels
         Class codes of these.
+    points
+        Coordinates of all texts for the logistic regression, ``(n_texts, n_components)``; None for
+        an encoder that is fine-tuned.
     """
 
     tokens: Tokens
     phases: tuple[Phase, ...]
     validation_indices: Codes
     validation_labels: Codes
+    points: Points | None = None
 
     @property
     def n_classes(self) -> int:

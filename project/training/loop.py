@@ -169,26 +169,32 @@ class _TrainingRun:
                 self._refuse_divergence(losses[n_checked:], in_phase, n_checked)
                 n_checked = len(losses)
         seconds = time.perf_counter() - began  # of training alone
-        answers = predict(
-            self._batching,
-            self._inputs.tokens,
-            self._inputs.validation_indices,
-            precision=self._precision,
-            batch_size=self._config.eval_batch_size,
-        )
-        counts = confusion(
-            self._inputs.validation_labels, answers.argmax(axis=1), self._inputs.n_classes
-        )
-        score = scores(counts)
+        accuracy, macro_f1 = self._validation_scores()
         return Epoch(
             epoch=number,
             training_loss=float(torch.stack(losses).double().sum()) / n,
-            validation_accuracy=score.accuracy,
-            validation_macro_f1=score.macro_f1,
+            validation_accuracy=accuracy,
+            validation_macro_f1=macro_f1,
             learning_rate=self._rate(in_phase * self._steps),
             phase=self._number,
             texts_per_second=n / seconds,
         )
+
+    def _validation_scores(self) -> tuple[float, float]:
+        """Accuracy and macro-F1 on the validation texts; nan where there are none."""
+        inputs = self._inputs
+        if not len(inputs.validation_indices):
+            return math.nan, math.nan
+        answers = predict(
+            self._batching,
+            inputs.tokens,
+            inputs.validation_indices,
+            precision=self._precision,
+            batch_size=self._config.eval_batch_size,
+        )
+        counts = confusion(inputs.validation_labels, answers.argmax(axis=1), inputs.n_classes)
+        score = scores(counts)
+        return score.accuracy, score.macro_f1
 
     def _step(self, step: int, batch: Codes) -> torch.Tensor:
         """Train on one mini-batch; returns its loss, summed over the texts.

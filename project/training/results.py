@@ -64,7 +64,9 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Epochs of all phases together."""
+        """Epochs of all phases together; 1 for a logistic regression."""
+        if self.inputs.points is not None:
+            return 1
         return self.config.epochs * len(self.inputs.phases)
 
 

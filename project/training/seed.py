@@ -15,6 +15,7 @@ from project.support.machine import keep_freed_memory
 from project.support.redact import scrubbed, short_message
 from project.training.checkpoint import Checkpoint
 from project.training.history import Epoch
+from project.training.linear_seed import run_linear_job
 from project.training.loop import train
 from project.training.predict import predict, predictions_table
 from project.training.results import Job, save_result
@@ -66,6 +67,9 @@ def _train_and_save(
     job: Job, folder: Path, checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None]
 ) -> None:
     """Train, predict and write the result."""
+    if job.inputs.points is not None:
+        run_linear_job(job, folder, after_epoch)
+        return
     began = time.perf_counter()
     model = train(
         job.encoder,

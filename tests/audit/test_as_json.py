@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from project.audit.as_json import as_json
-from project.audit.findings import Question, examine, n_steps
+from project.audit.examine import examine, n_steps
+from project.audit.findings import Question
 from project.audit.verdict import CANNOT_TELL
 from tests.helpers.audits import NearestMean, audit_of
 

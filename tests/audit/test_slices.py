@@ -143,16 +143,16 @@ def test_lengths_are_told_apart_by_their_quarters():
     names = length_classes(texts)
 
     assert list(dict.fromkeys(names)) == [
-        "1 to 25 characters",
-        "26 to 50 characters",
-        "51 to 75 characters",
+        "up to 25 characters",
+        "over 25 to 50 characters",
+        "over 50 to 75 characters",
         "over 75 characters",
     ]
-    assert names[24:26] == ["1 to 25 characters", "26 to 50 characters"]
+    assert names[24:26] == ["up to 25 characters", "over 25 to 50 characters"]
 
 
 def test_texts_of_one_length_have_one_class():
-    assert set(length_classes(["abc"] * 9)) == {"1 to 3 characters"}
+    assert set(length_classes(["abc"] * 9)) == {"up to 3 characters"}
 
 
 def test_errors_of_llm_and_classifier_are_counted_together():

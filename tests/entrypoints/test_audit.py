@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from entrypoints import ask, audit, hits
+from entrypoints.wiring import audit_encoder
 from entrypoints.wiring.audit_labels import audit_sample, gather, people_result
+from project.audit import fine_tuned
 from project.config import logged_names
 from project.config.audit import AuditConfig, PoolConfig
 from project.config.loading import defaults
@@ -447,3 +449,77 @@ def test_a_mistake_is_named_in_one_line(first, store, workspace, no_model, chang
     assert "\n" not in message
     assert message.startswith(start)
     assert len(message) < 500
+
+
+@pytest.fixture
+def encoder_of(monkeypatch, tiny_encoder):
+    """Parameters of an audit that fine-tunes a tiny encoder for a few steps."""
+    monkeypatch.setattr(audit_encoder, "MIN_STEPS", 6)
+    return {
+        "encoder": str(tiny_encoder),
+        "seeds": "2",
+        "epochs": "1",
+        "train_batch_size": "64",
+        "max_length": "16",
+        "workers": "1",
+    }
+
+
+def test_an_audit_of_an_encoder_names_it_and_logs_every_training(
+    first, store, workspace, no_model, encoder_of, tiny_encoder
+):
+    lines, root = run(first[0], workspace, **RANDOM_AUDIT, **encoder_of)
+    result = read_json(root.run_id, "audit.json")
+    name = f"fine-tuned {tiny_encoder.name}"
+    children = mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"tags.mlflow.parentRunId = '{root.run_id}' and params.trained_on != ''",
+        output_format="list",
+    )
+
+    assert result["classifier_name"] == name
+    assert result["verdict"] in ("safe", "not safe", "cannot tell")
+    assert result["loss"]["macro_f1"]["low"] < result["loss"]["macro_f1"]["high"]
+    assert (result["agreement"]["classifier"], result["agreement"]["n_texts"]) == (name, LABELLED)
+    assert any(f"a {name} loses" in line for line in " ".join(lines).split(". "))
+    assert len(children) == fine_tuned.n_trainings(2)
+    by_llm = [run for run in children if run.data.params["trained_on"] == "the LLM's labels"]
+    assert {run.data.params["n_train"] for run in by_llm} == {str(N - LABELLED)}
+    assert {run.data.params["epochs"] for run in by_llm} == {"2"}
+
+    _, again = run(first[0], workspace, **RANDOM_AUDIT, **encoder_of)
+    assert read_json(again.run_id, "audit.json") == result
+
+
+def test_where_nothing_can_be_said_no_encoder_is_trained(
+    first, store, workspace, no_model, encoder_of, monkeypatch
+):
+    monkeypatch.setattr(
+        audit_encoder, "run_jobs", lambda *args, **kwargs: pytest.fail("an encoder is trained")
+    )
+    _, root = run(first[0], workspace, **ANSWERS, **encoder_of)
+    result = read_json(root.run_id, "audit.json")
+
+    assert result["verdict"] == "cannot tell"
+    assert result["classifier_name"] == "logistic regression on sentence embeddings"
+    assert any("was trained" in note for note in result["notes"])
+
+
+def test_a_simulated_audit_of_an_encoder_shows_what_is_true(
+    first, store, workspace, no_model, encoder_of
+):
+    table = pd.read_csv(CARDS / "catalogue.csv", dtype=str).set_index("text")["label"]
+    complete = catalogue().assign(human=lambda rows: table[rows["text"]].to_numpy())
+    complete.to_csv(store / "complete.csv", index=False)
+    changes = {"data": str(store / "complete.csv"), "simulate": "150", **encoder_of}
+    _, root = run(first[0], workspace, **{**ANSWERS, **changes})
+    truth = read_json(root.run_id, "audit.json")["truth"]
+
+    assert truth["loss"]["macro_f1"] == pytest.approx(
+        truth["gold_trained"]["macro_f1"] - truth["classifier"]["macro_f1"]
+    )
+
+
+def test_small_encoders_have_a_higher_learning_rate_unless_one_is_named():
+    assert audit_encoder.default_learning_rate(91_000_000) == 1e-4
+    assert audit_encoder.default_learning_rate(500_000_000) == 2e-5

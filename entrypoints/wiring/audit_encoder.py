@@ -1,0 +1,208 @@
+"""Fine-tuned encoders in an audit: each training is a job whose result stays on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from entrypoints.wiring.seed_runs import HISTORY
+from entrypoints.wiring.terminal import Progress
+from project.audit.fine_tuned import Training
+from project.config.finetune import FinetuneConfig
+from project.data.tables import codes
+from project.stats.types import Codes
+from project.tracking import Child, Tracker
+from project.training.encoder import Encoder
+from project.training.inputs import Phase, TrainingInputs, seed_digest
+from project.training.jobs import run_jobs
+from project.training.results import PREDICTIONS, RESULT, Job, SeedResult
+from project.training.workers import default_workers
+
+MIN_STEPS = 200
+"""Least number of steps of a training: an encoder hardly leaves its start in fewer."""
+_SMALL_ENCODER = 200 * 10**6  # bytes of weights, about 50 million parameters in float32
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
+def default_learning_rate(weight_bytes: int) -> float:
+    """The learning rate of an encoder by the size of its weights.
+
+    The paper's 2e-5 is meant for encoders like RoBERTa-base; one of 22 million parameters hardly
+    leaves its start with it in 200 steps.
+    """
+    return 1e-4 if 0 < weight_bytes < _SMALL_ENCODER else 2e-5
+
+
+class EncoderTrainings:
+    """Fine-tunes an encoder on some texts of a pool, to predict others.
+
+    There are no validation texts, since an audit has no human label to spare: the last epoch is
+    kept. A small training has more epochs, so that each has at least ``MIN_STEPS`` steps.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        config: FinetuneConfig,
+        examples: pd.DataFrame,
+        label_set: Sequence[str],
+        workspace: Path,
+        *,
+        after_training: Callable[[Training, Job, SeedResult], object] | None = None,
+    ) -> None:
+        """``examples`` are the pool; results are kept below ``workspace``.
+
+        ``after_training`` is called for each result as soon as it is on disk.
+        """
+        self._encoder = encoder
+        self._config = config
+        self._label_set = tuple(label_set)
+        self._folder = workspace / "seeds"
+        self._ids = examples["example_id"].to_numpy(dtype=object)
+        self._tokens = encoder.tokens(list(examples["text"]), workspace / "tokens")
+        self._after_training = after_training
+
+    @property
+    def name(self) -> str:
+        """What the verdict speaks of."""
+        return f"fine-tuned {self._encoder.source.name}"
+
+    @property
+    def n_seeds(self) -> int:
+        """How many classifiers are trained on the LLM's labels."""
+        return self._config.seeds
+
+    @property
+    def n_cut(self) -> int:
+        """How many texts are longer than the encoder reads."""
+        return self._tokens.n_cut(np.arange(len(self._tokens)))
+
+    def n_epochs(self, n_train: int) -> int:
+        """Epochs of a training on ``n_train`` texts."""
+        steps = math.ceil(n_train / self._config.train_batch_size)
+        return max(self._config.epochs, math.ceil(MIN_STEPS / steps))
+
+    def run(self, trainings: Sequence[Training]) -> list[Codes]:
+        """Class codes of the test texts of each training, ``(n_test,)``.
+
+        Trainings that are on disk already are not made again.
+
+        Raises
+        ------
+        Incomplete
+            If a training fails; the others are kept.
+        """
+        jobs = [self._job(training) for training in trainings]
+        number_of = {id(job): number for number, job in enumerate(jobs)}
+        found: list[Codes] = [_NOTHING] * len(jobs)
+        workers = self._config.workers or default_workers(self._encoder.weight_bytes)
+        with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
+            results = run_jobs(
+                jobs,
+                folder=self._folder,
+                workers=workers,
+                progress=lambda job, epoch: progress(1),
+            )
+            # Closing ends the worker processes, also where a training fails.
+            with contextlib.closing(results):
+                for job, result in results:
+                    number = number_of[id(job)]
+                    found[number] = codes(result.predictions["label"], self._label_set)
+                    if self._after_training:
+                        self._after_training(trainings[number], job, result)
+        return found
+
+    def _job(self, training: Training) -> Job:
+        """One training as a job."""
+        config = dataclasses.replace(self._config, epochs=self.n_epochs(len(training.train)))
+        inputs = TrainingInputs(
+            tokens=self._tokens,
+            phases=(
+                Phase(
+                    training.train,
+                    np.eye(len(self._label_set))[training.labels],
+                    np.ones(len(training.train)),
+                ),
+            ),
+            validation_indices=_NOTHING,
+            validation_labels=_NOTHING,
+        )
+        test_ids = tuple(self._ids[training.test])
+        return Job(
+            arm=f"audit, {training.purpose}",
+            seed=training.seed,
+            digest=seed_digest(
+                self._encoder,
+                config,
+                inputs,
+                test_indices=training.test,
+                names=[*test_ids, *self._label_set],
+                seed=training.seed,
+            ),
+            encoder=self._encoder,
+            config=config,
+            inputs=inputs,
+            test_indices=training.test,
+            test_ids=test_ids,
+            label_set=self._label_set,
+        )
+
+
+def log_training(
+    tracker: Tracker,
+    encoder: Encoder,
+    task: str,
+    training: Training,
+    job: Job,
+    result: SeedResult,
+) -> None:
+    """Log one training of an audit as a run below the audit's.
+
+    Parameters
+    ----------
+    tracker
+        The tracker of the root run.
+    encoder, task
+        What is fine-tuned, and the name of the task.
+    training, job, result
+        The training and what it left on disk.
+    """
+    n_train = len(training.train)
+    tracker.log_child(
+        Child(
+            f"audit, {training.purpose}, {n_train} texts, seed {training.seed:02d}",
+            "audit training",
+            job.digest,
+            {
+                "task": task,
+                "trained_on": training.purpose,
+                "seed": training.seed,
+                "n_train": n_train,
+                "n_predicted": len(training.test),
+                "precision": encoder.precision,
+                "batching": result.batching,
+                "encoder": encoder.source.name,
+                **job.config.recipe(),
+            },
+            metrics={
+                "train_seconds": result.seconds,
+                "training_loss": result.history[-1].training_loss,
+            },
+            files={
+                PREDICTIONS: result.folder / PREDICTIONS,
+                HISTORY: result.folder / RESULT,
+            },
+            description=(
+                f"{encoder.source.name} fine-tuned on {training.purpose} of {n_train} texts "
+                f"for {job.epochs} epochs; it predicts {len(training.test)} other texts."
+            ),
+            tags={"reused": str(result.reused).lower()},
+            seconds=0.0 if result.reused else result.seconds,
+        )
+    )

@@ -1,0 +1,72 @@
+"""Cells that a spreadsheet leaves as they are."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from project.data.spreadsheet import csv_for_spreadsheets, original_ids, safe_id, safe_text
+
+CHANGED = [
+    "007",
+    "12345678901234567890",
+    "1-2",
+    "3/4",
+    "1.5",
+    "1e5",
+    "12E+3",
+    "MAR1",
+    "dec-12",
+    "12 Mai",
+    "2024-01-05",
+    "10:30",
+    "5%",
+    "TRUE",
+    "=1+1",
+    "-x",
+    "+49",
+    "@name",
+    " a",
+    "id:5",
+]
+KEPT = ["books-122", "9f86d081884c7d65", "speech_12", "a", "Ärger-7", "x1e5", "decade 5 x"]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_an_id_that_a_spreadsheet_would_change_comes_back_unchanged(name):
+    written = safe_id(name)
+
+    assert written == f"id:{name}"
+    assert list(original_ids(pd.Series([written]), [name])) == [name]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_other_ids_stay_as_they_are(name):
+    assert safe_id(name) == name
+
+
+def test_ids_that_the_task_has_are_left_alone():
+    known = ["id:5", "5"]
+
+    assert list(original_ids(pd.Series(["id:5", "id:id:5", "5", "id:9"]), known)) == [
+        "id:5",
+        "id:5",
+        "5",
+        "id:9",
+    ]
+
+
+def test_a_text_like_a_formula_is_written_as_text():
+    assert safe_text("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert safe_text("a = b") == "a = b"
+    assert safe_text(None) is None
+
+
+def test_a_file_begins_with_a_byte_order_mark_and_reads_back():
+    table = pd.DataFrame({"example_id": ["7", "a"], "text": ["- ü", 'x "y",\nz'], "label": ""})
+    data = csv_for_spreadsheets(table)
+    read = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)
+
+    assert data.startswith(b"\xef\xbb\xbf")
+    assert list(original_ids(read["example_id"], ["7", "a"])) == ["7", "a"]
+    assert list(read["text"]) == ["'- ü", 'x "y",\nz']
