@@ -22,6 +22,7 @@ from analysis.render.section import Section, Table
 from analysis.render.text import number, pair, title
 from analysis.store.command import parser, publish_section, run_command
 from analysis.store.root_results import ScoredPoints
+from project.config.finetune import LINEAR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,10 @@ _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; "
     "macro-F1 over the whole label set. n: training texts; each size includes the smaller ones and "
     "is the same for all arms, and an arm chooses what to replace among these texts alone. The "
-    "annotator's answers are the same at every size, and so is the validation split that picks the "
-    "epoch. The recipe is too, epochs included: small sizes take few steps."
+    "annotator's answers are the same at every size, and so is the validation split"
+)
+_RECIPE_NOTE = (
+    " that picks the epoch. The recipe is too, epochs included: small sizes take few steps."
 )
 
 
@@ -130,7 +133,8 @@ def notes(curve: Curve) -> list[str]:
     """The lines below the tables."""
     from analysis.store.arm_scores import absent_note
 
-    lines = [_NOTE]
+    is_linear = curve.config["config"]["finetune"]["encoder"] == LINEAR
+    lines = [_NOTE + ("." if is_linear else _RECIPE_NOTE)]
     for row in curve.annotator.to_dict("records"):
         if row["split"] == "test":
             scores = [f"{name} {number(100 * row[measure])}" for measure, name in measures()]

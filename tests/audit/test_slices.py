@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from project.audit.sample import AuditSample
 from project.audit.slices import error_slices, length_classes, overlap
 from project.stats.survey import Design, share_interval
 from tests.helpers.audits import audit_of
@@ -53,6 +54,35 @@ def test_without_a_difference_p_values_are_uniform():
     # 3 standard errors of 150 draws
     assert shares == pytest.approx([0.05, 0.2, 0.5, 0.8], abs=0.12)
     assert shares[0] < 0.11
+
+
+def test_texts_of_one_document_are_not_taken_for_independent():
+    """Documents of 5 texts are right or wrong as a whole, and lie in one value of the column."""
+    random = np.random.default_rng(2)
+    documents = np.arange(len(GOLD)) // 5
+    n_documents = int(documents.max()) + 1
+    alone: list[float] = []
+    together: list[float] = []
+    for seed in range(60):
+        whole = audit_of(documents, 60, seed=seed)  # some of the documents
+        indices = np.flatnonzero(np.isin(documents, whole.gold))
+        wrong = (random.random(n_documents) < 0.3)[documents][indices]
+        column = values_of(random.integers(0, 2, n_documents)[documents][indices])
+        for groups, p_values in ((None, alone), (documents[indices], together)):
+            sample = AuditSample(
+                indices=indices,
+                gold=GOLD[indices],
+                inclusion_probability=np.full(len(indices), 0.1),
+                n_pool=len(GOLD),
+                n_classes=2,
+                groups=groups,
+            )
+            given = np.where(wrong, 1 - sample.gold, sample.gold)
+            (test,) = error_slices(sample, given, {"column": column})
+            p_values.append(test.p_value)
+
+    assert np.mean(np.array(alone) <= 0.05) > 0.2
+    assert np.mean(np.array(together) <= 0.05) < 0.13
 
 
 def test_the_p_value_of_the_most_extreme_table_is_that_of_fishers_exact_test():

@@ -370,6 +370,21 @@ def test_a_drawn_audit_is_labelled_by_several_people_and_judged_by_its_probabili
     assert test["passes"] == (test["winning_rate"] >= 0.5)
 
 
+def test_two_people_get_files_of_their_own_with_texts_in_common(first, store, workspace):
+    given = {"data": str(first[0] / "codes.csv"), "workspace": str(workspace), "labels": "a,b"}
+    people = {"design": "audit", "n": "60", "raters": "2", "overlap": "20"}
+    ask.ask({**defaults("ask"), **given, **people})
+    (folder,) = (workspace / "questions").iterdir()
+    one, two = (set(pd.read_csv(folder / f"questions_{n}.csv", dtype=str)["text"]) for n in (1, 2))
+    sampling = pd.read_parquet(folder / "sampling.parquet")
+
+    assert (len(one), len(two), len(one & two)) == (40, 40, 20)
+    assert (folder / "label_2.html").is_file()
+    assert (folder / "label_studio_2.json").is_file()
+    assert (sampling["asked_by"] == "1,2").sum() == 20
+    assert (sampling["asked_by"] == "").sum() == N - 60
+
+
 def test_labels_of_texts_that_were_not_drawn_are_no_part_of_the_audit(
     first, store, workspace, no_model, capsys
 ):

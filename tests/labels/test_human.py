@@ -10,6 +10,7 @@ import pytest
 from entrypoints import ask, budget, main, sweep
 from project.data.card import CARDS
 from project.labels.human import (
+    answer_rows,
     label_studio_interface,
     label_studio_tasks,
     questions,
@@ -114,6 +115,32 @@ def test_questions_are_shuffled_and_show_the_llm_s_labels_only_on_request():
     assert shown.set_index("example_id")["llm_label"].fillna("-").to_dict() == dict(
         zip("stuvwxyz", "aba-aba-", strict=True)
     )
+
+
+def test_the_annotators_of_one_export_of_label_studio_are_told_apart(tmp_path):
+    def annotation(label, person, **more):
+        result = [{"value": {"choices": [label]}}] if label else []
+        return {"result": result, "completed_by": person, **more}
+
+    tasks = [
+        {"data": {"example_id": "a"}, "annotations": [annotation("x", 1), annotation("y", 2)]},
+        {
+            "data": {"example_id": "b"},
+            "annotations": [annotation("", {"id": 2, "email": "eve@x.org"}, was_cancelled=True)],
+        },
+    ]
+    (tmp_path / "two.json").write_text(json.dumps(tasks))
+    (tmp_path / "one.json").write_text(json.dumps([{**tasks[0], "annotations": []}]))
+    short = [
+        {"example_id": "a", "label": label, "annotator": n} for n, label in ((1, "x"), (2, "y"))
+    ]
+    (tmp_path / "short.json").write_text(json.dumps(short))
+
+    table = answer_rows(tmp_path / "two.json")
+    assert list(table["rater"]) == ["annotator 1", "annotator 2", "annotator eve@x.org"]
+    assert list(table["label"]) == ["x", "y", None]
+    assert "rater" not in answer_rows(tmp_path / "one.json")
+    assert list(answer_rows(tmp_path / "short.json")["rater"]) == ["annotator 1", "annotator 2"]
 
 
 def test_exports_of_label_studio_are_read_back_as_the_labels_that_were_given(small_task, tmp_path):
