@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.questions.audit_figure import scores_figure, shares_figure
 from analysis.questions.audit_sentences import interval, points
 from analysis.render.section import Section, Table, columns
 
@@ -42,6 +43,7 @@ def scores_section(result: Mapping[str, Any]) -> Section:
         "How good are the labels, and a classifier trained on them?",
         "",
         [_scores_table(result)],
+        [figure] if (figure := scores_figure(result)) else [],
         notes=[*notes, *result.get("notes", ())],
     )
 
@@ -133,7 +135,9 @@ def shares_section(result: Mapping[str, Any]) -> Section:
         "hold for all parts and classes together; a part with fewer than 10 audited texts has "
         "none."
     ]
-    return Section("audit_shares", "How often does each class occur?", "", tables, notes=notes)
+    figure = shares_figure(result)
+    title = "How often does each class occur?"
+    return Section("audit_shares", title, "", tables, [figure] if figure else [], notes=notes)
 
 
 def _share_row(key: Mapping[str, Any], share: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,11 +68,13 @@ def _server(config: ExperimentConfig) -> str:
     return f"has {name}" + (f", {info.context} tokens of context" if info.context else "")
 
 
-def encoder_weights(config: ExperimentConfig) -> Rows[ModelFiles]:
-    """The encoder; returns its weights."""
+def encoder_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
+    """The encoder; returns its weights, or None where they are not trained."""
     name = config.finetune.encoder
-    # The logistic regression reads the embeddings of the bundled encoder.
-    name = BUNDLED if name == LINEAR else name
+    if name == LINEAR:
+        files = model_files("encoder", BUNDLED, config.finetune.encoder_revision)
+        yield "model", f"logistic regression on the embeddings of {_in_words(files)}"
+        return None
     files = model_files("encoder", name, config.finetune.encoder_revision)
     yield "model", _in_words(files)
     return files

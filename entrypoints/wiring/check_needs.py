@@ -14,6 +14,7 @@ from project.annotation.engines.base import PromptlessAnnotator
 from project.annotation.engines.factory import open_annotators
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
+from project.config.finetune import LINEAR
 from project.config.labels import PAPER_DRAWS
 from project.data.card import load_card
 from project.data.task import load_task
@@ -108,7 +109,10 @@ def experiment_rows(
     n_seeds = sum(counts.values())
     by_arm = ", ".join(f"{name} {n}" for name, n in counts.items())
     noun = "seed" if n_seeds == 1 else "seeds"
-    yield "fine-tune", f"{n_seeds:,} {noun}: {by_arm}; {config.finetune.epochs} epochs each"
+    each = f"{config.finetune.epochs} epochs"
+    if config.finetune.encoder == LINEAR:
+        each = "one logistic regression"
+    yield "fine-tune", f"{n_seeds:,} {noun}: {by_arm}; {each} each"
     needs = Needs(
         answers=n_answers,
         seeds=n_seeds,

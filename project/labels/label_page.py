@@ -1,8 +1,7 @@
 """Questions for a person as one HTML page that needs no server and no network.
 
 The page shows one text at a time, saves every answer in the browser and exports all of them as JSON
-Lines. A CSV file could not be both safe and exact: a spreadsheet runs a cell that begins with ``=``
-unless the cell is changed, and turns the id ``007`` into 7.
+Lines, so that no spreadsheet changes an id on the way.
 """
 
 from __future__ import annotations

@@ -538,3 +538,10 @@ def test_a_simulated_audit_of_an_encoder_shows_what_is_true(
 def test_small_encoders_have_a_higher_learning_rate_unless_one_is_named():
     assert audit_encoder.default_learning_rate(91_000_000) == 1e-4
     assert audit_encoder.default_learning_rate(500_000_000) == 2e-5
+
+
+@pytest.mark.parametrize("name", ["audit_scores.png", "audit_shares.png"])
+def test_the_report_has_pictures(first, name):
+    (folder,) = (first[0] / "work" / "reports").iterdir()
+
+    assert (folder / name).read_bytes()[:4] == b"\x89PNG"

@@ -3,7 +3,7 @@
 import mlflow
 import pytest
 
-from entrypoints import budget, curve, grid, main
+from entrypoints import budget, check, curve, grid, main
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_json
 from project.training import workers
@@ -54,3 +54,13 @@ def test_a_grid_and_two_phases_are_refused_before_anything_is_logged(params):
         main.experiment({**params(**LINEAR), "workers": "auto", "arms": "llm,llm_then_human"})
 
     assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+
+
+def test_check_counts_no_memory_for_what_is_not_fine_tuned(params, capsys):
+    check.check({**params(**LINEAR), "workers": "auto"})
+    captured = capsys.readouterr()
+    output = captured.out + captured.err
+
+    assert "logistic regression on the embeddings of" in output
+    assert "one logistic regression each" in output
+    assert "fine-tuning" not in output
