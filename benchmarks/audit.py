@@ -1,7 +1,9 @@
-"""How often is an audit right? Audits of real data whose gold labels are all known.
+r"""How often is an audit right? Audits of real data whose gold labels are all known.
 
     ASSAY_DATA=FOLDER python -m benchmarks.audit
     ASSAY_DATA=FOLDER python -m benchmarks.audit --llms 3 --seeds 1     # a quick look
+    ASSAY_DATA=FOLDER python -m benchmarks.audit --encoder bundled --llms 4 --seeds 1 \
+        --data babe_media_bias,imdb --sizes 250 --max_pool 1200 --max_length 64
 
 FOLDER holds Parquet files with ``text``, ``label`` (gold) and ``llm_label__NAME``. Each data set
 is split into a pool and test texts. The audit sees the LLM's labels of the pool and gold labels of
@@ -19,11 +21,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.special import ndtr
 
-from benchmarks.audit_cells import Cell, audits, label_sets
+from benchmarks.audit_cells import MAX_POOL, Cell, audits, label_sets
+from benchmarks.audit_encoder import encoder_audits
 from benchmarks.machine import machine_lines
 from entrypoints.wiring.terminal import print_line
 from project.audit.verdict import CANNOT_TELL, MIN_OF_CLASS, NOT_SAFE, SAFE
+from project.config.finetune import LINEAR, FinetuneConfig
+from project.stats.bootstrap import Z95
 
 SIZES = (100, 250, 500, 1000)
 TOLERANCES = (0.02, 0.05)
@@ -35,13 +41,22 @@ def _options() -> argparse.ArgumentParser:
     )
     options.add_argument("--llms", type=int, default=40, help="most LLMs of a data set")
     options.add_argument("--seeds", type=int, default=3, help="splits of each data set and LLM")
+    options.add_argument("--data", default="", help="names of data sets; empty: all")
+    options.add_argument("--sizes", default="", help="sizes of the audit; empty: all")
+    options.add_argument("--encoder", default=LINEAR, help="classifier of which audits speak")
+    options.add_argument("--encoder_seeds", type=int, default=2, help="trainings of an encoder")
+    options.add_argument("--max_pool", type=int, default=MAX_POOL, help="most texts of a pool")
+    options.add_argument("--max_length", type=int, default=256, help="tokens that it reads")
     options.add_argument("--workspace", default="outputs", help="folder for embeddings")
     options.add_argument("--out", type=Path, help="file to which the tables are written as well")
     return options
 
 
 def estimate_rows(cells: Sequence[Cell]) -> list[list[str]]:
-    """A row for each kind of estimate and each size: bias, RMSE, width and coverage."""
+    """A row for each kind of estimate and each size: bias, RMSE, width and coverage.
+
+    The last column is the coverage of a correct interval, given the truth's own error.
+    """
     rows = []
     kinds = dict.fromkeys(estimate.kind for cell in cells for estimate in cell.estimates)
     for kind in kinds:
@@ -61,6 +76,9 @@ def estimate_rows(cells: Sequence[Cell]) -> list[list[str]]:
             truth = np.array([item.truth for item in found])
             own = np.array([item.truth_error for item in found])
             covered = (low <= truth) & (truth <= high)
+            reach = np.maximum(high - low, 1e-9) / 2
+            # The truth is measured, too: an interval whose error is as it says covers less of it.
+            possible = 2 * ndtr(reach / np.hypot(reach / Z95, own)) - 1
             rows.append(
                 [
                     kind,
@@ -71,6 +89,7 @@ def estimate_rows(cells: Sequence[Cell]) -> list[list[str]]:
                     f"{100 * np.sqrt((own**2).mean()):.1f}",
                     f"{100 * (high - low).mean():.1f}",
                     f"{100 * covered.mean():.1f}",
+                    f"{100 * possible.mean():.1f}",
                 ]
             )
     return rows
@@ -132,23 +151,54 @@ def main() -> int:
         return 2
     cells: list[Cell] = []
     began = time.monotonic()
+    sizes = [int(size) for size in options.sizes.split(",") if size] or list(SIZES)
+    names = [name for name in options.data.split(",") if name]
+    workspace = Path(options.workspace)
+    is_linear = options.encoder == LINEAR
     for number, labelled in enumerate(
-        label_sets(Path(folder), Path(options.workspace), options.llms)
+        label_sets(Path(folder), workspace, options.llms, names=names, same_texts=not is_linear)
     ):
         for seed in range(options.seeds):
-            cells += audits(labelled, list(SIZES), list(TOLERANCES), 1000 * number + seed)
+            if is_linear:
+                cells += audits(labelled, sizes, list(TOLERANCES), 1000 * number + seed)
+            else:
+                config = FinetuneConfig(
+                    encoder=options.encoder,
+                    seeds=options.encoder_seeds,
+                    max_length=options.max_length,
+                )
+                # One seed for all LLMs of a data set: they share the trainings on human labels.
+                cells += encoder_audits(
+                    labelled,
+                    sizes,
+                    list(TOLERANCES),
+                    seed,
+                    config=config,
+                    workspace=workspace,
+                    max_pool=options.max_pool,
+                )
         print_line(
             f"{labelled.data}, {labelled.llm_name}: {len(cells)} audits, "
             f"{time.monotonic() - began:.0f} s"
         )
-    names = {cell.data for cell in cells}
+    data = {cell.data for cell in cells}
     pairs = {(cell.data, cell.llm_name) for cell in cells}
     text = "\n\n".join(
         [
             f"{len(cells)} audits of {len(pairs)} pairs of data set and LLM, "
-            f"from {', '.join(sorted(names))}. Numbers x 100.",
+            f"from {', '.join(sorted(data))}. Classifier: {options.encoder}. Numbers x 100.",
             table(
-                ["estimate", "audited", "n", "bias", "RMSE", "truth's error", "width", "covered"],
+                [
+                    "estimate",
+                    "audited",
+                    "n",
+                    "bias",
+                    "RMSE",
+                    "truth's error",
+                    "width",
+                    "covered",
+                    "possible",
+                ],
                 estimate_rows(cells),
             ),
             table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +67,14 @@ class Cell(NamedTuple):
     rarest: int
 
 
-def label_sets(folder: Path, workspace: Path, most: int) -> Iterator[LabelSet]:
+def label_sets(
+    folder: Path,
+    workspace: Path,
+    most: int,
+    *,
+    names: Collection[str] = (),
+    same_texts: bool = False,
+) -> Iterator[LabelSet]:
     """Every data set of the folder with every LLM, at most ``most`` LLMs for each data set.
 
     Parameters
@@ -78,8 +85,15 @@ def label_sets(folder: Path, workspace: Path, most: int) -> Iterator[LabelSet]:
         Where embeddings are kept.
     most
         Most LLMs of a data set; these are drawn with a fixed seed.
+    names
+        Names of the data sets; empty: all.
+    same_texts
+        Keep only texts that all of these LLMs labelled, so that trainings on human labels serve
+        all of them.
     """
     for path in sorted(folder.glob("*.parquet")):
+        if names and path.stem not in names:
+            continue
         table = pd.read_parquet(path)
         columns = [name for name in table.columns if name.startswith("llm_label__")]
         if not columns:
@@ -90,7 +104,8 @@ def label_sets(folder: Path, workspace: Path, most: int) -> Iterator[LabelSet]:
         gold = pd.Categorical(table["label"], labels).codes.astype(np.int64)
         chosen = np.random.default_rng(0).permutation(len(columns))[:most]
         for name in (columns[index] for index in chosen):
-            rows = np.flatnonzero(table[name].notna())
+            labelled = table[[columns[index] for index in chosen] if same_texts else [name]]
+            rows = np.flatnonzero(labelled.notna().all(axis=1))
             llm = pd.Categorical(table[name], labels).codes.astype(np.int64)
             if (llm[rows] == gold[rows]).mean() >= MIN_ACCURACY:
                 yield LabelSet(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.audit_cells import MAX_POOL, MIN_TEST, Cell, LabelSet, Truth, loss_estimates, scored
-from entrypoints.wiring.audit_encoder import EncoderTrainings
+from entrypoints.wiring.audit_encoder import EncoderTrainings, default_learning_rate
 from project.audit import fine_tuned
 from project.audit.fine_tuned import Training
 from project.audit.sample import AuditSample
@@ -59,8 +60,12 @@ def encoder_audits(
     if len(test) < MIN_TEST:
         return []
     both = np.concatenate([pool, test])
+    encoder = Encoder.find(config)
+    if config.learning_rate is None:
+        rate = default_learning_rate(encoder.weight_bytes)
+        config = dataclasses.replace(config, learning_rate=rate)
     trainings = EncoderTrainings(
-        Encoder.find(config),
+        encoder,
         config,
         pd.DataFrame(
             {

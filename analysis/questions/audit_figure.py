@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.questions.audit_sentences import interval
+from analysis.questions.audit_sentences import interval, level_of_loss
 from analysis.render.figures import look, new_figure, png
 from analysis.render.section import Figure
 from project.stats.bootstrap import Interval
@@ -45,7 +45,8 @@ def scores_figure(result: Mapping[str, Any]) -> Figure | None:
         "audit_scores",
         png(figure, legend=False),
         "Macro-F1 with 95 % limits of the LLM, of a classifier trained on its labels and of one "
-        "trained on human labels; right, the loss between the two and what is tolerated.",
+        f"trained on human labels; right, the loss between the two with {level_of_loss(result)} "
+        "limits, and what is tolerated.",
     )
 
 

@@ -38,7 +38,7 @@ def plan_section(result: Mapping[str, Any]) -> Section:
             ]
         )
     table = Table("audit_plan", "", head, cells, pd.DataFrame(rows))
-    caption = "Half widths of the 95 % intervals in points, by the number of audited texts"
+    caption = "Half widths of the intervals in points, by the number of audited texts"
     figure = Figure("audit_plan", plan_figure(rows), caption)
     return Section(
         "audit_plan",
@@ -47,8 +47,9 @@ def plan_section(result: Mapping[str, Any]) -> Section:
         [table],
         [figure],
         notes=[
-            "Half widths of 95 % intervals in points (x 100). % decided: chance of a verdict if "
-            "nothing, or twice the tolerance, is lost; near: if half or one and a half times the "
+            "Half widths of 95 % intervals in points (x 100), for the loss of a "
+            f"{100 * result.get('loss_level', 0.95):g} % interval. % decided: chance of a verdict "
+            "if nothing, or twice the tolerance, is lost; near: if half or one and a half times the "
             f"tolerance is. The tolerance is {100 * result['tolerance']:g} points of macro-F1.",
             _basis(result),
         ],

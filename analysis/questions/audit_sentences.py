@@ -17,6 +17,11 @@ def interval(value: Mapping[str, Any] | None) -> Interval:
     return Interval(*(_NAN if fields.get(n) is None else fields[n] for n in Interval._fields))
 
 
+def level_of_loss(result: Mapping[str, Any]) -> str:
+    """With which probability an interval of the loss holds it, in per cent."""
+    return f"{100 * result['loss'].get('level', 0.95):g} %"  # older audits have no level
+
+
 def points(value: Mapping[str, Any] | None, *, sign: bool = False) -> str:
     """An interval in points (x 100); "?" where it is not known, no limits where none are."""
     found = interval(value)
@@ -37,7 +42,7 @@ def reason(result: Mapping[str, Any]) -> str:
     sentence = (
         f"Trained on the LLM's labels of {result['n_pool']} texts, a {name} loses "
         f"{points(result['loss']['macro_f1'], sign=True)} points of macro-F1 against one trained "
-        f"on human labels, where {tolerance:g} are tolerated."
+        f"on human labels ({level_of_loss(result)} limits), where {tolerance:g} are tolerated."
     )
     if result["needs"]["reason"]:
         text = result["needs"]["reason"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.questions.audit_figure import scores_figure, shares_figure
-from analysis.questions.audit_sentences import interval, points
+from analysis.questions.audit_sentences import interval, level_of_loss, points
 from analysis.render.section import Section, Table, columns
 
 _MAX_TESTS = 10
@@ -27,8 +27,8 @@ def scores_section(result: Mapping[str, Any]) -> Section:
     agreement = result["agreement"]
     notes = [
         f"{result['n_audit']} of {result['n_pool']} texts are labelled by people; all numbers x "
-        "100, with 95 % limits. The LLM's limits speak of this pool, those of a classifier of new "
-        "texts.",
+        f"100, with 95 % limits, those of the loss with {level_of_loss(result)}. The LLM's limits "
+        "speak of this pool, those of a classifier of new texts.",
         _agreement_sentence(agreement, name, result["n_pool"]),
         "What human labels would have given is estimated by a borrowed learning curve; its own "
         "error is in the limits.",

@@ -29,9 +29,9 @@ def record_section(record: StoredAudits) -> Section:
     if record.foretold:
         tables.append(_foretold(record))
     notes = [
-        "right and wrong: the verdict against the true loss. covered: per cent of the 95 % "
-        "intervals that hold the truth. Truth of simulated audits: human labels of the whole pool, "
-        "cross-fitted."
+        "right and wrong: the verdict against the true loss. covered: per cent of the intervals "
+        "that hold the truth; they are 95 % intervals, and 90 % ones of the loss. Truth of "
+        "simulated audits: human labels of the whole pool, cross-fitted."
     ]
     if record.n_unreadable:
         notes.append(f"{record.n_unreadable} audits could not be read and are left out.")

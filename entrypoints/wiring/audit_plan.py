@@ -8,7 +8,7 @@ from typing import Any
 from entrypoints.wiring.audit_labels import audit_sample
 from entrypoints.wiring.terminal import Progress
 from project.audit import learner, plan
-from project.audit.borrowed_curve import estimate_loss, learn_curves, n_trainings
+from project.audit.borrowed_curve import LOSS_LEVEL, estimate_loss, learn_curves, n_trainings
 from project.audit.verdict import refusal
 from project.config.audit import AuditConfig
 from project.config.experiment import ExperimentConfig
@@ -79,6 +79,7 @@ def planned(pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes
         "label_set": list(pool.task.label_set),
         "classifier_name": classifier.name,
         "tolerance": tolerance,
+        "loss_level": LOSS_LEVEL,
         "accuracy": accuracy,
         "from_pilot": from_pilot,
         "enough": found.enough,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from project.audit.borrowed_curve import LOSS_LEVEL
 from project.audit.findings import AuditedTexts, Findings
 from project.audit.people import People
 from project.audit.shares import ClassShares
@@ -19,6 +20,8 @@ SCHEMA = 1
 
 def as_json(findings: Findings, label_set: Sequence[str], ids: Sequence[str]) -> dict[str, Any]:
     """The findings as values that JSON has; what is unknown is null.
+
+    Limits are those of 95 % intervals, and of the loss those of its ``level``.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def as_json(findings: Findings, label_set: Sequence[str], ids: Sequence[str]) ->
         "classifier": _metrics(loss.classifier if loss else {})
         | {"good_enough": findings.classifier_good_enough},
         "gold_trained": _metrics(loss.gold_trained if loss else {}),
-        "loss": _metrics(loss.loss if loss else {}),
+        "loss": _metrics(loss.loss if loss else {}) | {"level": LOSS_LEVEL},
         "agreement": findings.agreement._asdict()
         | {
             "alpha": _interval(findings.agreement.alpha),

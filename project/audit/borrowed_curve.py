@@ -16,11 +16,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from project.audit.learner import Learner, folds
 from project.audit.quality import class_sums, mean_f1
 from project.audit.sample import LEVEL, AuditSample
-from project.stats.bootstrap import Z95, Interval
+from project.stats.bootstrap import Interval
 from project.stats.scores import score_answers
 from project.stats.types import Codes, Floats
 
@@ -32,8 +33,13 @@ MAX_RATIO = 1.2
 _PROXY_SHARES = (0.0, 0.25, 0.5)
 CLASSIFIER_ERROR = 0.025
 """Standard error of a classifier's score beside the bootstrap's: another training, other texts."""
-LOSS_ERROR = 0.0085
-"""Standard error of the borrowed loss beside the bootstrap's."""
+LOSS_ERROR = 0.30
+"""Standard error of the borrowed loss beside the bootstrap's, times the square root of the audit's
+size: another audit would train other small classifiers."""
+LOSS_LEVEL = 0.90
+"""Probability with which an interval of the loss holds it, so that one of 20 losses at most lies
+above it. Measured by ``python -m benchmarks.audit``."""
+LOSS_Z = float(ndtri((1 + LOSS_LEVEL) / 2))
 LOSS_BIAS = 0.10
 """The borrowed loss is too small by about this over the square root of the audit's size."""
 
@@ -57,7 +63,7 @@ class Loss(NamedTuple):
     loss: dict[str, Interval]
     standard_error: dict[str, float]
     proxy_share: float = 0.0
-    model_error: float = LOSS_ERROR
+    model_error: float = 0.0
 
 
 class Curves(NamedTuple):
@@ -174,12 +180,16 @@ def estimate_loss(sample: AuditSample, llm: Codes, classifier: Codes, curves: Cu
         spread = float((gold.macro_f1 - own.macro_f1)[1:].std())
         candidates.append((spread, share, own, gold))
     _, share, own, gold = min(candidates, key=lambda candidate: candidate[0])
+    error = LOSS_ERROR / np.sqrt(sample.n)
     bias = LOSS_BIAS / np.sqrt(sample.n)
-    return intervals(own, gold, model_error=LOSS_ERROR, bias=bias)._replace(proxy_share=share)
+    return intervals(own, gold, model_error=error, bias=bias)._replace(proxy_share=share)
 
 
 def intervals(own: Scores, gold: Scores, *, model_error: float, bias: float) -> Loss:
     """Intervals of both classifiers and of the loss, with the errors that the bootstrap lacks.
+
+    Those of the classifiers hold with a probability of ``LEVEL``, those of the loss of
+    ``LOSS_LEVEL``.
 
     Parameters
     ----------
@@ -200,16 +210,16 @@ def intervals(own: Scores, gold: Scores, *, model_error: float, bias: float) -> 
         loss = corrected - classifier
         result.classifier[metric] = _clipped(_widened(classifier, CLASSIFIER_ERROR))
         result.gold_trained[metric] = _clipped(_widened(corrected, both))
-        result.loss[metric] = _widened(loss, model_error)
+        result.loss[metric] = _widened(loss, model_error, LOSS_LEVEL)
         result.standard_error[metric] = float(loss[1:].std())
     return result
 
 
-def _widened(values: Floats, error: float) -> Interval:
+def _widened(values: Floats, error: float, level: float = LEVEL) -> Interval:
     """The interval between the replicates' quantiles, with a further standard error added."""
     estimate = values[0]
-    low, high = np.quantile(values[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    reach = Z95 * error
+    low, high = np.quantile(values[1:], [(1 - level) / 2, (1 + level) / 2])
+    reach = float(ndtri((1 + level) / 2)) * error
     return Interval(
         float(estimate),
         float(estimate - np.hypot(min(0.0, low - estimate), reach)),

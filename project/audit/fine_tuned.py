@@ -25,11 +25,12 @@ from project.audit.sample import AuditSample
 from project.stats.types import Codes, Floats
 
 FOLDS = 3
-REPEATS = 2
+REPEATS = 1
 """How often the audit is divided into folds, each time in another way."""
-SMALL_TRAININGS = 3
-ENCODER_ERROR = 0.03
-"""Standard error of the borrowed loss of an encoder beside the bootstrap's."""
+SMALL_TRAININGS = 2
+ENCODER_ERROR = 0.45
+"""Standard error of the borrowed loss of an encoder beside the bootstrap's, times the square root
+of the audit's size."""
 
 
 class Training(NamedTuple):
@@ -192,7 +193,8 @@ def estimate_loss(sample: AuditSample, llm: Codes, found: Predictions) -> Loss:
         # All four scores are those of the same texts, so that their errors partly cancel.
         gain = np.clip(ratio, 0.0, MAX_RATIO)
         borrowed.append(1 - (1 - getattr(small, metric)) * gain)
-    return intervals(own, Scores(*borrowed), model_error=ENCODER_ERROR, bias=0.0)
+    error = ENCODER_ERROR / np.sqrt(sample.n)
+    return intervals(own, Scores(*borrowed), model_error=error, bias=0.0)
 
 
 def _scores(sample: AuditSample, labels: Codes, predicted: Codes) -> Scores:

@@ -12,6 +12,7 @@ from scipy.special import ndtr
 from project.audit.borrowed_curve import (
     CLASSIFIER_ERROR,
     LOSS_ERROR,
+    LOSS_Z,
     estimate_loss,
     learn_curves,
     n_trainings,
@@ -198,7 +199,8 @@ def _row(
         share = corrected_share(is_class, proxy, float((llm == code).mean()), sample.design)
         widths.append(share.high - share.low)
     own = spread.loss / math.sqrt(size)
-    reach = Z95 * math.hypot(own, LOSS_ERROR)
+    error = math.hypot(own, LOSS_ERROR / math.sqrt(size))
+    reach = LOSS_Z * error
     classifier = Z95 * math.hypot(spread.classifier / math.sqrt(size), CLASSIFIER_ERROR)
     counts = np.bincount(gold, minlength=n_classes)
     return PlanRow(
@@ -208,8 +210,8 @@ def _row(
         classifier_macro_f1=2 * classifier,
         share=max(widths),
         loss_macro_f1=2 * reach,
-        decided=float(ndtr((tolerance - reach) / own)),
-        decided_near=float(ndtr((tolerance / 2 - reach) / own)),
+        decided=float(ndtr((tolerance - reach) / error)),
+        decided_near=float(ndtr((tolerance / 2 - reach) / error)),
         rarest=float(size * counts.min() / len(gold)),
     )
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.audit.borrowed_curve import Loss
+from project.audit.borrowed_curve import LOSS_Z, Loss
 from project.audit.sample import AuditSample
-from project.stats.bootstrap import Z95, Interval
+from project.stats.bootstrap import Interval
 from project.stats.types import Codes, Floats
 
 SAFE = "safe"
@@ -21,6 +21,8 @@ MIN_OF_CLASS = 10
 """Audited texts of the rarest class below which every estimator of macro-F1 fails."""
 NEW_AUDIT = 250
 """Texts of a first audit; with fewer it can hardly ever tell."""
+MAX_AUDIT = 5000
+"""Audited texts beyond which nobody is told to label more."""
 
 
 class Needs(NamedTuple):
@@ -140,18 +142,18 @@ def verdict(sample: AuditSample, loss: Loss, tolerance: float) -> Verdict:
 def _what_decides(sample: AuditSample, loss: Loss, tolerance: float, reason: str) -> Needs:
     """How many more texts would probably decide, if the estimate stayed where it is.
 
-    The bootstrap's error falls with the square root of the audit's size; the borrowed curve's
-    own error does not.
+    Both errors, the bootstrap's and the borrowed curve's, fall with the square root of the audit's
+    size.
     """
     distance = abs(loss.loss["macro_f1"].estimate - tolerance)
-    room = (distance / Z95) ** 2 - loss.model_error**2
-    if room <= 0:
+    error = math.hypot(loss.standard_error["macro_f1"], loss.model_error)
+    if sample.n * (LOSS_Z * error) ** 2 > MAX_AUDIT * distance**2:
         return Needs(
-            f"{reason}. The estimate is so near that no audit decides it: set another tolerance, "
-            "or train on human labels and compare",
+            f"{reason}. The estimate is so near that {MAX_AUDIT} audited texts would not decide "
+            "it: set another tolerance, or train on human labels and compare",
             more_audited=None,
         )
-    needed = math.ceil(sample.n * loss.standard_error["macro_f1"] ** 2 / room)
+    needed = math.ceil(sample.n * (LOSS_Z * error / distance) ** 2)
     more = max(10, needed - sample.n)  # a few texts more or less cannot be told apart
     if more > len(sample.rest):
         return Needs(

@@ -19,7 +19,6 @@ from project.audit.borrowed_curve import (
     n_trainings,
 )
 from project.audit.learner import POOL_FOLDS, cross_fitted, folds
-from project.stats.bootstrap import Z95
 from tests.helpers.audits import NearestMean, audit_of
 
 N = 800
@@ -172,8 +171,9 @@ def test_an_interval_of_the_loss_is_never_narrower_than_the_curves_own_error():
     )
     interval = estimate_loss(sample, GOLD, GOLD, curves).loss["macro_f1"]
 
-    assert interval.high - interval.estimate == pytest.approx(Z95 * LOSS_ERROR, rel=1e-3)
-    assert interval.estimate - interval.low == pytest.approx(Z95 * LOSS_ERROR, rel=1e-3)
+    reach = 1.6449 * LOSS_ERROR / np.sqrt(200)
+    assert interval.high - interval.estimate == pytest.approx(reach, rel=1e-3)
+    assert interval.estimate - interval.low == pytest.approx(reach, rel=1e-3)
 
 
 def test_scores_stay_within_0_and_1():

@@ -142,8 +142,9 @@ def test_the_interval_is_at_least_as_wide_as_the_model_error():
     interval = loss.loss["macro_f1"]
 
     assert interval.estimate == pytest.approx(0.0)
-    assert interval.high == pytest.approx(1.96 * fine_tuned.ENCODER_ERROR, rel=1e-3)
-    assert loss.model_error == fine_tuned.ENCODER_ERROR
+    error = fine_tuned.ENCODER_ERROR / np.sqrt(240)
+    assert interval.high == pytest.approx(1.645 * error, rel=1e-3)
+    assert loss.model_error == pytest.approx(error)
 
 
 def test_what_is_true_is_cross_fitted_over_the_pool():

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from project.audit.borrowed_curve import LOSS_ERROR, Loss
+from project.audit.borrowed_curve import LOSS_Z, Loss
 from project.audit.verdict import (
     CANNOT_TELL,
     MIN_OF_CLASS,
@@ -16,7 +16,7 @@ from project.audit.verdict import (
     refusal,
     verdict,
 )
-from project.stats.bootstrap import NO_INTERVAL, Z95, Interval
+from project.stats.bootstrap import NO_INTERVAL, Interval
 from tests.helpers.audits import audit_of
 
 LABELS = ("cat", "dog", "eel")
@@ -37,7 +37,7 @@ def with_counts(counts, n_pool=2000):
 
 def loss_of(estimate, low, high, standard_error=0.02):
     interval = Interval(estimate, low, high)
-    return Loss({}, {}, {"macro_f1": interval}, {"macro_f1": standard_error}, 0.0)
+    return Loss({}, {}, {"macro_f1": interval}, {"macro_f1": standard_error}, 0.0, 0.02)
 
 
 def refused(sample, shares=SHARES, labels=LABELS):
@@ -157,9 +157,9 @@ def test_an_undecided_verdict_names_the_limits_and_the_tolerance():
 def test_more_texts_are_those_with_which_the_limit_would_reach_the_tolerance():
     needs = undecided(loss_of(-0.02, -0.08, 0.03, standard_error=0.03))
 
-    # With 300 + more texts: Z95 * sqrt(0.03^2 * 300 / n + LOSS_ERROR^2) = 0.04.
+    # With 300 + more texts: LOSS_Z * sqrt((0.03^2 + 0.02^2) * 300 / n) = 0.04.
     n = 300 + needs.more_audited
-    reach = Z95 * np.sqrt(0.03**2 * 300 / n + LOSS_ERROR**2)
+    reach = LOSS_Z * np.sqrt((0.03**2 + 0.02**2) * 300 / n)
     assert reach == pytest.approx(0.04, rel=1e-3)
     assert reach <= 0.04
 
@@ -174,10 +174,10 @@ def test_fewer_texts_decide_where_the_estimate_is_farther_from_the_tolerance():
 
 
 def test_an_estimate_at_the_tolerance_is_decided_by_no_audit():
-    needs = undecided(loss_of(0.03, -0.03, 0.09))
+    needs = undecided(loss_of(0.02, -0.03, 0.09))
 
     assert needs.more_audited is None
-    assert "no audit decides it" in needs.reason
+    assert "5000 audited texts would not decide it" in needs.reason
 
 
 def test_a_pool_that_is_too_small_to_decide_is_named():

@@ -26,6 +26,8 @@ from project.support.errors import AssayError
 from project.tracking import latest_root, read_json
 from project.training import embeddings
 
+# One worker: the first run embeds texts for all tests.
+pytestmark = pytest.mark.xdist_group("audit")
 N = 260
 LABELLED = 120
 ANSWERS = {"human_column": "human", "recorded_columns": "llm"}
