@@ -49,8 +49,8 @@ def plan_section(result: Mapping[str, Any]) -> Section:
         notes=[
             "Half widths of 95 % intervals in points (x 100), for the loss of a "
             f"{100 * result.get('loss_level', 0.95):g} % interval. % decided: chance of a verdict "
-            "if nothing, or twice the tolerance, is lost; near: if half or one and a half times the "
-            f"tolerance is. The tolerance is {100 * result['tolerance']:g} points of macro-F1.",
+            "if nothing, or twice the tolerance, is lost; near: if half or one and a half times "
+            f"the tolerance is. The tolerance is {100 * result['tolerance']:g} points of macro-F1.",
             _basis(result),
         ],
     )
