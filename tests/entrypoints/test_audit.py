@@ -23,7 +23,7 @@ from project.data.card import CARDS
 from project.data.pool import load_pool
 from project.data.tables import codes
 from project.support.errors import AssayError
-from project.tracking import latest_root, read_json
+from project.tracking import children, latest_root, read_json
 from project.training import embeddings
 
 # One worker: the first run embeds texts for all tests.
@@ -482,29 +482,32 @@ def encoder_of(monkeypatch, tiny_encoder):
     }
 
 
-def test_an_audit_of_an_encoder_names_it_and_logs_every_training(
+def test_an_audit_of_an_encoder_names_it_logs_every_training_and_shows_what_is_true(
     first, store, workspace, no_model, encoder_of, tiny_encoder
 ):
-    lines, root = run(first[0], workspace, **RANDOM_AUDIT, **encoder_of)
+    table = pd.read_csv(CARDS / "catalogue.csv", dtype=str).set_index("text")["label"]
+    complete = catalogue().assign(human=lambda rows: table[rows["text"]].to_numpy())
+    complete.to_csv(store / "complete.csv", index=False)
+    changes = {"data": str(store / "complete.csv"), "simulate": "130", **encoder_of}
+    lines, root = run(first[0], workspace, **{**ANSWERS, **changes})
     result = read_json(root.run_id, "audit.json")
     name = f"fine-tuned {tiny_encoder.name}"
-    children = mlflow.search_runs(
-        search_all_experiments=True,
-        filter_string=f"tags.mlflow.parentRunId = '{root.run_id}' and params.trained_on != ''",
-        output_format="list",
-    )
+    trainings = children(root, "audit training")
 
     assert result["classifier_name"] == name
-    assert result["verdict"] in ("safe", "not safe", "cannot tell")
     assert result["loss"]["macro_f1"]["low"] < result["loss"]["macro_f1"]["high"]
-    assert (result["agreement"]["classifier"], result["agreement"]["n_texts"]) == (name, LABELLED)
-    assert any(f"a {name} loses" in line for line in " ".join(lines).split(". "))
-    assert len(children) == fine_tuned.n_trainings(2)
-    by_llm = [run for run in children if run.data.params["trained_on"] == "the LLM's labels"]
-    assert {run.data.params["n_train"] for run in by_llm} == {str(N - LABELLED)}
-    assert {run.data.params["epochs"] for run in by_llm} == {"2"}
+    assert (result["agreement"]["classifier"], result["agreement"]["n_texts"]) == (name, 130)
+    assert f"a {name} loses" in " ".join(lines)
+    truth = result["truth"]
+    assert truth["loss"]["macro_f1"] == pytest.approx(
+        truth["gold_trained"]["macro_f1"] - truth["classifier"]["macro_f1"]
+    )
+    assert len(trainings) == fine_tuned.n_trainings(2) + 2 * fine_tuned.FOLDS
+    by_llm = [run for run in trainings if run.params["trained_on"] == "the LLM's labels"]
+    assert [run.params["n_train"] for run in by_llm[:2]] == [str(N - 130)] * 2
+    assert {run.params["epochs"] for run in by_llm} == {"2"}
 
-    _, again = run(first[0], workspace, **RANDOM_AUDIT, **encoder_of)
+    _, again = run(first[0], workspace, **{**ANSWERS, **changes})
     assert read_json(again.run_id, "audit.json") == result
 
 
@@ -520,21 +523,6 @@ def test_where_nothing_can_be_said_no_encoder_is_trained(
     assert result["verdict"] == "cannot tell"
     assert result["classifier_name"] == "logistic regression on sentence embeddings"
     assert any("was trained" in note for note in result["notes"])
-
-
-def test_a_simulated_audit_of_an_encoder_shows_what_is_true(
-    first, store, workspace, no_model, encoder_of
-):
-    table = pd.read_csv(CARDS / "catalogue.csv", dtype=str).set_index("text")["label"]
-    complete = catalogue().assign(human=lambda rows: table[rows["text"]].to_numpy())
-    complete.to_csv(store / "complete.csv", index=False)
-    changes = {"data": str(store / "complete.csv"), "simulate": "150", **encoder_of}
-    _, root = run(first[0], workspace, **{**ANSWERS, **changes})
-    truth = read_json(root.run_id, "audit.json")["truth"]
-
-    assert truth["loss"]["macro_f1"] == pytest.approx(
-        truth["gold_trained"]["macro_f1"] - truth["classifier"]["macro_f1"]
-    )
 
 
 def test_small_encoders_have_a_higher_learning_rate_unless_one_is_named():
