@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from project.audit.borrowed_curve import Loss, estimate_loss, learn_curves
+from project.audit.borrowed_curve import estimate_loss, learn_curves
 from project.audit.learner import cross_fitted
+from project.audit.loss import Loss
 from project.audit.quality import quality
 from project.audit.sample import AuditSample
 from project.audit.shares import class_shares

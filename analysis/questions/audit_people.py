@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.questions.audit_sentences import interval, points
+from analysis.questions.audit_tables import shortened, to_fill_in
 from analysis.render.section import Section, Table, columns
 
-_MAX_IDS = 20
+_MAX_TEXTS = 20
 
 
 def people_section(result: Mapping[str, Any]) -> Section | None:
@@ -34,12 +35,11 @@ def people_section(result: Mapping[str, Any]) -> Section | None:
         "verdict and loss: if only the labels of this person counted.",
         _test_note(agreement["alternative_annotator_test"]),
     ]
-    open_ids = people["to_adjudicate"]
-    if open_ids:
-        more = ", ..." if len(open_ids) > _MAX_IDS else ""
+    if people.get("settle"):
+        tables.append(_settle_table(people["settle"]))
         notes.append(
-            f"People differ on {len(open_ids)} texts; audit.json lists all. The most urgent: "
-            f"{', '.join(open_ids[:_MAX_IDS])}{more}."
+            f"People differ on {len(people['settle'])} texts; audit_settle.csv has all of them. "
+            "Fill in its column label and name the file in adjudicator."
         )
     return Section("audit_people", "Do the people agree?", answer, tables, notes=notes)
 
@@ -74,6 +74,21 @@ def _people_table(agreement: Mapping[str, Any], by_rater: Mapping[str, Any]) -> 
         )
     head = ["person", "texts", "accuracy", "macro-F1", "verdict", "loss"]
     return Table("audit_people", "against the others", head, rows, pd.DataFrame(frame))
+
+
+def _settle_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """The texts on which people differ, ties first; the CSV file has a column to fill in."""
+    import pandas as pd
+
+    rows = [
+        [
+            shortened(str(entry.get("text", entry["example_id"]))),
+            ", ".join(f"{person}: {label}" for person, label in entry["labels"].items()),
+        ]
+        for entry in entries[:_MAX_TEXTS]
+    ]
+    frame = [{**row, **row.pop("labels")} for row in to_fill_in(entries)]
+    return Table("audit_settle", "to settle", ["text", "labels"], rows, pd.DataFrame(frame))
 
 
 def _pairs_table(agreement: Mapping[str, Any]) -> Table:
@@ -111,6 +126,6 @@ def _test_note(test: Mapping[str, Any]) -> str:
     """The alternative annotator test in a sentence."""
     name = "The alternative annotator test (arXiv 2501.10970, epsilon 0.15)"
     if test["passes"] is None:
-        return f"{name} could not be made: {test['reason']}."
+        return f"{name} was not made: {test['reason']}."
     outcome = "passes: the LLM may stand in for one of these people" if test["passes"] else "fails"
     return f"{name} {outcome}; winning rate {test['winning_rate']:.2f}."

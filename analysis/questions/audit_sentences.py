@@ -39,10 +39,13 @@ def reason(result: Mapping[str, Any]) -> str:
     if result["loss"]["macro_f1"]["estimate"] is None:
         text = result["needs"]["reason"]
         return f"{text[:1].upper()}{text[1:]}."
+    loss = interval(result["loss"]["macro_f1"])
+    better = "worse" if loss.estimate >= 0 else "better"
     sentence = (
-        f"Trained on the LLM's labels of {result['n_pool']} texts, a {name} loses "
-        f"{points(result['loss']['macro_f1'], sign=True)} points of macro-F1 against one trained "
-        f"on human labels ({level_of_loss(result)} limits), where {tolerance:g} are tolerated."
+        f"Trained on the LLM's labels, a {name} has a macro-F1 about "
+        f"{abs(100 * loss.estimate):.1f} points {better} than one trained on human labels. The "
+        f"loss is {points(result['loss']['macro_f1'], sign=True)} points ({level_of_loss(result)} "
+        f"limits), where {tolerance:g} are tolerated."
     )
     if result["needs"]["reason"]:
         text = result["needs"]["reason"]
@@ -59,7 +62,7 @@ def way_out(result: Mapping[str, Any]) -> str:
     if needs["more_audited"]:
         sentences.append(
             f"About {needs['more_audited']} more texts, drawn at random and labelled by people, "
-            "would probably decide."
+            "would decide with a chance of 80 % if the estimate is right."
         )
     if needs["more_pool"]:
         sentences.append(f"Add {needs['more_pool']} more texts to the pool.")
@@ -70,10 +73,9 @@ def way_out(result: Mapping[str, Any]) -> str:
 
 def judged(result: Mapping[str, Any]) -> str:
     """By what the verdict was judged, and whether the scores reach what is asked for."""
-    text = f"Tolerated: {100 * result['tolerance']:g} points of macro-F1."
     if result["at_least"] is None:
-        return text
-    text += f" Asked for: a macro-F1 of {100 * result['at_least']:g}."
+        return f"Labelled by people: {result['n_audit']} of {result['n_pool']} texts."
+    text = f"Asked for: a macro-F1 of {100 * result['at_least']:g}."
     answers = {"the LLM": result["llm"], "the classifier": result["classifier"]}
     for who, scores in answers.items():
         answer = scores.get("good_enough") or "cannot tell"

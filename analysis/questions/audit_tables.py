@@ -8,6 +8,7 @@ from typing import Any
 from analysis.questions.audit_figure import scores_figure, shares_figure
 from analysis.questions.audit_sentences import interval, level_of_loss, points
 from analysis.render.section import Section, Table, columns
+from project.data.spreadsheet import safe_id
 
 _MAX_TESTS = 10
 _MAX_TEXT = 200
@@ -26,17 +27,18 @@ def scores_section(result: Mapping[str, Any]) -> Section:
     name = result["classifier_name"]
     agreement = result["agreement"]
     notes = [
-        f"{result['n_audit']} of {result['n_pool']} texts are labelled by people; all numbers x "
-        f"100, with 95 % limits, those of the loss with {level_of_loss(result)}. The LLM's limits "
-        "speak of this pool, those of a classifier of new texts.",
+        f"{result['n_audit']} of {result['n_pool']} texts are labelled by people. All numbers are "
+        f"x 100, with 95 % intervals, that of the loss with {level_of_loss(result)}. The LLM's "
+        "interval is for these texts; a classifier's is for new texts of the same kind.",
         _agreement_sentence(agreement, name, result["n_pool"]),
-        "What human labels would have given is estimated by a borrowed learning curve; its own "
-        "error is in the limits.",
+        "What a classifier trained on human labels would reach is estimated from a small one, "
+        "trained on the audit, and from how much more of the LLM's labels help. The intervals "
+        "include the uncertainty of this.",
     ]
     if result["n_unanswered"]:
         notes.append(
-            f"{result['n_unanswered']} texts have no usable label of the LLM; they count as wrong "
-            "and are not trained on."
+            f"{result['n_unanswered']} texts have no usable label of the LLM. They are counted as "
+            "errors and left out of training."
         )
     return Section(
         "audit_scores",
@@ -55,15 +57,14 @@ def _agreement_sentence(agreement: Mapping[str, Any], name: str, n_pool: int) ->
     n_trainings = agreement.get("n_trainings", 5)
     n_texts = agreement.get("n_texts", n_pool)
     if n_texts == n_pool:
-        differ = "each on resampled texts with folds of its own"
-        where = "of the pool"
+        how = f"Trained {n_trainings} times, each time on a random resample of the texts"
+        where = "of the texts"
     else:
-        differ = "with different seeds"
-        where = f"of the {n_texts} audited texts, which they did not train on"
+        how = f"Trained {n_trainings} times, with different seeds"
+        where = f"of the {n_texts} audited texts, which it did not train on"
     return (
-        f"{n_trainings} trainings of the {name}, {differ}, give the same class to "
-        f"{points(agreement['unchanged'])} % {where}; Krippendorff's alpha is "
-        f"{points(agreement['alpha'])}. No human label is needed for this."
+        f"{how}, the {name} gives {points(agreement['unchanged'])} % {where} the same class every "
+        f"time. Krippendorff's alpha is {points(agreement['alpha'])}."
     )
 
 
@@ -74,7 +75,7 @@ def _scores_table(result: Mapping[str, Any]) -> Table:
         "llm": "the LLM",
         "classifier": "classifier, LLM's labels",
         "gold_trained": "classifier, human labels (estimated)",
-        "loss": "loss: the last less the one before",
+        "loss": "loss: human labels minus LLM's labels",
     }
     metrics = ("accuracy", "macro_f1")
     rows = []
@@ -95,7 +96,8 @@ def _scores_table(result: Mapping[str, Any]) -> Table:
             line |= {f"true_{metric}": truth[key][metric] for metric in metrics}
     ceiling = ((result.get("people") or {}).get("agreement") or {}).get("ceiling")
     if ceiling:
-        title = "a person, against the majority of the others"
+        others = len(ceiling["raters"]) - 1
+        title = "a person, against the " + ("other" if others == 1 else "majority of the others")
         scores = [points(ceiling[metric]) for metric in metrics]
         rows.insert(0, [title, *scores, *([""] * (len(head) - 3))])
     heading = f"classifier: {name}"
@@ -131,10 +133,13 @@ def shares_section(result: Mapping[str, Any]) -> Section:
         )
     notes = [
         "Shares in per cent. corrected: the audit's share, sharpened by the LLM's labels of the "
-        "whole pool (power-tuned prediction-powered inference); use this one. The limits in parts "
-        "hold for all parts and classes together; a part with fewer than 10 audited texts has "
-        "none."
+        "whole pool (power-tuned prediction-powered inference); use this one."
     ]
+    if parts:
+        notes.append(
+            "The intervals in parts are widened so that all of them are right at once with 95 %. A "
+            "part with fewer than 10 audited texts has none."
+        )
     figure = shares_figure(result)
     title = "How often does each class occur?"
     return Section("audit_shares", title, "", tables, [figure] if figure else [], notes=notes)
@@ -179,9 +184,9 @@ def errors_section(result: Mapping[str, Any]) -> Section | None:
     notes = [
         f"Of the audited texts, LLM and classifier are both wrong on {both['both']}, the LLM alone "
         f"on {both['llm_only']}, the classifier alone on {both['classifier_only']}.",
-        "The limits hold together: for all classes, for all cells, for all values of a column. "
-        "p: permutation test that the error rate is the same for all values, corrected for the "
-        "number of columns (Holm).",
+        "Intervals are widened so that all rows of a table, or all values of a column, are right "
+        "at once with 95 %. p: permutation test that all values of a column have the same error "
+        "rate, corrected for the number of columns (Holm).",
     ]
     return Section("audit_errors", "Where does the LLM err?", "", tables, notes=notes)
 
@@ -204,9 +209,15 @@ def _transition_table(cells: Sequence[Mapping[str, Any]]) -> Table:
 def _slices_table(tests: Sequence[Mapping[str, Any]]) -> Table:
     """Error rates by the values of each column."""
     rows = [
-        [test["column"], item["value"], str(item["n"]), points(item), f"{test['p_value']:.3f}"]
+        [
+            test["column"] if number == 0 else "",
+            item["value"],
+            str(item["n"]),
+            points(item),
+            f"{test['p_value']:.3f}" if number == 0 else "",
+        ]
         for test in tests
-        for item in test["values"]
+        for number, item in enumerate(test["values"])
     ]
     frame = [
         {
@@ -223,6 +234,16 @@ def _slices_table(tests: Sequence[Mapping[str, Any]]) -> Table:
     return _table("audit_errors_by", "the LLM's errors by column", head, rows, frame)
 
 
+def shortened(text: str) -> str:
+    """A text that fits into a cell."""
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT].rsplit(' ', 1)[0]} …"
+
+
+def to_fill_in(texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a CSV file whose column ``label`` a person fills in."""
+    return [{**entry, "example_id": safe_id(entry["example_id"]), "label": ""} for entry in texts]
+
+
 def next_section(result: Mapping[str, Any]) -> Section | None:
     """Which texts to label next; None where none are named."""
     texts = result["next"]["texts"]
@@ -230,16 +251,17 @@ def next_section(result: Mapping[str, Any]) -> Section | None:
         return None
     rows = [
         [
-            str(entry.get("text", entry["example_id"]))[:_MAX_TEXT],
-            str(entry.get("llm") or "?"),
+            shortened(str(entry.get("text", entry["example_id"]))),
+            str(entry.get("llm") or "no label"),
             f"{100 * min(1.0, entry['disagreement']):.0f}",
         ]
         for entry in texts
     ]
     notes = [
-        "against: per cent of the trainings that predict another class than the LLM's. These "
-        "texts are chosen by doubt, so that they are no random sample: to judge the LLM, draw "
-        "others."
+        "% against: per cent of the trainings that predict another class than the LLM's; of "
+        "equals, the text whose label is least probable comes first. Use the answers in place of "
+        "the LLM's labels when you train. They are chosen by doubt and no random sample, so that "
+        "they must not be added to a random audit."
     ]
     expected = result["next"]["expected_wrong"]
     if expected is not None:
@@ -248,7 +270,7 @@ def next_section(result: Mapping[str, Any]) -> Section | None:
             f"About {expected:.0f} of these {len(texts)} labels are probably wrong; of as many "
             f"random ones {result['next']['expected_wrong_random']:.0f} would be.",
         )
-    table = _table("audit_next", "", ["text", "LLM", "% against"], rows, texts)
+    table = _table("audit_next", "", ["text", "LLM", "% against"], rows, to_fill_in(texts))
     return Section(
         "audit_next", "Which texts should a person label next?", "", [table], notes=notes
     )

@@ -21,6 +21,8 @@ _LOOKS: tuple[tuple[str, Any, str], ...] = (
     ("v", (0, (5, 1)), "#555555"),
     ("P", (0, (1, 1)), "#8a6d00"),
 )
+_LETTERS_PER_INCH = 12  # of a legend
+_LEGEND_MARK = 7  # letters' worth of space for a mark
 
 
 def measures() -> list[tuple[str, str]]:
@@ -105,9 +107,11 @@ def png(figure: Figure, *, legend: bool = True) -> bytes:
     """The figure as a PNG, by default with one legend for all of its axes above them."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if legend:
-        figure.legend(
-            handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False
-        )
+        # As many columns as fit beside one another; a legend that is too wide would be cut off.
+        widest = max((len(label) for label in labels), default=1) + _LEGEND_MARK
+        fitting = int(figure.get_figwidth() * _LETTERS_PER_INCH / widest)
+        columns = max(1, min(6, len(labels), fitting))
+        figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
     buffer = io.BytesIO()
     box = None if legend else "tight"
     # Software is the version of matplotlib: an upgrade alone should not change a report's files.

@@ -99,11 +99,23 @@ def _template() -> jinja2.Template:
     )
     environment.filters["base64"] = _base64
     environment.filters["look"] = _look
+    environment.filters["text_columns"] = _text_columns
     return environment.get_template("page.html.j2")
 
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _text_columns(table: Table) -> set[int]:
+    """Indices of the columns with words, which read better from the left than numbers do."""
+    found = set()
+    for index in range(len(table.head)):
+        cells = [row[index] for row in table.rows if row[index]]
+        words = sum(cell[0].isalpha() for cell in cells)
+        if words > len(cells) / 2:
+            found.add(index)
+    return found
 
 
 def _look(table: Table) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +22,7 @@ from project.config.audit import PoolConfig
 from project.config.engines import engine_facts
 from project.config.experiment import experiment_config
 from project.config.fields import parse
+from project.config.loading import defaults
 from project.config.task import TaskConfig
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes
@@ -63,7 +65,7 @@ def draw_questions(params: Mapping[str, str]) -> None:
                 (table,) = annotate_split(
                     tracker, session, pool.task, split="train", n_draws=1, config=config
                 )
-            sheet = _sheet(pool, asked, table, session)
+            sheet = _sheet(pool, asked, table, session, params)
             publish_sheet(tracker, sheet, asked, config, codebook=codebook)
 
 
@@ -78,9 +80,23 @@ def _task(config: TaskConfig) -> TaskConfig:
 
 
 def _sheet(
-    pool: Pool, asked: AskConfig, table: pd.DataFrame | None, session: AnnotationSession | None
+    pool: Pool,
+    asked: AskConfig,
+    table: pd.DataFrame | None,
+    session: AnnotationSession | None,
+    params: Mapping[str, str],
 ) -> QuestionSheet:
-    """The questions of a drawn audit; ``table`` holds the LLM's labels, if they are needed."""
+    """The questions of a drawn audit.
+
+    Parameters
+    ----------
+    pool, asked
+        The texts, and how many to draw.
+    table, session
+        The LLM's labels, if they are needed, and the annotator.
+    params
+        Every parameter of the entry point, for the command that takes the answers.
+    """
     examples = pool.examples
     strata = None
     if asked.stratify == "label" and table is not None:
@@ -101,9 +117,31 @@ def _sheet(
         sampling=_sampling(examples, drawn, how, given),
         title=f"{asked.n} of {len(examples)} texts of {pool.task.name} for people to label, drawn "
         f"{how}.{people if asked.raters > 1 else ''}",
-        next_step="Then run the entry point audit with human=FILE"
-        f"{',FILE' if asked.raters > 1 else ''} and audit_design={{sampling}}",
+        next_step=f"Then run:\n{_next_command(params, asked.raters)}",
     )
+
+
+def _next_command(params: Mapping[str, str], n_raters: int) -> str:
+    """The command that audits with the answers; ``{sampling}`` stands for the design's path."""
+    of_ask = defaults("ask")
+    of_audit = defaults("audit")
+    given = {
+        name: value
+        for name, value in params.items()
+        if name in of_audit and value != of_ask.get(name, value)
+    }
+    if not params.get("data"):
+        given["task"] = params["task"]
+    # Without an annotator, an audit reads labels that exist.
+    if "annotator" not in given:
+        given.setdefault("recorded_columns", "COLUMN")
+    given["human"] = ",".join(["FILE"] * n_raters)
+    options = [
+        f"-P {shlex.quote(f'{name}={value}')}".replace("{", "{{").replace("}", "}}")
+        for name, value in given.items()
+    ]
+    options.append("-P audit_design={sampling}")
+    return f"mlflow run . --env-manager local -e audit {' '.join(options)}"
 
 
 def _sampling(examples: pd.DataFrame, drawn: Drawn, how: str, given: Mask) -> pd.DataFrame:

@@ -49,6 +49,8 @@ class AuditWork(NamedTuple):
         The pool with the labels of the audit, and what people said one by one.
     complete
         The pool with all human labels, for what is true where the audit is simulated.
+    notes
+        What was left out of these.
     asked, config
         The parameters of the entry point.
     """
@@ -56,6 +58,7 @@ class AuditWork(NamedTuple):
     pool: Pool
     complete: Pool
     judgements: Judgements | None
+    notes: list[str]
     asked: AuditConfig
     config: ExperimentConfig
 
@@ -95,7 +98,9 @@ def examined(
             encoder=trained,
         )
     result = as_json(findings, pool.task.label_set, list(pool.examples["example_id"]))
-    result["people"] = people_result(pool, work.judgements, llm)
+    result["people"] = people_result(
+        pool, work.judgements, llm, with_texts=not work.config.store.private
+    )
     if asked.simulate is not None:
         gold = codes(work.complete.examples["gold_label"], question.label_set)
         result["truth"] = _truth(gold, llm, question, classifier, encoder if trained else None)
@@ -105,7 +110,11 @@ def examined(
     result["tolerance"] = question.tolerance
     result["at_least"] = question.at_least
     result["n_unanswered"] = int((llm < 0).sum())
-    result["notes"] = [*pool.notes, *_notes(result["n_pool"], encoder, is_trained=bool(trained))]
+    result["notes"] = [
+        *pool.notes,
+        *work.notes,
+        *_notes(result["n_pool"], encoder, is_trained=bool(trained)),
+    ]
     if not work.config.store.private:
         _add_texts(result, pool, llm)
     return result

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,33 +28,49 @@ MAX_RATERS_ALONE = 5
 """Most people whose labels are judged by themselves; each takes some trainings."""
 
 
-def gather(pool: Pool, known: PoolConfig, asked: AuditConfig) -> tuple[Pool, Judgements | None]:
+class Gathered(NamedTuple):
     """The pool with one human label for each text that people settled, and their judgements.
 
-    Labels of files and of ``human_column``, which counts as one person, are put together. Prints
-    what cannot be used. Without files there are no judgements.
+    ``notes`` say what was left out. Without files there are no judgements.
+    """
+
+    pool: Pool
+    judgements: Judgements | None
+    notes: list[str]
+
+
+def gather(pool: Pool, known: PoolConfig, asked: AuditConfig) -> Gathered:
+    """Labels of files and of ``human_column``, which counts as one person, put together.
+
+    Prints what cannot be used.
     """
     if not asked.human_files:
-        return pool, None
-    tables = {name: answer_rows(Path(name).expanduser()) for name in asked.human_files}
+        return Gathered(pool, None, [])
+    names = list(asked.human_files)
+    settles = asked.adjudicator not in names and Path(asked.adjudicator).expanduser().is_file()
+    tables = {name: answer_rows(Path(name).expanduser()) for name in names}
+    if settles:
+        tables[asked.adjudicator] = answer_rows(Path(asked.adjudicator).expanduser())
     examples = pool.examples
     if known.human_column:
         labelled = examples[examples["gold_label"].notna()]
         tables[known.human_column] = pd.DataFrame(
             {"example_id": labelled["example_id"], "label": labelled["gold_label"]}
         )
-    judgements = combine(tables, pool.task, asked.adjudicator)
+    judgements = combine(tables, pool.task, asked.adjudicator, adjudicates_only=settles)
     for note in judgements.notes():
         print_line(note)
     settled = audit_labels(judgements, pool.task.label_set)
-    if settled.to_adjudicate:
-        print_line(
-            f"judgements: people differ on {len(settled.to_adjudicate)} texts; those without a "
-            f"majority ({settled.counts.get('tie', 0)}) are left out of the audit. Settle them in "
-            "a file and name it in adjudicator."
+    notes = []
+    if n_ties := settled.counts.get("tie", 0):
+        notes.append(
+            f"{n_ties} texts on which people differ without a majority are left out. They are "
+            "probably hard texts, so that the LLM may look better than it is. Fill in the column "
+            "label of audit_settle.csv and name the file in adjudicator."
         )
+        print_line(f"note: {notes[0]}")
     by_id = settled.table.dropna(subset=["label"]).set_index("example_id")["label"]
-    return with_human_labels(pool, by_id), judgements
+    return Gathered(with_human_labels(pool, by_id), judgements, notes)
 
 
 def simulated(pool: Pool, asked: AuditConfig) -> tuple[Pool, AuditConfig]:
@@ -177,8 +194,13 @@ def _checked_probabilities(column: pd.Series, name: str) -> Floats:
     return np.asarray(values)
 
 
-def people_result(pool: Pool, judgements: Judgements | None, llm: Codes) -> dict[str, Any] | None:
-    """What the labels of several people tell, as values that JSON has; None without files."""
+def people_result(
+    pool: Pool, judgements: Judgements | None, llm: Codes, *, with_texts: bool
+) -> dict[str, Any] | None:
+    """What the labels of several people tell, as values that JSON has; None without files.
+
+    ``with_texts``: whether texts to settle may be shown.
+    """
     if judgements is None:
         return None
     label_set = pool.task.label_set
@@ -190,4 +212,22 @@ def people_result(pool: Pool, judgements: Judgements | None, llm: Codes) -> dict
     people = compare_people(
         judgements.raters, rater_codes(judgements, ids, label_set), llm[position], len(label_set)
     )
-    return people_as_json(people, settled.to_adjudicate, label_set)
+    result = people_as_json(people, settled.to_adjudicate, label_set)
+    result["settle"] = _to_settle(pool, judgements, settled.to_adjudicate, with_texts=with_texts)
+    return result
+
+
+def _to_settle(
+    pool: Pool, judgements: Judgements, ids: Sequence[str], *, with_texts: bool
+) -> list[dict[str, Any]]:
+    """The texts on which people differ, with each person's label."""
+    text_of = pool.examples.set_index("example_id")["text"]
+    labels = judgements.table.dropna(subset=["label"])
+    entries: list[dict[str, Any]] = []
+    for example_id in ids:
+        said = labels[labels["example_id"] == example_id]
+        entry: dict[str, Any] = {"example_id": example_id}
+        if with_texts and example_id in text_of.index:
+            entry["text"] = text_of[example_id]
+        entries.append(entry | {"labels": dict(zip(said["rater"], said["label"], strict=True))})
+    return entries

@@ -8,7 +8,8 @@ from typing import Any
 from entrypoints.wiring.audit_labels import audit_sample
 from entrypoints.wiring.terminal import Progress
 from project.audit import learner, plan
-from project.audit.borrowed_curve import LOSS_LEVEL, estimate_loss, learn_curves, n_trainings
+from project.audit.borrowed_curve import estimate_loss, learn_curves, n_trainings
+from project.audit.loss import LOSS_LEVEL
 from project.audit.verdict import refusal
 from project.config.audit import AuditConfig
 from project.config.experiment import ExperimentConfig
@@ -55,9 +56,9 @@ def planned(pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes
                 pilot, llm, predicted, learner=classifier, seed=asked.audit_seed, progress=progress
             )
             loss = estimate_loss(pilot, llm, predicted, curves)
-            spread = plan.spread_of_pilot(
+            spread = plan.spread_of_audit(
                 pilot.n, loss.standard_error["macro_f1"], loss.classifier["macro_f1"]
-            )
+            )._replace(estimate=loss.loss["macro_f1"].estimate)
         else:
             spread = plan.simulated_spread(
                 llm,
@@ -82,6 +83,7 @@ def planned(pool: Pool, asked: AuditConfig, config: ExperimentConfig, llm: Codes
         "loss_level": LOSS_LEVEL,
         "accuracy": accuracy,
         "from_pilot": from_pilot,
+        "loss_of_pilot": spread.estimate,
         "enough": found.enough,
         "enough_of_rarest": found.enough_of_rarest,
         "rows": [row._asdict() | {"price": price * row.size} for row in found.rows],

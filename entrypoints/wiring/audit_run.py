@@ -21,6 +21,7 @@ from entrypoints.wiring.audit_encoder import (
 )
 from entrypoints.wiring.audit_examined import AuditWork, examined, llm_codes
 from entrypoints.wiring.audit_labels import audit_sample, gather, simulated
+from entrypoints.wiring.audit_next import write_next
 from entrypoints.wiring.audit_plan import planned
 from entrypoints.wiring.audit_pool import audit_config, with_recorded_file
 from entrypoints.wiring.dry_run import dry_run
@@ -58,7 +59,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     own = [("by", column) for column in asked.by_columns]
     own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
     complete = load_pool(config.task, known, own, _n_demonstrations(config))
-    complete, judgements = gather(complete, known, asked)
+    complete, judgements, notes = gather(complete, known, asked)
     pool, asked = simulated(complete, asked)
     # Refuses wrong probabilities before annotation is paid for.
     _report_audited(audit_sample(pool, asked), pool)
@@ -84,10 +85,12 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             if asked.plan:
                 result = planned(pool, asked, config, llm_codes(pool, table))
             else:
-                work = AuditWork(pool, complete, judgements, asked, config)
+                work = AuditWork(pool, complete, judgements, notes, asked, config)
                 trainings = _trainings(tracker, encoder, work) if encoder else None
                 result = examined(work, table, trainings)
             result["annotator"] = annotator.name
+            if not asked.plan:
+                _log_next(tracker, pool, result, config)
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
 
@@ -130,6 +133,17 @@ def _n_demonstrations(config: ExperimentConfig) -> int:
     """Demonstrations in a prompt; 0 for annotators without prompts."""
     has_prompt = engine_facts(config.annotate.annotator).has_prompt
     return config.prompt.n_demonstrations if has_prompt else 0
+
+
+def _log_next(
+    tracker: Tracker, pool: Pool, result: Mapping[str, Any], config: ExperimentConfig
+) -> None:
+    """Write the texts to label next; the files are logged unless the run is private."""
+    ids = [entry["example_id"] for entry in result["next"]["texts"]]
+    folder = Path(config.host.workspace) / "questions" / tracker.run_id
+    files = write_next(pool, ids, folder, private=config.store.private)
+    if not config.store.private:
+        tracker.log_files({f"questions/{name}": path for name, path in files.items()})
 
 
 def _log(tracker: Tracker, result: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from project.audit.borrowed_curve import LOSS_LEVEL
 from project.audit.findings import AuditedTexts, Findings
+from project.audit.loss import LOSS_LEVEL
 from project.audit.people import People
 from project.audit.shares import ClassShares
 from project.stats.bootstrap import NO_INTERVAL, Interval

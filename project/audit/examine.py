@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from project.audit import borrowed_curve, fine_tuned, learner
-from project.audit.borrowed_curve import Loss
 from project.audit.findings import Agreement, AuditedTexts, Findings, FineTuned, Question
 from project.audit.learner import Learner
+from project.audit.loss import Loss
 from project.audit.next_texts import next_texts
 from project.audit.quality import quality, transition
 from project.audit.sample import AuditSample
@@ -77,9 +77,16 @@ def examine(
     encoder
         The encoder of which the verdict speaks.
     """
-    predicted = learner.cross_fitted(
-        classifier, llm, question.seed, progress=progress, documents=question.documents
+    probabilities = learner.cross_fitted_probabilities(
+        classifier,
+        llm,
+        question.seed,
+        n_classes=sample.n_classes,
+        progress=progress,
+        documents=question.documents,
     )
+    predicted = probabilities.argmax(axis=1)
+    support = np.where(llm < 0, 0.0, probabilities[np.arange(len(llm)), llm])
     trainings = _trainings(llm, question, classifier, progress)
     judge = _Judge(llm, predicted, question, classifier, progress)
     word, loss = judge.verdict(sample, encoder)
@@ -104,7 +111,7 @@ def examine(
             for name, values in question.by.items()
             for part in shares_by(sample, llm, name, values)
         ],
-        next=next_texts(sample, llm, trainings, question.n_next),
+        next=next_texts(sample, llm, trainings, support, question.n_next),
         audited=_audited(sample, llm, on_audit, question, refused=loss is None)
         if sample.n
         else None,

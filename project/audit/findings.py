@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from project.audit.borrowed_curve import Loss
 from project.audit.fine_tuned import Predictions
+from project.audit.loss import Loss
 from project.audit.next_texts import NextTexts
 from project.audit.quality import Quality
 from project.audit.sample import AuditSample

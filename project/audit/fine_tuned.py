@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.audit.borrowed_curve import MAX_RATIO, Loss, Scores, intervals
+from project.audit.borrowed_curve import MAX_RATIO
 from project.audit.learner import folds
+from project.audit.loss import Loss, Scores, intervals
 from project.audit.quality import class_sums, mean_f1
 from project.audit.sample import AuditSample
 from project.stats.types import Codes, Floats

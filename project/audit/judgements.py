@@ -35,6 +35,8 @@ class Judgements:
         stands once for a text.
     adjudicator
         The rater whose labels win, "" for none.
+    adjudicates_only
+        Whether the adjudicator settles what others labelled, and is no rater.
     counts
         Rows by what became of them. ``read`` is the sum of the others: ``labelled`` and ``skipped``
         (no label) are in the table. ``repeated`` rows say nothing new, ``contradictory`` ones are
@@ -48,14 +50,17 @@ class Judgements:
 
     table: pd.DataFrame
     adjudicator: str
+    adjudicates_only: bool
     counts: Mapping[str, int]
     contradictory: tuple[tuple[str, str], ...]
     unknown: tuple[str, ...]
 
     @property
     def raters(self) -> tuple[str, ...]:
-        """The raters in the order of their first row, without the adjudicator."""
-        return tuple(name for name in self.table["rater"].unique() if name != self.adjudicator)
+        """The raters in the order of their first row."""
+        names = self.table["rater"].unique()
+        left_out = self.adjudicator if self.adjudicates_only else ""
+        return tuple(name for name in names if name != left_out)
 
     def notes(self) -> list[str]:
         """One line for each reason why rows are not used."""
@@ -82,7 +87,7 @@ class AuditLabels:
     ----------
     table
         One row for each text: ``example_id``, ``label`` (None where undecided), ``reason`` and
-        ``n_labels``, the number of raters who labelled it, without the adjudicator. The reason is
+        ``n_labels``, the number of raters who labelled it. The reason is
         ``adjudicated``, ``unanimous``, ``majority`` or ``single`` (one rater) for a label, and
         ``tie``, ``contradictory`` (no label but of a rater who gave different ones) or ``skipped``
         for none.
@@ -104,7 +109,13 @@ def _first_of(ids: Sequence[str]) -> str:
     return ", ".join(ids[:_MAX_IDS_SHOWN]) + (", ..." if len(ids) > _MAX_IDS_SHOWN else "")
 
 
-def combine(tables: Mapping[str, pd.DataFrame], task: Task, adjudicator: str = "") -> Judgements:
+def combine(
+    tables: Mapping[str, pd.DataFrame],
+    task: Task,
+    adjudicator: str = "",
+    *,
+    adjudicates_only: bool = False,
+) -> Judgements:
     """The judgements in several files.
 
     Parameters
@@ -117,6 +128,8 @@ def combine(tables: Mapping[str, pd.DataFrame], task: Task, adjudicator: str = "
         The task whose texts were labelled.
     adjudicator
         The rater, or the file, whose labels win over the majority; "" for none.
+    adjudicates_only
+        Whether the adjudicator is no rater.
 
     Raises
     ------
@@ -135,15 +148,19 @@ def combine(tables: Mapping[str, pd.DataFrame], task: Task, adjudicator: str = "
     parts = [_rows(name, table, task) for name, table in tables.items()]
     columns = ["example_id", "rater", "label", "file"]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    if adjudicator in tables:
+    if adjudicator in tables and adjudicates_only:
         rows.loc[rows["file"] == adjudicator, "rater"] = adjudicator
+    elif adjudicator in tables:
+        adjudicator = str(rows.loc[rows["file"] == adjudicator, "rater"].iloc[0])
     elif adjudicator and not (rows["rater"] == adjudicator).any():
         way_out = "It must be the name of a rater or of a file."
         raise unknown_value("adjudicator", adjudicator, {*rows["rater"], *tables}, way_out)
-    return _checked(rows, task, adjudicator)
+    return _checked(rows, task, adjudicator, adjudicates_only=adjudicates_only)
 
 
-def _checked(rows: pd.DataFrame, task: Task, adjudicator: str) -> Judgements:
+def _checked(
+    rows: pd.DataFrame, task: Task, adjudicator: str, *, adjudicates_only: bool
+) -> Judgements:
     """The judgements of ``rows``: one for each rater and text, everything else counted."""
     known = rows["example_id"].isin(task.examples["example_id"])
     unknown = tuple(rows.loc[~known, "example_id"].unique())
@@ -164,7 +181,7 @@ def _checked(rows: pd.DataFrame, task: Task, adjudicator: str) -> Judgements:
         "unknown": len(rows) - len(of_task),
     }
     pairs = contradictory[_KEY].drop_duplicates().itertuples(index=False, name=None)
-    return Judgements(table, adjudicator, counts, tuple(pairs), unknown)
+    return Judgements(table, adjudicator, adjudicates_only, counts, tuple(pairs), unknown)
 
 
 def _rows(name: str, table: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -201,7 +218,7 @@ def codes(judgements: Judgements, example_ids: Sequence[str], label_set: Sequenc
     Parameters
     ----------
     judgements
-        Their raters, without the adjudicator, are the rows (:attr:`Judgements.raters`).
+        Their raters are the rows (:attr:`Judgements.raters`).
     example_ids
         Unique ids, the columns. Judgements of other texts are not in the array.
     label_set

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 
-from project.stats.types import Codes
+from project.stats.types import Codes, Floats
 
 POOL_FOLDS = 10
 
@@ -29,6 +29,10 @@ class Learner(Protocol):
         test
             Positions in the pool of the texts to predict ``(n_test,)``.
         """
+        ...
+
+    def probabilities(self, train: Codes, labels: Codes, test: Codes) -> Floats:
+        """Class probabilities ``(n_test, n_classes)``; :meth:`predict` gives their largest."""
         ...
 
 
@@ -82,15 +86,44 @@ def cross_fitted(
         Train on a bootstrap resample of the other folds, so that trainings differ as they would
         on other texts.
     """
-    random = np.random.default_rng(seed)
-    fold = folds(len(labels), POOL_FOLDS, random, documents)
     predictions = np.empty(len(labels), dtype=np.int64)
-    for number in range(POOL_FOLDS):
-        train = np.flatnonzero((fold != number) & (labels >= 0))
-        if resample:
-            train = random.choice(train, len(train))
-        test = np.flatnonzero(fold == number)
+    for train, test in _splits(labels, seed, documents, resample=resample):
         if len(test):  # a pool may have fewer texts than folds
             predictions[test] = learner.predict(train, labels[train], test)
         progress(1)
     return predictions
+
+
+def cross_fitted_probabilities(
+    learner: Learner,
+    labels: Codes,
+    seed: int,
+    *,
+    n_classes: int,
+    progress: Callable[[int], object],
+    documents: Codes | None = None,
+) -> Floats:
+    """Class probabilities ``(n_pool, n_classes)`` by models that did not see a text's label.
+
+    The parameters are those of :func:`cross_fitted`, whose predictions are the most probable
+    classes.
+    """
+    result = np.zeros((len(labels), n_classes))
+    for train, test in _splits(labels, seed, documents, resample=False):
+        if len(test):
+            result[test] = learner.probabilities(train, labels[train], test)
+        progress(1)
+    return result
+
+
+def _splits(
+    labels: Codes, seed: int, documents: Codes | None, *, resample: bool
+) -> Iterator[tuple[Codes, Codes]]:
+    """For every fold the texts to train on, which have a label, and the texts to predict."""
+    random = np.random.default_rng(seed)
+    fold = folds(len(labels), POOL_FOLDS, random, documents)
+    for number in range(POOL_FOLDS):
+        train = np.flatnonzero((fold != number) & (labels >= 0))
+        if resample:
+            train = random.choice(train, len(train))
+        yield train, np.flatnonzero(fold == number)

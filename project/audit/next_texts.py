@@ -32,7 +32,9 @@ class NextTexts(NamedTuple):
     expected_wrong_random: float
 
 
-def next_texts(sample: AuditSample, llm: Codes, trainings: Codes, n_next: int) -> NextTexts:
+def next_texts(
+    sample: AuditSample, llm: Codes, trainings: Codes, support: Floats, n_next: int
+) -> NextTexts:
     """The unaudited texts whose LLM label the trained classifiers contradict most.
 
     The audit tells how often the LLM is wrong where the trainings contradict it. Its texts are
@@ -48,6 +50,9 @@ def next_texts(sample: AuditSample, llm: Codes, trainings: Codes, n_next: int) -
         The LLM's labels of the pool ``(n_pool,)``; texts without one come first.
     trainings
         Cross-fitted predictions of every training ``(n_trainings, n_pool)``.
+    support
+        Cross-fitted probability of the LLM's label ``(n_pool,)``. Among texts that as many
+        trainings contradict, those with the least come first.
     n_next
         How many texts to name.
     """
@@ -55,7 +60,7 @@ def next_texts(sample: AuditSample, llm: Codes, trainings: Codes, n_next: int) -
     doubt = np.where(llm < 0, 1.1, doubt)
     random = np.random.default_rng(3)
     ties = random.permutation(len(sample.rest))
-    order = sample.rest[np.lexsort((ties, -doubt[sample.rest]))][:n_next]
+    order = sample.rest[np.lexsort((ties, support[sample.rest], -doubt[sample.rest]))][:n_next]
     disagreement = np.minimum(doubt[order], 1.0)
     if sample.n < _MIN_AUDITED:
         return NextTexts(order, disagreement, float("nan"), float("nan"))

@@ -9,15 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from project.audit.borrowed_curve import (
-    CLASSIFIER_ERROR,
-    LOSS_ERROR,
-    LOSS_Z,
-    estimate_loss,
-    learn_curves,
-    n_trainings,
-)
+from project.audit.borrowed_curve import LOSS_ERROR, estimate_loss, learn_curves, n_trainings
 from project.audit.learner import Learner
+from project.audit.loss import CLASSIFIER_ERROR, LOSS_Z, texts_to_decide
 from project.audit.quality import macro_f1_interval
 from project.audit.sample import AuditSample
 from project.audit.verdict import MIN_OF_CLASS
@@ -26,25 +20,28 @@ from project.stats.survey import corrected_share, wilson
 from project.stats.types import Codes
 
 SIZES = (50, 100, 150, 250, 400, 500, 750, 1000, 1500, 2000)
-ENOUGH = 0.8
-"""Chance of a verdict from which a size counts as enough."""
 _SIMULATED = (100, 250, 500)
 
 
 class Spread(NamedTuple):
-    """Standard errors times the square root of the audit's size, which hardly depend on it."""
+    """Standard errors times the square root of the audit's size, which hardly depend on it.
+
+    ``estimate`` is the loss of macro-F1 that a pilot found; None without a pilot.
+    """
 
     loss: float
     classifier: float
+    estimate: float | None = None
 
 
 class PlanRow(NamedTuple):
     """What an audit of one size would probably give.
 
-    Widths are those of whole 95 % intervals, in [0, 1]. ``decided`` is the chance of a verdict if
-    the loss is 0 or twice the tolerance, which are equally far from it; ``decided_near`` that if it
-    is half or one and a half times the tolerance. ``rarest`` is the expected number of audited
-    texts of the rarest class; with fewer than 10 there is no verdict.
+    Widths are those of whole intervals, in [0, 1]: of 95 % ones, and of the loss of
+    ``LOSS_LEVEL``. ``decided`` is the chance of a verdict if the loss is what the pilot found, or,
+    without a pilot, if it is 0 or twice the tolerance, which are equally far from it.
+    ``decided_near`` is that for half or one and a half times the tolerance. ``rarest`` is the
+    expected number of audited texts of the rarest class; with fewer than 10 there is no verdict.
     """
 
     size: int
@@ -59,7 +56,7 @@ class PlanRow(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The rows by size, and the sizes that are enough; None where none that was tried is."""
+    """The rows by size, and the sizes that are enough; None where the whole pool is not."""
 
     rows: list[PlanRow]
     enough: int | None
@@ -132,12 +129,13 @@ def simulated_spread(
         curves = learn_curves(sample, llm, predicted, learner=learner, seed=seed, progress=progress)
         loss = estimate_loss(sample, llm, predicted, curves)
         spreads.append(
-            spread_of_pilot(size, loss.standard_error["macro_f1"], loss.classifier["macro_f1"])
+            spread_of_audit(size, loss.standard_error["macro_f1"], loss.classifier["macro_f1"])
         )
-    return Spread(*np.mean(spreads, axis=0))
+    loss, classifier = np.mean([spread[:2] for spread in spreads], axis=0)
+    return Spread(float(loss), float(classifier))
 
 
-def spread_of_pilot(size: int, loss_error: float, classifier: Sequence[float]) -> Spread:
+def spread_of_audit(size: int, loss_error: float, classifier: Sequence[float]) -> Spread:
     """The spread that an audit of ``size`` texts showed.
 
     Parameters
@@ -170,16 +168,23 @@ def plan(llm: Codes, gold: Codes, spread: Spread, tolerance: float, n_classes: i
     """
     sizes = [size for size in SIZES if size < len(llm)]
     rows = [_row(size, llm, gold, spread, tolerance, n_classes) for size in sizes]
+    error = math.hypot(spread.loss, LOSS_ERROR)
+    counts = np.bincount(gold, minlength=n_classes)
     return Plan(
         rows=rows,
-        enough=_first(rows, lambda row: row.decided >= ENOUGH),
-        enough_of_rarest=_first(rows, lambda row: row.rarest >= MIN_OF_CLASS),
+        enough=_within(len(llm), texts_to_decide(error, _distance(spread, tolerance))),
+        enough_of_rarest=_within(len(llm), MIN_OF_CLASS * len(gold) / max(1, counts.min())),
     )
 
 
-def _first(rows: Sequence[PlanRow], is_enough: Callable[[PlanRow], bool]) -> int | None:
-    """The smallest size of which ``is_enough`` holds."""
-    return next((row.size for row in rows if is_enough(row)), None)
+def _distance(spread: Spread, tolerance: float) -> float:
+    """How far the assumed loss is from the tolerance."""
+    return tolerance if spread.estimate is None else abs(spread.estimate - tolerance)
+
+
+def _within(n_pool: int, size: float) -> int | None:
+    """A whole number of texts, at least the smallest size; None if the pool has not as many."""
+    return None if size > n_pool else max(SIZES[0], math.ceil(size))
 
 
 def _row(
@@ -210,7 +215,7 @@ def _row(
         classifier_macro_f1=2 * classifier,
         share=max(widths),
         loss_macro_f1=2 * reach,
-        decided=float(ndtr((tolerance - reach) / error)),
+        decided=float(ndtr((_distance(spread, tolerance) - reach) / error)),
         decided_near=float(ndtr((tolerance / 2 - reach) / error)),
         rarest=float(size * counts.min() / len(gold)),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from project.stats.survey import share_interval
 from project.stats.types import Codes, Floats
 
 PERMUTATIONS = 2000
+_NUMBER = re.compile(r"(up to |over )?(\d+(?:\.\d+)?)(?: |$)")
 _MIN_LEVEL = 5  # audited texts of a value below which it is left out
 
 
@@ -51,6 +54,8 @@ def error_slices(
     sample: AuditSample, llm: Codes, columns: Mapping[str, Sequence[str]]
 ) -> list[SliceTest]:
     """Error rates of the LLM by the values of each column, the clearest differences first.
+
+    Within a column, values that are numbers are in their order, and others by their error rate.
 
     The test permutes which audited texts are wrong, weights left in place, and compares the
     between-values sum of squares. Texts of one document are not exchangeable: with documents, the
@@ -90,11 +95,19 @@ def error_slices(
             )
             for code in kept
         ]
-        slices.sort(key=lambda item: -item.error_rate.estimate)
+        slices.sort(key=_order)
         tests.append(SliceTest(column, _p_value(wrong, codes, sample), slices))
     corrected = holm(np.array([test.p_value for test in tests]))
     tests = [test._replace(p_value=float(p)) for test, p in zip(tests, corrected, strict=True)]
     return sorted(tests, key=lambda test: test.p_value)
+
+
+def _order(item: Slice) -> tuple[float, float]:
+    """Years, and classes of lengths and entropies, by their number; other values by errors."""
+    found = _NUMBER.match(item.value)
+    if found:
+        return float(found[2]), 0.0 if found[1] == "up to " else 1.0
+    return math.inf, -item.error_rate.estimate
 
 
 def _p_value(wrong: Floats, codes: Codes, sample: AuditSample) -> float:

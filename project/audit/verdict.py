@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.audit.borrowed_curve import LOSS_Z, Loss
+from project.audit.loss import Loss, texts_to_decide
 from project.audit.sample import AuditSample
 from project.stats.bootstrap import Interval
 from project.stats.types import Codes, Floats
@@ -146,15 +146,15 @@ def _what_decides(sample: AuditSample, loss: Loss, tolerance: float, reason: str
     size.
     """
     distance = abs(loss.loss["macro_f1"].estimate - tolerance)
-    error = math.hypot(loss.standard_error["macro_f1"], loss.model_error)
-    if sample.n * (LOSS_Z * error) ** 2 > MAX_AUDIT * distance**2:
+    error = math.hypot(loss.standard_error["macro_f1"], loss.model_error) * math.sqrt(sample.n)
+    needed = texts_to_decide(error, distance)
+    if needed > MAX_AUDIT:
         return Needs(
             f"{reason}. The estimate is so near that {MAX_AUDIT} audited texts would not decide "
             "it: set another tolerance, or train on human labels and compare",
             more_audited=None,
         )
-    needed = math.ceil(sample.n * (LOSS_Z * error / distance) ** 2)
-    more = max(10, needed - sample.n)  # a few texts more or less cannot be told apart
+    more = max(10, math.ceil(needed) - sample.n)  # a few texts more or less cannot be told apart
     if more > len(sample.rest):
         return Needs(
             f"{reason}. The pool is too small to decide it: labelling all of it would not",

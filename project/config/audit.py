@@ -153,7 +153,8 @@ class AuditConfig(ConfigSection):
     )
     adjudicator: str = parameter(
         default="",
-        help="person, or file of human, whose label wins where people differ; empty: the majority",
+        help="whose label wins where people differ: a person or a file of human, or one more file "
+        "with the settled labels; empty: the majority",
     )
     group: str = parameter(
         default="", help="column of data with the document to which a text belongs; empty: none"

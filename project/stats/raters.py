@@ -162,9 +162,9 @@ def human_ceiling(
 
     Every rater is scored against the majority of the others, where these have one. The accuracy of
     a rater has Wilson's 95 % interval (1927). The other intervals come from a bootstrap over the
-    examples, on which all raters are resampled together. A bootstrap of scores without any error
-    has no width. The raters are taken as fixed. The means are over the raters with at least one
-    such example.
+    examples, on which all raters are resampled together. Where a score has no error at all, a
+    bootstrap would have no width: the lower limit is then Wilson's of the accuracy. The raters are
+    taken as fixed. The means are over the raters with at least one such example.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def human_ceiling(
         raters.append(
             RaterScores(
                 accuracy=_wilson(int((given == reference)[scored].sum()), int(scored.sum())),
-                macro_f1=interval(values[1]),
+                macro_f1=_uncertain(interval(values[1]), int(scored.sum())),
                 n_examples=int(scored.sum()),
                 n_ties=int(((given >= 0) & ~scored & ~alone).sum()),
                 n_alone=int(alone.sum()),
@@ -204,7 +204,11 @@ def human_ceiling(
     if not replicates_of_rater:
         return HumanCeiling(NO_INTERVAL, NO_INTERVAL, tuple(raters))
     accuracy, macro_f1 = np.mean(replicates_of_rater, axis=0)
-    return HumanCeiling(interval(accuracy), interval(macro_f1), tuple(raters))
+    # A text on which people agree is one observation, however many of them labelled it.
+    n = int(((codes >= 0) & (references >= 0)).any(axis=0).sum())
+    return HumanCeiling(
+        _uncertain(interval(accuracy), n), _uncertain(interval(macro_f1), n), tuple(raters)
+    )
 
 
 def _score_replicates(
@@ -218,6 +222,11 @@ def _score_replicates(
         scores = weighted_scores(reference[scored], given[None, scored], n_classes, used[drawn])
         values[:, drawn] = scores.accuracy[:, 0], scores.macro_f1[:, 0]
     return values
+
+
+def _uncertain(value: Interval, n: int) -> Interval:
+    """An interval over ``n`` examples, with Wilson's lower limit where all of them are right."""
+    return value._replace(low=_wilson(n, n).low) if value.low == 1.0 else value
 
 
 def _wilson(hits: int, n: int) -> Interval:

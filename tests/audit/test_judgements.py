@@ -184,7 +184,7 @@ def test_the_adjudicators_label_wins_and_is_no_raters(small_task, ids, file, col
     decisions = [(ids[0], "household"), (ids[1], "household"), (ids[2], "")]
     rows = [(*row, *column) for row in decisions]
     tables = {**tied_tables(ids), file: frame(rows, *(["rater"] if column else []))}
-    judgements = combine(tables, small_task, adjudicator)
+    judgements = combine(tables, small_task, adjudicator, adjudicates_only=True)
     found = audit_labels(judgements, small_task.label_set)
 
     assert judgements.raters == ("anna", "ben")
@@ -194,6 +194,15 @@ def test_the_adjudicators_label_wins_and_is_no_raters(small_task, ids, file, col
     assert list(reasons_of(found).values()) == ["adjudicated", "adjudicated", "tie"]
     assert found.table["n_labels"].tolist() == [2, 2, 2]
     assert found.to_adjudicate == (ids[2],)
+
+
+@pytest.mark.parametrize("adjudicator", ["ben", "ben.csv"])
+def test_a_rater_whose_label_wins_stays_a_rater(small_task, ids, adjudicator):
+    judgements = combine(tied_tables(ids), small_task, adjudicator)
+    found = audit_labels(judgements, small_task.label_set)
+
+    assert judgements.raters == ("anna", "ben")
+    assert labels_of(found) == {ids[0]: "household", ids[1]: "books", ids[2]: "household"}
 
 
 def test_without_an_adjudicator_all_files_are_of_raters(small_task, ids):

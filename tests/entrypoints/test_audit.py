@@ -422,11 +422,13 @@ def test_people_who_label_a_demonstration_do_not_shift_the_llm_s_labels(store):
         file = judged[["example_id"]].assign(label=judged["gold_label"])
         file.to_csv(store / f"{name}.csv", index=False)
     files = ",".join(str(store / f"{name}.csv") for name in ("ann", "bob", "cat"))
-    pool, judgements = gather(pool, PoolConfig(), AuditConfig(human=files))
+    pool, judgements, notes = gather(pool, PoolConfig(), AuditConfig(human=files))
     llm = codes(pool.examples["gold_label"], pool.task.label_set)
-    people = people_result(pool, judgements, llm)
+    people = people_result(pool, judgements, llm, with_texts=True)
 
     assert people is not None
+    assert notes == []
+    assert people["settle"] == []
     assert people["agreement"]["n_common"] == 40  # ten of the 50 are demonstrations
     assert people["agreement"]["alternative_annotator_test"]["advantage_probability"] == 1.0
 
@@ -497,7 +499,7 @@ def test_an_audit_of_an_encoder_names_it_logs_every_training_and_shows_what_is_t
     assert result["classifier_name"] == name
     assert result["loss"]["macro_f1"]["low"] < result["loss"]["macro_f1"]["high"]
     assert (result["agreement"]["classifier"], result["agreement"]["n_texts"]) == (name, 130)
-    assert f"a {name} loses" in " ".join(lines)
+    assert f"a {name} has a macro-F1 about" in " ".join(" ".join(lines).split())
     truth = result["truth"]
     assert truth["loss"]["macro_f1"] == pytest.approx(
         truth["gold_trained"]["macro_f1"] - truth["classifier"]["macro_f1"]

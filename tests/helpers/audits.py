@@ -20,6 +20,9 @@ class NearestMean:
         self.calls = []
 
     def predict(self, train, labels, test):
+        return self.probabilities(train, labels, test).argmax(axis=1)
+
+    def probabilities(self, train, labels, test):
         assert len(train) == len(labels) > 0
         assert (labels >= 0).all(), "a text without a label is trained on"
         assert not set(train.tolist()) & set(test.tolist()), "a text is predicted by its own model"
@@ -27,7 +30,9 @@ class NearestMean:
         classes = np.unique(labels)
         means = np.stack([self._points[train[labels == code]].mean(axis=0) for code in classes])
         distance = ((self._points[test][:, None] - means) ** 2).sum(axis=2)
-        return classes[distance.argmin(axis=1)]
+        result = np.zeros((len(test), self._n_classes))
+        result[:, classes] = np.exp(-distance) + 1e-300
+        return result / result.sum(axis=1, keepdims=True)
 
 
 def audit_of(gold, n, *, seed=0, n_classes=None, design="random", groups=None):
