@@ -240,11 +240,9 @@ def _labels_note(config: Mapping[str, Any], table: pd.DataFrame) -> str:
         has_ensemble = table["labels"].str.match(r"(drop_)?ensemble_").any()
         counted = f" (1 draw; {draws} for the ensemble)" if has_ensemble else ""
         uncounted.append(f"{shots} demonstrations in every draw{counted}")
+    picks = "" if stages["finetune"]["encoder"] == LINEAR else " that pick the best epoch"
     if stages["finetune"]["validation_labels"] == "gold":
-        uncounted.append(
-            f"the {counts.get('validation', 0)} validation labels that pick the best epoch of "
-            "every arm"
-        )
+        uncounted.append(f"the {counts.get('validation', 0)} validation labels{picks} of every arm")
     else:
         uncounted.append("the gold labels that repair an arm's validation labels")
     note = f"Human-labelled and not counted there: {', and '.join(uncounted)}."

@@ -11,6 +11,7 @@ from analysis.render.section import Section, Table, columns
 from project.data.spreadsheet import safe_id
 
 _MAX_TESTS = 10
+_MAX_PARTS = 30
 _MAX_TEXT = 200
 
 
@@ -38,7 +39,7 @@ def scores_section(result: Mapping[str, Any]) -> Section:
     if result["n_unanswered"]:
         notes.append(
             f"{result['n_unanswered']} texts have no usable label of the LLM. They are counted as "
-            "errors and left out of training."
+            f"errors and left out of training.{_unusable(result)}"
         )
     return Section(
         "audit_scores",
@@ -48,6 +49,13 @@ def scores_section(result: Mapping[str, Any]) -> Section:
         [figure] if (figure := scores_figure(result)) else [],
         notes=[*notes, *result.get("notes", ())],
     )
+
+
+def _unusable(result: Mapping[str, Any]) -> str:
+    """The most frequent answers that are no class."""
+    values = result.get("unusable", {})
+    listed = ", ".join(f"{value} ({n})" for value, n in values.items())
+    return f" Most frequent: {listed}." if listed else ""
 
 
 def _agreement_sentence(agreement: Mapping[str, Any], name: str, n_pool: int) -> str:
@@ -116,21 +124,7 @@ def shares_section(result: Mapping[str, Any]) -> Section:
     tables = [_table("audit_shares", "in the whole pool", head, rows, frame)]
     parts = result["shares_by"]
     if parts:
-        part_rows = []
-        part_frame = []
-        for part in parts:
-            for label, share in part["classes"].items():
-                where = f"{part['column']} = {part['value']}"
-                counts = f"{part['n_audit']} of {part['n_pool']}"
-                llm = f"{100 * share['llm']['estimate']:.1f}"
-                corrected = points(share["corrected"])
-                part_rows.append([where, counts, label, llm, corrected])
-                key = {name: part[name] for name in ("column", "value", "n_audit", "n_pool")}
-                part_frame.append(_share_row({**key, "class": label}, share))
-        part_head = ["part", "audited", "class", "LLM", "corrected"]
-        tables.append(
-            _table("audit_shares_by", "in parts of the pool", part_head, part_rows, part_frame)
-        )
+        tables.append(_parts_table(parts))
     notes = [
         "Shares in per cent. corrected: the audit's share, sharpened by the LLM's labels of the "
         "whole pool (power-tuned prediction-powered inference); use this one."
@@ -140,9 +134,38 @@ def shares_section(result: Mapping[str, Any]) -> Section:
             "The intervals in parts are widened so that all of them are right at once with 95 %. A "
             "part with fewer than 10 audited texts has none."
         )
+        if len(parts) > _MAX_PARTS:
+            notes.append(
+                f"{len(parts) - _MAX_PARTS} further parts, with the fewest audited texts, stand in "
+                "audit_shares_by.csv alone."
+            )
     figure = shares_figure(result)
     title = "How often does each class occur?"
     return Section("audit_shares", title, "", tables, [figure] if figure else [], notes=notes)
+
+
+def _parts_table(parts: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each part and class; of very many parts those with the most audited texts."""
+    by_size = sorted(range(len(parts)), key=lambda index: -parts[index]["n_audit"])
+    shown = set(by_size[:_MAX_PARTS])
+    rows = []
+    frame = []
+    for index, part in enumerate(parts):
+        key = {name: part[name] for name in ("column", "value", "n_audit", "n_pool")}
+        for label, share in part["classes"].items():
+            frame.append(_share_row({**key, "class": label}, share))
+            if index in shown:
+                rows.append(
+                    [
+                        f"{part['column']} = {part['value']}",
+                        f"{part['n_audit']} of {part['n_pool']}",
+                        label,
+                        f"{100 * share['llm']['estimate']:.1f}",
+                        points(share["corrected"]),
+                    ]
+                )
+    head = ["part", "audited", "class", "LLM", "corrected"]
+    return _table("audit_shares_by", "in parts of the pool", head, rows, frame)
 
 
 def _share_row(key: Mapping[str, Any], share: Mapping[str, Any]) -> dict[str, Any]:

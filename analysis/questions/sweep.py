@@ -18,15 +18,17 @@ from analysis.render.section import Figure, Section, Table
 from analysis.render.text import number, pair, title
 from analysis.store.command import publish_command, publish_section
 from project.config.arms import arm_facts
+from project.config.finetune import LINEAR
 from project.config.metrics import arm_metrics, score_metrics
 
 if TYPE_CHECKING:
     from analysis.store.sweep_study import SweepStudy
 
 QUESTION = "Which label source, and how much of it?"
+_EPOCH_NOTE = "; these pick the epoch as well, which flatters all trials alike"
 _NOTE = (
     "Scores and shares x 100. Trials are judged by the mean macro-F1 over sweep_seeds seeds on "
-    "gold validation labels; these pick the epoch as well, which flatters all trials alike. human: "
+    f"gold validation labels{_EPOCH_NOTE}. human: "
     "labels by a human for each 100 training texts. LLM calls: requests for the draws behind the "
     "trial's labels, whichever trial paid for them. The test split is read for the chosen trials "
     "alone, and once; mean ± sample standard deviation (ddof 1) over the seeds."
@@ -134,8 +136,11 @@ def sentence(study: SweepStudy) -> str:
 def _notes(study: SweepStudy) -> list[str]:
     failed = study.trials[study.trials["state"] == "FAIL"].to_dict("records")
     reasons = "; ".join(f"{row['number']} ({row['reason']})" for row in failed)
+    note = _NOTE
+    if study.config["config"]["finetune"]["encoder"] == LINEAR:
+        note = note.replace(_EPOCH_NOTE, "")
     return [
-        _NOTE + (_PARETO_NOTE if study.has_several_objectives else ""),
+        note + (_PARETO_NOTE if study.has_several_objectives else ""),
         f"Failed trials: {reasons}" if failed else "",
     ]
 

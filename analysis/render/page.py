@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from analysis.render.section import Section, Table
 if TYPE_CHECKING:
     import jinja2
 
+_WORD = re.compile(r"[^\W\d_]{3}")  # "of" stands between numbers, too
 _FOLDER = Path(__file__).parent
 
 
@@ -112,7 +114,7 @@ def _text_columns(table: Table) -> set[int]:
     found = set()
     for index in range(len(table.head)):
         cells = [row[index] for row in table.rows if row[index]]
-        words = sum(cell[0].isalpha() for cell in cells)
+        words = sum(bool(_WORD.search(cell)) for cell in cells)
         if words > len(cells) / 2:
             found.add(index)
     return found

@@ -14,9 +14,12 @@ import pandas as pd
 from entrypoints.wiring.seed_runs import HISTORY
 from entrypoints.wiring.terminal import Progress
 from project.audit.fine_tuned import Training
+from project.audit.sample import AuditSample
+from project.config.audit import AuditConfig
 from project.config.finetune import FinetuneConfig
 from project.data.tables import codes
 from project.stats.types import Codes
+from project.support.errors import AssayError
 from project.tracking import Child, Tracker
 from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs, seed_digest
@@ -37,6 +40,33 @@ def default_learning_rate(weight_bytes: int) -> float:
     leaves its start with it in 200 steps.
     """
     return 1e-4 if 0 < weight_bytes < _SMALL_ENCODER else 2e-5
+
+
+def check_encoder(sample: AuditSample, documents: Codes, asked: AuditConfig) -> None:
+    """Raise AssayError where an audit of an encoder cannot be made.
+
+    Parameters
+    ----------
+    sample
+        The audit.
+    documents
+        Code of the document of every text of the pool ``(n_pool,)``.
+    asked
+        The parameters of the entry point.
+    """
+    if asked.plan:
+        raise AssayError(
+            "encoder must be linear with plan=true: how much an audit of an encoder tells is not "
+            "known before it is made. Leave encoder out."
+        )
+    audited = documents[sample.indices]
+    n_left = int((~np.isin(documents[sample.rest], audited)).sum())
+    if n_left < sample.n:
+        raise AssayError(
+            f"encoder needs at least as many texts to train on as are audited, {sample.n}, of "
+            f"other documents than these; {n_left} are left. Leave encoder out, or add texts to "
+            "the pool."
+        )
 
 
 class EncoderTrainings:

@@ -36,6 +36,7 @@ from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.training.linear import MAX_TRAIN, LinearClassifier
 
+_MAX_UNUSABLE = 5
 MIN_ANSWERED = 50
 """Least number of texts with a label of the LLM; with fewer, the column is probably wrong."""
 
@@ -110,6 +111,7 @@ def examined(
     result["tolerance"] = question.tolerance
     result["at_least"] = question.at_least
     result["n_unanswered"] = int((llm < 0).sum())
+    result["unusable"] = unusable_values(table)
     result["notes"] = [
         *pool.notes,
         *work.notes,
@@ -131,6 +133,13 @@ def llm_codes(pool: Pool, table: pd.DataFrame) -> Codes:
             "recorded_columns, or every class in labels."
         )
     return llm
+
+
+def unusable_values(table: pd.DataFrame) -> dict[str, int]:
+    """The LLM's answers that are no class, the most frequent first, with their numbers."""
+    errors = table.loc[table["label"].isna(), "error"].fillna("no answer")
+    counts = errors.str.removeprefix("unparsed: ").value_counts()
+    return {str(value): int(n) for value, n in counts.head(_MAX_UNUSABLE).items()}
 
 
 def _question(

@@ -68,7 +68,6 @@ def gather(pool: Pool, known: PoolConfig, asked: AuditConfig) -> Gathered:
             "probably hard texts, so that the LLM may look better than it is. Fill in the column "
             "label of audit_settle.csv and name the file in adjudicator."
         )
-        print_line(f"note: {notes[0]}")
     by_id = settled.table.dropna(subset=["label"]).set_index("example_id")["label"]
     return Gathered(with_human_labels(pool, by_id), judgements, notes)
 
@@ -119,6 +118,25 @@ def samples_of_raters(
     }
 
 
+def notes_on_audit(pool: Pool, asked: AuditConfig, sample: AuditSample) -> list[str]:
+    """What people should know of the labels that are, or are not, part of the audit."""
+    notes = []
+    n_others = int(pool.examples["gold_label"].notna().sum()) - sample.n
+    if n_others:
+        notes.append(
+            f"{n_others} texts have a human label but were not drawn by audit_design; they are "
+            "left out of the audit."
+        )
+    n_drawn = int(_drawn(pool, asked).sum())
+    if asked.audit_design not in (UNKNOWN, RANDOM) and sample.n < n_drawn:
+        notes.append(
+            f"{n_drawn - sample.n} of the {n_drawn} drawn texts have no label. They are taken to "
+            "be missing at random; if people left out the hard ones, the LLM looks better than it "
+            "is."
+        )
+    return notes
+
+
 def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
     """The audit of these labels of the pool ``(n_pool,)``, -1 where there is none."""
     indices = np.flatnonzero((gold >= 0) & _drawn(pool, asked))
@@ -152,8 +170,10 @@ def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
     if asked.audit_design == RANDOM:
         return np.full(len(indices), len(indices) / len(pool.examples))
     by_id = _sampling(asked)["inclusion_probability"]
-    ids = pool.examples["example_id"].iloc[indices]
-    return _checked_probabilities(ids.map(by_id), "audit_design")
+    ids = pool.examples["example_id"]
+    probability = _checked_probabilities(ids.iloc[indices].map(by_id), "audit_design")
+    of_drawn = ids[_drawn(pool, asked)].map(by_id).to_numpy(dtype=np.float64)
+    return answered_probability(probability, of_drawn)
 
 
 def _drawn(pool: Pool, asked: AuditConfig) -> Mask:
@@ -192,6 +212,25 @@ def _checked_probabilities(column: pd.Series, name: str) -> Floats:
             "these texts out."
         )
     return np.asarray(values)
+
+
+def answered_probability(answered: Floats, drawn: Floats) -> Floats:
+    """Probabilities to be drawn and answered ``(n,)``, where some drawn texts have no label.
+
+    Within a stratum, whose texts have the same probability to be drawn, the texts without a label
+    are taken to be missing at random.
+
+    Parameters
+    ----------
+    answered
+        Inclusion probabilities of the drawn texts with a label ``(n,)``.
+    drawn
+        Those of all drawn texts ``(n_drawn,)``.
+    """
+    strata, member = np.unique(answered, return_inverse=True)
+    n_answered = np.bincount(member, minlength=len(strata))
+    n_drawn = np.array([(drawn == value).sum() for value in strata])
+    return np.asarray(answered * (n_answered / np.maximum(n_drawn, n_answered))[member])
 
 
 def people_result(

@@ -16,11 +16,18 @@ from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import open_session
 from entrypoints.wiring.audit_encoder import (
     EncoderTrainings,
+    check_encoder,
     default_learning_rate,
     log_training,
 )
 from entrypoints.wiring.audit_examined import AuditWork, examined, llm_codes
-from entrypoints.wiring.audit_labels import audit_sample, gather, simulated
+from entrypoints.wiring.audit_labels import (
+    audit_sample,
+    documents_of,
+    gather,
+    notes_on_audit,
+    simulated,
+)
 from entrypoints.wiring.audit_next import write_next
 from entrypoints.wiring.audit_plan import planned
 from entrypoints.wiring.audit_pool import audit_config, with_recorded_file
@@ -30,7 +37,6 @@ from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.factory import check_engine
-from project.audit.sample import AuditSample
 from project.config.audit import AuditConfig, PoolConfig
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
@@ -62,8 +68,14 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     complete, judgements, notes = gather(complete, known, asked)
     pool, asked = simulated(complete, asked)
     # Refuses wrong probabilities before annotation is paid for.
-    _report_audited(audit_sample(pool, asked), pool)
-    encoder = None if config.finetune.encoder == LINEAR else Encoder.find(config.finetune)
+    sample = audit_sample(pool, asked)
+    notes += notes_on_audit(pool, asked, sample)
+    for note in notes:
+        print_line(f"note: {note}")
+    encoder = None
+    if config.finetune.encoder != LINEAR:
+        check_encoder(sample, documents_of(pool, asked), asked)
+        encoder = Encoder.find(config.finetune)
     config = _with_learning_rate(config, pool.task.defaults, encoder)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     workspace = config.host.workspace
@@ -117,16 +129,6 @@ def _trainings(tracker: Tracker, encoder: Encoder, work: AuditWork) -> EncoderTr
         Path(work.config.host.workspace),
         after_training=functools.partial(log_training, tracker, encoder, work.pool.task.name),
     )
-
-
-def _report_audited(sample: AuditSample, pool: Pool) -> None:
-    """Print how many human labels are no part of the audit."""
-    n_others = int(pool.examples["gold_label"].notna().sum()) - sample.n
-    if n_others:
-        print_line(
-            f"note: {n_others} texts have a human label but were not drawn by audit_design; they "
-            "are left out of the audit."
-        )
 
 
 def _n_demonstrations(config: ExperimentConfig) -> int:

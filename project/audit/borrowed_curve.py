@@ -138,7 +138,7 @@ def estimate_loss(sample: AuditSample, llm: Codes, classifier: Codes, curves: Cu
     curves
         From :func:`learn_curves`.
     """
-    gain = np.clip((1 - curves.full) / np.maximum(1 - curves.small, 1e-9), 0.0, MAX_RATIO)
+    gain = learned_gain(curves.small, curves.full)
     on_audit = classifier[sample.indices][None]
     on_rest = [classifier[sample.rest][None]]
     candidates = []
@@ -154,6 +154,14 @@ def estimate_loss(sample: AuditSample, llm: Codes, classifier: Codes, curves: Cu
     error = LOSS_ERROR / np.sqrt(sample.n)
     bias = LOSS_BIAS / np.sqrt(sample.n)
     return intervals(own, gold, model_error=error, bias=bias)._replace(proxy_share=share)
+
+
+def learned_gain(small: Floats, full: Floats) -> Floats:
+    """Errors at R(N) over errors at R(m), between 0 and ``MAX_RATIO``; 1 where R(m) has none."""
+    errors = 1 - small
+    has_errors = errors > 1e-9
+    ratio = np.where(has_errors, (1 - full) / np.where(has_errors, errors, 1.0), 1.0)
+    return np.clip(ratio, 0.0, MAX_RATIO)
 
 
 def _sharpened(

@@ -22,6 +22,8 @@ from project.stats.bootstrap import NO_INTERVAL, Interval
 from project.stats.types import Codes, Floats
 
 ALPHA_REPLICATES = 500
+MAX_SILENT = 0.1
+"""Share of texts without a label of the LLM above which nothing is said of a classifier."""
 TRAININGS = 5
 """How many trainings the agreement is computed from. Each trains on resampled texts."""
 
@@ -44,6 +46,14 @@ def refused(sample: AuditSample, llm: Codes, label_set: Sequence[str]) -> Needs 
     label_set
         Names of the classes.
     """
+    n_silent = int((llm < 0).sum())
+    if sample.n and n_silent > MAX_SILENT * len(llm):
+        return Needs(
+            f"{n_silent} of {len(llm)} texts have no usable label of the LLM, and at most "
+            f"{100 * MAX_SILENT:.0f} % may lack one. Name every class in labels, or have these "
+            "texts labelled again",
+            more_audited=None,
+        )
     return refusal(sample, _best_known(class_shares(sample, llm)), label_set)
 
 
@@ -188,9 +198,12 @@ class _Judge:
 
 
 def _best_known(shares: list[ClassShares]) -> Floats:
-    """The corrected shares ``(n_classes,)``, or the LLM's where there are none."""
+    """The corrected shares ``(n_classes,)``, or the LLM's where the audit says nothing."""
     corrected = np.array([item.corrected.estimate for item in shares])
-    return np.where(np.isnan(corrected), [item.llm for item in shares], corrected)
+    llm = np.array([item.llm for item in shares])
+    # An audit without a text of a class does not say that there is none.
+    unseen = np.array([item.audit.estimate == 0 for item in shares])
+    return np.where(np.isnan(corrected) | unseen, llm, corrected)
 
 
 def _audited(

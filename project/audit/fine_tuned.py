@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.audit.borrowed_curve import MAX_RATIO
+from project.audit.borrowed_curve import learned_gain
 from project.audit.learner import folds
 from project.audit.loss import Loss, Scores, intervals
 from project.audit.quality import class_sums, mean_f1
@@ -190,9 +190,8 @@ def estimate_loss(sample: AuditSample, llm: Codes, found: Predictions) -> Loss:
     many = _scores(sample, given, found.by_llm)
     borrowed = []
     for metric in Scores._fields:
-        ratio = (1 - getattr(many, metric)) / np.maximum(1 - getattr(few, metric), 1e-9)
         # All four scores are those of the same texts, so that their errors partly cancel.
-        gain = np.clip(ratio, 0.0, MAX_RATIO)
+        gain = learned_gain(getattr(few, metric), getattr(many, metric))
         borrowed.append(1 - (1 - getattr(small, metric)) * gain)
     error = ENCODER_ERROR / np.sqrt(sample.n)
     return intervals(own, Scores(*borrowed), model_error=error, bias=0.0)

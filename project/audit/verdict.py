@@ -93,26 +93,20 @@ def refusal(sample: AuditSample, shares: Floats, label_set: Sequence[str]) -> Ne
         f"needs {MIN_OF_CLASS}"
     )
     is_enough = more <= len(sample.rest)
+    join = _to_join(counts, label_set)
     if not is_enough:
-        reason += ". The rest of the pool probably holds too few of it: add texts, or join classes"
-    return Needs(
-        reason,
-        more_audited=more if is_enough else None,
-        join_classes=_to_join(counts, label_set),
-    )
+        reason += ". The rest of the pool probably holds too few of it: add texts"
+    return Needs(reason, more_audited=more if is_enough else None, join_classes=join)
 
 
 def _to_join(counts: Codes, label_set: Sequence[str]) -> tuple[str, ...]:
-    """The rarest classes, as many as are needed to have enough audited texts together."""
+    """The rarest classes, all that are too rare and as many as give enough texts together."""
     order = np.argsort(counts, kind="stable")
-    total = 0
-    names: list[str] = []
-    for code in order:
-        names.append(label_set[code])
-        total += int(counts[code])
-        if total >= MIN_OF_CLASS and len(names) > 1:
-            break
-    return tuple(names) if len(names) < len(label_set) else ()
+    for n_joined in range(2, len(order)):
+        joined = counts[order[:n_joined]].sum()
+        if joined >= MIN_OF_CLASS and counts[order[n_joined]] >= MIN_OF_CLASS:
+            return tuple(label_set[code] for code in order[:n_joined])
+    return ()
 
 
 def verdict(sample: AuditSample, loss: Loss, tolerance: float) -> Verdict:
@@ -157,7 +151,8 @@ def _what_decides(sample: AuditSample, loss: Loss, tolerance: float, reason: str
     more = max(10, math.ceil(needed) - sample.n)  # a few texts more or less cannot be told apart
     if more > len(sample.rest):
         return Needs(
-            f"{reason}. The pool is too small to decide it: labelling all of it would not",
+            f"{reason}. Labelling all of the pool would not decide it by an audit: set another "
+            "tolerance, or train on human labels and compare",
             more_audited=None,
         )
     return Needs(reason, more_audited=more)

@@ -29,7 +29,7 @@ def safe_id(example_id: str) -> str:
     """An id as a spreadsheet keeps it; :func:`original_ids` is the inverse."""
     is_changed = (
         _CHANGED.fullmatch(example_id)
-        or example_id.startswith((*_FORMULA, _PREFIX))
+        or example_id.startswith(_FORMULA)
         or example_id != example_id.strip()
     )
     return f"{_PREFIX}{example_id}" if is_changed else example_id
@@ -72,7 +72,11 @@ def csv_for_spreadsheets(questions: pd.DataFrame) -> bytes:
     questions
         A table with ``example_id``, ``text`` and further columns of texts.
     """
-    table = questions.assign(example_id=[safe_id(name) for name in questions["example_id"]])
+    ids = list(questions["example_id"])
+    # Where ids begin with the prefix already, it would not be known which one to take away.
+    if not any(name.startswith(_PREFIX) for name in ids):
+        ids = [safe_id(name) for name in ids]
+    table = questions.assign(example_id=ids)
     for column in table.columns.drop("example_id"):
         table[column] = np.array([safe_text(cell) for cell in table[column]], dtype=object)
     return b"\xef\xbb\xbf" + table.to_csv(index=False).encode("utf-8", "surrogatepass")

@@ -174,11 +174,13 @@ def _label_studio(path: Path) -> pd.DataFrame:
                 "label": pd.Series([label for _, label, _ in rows], dtype=object),
             }
         )
-        people = [person for _, _, person in rows]
+        table["rater"] = pd.Series([person for _, _, person in rows], dtype=object)
+        # A task that nobody labelled has no person.
+        people = table.loc[table["label"].notna() | table["rater"].notna(), "rater"]
+        if people.nunique() > 1 and people.notna().all():
+            return table[table["rater"].notna()].reset_index(drop=True)
         # One person alone is named by the file, as in every other format.
-        if len(set(people)) > 1 and None not in people:
-            table["rater"] = people
-        return table
+        return table.drop(columns="rater")
     except FileNotFoundError:
         raise AssayError(
             f"human file {path} does not exist. Give a path from the project's folder, or an "

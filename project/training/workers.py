@@ -189,6 +189,7 @@ def _terminate(pool: concurrent.futures.ProcessPoolExecutor) -> None:
         process.join(timeout=10)
 
 
+_is_working = False  # in a worker process: whether it runs a job
 _epochs: Any = None  # in a worker process: the queue that carries finished epochs to the parent
 
 
@@ -199,15 +200,26 @@ def _start_worker(epochs: Any, gpus: Any) -> None:
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()  # before this process looks for a GPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # which runs finally blocks
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: object) -> None:
+    """End this worker process; a job that runs is left through its finally blocks."""
+    if not _is_working:
+        os._exit(_TERMINATED)  # an exception while the process ends would print a traceback
+    sys.exit(_TERMINATED)
 
 
 def _work(job: Job, folder: Path) -> None:
     """Run one job in a worker process."""
+    global _is_working
+    _is_working = True
     try:
         run_job(job, folder, lambda epoch: _epochs.put((job.digest, epoch)))
     except SystemExit:
         os._exit(_TERMINATED)  # the pool would catch SystemExit and take the next job
+    finally:
+        _is_working = False
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from project.audit.borrowed_curve import (
     Curves,
     estimate_loss,
     learn_curves,
+    learned_gain,
     n_trainings,
 )
 from project.audit.learner import POOL_FOLDS, cross_fitted, folds
@@ -272,3 +273,7 @@ def test_folds_of_texts_without_copies_are_those_of_texts_without_documents():
 
     assert (folds(50, 10, np.random.default_rng(3), np.arange(50)) == alone).all()
     assert list(np.bincount(alone)) == [5] * 10
+
+
+def test_without_errors_nothing_is_gained():
+    assert list(learned_gain(np.array([1.0, 0.8]), np.array([1.0, 0.9]))) == pytest.approx([1, 0.5])

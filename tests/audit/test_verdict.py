@@ -108,7 +108,7 @@ def test_a_class_that_is_nowhere_needs_other_texts_or_other_classes():
     needs = refused(with_counts([200, 90, 0]), np.array([0.7, 0.3, 0.0]), LABELS)
 
     assert needs.more_audited is None
-    assert "too few of it: add texts, or join classes" in needs.reason
+    assert "too few of it: add texts" in needs.reason
     assert needs.join_classes == ("eel", "dog")
 
 
@@ -184,7 +184,7 @@ def test_a_pool_that_is_too_small_to_decide_is_named():
     needs = undecided(loss)
 
     assert needs.more_audited is None
-    assert "The pool is too small" in needs.reason
+    assert "Labelling all of the pool would not decide it" in needs.reason
 
 
 @pytest.mark.parametrize(
@@ -200,3 +200,10 @@ def test_a_pool_that_is_too_small_to_decide_is_named():
 )
 def test_a_score_is_good_enough_where_its_whole_interval_is(interval, at_least, answer):
     assert good_enough(interval, at_least) == answer
+
+
+def test_all_classes_that_are_too_rare_are_joined():
+    needs = refused(with_counts([8, 9, 40]))
+    assert needs.join_classes == LABELS[:2]
+    # Two classes with nothing else to tell apart cannot be joined.
+    assert refused(with_counts([8, 9, 9])).join_classes == ()

@@ -27,7 +27,6 @@ CHANGED = [
     "+49",
     "@name",
     " a",
-    "id:5",
 ]
 KEPT = ["books-122", "9f86d081884c7d65", "speech_12", "a", "Ärger-7", "x1e5", "decade 5 x"]
 
@@ -48,12 +47,15 @@ def test_other_ids_stay_as_they_are(name):
 def test_ids_that_the_task_has_are_left_alone():
     known = ["id:5", "5"]
 
-    assert list(original_ids(pd.Series(["id:5", "id:id:5", "5", "id:9"]), known)) == [
-        "id:5",
-        "id:5",
-        "5",
-        "id:9",
-    ]
+    assert list(original_ids(pd.Series(["id:5", "5", "id:9"]), known)) == ["id:5", "5", "id:9"]
+
+
+def test_ids_with_the_prefix_are_written_as_they_are():
+    """With the prefix before "5", two rows would have the id "id:5"."""
+    table = pd.DataFrame({"example_id": ["5", "id:5", "007"], "text": "x", "label": ""})
+    read = pd.read_csv(io.BytesIO(csv_for_spreadsheets(table)), dtype=str)
+
+    assert list(original_ids(read["example_id"], ["5", "id:5", "007"])) == ["5", "id:5", "007"]
 
 
 def test_a_text_like_a_formula_is_written_as_text():

@@ -1,0 +1,39 @@
+"""The labels of an audit: how drawn texts without a label count."""
+
+import numpy as np
+import pytest
+
+from entrypoints.wiring.audit_encoder import check_encoder
+from entrypoints.wiring.audit_labels import answered_probability
+from project.config.audit import AuditConfig
+from project.support.errors import AssayError
+from tests.helpers.audits import audit_of
+
+GOLD = np.arange(300) % 2
+
+
+def test_drawn_texts_without_a_label_lower_the_probability_of_the_others():
+    """Half of one stratum and all of the other are labelled."""
+    drawn = np.repeat([0.2, 0.8], [100, 40])
+    answered = np.repeat([0.2, 0.8], [50, 40])
+
+    found = answered_probability(answered, drawn)
+    assert found == pytest.approx(np.repeat([0.1, 0.8], [50, 40]))
+    # The weights of a stratum still add up to its texts in the pool.
+    assert (1 / found[:50]).sum() == pytest.approx((1 / drawn[:100]).sum())
+
+
+def test_a_complete_audit_keeps_its_probabilities():
+    drawn = np.repeat([0.2, 0.8], [100, 40])
+
+    assert (answered_probability(drawn, drawn) == drawn).all()
+
+
+def test_an_encoder_needs_as_many_texts_to_train_on_as_are_audited():
+    sample = audit_of(GOLD, 140)
+    check_encoder(sample, np.arange(300), AuditConfig())
+
+    with pytest.raises(AssayError, match="at least as many texts to train on as are audited, 140"):
+        check_encoder(sample, np.arange(300) // 10, AuditConfig())
+    with pytest.raises(AssayError, match="encoder must be linear with plan=true"):
+        check_encoder(sample, np.arange(300), AuditConfig(plan=True))
