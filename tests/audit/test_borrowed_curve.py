@@ -151,7 +151,7 @@ def test_the_gain_is_borrowed_as_the_formula_says():
 
 
 @pytest.mark.parametrize(
-    ("small", "full", "gain"), [(0.9, 0.5, 1.2), (0.5, 1.0, 0.0), (1.0, 1.0, 0.0)]
+    ("small", "full", "gain"), [(0.9, 0.5, 1.2), (0.5, 1.0, 0.0), (1.0, 1.0, 1.0)]
 )
 def test_the_gain_is_limited(small, full, gain):
     sample = audit_of(GOLD, 200)
