@@ -10,6 +10,7 @@ from analysis.questions import audit_tables
 from analysis.questions.audit_people import people_section
 from analysis.questions.audit_plan import plan_section
 from analysis.questions.audit_sentences import judged, reason, way_out
+from analysis.questions.audit_shares import shares_section
 from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, as_markdown, files, terminal, wrapped
 from analysis.store.artifacts import broken
@@ -30,7 +31,7 @@ def sections(result: Mapping[str, Any]) -> list[Section]:
         return [plan_section(result)]
     parts = (
         audit_tables.scores_section(result),
-        audit_tables.shares_section(result),
+        shares_section(result),
         audit_tables.errors_section(result),
         people_section(result),
         audit_tables.next_section(result),

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.questions.audit_figure import scores_figure, shares_figure
+from analysis.questions.audit_figure import scores_figure
 from analysis.questions.audit_sentences import interval, level_of_loss, points
 from analysis.render.section import Section, Table, columns
 from project.data.spreadsheet import safe_id
 
 _MAX_TESTS = 10
-_MAX_PARTS = 30
 _MAX_TEXT = 200
+_CURVE_NOTE = (
+    "What a classifier trained on human labels would reach is estimated from a small one, trained "
+    "on the audit, and from how much more of the LLM's labels help. The intervals include the "
+    "uncertainty of this."
+)
 
 
-def _table(
+def audit_table(
     name: str, heading: str, head: Sequence[str], rows: Sequence[Sequence[str]], frame: Any
 ) -> Table:
+    """A table from its cells and from the records of its CSV file."""
     import pandas as pd
 
     return Table(name=name, heading=heading, head=head, rows=rows, frame=pd.DataFrame(frame))
@@ -27,15 +32,18 @@ def scores_section(result: Mapping[str, Any]) -> Section:
     """How good the labels and the classifiers are, and how far its trainings agree."""
     name = result["classifier_name"]
     agreement = result["agreement"]
-    notes = [
-        f"{result['n_audit']} of {result['n_pool']} texts are labelled by people. All numbers are "
-        f"x 100, with 95 % intervals, that of the loss with {level_of_loss(result)}. The LLM's "
-        "interval is for these texts; a classifier's is for new texts of the same kind.",
-        _agreement_sentence(agreement, name, result["n_pool"]),
-        "What a classifier trained on human labels would reach is estimated from a small one, "
-        "trained on the audit, and from how much more of the LLM's labels help. The intervals "
-        "include the uncertainty of this.",
-    ]
+    counted = f"{result['n_audit']} of {result['n_pool']} texts are labelled by people."
+    notes = [_agreement_sentence(agreement, name, result["n_pool"])]
+    if result["intervals"]:
+        notes.insert(
+            0,
+            f"{counted} All numbers are x 100, with 95 % intervals, that of the loss with "
+            f"{level_of_loss(result)}. The LLM's interval is for these texts; a classifier's is "
+            "for new texts of the same kind.",
+        )
+        notes.append(_CURVE_NOTE)
+    else:
+        notes.insert(0, f"{counted} All numbers are x 100; no interval is promised.")
     if result["n_unanswered"]:
         notes.append(
             f"{result['n_unanswered']} texts have no usable label of the LLM. They are counted as "
@@ -109,73 +117,7 @@ def _scores_table(result: Mapping[str, Any]) -> Table:
         scores = [points(ceiling[metric]) for metric in metrics]
         rows.insert(0, [title, *scores, *([""] * (len(head) - 3))])
     heading = f"classifier: {name}"
-    return _table("audit_scores", heading, head, rows, frame)
-
-
-def shares_section(result: Mapping[str, Any]) -> Section:
-    """How often each class occurs, overall and in the parts that the user asked for."""
-    head = ["class", "LLM", "audit alone", "corrected"]
-    rows = []
-    frame = []
-    for label, share in result["shares"].items():
-        llm = f"{100 * share['llm']['estimate']:.1f}"
-        rows.append([label, llm, points(share["audit"]), points(share["corrected"])])
-        frame.append(_share_row({"class": label}, share))
-    tables = [_table("audit_shares", "in the whole pool", head, rows, frame)]
-    parts = result["shares_by"]
-    if parts:
-        tables.append(_parts_table(parts))
-    notes = [
-        "Shares in per cent. corrected: the audit's share, sharpened by the LLM's labels of the "
-        "whole pool (power-tuned prediction-powered inference); use this one."
-    ]
-    if parts:
-        notes.append(
-            "The intervals in parts are widened so that all of them are right at once with 95 %. A "
-            "part with fewer than 10 audited texts has none."
-        )
-        if len(parts) > _MAX_PARTS:
-            notes.append(
-                f"{len(parts) - _MAX_PARTS} further parts, with the fewest audited texts, stand in "
-                "audit_shares_by.csv alone."
-            )
-    figure = shares_figure(result)
-    title = "How often does each class occur?"
-    return Section("audit_shares", title, "", tables, [figure] if figure else [], notes=notes)
-
-
-def _parts_table(parts: Sequence[Mapping[str, Any]]) -> Table:
-    """A row for each part and class; of very many parts those with the most audited texts."""
-    by_size = sorted(range(len(parts)), key=lambda index: -parts[index]["n_audit"])
-    shown = set(by_size[:_MAX_PARTS])
-    rows = []
-    frame = []
-    for index, part in enumerate(parts):
-        key = {name: part[name] for name in ("column", "value", "n_audit", "n_pool")}
-        for label, share in part["classes"].items():
-            frame.append(_share_row({**key, "class": label}, share))
-            if index in shown:
-                rows.append(
-                    [
-                        f"{part['column']} = {part['value']}",
-                        f"{part['n_audit']} of {part['n_pool']}",
-                        label,
-                        f"{100 * share['llm']['estimate']:.1f}",
-                        points(share["corrected"]),
-                    ]
-                )
-    head = ["part", "audited", "class", "LLM", "corrected"]
-    return _table("audit_shares_by", "in parts of the pool", head, rows, frame)
-
-
-def _share_row(key: Mapping[str, Any], share: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the CSV file: the share of a class by the LLM, the audit and both."""
-    return {
-        **key,
-        "llm": share["llm"]["estimate"],
-        **columns("audit", interval(share["audit"])),
-        **columns("corrected", interval(share["corrected"])),
-    }
+    return audit_table("audit_scores", heading, head, rows, frame)
 
 
 def errors_section(result: Mapping[str, Any]) -> Section | None:
@@ -198,7 +140,7 @@ def errors_section(result: Mapping[str, Any]) -> Section | None:
         for label, item in classes.items()
     ]
     head = ["class", "audited", "precision", "recall"]
-    tables = [_table("audit_classes", "the LLM by class", head, rows, frame)]
+    tables = [audit_table("audit_classes", "the LLM by class", head, rows, frame)]
     tables.append(_transition_table(result["llm"]["transition"]))
     tests = result["errors_by"][:_MAX_TESTS]
     if tests:
@@ -226,7 +168,7 @@ def _transition_table(cells: Sequence[Mapping[str, Any]]) -> Table:
         for cell in cells
     ]
     head = ["human label", "LLM's label", "% of the class"]
-    return _table("audit_transition", "what the LLM makes of each class", head, rows, frame)
+    return audit_table("audit_transition", "what the LLM makes of each class", head, rows, frame)
 
 
 def _slices_table(tests: Sequence[Mapping[str, Any]]) -> Table:
@@ -254,7 +196,7 @@ def _slices_table(tests: Sequence[Mapping[str, Any]]) -> Table:
         for item in test["values"]
     ]
     head = ["column", "value", "audited", "% wrong", "p"]
-    return _table("audit_errors_by", "the LLM's errors by column", head, rows, frame)
+    return audit_table("audit_errors_by", "the LLM's errors by column", head, rows, frame)
 
 
 def shortened(text: str) -> str:
@@ -293,7 +235,7 @@ def next_section(result: Mapping[str, Any]) -> Section | None:
             f"About {expected:.0f} of these {len(texts)} labels are probably wrong; of as many "
             f"random ones {result['next']['expected_wrong_random']:.0f} would be.",
         )
-    table = _table("audit_next", "", ["text", "LLM", "% against"], rows, to_fill_in(texts))
+    table = audit_table("audit_next", "", ["text", "LLM", "% against"], rows, to_fill_in(texts))
     return Section(
         "audit_next", "Which texts should a person label next?", "", [table], notes=notes
     )

@@ -263,6 +263,20 @@ def test_a_random_design_gives_every_text_the_same_probability(tmp_path):
     assert set(sample.inclusion_probability) == {LABELLED / N}
 
 
+def test_many_unusable_labels_are_named_and_give_no_verdict(first, store, workspace, no_model):
+    table = catalogue()
+    table.loc[table["llm"] == "books", "llm"] = "Buch"
+    table.to_csv(store / "typing.csv", index=False)
+    lines, root = run(first[0], workspace, **{**RANDOM_AUDIT, "data": str(store / "typing.csv")})
+    result = read_json(root.run_id, "audit.json")
+    n_wrong = int((table["llm"] == "Buch").sum())
+
+    assert (result["n_unanswered"], result["unusable"]) == (n_wrong, {"Buch": n_wrong})
+    assert result["verdict"] == "cannot tell"
+    assert "have no usable label of the LLM" in result["needs"]["reason"]
+    assert f"Most frequent: Buch ({n_wrong})." in " ".join(" ".join(lines).split())
+
+
 def test_a_private_audit_leaves_no_text_in_the_store(first, store, workspace, no_model):
     _, root = run(first[0], workspace, **RANDOM_AUDIT, private="true")
     result = read_json(root.run_id, "audit.json")

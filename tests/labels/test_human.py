@@ -140,6 +140,12 @@ def test_the_annotators_of_one_export_of_label_studio_are_told_apart(tmp_path):
     assert list(table["rater"]) == ["annotator 1", "annotator 2", "annotator eve@x.org"]
     assert list(table["label"]) == ["x", "y", None]
     assert "rater" not in answer_rows(tmp_path / "one.json")
+    # A task that nobody labelled, or that was submitted with nothing chosen, changes no rater.
+    for number, more in enumerate(([], [annotation("", 1)])):
+        extra = {"data": {"example_id": "c"}, "annotations": more}
+        (tmp_path / f"more{number}.json").write_text(json.dumps([*tasks, extra]))
+        raters = answer_rows(tmp_path / f"more{number}.json")["rater"]
+        assert list(raters)[:3] == list(table["rater"])
     assert list(answer_rows(tmp_path / "short.json")["rater"]) == ["annotator 1", "annotator 2"]
 
 

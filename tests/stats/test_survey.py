@@ -166,6 +166,21 @@ def test_a_share_is_corrected_by_the_regression_estimate_computed_by_hand():
     assert corrected.estimate == pytest.approx(0.25 + (0.55 - 0.25) / 3)
 
 
+def test_a_corrected_share_is_close_to_that_of_ppi_python():
+    """ppi_mean_pointestimate and ppi_mean_ci of ppi-python 0.2.3 on the same labels.
+
+    It takes the variance of the proxy from all texts where we take it from the audit, so that the
+    two differ by a share of their error.
+    """
+    gold = np.repeat([1.0, 0.0], [30, 70])
+    proxy = np.repeat([1.0, 0.0, 1.0, 0.0], [26, 4, 9, 61])
+    pool_share = (35 + 1200) / 3000
+    found = corrected_share(gold, proxy, pool_share, Design(np.ones(100)))
+
+    assert found.estimate == pytest.approx(0.33945, abs=0.004)
+    assert found.high - found.low == pytest.approx(0.40401 - 0.27489, rel=0.01)
+
+
 def test_a_proxy_that_contradicts_the_audit_is_not_used():
     is_class = np.array([1.0, 0.0] * 10)
 
