@@ -111,7 +111,8 @@ def examined(
     result["tolerance"] = question.tolerance
     result["at_least"] = question.at_least
     result["n_unanswered"] = int((llm < 0).sum())
-    result["unusable"] = unusable_values(table)
+    # A private run logs no reply of the LLM, which may quote a text.
+    result["unusable"] = {} if work.config.store.private else unusable_values(table)
     result["notes"] = [
         *pool.notes,
         *work.notes,
