@@ -59,12 +59,13 @@ def _bucket(n_audit: int) -> str:
     return f"{low} to {above[0] - 1}" if above else f"{low} and more"
 
 
-def _by_size(simulated: Sequence[Simulated]) -> dict[str, list[dict[str, Any]]]:
-    """The results by row, from the smallest audits to the largest."""
-    rows: dict[str, list[dict[str, Any]]] = {}
+def _by_size(simulated: Sequence[Simulated]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The results by classifier and size, from the smallest audits to the largest."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for audit in sorted(simulated, key=lambda audit: audit.result["n_audit"]):
-        rows.setdefault(_bucket(audit.result["n_audit"]), []).append(audit.result)
-    return rows
+        key = (audit.result["classifier_name"], _bucket(audit.result["n_audit"]))
+        rows.setdefault(key, []).append(audit.result)
+    return dict(sorted(rows.items(), key=lambda item: item[0][0]))  # sizes stay in their order
 
 
 def is_right(result: dict[str, Any]) -> bool | None:
@@ -78,10 +79,11 @@ def _verdicts(simulated: Sequence[Simulated]) -> Table:
     import pandas as pd
 
     frame = []
-    for size, results in _by_size(simulated).items():
+    for (classifier, size), results in _by_size(simulated).items():
         words = [is_right(result) for result in results]
         frame.append(
             {
+                "classifier": classifier,
                 "audited": size,
                 "audits": len(words),
                 "right": words.count(True),
@@ -98,7 +100,7 @@ def _estimates(simulated: Sequence[Simulated]) -> Table:
     import pandas as pd
 
     frame = []
-    for size, results in _by_size(simulated).items():
+    for (classifier, size), results in _by_size(simulated).items():
         for kind, title in _KINDS.items():
             pairs = [
                 (result[kind]["macro_f1"], result["truth"][kind]["macro_f1"])
@@ -111,6 +113,7 @@ def _estimates(simulated: Sequence[Simulated]) -> Table:
             covered = [value["low"] <= truth <= value["high"] for value, truth in pairs]
             frame.append(
                 {
+                    "classifier": classifier,
                     "audited": size,
                     "macro-F1 of": title,
                     "audits": len(pairs),
@@ -121,6 +124,7 @@ def _estimates(simulated: Sequence[Simulated]) -> Table:
             )
     rows = [
         [
+            str(line["classifier"]),
             str(line["audited"]),
             str(line["macro-F1 of"]),
             str(line["audits"]),
@@ -130,7 +134,7 @@ def _estimates(simulated: Sequence[Simulated]) -> Table:
         ]
         for line in frame
     ]
-    head = ["audited", "macro-F1 of", "audits", "bias", "RMSE", "% covered"]
+    head = ["classifier", "audited", "macro-F1 of", "audits", "bias", "RMSE", "% covered"]
     return Table("hits_estimates", "estimates, x 100", head, rows, pd.DataFrame(frame))
 
 
