@@ -37,11 +37,6 @@ from tests.helpers.pets import CARD
 from tests.helpers.tiny_models import save_llm, save_model
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: many tests wait for a server or for a timeout."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 @pytest.fixture(autouse=True)
 def registries():
     """The tables to which packages outside of Assay add; after every test they are as before.

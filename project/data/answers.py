@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from project.data.card import as_label
+from project.data.class_indices import are_indices
 from project.data.spreadsheet import original_ids
 from project.data.task import Task
 from project.stats.types import Mask
@@ -42,10 +43,13 @@ def answered_labels(title: str, table: pd.DataFrame, task: Task) -> list[str | N
         If a label is not one of the task's: the same typing error may be in many rows.
     """
     empty = is_empty(table["label"])
+    answered = table["label"][~empty]
+    # People see names: a number that is none of them is an index only where the data have such.
+    indices = task.gold_has_indices and are_indices(answered, task.label_set, task.values, title)
     labels: list[str | None] = []
     for value, cell_is_empty in zip(table["label"], empty, strict=True):
         exact = value if value in task.label_set else None
-        label = exact or as_label(value, task.label_set, task.values)
+        label = exact or as_label(value, task.label_set, task.values, indices=indices)
         labels.append(None if cell_is_empty else label)
     wrong = np.array([label is None for label in labels], dtype=bool) & ~empty
     if wrong.any():

@@ -7,6 +7,8 @@ first error into one line.
 from __future__ import annotations
 
 import functools
+import numbers
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,8 +54,9 @@ def _single(value: Any) -> Any:
 
 
 def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """``labels``, which must differ and must not be blank."""
-    if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+    """``labels``, which must look different and must not be blank."""
+    written = {unicodedata.normalize("NFC", label.strip()) for label in labels}
+    if len(written) < len(labels) or not all(written):
         raise ValueError("repeated or blank")
     return labels
 
@@ -240,12 +243,13 @@ def _mapping(path: Path, data: bytes) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value or key not in required}
 
 
-def as_label(value: Any, label_set: Sequence[str], values: Mapping[str, str]) -> str | None:
+def as_label(
+    value: Any, label_set: Sequence[str], values: Mapping[str, str], *, indices: bool = False
+) -> str | None:
     """The label that a value in the data stands for, None if the value is not known.
 
-    A value may be a label in upper or lower case, or a key of ``values``. Where ``values`` is
-    empty and no label is a number, whole numbers are indices into ``label_set``, as in data sets
-    of the hub.
+    A value may be a label or a key of ``values``. Where none of them is written exactly so, upper
+    and lower case, forms of Unicode and ß and ss are the same, unless that would fit two labels.
 
     Parameters
     ----------
@@ -255,16 +259,25 @@ def as_label(value: Any, label_set: Sequence[str], values: Mapping[str, str]) ->
         The labels of the task in the order of their indices.
     values
         The label for each value that the data write instead of it.
+    indices
+        Whether the column holds indices into ``label_set``
+        (:func:`project.data.class_indices.are_indices`).
     """
     # A column of whole numbers with a null in it is read as floats: 1.0 is 1.
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if not isinstance(value, int) and isinstance(value, numbers.Real):
+        value = int(float(value)) if float(value).is_integer() else value
     text = str(value).strip()
-    names = {label.casefold(): label for label in label_set}
-    names.update({key.casefold(): label for key, label in values.items()})
-    if text.casefold() in names:
-        return names[text.casefold()]
-    has_indices = not values and not any(label.isdecimal() for label in label_set)
-    if has_indices and text.isdecimal() and int(text) < len(label_set):
+    names = {label: label for label in label_set} | dict(values)
+    if text in names:
+        return names[text]
+    folded = {label for name, label in names.items() if folded_name(name) == folded_name(text)}
+    if len(folded) == 1:
+        return folded.pop()
+    if indices and text.isdecimal() and int(text) < len(label_set):
         return label_set[int(text)]
     return None
+
+
+def folded_name(text: str) -> str:
+    """A name without differences of case, of Unicode's forms, and between ß and ss."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

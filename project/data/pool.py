@@ -13,8 +13,9 @@ import pandas as pd
 
 from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
-from project.data.card import Card, CardColumns, CardSource, as_label, load_card
+from project.data.card import Card, CardColumns, CardSource, as_label, folded_name, load_card
 from project.data.card_errors import MAX_NAME
+from project.data.class_indices import are_indices
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, text_ids
@@ -110,6 +111,7 @@ def load_pool(
             "id": _id_column(config, card, table),
         },
         notes=notes,
+        gold_has_indices=are_indices(human, card.labels, card.values, "human_column"),
     )
     return Pool(task, columns, notes)
 
@@ -190,9 +192,7 @@ def _card(
 def _check_classes(labels: tuple[str, ...]) -> None:
     """Raise AssayError unless these are names of classes that can be told apart."""
     names = ", ".join(labels)[:MAX_NAME]
-    # Labels are read in upper and lower case alike.
-    n_different = len({label.casefold() for label in labels})
-    if not 2 <= len(labels) <= MAX_LABELS or n_different < len(labels):
+    if not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) < len(labels):
         raise AssayError(
             f"labels must be 2 to {MAX_LABELS} different names; got {names or 'none'}. Name every "
             "class in labels."
@@ -230,11 +230,16 @@ def _labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
             "labels=FIRST,SECOND,..."
         )
     known = human.dropna().map(_written)
-    # Labels are read in upper and lower case alike: the first spelling stands for all.
-    spelling: dict[str, str] = {}
-    for label in sorted(set(known)):
-        spelling.setdefault(label.casefold(), label)
-    labels = tuple(spelling.values())
+    labels = tuple(sorted(set(known)))
+    by_folded: dict[str, str] = {}
+    for label in labels:
+        other = by_folded.setdefault(folded_name(label), label)
+        if other != label:
+            raise AssayError(
+                f"human_column must tell classes apart; {column!r} has {other!r} and {label!r}, "
+                "which differ in upper and lower case or in form alone. Name every class in "
+                "labels: other spellings then count as the class, unless both are named."
+            )
     if len(labels) > _MAX_CLASSES_GUESSED:
         raise AssayError(
             f"human_column must hold labels; {column!r} has {len(labels)} different values, such "
@@ -257,8 +262,10 @@ def _written(value: object) -> str:
 
 def _as_labels(human: pd.Series, card: Card, column: str) -> pd.Series:
     """The class of every human label; AssayError for a label that is none of the classes."""
+    indices = are_indices(human, card.labels, card.values, f"human_column {column!r}")
     distinct = {
-        value: as_label(value, card.labels, card.values) for value in human.dropna().unique()
+        value: as_label(value, card.labels, card.values, indices=indices)
+        for value in human.dropna().unique()
     }
     wrong = [value for value, label in distinct.items() if label is None]
     if wrong:

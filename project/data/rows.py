@@ -11,6 +11,7 @@ import pandas as pd
 
 from project.config.task import TaskConfig
 from project.data.card import Card, as_label
+from project.data.class_indices import are_indices
 from project.data.tables import GOLD_PROBABILITY, with_class_columns
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError, unknown_value
@@ -134,12 +135,19 @@ def _blank_to_null(values: pd.Series) -> pd.Series:
 def _gold_labels(values: pd.Series, card: Card, *, blank_is_null: bool) -> pd.Series:
     """The label of every row, null where the data have none."""
     values = _blank_to_null(values) if blank_is_null else values.astype(object)
-    return values.map(lambda value: _label(value, card), na_action="ignore")
+    indices = gold_has_indices(values, card)
+    return values.map(lambda value: _label(value, card, indices=indices), na_action="ignore")
 
 
-def _label(value: Any, card: Card) -> str:
+def gold_has_indices(values: pd.Series, card: Card) -> bool:
+    """Whether the column of gold labels holds indices into the label set; blank cells are null."""
+    title = f"the label column {values.name!r}"
+    return are_indices(_blank_to_null(values), card.labels, card.values, title)
+
+
+def _label(value: Any, card: Card, *, indices: bool) -> str:
     """The label that a value stands for; AssayError if it is not known."""
-    label = as_label(value, card.labels, card.values)
+    label = as_label(value, card.labels, card.values, indices=indices)
     if label is None:
         way_out = "Map it to a label under 'values' in a task card of your own."
         raise unknown_value("label in the data", str(value).strip(), card.labels, way_out)

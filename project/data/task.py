@@ -12,7 +12,7 @@ import pandas as pd
 from project.config.task import TaskConfig
 from project.data.card import Card, load_card
 from project.data.raw_data import data_file, read_raw
-from project.data.rows import PRESET_SPLIT, column_names, usable_rows
+from project.data.rows import PRESET_SPLIT, column_names, gold_has_indices, usable_rows
 from project.data.split import assign_splits
 from project.data.tables import GOLD_PROBABILITY, SPLITS, check
 from project.support.parquet import content_hash
@@ -45,6 +45,8 @@ class Task:
         Sentences about the data that a reader of results should know.
     file
         Absolute path of the data; None if they are not from a file.
+    gold_has_indices
+        Whether the data write gold labels as indices into the label set.
     """
 
     card: Card
@@ -57,6 +59,7 @@ class Task:
     columns: Mapping[str, str]
     notes: tuple[str, ...]
     file: Path | None = None
+    gold_has_indices: bool = False
 
     @property
     def name(self) -> str:
@@ -119,6 +122,7 @@ def load_task(config: TaskConfig) -> Task:
         + _notes_on_classes(examples, card.labels)
         + _notes_on_votes(examples, card),
         file=data_file(card, config),
+        gold_has_indices=gold_has_indices(raw[columns["label"]], card),
     )
 
 

@@ -63,7 +63,7 @@ def test_texts_of_one_document_are_not_taken_for_independent():
     n_documents = int(documents.max()) + 1
     alone: list[float] = []
     together: list[float] = []
-    for seed in range(60):
+    for seed in range(40):
         whole = audit_of(documents, 60, seed=seed)  # some of the documents
         indices = np.flatnonzero(np.isin(documents, whole.gold))
         wrong = (random.random(n_documents) < 0.3)[documents][indices]
@@ -82,7 +82,7 @@ def test_texts_of_one_document_are_not_taken_for_independent():
             p_values.append(test.p_value)
 
     assert np.mean(np.array(alone) <= 0.05) > 0.2
-    assert np.mean(np.array(together) <= 0.05) < 0.13
+    assert np.mean(np.array(together) <= 0.05) < 0.15
 
 
 def test_the_p_value_of_the_most_extreme_table_is_that_of_fishers_exact_test():

@@ -242,7 +242,7 @@ def test_labels_may_be_indices_into_the_label_set(pets):
         ),
         (
             lambda t: t.assign(label=["0", "1"] * 29 + ["2", "2"]),
-            "label in the data must be one of cat, dog; got '2'",
+            "the label column 'label' must hold the names of the classes; it has the numbers 0",
         ),
         (
             lambda t: t.assign(split="fold 1"),

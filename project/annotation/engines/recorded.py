@@ -25,6 +25,7 @@ from project.annotation.prompt import Prompt
 from project.config.annotation import RecordedConfig
 from project.config.arm import Reads
 from project.data.card import as_label
+from project.data.class_indices import are_indices
 from project.data.raw_data import read_file
 from project.data.task import Task
 from project.stats.types import Codes, Floats, Mask
@@ -89,6 +90,12 @@ class RecordedAnnotator:
                 f"{join_column!r} of {path} has none of its {len(task.examples)} examples. Name "
                 "the file that belongs to the task, or set id_column to the task's id column."
             )
+        # Decided for the whole column, whichever examples are asked for.
+        self._has_indices = {
+            draw: _has_indices(self._rows[draw], draw, task)
+            for draw in self.draws
+            if not is_group(draw, table.columns)
+        }
         n_more = len(self.draws) - 1
         more = f" and {n_more} more" if n_more else ""
         self.name = f"{path.name} ({self.draws[0]}{more})"
@@ -162,9 +169,10 @@ class RecordedAnnotator:
     def _labels(self, column: pd.Series) -> _Draw:
         """A draw of labels without probabilities."""
         label_set = self._task.label_set
+        indices = self._has_indices[str(column.name)]
         # Each distinct value is parsed once: files have few of them and many rows.
         known = {
-            value: as_label(value, label_set, self._task.values)
+            value: as_label(value, label_set, self._task.values, indices=indices)
             for value in column.dropna().unique()
         }
         label: list[int] = []
@@ -187,6 +195,21 @@ class RecordedAnnotator:
         values[is_unknown] = np.nan
         errors = [_NULL if unknown else None for unknown in is_unknown]
         return _Draw(np.where(is_unknown, -1, best), errors, values)
+
+
+def _has_indices(column: pd.Series, name: str, task: Task) -> bool:
+    """Whether recorded labels are indices into the label set.
+
+    Where the gold labels are names, numbers may be counted in any way, and are refused.
+    """
+    has_gold = bool(task.examples["gold_label"].notna().any())
+    return are_indices(
+        column,
+        task.label_set,
+        task.values,
+        f"recorded_columns {name!r}",
+        gold_has_indices=task.gold_has_indices or not has_gold,
+    )
 
 
 def _check_no_gold(draws: Sequence[str], path: Path, task: Task) -> None:
