@@ -246,11 +246,14 @@ def test_the_same_rater_in_two_files_is_one_person(small_task, ids):
     assert found.contradictory == (("anna", ids[1]),)
 
 
-def test_numbers_of_a_file_with_types_are_ids_and_class_indices(small_task, ids):
+def test_numbers_are_class_indices_only_where_the_data_have_such(small_task, ids, pets):
     table = pd.DataFrame({"example_id": ids[:2], "label": [0.0, None]})
-    found = combine({"anna.parquet": table}, small_task)
+    with pytest.raises(AssayError, match=r"1 are not, the first is '0.0' of example"):
+        combine({"anna.parquet": table}, small_task)
 
-    assert found.table["label"].tolist() == [small_task.label_set[0], None]
+    task = load_task(pets(lambda rows: rows.assign(label=rows["label"].map({"cat": 0, "dog": 1}))))
+    of_task = table.assign(example_id=list(task.examples["example_id"][:2]))
+    assert combine({"anna.parquet": of_task}, task).table["label"].tolist() == ["cat", None]
 
 
 def test_a_label_of_the_task_is_never_read_as_a_value_of_the_data(pets):
