@@ -56,7 +56,7 @@ def answered_labels(title: str, table: pd.DataFrame, task: Task) -> list[str | N
         row = table.iloc[int(wrong.argmax())]
         raise AssayError(
             f"{title}: labels must be among {', '.join(task.label_set)}; {int(wrong.sum())} are "
-            f"not, the first is {str(row['label'])!r} of example {str(row['example_id'])!r}. Correct "
-            "them."
+            f"not, the first is {str(row['label'])!r} of example {str(row['example_id'])!r}. "
+            "Correct them."
         )
     return labels
