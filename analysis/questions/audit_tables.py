@@ -91,7 +91,7 @@ def _scores_table(result: Mapping[str, Any]) -> Table:
         "llm": "the LLM",
         "classifier": "classifier, LLM's labels",
         "gold_trained": "classifier, human labels (estimated)",
-        "loss": "loss: human labels minus LLM's labels",
+        "loss": "loss by the LLM's labels",
     }
     metrics = ("accuracy", "macro_f1")
     rows = []
