@@ -18,7 +18,7 @@ from project.data.card_errors import MAX_NAME
 from project.data.class_indices import are_indices
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
-from project.data.rows import checked_ids, text_ids
+from project.data.rows import checked_ids, checked_texts, text_ids
 from project.data.tables import MAX_LABELS, check
 from project.data.task import Task
 from project.support.errors import AssayError, unknown_value
@@ -84,7 +84,8 @@ def load_pool(
     read, source = read_raw(card or _stand_in(config), config)
     text_column = config.text_column or (card.columns.text if card else _DEFAULT_TEXT)
     _check_columns(read, config, known, own_columns, text_column)
-    has_text = read[text_column].notna() & (read[text_column].astype(str).str.strip() != "")
+    texts = checked_texts(read[text_column])
+    has_text = texts.notna() & (texts.astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)
     human = _human_labels(table, known.human_column)
     labels = known.classes or (card.labels if card else _labels_of(human, known.human_column))

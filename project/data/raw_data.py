@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
+import warnings
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
@@ -59,7 +64,7 @@ def _read(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
 
 
 def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
-    """The table in a .csv, .jsonl or .parquet file, unchanged.
+    """The table in a .csv, .tsv, .jsonl or .parquet file, unchanged; also with .gz behind.
 
     In a CSV file all values are texts and only empty cells are null. ``header`` names the columns
     of a CSV file without a header.
@@ -69,32 +74,76 @@ def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
             f"data file {path} does not exist. Give a path from the project's folder, or an "
             "absolute one."
         )
-    header_row = 0 if header is None else None
+    endings = [ending.lower() for ending in path.suffixes[-2:]]
+    ending = endings[0] if endings[1:] == [".gz"] else "".join(endings[-1:])
     try:
-        if path.suffix == ".csv":
-            # All as text: pandas would turn the text "NA" into null and the id "007" into 7.
-            return pd.read_csv(
-                path,
-                sep=_separator(path),
-                dtype=str,
-                keep_default_na=False,
-                na_values=[""],
-                names=header,
-                header=header_row,
-            )
-        if path.suffix in (".jsonl", ".ndjson"):
-            return pd.read_json(path, lines=True, dtype=False)
-        if path.suffix == ".parquet":
+        if ending in (".csv", ".tsv"):
+            return _read_csv(path, ending, header)
+        if ending in (".jsonl", ".ndjson"):
+            return _read_json_lines(path)
+        if ending == ".parquet":
             return pd.read_parquet(path)
     except UnicodeDecodeError:
         raise AssayError(
             f"data file {path.name} must be UTF-8; byte {_first_bad_byte(path)} is not. Save it "
             "as UTF-8 and run again."
         ) from None
-    except (ValueError, OSError) as error:
+    except AssayError:
+        raise
+    except (ValueError, OSError, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split())
         raise AssayError(f"data file {path.name} cannot be read: {reason}") from None
-    raise AssayError(f"data file must end in .csv, .jsonl or .parquet; got {path.name!r}.")
+    raise AssayError(f"data file must end in .csv, .tsv, .jsonl or .parquet; got {path.name!r}.")
+
+
+def _open(path: Path) -> TextIO:
+    """The file as text, unpacked if it ends in .gz; a byte order mark is left out."""
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _read_csv(path: Path, ending: str, header: list[str] | None) -> pd.DataFrame:
+    """The table in a CSV file; AssayError where rows have more fields than the header."""
+    separator = "\t" if ending == ".tsv" else _separator(path)
+    with _open(path) as file, warnings.catch_warnings():
+        # pandas warns where it would leave out fields.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            # All as text: pandas would turn the text "NA" into null and the id "007" into 7. With
+            # an index, a row with one field too many would lose its first field.
+            return pd.read_csv(
+                file,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
+                names=header,
+                header=0 if header is None else None,
+                index_col=False,
+            )
+        except pd.errors.ParserWarning:
+            raise AssayError(_too_many_fields(path, separator, header)) from None
+
+
+def _too_many_fields(path: Path, separator: str, header: list[str] | None) -> str:
+    """What is wrong with a CSV file whose rows have more fields than its header."""
+    with _open(path) as file:
+        rows = csv.reader(file, delimiter=separator)
+        n_columns = len(header or next(rows))
+        number, row = next((n, row) for n, row in enumerate(rows, 1) if len(row) > n_columns)
+    return (
+        f"data file {path.name}: row {number} has {len(row)} fields, and the header {n_columns}. A "
+        f"text may hold the separator {separator!r} without quotes. Quote such texts and run again."
+    )
+
+
+def _read_json_lines(path: Path) -> pd.DataFrame:
+    """The table in a file of JSON lines, or of one JSON array."""
+    with _open(path) as file:
+        text = file.read()
+    is_array = text.lstrip().startswith("[")
+    return pd.read_json(io.StringIO(text), lines=not is_array, dtype=False)
 
 
 def _separator(path: Path) -> str:
@@ -102,7 +151,7 @@ def _separator(path: Path) -> str:
 
     Spreadsheets write ; where the comma is the decimal mark.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with _open(path) as file:
         first = file.readline()
     if "," in first:
         return ","

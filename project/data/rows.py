@@ -95,7 +95,7 @@ def usable_rows(
     AssayError
         For an unknown label, a repeated id, fewer than two classes, or a refused row.
     """
-    text = table[columns["text"]]
+    text = checked_texts(table[columns["text"]])
     label = _gold_labels(table[columns["label"]], card, blank_is_null=config.unlabelled)
     no_text = text.isna() | (text.astype(str).str.strip() == "")
     # With unlabelled=true no row counts as incomplete for want of a label.
@@ -124,6 +124,23 @@ def usable_rows(
         "null_label_dropped": int((no_label & ~no_text).sum()),
     }
     return Rows(rows, counts)
+
+
+def checked_texts(column: pd.Series) -> pd.Series:
+    """The column of texts; AssayError for a cell that is neither a text nor null.
+
+    A list of tokens or a number, written as a text, would be another text than the one meant.
+    """
+    is_wrong = column.notna() & ~column.map(lambda cell: isinstance(cell, str))
+    if is_wrong.any():
+        row = int(is_wrong.to_numpy().argmax())
+        cell = column.iloc[row]
+        raise AssayError(
+            f"text_column {column.name!r} must hold texts; {int(is_wrong.sum())} of {len(column)} "
+            f"cells do not, the first, in row {row + 1}, is a {type(cell).__name__}: "
+            f"{str(cell)[:40]!r}. Name the column with the texts, or write them as texts."
+        )
+    return column
 
 
 def _blank_to_null(values: pd.Series) -> pd.Series:

@@ -295,7 +295,7 @@ def test_unknown_tasks_and_files_are_refused_with_the_nearest_name(tmp_path):
         load_task(TaskConfig(task="imbd"))
     with pytest.raises(AssayError, match="does not exist"):
         load_task(TaskConfig(data=str(tmp_path / "nothing.csv")))
-    with pytest.raises(AssayError, match="must end in .csv, .jsonl or .parquet"):
+    with pytest.raises(AssayError, match="must end in .csv, .tsv, .jsonl or .parquet"):
         (tmp_path / "a.xlsx").write_bytes(b"")
         load_task(TaskConfig(data=str(tmp_path / "a.xlsx")))
 
