@@ -21,8 +21,6 @@ def are_indices(
     label_set: Sequence[str],
     values: Mapping[str, str],
     title: str,
-    *,
-    gold_has_indices: bool = True,
 ) -> bool:
     """Whether all values of a column are indices into the label set, counted from 0.
 
@@ -37,8 +35,6 @@ def are_indices(
         any, no number is an index.
     title
         What the column is, for errors.
-    gold_has_indices
-        Whether the gold labels of the task, where it has some, are indices.
 
     Returns
     -------
@@ -56,7 +52,7 @@ def are_indices(
         return False
     known = sorted(number for number in numbers if number is not None)
     n_classes = len(label_set)
-    if gold_has_indices and known[0] == 0 and known[-1] < n_classes:
+    if known[0] == 0 and known[-1] < n_classes:
         return True
     shown = ", ".join(map(str, known[:_MAX_SHOWN]))
     example = ", ".join(

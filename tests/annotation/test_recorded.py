@@ -294,3 +294,45 @@ def test_the_labels_of_a_real_llm_have_their_published_agreement_with_gold(tmp_p
     assert evaluate(table, task.split("train"), task.label_set)["accuracy"] == pytest.approx(
         0.951, abs=0.015
     )
+
+
+def recorded_numbers(small_task, tmp_path, order, dtype=np.int64):
+    """An annotator whose file holds numbers of the gold labels, counted in this order."""
+    train = small_task.split("train")
+    numbers = train["gold_label"].map({label: index for index, label in enumerate(order)})
+    table = pd.DataFrame({"example_id": train["example_id"], "label": numbers.astype(dtype)})
+    table.to_parquet(tmp_path / "numbers.parquet")
+    return RecordedAnnotator(RecordedConfig(recorded=str(tmp_path / "numbers.parquet")), small_task)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64])
+def test_numbers_from_0_that_agree_with_the_gold_labels_are_class_indices(
+    small_task, tmp_path, dtype
+):
+    annotator = recorded_numbers(small_task, tmp_path, small_task.label_set, dtype)
+    train = small_task.split("train")
+    answers = annotator.read(annotator.prompts(1)[0], list(train[annotator.keyed_by]))
+
+    names = np.array(small_task.label_set)[answers.label]
+    assert (names == train["gold_label"]).all()
+
+
+def test_numbers_in_another_order_are_refused_with_the_way_out(small_task, tmp_path):
+    with pytest.raises(AssayError, match="in another order. Say what each stands for under"):
+        recorded_numbers(small_task, tmp_path, small_task.label_set[::-1])
+    with pytest.raises(AssayError, match="has the numbers 1, 2, 3, 4"):
+        recorded_numbers(small_task, tmp_path, ["", *small_task.label_set])
+
+
+def test_a_list_of_one_label_is_its_item_and_a_longer_one_no_label(small_task, tmp_path):
+    train = small_task.split("train").head(2)
+    rows = [[label] for label in train["gold_label"]]
+    rows[1] = [*rows[1], "books"]
+    table = pd.DataFrame({"example_id": train["example_id"], "label": rows})
+    table.to_json(tmp_path / "lists.jsonl", orient="records", lines=True)
+    config = RecordedConfig(recorded=str(tmp_path / "lists.jsonl"))
+    annotator = RecordedAnnotator(config, small_task)
+    answers = annotator.read(annotator.prompts(1)[0], list(train[annotator.keyed_by]))
+
+    assert small_task.label_set[answers.label[0]] == train["gold_label"].iloc[0]
+    assert answers.label[1] == -1

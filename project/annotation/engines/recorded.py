@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from project.config.arm import Reads
 from project.data.card import as_label
 from project.data.class_indices import are_indices
 from project.data.raw_data import read_file
+from project.data.tables import codes
 from project.data.task import Task
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
@@ -67,7 +68,7 @@ class RecordedAnnotator:
             )
         path = Path(config.recorded).expanduser()
         self._task = task
-        table = read_file(path)
+        table = _without_lists(read_file(path))
         join_column, self.keyed_by = _join(table, task, path.name)
         self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
         _check_no_gold(self.draws, path, task)
@@ -92,7 +93,7 @@ class RecordedAnnotator:
             )
         # Decided for the whole column, whichever examples are asked for.
         self._has_indices = {
-            draw: _has_indices(self._rows[draw], draw, task)
+            draw: self._holds_indices(draw)
             for draw in self.draws
             if not is_group(draw, table.columns)
         }
@@ -166,6 +167,35 @@ class RecordedAnnotator:
         by_key = self._contradictory[columns].any(axis=1)
         return np.asarray(by_key.reindex(items, fill_value=False), dtype=bool)
 
+    def _holds_indices(self, name: str) -> bool:
+        """Whether a draw's labels are indices into the label set.
+
+        Where the gold labels are names, the numbers are compared with these: if they agree better
+        in another order, they do not count from 0 in the order of the labels.
+        """
+        task = self._task
+        title = f"recorded_columns {name!r}"
+        column = self._rows[name]
+        if not are_indices(column, task.label_set, task.values, title):
+            return False
+        from scipy.optimize import linear_sum_assignment
+
+        gold = task.examples.dropna(subset=["gold_label"]).set_index(self.keyed_by)["gold_label"]
+        numbers = pd.to_numeric(column.reindex(gold.index), errors="coerce")
+        known = numbers.notna().to_numpy()
+        counts = np.zeros((len(task.label_set), len(task.label_set)))
+        gold_codes = codes(gold, task.label_set)
+        np.add.at(counts, (gold_codes[known], numbers[known].to_numpy(dtype=np.int64)), 1)
+        best = counts[linear_sum_assignment(counts, maximize=True)].sum()
+        if np.trace(counts) < best:
+            raise AssayError(
+                f"{title} must hold the names of the classes, or numbers that count them from 0 in "
+                f"the order {', '.join(task.label_set)}; the numbers agree with the gold labels in "
+                f"{np.trace(counts):.0f} rows, and in {best:.0f} in another order. Say what each "
+                "stands for under 'values' in the task card."
+            )
+        return True
+
     def _labels(self, column: pd.Series) -> _Draw:
         """A draw of labels without probabilities."""
         label_set = self._task.label_set
@@ -197,19 +227,22 @@ class RecordedAnnotator:
         return _Draw(np.where(is_unknown, -1, best), errors, values)
 
 
-def _has_indices(column: pd.Series, name: str, task: Task) -> bool:
-    """Whether recorded labels are indices into the label set.
+def _without_lists(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the item of a list of one in place of the list."""
+    lists = [
+        column
+        for column in table.columns
+        if table[column].dtype == object
+        and table[column].map(lambda cell: isinstance(cell, list | np.ndarray)).any()
+    ]
+    return table.assign(**{column: table[column].map(_single_item) for column in lists})
 
-    Where the gold labels are names, numbers may be counted in any way, and are refused.
-    """
-    has_gold = bool(task.examples["gold_label"].notna().any())
-    return are_indices(
-        column,
-        task.label_set,
-        task.values,
-        f"recorded_columns {name!r}",
-        gold_has_indices=task.gold_has_indices or not has_gold,
-    )
+
+def _single_item(cell: Any) -> Any:
+    """The item of a list of one; a longer list as text, which is no label."""
+    if isinstance(cell, list | tuple | np.ndarray):
+        return cell[0] if len(cell) == 1 else str(list(cell))
+    return cell
 
 
 def _check_no_gold(draws: Sequence[str], path: Path, task: Task) -> None:
