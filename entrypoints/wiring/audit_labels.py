@@ -128,7 +128,9 @@ def notes_on_audit(pool: Pool, asked: AuditConfig, sample: AuditSample) -> list[
             "left out of the audit."
         )
     n_drawn = int(_drawn(pool, asked).sum())
-    if asked.audit_design not in (UNKNOWN, RANDOM) and sample.n < n_drawn:
+    # Without a file of the design, nobody knows which texts were drawn and not labelled.
+    has_file = not asked.inclusion_column and asked.audit_design not in (UNKNOWN, RANDOM)
+    if has_file and sample.n < n_drawn:
         notes.append(
             f"{n_drawn - sample.n} of the {n_drawn} drawn texts have no label. They are taken to "
             "be missing at random; if people left out the hard ones, the LLM looks better than it "

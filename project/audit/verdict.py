@@ -22,7 +22,7 @@ MIN_OF_CLASS = 10
 NEW_AUDIT = 250
 """Texts of a first audit; with fewer it can hardly ever tell."""
 MAX_AUDIT = 5000
-"""Audited texts beyond which nobody is told to label more."""
+"""Largest audit that is recommended; where more would be needed, the advice is another one."""
 
 
 class Needs(NamedTuple):

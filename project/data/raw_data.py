@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -122,20 +123,25 @@ def _read_csv(path: Path, ending: str, header: list[str] | None) -> pd.DataFrame
                 header=0 if header is None else None,
                 index_col=False,
             )
-        except pd.errors.ParserWarning:
-            raise AssayError(_too_many_fields(path, separator, header)) from None
+        except pd.errors.ParserWarning as warning:
+            found = _too_many_fields(path, separator, header)
+            raise AssayError(f"data file {path.name}: {found or warning}") from None
 
 
 def _too_many_fields(path: Path, separator: str, header: list[str] | None) -> str:
-    """What is wrong with a CSV file whose rows have more fields than its header."""
-    with _open(path) as file:
+    """The first row with more fields than the header, and the way out; "" if none is found."""
+    # A cell that is too long for the csv module only costs the number of the row.
+    with _open(path) as file, contextlib.suppress(csv.Error):
         rows = csv.reader(file, delimiter=separator)
         n_columns = len(header or next(rows))
-        number, row = next((n, row) for n, row in enumerate(rows, 1) if len(row) > n_columns)
-    return (
-        f"data file {path.name}: row {number} has {len(row)} fields, and the header {n_columns}. A "
-        f"text may hold the separator {separator!r} without quotes. Quote such texts and run again."
-    )
+        for number, row in enumerate(rows, 1):
+            if len(row) > n_columns:
+                return (
+                    f"row {number} has {len(row)} fields, and the header {n_columns}. A text may "
+                    f"hold the separator {separator!r} without quotes. Quote such texts and run "
+                    "again."
+                )
+    return ""
 
 
 def _read_json_lines(path: Path) -> pd.DataFrame:

@@ -65,3 +65,10 @@ def test_a_cell_that_is_no_text_is_refused_with_row_and_type(cell):
     with pytest.raises(AssayError, match=rf"row 3, is a {type(cell).__name__}: "):
         checked_texts(column)
     assert checked_texts(column[:2]).notna().tolist() == [True, False]
+
+
+def test_a_text_too_long_for_the_csv_module_does_not_hide_the_fault(tmp_path):
+    long = "x" * 200_000
+    with pytest.raises(AssayError, match="data file a.csv: Length of header") as error:
+        read_file(written(tmp_path, "a.csv", f"text,label\n{long}, b,a\nbad, too,b\n"))
+    assert len(str(error.value)) < 300

@@ -6,7 +6,7 @@ import pytest
 from entrypoints import budget, check, curve, grid, main
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_json
-from project.training import workers
+from project.training import jobs
 
 LINEAR = {"encoder": "linear", "seeds": "3", "arms": "gold,llm", "workers": ""}
 
@@ -16,7 +16,7 @@ def no_processes(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a worker process is started")
 
-    monkeypatch.setattr(workers, "run_in_processes", fail)
+    monkeypatch.setattr(jobs, "run_in_processes", fail)
 
 
 def seeds_of(root):
