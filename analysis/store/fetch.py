@@ -17,12 +17,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.store.artifacts import broken
+from project.support.checksums import checksum
 from project.support.errors import AssayError, UnusableRun
 from project.support.files import cache_folder, write_atomically
 from project.support.parquet import parquet
 from project.tracking import Record, local_artifact, read_artifact
 
 _THREADS = 8
+_CHECKSUM_BYTES = 16
 
 
 def cache() -> Path:
@@ -42,7 +44,22 @@ def keep(path: Path, data: bytes) -> None:
     # Only the owner of a folder can change its rights.
     if folder.stat().st_uid == os.geteuid():
         folder.chmod(0o700)
-    write_atomically(path, data)
+    write_atomically(_kept_file(path), bytes.fromhex(checksum(data)) + data)
+
+
+def kept(path: Path) -> bytes | None:
+    """What :func:`keep` wrote to ``path``; None if there is nothing, or it is damaged."""
+    try:
+        content = memoryview(_kept_file(path).read_bytes())
+    except FileNotFoundError:
+        return None
+    stored, data = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
+    return bytes(data) if stored == bytes.fromhex(checksum(data)) else None
+
+
+def _kept_file(path: Path) -> Path:
+    # Not the artifact's own name: the file begins with a checksum.
+    return path.with_name(f"{path.name}.kept")
 
 
 def artifact(run: Record, path: str) -> bytes:
@@ -51,8 +68,9 @@ def artifact(run: Record, path: str) -> bytes:
     if local and local.is_file():
         return local.read_bytes()
     cached = _cache_path(run, path)
-    if cached.is_file():
-        return cached.read_bytes()
+    data = kept(cached)
+    if data is not None:
+        return data
     data = read_artifact(run, path)
     # A run in progress may still replace its artifacts.
     if run.status == "FINISHED":

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.store.fetch import cache, keep
+from analysis.store.fetch import cache, keep, kept
 from project.support.errors import AssayError, UnusableRun
+from project.support.parquet import parquet
 from project.tracking import (
     ROOT,
     SCHEMA,
@@ -46,8 +47,9 @@ def run_table(kind: str = "seed") -> pd.DataFrame:
     """
     stores = experiments()
     path = cache() / "runs" / store_digest(stores) / f"{kind}.parquet"
-    if path.is_file():
-        known = pd.read_parquet(path)
+    data = kept(path)
+    if data is not None:
+        known = parquet(data)
     else:
         known = pd.DataFrame(columns=["run_id", "started", "gone"])
     pages = newest_runs(kind, page_size=PAGE, deleted=True)

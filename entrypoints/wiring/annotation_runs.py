@@ -72,6 +72,7 @@ def annotate_split(
             meter=session.meter,
             seed=config.prompt.demonstration_seed,
             fetch=fetch_answers(tracker, task, config),
+            say=progress.print_line,
         ):
             _log_annotations(tracker, session, task, split=split, draw=draw, config=config)
             complete.append(draw)

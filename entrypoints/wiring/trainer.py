@@ -25,8 +25,8 @@ from project.training.results import (
     PREDICTIONS,
     Job,
     SeedResult,
+    has_result,
     import_result,
-    is_finished,
 )
 from project.training.workers import default_workers
 
@@ -145,7 +145,7 @@ class Trainer:
         open_jobs = {
             job.digest: job
             for job in jobs
-            if not job.keep_model and not is_finished(self._folder, job)
+            if not job.keep_model and not has_result(self._folder, job)
         }
         sources = [
             source for job in open_jobs.values() if (source := self._import_one(job)) is not None

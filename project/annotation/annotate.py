@@ -1,6 +1,6 @@
 """Annotates examples under one prompt for each draw.
 
-Nothing is asked twice, and every shard of answers is on disk before the next step.
+Nothing is asked twice, and every answer is on disk before anything else happens.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from project.annotation.answers import ANSWER_KEY, SAMPLING
-from project.annotation.cache import (
-    CONTENT_FREE,
-    Fetch,
-    describe_sampling,
-    item_keys,
-    question_items,
-)
+from project.annotation.cache import Fetch, describe_sampling
 from project.annotation.calibration import calibrate
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator
+from project.annotation.items import CONTENT_FREE, item_keys, question_items
 from project.annotation.prompt import Prompt
 from project.annotation.repeats import with_repeats
 from project.annotation.shards import OpenDraw, open_draw, read_shards
@@ -35,6 +30,8 @@ from project.support.parquet import content_hash
 
 Progress = Callable[[int], None]
 """Called with the number of examples that were done since its last call."""
+Say = Callable[[str], None]
+"""Called with a sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +84,7 @@ def annotate(
     meter: Meter,
     seed: int = 0,
     fetch: Fetch | None = None,
+    say: Say | None = None,
 ) -> Iterator[Annotations]:
     """Annotate all examples under each of the prompts; yields each draw when it is complete.
 
@@ -102,8 +100,8 @@ def annotate(
         Calibration and repeats, and the seed of the repeats.
     folder, fetch
         Answers are written below ``folder``, first those of finished runs that ``fetch`` yields.
-    progress, meter
-        Report the examples that are done, and count what is paid for.
+    progress, say, meter
+        Report the examples that are done, tell the user something, and count what is paid for.
 
     Raises
     ------
@@ -115,29 +113,92 @@ def annotate(
         If calibration or repeats need probabilities that the annotator does not give.
     """
     items = question_items(examples, annotators[0], config)
-    draws = []
-    for prompt in prompts:
-        draw = open_draw(annotators[0], prompt, items, config=config, folder=folder, fetch=fetch)
-        # Examples whose answers are on disk already count as done.
-        progress(len(examples) - sum(map(draw.n_examples, draw.shards)))
-        draws.append(draw)
-    shards = read_shards(annotators, draws, label_set, config, meter=meter)
-    for draw in _complete_draws(draws, shards, progress):
-        _check_numbers(annotators[0], draw)
-        yield _annotations(draw, examples, label_set, config, seed=seed)
+    draws: list[OpenDraw] = []
+    reading = _Reading(annotators, label_set, config, meter, progress, fetch, say or _say_nothing)
+    try:
+        for prompt in prompts:
+            draws.append(
+                open_draw(annotators[0], prompt, items, config=config, folder=folder, fetch=fetch)
+            )
+        for draw in reading.complete(draws):
+            _check_numbers(annotators[0], draw)
+            yield _annotations(draw, examples, label_set, config, seed=seed)
+    finally:
+        for draw in draws:
+            draw.close()
 
 
-def _complete_draws(
-    draws: Sequence[OpenDraw], shards: Iterator[tuple[OpenDraw, int]], progress: Progress
-) -> Iterator[OpenDraw]:
-    """The draws in their order, each when all its shards are read."""
-    for draw in draws:
-        # Shards of later draws may be done before the last one of this draw.
-        while draw.n_shards_done < len(draw.shards):
-            done, n_examples = next(shards)
-            done.n_shards_done += 1
-            progress(n_examples)
-        yield draw
+def _say_nothing(text: str) -> None:
+    del text
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads what is unanswered in several draws. The arguments of :func:`annotate`."""
+
+    annotators: Sequence[Annotator]
+    label_set: Sequence[str]
+    config: AnnotateConfig
+    meter: Meter
+    progress: Progress
+    fetch: Fetch | None
+    say: Say
+
+    def complete(self, draws: Sequence[OpenDraw]) -> Iterator[OpenDraw]:
+        """The draws in their order, each when all its answers are on disk."""
+        waiting = [draw for draw in draws if not draw.is_claimed]
+        claimed = [draw for draw in draws if draw.is_claimed]
+        for draw in claimed:
+            self._count_known(draw)
+        shards = self._shards(claimed)
+        for draw in draws:
+            if draw in waiting:
+                # All claims are given back before waiting for one: of two processes that wait for
+                # each other, none would ever go on.
+                for done, n_examples in shards:
+                    self._count(done, n_examples)
+                self._wait(draw)
+                shards = self._shards([draw])
+            # Shards of later draws may be done before the last one of this draw.
+            while draw.n_shards_done < len(draw.shards):
+                self._count(*next(shards))
+            draw.close()
+            yield draw
+
+    def _shards(self, draws: Sequence[OpenDraw]) -> Iterator[tuple[OpenDraw, int]]:
+        return read_shards(self.annotators, draws, self.label_set, self.config, meter=self.meter)
+
+    def _count_known(self, draw: OpenDraw) -> None:
+        """Count the examples whose answers are on disk already, and tell of damaged files."""
+        for sentence in draw.cache.damage:
+            self.say(sentence)
+        if not draw.shards:
+            draw.close()
+        n_examples = int(draw.items.counts.sum())
+        self.progress(n_examples - sum(map(draw.n_examples, draw.shards)))
+
+    def _count(self, draw: OpenDraw, n_examples: int) -> None:
+        """Count a shard that is on disk. With the last one of a draw, others may go on."""
+        draw.n_shards_done += 1
+        if draw.n_shards_done == len(draw.shards):
+            draw.close()
+        self.progress(n_examples)
+
+    def _wait(self, draw: OpenDraw) -> None:
+        """Wait for the answers of another process, and find what is left to ask."""
+        self.say(
+            f"waiting: {draw.claim.owner} is asking for the answers of draw {draw.prompt.draw} in "
+            f"{draw.cache.path}."
+        )
+        self.meter.pause()
+        try:
+            draw.is_claimed = draw.claim.wait(
+                lambda: bool(draw.cache.known(draw.items).answered.all())
+            )
+        finally:
+            self.meter.resume()
+        draw.find_shards(self.fetch)
+        self._count_known(draw)
 
 
 def _check_numbers(annotator: Annotator, draw: OpenDraw) -> None:
@@ -145,7 +206,7 @@ def _check_numbers(annotator: Annotator, draw: OpenDraw) -> None:
     if draw.n_broken:
         raise Incomplete(
             f"{annotator.name} gave log probabilities that are not numbers for {draw.n_broken} "
-            f"texts of draw {draw.prompt.draw}. {draw.n_shards_aside} shards with them are set "
+            f"texts of draw {draw.prompt.draw}. {draw.n_shards_aside} batches with them are set "
             f"aside in {draw.cache.path}; all others are kept. Set annotator_dtype=float32 (or "
             "bfloat16 in place of float16)."
         )

@@ -10,7 +10,7 @@ import pandas as pd
 from project.annotation.answers import RAW_LABEL
 from project.data.tables import RAW_LOG_PROBABILITY, class_columns, with_class_columns
 from project.stats.information import divide_by_prior, log_mean
-from project.stats.types import Floats
+from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 
 
@@ -48,8 +48,9 @@ def calibrate(
     raw_labels = names[raw["answer"].to_numpy()]
     labels = raw_labels.copy()
     if calibration != "none":
-        check_probabilities(raw, label_set, calibration)
-        is_answered = raw["answer"].to_numpy() >= 0
+        answer = raw["answer"].to_numpy()
+        check_probabilities(values, answer, calibration)
+        is_answered = answer >= 0
         answered = values[is_answered]
         prior = _log_prior(answered, calibration, log_prior)
         values[is_answered] = divide_by_prior(answered, prior)
@@ -76,13 +77,15 @@ def _log_prior(values: Floats, calibration: str, log_prior: Floats | None) -> Fl
     return log_prior
 
 
-def check_probabilities(raw: pd.DataFrame, label_set: Sequence[str], calibration: str) -> None:
+def check_probabilities(values: Floats, answer: Codes, calibration: str) -> None:
     """Refuse answers without the probability of a class, which calibration would divide.
 
     Parameters
     ----------
-    raw, label_set
-        See :func:`calibrate`.
+    values
+        Log probabilities ``(n, n_classes)``, ``nan`` where unknown.
+    answer
+        Class index of each answer ``(n,)``, -1 where there is none.
     calibration
         With ``none`` nothing is checked.
 
@@ -93,12 +96,11 @@ def check_probabilities(raw: pd.DataFrame, label_set: Sequence[str], calibration
     """
     if calibration == "none":
         return
-    lacks_some = np.isnan(class_columns(raw, label_set, RAW_LOG_PROBABILITY)).any(axis=1)
-    lacks_some &= raw["answer"].to_numpy() >= 0
+    lacks_some = np.isnan(values).any(axis=1) & (answer >= 0)
     if lacks_some.any():
         raise AssayError(
             f"calibration={calibration} needs the probability of every class; "
-            f"{int(lacks_some.sum())} of {len(raw)} answers lack some (from a server that lists "
+            f"{int(lacks_some.sum())} of {len(answer)} answers lack some (from a server that lists "
             "only its top tokens, or labels without probabilities). Set calibration=none; "
             "the answers are kept."
         )

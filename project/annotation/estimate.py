@@ -11,15 +11,10 @@ import numpy as np
 import pandas as pd
 
 from project.annotation.answers import answers_table
-from project.annotation.cache import (
-    AnswerCache,
-    Fetch,
-    describe_sampling,
-    question_digest,
-    question_items,
-)
+from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
 from project.annotation.cost import price
 from project.annotation.engines.base import Annotator
+from project.annotation.items import question_items
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
 

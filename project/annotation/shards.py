@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from project.annotation.answers import answers_table
-from project.annotation.cache import (
-    AnswerCache,
-    DistinctItems,
-    Fetch,
-    Indices,
-    describe_sampling,
-    question_digest,
-)
+from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
 from project.annotation.calibration import check_probabilities
+from project.annotation.claims import Claim
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, Answers
+from project.annotation.items import DistinctItems, Indices
 from project.annotation.prompt import Prompt
 from project.annotation.workers import WorkItem, share
 from project.config.annotation import AnnotateConfig
@@ -30,7 +26,7 @@ from project.data.tables import SourceRun
 from project.support.errors import Incomplete
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class OpenDraw:
     """A draw in progress.
 
@@ -38,8 +34,10 @@ class OpenDraw:
     ----------
     prompt, items
         The prompt of the draw, and what is answered under it.
-    cache
-        The answers on disk.
+    cache, claim
+        The answers on disk, and the right to ask for more.
+    is_claimed
+        Whether this process holds the claim. Without it, the draw has no shards yet.
     n_fetched, sources
         How many items were answered by finished runs elsewhere, and which runs these are.
     shards
@@ -52,10 +50,13 @@ class OpenDraw:
 
     prompt: Prompt
     cache: AnswerCache
+    claim: Claim
     items: DistinctItems
-    n_fetched: int
-    sources: list[SourceRun]
-    shards: list[Indices]
+    shard_size: int
+    is_claimed: bool = False
+    n_fetched: int = 0
+    sources: list[SourceRun] = field(default_factory=list)
+    shards: list[Indices] = field(default_factory=list)
     n_shards_done: int = 0
     n_asked: int = 0
     seconds: float = 0.0
@@ -65,6 +66,26 @@ class OpenDraw:
     def n_examples(self, shard: Indices) -> int:
         """How many examples the answers to ``shard`` label."""
         return int(self.items.counts[shard].sum())
+
+    def find_shards(self, fetch: Fetch | None) -> None:
+        """Find what is unanswered, on disk and in the finished runs that ``fetch`` yields."""
+        if self.is_claimed:
+            self.cache.merge()
+        known = self.cache.known(self.items, fetch)
+        # Shards are cut before known items are taken out, so that a text always belongs to the
+        # same shard: a killed run and an undisturbed one send the same batches to the engine.
+        n, size = len(self.items), self.shard_size
+        shards = [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
+        unanswered = [shard[~known.answered[shard]] for shard in shards]
+        self.shards = [shard for shard in unanswered if len(shard)]
+        self.n_fetched, self.sources = known.n_fetched, known.sources
+
+    def close(self) -> None:
+        """Force the answers to the disk and let other processes ask."""
+        self.cache.close()
+        if self.is_claimed:
+            self.claim.give_back()
+            self.is_claimed = False
 
 
 def open_draw(
@@ -76,7 +97,7 @@ def open_draw(
     folder: Path,
     fetch: Fetch | None,
 ) -> OpenDraw:
-    """A draw with the shards that have no answers yet.
+    """A draw with the shards that have no answers yet, if no other process asks for them.
 
     Parameters
     ----------
@@ -85,27 +106,22 @@ def open_draw(
     prompt
         The prompt of the draw.
     items
-        See :func:`project.annotation.cache.question_items`.
+        See :func:`project.annotation.items.question_items`.
     config, folder, fetch
         See :func:`project.annotation.annotate.annotate`.
     """
-    cache = AnswerCache(folder / question_digest(annotator, prompt), describe_sampling(config))
-    known = cache.known(items, fetch)
-    # Shards are cut before known items are taken out, so that a text always belongs to the same
-    # shard: a killed run and an undisturbed one then send the same batches to the engine.
-    size = annotator.shard_size
-    shards = [
-        np.arange(start, min(start + size, len(items))) for start in range(0, len(items), size)
-    ]
-    unanswered = [shard[~known.answered[shard]] for shard in shards]
-    return OpenDraw(
+    path = folder / question_digest(annotator, prompt)
+    draw = OpenDraw(
         prompt=prompt,
-        cache=cache,
+        cache=AnswerCache(path, describe_sampling(config)),
+        claim=Claim(path),
         items=items,
-        n_fetched=known.n_fetched,
-        sources=known.sources,
-        shards=[shard for shard in unanswered if len(shard)],
+        shard_size=annotator.shard_size,
     )
+    draw.is_claimed = draw.claim.take()
+    if draw.is_claimed:
+        draw.find_shards(fetch)
+    return draw
 
 
 def read_shards(
@@ -169,36 +185,86 @@ class _ShardReader:
         shard = draw.shards[work.number]
         keys = draw.items.keys_at(shard)
         texts = draw.items.values_at(shard)
-        began = time.perf_counter()
+        writer = _ShardWriter(draw, keys, self._label_set, self._n_parallel)
         try:
-            answers = annotator.read(draw.prompt, texts)
-            table = self._table(keys, answers, began)
-            n_broken = draw.cache.write(table)
+            if _hands_over(annotator):
+                answers = annotator.read(draw.prompt, texts, arrived=writer.write)
+            else:
+                answers = annotator.read(draw.prompt, texts)
+            writer.write_rest(answers)
         except BaseException as error:
             # Ctrl-C too: other threads wait for the meter until these texts are counted.
             self._meter.cancel(len(texts))
             if isinstance(error, Incomplete) and error.partial:
                 positions, answers = error.partial
-                draw.cache.write(self._table([keys[row] for row in positions], answers, began))
+                writer.write_rest(answers, positions)
             raise
         self._meter.add(
-            len(table),
-            int(table["prompt_tokens"].sum()) * answers.requests,
-            answers.generated * len(table),
+            len(texts),
+            int(answers.prompt_tokens.sum()) * answers.requests,
+            answers.generated * len(texts),
         )
         # Answers that cannot be calibrated end the run now, not when everything is paid for.
-        check_probabilities(table, self._label_set, self._calibration)
+        check_probabilities(answers.log_probabilities, answers.label, self._calibration)
         with self._lock:
-            draw.n_broken += n_broken
-            if n_broken:
+            draw.n_broken += writer.n_broken
+            if writer.n_broken:
                 draw.n_shards_aside += 1
             # Content-free inputs stand in no row of the examples and are not counted.
             draw.n_asked += int((draw.items.counts[shard] > 0).sum())
-            draw.seconds += float(table["seconds"].sum())
+            draw.seconds += writer.seconds
         return draw, draw.n_examples(shard)
 
-    def _table(self, keys: Sequence[str], answers: Answers, began: float) -> pd.DataFrame:
-        """The answers as a table; ``began`` is the time before they were asked for."""
-        # Annotators that run side by side share the machine, and each counts a part of the time.
-        seconds = (time.perf_counter() - began) / self._n_parallel
-        return answers_table(keys, answers, self._label_set, seconds)
+
+def _hands_over(annotator: Annotator) -> bool:
+    """Whether ``read`` takes the function ``arrived``, to hand answers over as they come."""
+    return "arrived" in inspect.signature(annotator.read).parameters
+
+
+class _ShardWriter:
+    """Writes the answers to a shard as they come. Threads of the engine call it.
+
+    Attributes
+    ----------
+    seconds
+        What the answers took; annotators that run side by side share the machine, and each counts
+        a part of the time.
+    n_broken
+        Answers that are not numbers.
+    """
+
+    def __init__(
+        self, draw: OpenDraw, keys: Sequence[str], label_set: Sequence[str], n_parallel: int
+    ) -> None:
+        self.seconds = 0.0
+        self.n_broken = 0
+        self._cache = draw.cache
+        self._keys = keys
+        self._label_set = label_set
+        self._n_parallel = n_parallel
+        self._unwritten = set(range(len(keys)))
+        self._began = time.perf_counter()
+        self._lock = threading.Lock()
+
+    def write(self, positions: Sequence[int], answers: Answers) -> None:
+        """Write the answers to the items at ``positions``."""
+        with self._lock:
+            now = time.perf_counter()
+            seconds = (now - self._began) / self._n_parallel
+            self._began = now
+            keys = [self._keys[position] for position in positions]
+            table: pd.DataFrame = answers_table(keys, answers, self._label_set, seconds)
+            self.n_broken += self._cache.write(table)
+            self._unwritten.difference_update(positions)
+            self.seconds += seconds
+
+    def write_rest(self, answers: Answers, positions: Sequence[int] | None = None) -> None:
+        """Write those of ``answers`` that are not written yet.
+
+        ``positions``: the items that they belong to; all items by default.
+        """
+        if positions is None:
+            positions = range(len(self._keys))
+        rest = [row for row, position in enumerate(positions) if position in self._unwritten]
+        if rest:
+            self.write([positions[row] for row in rest], answers.take(rest))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from project.support.checksums import report_damage
 from project.support.errors import AssayError
 from project.training.history import Epoch
 
@@ -83,7 +85,13 @@ class Checkpoint:
                 metadata = file.metadata() or {}
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
-        except (FileNotFoundError, SafetensorError):
+        except FileNotFoundError:
+            return []
+        except SafetensorError:
+            tensors, metadata = {}, {}
+        if metadata.get("checksum") != _checksum(tensors, metadata.get("facts", "")):
+            folder, name = self._path.parent, self._path.name
+            report_damage(folder, [name], "This training begins anew.")
             return []
         if metadata.get("digest") != self._digest:
             raise AssayError(
@@ -159,7 +167,9 @@ class Checkpoint:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f"{self._path.stem}-{uuid.uuid4().hex}.tmp")
         try:
-            save_file(tensors, temporary, {"digest": self._digest, "facts": facts})
+            checksum = _checksum(tensors, facts)
+            metadata = {"digest": self._digest, "facts": facts, "checksum": checksum}
+            save_file(tensors, temporary, metadata)
             # The file is missing where another process has ended the same training meanwhile.
             with contextlib.suppress(FileNotFoundError):
                 temporary.replace(self._path)
@@ -175,3 +185,12 @@ class Checkpoint:
         """Delete the file, and those that a killed process left half written."""
         for path in (self._path, *self._path.parent.glob(f"{self._path.stem}-*.tmp")):
             path.unlink(missing_ok=True)
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], facts: str) -> str:
+    """Checksum of all tensors and facts of a checkpoint."""
+    value = zlib.crc32(facts.encode())
+    for name in sorted(tensors):
+        value = zlib.crc32(name.encode(), value)
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from project.support.errors import Incomplete
-from project.training.results import Job, SeedResult, is_finished, load_result
+from project.training.results import Job, SeedResult, has_result, load_result
 from project.training.workers import Progress, run_in_process, run_in_processes
 
 
@@ -35,7 +35,7 @@ def run_jobs(
     """
     by_digest: dict[str, list[Job]] = {}
     for job in jobs:
-        if is_finished(folder, job):
+        if has_result(folder, job):
             yield job, _load_reused(folder, job, progress)
         else:
             by_digest.setdefault(job.digest, []).append(job)

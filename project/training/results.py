@@ -16,6 +16,7 @@ import pandas as pd
 from project.config.finetune import FinetuneConfig
 from project.data.tables import SourceRun, check
 from project.stats.types import Codes
+from project.support.checksums import damaged_files, report_damage, seal
 from project.support.errors import AssayError
 from project.support.files import new_folder, write_atomically
 from project.support.parquet import read_table, write_table
@@ -107,6 +108,18 @@ def is_finished(folder: Path, job: Job) -> bool:
     return (result / RESULT).is_file() and (not job.keep_model or (result / MODEL).is_dir())
 
 
+def has_result(folder: Path, job: Job) -> bool:
+    """Whether the job's result is on disk and whole. A damaged one is named and deleted."""
+    if not is_finished(folder, job):
+        return False
+    result = folder / job.digest
+    if damaged := damaged_files(result, beside="" if job.keep_model else MODEL):
+        report_damage(result, damaged, f"Arm {job.arm}, seed {job.seed} is trained again.")
+        shutil.rmtree(result)
+        return False
+    return True
+
+
 def load_result(folder: Path, job: Job, *, reused: bool) -> SeedResult:
     """A job's result.
 
@@ -163,7 +176,9 @@ def save_result(
         if job.keep_model and (final / RESULT).is_file() and not (final / MODEL).is_dir():
             # Trained before without the model: the same result gains it.
             (temporary / MODEL).rename(final / MODEL)
+            seal(final)
             return
+        seal(temporary)
         try:
             temporary.rename(final)
         except OSError:
@@ -207,6 +222,7 @@ def import_result(
         for name, data in files.items():
             write_atomically(temporary / name, data)
         _check_imported(temporary, job)
+        seal(temporary)
         with contextlib.suppress(OSError):  # another process was faster
             temporary.rename(folder / job.digest)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from project.stats.types import Codes
+from project.support.checksums import damaged_files, report_damage, seal
 from project.support.files import digest, new_folder
 
 Ids = npt.NDArray[np.int32]
@@ -45,6 +46,9 @@ class Tokens:
             Returns for every text its ids, and their number before they were cut.
         """
         folder = parent / digest([identity, texts])
+        if damaged := damaged_files(folder):
+            report_damage(folder, damaged, "The texts are tokenised again.")
+            shutil.rmtree(folder)
         if not folder.is_dir():
             temporary = new_folder(parent, folder.name)
             try:
@@ -101,3 +105,4 @@ def _write(folder: Path, encoded: Iterable[tuple[list[int], int]]) -> None:
     np.save(folder / "ids.npy", flat, allow_pickle=False)
     np.save(folder / "ends.npy", ends, allow_pickle=False)
     np.save(folder / "whole.npy", np.array(uncut_lengths, dtype=np.int64), allow_pickle=False)
+    seal(folder)

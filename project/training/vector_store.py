@@ -1,9 +1,10 @@
-"""Vectors on disk in a file that only grows, each found by the digest of its text."""
+"""Vectors on disk in files that only grow, each found by the digest of its text."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from project.support.checksums import report_damage
+
 KEY_BYTES = 16
+_NO_TEXT = bytes(KEY_BYTES)
 Vectors = npt.NDArray[np.float32]
 
 
@@ -21,10 +25,11 @@ def text_key(text: str) -> bytes:
 
 
 class VectorStore:
-    """Vectors in one file and their keys in another one, in the same order.
+    """Vectors, their checksums and their keys in three files, in the same order.
 
-    A vector is written before its key and counts once both are complete. What a killed process
-    left behind the last complete pair is overwritten. ``lock`` keeps a second process waiting.
+    A vector and its checksum are written before its key and count once all are complete. What a
+    killed process left behind the last complete row is overwritten. A row whose checksum differs
+    does not count. ``lock`` keeps a second process waiting.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,13 +38,50 @@ class VectorStore:
         self.lock = FileLock(folder / "lock")
         self._keys = folder / "keys.bin"
         self._values = folder / "vectors.f32"
+        self._sums = folder / "checksums.bin"
         self._size = folder / "size"
 
     def rows(self) -> dict[bytes, int]:
-        """The row of every key."""
+        """The row of every key whose vector is whole."""
+        keys = self._all_keys()
+        if not keys:
+            return {}
+        sums = self._checksums(keys)
+        stored = np.frombuffer(self._sums.read_bytes()[: 4 * len(keys)], dtype="<u4")
+        damaged = np.flatnonzero(sums != stored).tolist()
+        if damaged:
+            n_texts = f"{len(damaged)} of {len(keys)} texts"
+            report_damage(
+                self._values.parent, [self._values.name], f"{n_texts} are embedded again."
+            )
+            self._forget(damaged)
+            keys = self._all_keys()
+        return {key: row for row, key in enumerate(keys) if key != _NO_TEXT}
+
+    def _forget(self, rows: Sequence[int]) -> None:
+        """Give damaged rows the key of no text, so that they are not reported again."""
+        keys = [_NO_TEXT] * len(rows)
+        vectors = self.read(rows)
+        for row, checksum in zip(rows, _checksums(keys, vectors), strict=True):
+            _write_at(self._keys, row * KEY_BYTES, _NO_TEXT, cut=False)
+            _write_at(self._sums, row * 4, checksum.tobytes(), cut=False)
+
+    def _all_keys(self) -> list[bytes]:
+        """The keys of all complete rows, damaged ones included."""
         data = self._keys.read_bytes() if self._keys.exists() else b""
         count = min(len(data) // KEY_BYTES, self._n_vectors())
-        return {data[row * KEY_BYTES : (row + 1) * KEY_BYTES]: row for row in range(count)}
+        keys = [data[row * KEY_BYTES : (row + 1) * KEY_BYTES] for row in range(count)]
+        if keys and not self._sums.exists():
+            # An older version wrote these vectors, without checksums.
+            _write_at(self._sums, 0, self._checksums(keys).tobytes())
+        n_sums = self._sums.stat().st_size // 4 if self._sums.exists() else 0
+        return keys[:n_sums]
+
+    def _checksums(self, keys: Sequence[bytes]) -> npt.NDArray[np.uint32]:
+        """CRC-32 of each key with its vector, as they are on disk, ``(n,)``."""
+        shape = (len(keys), self._vector_size())
+        vectors = np.memmap(self._values, dtype=np.float32, mode="r", shape=shape)
+        return _checksums(keys, vectors)
 
     def read(self, rows: Sequence[int]) -> Vectors:
         """The vectors at ``rows``, ``(n, size)``; the file is mapped, not read whole."""
@@ -51,17 +93,20 @@ class VectorStore:
         return np.asarray(mapped[np.asarray(rows)])
 
     def append(self, keys: Sequence[bytes], vectors: Vectors) -> None:
-        """Write vectors ``(n, size)``, then their keys; both are on disk when it returns."""
-        if not self._vector_size():
+        """Write vectors ``(n, size)``, then their keys; all are on disk when it returns."""
+        if self._vector_size() != vectors.shape[1]:  # the first vectors, or a damaged file
             self._size.write_text(str(vectors.shape[1]))
-        count = len(self.rows())
+        count = len(self._all_keys())
         row_bytes = 4 * self._vector_size()
-        _write_at(self._values, count * row_bytes, vectors.astype(np.float32).tobytes())
+        values = np.ascontiguousarray(vectors, dtype=np.float32)
+        _write_at(self._values, count * row_bytes, values.tobytes())
+        _write_at(self._sums, count * 4, _checksums(keys, values).tobytes())
         _write_at(self._keys, count * KEY_BYTES, b"".join(keys))
 
     def _vector_size(self) -> int:
-        """Numbers in a vector; 0 where a killed process left the file empty, or none."""
-        return int(self._size.read_text() or 0) if self._size.exists() else 0
+        """Numbers in a vector; 0 where the file is empty, damaged or missing."""
+        text = self._size.read_bytes() if self._size.exists() else b""
+        return int(text) if text.isdigit() else 0
 
     def _n_vectors(self) -> int:
         """Number of complete vectors."""
@@ -71,11 +116,19 @@ class VectorStore:
         return self._values.stat().st_size // (4 * size)
 
 
-def _write_at(path: Path, offset: int, data: bytes) -> None:
-    """Write at ``offset``, cutting off what was behind it, and wait until it is on disk."""
+def _checksums(keys: Sequence[bytes], vectors: Vectors) -> npt.NDArray[np.uint32]:
+    """CRC-32 of each key with its vector, ``(n,)``."""
+    pairs = zip(keys, vectors, strict=True)
+    sums = [zlib.crc32(vector.data, zlib.crc32(key)) for key, vector in pairs]
+    return np.array(sums, dtype="<u4")
+
+
+def _write_at(path: Path, offset: int, data: bytes, *, cut: bool = True) -> None:
+    """Write at ``offset`` and wait until it is on disk; ``cut`` off what was behind it."""
     path.touch()
     with path.open("r+b") as file:
-        file.truncate(offset)
+        if cut:
+            file.truncate(offset)
         file.seek(offset)
         file.write(data)
         file.flush()

@@ -13,10 +13,11 @@ import pytest
 
 from project.annotation.annotate import annotate
 from project.annotation.answers import answers_table, raw_answers
-from project.annotation.cache import AnswerCache, question_items
+from project.annotation.cache import AnswerCache
 from project.annotation.calibration import calibrate
 from project.annotation.cost import Meter
 from project.annotation.demonstrations import demonstration_sets
+from project.annotation.items import question_items
 from project.annotation.prompt import Prompt, build_prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
 from project.config.task import TaskConfig
@@ -125,7 +126,7 @@ print([answers_hash(draw.table) for draw in made], flush=True)
 
 
 @pytest.mark.timeout(300)
-def test_a_run_killed_ten_times_asks_for_nothing_twice_and_gives_the_same_tables(
+def test_a_run_killed_five_times_asks_for_nothing_twice_and_gives_the_same_tables(
     task, tmp_path, scripted
 ):
     rng, log, tests = np.random.default_rng(0), tmp_path / "asked.txt", Path(__file__).parent
@@ -133,8 +134,8 @@ def test_a_run_killed_ten_times_asks_for_nothing_twice_and_gives_the_same_tables
     script = KILLED.format(
         tests=str(tests), root=str(tests.parents[1]), log=str(log), folder=str(tmp_path / "killed")
     )
-    shards: list[int] = []
-    for _ in range(10):
+    answered: list[int] = []
+    for _ in range(5):
         process = subprocess.Popen(
             [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path
         )
@@ -143,7 +144,7 @@ def test_a_run_killed_ten_times_asks_for_nothing_twice_and_gives_the_same_tables
         time.sleep(float(rng.uniform(0.03, 0.25)))
         process.kill()  # SIGKILL
         process.communicate()
-        shards.append(len(list((tmp_path / "killed").rglob("shard-*.parquet"))))
+        answered.append(n_stored(tmp_path / "killed"))
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
     ).stdout
@@ -151,11 +152,11 @@ def test_a_run_killed_ten_times_asks_for_nothing_twice_and_gives_the_same_tables
     small = load_task(TaskConfig(max_train=160, max_test=20, max_validation=20))
     whole = run_all([scripted(4)], small, tmp_path / "whole", n=3)
     assert ended.splitlines()[-1] == str([answers_hash(draw.table) for draw in whole])
-    assert shards == sorted(shards)
-    assert 0 < shards[-1] < 60  # it was killed on the way, not before or behind
+    assert answered == sorted(answered)
+    assert 0 < answered[-1] < 480  # it was killed on the way, not before or behind
     asked = log.read_text().splitlines()
-    # At most the shard that was read but not written when the process died is asked again.
-    assert len(asked) - len(set(asked)) <= 10 * 8
+    # At most the batch that was read but not written when the process died is asked again.
+    assert len(asked) - len(set(asked)) <= 5 * 8
 
 
 def test_with_more_examples_only_the_new_ones_are_paid_for(task, tmp_path, scripted):
@@ -217,11 +218,7 @@ def test_copies_of_an_engine_share_the_draws_and_give_the_same_tables(task, tmp_
 def test_when_one_copy_fails_the_answers_of_the_others_are_kept(task, tmp_path, scripted):
     with pytest.raises(RuntimeError, match="the script ends"):
         run_all([scripted(4), scripted(4, limit=0)], task, tmp_path, n=2)
-    kept = sum(
-        len(table)
-        for table in (AnswerCache(path).load() for path in tmp_path.iterdir())
-        if table is not None
-    )
+    kept = n_stored(tmp_path)
 
     rest = scripted(4)
     run_all([rest], task, tmp_path, n=2)
@@ -254,6 +251,12 @@ def test_answers_of_a_finished_run_elsewhere_are_reused(task, tmp_path, scripted
         fetch=lambda question: pytest.fail("asked the store for what is on disk"),
     )
     assert again.n_reused == len(done.table)
+
+
+def n_stored(folder):
+    """How many answers are on disk below ``folder``."""
+    tables = [AnswerCache(path).load() for path in folder.iterdir()]
+    return sum(len(table) for table in tables if table is not None)
 
 
 def stored_answers(folder):
@@ -358,11 +361,11 @@ def test_answers_that_are_not_numbers_are_set_aside_and_asked_again(task, tmp_pa
     text = task.split("train")["text"][SHARD + 3]
     with pytest.raises(
         Incomplete,
-        match="not numbers for 1 texts of draw 0. 1 shards .* set aside .*annotator_dtype=float32",
+        match="not numbers for 1 texts of draw 0. 1 batches .* set aside .*annotator_dtype=float32",
     ):
         run(scripted(4, broken=text), task, tmp_path)
-    assert len(list(tmp_path.rglob("aside-*.parquet"))) == 1
-    assert len(list(tmp_path.rglob("shard-*.parquet"))) == 2
+    assert len(list(tmp_path.rglob("aside-*"))) == 1
+    assert n_stored(tmp_path) == len(task.split("train")) - SHARD
 
     rest = scripted(4)
     run(rest, task, tmp_path)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from project.config.finetune import FinetuneConfig
@@ -17,8 +18,10 @@ from project.support.errors import AssayError
 from project.support.parquet import read_table
 from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs
+from project.training.jobs import run_jobs
 from project.training.results import PREDICTIONS, RESULT, Job
 from project.training.seed import run_job
+from project.training.tokens import Tokens
 
 
 @pytest.fixture
@@ -127,6 +130,7 @@ SCRIPT = """
 import pickle, sys, time
 from pathlib import Path
 from project.training.seed import run_job
+from project.training.tokens import Tokens
 job = pickle.loads(Path(sys.argv[1]).read_bytes())
 run_job(job, Path(sys.argv[2]), lambda epoch: time.sleep(60) if epoch.epoch == 3 else None)
 """
@@ -191,6 +195,65 @@ def test_a_damaged_checkpoint_is_ignored(make_job, tmp_path):
     run_job(job, tmp_path / "broken", lambda epoch: None)
 
     assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_named_and_the_training_begins_anew(
+    make_job, tmp_path, capfd
+):
+    job = make_job()
+    run_job(job, tmp_path / "whole", lambda epoch: None)
+
+    def stop(epoch):
+        if epoch.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_job(job, tmp_path / "cut", stop)
+    flip_a_bit(tmp_path / "cut" / "digest.safetensors")
+    run_job(job, tmp_path / "cut", lambda epoch: None)
+
+    assert "digest.safetensors (the checksum differs). This training" in capfd.readouterr().err
+    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", [PREDICTIONS, RESULT])
+def test_a_result_with_a_flipped_bit_is_named_once_and_trained_again(
+    make_job, tmp_path, capfd, name
+):
+    job = make_job()
+
+    def run():
+        settings = {"folder": tmp_path, "workers": 1, "progress": lambda job, epoch: None}
+        ((_, result),) = run_jobs([job], **settings)
+        return result
+
+    whole = run()
+    flip_a_bit(tmp_path / "digest" / name)
+    again, third = run(), run()
+
+    assert not again.reused
+    assert third.reused
+    pd.testing.assert_frame_equal(again.predictions, whole.predictions)
+    assert capfd.readouterr().err.count(f"{name} (the checksum differs). Arm gold, seed 0") == 1
+
+
+@pytest.mark.parametrize("name", ["ids.npy", "ends.npy", "whole.npy", "checksums.json"])
+def test_tokens_with_a_flipped_bit_are_made_again(tmp_path, capsys, name):
+    def tokens():
+        return Tokens.of(["a b", "c"], "tiny", tmp_path, lambda texts: [([1, 2], 2), ([3], 5)])
+
+    folder = tokens().folder
+    flip_a_bit(folder / name)
+
+    assert [list(row) for row in tokens().rows([0, 1])] == [[1, 2], [3]]
+    assert tokens().n_cut(np.arange(2)) == 1
+    assert capsys.readouterr().err.count("(the checksum differs). The texts are tokenised") == 1
 
 
 def test_epochs_shorter_than_the_interval_are_not_written_to_disk(make_job, tmp_path, monkeypatch):

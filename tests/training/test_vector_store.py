@@ -102,6 +102,38 @@ def test_a_lost_size_is_written_again(tmp_path):
     assert stored(tmp_path) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("name", ["keys.bin", "vectors.f32", "checksums.bin"])
+def test_a_flipped_bit_costs_one_vector_which_is_named_once(tmp_path, capsys, name):
+    append(tmp_path, [1, 2, 3])
+    data = bytearray((tmp_path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / name).write_bytes(data)
+
+    assert stored(tmp_path) == [1, 3]
+    assert "vectors.f32 (the checksum differs). 1 of 3 texts" in capsys.readouterr().err
+    append(tmp_path, [2])
+    assert stored(tmp_path) == [1, 2, 3]
+    assert capsys.readouterr().err == ""
+
+
+def test_vectors_of_an_older_version_without_checksums_are_kept(tmp_path):
+    append(tmp_path, [1, 2])
+    (tmp_path / "checksums.bin").unlink()
+
+    append(tmp_path, [3])
+    assert stored(tmp_path) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["2", "x", "30000000"])
+def test_a_damaged_size_costs_time_and_no_wrong_vector(tmp_path, text):
+    append(tmp_path, [1, 2])
+    (tmp_path / "size").write_text(text)
+
+    assert stored(tmp_path) == []
+    append(tmp_path, [1, 2])
+    assert stored(tmp_path) == [1, 2]
+
+
 def append_some(folder, numbers):
     """What ``embed`` does: look, compute and write, while others wait."""
     store = VectorStore(folder)
