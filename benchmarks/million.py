@@ -20,7 +20,7 @@ import pandas as pd
 
 from project.annotation.annotate import annotate
 from project.annotation.cost import Meter
-from project.annotation.engines.base import Answers, Size
+from project.annotation.engines.base import Answers, Arrived, Size
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
 
@@ -45,7 +45,7 @@ class HashAnnotator:
     keyed_by = "text"
     shard_size = 2048  # as in the vllm engine, which annotates a million texts
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         n = len(items)
         size = 8 * len(prompt.answers)

@@ -29,7 +29,7 @@ from entrypoints.wiring.replicates import replicate_conditions
 from entrypoints.wiring.seed_runs import FinishedSeed, log_seed
 from entrypoints.wiring.setup import log_setup
 from project.annotation.cost import Meter
-from project.annotation.engines.base import Answers
+from project.annotation.engines.base import Answers, Arrived
 from project.annotation.prompt import Prompt, build_prompts
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.data.tables import codes
@@ -73,7 +73,7 @@ class NamedAnnotator(HashAnnotator):
     Draws differ, and most labels are right.
     """
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         noise = super().read(prompt, [f"{prompt.before}{item}" for item in items])
         answers = [answer.strip() for answer in prompt.answers]

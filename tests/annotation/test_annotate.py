@@ -110,7 +110,7 @@ from project.data.task import load_task
 
 class Slow(ScriptedAnnotator):
     shard_size = 8
-    def read(self, prompt, texts):
+    def read(self, prompt, texts, arrived=None):
         time.sleep(0.02)
         with open({log!r}, "a") as log:
             log.write("".join(f"{{prompt.draw}} {{text[:30]!r}}\\n" for text in texts))

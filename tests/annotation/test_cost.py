@@ -66,7 +66,7 @@ def test_parallel_copies_share_the_seconds_of_the_machine(small_task, tmp_path):
     class Slow(ScriptedAnnotator):
         shard_size = 4
 
-        def read(self, prompt, texts):
+        def read(self, prompt, texts, arrived=None):
             time.sleep(0.05)
             return super().read(prompt, texts)
 

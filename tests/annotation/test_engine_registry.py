@@ -37,7 +37,7 @@ class LengthAnnotator:
         self.name = "length rule"
         self.identity = {"engine": "length", "model": config.annotator_model}
 
-    def read(self, prompt, items):
+    def read(self, prompt, items, arrived=None):
         n_classes = len(prompt.answers)
         chosen = np.array([len(text) % n_classes for text in items])
         probabilities = np.full((len(items), n_classes), 0.1 / (n_classes - 1))

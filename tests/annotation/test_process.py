@@ -27,7 +27,7 @@ class ObedientAnnotator:
     shard_size = 8
     identity: Mapping[str, str] = {"engine": "obedient"}
 
-    def read(self, prompt, items):
+    def read(self, prompt, items, arrived=None):
         if items == ["die"]:
             os.kill(os.getpid(), signal.SIGKILL)
         if items == ["refuse"]:

@@ -37,7 +37,7 @@ class ScriptedAnnotator:
         self._seed = seed
         self._broken = broken
 
-    def read(self, prompt, texts):
+    def read(self, prompt, texts, arrived=None):
         n = len(texts)
         if len(self.texts_read) + n > self._limit:
             raise RuntimeError(f"the script ends after {self._limit} texts")

@@ -7,7 +7,7 @@ Each engine is one file or folder of this package, imported only when it is used
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -63,6 +63,18 @@ class Answers:
     requests: int = 1
     generated: int = 1
 
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """The answers of several parts, at least one, one after the other."""
+        first = parts[0]
+        columns: dict[str, Any] = {
+            item.name: np.concatenate([getattr(part, item.name) for part in parts])
+            for item in dataclasses.fields(first)
+            if isinstance(getattr(first, item.name), np.ndarray)
+        }
+        error = [reason for part in parts for reason in part.error]
+        return dataclasses.replace(first, **columns, error=error)
+
     def take(self, indices: Sequence[int]) -> Answers:
         """The answers at ``indices``."""
         # Arrays hold an entry for each text; the other fields hold for all texts.
@@ -99,6 +111,13 @@ class Answers:
             prompt_tokens=prompt_tokens,
             error=[None if finite else NOT_NUMBERS for finite in is_finite],
         )
+
+
+Arrived = Callable[[list[int], Answers], None]
+"""Called with positions in the items of a ``read`` and the answers to these, once they are known.
+
+It may be called from any thread, also from several at the same time.
+"""
 
 
 class Size(NamedTuple):
@@ -139,7 +158,7 @@ class Annotator(Protocol):
     keyed_by
         What ``read`` gets: ``text``, or ``example_id`` where answers belong to examples.
     shard_size
-        How many answers are written at a time, and so the most that a crash can lose.
+        How many items one ``read`` gets.
     """
 
     name: str
@@ -147,16 +166,26 @@ class Annotator(Protocol):
     keyed_by: str
     shard_size: int
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """The class distribution of every item under ``prompt``.
+
+        Parameters
+        ----------
+        prompt, items
+            The prompt, and the texts or example ids.
+        arrived
+            Where an engine reads its items one by one, it hands each answer to this function soon
+            after it is known, every position at most once. All that were known are handed over
+            before this method returns or raises, also when it is interrupted. Engines that read
+            all items together leave it out.
 
         Raises
         ------
         AssayError
             For a label set that cannot be read exactly, and settings that do not fit the machine.
         Incomplete
-            If the engine dies. Its ``partial`` may hold the positions in ``items`` that were
-            read, and their Answers.
+            If the engine dies. Without ``arrived``, its ``partial`` may hold the positions in
+            ``items`` that were read, and their Answers.
         """
         ...
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from project.annotation.engines.base import Annotator, Answers, Size
+from project.annotation.engines.base import Annotator, Answers, Arrived, Size
 from project.annotation.prompt import Prompt
 from project.support.errors import AssayError, Incomplete
 from project.support.redact import scrubbed, short_message
@@ -65,7 +65,7 @@ class ProcessAnnotator:
         self._pipe: Connection | None = None
         self._process: Any = None
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         answers: Answers = self._call("read", prompt, items)
         return answers

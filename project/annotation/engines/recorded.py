@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from project.annotation.engines.base import Answers, Size
+from project.annotation.engines.base import Answers, Arrived, Size
 from project.annotation.engines.recorded_columns import (
     draw_names,
     is_group,
@@ -119,7 +119,7 @@ class RecordedAnnotator:
             for draw, name in enumerate(self.draws[:n_draws])
         ]
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         name = self.draws[prompt.draw]
         is_absent = ~pd.Index(items).isin(self._rows.index)

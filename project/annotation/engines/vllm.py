@@ -19,7 +19,7 @@ import numpy as np
 from vllm import LLM, SamplingParams
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from project.annotation.engines.base import Answers, Size
+from project.annotation.engines.base import Answers, Arrived, Size
 from project.annotation.engines.label_trie import LabelTrie, Node
 from project.annotation.engines.prompt_tokens import PromptTokens, TokenizedPrompts
 from project.annotation.prompt import Prompt
@@ -110,7 +110,7 @@ class VllmAnnotator:
             self.__dict__.pop("tokens", None)
             self.__dict__.pop("engine").llm_engine.engine_core.shutdown()
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         trie = self.tokens.trie(prompt)
         tokenized = self.tokens.fit(prompt, items)

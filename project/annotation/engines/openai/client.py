@@ -41,6 +41,7 @@ MAX_WAIT = 600.0
 _FIRST_DELAY = 0.5  # seconds before the first retry
 _MAX_DELAY = 30.0
 _CONNECT_TIMEOUT = 10.0
+_MAX_ENDING = 10.0  # seconds in which cancelled work must end
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BUSY = (429, 503, 529)  # statuses of a server that has too much to do
 _RESUME = "Answers on disk are kept; run again to go on."
@@ -112,12 +113,24 @@ class Client:
         return Pace(self._config.max_concurrency)  # belongs to the event loop that runs this
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for ``work`` and return its result. An interrupt (Ctrl-C) cancels the work too."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Wait for ``work`` and return its result.
+
+        An interrupt (Ctrl-C) cancels the work too. It is raised when the work has ended, after
+        what it still had to do.
+        """
+        ended = threading.Event()
+
+        async def end_with_event() -> T:
+            task = asyncio.ensure_future(work)
+            task.add_done_callback(lambda _: ended.set())
+            return await task
+
+        future = asyncio.run_coroutine_threadsafe(end_with_event(), self._loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()
+            ended.wait(_MAX_ENDING)
             raise
 
     def close(self) -> None:
@@ -125,7 +138,7 @@ class Client:
         if self._loop.is_closed():
             return
         atexit.unregister(self.close)
-        self.run(self._cancel_all())
+        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -8,23 +8,22 @@ text, and labels must be single characters.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from project.annotation.engines.base import Answers, Size
+from project.annotation.engines.base import Answers, Arrived, Size
 from project.annotation.engines.openai.client import Client
 from project.annotation.engines.openai.faults import RequestRefused
 from project.annotation.engines.openai.modes import EXACT, SAMPLED, ReadoutMode
 from project.annotation.engines.openai.probe import CHAT, COMPLETIONS, Probe
+from project.annotation.engines.openai.questions import Question, Readout, lengths_of
+from project.annotation.engines.openai.reading import read_all
 from project.annotation.engines.openai.text_requests import (
-    Questions,
-    ask_samples,
-    ask_texts,
+    ListedReadout,
+    SampledReadout,
     reply_tokens,
 )
-from project.annotation.engines.openai.token_requests import ask_tokens, token_reads
+from project.annotation.engines.openai.token_requests import TokenReadout, token_reads
 from project.annotation.engines.openai.tokenizer import server_tokenizer
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.annotation.prompt import Prompt
@@ -36,6 +35,7 @@ CHARACTERS_PER_TOKEN = 4
 
 _MAX_CONTEXT = 10**6  # tokens, where neither the server nor the tokenizer names a context
 _NO_LIMIT = 10**9  # tokens of a prompt as text without max_model_len
+_TOKENISED_AT_ONCE = 256
 _NAME_TOKENIZER = "name the model's tokenizer with annotator_tokenizer"
 
 
@@ -105,14 +105,14 @@ class OpenAIAnnotator:
         if probe:
             probe.client.close()
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`.
 
         Raises Incomplete if the server cannot be reached or gives no usable response.
         """
         if self._tokenizer is None:
-            return self._client.run(self._read_texts(prompt, items))
-        return self._client.run(self._read_tokens(prompt, items))
+            return self._client.run(self._read_texts(prompt, items, arrived))
+        return self._client.run(self._read_tokens(prompt, items, arrived))
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotation.engines.base.Annotator`.
@@ -123,7 +123,7 @@ class OpenAIAnnotator:
             n_requests, n_generated = self._cost(prompt, n_reads=1)
             return Size(
                 prefix=_estimated_tokens(len(prompt.before)),
-                total=self._questions(prompt, items).lengths,
+                total=lengths_of(list(_text_questions(prompt, items, self._text_room(prompt)))),
                 requests=n_requests,
                 exact=False,
                 generated=n_generated,
@@ -154,38 +154,42 @@ class OpenAIAnnotator:
             return self._n_sample_requests, self._config.repeats * reply_tokens(prompt)
         return n_reads, n_reads
 
-    async def _read_tokens(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    async def _read_tokens(
+        self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None
+    ) -> Answers:
         context = (await self._probe.server_info()).context
         tokens = self._prompt_tokens(context, 1)
         trie = tokens.trie(prompt)
         mode = self._use(await self._probe.token_mode(tokens, trie))
-        if mode.kind != SAMPLED:
-            return await ask_tokens(self._probe, mode, trie, tokens.fit(prompt, items))
-        # A sampled reply is longer than one token, so the prompt has less room in the context.
-        fitted = self._prompt_tokens(context, reply_tokens(prompt)).fit(prompt, items)
-        bodies: list[dict[str, Any]] = [
-            {"prompt": [*fitted.prefix, *suffix]} for suffix in fitted.suffixes
-        ]
-        questions = Questions(
-            COMPLETIONS, bodies, truncated=fitted.truncated, lengths=fitted.lengths
-        )
-        return await self._read_samples(mode, prompt, questions)
+        readout: Readout[Any] = TokenReadout(self._probe, mode, trie, len(prompt.answers))
+        if mode.kind == SAMPLED:
+            readout = self._sampled_readout(mode, prompt, COMPLETIONS)
+            # A sampled reply is longer than one token, so the prompt has less room in the context.
+            tokens = self._prompt_tokens(context, reply_tokens(prompt))
+        questions = _token_questions(tokens, prompt, items)
+        return await read_all(self._client, readout, questions, arrived)
 
-    async def _read_texts(self, prompt: Prompt, items: Sequence[str]) -> Answers:
-        questions = self._questions(prompt, items)
+    async def _read_texts(
+        self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None
+    ) -> Answers:
+        room = self._text_room(prompt)
         mode = self._use(await self._probe.text_mode(chat=prompt.chat))
+        endpoint = CHAT if prompt.chat else COMPLETIONS
         if not prompt.chat:
             self._note(
                 "server: prompts are sent as text, so a text may spell control tokens; "
                 "annotator_tokenizer prevents that"
             )
         codes = [answer.strip() for answer in prompt.answers]
-        if mode.kind != SAMPLED:
+        if mode.kind == SAMPLED:
+            readout: Readout[Any] = self._sampled_readout(mode, prompt, endpoint)
+        else:
             self._check_codes(codes)
+            readout = ListedReadout(self._probe.model, mode, endpoint, codes)
         try:
-            if mode.kind == SAMPLED:
-                return await self._read_samples(mode, prompt, questions)
-            return await ask_texts(self._probe, mode, questions, codes, chat=prompt.chat)
+            return await read_all(
+                self._client, readout, _text_questions(prompt, items, room), arrived
+            )
         except RequestRefused as error:
             if error.is_key_error:
                 raise
@@ -193,6 +197,16 @@ class OpenAIAnnotator:
                 f"{error} If a text is too long for the model, set max_model_len, "
                 f"or {_NAME_TOKENIZER}."
             ) from None
+
+    def _sampled_readout(self, mode: ReadoutMode, prompt: Prompt, endpoint: str) -> SampledReadout:
+        return SampledReadout(
+            self._probe.model,
+            mode,
+            endpoint,
+            prompt,
+            n=self._config.repeats,
+            temperature=self._config.temperature,
+        )
 
     def _check_codes(self, codes: Sequence[str]) -> None:
         """Raise AssayError for labels of several characters: they may be several tokens."""
@@ -203,18 +217,6 @@ class OpenAIAnnotator:
                 f"{self.name}: it may be several tokens. Set label_style=letter, "
                 f"or {_NAME_TOKENIZER}."
             )
-
-    async def _read_samples(
-        self, mode: ReadoutMode, prompt: Prompt, questions: Questions
-    ) -> Answers:
-        return await ask_samples(
-            self._probe,
-            mode,
-            questions,
-            prompt,
-            n=self._config.repeats,
-            temperature=self._config.temperature,
-        )
 
     def _prompt_tokens(self, context: int | None, n_generated: int) -> PromptTokens:
         """The tokenizer, with a context that leaves room for ``n_generated`` tokens.
@@ -232,30 +234,16 @@ class OpenAIAnnotator:
             self._tokens_by_context[room] = PromptTokens(tokenizer, context=room, name=self.name)
         return self._tokens_by_context[room]
 
-    def _questions(self, prompt: Prompt, items: Sequence[str]) -> Questions:
-        """Prompts as text. If ``max_model_len`` is set, texts are cut by an estimate of tokens."""
-        n_fixed = len(prompt.before) + len(prompt.after) + len(prompt.system)
+    def _text_room(self, prompt: Prompt) -> int:
+        """Most characters of a text, by an estimate of tokens if ``max_model_len`` is set."""
+        n_fixed = _n_fixed(prompt)
         room = (self._config.max_model_len or _NO_LIMIT) * CHARACTERS_PER_TOKEN - n_fixed
         if room <= 0:
             raise AssayError(
                 f"the prompt without its text has {n_fixed} characters, which is more than "
                 f"max_model_len={self._config.max_model_len} allows. Lower n_demonstrations."
             )
-        # A lone surrogate, half of a UTF-16 pair, cannot be sent as JSON in UTF-8.
-        valid = [text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") for text in items]
-        texts = [text[:room] for text in valid]
-        bodies: list[dict[str, Any]] = [
-            {"messages": prompt.messages(text)} if prompt.chat else {"prompt": prompt.render(text)}
-            for text in texts
-        ]
-        return Questions(
-            endpoint=CHAT if prompt.chat else COMPLETIONS,
-            bodies=bodies,
-            truncated=np.array([len(text) > room for text in items], dtype=bool),
-            lengths=np.array(
-                [_estimated_tokens(n_fixed + len(text)) for text in texts], dtype=np.int64
-            ),
-        )
+        return room
 
     def _use(self, mode: ReadoutMode) -> ReadoutMode:
         """Note the mode for the user and for later estimates, and return it."""
@@ -271,6 +259,36 @@ class OpenAIAnnotator:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def _token_questions(
+    tokens: PromptTokens, prompt: Prompt, items: Sequence[str]
+) -> Iterator[Question]:
+    """Prompts as token ids; a few hundred texts are tokenised at a time."""
+    for start in range(0, len(items), _TOKENISED_AT_ONCE):
+        fitted = tokens.fit(prompt, items[start : start + _TOKENISED_AT_ONCE])
+        rows = zip(fitted.suffixes, fitted.truncated, fitted.lengths, strict=True)
+        for row, (suffix, truncated, length) in enumerate(rows, start):
+            yield Question(row, [*fitted.prefix, *suffix], bool(truncated), int(length))
+
+
+def _text_questions(prompt: Prompt, items: Sequence[str], room: int) -> Iterator[Question]:
+    """Prompts as text or as the messages of a chat; texts are cut to ``room`` characters."""
+    n_fixed = _n_fixed(prompt)
+    for row, item in enumerate(items):
+        # A lone surrogate, half of a UTF-16 pair, cannot be sent as JSON in UTF-8.
+        text = item.encode("utf-8", "surrogatepass").decode("utf-8", "replace")[:room]
+        yield Question(
+            row,
+            prompt.messages(text) if prompt.chat else prompt.render(text),
+            truncated=len(item) > room,
+            length=_estimated_tokens(n_fixed + len(text)),
+        )
+
+
+def _n_fixed(prompt: Prompt) -> int:
+    """Characters of the prompt without its text."""
+    return len(prompt.before) + len(prompt.after) + len(prompt.system)
 
 
 def _estimated_tokens(n_characters: int) -> int:

@@ -1,4 +1,4 @@
-"""How many requests run at once: a limit that adapts to the server; gathering of results.
+"""How many requests run at once: a limit that adapts to the server.
 
 This file uses no HTTP library.
 """
@@ -10,12 +10,9 @@ import contextlib
 import datetime
 import email.utils
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
 
-from project.support.errors import Incomplete
-
-T = TypeVar("T")
+_SPARE_TASKS = 16
 
 
 class Pace:
@@ -34,6 +31,9 @@ class Pace:
         How many requests run now.
     n_succeeded
         How many requests have succeeded so far.
+    admission
+        Limits the requests that are prepared, wait, run or are sent again. There are more of them
+        than may run, so that those which wait before they are sent again hold up no others.
     """
 
     def __init__(self, max_limit: int, start: int = 4) -> None:
@@ -45,6 +45,7 @@ class Pace:
         self._n_halvings = 0
         self._not_before = 0.0
         self._slots = asyncio.Condition()
+        self.admission = asyncio.Semaphore(2 * max_limit + _SPARE_TASKS)
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
@@ -96,25 +97,3 @@ def retry_after_seconds(header: str | None) -> float:
         now = datetime.datetime.now(date.tzinfo or datetime.UTC)
         return max(0.0, (date - now).total_seconds())
     return 0.0
-
-
-async def gather_results(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all coroutines, in order.
-
-    The first error is raised and cancels all other coroutines. The ``partial`` of an Incomplete
-    maps the index of each coroutine that had finished to its result.
-    """
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except Incomplete as error:
-        error.partial = {
-            index: task.result()
-            for index, task in enumerate(tasks)
-            if task.done() and not task.cancelled() and not task.exception()
-        }
-        raise
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -102,13 +101,3 @@ def sampled_answers(
         error=[None if index >= 0 else NO_SAMPLE for index in label],
         repeats=samples,
     )
-
-
-def mark_filtered(answers: Answers, filtered: Sequence[bool]) -> Answers:
-    """The same answers, with the content filter as the reason where ``filtered`` is true."""
-    mask = np.array(filtered, dtype=bool)
-    error = [
-        FILTERED if is_filtered else reason
-        for is_filtered, reason in zip(filtered, answers.error, strict=True)
-    ]
-    return replace(answers, error=error, label_mass=np.where(mask, np.nan, answers.label_mass))

@@ -1,4 +1,4 @@
-"""Reads labels from a server with prompts as token ids: the log probabilities of label tokens."""
+"""The readout of prompts as token ids: the log probabilities of label tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from project.annotation.engines.openai.modes import (
     MAX_NAMED_TOKENS,
     ReadoutMode,
 )
-from project.annotation.engines.openai.pace import gather_results
 from project.annotation.engines.openai.parsing import (
     all_log_probabilities_of,
     choices,
@@ -26,9 +25,8 @@ from project.annotation.engines.openai.parsing import (
     log_probabilities_of,
 )
 from project.annotation.engines.openai.probe import COMPLETIONS, Probe
+from project.annotation.engines.openai.questions import Question, lengths_of, truncated_of
 from project.annotation.engines.openai.readouts import censored_answers, without_mass
-from project.annotation.engines.prompt_tokens import TokenizedPrompts
-from project.support.errors import Incomplete
 
 
 class TokenRead(NamedTuple):
@@ -44,7 +42,7 @@ class TokenRead(NamedTuple):
     tokens: tuple[int, ...]
 
 
-class _TokenValues(NamedTuple):
+class TokenValues(NamedTuple):
     """Log probabilities of a read's tokens, and the bound for those that are not listed."""
 
     log_probabilities: list[float]
@@ -67,116 +65,83 @@ def token_reads(trie: LabelTrie, kind: str) -> Iterator[TokenRead]:
         column += len(node.tokens)
 
 
-async def ask_tokens(
-    probe: Probe, mode: ReadoutMode, trie: LabelTrie, fitted: TokenizedPrompts
-) -> Answers:
-    """Answers to prompts as token ids.
+class TokenReadout:
+    """Reads the log probabilities of label tokens, with prompts as token ids.
 
-    Parameters
-    ----------
-    probe
-        The server.
-    mode
-        An exact, constrained or listed mode that the server supports.
-    trie
-        Where the labels are told apart.
-    fitted
-        The prompts.
-
-    Raises
-    ------
-    Incomplete
-        If a request fails. Its ``partial`` holds the rows with all their reads, and their Answers.
+    The attributes are those of :class:`project.annotation.engines.openai.questions.Readout`.
     """
-    prompts = [[*fitted.prefix, *suffix] for suffix in fitted.suffixes]
-    reads = list(token_reads(trie, mode.kind))
-    readout = _Readout(mode, trie, fitted, n_reads=len(reads))
 
-    async def ask(start: int, read: TokenRead) -> None:
-        batch = [[*ids, *read.path] for ids in prompts[start : start + probe.batch_size]]
+    endpoint = COMPLETIONS
+    n_samples = 0
 
-        def parse(data: Any) -> list[_TokenValues]:
-            return [
-                _token_values(mode, choice, read, probe) for choice in choices(data, len(batch))
-            ]
-
-        body = {
-            "model": probe.model,
-            "prompt": batch if probe.batch_size > 1 else batch[0],
-            **mode.read_fields(read.tokens),
-        }
-        readout.record(start, read, await probe.client.post(COMPLETIONS, body, parse))
-
-    try:
-        await gather_results(
-            ask(start, read) for start in range(0, len(prompts), probe.batch_size) for read in reads
-        )
-    except Incomplete as error:
-        error.partial = readout.partial()
-        raise
-    return readout.answers()
-
-
-def _token_values(
-    mode: ReadoutMode, choice: dict[str, Any], read: TokenRead, probe: Probe
-) -> _TokenValues:
-    """The log probabilities in one choice of a response for the tokens of a read."""
-    if mode.kind == LISTED:
-        listed = listed_tokens(choice, mode.n_listed)
-        values = log_probabilities_of(listed, read.tokens, probe.token_of_text)
-        return _TokenValues(values, listed[-1].log_probability)
-    values = all_log_probabilities_of(
-        listed_tokens(choice),
-        read.tokens,
-        probe.token_of_text,
-        constrained=mode.kind == CONSTRAINED,
-    )
-    return _TokenValues(values, math.nan)
-
-
-class _Readout:
-    """Log probabilities read so far, for all prompts."""
-
-    def __init__(
-        self, mode: ReadoutMode, trie: LabelTrie, fitted: TokenizedPrompts, *, n_reads: int
-    ) -> None:
-        n = len(fitted.suffixes)
-        self._mode = mode
-        self._trie = trie
-        self._fitted = fitted
-        self._n_reads = n_reads
-        # Reads that no request fills are those of constrained replies: log probability 0.
-        self._reads = np.zeros((n, trie.n_reads))
-        self._bounds = np.full((n, len(trie.nodes)), np.nan)
-        self._n_missing = np.full(n, n_reads)
-
-    def record(self, start: int, read: TokenRead, values: Sequence[_TokenValues]) -> None:
-        """Store what a request read.
+    def __init__(self, probe: Probe, mode: ReadoutMode, trie: LabelTrie, n_classes: int) -> None:
+        """Set what is read.
 
         Parameters
         ----------
-        start
-            Index of the request's first prompt; the others follow it.
-        read
-            What the request reads for each prompt.
-        values
-            The response, one entry for each prompt.
+        probe
+            The server.
+        mode
+            An exact, constrained or listed mode that the server supports.
+        trie, n_classes
+            Where the labels are told apart, and their number.
         """
-        columns = slice(read.column, read.column + len(read.tokens))
-        for row, (log_probabilities, log_bound) in enumerate(values, start):
-            self._reads[row, columns] = log_probabilities
-            self._bounds[row, read.node] = log_bound
-        self._n_missing[start : start + len(values)] -= 1
+        self._reads = list(token_reads(trie, mode.kind))
+        self._probe = probe
+        self._mode = mode
+        self._trie = trie
+        self.batch_size = probe.batch_size
+        self.n_parts = len(self._reads)
+        self.n_generated = len(self._reads)
+        self.n_classes = n_classes
 
-    def answers(self) -> Answers:
-        """The answers to all prompts."""
-        classes = self._trie.classes(self._reads)
-        truncated = self._fitted.truncated
-        lengths = self._fitted.lengths
+    def body(self, prompts: Sequence[Any], part: int) -> dict[str, Any]:
+        """Fields of the request for one read of several prompts."""
+        read = self._reads[part]
+        batch = [[*ids, *read.path] for ids in prompts]
+        return {
+            "model": self._probe.model,
+            "prompt": batch if self.batch_size > 1 else batch[0],
+            **self._mode.read_fields(read.tokens),
+        }
+
+    def parse(self, data: Any, n: int, part: int) -> Sequence[TokenValues]:
+        """The log probabilities of one read, for each of the ``n`` prompts."""
+        return [self._values(choice, self._reads[part]) for choice in choices(data, n)]
+
+    def _values(self, choice: dict[str, Any], read: TokenRead) -> TokenValues:
+        token_of_text = self._probe.token_of_text
+        if self._mode.kind == LISTED:
+            listed = listed_tokens(choice, self._mode.n_listed)
+            values = log_probabilities_of(listed, read.tokens, token_of_text)
+            return TokenValues(values, listed[-1].log_probability)
+        values = all_log_probabilities_of(
+            listed_tokens(choice),
+            read.tokens,
+            token_of_text,
+            constrained=self._mode.kind == CONSTRAINED,
+        )
+        return TokenValues(values, math.nan)
+
+    def answers(
+        self, questions: Sequence[Question], values: Sequence[Sequence[TokenValues]]
+    ) -> Answers:
+        """Answers from all reads of every text."""
+        n = len(questions)
+        # Reads that no request fills are those of constrained replies: log probability 0.
+        reads = np.zeros((n, self._trie.n_reads))
+        bounds = np.full((n, len(self._trie.nodes)), np.nan)
+        for part, read in enumerate(self._reads):
+            columns = slice(read.column, read.column + len(read.tokens))
+            reads[:, columns] = [of_text[part].log_probabilities for of_text in values]
+            bounds[:, read.node] = [of_text[part].log_bound for of_text in values]
+        classes = self._trie.classes(reads)
+        truncated = truncated_of(questions)
+        lengths = lengths_of(questions)
         if self._mode.kind == LISTED:
             answers = censored_answers(
                 classes,
-                self._trie.upper_bounds(self._reads, self._bounds),
+                self._trie.upper_bounds(reads, bounds),
                 n_listed=self._mode.n_listed,
                 truncated=truncated,
                 prompt_tokens=lengths,
@@ -185,9 +150,4 @@ class _Readout:
             answers = Answers.exact(classes, truncated, lengths)
         if self._mode.kind == CONSTRAINED:
             answers = without_mass(answers)
-        return replace(answers, requests=self._n_reads, generated=self._n_reads)
-
-    def partial(self) -> tuple[list[int], Answers] | None:
-        """The rows with all their reads, and their answers; None if there are none."""
-        rows: list[int] = np.flatnonzero(self._n_missing == 0).tolist()
-        return (rows, self.answers().take(rows)) if rows else None
+        return replace(answers, requests=self.n_parts, generated=self.n_generated)

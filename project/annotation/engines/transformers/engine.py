@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from project.annotation.engines.base import Answers, Size
+from project.annotation.engines.base import Answers, Arrived, Size
 from project.annotation.engines.label_trie import LabelTrie
 from project.annotation.engines.prompt_tokens import PromptTokens, TokenizedPrompts
 from project.annotation.engines.transformers.packed import PackedModel
@@ -127,7 +127,7 @@ class TransformersAnnotator:
         for name in ("_readers", "model"):
             self.__dict__.pop(name, None)
 
-    def read(self, prompt: Prompt, items: Sequence[str]) -> Answers:
+    def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         trie = self.tokens.trie(prompt)
         tokenized = self.tokens.fit(prompt, items)

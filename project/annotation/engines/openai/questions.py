@@ -1,0 +1,125 @@
+"""Texts as prompts for a server, and what a way of reading them must provide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from project.annotation.engines.base import Answers
+from project.stats.types import Mask
+
+T = TypeVar("T")
+
+
+class Question(NamedTuple):
+    """One text as a prompt.
+
+    Attributes
+    ----------
+    row
+        Position of the text among those that are read together.
+    prompt
+        The prompt: text, token ids, or the messages of a chat.
+    truncated
+        Whether the text was cut.
+    length
+        Tokens of the prompt, an estimate where it is sent as text.
+    """
+
+    row: int
+    prompt: Any
+    truncated: bool
+    length: int
+
+
+class Refusal(NamedTuple):
+    """The ``reason`` why a text has no answer, however often it is sent."""
+
+    reason: str
+
+
+class Readout(Protocol[T]):
+    """How labels are read: the requests for each text, and the answers made of the responses.
+
+    Attributes
+    ----------
+    endpoint
+        Path of the requests.
+    n_parts
+        Requests for each text, which differ in their fields.
+    batch_size
+        Most texts in one request.
+    n_generated
+        Most tokens generated for each text.
+    n_classes, n_samples
+        The number of labels, and of sampled labels for each text (0: labels are not sampled).
+    """
+
+    endpoint: str
+    n_parts: int
+    batch_size: int
+    n_generated: int
+    n_classes: int
+    n_samples: int
+
+    def body(self, prompts: Sequence[Any], part: int) -> dict[str, Any]:
+        """Fields of the request for one part of several prompts."""
+        ...
+
+    def parse(self, data: Any, n: int, part: int) -> Sequence[T | Refusal]:
+        """What the response to the request for ``n`` prompts says about each of them.
+
+        Raises MalformedResponse for content that should be requested again.
+        """
+        ...
+
+    def answers(self, questions: Sequence[Question], values: Sequence[Sequence[T]]) -> Answers:
+        """Answers from the values ``(n, n_parts)`` of ``n`` questions."""
+        ...
+
+
+def truncated_of(questions: Sequence[Question]) -> Mask:
+    """Mask ``(n,)`` of the questions whose text was cut."""
+    return np.array([question.truncated for question in questions], dtype=bool)
+
+
+def lengths_of(questions: Sequence[Question], counted: Sequence[int] = ()) -> npt.NDArray[np.int64]:
+    """Prompt tokens of every question ``(n,)``.
+
+    ``counted``: as the server counted them, 0 where it counted none.
+    """
+    estimates = [question.length for question in questions]
+    pairs = zip(counted or estimates, estimates, strict=True)
+    return np.array([count or estimate for count, estimate in pairs], dtype=np.int64)
+
+
+def refused_answers(
+    questions: Sequence[Question], reasons: Sequence[str], like: Readout[Any]
+) -> Answers:
+    """Answers without a label for refused texts.
+
+    Parameters
+    ----------
+    questions, reasons
+        The texts, and why each of them has no answer.
+    like
+        The readout of the other answers.
+    """
+    n = len(questions)
+    unknown = np.full(n, np.nan)
+    n_samples = like.n_samples
+    return Answers(
+        log_probabilities=np.full((n, like.n_classes), np.nan),
+        label=np.full(n, -1, dtype=np.int64),
+        label_mass=unknown,
+        log_bound=unknown,
+        truncated=truncated_of(questions),
+        prompt_tokens=lengths_of(questions),
+        error=list(reasons),
+        repeats=np.full((n, n_samples), -1, dtype=np.int64) if n_samples else None,
+        requests=like.n_parts,
+        generated=like.n_generated,
+    )
