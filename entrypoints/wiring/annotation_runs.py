@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -61,7 +62,7 @@ def annotate_split(
     prompts = session.prompts[:n_draws]
     complete: list[Annotations] = []
     with Progress(f"annotate {split}", len(prompts) * len(examples), "texts") as progress:
-        for draw in annotate(
+        draws = annotate(
             session.annotators,
             prompts,
             examples,
@@ -73,9 +74,12 @@ def annotate_split(
             seed=config.prompt.demonstration_seed,
             fetch=fetch_answers(tracker, task, config),
             say=progress.print_line,
-        ):
-            _log_annotations(tracker, session, task, split=split, draw=draw, config=config)
-            complete.append(draw)
+        )
+        # Closed also where logging a draw is interrupted: requests under way are waited for.
+        with contextlib.closing(draws):
+            for draw in draws:
+                _log_annotations(tracker, session, task, split=split, draw=draw, config=config)
+                complete.append(draw)
     session.print_notes()
     _print_summary(split, complete, session.annotator.name)
     return [draw.table for draw in complete]

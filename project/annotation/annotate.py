@@ -5,7 +5,8 @@ Nothing is asked twice, and every answer is on disk before anything else happens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def annotate(
     seed: int = 0,
     fetch: Fetch | None = None,
     say: Say | None = None,
-) -> Iterator[Annotations]:
+) -> Generator[Annotations]:
     """Annotate all examples under each of the prompts; yields each draw when it is complete.
 
     Parameters
@@ -120,9 +121,10 @@ def annotate(
             draws.append(
                 open_draw(annotators[0], prompt, items, config=config, folder=folder, fetch=fetch)
             )
-        for draw in reading.complete(draws):
-            _check_numbers(annotators[0], draw)
-            yield _annotations(draw, examples, label_set, config, seed=seed)
+        with contextlib.closing(reading.complete(draws)) as complete:
+            for draw in complete:
+                _check_numbers(annotators[0], draw)
+                yield _annotations(draw, examples, label_set, config, seed=seed)
     finally:
         for draw in draws:
             draw.close()
@@ -144,29 +146,34 @@ class _Reading:
     fetch: Fetch | None
     say: Say
 
-    def complete(self, draws: Sequence[OpenDraw]) -> Iterator[OpenDraw]:
+    def complete(self, draws: Sequence[OpenDraw]) -> Generator[OpenDraw]:
         """The draws in their order, each when all its answers are on disk."""
         waiting = [draw for draw in draws if not draw.is_claimed]
         claimed = [draw for draw in draws if draw.is_claimed]
         for draw in claimed:
             self._count_known(draw)
         shards = self._shards(claimed)
-        for draw in draws:
-            if draw in waiting:
-                # All claims are given back before waiting for one: of two processes that wait for
-                # each other, none would ever go on.
-                for done, n_examples in shards:
-                    self._count(done, n_examples)
-                self._wait(draw)
-                shards = self._shards([draw])
-            # Shards of later draws may be done before the last one of this draw.
-            while draw.n_shards_done < len(draw.shards):
-                self._count(*next(shards))
-            draw.close()
-            yield draw
+        try:
+            for draw in draws:
+                if draw in waiting:
+                    # All claims are given back before waiting for one: of two processes that wait
+                    # for each other, none would ever go on.
+                    for done, n_examples in shards:
+                        self._count(done, n_examples)
+                    self._wait(draw)
+                    shards = self._shards([draw])
+                # Shards of later draws may be done before the last one of this draw.
+                while draw.n_shards_done < len(draw.shards):
+                    self._count(*next(shards))
+                draw.close()
+                yield draw
+        finally:
+            shards.close()
 
-    def _shards(self, draws: Sequence[OpenDraw]) -> Iterator[tuple[OpenDraw, int]]:
-        return read_shards(self.annotators, draws, self.label_set, self.config, meter=self.meter)
+    def _shards(self, draws: Sequence[OpenDraw]) -> Generator[tuple[OpenDraw, int]]:
+        return read_shards(
+            self.annotators, draws, self.label_set, self.config, meter=self.meter, say=self.say
+        )
 
     def _count_known(self, draw: OpenDraw) -> None:
         """Count the examples whose answers are on disk already, and tell of damaged files."""

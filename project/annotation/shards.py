@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, Answers
 from project.annotation.items import DistinctItems, Indices
 from project.annotation.prompt import Prompt
-from project.annotation.workers import WorkItem, share
+from project.annotation.workers import PATIENCE, WorkItem, share
 from project.config.annotation import AnnotateConfig
 from project.data.tables import SourceRun
 from project.support.errors import Incomplete
@@ -131,7 +131,8 @@ def read_shards(
     config: AnnotateConfig,
     *,
     meter: Meter,
-) -> Iterator[tuple[OpenDraw, int]]:
+    say: Callable[[str], None],
+) -> Generator[tuple[OpenDraw, int]]:
     """Read all shards; yields each one's draw and number of examples when it is on disk.
 
     Parameters
@@ -140,9 +141,21 @@ def read_shards(
         Copies of one annotator.
     draws
         Draws with their unanswered shards.
-    label_set, config, meter
+    label_set, config, meter, say
         See :func:`project.annotation.annotate.annotate`.
     """
+
+    def stop() -> bool:
+        stoppable = {id(one): one for one in annotators if hasattr(one, "stop")}
+        for annotator in stoppable.values():
+            annotator.stop()
+        if stoppable:
+            say(
+                f"stopping: waiting up to {PATIENCE:.0f} s for the answers to requests under way. "
+                "Interrupt again to end at once."
+            )
+        return bool(stoppable)
+
     work = [
         WorkItem(group, number)
         for group, draw in enumerate(draws)
@@ -150,7 +163,7 @@ def read_shards(
     ]
     n_parallel = max(1, min(len(annotators), len(work)))
     reader = _ShardReader(draws, label_set, str(config.calibration), meter, n_parallel=n_parallel)
-    return share(annotators, work, reader.read, reader.admit)
+    return share(annotators, work, reader.read, reader.admit, stop)
 
 
 class _ShardReader:

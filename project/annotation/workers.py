@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 Worker = TypeVar("Worker")
 Result = TypeVar("Result")
+
+PATIENCE = 20.0
+"""Seconds; clusters give a process about 30 between SIGTERM and SIGKILL."""
 
 
 class WorkItem(NamedTuple):
@@ -54,7 +58,8 @@ def share(
     work: Sequence[WorkItem],
     do: Callable[[Worker, WorkItem], Result],
     admit: Callable[[WorkItem], None],
-) -> Iterator[Result]:
+    stop: Callable[[], bool],
+) -> Generator[Result]:
     """Do all work; yields each result when it is ready.
 
     The first error ends the work. It is raised when all items that were begun are finished.
@@ -62,16 +67,21 @@ def share(
     Parameters
     ----------
     workers
-        Objects that do the work, each in its own thread; a single one works in this thread.
+        Objects that do the work, each in its own thread; a single one that cannot be stopped works
+        in this thread.
     work
         The items, in the order in which a single worker does them.
     do
         ``do(worker, item)`` returns the result.
     admit
         Called before each item; may raise to stop.
+    stop
+        Called when the caller is interrupted or needs no more results. If it returns true, the
+        workers were told to stop, and this waits up to 20 s for what they have begun.
     """
-    if len(workers) > 1 and len(work) > 1:
-        yield from _share_in_threads(workers, _Queue(work, len(workers), admit), do)
+    can_stop = any(hasattr(worker, "stop") for worker in workers)
+    if work and (can_stop or min(len(workers), len(work)) > 1):
+        yield from _share_in_threads(workers, _Queue(work, len(workers), admit), do, stop)
         return
     for item in work:
         admit(item)
@@ -79,8 +89,11 @@ def share(
 
 
 def _share_in_threads(
-    workers: Sequence[Worker], waiting: _Queue, do: Callable[[Worker, WorkItem], Result]
-) -> Iterator[Result]:
+    workers: Sequence[Worker],
+    waiting: _Queue,
+    do: Callable[[Worker, WorkItem], Result],
+    stop: Callable[[], bool],
+) -> Generator[Result]:
     """See :func:`share`; one thread for each worker."""
     failures = list[BaseException]()
     results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()  # None: a worker has ended
@@ -107,5 +120,18 @@ def _share_in_threads(
                 yield result
     finally:
         waiting.ended = True  # also where the caller stops early
+        if n_running and stop():
+            _wait_for_the_end(results, n_running)
     if failures:
         raise failures[0]
+
+
+def _wait_for_the_end(results: queue.SimpleQueue[Any], n_running: int) -> None:
+    """Wait until workers have ended, but not for ever."""
+    end = time.monotonic() + PATIENCE
+    while n_running:
+        try:
+            result = results.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            return
+        n_running -= result is None

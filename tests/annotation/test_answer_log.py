@@ -137,7 +137,7 @@ class Slow(ScriptedAnnotator):
 
     shard_size = 8
 
-    def read(self, prompt, texts):
+    def read(self, prompt, texts, arrived=None):
         time.sleep(0.02)
         return super().read(prompt, texts)
 

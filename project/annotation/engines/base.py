@@ -147,7 +147,9 @@ class Size(NamedTuple):
 class Annotator(Protocol):
     """One model behind one engine, or labels in a file.
 
-    Nothing heavy is loaded before the first ``read`` or ``size``.
+    Nothing heavy is loaded before the first ``read`` or ``size``. An engine whose requests cost
+    something when they are sent also has a method ``stop()``, called from another thread: ``read``
+    then sends nothing new, and ends when what was sent is answered.
 
     Attributes
     ----------

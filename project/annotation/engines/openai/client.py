@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import random
 import threading
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
-from project.annotation.engines.openai.faults import MalformedResponse, ServerFailed
+from project.annotation.engines.openai.faults import MalformedResponse, NotSent, ServerFailed
 from project.annotation.engines.openai.pace import Pace, retry_after_seconds
 from project.annotation.engines.openai.responses import (
     connection_error,
@@ -106,6 +107,7 @@ class Client:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self._stopped = asyncio.Event()
         self.pace = self.run(self._new_pace())
         atexit.register(self.close)
 
@@ -133,6 +135,16 @@ class Client:
             ended.wait(_MAX_ENDING)
             raise
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Send nothing new; what was sent already may be answered."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+
     def close(self) -> None:
         """Cancel all requests and close all connections."""
         if self._loop.is_closed():
@@ -156,7 +168,13 @@ class Client:
         return await self._send(_Request("GET", path, None), parse, retries)
 
     async def post(
-        self, path: str, body: Any, parse: Callable[[Any], T], *, retries: int | None = None
+        self,
+        path: str,
+        body: Any,
+        parse: Callable[[Any], T],
+        *,
+        retries: int | None = None,
+        may_begin: Callable[[], bool] | None = None,
     ) -> T:
         """What ``parse`` returns for the JSON of the response to ``body``.
 
@@ -174,6 +192,8 @@ class Client:
             ``request_retries`` allows (the default). Temporary errors: a failed connection, no
             response in time, a busy or failing server, a malformed response. While a busy server
             answers other requests, its refusals do not count.
+        may_begin
+            Called when the request is about to be sent; may forbid it.
 
         Raises
         ------
@@ -181,10 +201,18 @@ class Client:
             If the last retry fails, too.
         RequestRefused
             If the server refuses the request or the key.
+        NotSent
+            If ``may_begin`` forbids it, or if it failed and :meth:`stop` was called.
         """
-        return await self._send(_Request("POST", path, body), parse, retries)
+        return await self._send(_Request("POST", path, body), parse, retries, may_begin)
 
-    async def _send(self, request: _Request, parse: Callable[[Any], T], retries: int | None) -> T:
+    async def _send(
+        self,
+        request: _Request,
+        parse: Callable[[Any], T],
+        retries: int | None,
+        may_begin: Callable[[], bool] | None = None,
+    ) -> T:
         """Send the request, again if an error is temporary. Raises the errors of :meth:`post`."""
         limit = self._config.request_retries
         n_left = 1 + (limit if retries is None else min(retries, limit))
@@ -193,6 +221,8 @@ class Client:
             n_succeeded = self.pace.n_succeeded
             try:
                 async with self.pace.slot() as n_halvings:
+                    if may_begin and not may_begin():
+                        raise NotSent
                     return await self._attempt(request, parse, n_halvings)
             except _TemporaryError as caught:
                 error = caught
@@ -206,7 +236,10 @@ class Client:
                 raise error.kind(without_key(message, self._key))
             # Random delays ("full jitter"), so that refused requests do not come back all at once.
             max_delay = min(_MAX_DELAY, _FIRST_DELAY * 2 ** (n_sent - 1))
-            await asyncio.sleep(self._random.uniform(0, max_delay))
+            with contextlib.suppress(TimeoutError):
+                delay = self._random.uniform(0, max_delay)
+                await asyncio.wait_for(self._stopped.wait(), delay)
+                raise NotSent
 
     async def _attempt(self, request: _Request, parse: Callable[[Any], T], n_halvings: int) -> T:
         """Send the request once. Raises _TemporaryError, or the errors of :meth:`post`."""

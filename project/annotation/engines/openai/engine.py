@@ -105,6 +105,11 @@ class OpenAIAnnotator:
         if probe:
             probe.client.close()
 
+    def stop(self) -> None:
+        """See :class:`project.annotation.engines.base.Annotator`."""
+        if self._open_probe:
+            self._open_probe.client.stop()
+
     def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`.
 

@@ -34,3 +34,7 @@ class RequestRefused(AssayError):
 
 class ServerFailed(Incomplete):
     """A request to which the server responded with HTTP 500 at every attempt."""
+
+
+class NotSent(Exception):
+    """A request that was not sent, or not sent again, because the work is to end."""
