@@ -14,19 +14,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from project.annotation.answer_log import SUFFIX, AnswerWriter, read_answers
-from project.annotation.answers import ANSWER_KEY, answers_table
+from project.annotation.answer_log import SUFFIX, AnswerWriter, Batch, read_answers
+from project.annotation.answers import answers_table
 from project.annotation.engines.base import Answers
 from project.annotation.items import item_keys
+from project.data.tables import RAW_LOG_PROBABILITY
 
 LABELS = ("books", "clothing & accessories", "electronics", "household")
 BATCHES = (1, 16, 64, 2048)
@@ -42,25 +42,33 @@ class Measured(NamedTuple):
     n_files: int
 
 
-def _batches(n: int, size: int) -> list[pd.DataFrame]:
-    """``n`` answers in tables of ``size`` rows."""
+class Given(NamedTuple):
+    """What an engine returns for one batch."""
+
+    keys: list[str]
+    answers: Answers
+
+
+def _batches(n: int, size: int) -> list[Given]:
+    """``n`` answers in batches of ``size``."""
     rng = np.random.default_rng(0)
-    tables = []
+    batches = []
     for start in range(0, n, size):
         rows = min(size, n - start)
         logits = rng.normal(size=(rows, len(LABELS)))
         classes = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         answers = Answers.exact(classes, np.zeros(rows, bool), np.full(rows, 100))
         keys = item_keys(str(number) for number in range(start, start + rows))
-        tables.append(answers_table(keys, answers, LABELS, 1.0))
-    return tables
+        batches.append(Given(keys, answers))
+    return batches
 
 
-def _log(folder: Path, tables: list[pd.DataFrame]) -> tuple[float, float, int]:
+def _log(folder: Path, batches: list[Given]) -> tuple[float, float, int]:
     began = time.perf_counter()
     writer = AnswerWriter(folder, "answers")
-    for table in tables:
-        writer.append(table)
+    columns = [RAW_LOG_PROBABILITY + label for label in LABELS]
+    for keys, answers in batches:
+        writer.append(Batch.of_answers(keys, answers, 1.0), columns)
     writer.close()
     written = time.perf_counter()
     n_rows = 0
@@ -70,22 +78,21 @@ def _log(folder: Path, tables: list[pd.DataFrame]) -> tuple[float, float, int]:
     return written - began, time.perf_counter() - written, n_rows
 
 
-def _sqlite(folder: Path, tables: list[pd.DataFrame]) -> tuple[float, float, int]:
+def _sqlite(folder: Path, batches: list[Given]) -> tuple[float, float, int]:
     """One row for each answer in WAL mode, one transaction for each batch, read to one table."""
     began = time.perf_counter()
-    names = [name for name in tables[0].columns if name != ANSWER_KEY]
+    names = ["answer", "mass", "bound", "truncated", "tokens", "requests", "generated", "seconds"]
+    names += ["error", *LABELS]
     with contextlib.closing(sqlite3.connect(folder / "answers.db", isolation_level=None)) as store:
         store.execute("PRAGMA journal_mode=WAL")
         store.execute("PRAGMA synchronous=NORMAL")  # survives a kill of the process, as the log
         columns = ", ".join(f'"{name}"' for name in names)
-        store.execute(f"CREATE TABLE answers (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
+        store.execute(f"CREATE TABLE answers (key BLOB PRIMARY KEY, {columns}) WITHOUT ROWID")
         marks = ", ".join("?" * (1 + len(names)))
         insert = f"INSERT OR IGNORE INTO answers VALUES ({marks})"  # noqa: S608, only marks
-        for table in tables:
-            ordered = [table[ANSWER_KEY], *(table[name] for name in names)]
-            rows = zip(*(_values(column) for column in ordered), strict=True)
+        for keys, answers in batches:
             store.execute("BEGIN")
-            store.executemany(insert, rows)
+            store.executemany(insert, _rows(keys, answers))
             store.execute("COMMIT")
         written = time.perf_counter()
         read = store.execute("SELECT * FROM answers").fetchall()
@@ -94,35 +101,48 @@ def _sqlite(folder: Path, tables: list[pd.DataFrame]) -> tuple[float, float, int
     return written - began, time.perf_counter() - written, len(table_read)
 
 
-def _values(column: pd.Series) -> list[Any]:
-    if column.name == "error":
-        return [None] * len(column)
-    values: list[Any] = column.to_numpy().tolist()
-    return values
+def _rows(keys: list[str], answers: Answers) -> Iterator[tuple[Any, ...]]:
+    """The same values as in the log, one tuple for each answer."""
+    n = len(keys)
+    return zip(
+        map(bytes.fromhex, keys),
+        answers.label.tolist(),
+        answers.label_mass.tolist(),
+        answers.log_bound.tolist(),
+        answers.truncated.tolist(),
+        answers.prompt_tokens.tolist(),
+        [answers.requests] * n,
+        [answers.generated] * n,
+        [1.0 / n] * n,
+        answers.error,
+        *answers.log_probabilities.T.tolist(),
+        strict=True,
+    )
 
 
-def _parquet(folder: Path, tables: list[pd.DataFrame]) -> tuple[float, float, int]:
+def _parquet(folder: Path, batches: list[Given]) -> tuple[float, float, int]:
     began = time.perf_counter()
-    for number, table in enumerate(tables):
+    for number, (keys, answers) in enumerate(batches):
+        table = answers_table(keys, answers, LABELS, 1.0)
         table.to_parquet(folder / f"{number}.parquet", index=False)
     written = time.perf_counter()
     read = pa.concat_tables(pq.read_table(path) for path in folder.glob("*.parquet"))
     return written - began, time.perf_counter() - written, len(read)
 
 
-SIDES: dict[str, Callable[[Path, list[pd.DataFrame]], tuple[float, float, int]]] = {
+SIDES: dict[str, Callable[[Path, list[Given]], tuple[float, float, int]]] = {
     "log": _log,
     "SQLite (WAL)": _sqlite,
     "a Parquet file each": _parquet,
 }
 
 
-def measure(side: str, tables: list[pd.DataFrame]) -> Measured:
-    """Write and read all ``tables`` once, in a new folder."""
+def measure(side: str, batches: list[Given]) -> Measured:
+    """Write and read all ``batches`` once, in a new folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write, read, n_rows = SIDES[side](folder, tables)
-        if n_rows != sum(map(len, tables)):
+        write, read, n_rows = SIDES[side](folder, batches)
+        if n_rows != sum(len(batch.keys) for batch in batches):
             raise RuntimeError(f"{side}: {n_rows} answers came back")
         files = list(folder.iterdir())
         return Measured(write, read, sum(file.stat().st_size for file in files), len(files))
@@ -139,12 +159,12 @@ def main() -> None:
     sys.stdout.write("| batch | store | answers/s written | answers/s read | bytes | files |\n")
     sys.stdout.write("|---:|---|---:|---:|---:|---:|\n")
     for size in BATCHES:
-        tables = _batches(options.answers, size)
+        batches = _batches(options.answers, size)
         results: dict[str, list[Measured]] = {side: [] for side in SIDES}
         for _ in range(options.repeats):
             for side in SIDES:
-                if side != "a Parquet file each" or len(tables) <= _MOST_FILES:
-                    results[side].append(measure(side, tables))
+                if side != "a Parquet file each" or len(batches) <= _MOST_FILES:
+                    results[side].append(measure(side, batches))
         for side, runs in results.items():
             if runs:
                 write = options.answers / statistics.median(run.write for run in runs)

@@ -11,7 +11,7 @@ import json
 import struct
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from project.annotation.answers import ANSWER_KEY, SAMPLING
+from project.annotation.engines.base import Answers
 from project.support.framed_log import FrameWriter, read_frames
 
 SUFFIX = ".answers"
@@ -49,29 +50,97 @@ class StoredAnswers(NamedTuple):
     n_damaged: int
 
 
+class Batch(NamedTuple):
+    """Some answers, ready to be written.
+
+    Attributes
+    ----------
+    rows
+        Fixed-width rows ``(n,)``; see :func:`_row_type`.
+    errors
+        Why there is no answer, by the index of the row.
+    repeats
+        Sampled labels of each row; None where no label was sampled.
+    """
+
+    rows: npt.NDArray[np.void]
+    errors: dict[int, str]
+    repeats: list[list[int]] | None
+
+    @classmethod
+    def of_answers(cls, item_keys: Sequence[str], answers: Answers, seconds: float) -> Batch:
+        """Answers of an engine; the arguments are those of ``answers_table``."""
+        n, n_classes = answers.log_probabilities.shape
+        rows = _rows(item_keys, n_classes)
+        rows["answer"] = answers.label
+        rows["truncated"] = answers.truncated
+        rows["label_mass"] = answers.label_mass
+        rows["log_bound"] = answers.log_bound
+        rows["prompt_tokens"] = answers.prompt_tokens
+        rows["requests"] = answers.requests
+        rows["generated_tokens"] = answers.generated
+        rows["seconds"] = seconds / n
+        rows["classes"] = answers.log_probabilities
+        errors = {row: text for row, text in enumerate(answers.error) if text is not None}
+        return cls(rows, errors, None if answers.repeats is None else answers.repeats.tolist())
+
+    @classmethod
+    def of_table(cls, table: pd.DataFrame, class_columns: Sequence[str]) -> Batch:
+        """The rows of an answers table, all of them sampled or none."""
+        rows = _rows(table[ANSWER_KEY], len(class_columns))
+        for name in _COLUMNS:
+            if name not in table:
+                rows[name] = _DEFAULTS[name]
+            elif name in _DEFAULTS:
+                rows[name] = table[name].fillna(_DEFAULTS[name]).to_numpy()
+            else:
+                rows[name] = table[name].to_numpy()
+        rows["classes"] = table[list(class_columns)].to_numpy(dtype=np.float64)
+        texts = enumerate(table["error"].tolist())
+        errors = {row: text for row, text in texts if isinstance(text, str)}
+        repeats = [list(map(int, labels)) for labels in table.get("repeats", ())]
+        return cls(rows, errors, repeats or None)
+
+    def part(self, start: int, end: int) -> Batch:
+        """The rows from ``start`` to ``end``."""
+        errors = {row - start: text for row, text in self.errors.items() if start <= row < end}
+        repeats = None if self.repeats is None else self.repeats[start:end]
+        return Batch(self.rows[start:end], errors, repeats)
+
+    def payload(self, sampled_as: str) -> bytes:
+        """The content of a frame; ``sampled_as``: how the labels were sampled."""
+        more: dict[str, Any] = {"errors": self.errors}
+        if self.repeats is not None:
+            more |= {"repeats": self.repeats, "sampling": sampled_as}
+        return _BATCH_HEAD.pack(len(self.rows)) + self.rows.tobytes() + json.dumps(more).encode()
+
+
 class AnswerWriter:
     """Appends answers to a file of its own, whose name tells when it was made."""
 
-    def __init__(self, folder: Path, prefix: str) -> None:
-        """Nothing is made before the first answer."""
+    def __init__(self, folder: Path, prefix: str, sampled_as: str = "") -> None:
+        """Nothing is made before the first answer. ``sampled_as``: see :meth:`Batch.payload`."""
         self._folder = folder
         self._prefix = prefix
+        self._sampled_as = sampled_as
         self._frames: FrameWriter | None = None
         self._class_columns: list[str] = []
 
-    def append(self, table: pd.DataFrame) -> None:
-        """Write an answers table; its answers survive the process when this returns."""
-        class_columns = [name for name in table.columns if name not in _OTHER_COLUMNS]
-        if self._frames is None or class_columns != self._class_columns:
+    def append(self, batch: Batch, class_columns: Sequence[str]) -> None:
+        """Write answers, which survive the process when this returns.
+
+        ``class_columns``: the names of the columns of class probabilities.
+        """
+        if self._frames is None or list(class_columns) != self._class_columns:
             self.close()
             self._frames = FrameWriter(_new_path(self._folder, self._prefix))
-            self._class_columns = class_columns
-            header = json.dumps({"classes": class_columns}).encode()
+            self._class_columns = list(class_columns)
+            header = json.dumps({"classes": self._class_columns}).encode()
             self._frames.append(header)  # twice: without it, no answer could be read
             self._frames.append(header)
-        for start in range(0, len(table), _ROWS_PER_FRAME):
-            batch = table.iloc[start : start + _ROWS_PER_FRAME]
-            self._frames.append(_encode(batch, class_columns))
+        for start in range(0, len(batch.rows), _ROWS_PER_FRAME):
+            part = batch.part(start, start + _ROWS_PER_FRAME)
+            self._frames.append(part.payload(self._sampled_as))
 
     def close(self) -> Path | None:
         """Force the answers to the disk and close the file; returns its path if there is one."""
@@ -81,6 +150,11 @@ class AnswerWriter:
         self._frames.close()
         self._frames = None
         return path
+
+
+def class_columns_of(table: pd.DataFrame) -> list[str]:
+    """The columns of class probabilities in an answers table."""
+    return [name for name in table.columns if name not in _OTHER_COLUMNS]
 
 
 _OTHER_COLUMNS = {ANSWER_KEY, SAMPLING, "error", "repeats", *_COLUMNS}
@@ -98,26 +172,12 @@ def _row_type(n_classes: int) -> np.dtype[Any]:
     )
 
 
-def _encode(table: pd.DataFrame, class_columns: Sequence[str]) -> bytes:
-    """One batch of answers as the payload of a frame."""
-    n = len(table)
-    rows = np.zeros(n, dtype=_row_type(len(class_columns)))
-    keys = bytes.fromhex("".join(table[ANSWER_KEY]))
-    rows["key"] = np.frombuffer(keys, dtype=f"V{_KEY_BYTES}")
-    for name in _COLUMNS:
-        if name not in table:
-            rows[name] = _DEFAULTS[name]
-        elif name in _DEFAULTS:
-            rows[name] = table[name].fillna(_DEFAULTS[name]).to_numpy()
-        else:
-            rows[name] = table[name].to_numpy()
-    rows["classes"] = table[list(class_columns)].to_numpy(dtype=np.float64)
-    errors = enumerate(table["error"].tolist())
-    more: dict[str, Any] = {"errors": {row: text for row, text in errors if isinstance(text, str)}}
-    if "repeats" in table:
-        more["repeats"] = [list(map(int, labels)) for labels in table["repeats"]]
-        more["sampling"] = str(table[SAMPLING].iloc[0])
-    return _BATCH_HEAD.pack(n) + rows.tobytes() + json.dumps(more).encode()
+def _rows(item_keys: Iterable[str], n_classes: int) -> npt.NDArray[np.void]:
+    """Rows with their keys, and zeros in all other fields."""
+    keys = np.frombuffer(bytes.fromhex("".join(item_keys)), dtype=f"V{_KEY_BYTES}")
+    rows = np.zeros(len(keys), dtype=_row_type(n_classes))
+    rows["key"] = keys
+    return rows
 
 
 def read_answers(path: Path) -> StoredAnswers:
@@ -187,10 +247,11 @@ def _sparse_strings(texts: dict[int, str], n: int) -> pa.Array:
     return pa.array(column, pa.large_string())
 
 
-def write_answers(folder: Path, prefix: str, table: pd.DataFrame) -> None:
+def write_answers(folder: Path, prefix: str, table: pd.DataFrame, sampled_as: str) -> None:
     """Write a table to a file of its own at once, whole or not at all."""
-    hidden = AnswerWriter(folder, f".merging-{prefix}")
-    hidden.append(table)
+    hidden = AnswerWriter(folder, f".merging-{prefix}", sampled_as)
+    class_columns = class_columns_of(table)
+    hidden.append(Batch.of_table(table, class_columns), class_columns)
     path = hidden.close()
     if path:
         path.replace(_new_path(folder, prefix))

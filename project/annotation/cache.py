@@ -17,13 +17,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from project.annotation.answer_log import SUFFIX, AnswerWriter, read_answers, write_answers
+from project.annotation.answer_log import (
+    SUFFIX,
+    AnswerWriter,
+    Batch,
+    class_columns_of,
+    read_answers,
+    write_answers,
+)
 from project.annotation.answers import ANSWER_KEY, SAMPLING, sampled_rows
-from project.annotation.engines.base import NOT_NUMBERS, Annotator
+from project.annotation.engines.base import NOT_NUMBERS, Annotator, Answers
 from project.annotation.items import DistinctItems
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig
-from project.data.tables import SourceRun
+from project.data.tables import RAW_LOG_PROBABILITY, SourceRun
 from project.stats.types import Mask
 from project.support.errors import AssayError
 from project.support.files import digest
@@ -159,19 +166,29 @@ class AnswerCache:
             )
         return table.take(row).to_pandas()
 
-    def write(self, table: pd.DataFrame) -> int:
-        """Write answers; returns how many of them are not numbers. They survive the process.
-
-        If any is not a number, the batch is set aside instead, and the next run asks for it again.
-        """
-        n_broken = int((table["error"] == NOT_NUMBERS).sum())
+    def write(self, table: pd.DataFrame) -> None:
+        """Write the rows of an answers table; they survive the process when this returns."""
         is_sampled = sampled_rows(table)
-        # Distributions do not depend on the sampling settings. In files of their own, they serve
-        # runs with any settings, and batches that are set aside are never read back.
-        distributions = table[~is_sampled].drop(columns=["repeats", SAMPLING], errors="ignore")
-        sampled = table[is_sampled].assign(**{SAMPLING: self._sampled_as})
-        self._append("aside" if n_broken else _DISTRIBUTIONS, distributions)
-        self._append(self._sampled_prefix, sampled)
+        class_columns = class_columns_of(table)
+        for rows in (
+            table[~is_sampled].drop(columns="repeats", errors="ignore"),
+            table[is_sampled],
+        ):
+            if len(rows):
+                self._append(Batch.of_table(rows, class_columns), class_columns)
+
+    def add(
+        self, keys: Sequence[str], answers: Answers, label_set: Sequence[str], seconds: float
+    ) -> int:
+        """Write the answers of an engine; returns how many of them are not numbers.
+
+        The arguments are those of :func:`project.annotation.answers.answers_table`. If any is not a
+        number, the batch is set aside instead, and the next run asks for it again.
+        """
+        n_broken = sum(error == NOT_NUMBERS for error in answers.error)
+        batch = Batch.of_answers(keys, answers, seconds)
+        class_columns = [RAW_LOG_PROBABILITY + label for label in label_set]
+        self._append(batch, class_columns, is_aside=bool(n_broken))
         return n_broken
 
     def close(self) -> None:
@@ -190,7 +207,7 @@ class AnswerCache:
                 continue
             if tables:
                 merged = pd.concat(tables, ignore_index=True).drop_duplicates(ANSWER_KEY)
-                write_answers(self.path, prefix, merged)
+                write_answers(self.path, prefix, merged, self._sampled_as)
             for file in files:
                 file.unlink(missing_ok=True)
         for leftover in self.path.glob(f".*{SUFFIX}"):
@@ -235,15 +252,21 @@ class AnswerCache:
     def _sampled_prefix(self) -> str:
         return f"sampled-{digest(self._sampled_as)}"
 
-    def _append(self, prefix: str, table: pd.DataFrame) -> None:
-        if not len(table):
-            return
+    def _append(
+        self, batch: Batch, class_columns: Sequence[str], *, is_aside: bool = False
+    ) -> None:
+        # Distributions do not depend on the sampling settings. In files of their own, they serve
+        # runs with any settings, and batches that are set aside are never read back.
+        prefix = _DISTRIBUTIONS if batch.repeats is None else self._sampled_prefix
+        prefix = _ASIDE if is_aside else prefix
         with self._lock:
-            writer = self._writers.setdefault(prefix, AnswerWriter(self.path, prefix))
-            writer.append(table)
+            if prefix not in self._writers:
+                self._writers[prefix] = AnswerWriter(self.path, prefix, self._sampled_as)
+            self._writers[prefix].append(batch, class_columns)
 
 
 _DISTRIBUTIONS = "answers"
+_ASIDE = "aside"
 
 
 def _read_parquet(path: Path) -> tuple[pa.Table | None, int]:

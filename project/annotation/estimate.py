@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from project.annotation.answers import answers_table
 from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
 from project.annotation.cost import price
 from project.annotation.engines.base import Annotator
@@ -187,7 +186,7 @@ def _read_probe(
         seconds = time.perf_counter() - began
         # A server's tokens are known only after it has answered, so size is called again.
         size = annotator.size(prompt, values)
-        cache.write(answers_table(list(portion), answers, label_set, seconds))
+        cache.add(list(portion), answers, label_set, seconds)
         n_tokens = (int(size.total.sum()) - size.prefix * len(portion)) * size.requests
         return seconds / max(1, n_tokens)
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from project.annotation.answers import answers_table
 from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
 from project.annotation.calibration import check_probabilities
 from project.annotation.claims import Claim
@@ -266,8 +264,7 @@ class _ShardWriter:
             seconds = (now - self._began) / self._n_parallel
             self._began = now
             keys = [self._keys[position] for position in positions]
-            table: pd.DataFrame = answers_table(keys, answers, self._label_set, seconds)
-            self.n_broken += self._cache.write(table)
+            self.n_broken += self._cache.add(keys, answers, self._label_set, seconds)
             self._unwritten.difference_update(positions)
             self.seconds += seconds
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from project.annotation.annotate import annotate
-from project.annotation.answer_log import AnswerWriter, read_answers
+from project.annotation.answer_log import AnswerWriter, Batch, class_columns_of, read_answers
 from project.annotation.answers import answers_table
 from project.annotation.cache import AnswerCache
 from project.annotation.claims import Claim
@@ -41,10 +41,15 @@ def batch(first, n=3):
     return answers_table(item_keys(str(first + row) for row in range(n)), answers, LABELS, 1.0)
 
 
+def append(writer, table):
+    columns = class_columns_of(table)
+    writer.append(Batch.of_table(table, columns), columns)
+
+
 def write_batches(folder, n_batches=3):
     writer = AnswerWriter(folder, "answers")
     for number in range(n_batches):
-        writer.append(batch(3 * number))
+        append(writer, batch(3 * number))
     path = writer.close()
     assert path is not None
     return path
@@ -115,7 +120,7 @@ def test_many_files_become_one_with_the_same_answers(tmp_path):
     old.to_parquet(tmp_path / "shard-0123456789abcdef.parquet", index=False)
     for number in range(10):
         writer = AnswerWriter(tmp_path, "answers")
-        writer.append(batch(3 * number))
+        append(writer, batch(3 * number))
         writer.close()
     cache = AnswerCache(tmp_path)
     before = loaded(cache).to_pandas()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Sequence
 from typing import Generic, TypeVar
@@ -17,11 +16,6 @@ from project.annotation.engines.openai.questions import (
 )
 
 T = TypeVar("T")
-
-MAX_WAIT = 0.25
-"""Seconds that a complete answer waits for others with which it is handed over."""
-MAX_WAITING = 64
-"""Complete answers that are handed over without waiting for others."""
 
 
 class Arrivals(Generic[T]):
@@ -39,7 +33,6 @@ class Arrivals(Generic[T]):
         self._refused: set[int] = set()
         self._handed: list[tuple[list[int], Answers]] = []
         self._some = asyncio.Event()
-        self._many = asyncio.Event()
         self._is_idle = threading.Event()  # whether no other thread is in ``arrived``
         self._is_idle.set()
 
@@ -63,18 +56,15 @@ class Arrivals(Generic[T]):
             del self._open[question.row]
             self._complete.append((question, [values[index] for index in sorted(values)]))
         self._some.set()
-        if len(self._complete) >= MAX_WAITING:
-            self._many.set()
 
     async def hand_over(self) -> None:
         """Hand over answers until cancelled. They are written in another thread.
 
-        So a slow disk, or a lock on it, does not hold up the requests.
+        So a slow disk, or a lock on it, does not hold up the requests. What becomes complete in the
+        meantime is handed over together; no answer waits for others.
         """
         while True:
             await self._some.wait()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._many.wait(), MAX_WAIT)
             rows, answers = self._take()
             self._is_idle.clear()
             # Shielded: answers that a thread is writing are handed over, whoever is cancelled.
@@ -103,7 +93,6 @@ class Arrivals(Generic[T]):
         complete = self._complete
         self._complete = []
         self._some.clear()
-        self._many.clear()
         taken = self._answers(complete)
         self._handed.append(taken)
         return taken
