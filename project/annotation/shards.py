@@ -13,7 +13,6 @@ import numpy as np
 
 from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
 from project.annotation.calibration import check_probabilities
-from project.annotation.claims import Claim
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, Answers
 from project.annotation.items import DistinctItems, Indices
@@ -21,6 +20,7 @@ from project.annotation.prompt import Prompt
 from project.annotation.workers import PATIENCE, WorkItem, share
 from project.config.annotation import AnnotateConfig
 from project.data.tables import SourceRun
+from project.support.claims import Claim
 from project.support.errors import Incomplete
 
 
@@ -112,7 +112,7 @@ def open_draw(
     draw = OpenDraw(
         prompt=prompt,
         cache=AnswerCache(path, describe_sampling(config)),
-        claim=Claim(path),
+        claim=Claim(path / "asking.lock"),
         items=items,
         shard_size=annotator.shard_size,
     )

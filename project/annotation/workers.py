@@ -39,6 +39,7 @@ class _Queue:
         ]
         self._lock = threading.Lock()
         self._admit = admit
+        self.n_begun = 0
         self.ended = False
 
     def take(self, worker: int) -> WorkItem | None:
@@ -50,6 +51,7 @@ class _Queue:
             # Another worker's last item is the one that its owner would reach latest.
             is_own = source is self._own[worker]
             self._admit(source[0 if is_own else -1])
+            self.n_begun += 1
             return source.popleft() if is_own else source.pop()
 
 
@@ -111,16 +113,18 @@ def _share_in_threads(
     for number in range(len(workers)):
         threading.Thread(target=work_on, args=(number,), daemon=True).start()
     n_running = len(workers)
+    n_done = 0
     try:
         while n_running:
             result = results.get()
             if result is None:
                 n_running -= 1
             else:
+                n_done += 1
                 yield result
     finally:
         waiting.ended = True  # also where the caller stops early
-        if n_running and stop():
+        if n_running and waiting.n_begun > n_done and stop():
             _wait_for_the_end(results, n_running)
     if failures:
         raise failures[0]

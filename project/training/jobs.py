@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import functools
+import sys
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
+from project.support.claims import Claim
 from project.support.errors import Incomplete
-from project.training.results import Job, SeedResult, has_result, load_result
-from project.training.workers import Progress, run_in_process, run_in_processes
+from project.training.results import Job, SeedResult, has_result, is_finished, load_result
+from project.training.workers import Outcome, Progress, run_in_process, run_in_processes
 
 
 def run_jobs(
@@ -42,9 +45,7 @@ def run_jobs(
     # Of jobs with equal digests the first one is trained; the others read its result.
     failures: list[str] = []
     to_train = [duplicates[0] for duplicates in by_digest.values()]
-    n_workers = min(workers, len(to_train))
-    run = run_in_process if n_workers <= 1 else run_in_processes
-    for trained, error in run(to_train, folder, n_workers, progress):
+    for trained, error in _train(to_train, folder, workers, progress):
         for job in by_digest[trained.digest]:
             if error is not None:
                 failures.append(f"arm {job.arm}, seed {job.seed}: {error}")
@@ -57,6 +58,41 @@ def run_jobs(
             f"{len(failures)} of {len(jobs)} seeds failed; the others are kept. "
             f"{'; '.join(failures)}"
         )
+
+
+def _train(
+    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
+) -> Iterator[Outcome]:
+    """Train the jobs; those that another process trains are waited for, at the end."""
+    claims = {job.digest: Claim(folder / "claims" / f"{job.digest}.lock") for job in jobs}
+    try:
+        is_mine = {job.digest: claims[job.digest].take() for job in jobs}
+        mine = [job for job in jobs if is_mine[job.digest]]
+        for outcome in _run(mine, folder, workers, progress):
+            claims[outcome.job.digest].give_back()
+            yield outcome
+        for job in jobs:
+            if is_mine[job.digest]:
+                continue
+            claim = claims[job.digest]
+            sys.stderr.write(
+                f"fine-tune: waiting: {claim.owner} trains arm {job.arm}, seed {job.seed}.\n"
+            )
+            claim.wait(functools.partial(is_finished, folder, job))
+            if is_finished(folder, job):
+                yield Outcome(job, None)
+            else:  # the other process died
+                yield from _run([job], folder, workers, progress)
+            claim.give_back()
+    finally:
+        for claim in claims.values():
+            claim.give_back()
+
+
+def _run(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) -> Iterator[Outcome]:
+    n_workers = min(workers, len(jobs))
+    run = run_in_process if n_workers <= 1 else run_in_processes
+    yield from run(jobs, folder, n_workers, progress)
 
 
 def _load_reused(folder: Path, job: Job, progress: Progress) -> SeedResult:

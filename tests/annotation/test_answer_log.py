@@ -14,12 +14,12 @@ from project.annotation.annotate import annotate
 from project.annotation.answer_log import AnswerWriter, Batch, class_columns_of, read_answers
 from project.annotation.answers import answers_table
 from project.annotation.cache import AnswerCache
-from project.annotation.claims import Claim
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Answers
 from project.annotation.items import item_keys
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
+from project.support.claims import Claim
 from tests.helpers.annotators import ScriptedAnnotator, answers_hash
 
 LABELS = ("yes", "no")
@@ -147,7 +147,7 @@ class Slow(ScriptedAnnotator):
         return super().read(prompt, texts)
 
 
-def run(annotator, folder, said, draws=(0, 1)):
+def run(annotator, folder, said, draws=(0, 1), progress=lambda n: None):
     prompts = [Prompt(draw, f"draw {draw}: ", "\nLabel:", LABELS) for draw in draws]
     made = annotate(
         [annotator],
@@ -156,7 +156,7 @@ def run(annotator, folder, said, draws=(0, 1)):
         LABELS,
         config=AnnotateConfig(calibration="none"),
         folder=folder,
-        progress=lambda n: None,
+        progress=progress,
         meter=Meter(SpendConfig()),
         say=said.append,
     )
@@ -185,8 +185,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from project.annotation.claims import Claim
-claim = Claim(Path({folder!r}))
+from project.support.claims import Claim
+claim = Claim(Path({folder!r}) / "asking.lock")
 print(claim.take(), flush=True)
 sys.stdin.read()
 """
@@ -202,7 +202,7 @@ def test_the_claim_of_a_killed_process_is_free(tmp_path):
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "True\n"
-    claim = Claim(tmp_path)
+    claim = Claim(tmp_path / "asking.lock")
     assert not claim.take()
     assert claim.owner.startswith(f"process {holder.pid} on ")
 
@@ -211,3 +211,32 @@ def test_the_claim_of_a_killed_process_is_free(tmp_path):
 
     assert claim.wait(lambda: False)
     claim.give_back()
+
+
+class Stoppable(Slow):
+    """An annotator that waits for what it has sent."""
+
+    n_stops = 0
+
+    def stop(self):
+        self.n_stops += 1
+
+
+def test_an_annotator_is_stopped_only_while_it_reads(tmp_path):
+    annotator = Stoppable(2)
+    run(annotator, tmp_path, [])
+    assert annotator.n_stops == 0
+
+    def interrupt(n):
+        if n:
+            raise KeyboardInterrupt
+
+    stopped = Stoppable(2, seed=1)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(stopped, tmp_path, said, progress=interrupt)
+    assert stopped.n_stops == 1
+    assert said == [
+        "stopping: waiting up to 20 s for the answers to requests under way. Interrupt again to "
+        "end at once."
+    ]

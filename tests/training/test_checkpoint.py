@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 from project.config.finetune import FinetuneConfig
+from project.support.claims import Claim
 from project.support.errors import AssayError
 from project.support.parquet import read_table
 from project.training.encoder import Encoder
@@ -241,6 +243,45 @@ def test_a_result_with_a_flipped_bit_is_named_once_and_trained_again(
     assert third.reused
     pd.testing.assert_frame_equal(again.predictions, whole.predictions)
     assert capfd.readouterr().err.count(f"{name} (the checksum differs). Arm gold, seed 0") == 1
+
+
+def test_a_seed_that_another_process_trains_is_waited_for_and_not_trained_twice(
+    make_job, tmp_path, capfd
+):
+    job = make_job()
+    other = Claim(tmp_path / "claims" / "digest.lock")
+    assert other.take()
+
+    def finish_there():
+        time.sleep(0.3)
+        run_job(job, tmp_path, lambda epoch: None)
+        other.give_back()
+
+    thread = threading.Thread(target=finish_there)
+    thread.start()
+    trained: list[int] = []
+    ((_, result),) = run_jobs(
+        [job],
+        folder=tmp_path,
+        workers=1,
+        progress=lambda job, epoch: trained.append(epoch.epoch),
+    )
+    thread.join()
+
+    assert len(result.history) == 5
+    assert trained == []
+    assert "trains arm gold, seed 0" in capfd.readouterr().err
+
+
+def test_a_seed_whose_other_process_died_is_trained_here(make_job, tmp_path):
+    job = make_job()
+    other = Claim(tmp_path / "claims" / "digest.lock")
+    assert other.take()
+    threading.Timer(0.3, other.give_back).start()
+
+    ((_, result),) = run_jobs([job], folder=tmp_path, workers=1, progress=lambda job, epoch: None)
+
+    assert len(result.history) == 5
 
 
 @pytest.mark.parametrize("name", ["ids.npy", "ends.npy", "whole.npy", "checksums.json"])

@@ -384,9 +384,13 @@ def test_seeds_in_parallel_equal_seeds_in_sequence_and_leave_no_weights(jobs, tm
     for seed, result in alone.items():
         assert result.predictions.equals(together[seed].predictions)
         assert result.history == together[seed].history
-    assert sorted(path.name for path in (tmp_path / "together").rglob("*.*")) == sorted(
-        ["predictions.parquet", "result.json"] * 3
-    )
+    names = [path.name for path in (tmp_path / "together").glob("digest*/*")]
+    assert sorted(names) == sorted(["predictions.parquet", "result.json", "checksums.json"] * 3)
+
+
+def results_in(folder):
+    """The names of the folders of results."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "claims")
 
 
 def test_finished_seeds_are_not_trained_again(jobs, tmp_path):
@@ -445,7 +449,7 @@ def test_a_failed_seed_is_named_and_the_others_are_finished(jobs, diverging, tmp
 
     assert finished == [0, 2]
     assert "1 of 3 seeds failed; the others are kept. arm gold, seed 1: training diverged" in error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["digest0", "digest2"]
+    assert results_in(tmp_path) == ["digest0", "digest2"]
 
 
 def test_a_seed_with_an_unexpected_error_is_named_and_the_others_are_finished(
@@ -468,7 +472,7 @@ def test_seeds_that_fail_in_worker_processes_are_named_and_the_others_are_finish
     assert "2 of 4 seeds failed; the others are kept." in error
     assert "arm gold, seed 1: training diverged" in error
     assert re.search(r"arm odd, seed 1: \w+Error: ", error)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["digest0", "digest2"]
+    assert results_in(tmp_path) == ["digest0", "digest2"]
 
 
 class Deadly:
@@ -531,7 +535,7 @@ def test_a_job_that_another_process_finished_meanwhile_is_no_error(jobs, tmp_pat
 
     run_job(jobs[0], tmp_path, lambda epoch: None)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["digest0"]
+    assert results_in(tmp_path) == ["digest0"]
 
 
 def test_a_gpu_trains_up_to_five_seeds_within_memory_and_cores_and_one_of_unknown_size():
