@@ -4,6 +4,7 @@ label.html among the written files is a page on which the person labels and expo
 
 mlflow run . -e ask                                 ten per cent by the arm learned: first its audit
 mlflow run . -e ask -P human=answers_ann.jsonl      then the labels that the audit calls doubtful
+mlflow run . -P arms=learned -P replace_share=10 -P human=answers_ann.jsonl,answers_2.jsonl   train
 python -m entrypoints.ask --arms entropy --replace_share 5 --max_train 100
 """
 
@@ -50,6 +51,7 @@ def ask(params: Mapping[str, str]) -> None:
                     chosen=chosen,
                     config=config,
                     codebook=codebook,
+                    params=params,
                 )
 
 

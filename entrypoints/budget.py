@@ -24,7 +24,7 @@ def budget(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.invocation import Invocation
 
     reach = parse(BudgetConfig, params).reach
-    with prepare_experiment(params, checks_audits=False) as with_all_arms:
+    with prepare_experiment(params, checks_audits=False, labels=BudgetConfig) as with_all_arms:
         prepared = dataclasses.replace(with_all_arms, arms=budget_arms(with_all_arms))
         run_experiment(
             "budget",

@@ -23,7 +23,9 @@ def check(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.check_models import annotator_weights, encoder_weights
     from entrypoints.wiring.check_needs import experiment_rows
     from entrypoints.wiring.check_report import CheckReport
+    from entrypoints.wiring.default_arms import with_possible_arms
     from project.config.experiment import experiment_config
+    from project.config.labels import LabelConfig
     from project.labels.sources import arms
 
     report = CheckReport()
@@ -32,7 +34,7 @@ def check(params: Mapping[str, str]) -> None:
     report.section("this machine", machine_rows(workspace))
     with report.catch():
         config = experiment_config(params)
-        arms(config.label, config.prompt.ensemble_size)
+        arms(with_possible_arms(config, LabelConfig).label, config.prompt.ensemble_size)
         annotator = report.section("annotator", annotator_weights(config))
         encoder = report.section("encoder", encoder_weights(config))
         report.section("experiment", experiment_rows(config, annotator, encoder))

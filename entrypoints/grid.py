@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from entrypoints.wiring.command import main
-from project.config.designs import GridConfig
+from project.config.designs import GridConfig, GridLabelConfig
 from project.config.fields import parse
 from project.config.finetune import LINEAR, FinetuneConfig
 from project.support.errors import AssayError
@@ -32,7 +32,7 @@ def grid(params: Mapping[str, str]) -> None:
             "or epochs to search; got linear. Name an encoder."
         )
     values = configurations(config)
-    with prepare_experiment(params, annotates_test=False) as prepared:
+    with prepare_experiment(params, annotates_test=False, labels=GridLabelConfig) as prepared:
         run_experiment(
             "grid",
             Invocation("grid", params),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.render.figures import new_figure, png
+from analysis.render.figures import new_figure, picture, tilted
 from analysis.render.section import Figure
 from project.stats.types import Floats
 
@@ -33,10 +33,10 @@ def agreement_figure(pairs: Floats, groups: Sequence[str]) -> Figure:
     for edge in edges[:-1]:
         axes.axhline(edge - 0.5, color=_LINE_COLOUR, linewidth=1)
         axes.axvline(edge - 0.5, color=_LINE_COLOUR, linewidth=1)
-    axes.set_xticks(middles, names, rotation=45, ha="right", fontsize=8)
+    axes.set_xticks(middles, names, **tilted(45), fontsize=8)
     axes.set_yticks(middles, names, fontsize=8)
     return Figure(
         "agreement",
-        png(figure, legend=False),
+        picture(figure, legend=False),
         "Share of test examples that every two raters label alike; the lighter, the more alike.",
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-from analysis.render.figures import new_figure
+from analysis.render.figures import new_figure, rendered
 from project.config.metric import Metric
 from project.config.metrics import arm_metrics, score_metrics
 
@@ -20,7 +19,7 @@ _LONG_TITLES = {"alpha_K": "Krippendorff's alpha"}
 
 
 def arms_figure(arms: pd.DataFrame) -> bytes:
-    """A PNG with one row for each arm: scores of every seed on the left, agreement on the right.
+    """A picture with a row for each arm: scores of every seed on the left, agreement on the right.
 
     ``arms`` has the columns of :func:`analysis.store.arm_scores.arm_row`, unscaled.
     """
@@ -55,9 +54,7 @@ def arms_figure(arms: pd.DataFrame) -> bytes:
             ncols=2,
             frameon=False,
         )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=150, metadata={"Software": None})
-    return buffer.getvalue()
+    return rendered(figure, dpi=150)
 
 
 def _draw_seeds(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.questions.audit_sentences import interval, level_of_loss
-from analysis.render.figures import look, new_figure, png
+from analysis.render.figures import look, new_figure, picture
 from analysis.render.section import Figure
 from project.stats.bootstrap import Interval
 
@@ -43,7 +43,7 @@ def scores_figure(result: Mapping[str, Any]) -> Figure | None:
     _tidy(left, right)
     return Figure(
         "audit_scores",
-        png(figure, legend=False),
+        picture(figure, legend=False),
         "Macro-F1 with 95 % limits of the LLM, of a classifier trained on its labels and of one "
         f"trained on human labels; right, the loss between the two with {level_of_loss(result)} "
         "limits, and what is tolerated.",
@@ -78,7 +78,7 @@ def shares_figure(result: Mapping[str, Any]) -> Figure | None:
     _tidy(axes)
     return Figure(
         "audit_shares",
-        png(figure),
+        picture(figure),
         "Share of each class in the pool: by the LLM's labels, and corrected by the audit.",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.render.figures import look, new_figure, png
+from analysis.render.figures import look, new_figure, picture
 from analysis.render.section import Figure, Section, Table
 
 _WIDTHS = {
@@ -124,7 +124,7 @@ def _basis(result: Mapping[str, Any]) -> str:
 
 
 def plan_figure(rows: list[Mapping[str, Any]]) -> bytes:
-    """A PNG with the half width of every interval and the chance of a verdict, by size."""
+    """A picture with the half width of every interval and the chance of a verdict, by size."""
     figure = new_figure(8.4, 3.8)
     widths, chance = figure.subplots(1, 2, width_ratios=(3, 2))
     sizes = [row["size"] for row in rows]
@@ -146,4 +146,4 @@ def plan_figure(rows: list[Mapping[str, Any]]) -> bytes:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     widths.set_ylim(bottom=0)
-    return png(figure)
+    return picture(figure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from analysis.render.figures import draw_line, measures, new_figure, png, tidy
+from analysis.render.figures import draw_line, measures, new_figure, picture, tidy
 from analysis.render.section import Figure
 from project.config.arm import ArmFacts
 from project.config.arms import GOLD, LLM, arm_facts
@@ -53,8 +53,8 @@ def budget_figure(points: pd.DataFrame, across: Literal["share", "cost"] = "shar
             _label_shares(axes, lines["share"], title)
     if across == "cost":
         caption = _CAPTION.format(across="what labels and one training cost")
-        return Figure("budget_cost", png(figure), caption)
-    return Figure("budget", png(figure), _CAPTION.format(across="what a human labels"))
+        return Figure("budget_cost", picture(figure), caption)
+    return Figure("budget", picture(figure), _CAPTION.format(across="what a human labels"))
 
 
 def _label_cost(axes: Any, title: str) -> None:

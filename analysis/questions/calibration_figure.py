@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from analysis.render.figures import look, new_figure, png
+from analysis.render.figures import look, new_figure, picture
 from analysis.render.section import Figure
 from project.stats.calibration import reliability
 from project.stats.types import Floats, Mask
@@ -48,6 +48,6 @@ def reliability_figure(confidences: Mapping[str, Confidences]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     return Figure(
         "reliability",
-        png(figure),
+        picture(figure),
         "Share of right answers against confidence; below the dotted line is overconfident.",
     )

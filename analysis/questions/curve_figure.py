@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.render.figures import draw_line, look, measures, new_figure, png, tidy
+from analysis.render.figures import draw_line, look, measures, new_figure, picture, tidy
 from analysis.render.section import Figure
 from project.stats.curves import FittedCurve
 from project.stats.power_law import power_law_value
@@ -56,7 +56,7 @@ def curve_figure(
         tidy(axes, sizes, "training texts (logarithmic)", title)
     return Figure(
         "curve",
-        png(figure),
+        picture(figure),
         "Scores against the number of training texts, for each source of labels; dotted: the LLM "
         "itself.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.render.figures import new_figure, png
+from analysis.render.figures import new_figure, picture
 from analysis.render.section import Figure
 from project.stats.bootstrap import Interval
 
@@ -40,5 +40,5 @@ def divergence_figure(means: Mapping[str, Sequence[Interval]]) -> Figure:
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return Figure(
-        "divergence", png(figure), "The terms of the decomposition for each source of labels."
+        "divergence", picture(figure), "The terms of the decomposition for each source of labels."
     )

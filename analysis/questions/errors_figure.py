@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.render.figures import new_figure, png
+from analysis.render.figures import new_figure, picture, tilted
 from analysis.render.section import Figure
 from project.stats.noise import Transition
 
@@ -45,12 +45,12 @@ def transition_figure(
                     fontsize=9,
                     color=colour,
                 )
-    axes.set_xticks(range(len(given_names)), given_names, rotation=30, ha="right", fontsize=9)
+    axes.set_xticks(range(len(given_names)), given_names, **tilted(30), fontsize=9)
     axes.set_yticks(range(len(label_set)), label_set, fontsize=9)
     axes.set_xlabel("the LLM's label")
     axes.set_ylabel("gold label")
     return Figure(
         "noise_transition",
-        png(figure, legend=False),
+        picture(figure, legend=False),
         "Per cent of each gold class (rows) that the LLM gave each label (columns).",
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from analysis.render.figures import look, new_figure, png
+from analysis.render.figures import look, new_figure, picture
 from analysis.render.section import Figure
 from analysis.render.study_figures import figures
 
@@ -28,7 +28,7 @@ def study_figures(trials: pd.DataFrame, *, has_several_objectives: bool) -> list
     drawn = figures(trials, SETTINGS, many=has_several_objectives)
     names = [file.removesuffix(".png") for file in drawn]
     return [
-        Figure(name, png(figure, legend=False), _CAPTIONS[name])
+        Figure(name, picture(figure, legend=False), _CAPTIONS[name])
         for name, figure in zip(names, drawn.values(), strict=True)
     ]
 
@@ -60,7 +60,7 @@ def pareto_figure(trials: pd.DataFrame, *, with_cost: bool) -> Figure:
     figure.axes[0].set_ylabel("validation macro-F1 x 100, mean ± sd over seeds")
     return Figure(
         "pareto",
-        png(figure),
+        picture(figure),
         "Validation macro-F1 against what a trial takes; chosen trials are filled.",
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,10 @@ _LOOKS: tuple[tuple[str, Any, str], ...] = (
     ("^", ":", "#7a3b8f"),
     ("v", (0, (5, 1)), "#555555"),
     ("P", (0, (1, 1)), "#8a6d00"),
+)
+# What matplotlib warns of where its font lacks a character, or cannot join the letters of a script.
+_NO_GLYPH = re.compile(
+    r"Glyph \d+ .*missing from|Matplotlib currently does not support .* natively"
 )
 _LETTERS_PER_INCH = 12  # of a legend
 _LEGEND_MARK = 7  # letters' worth of space for a mark
@@ -103,8 +109,13 @@ def tidy(axes: Any, ticks: Sequence[float], xlabel: str, measure: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def png(figure: Figure, *, legend: bool = True) -> bytes:
-    """The figure as a PNG, by default with one legend for all of its axes above them."""
+def tilted(degrees: float) -> dict[str, Any]:
+    """Keywords of labels below an axis that end at their ticks, whichever font draws them."""
+    return {"rotation": degrees, "ha": "right", "va": "center", "rotation_mode": "anchor"}
+
+
+def picture(figure: Figure, *, legend: bool = True) -> bytes:
+    """The figure as a picture, by default with one legend for all of its axes above them."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if legend:
         # As many columns as fit beside one another; a legend that is too wide would be cut off.
@@ -112,8 +123,48 @@ def png(figure: Figure, *, legend: bool = True) -> bytes:
         fitting = int(figure.get_figwidth() * _LETTERS_PER_INCH / widest)
         columns = max(1, min(6, len(labels), fitting))
         figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+    return rendered(figure, dpi=110, box=None if legend else "tight")
+
+
+def rendered(figure: Figure, *, dpi: int, box: str | None = None) -> bytes:
+    """The figure as a PNG or, where its font lacks a character, as an SVG with texts as texts.
+
+    The font that comes with matplotlib has no Chinese, Indic and many other letters. The reader's
+    browser, which shows an SVG, has fonts for them.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    dpi
+        Pixels in an inch of a PNG.
+    box
+        ``tight`` to cut off empty borders; None to keep them.
+    """
     buffer = io.BytesIO()
-    box = None if legend else "tight"
-    # Software is the version of matplotlib: an upgrade alone should not change a report's files.
-    figure.savefig(buffer, dpi=110, metadata={"Software": None}, bbox_inches=box)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        # Software is the version of matplotlib: an upgrade alone should not change a report's
+        # files.
+        figure.savefig(buffer, dpi=dpi, metadata={"Software": None}, bbox_inches=box)
+    others = [each for each in caught if not _NO_GLYPH.search(str(each.message))]
+    for each in others:
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    return buffer.getvalue() if len(others) == len(caught) else _svg(figure, box)
+
+
+def _svg(figure: Figure, box: str | None) -> bytes:
+    """The figure as an SVG whose texts the reader's program draws."""
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    # The salt makes the ids in the file the same every time.
+    with (
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "assay"}),
+        warnings.catch_warnings(),
+    ):
+        # Widths are still measured with matplotlib's font, whose stand-ins are wide enough.
+        warnings.filterwarnings("ignore", message=_NO_GLYPH.pattern)
+        metadata = {"Date": None, "Creator": None}
+        figure.savefig(buffer, format="svg", metadata=metadata, bbox_inches=box)
     return buffer.getvalue()

@@ -53,11 +53,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as a PNG; its caption describes it to readers who cannot see it."""
+    """A figure as a PNG or an SVG; its caption describes it to readers who cannot see it."""
 
     name: str
-    png: bytes
+    image: bytes
     caption: str
+
+    @property
+    def ending(self) -> str:
+        """``png`` or ``svg``."""
+        return "png" if self.image.startswith(b"\x89PNG") else "svg"
+
+    @property
+    def media_type(self) -> str:
+        """The type of the image, for a page."""
+        return "image/png" if self.ending == "png" else "image/svg+xml"
 
 
 @dataclass(frozen=True)
@@ -122,10 +132,10 @@ def as_markdown(section: Section) -> str:
 
 
 def files(section: Section) -> dict[str, bytes]:
-    """Files by name: every table as CSV, every figure as PNG, and the whole section as Markdown."""
+    """Files by name: every table as CSV, every figure, and the whole section as Markdown."""
     tables = {
         f"{table.name}.csv": table.frame.to_csv(index=False, float_format="%.6g").encode()
         for table in section.tables
     }
-    figures = {f"{figure.name}.png": figure.png for figure in section.figures}
+    figures = {f"{figure.name}.{figure.ending}": figure.image for figure in section.figures}
     return {**tables, **figures, f"{section.name}.md": f"{as_markdown(section)}\n".encode()}

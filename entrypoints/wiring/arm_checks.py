@@ -78,8 +78,32 @@ def check_answers(
         if any(reads in lacking for lacking in lacks[: _draws_read(arm, config)]):
             raise AssayError(
                 f"the arm {arm.name} needs {_NEEDED[reads]}, which these labels come without. "
-                f"Leave {arm.kind} out of arms."
+                f"{_instead(arm)}"
             )
+
+
+def announce_needs(arms: Sequence[Arm], annotators: Sequence[Annotator]) -> None:
+    """Tell engines that ask a server what the arms read of the answers, and the way out without it.
+
+    What a server gives is known once it is asked; the engine then refuses before it sends a text.
+    """
+    needed = {
+        arm.facts.reads: f"the arm {arm.name} needs {_NEEDED[arm.facts.reads]}. {_instead(arm)}"
+        for arm in reversed(arms)
+        if arm.facts.reads in ("probabilities", "label_mass")
+    }
+    for annotator in annotators:
+        if hasattr(annotator, "needed"):
+            annotator.needed = needed
+
+
+def _instead(arm: Arm) -> str:
+    """What to do where an arm cannot get what it reads."""
+    leave = f"eave {arm.kind} out of arms."
+    if arm.facts.selects == "ranking" and arm.facts.reads == "probabilities":
+        votes = arm.kind.replace(arm.base_kind, "vote_entropy")
+        return f"Use {votes}, which needs two draws or more, or l{leave}"
+    return f"L{leave}"
 
 
 def _draws_read(arm: Arm, config: ExperimentConfig) -> int:

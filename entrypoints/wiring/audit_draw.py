@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shlex
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +13,7 @@ from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
 from entrypoints.wiring.audit_pool import with_recorded_file
 from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.next_command import FILE, command_line
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
 from entrypoints.wiring.setup import check_store, log_setup
 from project.audit.design import Drawn, divide, draw_audit
@@ -135,13 +135,9 @@ def _next_command(params: Mapping[str, str], n_raters: int) -> str:
     # Without an annotator, an audit reads labels that exist.
     if "annotator" not in given:
         given.setdefault("recorded_columns", "COLUMN")
-    given["human"] = ",".join(["FILE"] * n_raters)
-    options = [
-        f"-P {shlex.quote(f'{name}={value}')}".replace("{", "{{").replace("}", "}}")
-        for name, value in given.items()
-    ]
-    options.append("-P audit_design={sampling}")
-    return f"mlflow run . --env-manager local -e audit {' '.join(options)}"
+    given["human"] = ",".join([FILE] * n_raters)
+    line = command_line("audit", given).replace("{", "{{").replace("}", "}}")
+    return f"{line} -P audit_design={{sampling}}"
 
 
 def _sampling(examples: pd.DataFrame, drawn: Drawn, how: str, given: Mask) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from project.config.audit import RANDOM, UNKNOWN, AuditConfig, PoolConfig
 from project.data.pool import Pool, with_human_labels
 from project.data.raw_data import read_file
 from project.data.tables import codes
+from project.labels.clients.formats import notes_on_reasons
 from project.labels.human import answer_rows
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
@@ -48,9 +49,12 @@ def gather(pool: Pool, known: PoolConfig, asked: AuditConfig) -> Gathered:
         return Gathered(pool, None, [])
     names = list(asked.human_files)
     settles = asked.adjudicator not in names and Path(asked.adjudicator).expanduser().is_file()
-    tables = {name: answer_rows(Path(name).expanduser()) for name in names}
     if settles:
-        tables[asked.adjudicator] = answer_rows(Path(asked.adjudicator).expanduser())
+        names.append(asked.adjudicator)
+    tables = {name: answer_rows(Path(name).expanduser(), pool.task) for name in names}
+    for name, table in tables.items():
+        for note in notes_on_reasons(table, name):
+            print_line(f"judgements: {note}")
     examples = pool.examples
     if known.human_column:
         labelled = examples[examples["gold_label"].notna()]

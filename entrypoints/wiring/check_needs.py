@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -9,13 +10,14 @@ from typing import NamedTuple, cast
 from entrypoints.wiring.arm_checks import check_answers, check_audits
 from entrypoints.wiring.check_machine import size_text
 from entrypoints.wiring.check_report import Rows
+from entrypoints.wiring.default_arms import with_possible_arms
 from entrypoints.wiring.replicates import annotated_splits, draws_needed, replicate_counts
 from project.annotation.engines.base import PromptlessAnnotator
 from project.annotation.engines.factory import open_annotators
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR
-from project.config.labels import PAPER_DRAWS
+from project.config.labels import PAPER_DRAWS, LabelConfig
 from project.data.card import load_card
 from project.data.task import load_task
 from project.labels.sources import arms
@@ -92,6 +94,10 @@ def experiment_rows(
     )
     n_recorded_draws = len(size.recorded.draws) if size.recorded else 0
     n_draws = config.prompt.ensemble_size or n_recorded_draws or PAPER_DRAWS
+    if size.recorded:
+        counted_draws = dataclasses.replace(config.prompt, ensemble_size=n_draws)
+        config = dataclasses.replace(config, prompt=counted_draws)
+        config = with_possible_arms(config, LabelConfig, size.recorded)
     compared = arms(config.label, n_draws)
     check_audits(compared, size.texts, config)
     check_answers(compared, size.recorded, config)

@@ -52,8 +52,10 @@ class Condition:
         Name of the recipe, where an experiment has several.
     answers
         Annotations tables from which the labels were made.
-    n_questions, n_unanswered
-        Training examples that a human was to label, and those of them without an answer.
+    n_questions
+        Number of training examples that a human was to label.
+    unanswered
+        Ids of those of them without an answer.
     """
 
     arm: Arm
@@ -70,7 +72,7 @@ class Condition:
     setting: str = ""
     answers: Sequence[pd.DataFrame] = ()
     n_questions: int = 0
-    n_unanswered: int = 0
+    unanswered: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -197,41 +199,7 @@ def make_condition(
         draw=draw if arm.one_draw else None,
         answers=list(inputs.draws[: arm.draws]),
         n_questions=made.n_questions,
-        n_unanswered=made.n_unanswered,
-    )
-
-
-def note_on_answers(conditions: Sequence[Condition], human: pd.Series) -> str:
-    """How many answers of the file ``human`` no condition uses, and which questions have none.
-
-    Empty where every answer is used and every question is answered.
-
-    Parameters
-    ----------
-    conditions
-        Everything that is trained.
-    human
-        Human labels by ``example_id``.
-    """
-    used: set[str] = set()
-    for condition in conditions:
-        for table in (condition.labels, condition.validation):
-            if "source" in table:  # validation by gold labels has none
-                used.update(table.loc[table["source"] == "human", "example_id"])
-    n_unused = len(set(human.index) - used)
-    unanswered = [
-        f"{condition.name} {condition.n_unanswered} of {condition.n_questions}"
-        for condition in conditions
-        if condition.n_unanswered
-    ]
-    if not (n_unused or unanswered):
-        return ""
-    note = f"human: {n_unused} of {len(human)} answers are unused"
-    if not unanswered:
-        return f"{note}."
-    return (
-        f"{note}; questions without an answer: {', '.join(unanswered)}. These texts keep the LLM's "
-        "label, or are left out where the arm does not read it."
+        unanswered=made.unanswered,
     )
 
 

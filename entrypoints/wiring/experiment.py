@@ -16,9 +16,10 @@ from entrypoints.wiring.conditions import (
     Condition,
     SplitAnnotations,
     make_condition,
-    note_on_answers,
 )
+from entrypoints.wiring.default_arms import with_possible_arms
 from entrypoints.wiring.dry_run import dry_run
+from entrypoints.wiring.human_answers import human_answers, note_on_answers
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.replicates import annotated_splits, draws_needed
 from entrypoints.wiring.setup import check_store, log_setup
@@ -27,8 +28,9 @@ from entrypoints.wiring.trainer import Trainer
 from project.annotation.engines.factory import check_engine
 from project.config.arms import Arm, arm_facts
 from project.config.experiment import ExperimentConfig, experiment_config
+from project.config.labels import LabelConfig
 from project.data.task import Task, load_task
-from project.labels.human import read_human_labels
+from project.labels.human import HumanLabels
 from project.labels.sources import arms
 from project.stats.types import Floats
 from project.support.errors import AssayError, Incomplete
@@ -53,9 +55,8 @@ class PreparedExperiment:
         Number of draws that the arms need.
     annotates_test
         Whether the test split is annotated too, to score the annotator itself.
-    human
-        Human labels by ``example_id`` from the file ``human``; None if gold labels are used in
-        their place.
+    answers
+        Human labels from the files ``human``; None if gold labels are used in their place.
     """
 
     config: ExperimentConfig
@@ -65,7 +66,12 @@ class PreparedExperiment:
     session: AnnotationSession | None
     n_draws: int
     annotates_test: bool
-    human: pd.Series | None = None
+    answers: HumanLabels | None = None
+
+    @property
+    def human(self) -> pd.Series | None:
+        """Human labels by ``example_id``, where they are not the gold labels."""
+        return None if self.answers is None else self.answers.labels
 
     def annotate(self, tracker: Tracker) -> SplitAnnotations:
         """Annotate every split of :attr:`splits`, each draw in a run of its own.
@@ -120,6 +126,7 @@ def prepare_experiment(
     needs_answers: bool = True,
     checks_audits: bool = True,
     needs_all_draws: bool = True,
+    labels: type[LabelConfig] = LabelConfig,
 ) -> Iterator[PreparedExperiment]:
     """Prepare an experiment from its parameters.
 
@@ -139,11 +146,15 @@ def prepare_experiment(
         ``budget`` and ``sweep`` set this to false: they leave out what is not possible.
     needs_all_draws
         See :func:`entrypoints.wiring.annotation_session.open_session`.
+    labels
+        The entry point's section of label sources: of its default arms, those that recorded labels
+        cannot serve are left out.
     """
     # In this order, so that a mistake shows before a model is unpacked or data are downloaded.
     config = experiment_config(params)
     check_engine(config.annotate.annotator)
-    possible = arms(config.label, config.prompt.ensemble_size)  # refuses impossible arms
+    early = with_possible_arms(config, labels)
+    possible = arms(early.label, config.prompt.ensemble_size)  # refuses impossible arms
     arm_checks.check_phases(possible, config.finetune)
     check_store(config.host.workspace)
     task = load_task(config.task)
@@ -157,12 +168,14 @@ def prepare_experiment(
         n_draws = 1
         if session:
             config = session.resolved(config)
+            config = with_possible_arms(config, labels, session.annotator)
             n_draws = len(session.prompts)
         compared = arms(config.label, n_draws)
         arm_checks.check_answers(compared, session.annotator if session else None, config)
-        human = human_answers(task, config)
+        arm_checks.announce_needs(compared, session.annotators if session else ())
+        answers = human_answers(task, config)
         if needs_answers:
-            arm_checks.check_human_labels(compared, task, has_answers=human is not None)
+            arm_checks.check_human_labels(compared, task, has_answers=answers is not None)
         yield PreparedExperiment(
             config=config,
             task=task,
@@ -171,21 +184,8 @@ def prepare_experiment(
             session=session,
             n_draws=draws_needed(compared, config, n_draws),
             annotates_test=annotates_test,
-            human=human,
+            answers=answers,
         )
-
-
-def human_answers(task: Task, config: ExperimentConfig) -> pd.Series | None:
-    """Human labels by ``example_id`` from the file ``human``; None without a file.
-
-    Prints what in the file cannot be used.
-    """
-    if not config.label.human:
-        return None
-    answers = read_human_labels(Path(config.label.human).expanduser(), task)
-    for note in answers.notes():
-        print_line(note)
-    return answers.labels
 
 
 @contextlib.contextmanager
@@ -267,7 +267,7 @@ def run_experiment(
         if annotations is None:
             return
         labelled = conditions(annotations)
-        if experiment.human is not None and (note := note_on_answers(labelled, experiment.human)):
+        if note := note_on_answers(labelled, experiment.answers, task):
             print_line(f"note: {note}")
         trainer = Trainer(tracker, experiment.encoder, task, config)
         with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):

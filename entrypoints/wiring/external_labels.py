@@ -10,6 +10,7 @@ from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig
 from project.data.raw_data import read_file
 from project.data.task import Task
+from project.data.where import rows_of_task
 from project.labels.external import external_labels
 from project.labels.inputs import LabelInputs
 from project.labels.sources import label
@@ -40,6 +41,7 @@ def labels_condition(source: str, task: Task, config: FinetuneConfig) -> Conditi
         arm = Arm(EXTERNAL)
         in_store = source.startswith("runs:/")
         table = read_uri(source) if in_store else read_file(Path(source).expanduser())
+        table = rows_of_task(table, task.where, f"labels {source}", besides=("label",))
         labels = external_labels(table, train, task.label_set)
     return Condition(
         arm=arm,

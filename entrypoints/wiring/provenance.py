@@ -21,8 +21,8 @@ from entrypoints.wiring.invocation import (
     Invocation,
 )
 from entrypoints.wiring.repository import Repository, code_version
-from project.config.audit import split_list
 from project.config.fields import parse
+from project.config.lists import split_list
 from project.config.task import TaskConfig
 from project.data.card import load_card
 from project.data.task import Task
@@ -75,7 +75,9 @@ def _places(params: Mapping[str, str]) -> dict[str, str]:
     places = {name: params[name] for name in _INPUTS if params.get(name, "") not in ("", "gold")}
     if "human_column" in params:  # labels are then names of classes
         places.pop("labels", None)
-        files = split_list(places.pop("human", ""))
+    files = split_list(places.get("human", ""))
+    if "human_column" in params or len(files) > 1:
+        places.pop("human", None)
         places |= {f"human {number}": file for number, file in enumerate(files, start=1)}
     return places
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import PreparedExperiment
+from entrypoints.wiring.human_answers import unused_answers
+from entrypoints.wiring.next_command import command_with_answers
 from entrypoints.wiring.question_sheet import QuestionSheet, publish_sheet
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
@@ -32,6 +35,10 @@ def choose_questions(prepared: PreparedExperiment, annotations: SplitAnnotations
         train, annotations.train, draw=0, task=prepared.task, config=prepared.config.label
     )
     selection = select(arm, inputs)
+    if prepared.answers is not None:
+        chosen_ids = set(train["example_id"][selection.selected])
+        if note := unused_answers(prepared.answers, chosen_ids, prepared.task):
+            print_line(f"note: {note}.")
     is_labelled = train["example_id"].isin(human.index).to_numpy()
     now = _ask_now(selection, selection.selected & ~is_labelled)
     if not now.selected.any():
@@ -53,7 +60,7 @@ def _ask_now(selection: Selection, open_questions: Mask) -> Selection:
         return selection._replace(selected=open_questions)
     print_line(
         f"ask: these {int(open_audit.sum())} texts are the audit. Have them labelled, and run "
-        "again with human=FILE for the other texts."
+        "again with human=FILE for the other texts, as below."
     )
     return selection._replace(
         selected=open_audit,
@@ -70,6 +77,7 @@ def publish_questions(
     chosen: Selection,
     config: AskConfig,
     codebook: str,
+    params: Mapping[str, str],
 ) -> None:
     """Write the questions into the workspace and log them.
 
@@ -87,6 +95,8 @@ def publish_questions(
         The parameters of the entry point.
     codebook
         Rules for the person, shown on the page.
+    params
+        Every parameter of the entry point, as text, for the command that takes the answers.
     """
     train = prepared.task.split("train")
     llm_labels = annotations.train[0] if config.show_llm and annotations.train else None
@@ -101,9 +111,19 @@ def publish_questions(
         sampling=_sampling(chosen, train),
         title=f"{len(asked)} texts of {prepared.task.name} for a person to label, by "
         f"{prepared.arms[0].name}.{caution}",
-        next_step="Give the file back with -P human=FILE.",
+        next_step=_next_step(chosen, params),
     )
     publish_sheet(tracker, sheet, config, prepared.config, codebook=codebook)
+
+
+def _next_step(chosen: Selection, params: Mapping[str, str]) -> str:
+    """What to do with the answers: ask for more after the audit, else train."""
+    is_audit = bool((chosen.reasons[chosen.selected] == AUDIT).all())
+    command = command_with_answers(params, "ask" if is_audit else "main")
+    together = ", together with those known before" if params.get("human") else ""
+    what = "ask for the other texts" if is_audit else "train on them"
+    step = f"Then give the answers back{together}, to {what}:\n{command}"
+    return step.replace("{", "{{").replace("}", "}}")
 
 
 def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:

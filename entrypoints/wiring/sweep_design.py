@@ -10,6 +10,7 @@ from typing import Any
 
 from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.arm_checks import check_audits
+from entrypoints.wiring.default_arms import is_default
 from entrypoints.wiring.experiment import PreparedExperiment, prepare_experiment
 from entrypoints.wiring.terminal import print_line
 from project.annotation.prompt import build_prompts
@@ -108,6 +109,10 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
     """Prepare the experiment and the search space of a sweep."""
     largest = max(config.sweep_ensemble_size)
     compares_draws = any(arm_facts(kind).compares_draws for kind in config.arms)
+    # The default sizes become what the recorded draws allow; sizes that the user set must work.
+    needs_all = compares_draws and not is_default(
+        SweepConfig, "sweep_ensemble_size", config.sweep_ensemble_size
+    )
     with contextlib.ExitStack() as stack:
         try:
             experiment = stack.enter_context(
@@ -115,7 +120,8 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
                     {**params, "ensemble_size": str(largest)},
                     annotates_test=False,
                     checks_audits=False,
-                    needs_all_draws=compares_draws,
+                    needs_all_draws=needs_all,
+                    labels=SweepConfig,
                 )
             )
         except AssayError as error:
@@ -127,6 +133,7 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
         most = max(config.replace_share)
         possible = [arm for arm in experiment.arms if arm.replace_share == most]
         check_audits(possible, experiment.task.counts, experiment.config)
+        config = dataclasses.replace(config, arms=experiment.config.label.arms)
         config = _with_known_sizes(config, experiment.session)
         yield PreparedSweep(config, experiment, search_space(config, experiment))
 
@@ -141,8 +148,8 @@ def _with_known_sizes(config: SweepConfig, session: AnnotationSession | None) ->
     n_draws = len(session.prompts)
     sizes = tuple(size for size in config.sweep_ensemble_size if size <= n_draws) or (n_draws,)
     print_line(
-        f"note: sweep_ensemble_size is {','.join(map(str, sizes))} here: no ensemble is searched, "
-        f"and the number of recorded draws is {n_draws}."
+        f"note: sweep_ensemble_size is {','.join(map(str, sizes))} here: the number of recorded "
+        f"draws is {n_draws}."
     )
     return dataclasses.replace(config, sweep_ensemble_size=sizes)
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.conditions import Condition, SplitAnnotations, make_condition
+from entrypoints.wiring.human_answers import note_on_answers
 from entrypoints.wiring.sweep_design import PreparedSweep, with_setting
 from entrypoints.wiring.trainer import Trained, Trainer
 from project.annotation.cost import Spent
@@ -59,6 +60,7 @@ class TrialTrainer:
         self._experiment = experiment
         self._study = study
         self._annotations: dict[tuple[int, str], SplitAnnotations] = {}
+        self._trained: dict[str, Condition] = {}
         self._trainer = Trainer(tracker, experiment.encoder, experiment.task, experiment.config)
         if experiment.session:
             # The meter counts annotation alone; it runs while draws are annotated.
@@ -94,6 +96,11 @@ class TrialTrainer:
             conditions.insert(0, gold)
         self._trainer.train(conditions)
 
+    def note_on_answers(self) -> str:
+        """Which human answers no trial of this worker used, and which questions have none."""
+        conditions = list(self._trained.values())
+        return note_on_answers(conditions, self._experiment.answers, self._experiment.task)
+
     def _result(self, condition: Condition, trained: Sequence[Trained]) -> TrialResult:
         scores = [seed.scores["macro_f1"] for seed in trained]
         seconds = statistics.fmean(seed.seconds for seed in trained)
@@ -117,6 +124,8 @@ class TrialTrainer:
             "n_demonstrations": setting.n_demonstrations,
             "calibration": setting.calibration,
         }
+        if self._experiment.answers is not None:
+            self._trained[condition.name] = condition
         return dataclasses.replace(condition, setting=f"trial {number:03d}", params=params)
 
     def _no_annotations(self) -> SplitAnnotations:

@@ -51,6 +51,8 @@ class Worker:
                 ) from failure
             seconds.append(time.monotonic() - began)
             self._print_progress(statistics.fmean(seconds))
+        if seconds and (note := self._trainer.note_on_answers()):
+            print_line(f"note: {note}")
         self._test_chosen()
         if failed := self._study.failed():
             raise Incomplete(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from project.config.annotation import AnnotateConfig
 from project.config.fields import ConfigSection, parameter, section
 from project.config.finetune import LINEAR, FinetuneConfig
+from project.config.lists import split_list
 from project.config.prompt import PromptConfig
 from project.config.task import TaskConfig
 from project.support.errors import AssayError
@@ -41,6 +42,7 @@ class AuditTaskConfig(TaskConfig):
     label_column: str = parameter(
         default="", help="not used here; human_column names the column with human labels"
     )
+    split_column: str = parameter(default="", help="not used here; an audit has no splits")
     max_train: int | None = parameter(
         default=None, help="most texts of the pool, drawn at random; auto: all", ge=1
     )
@@ -121,8 +123,9 @@ class AuditConfig(ConfigSection):
 
     human: str = parameter(
         default="",
-        help="files with human labels (.csv, .jsonl, .parquet with example_id, label and, for "
-        "several people, rater; or Label Studio's .json), comma-separated; empty: none",
+        help="files with human labels (.csv, .jsonl, .parquet with example_id or the text, label "
+        "and, for several people, rater; or exports of Label Studio, Prodigy, doccano or Argilla), "
+        "comma-separated; empty: none",
     )
     audit_design: str = parameter(
         default="unknown",
@@ -190,8 +193,3 @@ class AuditConfig(ConfigSection):
     def by_columns(self) -> tuple[str, ...]:
         """The columns in ``by``."""
         return split_list(self.by)
-
-
-def split_list(text: str) -> tuple[str, ...]:
-    """The parts of ``text`` between commas, without space around them."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())

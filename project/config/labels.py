@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from project.config.arms import arm_kinds
 from project.config.fields import ConfigSection, parameter, section
+from project.config.lists import split_list
 
 PAPER_ARMS = ("gold", "llm", "entropy", "ensemble")
 PAPER_DRAWS = 5  # the largest ensemble of Lu and Smith (2025), section 4
@@ -64,13 +65,18 @@ class LabelConfig(ConfigSection):
     )
     human: str = parameter(
         default="",
-        help="file with human labels (.csv, .jsonl, .parquet with example_id and label, or Label "
-        "Studio's .json), as the entry point ask requests them; empty: the gold labels are the "
-        "human's",
+        help="files with human labels (.csv, .jsonl, .parquet with example_id or the text, and "
+        "label, or exports of Label Studio, Prodigy, doccano or Argilla), comma-separated, as the "
+        "entry point ask requests them; empty: the gold labels are the human's",
     )
     tie_seed: int = parameter(
         default=0, help="seed of random choices and of ties in a ranking", ge=0
     )
+
+    @property
+    def human_files(self) -> tuple[str, ...]:
+        """The files of ``human``."""
+        return split_list(self.human)
 
 
 @section

@@ -30,7 +30,16 @@ class TaskConfig(ConfigSection):
     id_column: str = parameter(
         default="", help="column with a unique id; empty: the card's, else a hash of the text"
     )
-    where: str = parameter(default="", help="keep only rows with COLUMN=VALUE; empty: all rows")
+    split_column: str = parameter(
+        default="",
+        help="column that assigns rows to train, validation or test, or none; empty: the card's, "
+        "else a column named split",
+    )
+    where: str = parameter(
+        default="",
+        help="keep only rows with COLUMN=VALUE, also of files with labels that have the column; "
+        "empty: all rows",
+    )
     bad_rows: str = parameter(
         default="error",
         help="rows with a null label or an empty text: error stops the run, drop leaves them out "

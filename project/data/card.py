@@ -115,7 +115,10 @@ class CardSource(_Section):
 
 
 class CardColumns(_Section):
-    """Columns of the data; ``id`` and ``split`` are empty where the card names none."""
+    """Columns of the data; ``id`` and ``split`` are empty where the card names none.
+
+    With ``split: none`` no column assigns splits.
+    """
 
     text: _Scalar
     label: _Scalar

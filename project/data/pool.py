@@ -16,6 +16,7 @@ from project.config.task import TaskConfig
 from project.data.card import Card, CardColumns, CardSource, as_label, folded_name, load_card
 from project.data.card_errors import MAX_NAME
 from project.data.class_indices import are_indices
+from project.data.decided import with_decided_labels
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, checked_texts, text_ids
@@ -87,6 +88,7 @@ def load_pool(
     texts = checked_texts(read[text_column])
     has_text = texts.notna() & (texts.astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)
+    table, notes = with_decided_labels(table, known.human_column, text_column)
     human = _human_labels(table, known.human_column)
     labels = known.classes or (card.labels if card else _labels_of(human, known.human_column))
     card = _card(card, config, labels, text_column=text_column)
@@ -97,7 +99,7 @@ def load_pool(
     examples = examples.reset_index(drop=True)
     check("examples", examples, card.labels)
     n_empty = int((~has_text).sum())
-    notes = (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
+    notes += (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
     task = Task(
         card=card,
         label_set=card.labels,
@@ -113,6 +115,7 @@ def load_pool(
         },
         notes=notes,
         gold_has_indices=are_indices(human, card.labels, card.values, "human_column"),
+        where=config.where,
     )
     return Pool(task, columns, notes)
 

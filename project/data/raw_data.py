@@ -14,9 +14,8 @@ import pandas as pd
 
 from project.config.task import TaskConfig
 from project.data.card import Card
-from project.support.errors import AssayError, unknown_value
-
-_MAX_VALUES_SHOWN = 5  # of a column, in an error
+from project.data.where import matching_rows
+from project.support.errors import AssayError
 
 
 def read_raw(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
@@ -26,7 +25,7 @@ def read_raw(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
     cannot be found or read.
     """
     table, source = _read(card, config)
-    return _filtered(table, config.where), source
+    return matching_rows(table, config.where), source
 
 
 def data_file(card: Card, config: TaskConfig) -> Path | None:
@@ -204,23 +203,3 @@ def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
         if not splits or name in splits
     ]
     return pd.concat(parts, ignore_index=True), f"hub {hub}@{revision}"
-
-
-def _filtered(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The rows with ``COLUMN=VALUE``; all rows for an empty condition."""
-    if not where:
-        return table
-    column, equals, value = where.partition("=")
-    if not equals or column not in table.columns:
-        columns = map(str, table.columns)
-        raise unknown_value("where's column", column, columns, "Write where=COLUMN=VALUE.")
-    selected = table[table[column].astype(str) == value]
-    if selected.empty:
-        values = sorted(map(str, table[column].unique()))
-        listed = ", ".join(values[:_MAX_VALUES_SHOWN])
-        more = ", ..." if len(values) > _MAX_VALUES_SHOWN else ""
-        raise AssayError(
-            f"where must name a value of the column {column}; got {value!r}. The column has "
-            f"{listed}{more}."
-        )
-    return selected.reset_index(drop=True)

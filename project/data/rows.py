@@ -12,22 +12,13 @@ import pandas as pd
 from project.config.task import TaskConfig
 from project.data.card import Card, as_label
 from project.data.class_indices import are_indices
+from project.data.preset_splits import preset_splits, split_column
 from project.data.tables import GOLD_PROBABILITY, with_class_columns
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError, unknown_value
 
 PRESET_SPLIT = "preset_split"
 """Column with the split to which the data assign a row, empty where they assign none."""
-# The names that data sets use, and the split that each stands for.
-_SPLIT_NAMES = {
-    "": "",
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "test": "test",
-}
 
 
 class Rows(NamedTuple):
@@ -104,7 +95,7 @@ def usable_rows(
         _check_complete(no_text, no_label)
     usable = ~(no_text | no_label)
     rows = pd.DataFrame({"text": text.astype(str), "gold_label": label})
-    rows[PRESET_SPLIT] = _preset_splits(table, card)
+    rows[PRESET_SPLIT] = preset_splits(table, split_column(table, card, config))
     rows = rows[usable]
     _check_classes(rows["gold_label"], columns["label"])
     # Ids and votes are checked in usable rows only: what else a dropped row holds does not matter.
@@ -215,28 +206,6 @@ def text_ids(text: pd.Series) -> list[str]:
     )
     copies = hashes.groupby(hashes).cumcount()
     return [f"{key}-{copy}" if copy else key for key, copy in zip(hashes, copies, strict=True)]
-
-
-def _preset_splits(table: pd.DataFrame, card: Card) -> pd.Series:
-    """The split to which the data assign every row, "" where they assign none.
-
-    The card names the column. If it names none, a column called ``split`` is read.
-    """
-    column = card.columns.split or "split"
-    if column not in table.columns:
-        if card.columns.split:
-            way_out = "Name the column in the task card."
-            raise unknown_value("columns.split", column, map(str, table.columns), way_out)
-        return pd.Series("", index=table.index)
-    names = table[column].astype(object).where(table[column].notna(), "")
-    names = names.map(lambda value: str(value).strip().casefold())
-    unknown = sorted(set(names) - _SPLIT_NAMES.keys())
-    if unknown:
-        raise AssayError(
-            f"column {column!r} must name the splits train, validation and test; it holds "
-            f"{unknown[0]!r}. Rename the column or its values."
-        )
-    return names.map(_SPLIT_NAMES)
 
 
 def _vote_columns(table: pd.DataFrame, card: Card, config: TaskConfig) -> Sequence[str]:

@@ -11,6 +11,8 @@ import pandas as pd
 
 from project.config.task import TaskConfig
 from project.data.card import Card, load_card
+from project.data.decided import not_accepted, note_on_decisions, with_single_labels
+from project.data.preset_splits import note_on_preset_splits
 from project.data.raw_data import data_file, read_raw
 from project.data.rows import PRESET_SPLIT, column_names, gold_has_indices, usable_rows
 from project.data.split import assign_splits
@@ -47,6 +49,8 @@ class Task:
         Absolute path of the data; None if they are not from a file.
     gold_has_indices
         Whether the data write gold labels as indices into the label set.
+    where
+        The condition that chose the rows of the data, ``COLUMN=VALUE``; "" for all rows.
     """
 
     card: Card
@@ -60,6 +64,7 @@ class Task:
     notes: tuple[str, ...]
     file: Path | None = None
     gold_has_indices: bool = False
+    where: str = ""
 
     @property
     def name(self) -> str:
@@ -100,6 +105,7 @@ def load_task(config: TaskConfig) -> Task:
     card = load_card(config.task)
     raw, source = read_raw(card, config)
     columns = column_names(raw, card, config)
+    raw, notes = _decided(raw, card, columns, config)
     rows, counts = usable_rows(raw, card, columns, config)
     sizes = _sizes(card, config)
     split, n_straddling = assign_splits(rows, card.labels, sizes, config.split_seed)
@@ -118,12 +124,34 @@ def load_task(config: TaskConfig) -> Task:
         content_hash=content_hash(examples.drop(columns=vote_columns, errors="ignore")),
         counts=_counts(counts, n_straddling, examples, config),
         columns=columns,
-        notes=_notes_on_sizes(examples, sizes, config)
+        notes=notes
+        + note_on_preset_splits(rows[PRESET_SPLIT], raw, card, config)
+        + _notes_on_sizes(examples, sizes, config)
         + _notes_on_classes(examples, card.labels)
         + _notes_on_votes(examples, card),
         file=data_file(card, config),
         gold_has_indices=gold_has_indices(raw[columns["label"]], card),
+        where=config.where,
     )
+
+
+def _decided(
+    raw: pd.DataFrame, card: Card, columns: Mapping[str, str], config: TaskConfig
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The raw table with one label in a cell and without rejected rows, and notes on both."""
+    label = columns["label"]
+    rejected = not_accepted(raw, columns.values())
+    if config.unlabelled:
+        outcome = "they count as unlabelled"
+        kept = raw.assign(**{label: raw[label].astype(object).where(~rejected, None)})
+    else:
+        outcome = "they are left out"
+        kept = raw[~rejected].reset_index(drop=True)
+    refuses = config.bad_rows == "error" and not config.unlabelled
+    decided, notes = with_single_labels(
+        kept if rejected.any() else raw, label, card.labels, refuses=refuses
+    )
+    return decided, note_on_decisions(rejected, outcome) + notes
 
 
 def _sizes(card: Card, config: TaskConfig) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -12,17 +12,22 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 
-from project.data.answers import answered_ids, answered_labels, is_empty
+from project.data.answers import answered_ids, answered_labels
 from project.data.raw_data import read_file
 from project.data.task import Task
+from project.data.where import rows_of_task
+from project.labels.clients.formats import house_form, with_ids
+from project.labels.clients.label_studio import check_has_choices, choices_only
+from project.labels.clients.rows import REASON, identity_of
 from project.support.errors import AssayError
 
 _MAX_IDS_SHOWN = 5
+CONTRADICTORY = "are labelled in two ways"
 
 
 @dataclass(frozen=True)
 class HumanLabels:
-    """The labels in a file that a human filled in.
+    """The labels in files that people filled in.
 
     Attributes
     ----------
@@ -30,6 +35,8 @@ class HumanLabels:
         Usable labels by ``example_id``, each id once.
     unanswered
         Ids of rows without a label.
+    reasons
+        Why an unanswered row has no label, by id; an id that is not in it has an empty label.
     contradictory
         Ids with two different labels; they count as unanswered.
     unknown
@@ -40,17 +47,26 @@ class HumanLabels:
     unanswered: tuple[str, ...]
     contradictory: tuple[str, ...]
     unknown: tuple[str, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
         """One line for each reason why rows are not used."""
-        not_used = (
-            (self.unanswered, "have no label in it"),
-            (self.contradictory, "are labelled in two ways and count as unanswered"),
+        not_used = [
+            (self.unanswered_because(""), "have no label in it"),
+            *(
+                (self.unanswered_because(reason), f"{reason} and count as unanswered")
+                for reason in dict.fromkeys(self.reasons.values())
+            ),
+            (self.contradictory, f"{CONTRADICTORY} and count as unanswered"),
             (self.unknown, "are no examples of this task and are left aside"),
-        )
+        ]
         return [
             f"human: {len(ids)} rows {reason} ({_first_of(ids)})" for ids, reason in not_used if ids
         ]
+
+    def unanswered_because(self, reason: str) -> list[str]:
+        """The unanswered ids with this reason; with "" those whose label is empty."""
+        return [name for name in self.unanswered if self.reasons.get(name, "") == reason]
 
 
 def _first_of(ids: Sequence[str]) -> str:
@@ -58,19 +74,41 @@ def _first_of(ids: Sequence[str]) -> str:
     return ", ".join(ids[:_MAX_IDS_SHOWN]) + (", ..." if len(ids) > _MAX_IDS_SHOWN else "")
 
 
-def answer_rows(path: Path) -> pd.DataFrame:
-    """The rows of a file with human labels: a table, or an export of Label Studio (.json)."""
-    return _label_studio(path) if path.suffix == ".json" else read_file(path)
+def answer_rows(path: Path, task: Task | None = None) -> pd.DataFrame:
+    """The rows of a file with human labels: ``example_id``, ``label`` and, if known, ``rater``.
 
-
-def read_human_labels(path: Path, task: Task) -> HumanLabels:
-    """The human labels in a file.
+    A column ``no_label_because`` says why a row of another program's export has no label.
 
     Parameters
     ----------
     path
-        A .csv, .jsonl or .parquet file with the columns ``example_id`` and ``label``, or an export
-        of Label Studio (.json).
+        A table in the house's form, or an export of Label Studio, Prodigy, doccano or Argilla.
+    task
+        The task whose examples were labelled. It finds the column of the choices by the labels,
+        and the examples by their texts where the file has no ids.
+    """
+    title = f"human file {path.name}"
+    label_set = task.label_set if task else ()
+    content = _json(path) if path.suffix.lower() == ".json" else None
+    if content and any("annotations" in entry for entry in content):
+        table = _label_studio(path, content, label_set)
+    else:
+        raw = read_file(path) if content is None else pd.DataFrame(content)
+        own = raw if task is None else rows_of_task(raw, task.where, title, besides=("label",))
+        table = house_form(own, label_set, title)
+    return table if task is None else with_ids(table, task)
+
+
+def read_human_labels(files: Path | Sequence[Path], task: Task) -> HumanLabels:
+    """The human labels in one file or several.
+
+    Different labels of one text, in one file or in two, count as unanswered.
+
+    Parameters
+    ----------
+    files
+        Tables (.csv, .tsv, .jsonl, .parquet) with the columns ``example_id``, or the text, and
+        ``label``; or exports of Label Studio, Prodigy, doccano or Argilla.
     task
         The task whose examples were labelled.
 
@@ -80,30 +118,44 @@ def read_human_labels(path: Path, task: Task) -> HumanLabels:
         If a column is missing, or a label is not one of the task's, since the same typing error may
         be in many rows. An empty label is no error.
     """
-    table = answer_rows(path)
+    paths = [files] if isinstance(files, Path) else files
+    rows = pd.concat([_checked_rows(path, task) for path in paths], ignore_index=True)
+    known = rows["example_id"].isin(task.examples["example_id"])
+    is_usable = known & rows["label"].notna()
+    usable = rows[is_usable]
+    # Several people may have labelled the same text: equal labels count once, different ones not.
+    n_labels = usable.groupby("example_id", sort=False)["label"].nunique()
+    contradictory = tuple(n_labels.index[n_labels > 1])
+    unique = usable[~usable["example_id"].isin(contradictory)].drop_duplicates("example_id")
+    without = rows[known & ~is_usable & ~rows["example_id"].isin(usable["example_id"])]
+    by_id = without.sort_values("reason", ascending=False, kind="stable")  # a reason before none
+    reasons = by_id.drop_duplicates("example_id").set_index("example_id")["reason"]
+    return HumanLabels(
+        labels=unique.set_index("example_id")["label"],
+        unanswered=tuple(dict.fromkeys(without["example_id"])),
+        contradictory=contradictory,
+        unknown=tuple(dict.fromkeys(rows.loc[~known, "example_id"])),
+        reasons={name: reason for name, reason in reasons.items() if reason},
+    )
+
+
+def _checked_rows(path: Path, task: Task) -> pd.DataFrame:
+    """``example_id``, ``label`` (null for none) and ``reason`` of every row of a file."""
+    table = answer_rows(path, task)
     missing = {"example_id", "label"} - set(table.columns)
     if missing:
         raise AssayError(
             f"human file {path.name} must have the columns example_id and label; missing: "
             f"{', '.join(sorted(missing))}."
         )
-    ids = answered_ids(table, task)
-    empty = is_empty(table["label"])
     labels = answered_labels(f"human file {path.name}", table, task)
-    known = ids.isin(task.examples["example_id"]).to_numpy()
-    usable = pd.DataFrame({"example_id": ids, "label": labels})[known & ~empty]
-    # Several people may have labelled the same text: equal labels count once, different ones not.
-    n_labels = usable.groupby("example_id", sort=False)["label"].nunique()
-    contradictory = tuple(n_labels.index[n_labels > 1])
-    unique = usable[~usable["example_id"].isin(contradictory)].drop_duplicates("example_id")
-    by_id = unique.set_index("example_id")["label"]
-    unanswered = tuple(
-        name
-        for name in dict.fromkeys(ids[known & empty])
-        if name not in by_id.index and name not in contradictory
+    return pd.DataFrame(
+        {
+            "example_id": answered_ids(table, task).to_numpy(dtype=object),
+            "label": pd.Series(labels, dtype=object),
+            "reason": table[REASON].to_numpy() if REASON in table.columns else "",
+        }
     )
-    unknown = tuple(dict.fromkeys(ids[~known]))
-    return HumanLabels(by_id, unanswered, contradictory, unknown)
 
 
 def questions(examples: pd.DataFrame, annotations: pd.DataFrame | None, seed: int) -> pd.DataFrame:
@@ -160,20 +212,46 @@ def _choice(label: str) -> dict[str, Any]:
     }
 
 
-def _label_studio(path: Path) -> pd.DataFrame:
-    """The rows of a Label Studio export (JSON or JSON-MIN), one for each label of a person.
+def _json(path: Path) -> list[Any]:
+    """The entries of a .json file, which must hold a list, or an entry in each line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        is_list = text.lstrip().startswith("[")
+        content = json.loads(text) if is_list else [json.loads(line) for line in text.splitlines()]
+    except FileNotFoundError:
+        raise AssayError(
+            f"human file {path} does not exist. Give a path from the project's folder, or an "
+            "absolute one."
+        ) from None
+    except ValueError as error:
+        raise _no_export(path, error) from None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise _no_export(path, TypeError("no list of tasks"))
+    return content
+
+
+def _no_export(path: Path, error: Exception) -> AssayError:
+    return AssayError(
+        f"human file {path.name} is no export of Label Studio with example_id and one choice "
+        f"in every task ({type(error).__name__}: {error}). Export it as JSON or JSON-MIN."
+    )
+
+
+def _label_studio(path: Path, tasks: Sequence[Any], label_set: Sequence[str]) -> pd.DataFrame:
+    """The rows of a Label Studio export (JSON), one for each label of a person.
 
     A skipped task has one row without a label.
     """
+    check_has_choices(tasks, f"human file {path.name}")
     try:
-        tasks = json.loads(path.read_text(encoding="utf-8"))
-        rows = [(task, *answer) for task in tasks for answer in _answers(task)]
-        table = pd.DataFrame(
-            {
-                "example_id": [str(task.get("data", task)["example_id"]) for task, _, _ in rows],
-                "label": pd.Series([label for _, label, _ in rows], dtype=object),
-            }
-        )
+        rows = [
+            (task, *answer) for task in tasks for answer in _answers(choices_only(task, label_set))
+        ]
+        data = pd.DataFrame([task.get("data", task) for task, _, _ in rows])
+        table = identity_of(data)
+        if table.empty and len(rows):
+            raise KeyError("example_id")
+        table["label"] = pd.Series([label for _, label, _ in rows], dtype=object)
         table["rater"] = pd.Series([person for _, _, person in rows], dtype=object)
         # A task that nobody labelled has no person.
         people = table.loc[table["label"].notna() | table["rater"].notna(), "rater"]
@@ -181,16 +259,8 @@ def _label_studio(path: Path) -> pd.DataFrame:
             return table[table["rater"].notna()].reset_index(drop=True)
         # One person alone is named by the file, as in every other format.
         return table.drop(columns="rater")
-    except FileNotFoundError:
-        raise AssayError(
-            f"human file {path} does not exist. Give a path from the project's folder, or an "
-            "absolute one."
-        ) from None
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise AssayError(
-            f"human file {path.name} is no export of Label Studio with example_id and one choice "
-            f"in every task ({type(error).__name__}: {error}). Export it as JSON or JSON-MIN."
-        ) from None
+        raise _no_export(path, error) from None
 
 
 def _answers(task: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
@@ -198,8 +268,6 @@ def _answers(task: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
 
     A task that was skipped has one answer without a label.
     """
-    if "data" not in task:  # JSON-MIN
-        return [(task.get("label"), _person(task.get("annotator")))]
     answers: list[tuple[str | None, str | None]] = []
     skipped: list[tuple[str | None, str | None]] = []
     for annotation in task.get("annotations", ()):

@@ -63,12 +63,13 @@ def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
 class ArmLabels(NamedTuple):
     """The labels table of an arm, and how many examples it has for a human.
 
-    ``n_unanswered`` of these ``n_questions`` have no answer in the file of human labels.
+    ``unanswered`` has the ids of those of the ``n_questions`` that have no answer in the files of
+    human labels.
     """
 
     table: pd.DataFrame
     n_questions: int
-    n_unanswered: int
+    unanswered: tuple[str, ...]
 
 
 def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
@@ -118,8 +119,8 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
     if arm.facts.two_phases:
         first = pd.Series(llm_labels, index=inputs.examples["example_id"])
         table[FIRST_LABEL] = table["example_id"].map(first)
-    n_questions = int(selection.selected.sum())
-    return ArmLabels(table, n_questions, n_questions - int(answered.sum()))
+    unanswered = inputs.examples["example_id"][selection.selected & ~answered]
+    return ArmLabels(table, int(selection.selected.sum()), tuple(unanswered))
 
 
 def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
@@ -213,7 +214,7 @@ def _gold(arm: Arm, inputs: LabelInputs) -> ArmLabels:
             inclusion_probability=np.ones(n),
         ),
     )
-    return ArmLabels(table, n, absent)
+    return ArmLabels(table, n, tuple(inputs.examples["example_id"][pd.isna(inputs.human_labels)]))
 
 
 def _flipped(inputs: LabelInputs, rate: float) -> tuple[npt.NDArray[np.object_], Mask]:

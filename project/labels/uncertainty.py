@@ -111,7 +111,7 @@ def _log_probabilities(ranking: str, annotations: pd.DataFrame, label_set: Seque
     if np.isnan(values[annotations["label"].notna().to_numpy()]).all(axis=1).any():
         raise AssayError(
             f"the ranking {ranking} needs class probabilities, which these labels come without. "
-            f"Leave {ranking} out of arms, or use the arm ensemble."
+            f"Use vote_entropy, which needs two draws or more, or leave {ranking} out of arms."
         )
     return values
 

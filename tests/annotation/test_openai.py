@@ -1,14 +1,17 @@
 """The openai engine with local servers that support much or little: readouts and prompts."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from entrypoints.wiring.arm_checks import announce_needs
 from project.annotation.engines.openai.engine import OpenAIAnnotator
 from project.annotation.engines.openai.modes import TEXT_MODES
 from project.config.annotation import AnnotateConfig, ServerConfig
+from project.config.arms import Arm
 from project.stats.information import log_normalise
 from project.support.errors import AssayError, Incomplete
 from tests.helpers.faulty_server import ALLOWED, BIASED, EXACT, LISTED, SAMPLED, Fault
@@ -294,6 +297,23 @@ def test_a_server_without_log_probabilities_is_sampled(serve):
     assert {body.get("n") for body in server.posts[-12:]} == {16, 4}
     assert {body["temperature"] for body in server.posts[-12:]} == {0.6}
     assert annotator.size(prompt, TEXTS[:6]).requests == 2
+
+
+def test_a_server_that_cannot_give_what_an_arm_reads_is_refused_before_a_text_is_sent(serve):
+    server, annotator = serve(can={SAMPLED}, repeats=20)
+    arms = [Arm("llm"), Arm("entropy", 5.0)]
+    announce_needs(arms, [annotator])
+
+    with pytest.raises(
+        AssayError,
+        match=r"the server gives no log probabilities; labels are sampled. But the arm entropy_5 "
+        r"needs class probabilities. Use vote_entropy, which needs two draws or more, or leave",
+    ):
+        annotator.read(prompt_of(), TEXTS[:6])
+
+    assert not any(text in json.dumps(body) for body in server.posts for text in TEXTS)
+    announce_needs([Arm("llm"), Arm("vote_entropy", 5.0, 2)], [annotator])
+    assert annotator.read(prompt_of(), TEXTS[:2]).repeats is not None
 
 
 def test_a_server_without_n_gets_one_request_for_each_sample(serve, vocabulary, tiny_llm):

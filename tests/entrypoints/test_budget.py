@@ -173,7 +173,7 @@ def test_the_figure_tells_sources_apart_without_colour(monkeypatch):
         accuracy=0.8, accuracy_sd=0.01, macro_f1_sd=np.nan
     )
 
-    assert budget_figure(points).png.startswith(b"\x89PNG")
+    assert budget_figure(points).image.startswith(b"\x89PNG")
 
     lines = [line for line in saved[0].axes[0].get_lines() if np.size(line.get_xdata()) == 3]
     assert len({(str(line.get_marker()), str(line.get_linestyle())) for line in lines}) == 8

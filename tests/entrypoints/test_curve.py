@@ -307,7 +307,7 @@ def test_the_figure_tells_arms_apart_without_colour_and_has_a_band_of_one_standa
     )
     annotator = pd.DataFrame([{"split": "test", "accuracy": 0.3, "macro_f1": 0.2}])
 
-    assert curve_figure(points, annotator).png.startswith(b"\x89PNG")
+    assert curve_figure(points, annotator).image.startswith(b"\x89PNG")
     left = figures[0].axes[0]
     lines = left.get_lines()
     assert left.get_xscale() == "log"

@@ -114,7 +114,7 @@ def test_without_an_ensemble_recorded_labels_need_not_have_the_draws_of_the_larg
 def test_a_source_that_compares_draws_needs_those_of_the_largest_ensemble(recorded_sweep, arm):
     with (
         pytest.raises(AssayError, match="^sweep_ensemble_size must be at most 2, the number of"),
-        recorded_sweep(arms=f"random,{arm}", recorded_columns="a,b"),
+        recorded_sweep(arms=f"random,{arm}", recorded_columns="a,b", sweep_ensemble_size="2,3"),
     ):
         pass
 

@@ -19,6 +19,7 @@ from project.labels.human import (
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_table
 
+ENV = "--env-manager local"
 EXAMPLES = pd.DataFrame({"example_id": list("stuvwxyz"), "text": "a text"})
 
 
@@ -90,7 +91,7 @@ def test_a_label_of_the_questions_comes_before_what_the_data_write_instead_of_la
         ("a.json", "{", r"no export of Label Studio .*Export it as JSON or JSON-MIN"),
         (
             "a.json",
-            '[{"data": {"text": "t"}, "annotations": []}]',
+            '[{"data": {"other": "t"}, "annotations": []}]',
             r"no export of Label Studio .*KeyError: 'example_id'",
         ),
     ],
@@ -207,7 +208,10 @@ def test_questions_are_written_answered_and_trained_on_by_the_next_run(params, s
     audit = pd.read_csv(first, dtype=str, keep_default_na=False)
     assert len(audit) == 20
     assert list(audit.columns) == ["example_id", "text", "label"]
-    assert "these 20 texts are the audit" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "these 20 texts are the audit" in printed
+    assert f"to ask for the other texts:\nmlflow run . {ENV} -e ask -P " in printed
+    assert printed.count("-P human=FILE") == 1
     sampled = read_table(root.run_id, "questions/sampling.parquet")
     assert (sampled.loc[sampled["asked"], "inclusion_probability"] == 0.5).all()
 
@@ -215,30 +219,36 @@ def test_questions_are_written_answered_and_trained_on_by_the_next_run(params, s
     answered = audit.assign(label=gold[audit["example_id"]].to_numpy())
     answered.to_csv(store / "answers.csv", index=False)
     ask.ask({**asked, "human": str(store / "answers.csv")})
+    printed = capsys.readouterr().err
+    assert f"together with those known before, to train on them:\nmlflow run . {ENV} -P " in printed
+    assert f"-P human={store / 'answers.csv'},FILE" in printed
+    assert "-P arms=learned" in printed
+    assert "-P replace_share=60" in printed
     second = next(path for path in (store / "work").rglob("questions.csv") if path != first)
     more = pd.read_csv(second, dtype=str, keep_default_na=False)
     assert len(more) == 4
     assert not set(more["example_id"]) & set(audit["example_id"])
 
-    both = pd.concat([answered, more.assign(label=gold[more["example_id"]].to_numpy())])
-    both.to_csv(store / "answers.csv", index=False)
+    more.assign(label=gold[more["example_id"]].to_numpy()).to_csv(store / "more.csv", index=False)
+    both = f"{store / 'answers.csv'},{store / 'more.csv'}"
     with pytest.raises(
         AssayError, match="nothing is left to ask: all 24 texts of learned_60 are labelled"
     ):
-        ask.ask({**asked, "human": str(store / "answers.csv")})
-    main.experiment(
-        params(
-            arms="learned",
-            replace_share="60",
-            max_train="40",
-            human=str(store / "answers.csv"),
-            seeds="1",
-        )
-    )
+        ask.ask({**asked, "human": both})
+    given = {"arms": "learned", "replace_share": "60", "max_train": "40", "seeds": "1"}
+    main.experiment(params(**given, human=both))
     (run,) = children(latest_root(), "seed")
     labels = read_table(run.run_id, "labels.parquet")
-    assert (labels["source"] == "human").sum() == 24
-    assert set(labels.loc[labels["source"] == "human", "example_id"]) == set(both["example_id"])
+    by_human = labels.loc[labels["source"] == "human", "example_id"]
+    assert set(by_human) == {*audit["example_id"], *more["example_id"]}
+    assert "answers are unused" not in capsys.readouterr().err
+
+    # The second file alone: the audit has no answers, and this is said.
+    main.experiment(params(**given, human=str(store / "more.csv")))
+    (note,) = [line for line in capsys.readouterr().err.splitlines() if "note: human" in line]
+    assert "of training texts that no label source asks about" in note
+    assert "not in the files). " in note
+    assert "Name the answers of all rounds together: human=FIRST,SECOND." in note
 
 
 def test_a_note_counts_unused_answers_and_unanswered_questions_of_every_arm(params, store, capsys):
@@ -258,11 +268,13 @@ def test_a_note_counts_unused_answers_and_unanswered_questions_of_every_arm(para
 
     assert train(asked, "llm,random") == []
     assert train([*asked[:17], *test[:2]], "llm,random,human_only") == [
-        "note: human: 2 of 19 answers are unused; questions without an answer: random_50 3 of 20, "
-        "human_only_50 3 of 20. These texts keep the LLM's label, or are left out where the arm "
-        "does not read it."
+        "note: human: 2 of 19 answers are unused (2 of test texts); questions without an answer: "
+        "random_50 3 of 20 (3 not in the files), human_only_50 3 of 20 (3 not in the files). These "
+        "texts keep the LLM's label, or are left out where the arm does not read it."
     ]
-    assert train([*asked, test[0]], "llm,random") == ["note: human: 1 of 21 answers are unused."]
+    assert train([*asked, test[0]], "llm,random") == [
+        "note: human: 1 of 21 answers are unused (1 of test texts)."
+    ]
 
 
 def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(params, store, capsys):
@@ -295,7 +307,8 @@ def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(param
     asked = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert len(asked) == 30
     truth = table.set_index("text")["label"]
-    asked.assign(label=truth[asked["text"]].to_numpy()).to_csv(store / "answers.csv", index=False)
+    answered = asked[["example_id"]].assign(label=truth[asked["text"]].to_numpy())
+    answered.to_csv(store / "answers.csv", index=False)
 
     main.experiment(
         params(**given, arms="llm,entropy,human_only", human=str(store / "answers.csv"), seeds="1")
@@ -322,6 +335,10 @@ def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(param
         "llm",
         "entropy_50",
     }  # gold there is none
+    test = examples.loc[examples["split"] == "test", ["example_id", "gold_label"]].head(1)
+    with (store / "answers.csv").open("a") as file:
+        test.to_csv(file, index=False, header=False)
+    capsys.readouterr()
     sweep.sweep(
         params(
             "sweep",
@@ -331,6 +348,7 @@ def test_questions_are_about_unlabelled_texts_whose_answers_are_trained_on(param
             sweep_seeds="1",
         )
     )
+    assert "note: human: 1 of 31 answers are unused (1 of test texts" in capsys.readouterr().err
     tested = [
         run for run in children(latest_root("sweep"), "seed") if run.params["evaluated"] == "test"
     ]

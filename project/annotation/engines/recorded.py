@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from project.annotation.engines.base import Answers, Arrived, Size
+from project.annotation.engines.recorded_cells import without_lists, without_rejected
 from project.annotation.engines.recorded_columns import (
     draw_names,
     is_group,
     log_probabilities,
     probability_columns,
 )
+from project.annotation.engines.recorded_ids import check_ids
 from project.annotation.prompt import Prompt
 from project.config.annotation import RecordedConfig
 from project.config.arm import Reads
@@ -29,6 +31,7 @@ from project.data.class_indices import are_indices
 from project.data.raw_data import read_file
 from project.data.tables import codes
 from project.data.task import Task
+from project.data.where import rows_of_task
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
@@ -50,7 +53,8 @@ class RecordedAnnotator:
     """A file of labels; draw k is its k-th column of labels or group of probability columns.
 
     A group is named by its columns ``NAME.<label>``, which hold probabilities. ``lacks`` names for
-    each draw what its answers come without, in the words of the arms' facts.
+    each draw what its answers come without, in the words of the arms' facts. ``notes`` say what a
+    person should know about the file.
     """
 
     shard_size = 100_000
@@ -68,7 +72,7 @@ class RecordedAnnotator:
             )
         path = Path(config.recorded).expanduser()
         self._task = task
-        table = _without_lists(read_file(path))
+        table = rows_of_task(without_lists(read_file(path)), task.where, path.name)
         join_column, self.keyed_by = _join(table, task, path.name)
         self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
         _check_no_gold(self.draws, path, task)
@@ -84,6 +88,9 @@ class RecordedAnnotator:
             for column in table.columns
             if column in self.draws or column.startswith(prefixes)
         ]
+        table, self.notes = without_rejected(table, used, join_column)
+        if self.keyed_by == "example_id":
+            check_ids(table, join_column, used, task, path.name)
         self._rows, self._contradictory = _one_row_each(table, join_column, used)
         if not task.examples[self.keyed_by].isin(self._rows.index).any():
             raise AssayError(
@@ -225,24 +232,6 @@ class RecordedAnnotator:
         values[is_unknown] = np.nan
         errors = [_NULL if unknown else None for unknown in is_unknown]
         return _Draw(np.where(is_unknown, -1, best), errors, values)
-
-
-def _without_lists(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the item of a list of one in place of the list."""
-    lists = [
-        column
-        for column in table.columns
-        if table[column].dtype == object
-        and table[column].map(lambda cell: isinstance(cell, list | np.ndarray)).any()
-    ]
-    return table.assign(**{column: table[column].map(_single_item) for column in lists})
-
-
-def _single_item(cell: Any) -> Any:
-    """The item of a list of one; a longer list as text, which is no label."""
-    if isinstance(cell, list | tuple | np.ndarray):
-        return cell[0] if len(cell) == 1 else str(list(cell))
-    return cell
 
 
 def _check_no_gold(draws: Sequence[str], path: Path, task: Task) -> None:

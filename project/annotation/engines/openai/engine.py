@@ -51,6 +51,9 @@ class OpenAIAnnotator:
         The readout mode in words; empty before the first request.
     notes
         What a person should know about how the server is used.
+    needed
+        What the answers must come with (``probabilities``, ``label_mass``), each with a sentence
+        for the error where the server cannot give it.
     """
 
     keyed_by = "text"
@@ -65,6 +68,7 @@ class OpenAIAnnotator:
         self.name = config.annotator_model
         self.notes: list[str] = []
         self.capability = ""
+        self.needed: Mapping[str, str] = {}
         self._n_sample_requests = 0  # for each text; 0 if labels are not sampled
         self._tokens_by_context: dict[int, PromptTokens] = {}
         self._open_probe: Probe | None = None
@@ -251,7 +255,12 @@ class OpenAIAnnotator:
         return room
 
     def _use(self, mode: ReadoutMode) -> ReadoutMode:
-        """Note the mode for the user and for later estimates, and return it."""
+        """Note the mode for the user and for later estimates, and return it.
+
+        Raises AssayError for a mode without something that is needed, before a text is sent.
+        """
+        for reads in mode.lacks & self.needed.keys():
+            raise AssayError(f"the server gives {mode.description}. But {self.needed[reads]}")
         self.capability = mode.description
         self._n_sample_requests = 0
         if mode.kind == SAMPLED:

@@ -103,6 +103,13 @@ class ReadoutMode:
         return fields
 
     @property
+    def lacks(self) -> frozenset[str]:
+        """What answers in this mode come without, in the words of the arms' facts."""
+        if self.kind == SAMPLED:
+            return frozenset({"probabilities", "label_mass"})
+        return frozenset({"label_mass"} if self.kind == CONSTRAINED else ())
+
+    @property
     def description(self) -> str:
         """What the mode returns, in words for notes and logs."""
         return {

@@ -1,0 +1,50 @@
+"""The command that a person types next, complete."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from project.config.loading import defaults
+
+FILE = "FILE"
+"""Stands for a file that does not exist yet."""
+
+
+def shared_parameters(params: Mapping[str, str], entry: str) -> dict[str, str]:
+    """The parameters that another entry point must be given to mean the same.
+
+    Parameters
+    ----------
+    params
+        Every parameter of the entry point that runs, as text.
+    entry
+        The entry point of the next command.
+    """
+    known = defaults(entry)
+    return {name: value for name, value in params.items() if value != known.get(name, value)}
+
+
+def command_line(entry: str, params: Mapping[str, str]) -> str:
+    """The command line of an entry point with these parameters."""
+    words = ["mlflow", "run", ".", "--env-manager", "local"]
+    words += [] if entry == "main" else ["-e", entry]
+    for name, value in params.items():
+        words += ["-P", shlex.quote(f"{name}={value}")]
+    return " ".join(words)
+
+
+def command_with_answers(params: Mapping[str, str], entry: str) -> str:
+    """The command that goes on with the answers to new questions, beside those known before.
+
+    Parameters
+    ----------
+    params
+        Every parameter of the entry point ``ask``, as text.
+    entry
+        The entry point that reads the answers.
+    """
+    given = {**shared_parameters(params, entry), "human": FILE}
+    if params.get("human"):
+        given["human"] = f"{params['human']},{FILE}"
+    return command_line(entry, given)

@@ -1,0 +1,139 @@
+"""Exports of Label Studio beyond its own JSON: JSON-MIN, CSV and TSV, taxonomies, comment boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from project.data.card import as_label
+from project.data.cells import SEVERAL, Single, is_blank, parsed, single_label
+from project.labels.clients.rows import house_rows, identity_of
+from project.support.errors import AssayError
+
+_MARKS = ("annotation_id", "lead_time")
+"""Columns that a table of Label Studio has beside ``annotator``."""
+_OWN = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement"}
+_USUAL = ("label", "choice", "sentiment", "taxonomy")
+_BETWEEN = ("/", " / ", " > ", ">")
+"""How the steps of a taxonomy may be joined in the name of a label."""
+
+
+def is_export(table: pd.DataFrame) -> bool:
+    """Whether a table is Label Studio's JSON-MIN, CSV or TSV."""
+    marks = {*_MARKS, "label"}
+    return "annotator" in table.columns and bool(marks & set(table.columns))
+
+
+def rows(table: pd.DataFrame, label_set: Sequence[str], title: str) -> pd.DataFrame:
+    """The rows of an export (:mod:`project.labels.clients.rows`), one for each annotation.
+
+    Parameters
+    ----------
+    table
+        The export.
+    label_set
+        The task's labels, by which the column of the choices is found.
+    title
+        What the file is, for errors.
+    """
+    column = _choices_column(table, label_set, title)
+    answers = [chosen(cell, label_set) for cell in table[column]]
+    people = [None if is_blank(one) else person(one) for one in table["annotator"]]
+    return house_rows(identity_of(table), answers, people)
+
+
+def person(value: Any) -> str:
+    """The name of the person with this number or address."""
+    whole = isinstance(value, float) and value.is_integer()
+    return f"annotator {int(value) if whole else value}"
+
+
+def chosen(cell: Any, label_set: Sequence[str]) -> Single:
+    """The label in a cell: a text, a list, ``{"choices": [...]}``, or paths of a taxonomy."""
+    value = cell if isinstance(cell, str) and cell in label_set else parsed(cell)
+    if isinstance(value, Mapping):
+        value = value.get("choices", value.get("taxonomy", value))
+    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
+        labels = {_label_of_path(path, label_set) for path in value if path}
+        return Single(None, SEVERAL) if len(labels) > 1 else Single(next(iter(labels), None))
+    return single_label(value, label_set)
+
+
+def _label_of_path(path: Sequence[Any], label_set: Sequence[str]) -> str:
+    """The label at a place in a taxonomy: the whole path, or its last step that is a label."""
+    steps = [str(step) for step in path]
+    whole = [mark.join(steps) for mark in _BETWEEN]
+    return next((name for name in (*whole, *reversed(steps)) if name in label_set), steps[-1])
+
+
+def choices_only(task: Any, label_set: Sequence[str]) -> Any:
+    """A task of a JSON export with its choices alone; a taxonomy counts as choices.
+
+    Comment boxes, ratings and other controls beside the choices are left aside.
+    """
+    if not isinstance(task, Mapping) or not isinstance(task.get("annotations"), list):
+        return task
+    return {
+        **task,
+        "annotations": [
+            {**annotation, "result": _choices(annotation.get("result") or (), label_set)}
+            for annotation in task["annotations"]
+        ],
+    }
+
+
+def _choices(results: Sequence[Mapping[str, Any]], label_set: Sequence[str]) -> list[Any]:
+    kept: list[Any] = []
+    for result in results:
+        value = result.get("value", {})
+        if "choices" in value:
+            kept.append(result)
+        elif "taxonomy" in value:
+            labels = [_label_of_path(path, label_set) for path in value["taxonomy"] if path]
+            kept.append({**result, "value": {"choices": list(dict.fromkeys(labels))}})
+    return kept
+
+
+def check_has_choices(tasks: Sequence[Any], title: str) -> None:
+    """Raise AssayError for a JSON export with answers, none of which are choices."""
+    kinds: set[str] = set()
+    for task in tasks:
+        for annotation in task.get("annotations") or () if isinstance(task, Mapping) else ():
+            for result in annotation.get("result") or ():
+                if {"choices", "taxonomy"} & set(result.get("value", {})):
+                    return
+                kinds.add(str(result.get("type")))
+    if kinds:
+        raise AssayError(
+            f"{title} is an export of Label Studio without choices; its answers are of the kind "
+            f"{', '.join(sorted(kinds))}. Label with the control Choices or Taxonomy."
+        )
+
+
+def _choices_column(table: pd.DataFrame, label_set: Sequence[str], title: str) -> str:
+    """The column of the control with the choices."""
+    if "label" in table.columns:
+        return "label"
+    others = [name for name in table.columns if name not in _OWN]
+    fitting = [name for name in others if _holds_labels(table[name], label_set)]
+    usual = [name for name in _USUAL if name in others]
+    if len(fitting) == 1:
+        return str(fitting[0])
+    if not fitting and usual:
+        return usual[0]
+    raise AssayError(
+        f"{title} looks like an export of Label Studio; "
+        f"{'several columns hold' if fitting else 'no column holds'} the labels "
+        f"{', '.join(label_set)}: {', '.join(map(str, fitting or others))}. Rename the column of "
+        "the choices to label."
+    )
+
+
+def _holds_labels(column: pd.Series, label_set: Sequence[str]) -> bool:
+    """Whether all answers of a column are labels of the task, and there are some."""
+    answers = [chosen(cell, label_set) for cell in column]
+    labels = [answer.label for answer in answers if answer.label is not None]
+    has_answer = bool(labels) or any(answer.reason for answer in answers)
+    return has_answer and all(as_label(label, label_set, {}) for label in labels)
