@@ -34,6 +34,7 @@ def annotate(params: Mapping[str, str]) -> None:
     task = load_task(config.task)
     with contextlib.closing(open_session(task, config.resolved(task.defaults))) as session:
         config = session.resolved(config.resolved(task.defaults))
+        session.check_rows(task, splits)
         n_draws = len(session.prompts)
         kind = "dry run" if config.spend.dry_run else "annotation set"
         with root_run(kind, f"{task.name} annotations", params, config.host.workspace) as tracker:

@@ -26,6 +26,7 @@ def ask(params: Mapping[str, str]) -> None:
     """
     from entrypoints.wiring.experiment import experiment_run, prepare_experiment
     from entrypoints.wiring.invocation import Invocation
+    from entrypoints.wiring.question_context import context_of
     from entrypoints.wiring.question_sheet import load_codebook
     from entrypoints.wiring.questions import choose_questions, publish_questions
 
@@ -38,6 +39,8 @@ def ask(params: Mapping[str, str]) -> None:
     check_questions(config)
     codebook = load_codebook(config.codebook)
     with prepare_experiment(params, annotates_test=False, needs_answers=False) as prepared:
+        # Refuses a wrong column before anything is annotated.
+        context_of(prepared.task, prepared.config.task, config.context)
         name = f"{prepared.task.name} questions"
         invocation = Invocation("ask", params)
         with experiment_run("questions", name, invocation, prepared, design={}) as run:

@@ -198,6 +198,7 @@ def caption(scored: ScoredExperiment, table: pd.DataFrame) -> str:
     return (
         _columns_note(scored.config)
         + _labels_note(scored.config, table)
+        + _no_row_note(scored.annotator)
         + _incomplete_note(scored.experiment.incomplete)
         + (_UNDEFINED if is_undefined else "")
         + (f" Rows in italics: {CITATION}; RoBERTa-base." if has_paper else "")
@@ -256,6 +257,15 @@ def _labels_note(config: Mapping[str, Any], table: pd.DataFrame) -> str:
         )
     absent = table[table["kind"] == "arm"].set_index("labels")["absent"]
     return note + absent_note(config, {str(arm): str(names) for arm, names in absent.items()})
+
+
+def _no_row_note(annotator: pd.DataFrame) -> str:
+    """Texts without a row in the file of recorded labels, which the annotator's rows leave out."""
+    rows = [row for row in annotator.to_dict("records") if row["no_row"]]
+    if not rows:
+        return ""
+    counts = " and ".join(f"{row['no_row']} {row['split']}" for row in rows)
+    return f" Not scored: {counts} texts that have no row in the file of recorded labels."
 
 
 def _incomplete_note(incomplete: Sequence[str]) -> str:

@@ -96,7 +96,7 @@ class ErrorTest(NamedTuple):
 def read_label_errors(experiment: Experiment) -> LabelErrors | None:
     """The LLM's training labels beside the gold ones; None if one of the two is missing."""
     from analysis.store.uncertainties import entropy_bits
-    from project.data.tables import codes
+    from project.data.tables import codes, is_asked
     from project.support.privacy import word_counts
 
     if not experiment.annotations["train"]:
@@ -106,6 +106,7 @@ def read_label_errors(experiment: Experiment) -> LabelErrors | None:
     known = examples["gold_label"].notna().to_numpy()
     if not known.any() or first_draw["label"].isna().all():
         return None
+    known = known & is_asked(first_draw)
     annotations = first_draw[known]
     label_set = experiment.label_set
     return LabelErrors(

@@ -112,6 +112,8 @@ def _llm_labels(experiment: Experiment) -> tuple[Sequence[Any], Sequence[float]]
 
 def _suspicious(experiment: Experiment) -> Table | None:
     """Training examples by entropy, else by the first known uncertainty; None if there is none."""
+    from project.data.tables import is_asked
+
     draws = experiment.annotations["train"]
     uncertainties = training_uncertainties(experiment) if draws else {}
     if not uncertainties:
@@ -120,6 +122,7 @@ def _suspicious(experiment: Experiment) -> Table | None:
     values = np.nan_to_num(uncertainties[ranking], nan=-np.inf)  # unknown ones come last
     indices = [int(index) for index in np.argsort(-values, kind="stable")[:MAX_EXAMPLES]]
     train = experiment.split("train")
+    was_asked = is_asked(draws[0])
     records: list[dict[str, Any]] = []
     for index in indices:
         label = draws[0]["label"][index]
@@ -128,7 +131,7 @@ def _suspicious(experiment: Experiment) -> Table | None:
         record: dict[str, Any] = {
             "LLM label": _or_dash(label),
             "gold label": _or_dash(gold),
-            "it is": "-" if _missing(gold) else verdict,
+            "it is": verdict if was_asked[index] and not _missing(gold) else "-",
         }
         for name, numbers in uncertainties.items():
             record[name] = _two_digits(numbers[index])

@@ -133,9 +133,8 @@ def as_markdown(section: Section) -> str:
 
 def files(section: Section) -> dict[str, bytes]:
     """Files by name: every table as CSV, every figure, and the whole section as Markdown."""
-    tables = {
-        f"{table.name}.csv": table.frame.to_csv(index=False, float_format="%.6g").encode()
-        for table in section.tables
-    }
+    from project.data.spreadsheet import csv_for_spreadsheets
+
+    tables = {f"{table.name}.csv": csv_for_spreadsheets(table.frame) for table in section.tables}
     figures = {f"{figure.name}.{figure.ending}": figure.image for figure in section.figures}
     return {**tables, **figures, f"{section.name}.md": f"{as_markdown(section)}\n".encode()}

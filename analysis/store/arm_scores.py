@@ -12,7 +12,7 @@ from analysis.store.replicates import Replicates
 from analysis.store.stored_run import StoredRun
 from project.config.metric import Metric
 from project.config.metrics import arm_metrics, cost_metrics, score_metrics
-from project.data.tables import SPLITS, codes
+from project.data.tables import SPLITS, codes, is_asked
 from project.stats.scores import score_answers, spread
 from project.stats.types import Codes, Floats
 from project.tracking import ABSENT, Record
@@ -107,7 +107,7 @@ def priced(config: Mapping[str, Any]) -> bool:
 def annotator_rows(stored: StoredRun) -> pd.DataFrame:
     """Scores of the annotator's labels of the first draw, one row for each annotated split.
 
-    Splits without gold labels are left out.
+    Splits without gold labels are left out, and texts for which recorded labels have no row.
     """
     rows = []
     label_set = stored.label_set
@@ -118,10 +118,15 @@ def annotator_rows(stored: StoredRun) -> pd.DataFrame:
         # Recorded labels need not cover every split.
         if first is None or first["label"].isna().all() or not known.any():
             continue
+        known = known & is_asked(first)
         gold = codes(examples.loc[known, "gold_label"], label_set)
         labels = codes(first.loc[known, "label"], label_set)
         recall = _recall(gold, labels, len(label_set))
-        row: dict[str, Any] = {"split": split, "n": int(known.sum())}
+        row: dict[str, Any] = {
+            "split": split,
+            "n": int(known.sum()),
+            "no_row": int((~is_asked(first)).sum()),
+        }
         for metric in score_metrics():
             row[metric.key] = metric.compute(gold, labels, len(label_set))
         for label, value in zip(label_set, recall, strict=True):

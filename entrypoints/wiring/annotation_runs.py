@@ -22,7 +22,7 @@ from project.annotation.prompt import Prompt
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.metrics import annotation_metrics, score_metrics
-from project.data.tables import class_columns
+from project.data.tables import class_columns, is_asked
 from project.data.task import Task
 from project.stats.information import entropy_bounds_bits
 from project.support.parquet import content_hash, write_table
@@ -96,12 +96,16 @@ def _print_summary(split: str, draws: Sequence[Annotations], annotator_name: str
             f"({runs}) and cost nothing."
         )
     tables = pd.concat([draw.table for draw in draws])
+    has_answer = is_asked(tables)
     counts = {
+        "are not in the recorded file: they are not scored and are no training labels": int(
+            (~has_answer).sum()
+        ),
         f"were too long for {annotator_name}; their texts were cut at the end": int(
             tables["truncated"].sum()
         ),
         "have no label; they are no training labels and count as wrong": int(
-            tables["label"].isna().sum()
+            tables.loc[has_answer, "label"].isna().sum()
         ),
         "lack the probability of some class; an upper bound of it is kept instead": int(
             tables["log_bound"].notna().sum()
@@ -117,11 +121,12 @@ def _metrics(
 ) -> dict[str, float]:
     """Metrics of a draw: scores against gold where known, certainty, completeness, cost."""
     table = draw.table
-    has_answer = table["label"].notna()
-    has_gold = examples["gold_label"].notna()
+    has_label = table["label"].notna()
+    was_asked = is_asked(table)
+    is_scored = examples["gold_label"].notna().to_numpy() & was_asked
     metrics: dict[str, float] = {}
-    if has_answer.any() and has_gold.any():
-        metrics |= evaluate(table[has_gold.to_numpy()], examples[has_gold], label_set)
+    if has_label.any() and is_scored.any():
+        metrics |= evaluate(table[is_scored], examples[is_scored], label_set)
     bounds = entropy_bounds_bits(
         class_columns(table, label_set),
         table["label_mass"].to_numpy(dtype=np.float64),
@@ -134,7 +139,7 @@ def _metrics(
         "entropy_bits": lower,
         "entropy_bits_upper": upper,
         "truncated": table["truncated"].sum(),
-        "missing": (~has_answer).sum(),
+        "missing": (~has_label[was_asked]).sum(),
         "censored": table["log_bound"].notna().sum(),
         "prompt_tokens": table["prompt_tokens"].sum(),
         "annotation_seconds": draw.seconds,
@@ -142,6 +147,8 @@ def _metrics(
         "reused_texts": draw.n_reused,
         "fetched_texts": draw.n_fetched,
     }
+    if not was_asked.all():
+        metrics["no_row"] = (~was_asked).sum()
     if "consistency" in table:
         metrics["consistency"] = table["consistency"].mean()
     if draw.n_asked and draw.seconds:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+import pandas as pd
+
 from entrypoints.wiring.terminal import print_line
 from project.annotation.cost import Meter
-from project.annotation.engines.base import Annotator, PromptlessAnnotator
+from project.annotation.engines.base import Annotator, PromptlessAnnotator, RecordedRows
 from project.annotation.engines.factory import open_annotators
 from project.annotation.prompt import Prompt, build_prompts
 from project.config.engines import engine_facts
@@ -39,6 +41,19 @@ class AnnotationSession:
         """``config`` with the number of prompts as ``ensemble_size``."""
         prompt = dataclasses.replace(config.prompt, ensemble_size=len(self.prompts))
         return dataclasses.replace(config, prompt=prompt)
+
+    def check_rows(self, task: Task, splits: Iterable[str]) -> None:
+        """Raise AssayError if recorded labels lack rows for too many examples of these splits.
+
+        A test split without any row is left out, since only the annotator's own score needs it.
+        """
+        if not isinstance(recorded := self.annotator, RecordedRows):
+            return
+        asked = {split: task.split(split) for split in splits}
+        test = asked.get("test")
+        if test is not None and len(asked) > 1 and not recorded.has_row(test).any():
+            del asked["test"]
+        recorded.check_rows(pd.concat(asked.values()))
 
     def print_notes(self) -> None:
         """Print once what the engine found out, for instance what a server supports."""

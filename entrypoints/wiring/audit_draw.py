@@ -11,9 +11,10 @@ import pandas as pd
 
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
-from entrypoints.wiring.audit_pool import with_recorded_file
+from entrypoints.wiring.audit_pool import with_recorded_file, with_rows
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.next_command import FILE, command_line
+from entrypoints.wiring.question_context import context_of
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
 from entrypoints.wiring.setup import check_store, log_setup
 from project.audit.design import Drawn, divide, draw_audit
@@ -48,14 +49,16 @@ def draw_questions(params: Mapping[str, str]) -> None:
         parse(PoolConfig, params),
         n_demonstrations=config.prompt.n_demonstrations if has_prompt else 0,
     )
-    n_pool = len(pool.examples)
-    if asked.n > n_pool:
-        raise AssayError(f"n must be at most the size of the pool, {n_pool}; got {asked.n}.")
+    _check_size(asked, pool)
+    # Refuses a wrong column before anything is annotated.
+    context_of(pool.task, config.task, asked.context)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     session = open_session(pool.task, config) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():
         if session:
             config = session.resolved(config)
+            pool = with_rows(pool, session)
+            _check_size(asked, pool)
         name = f"{pool.task.name} audit questions"
         with root_run("questions", name, params, config.host.workspace) as tracker:
             annotator = session.annotator if session else None
@@ -67,6 +70,13 @@ def draw_questions(params: Mapping[str, str]) -> None:
                 )
             sheet = _sheet(pool, asked, table, session, params)
             publish_sheet(tracker, sheet, asked, config, codebook=codebook)
+
+
+def _check_size(asked: AskConfig, pool: Pool) -> None:
+    """Raise AssayError if the pool is smaller than the audit that is asked for."""
+    n_pool = len(pool.examples)
+    if asked.n > n_pool:
+        raise AssayError(f"n must be at most the size of the pool, {n_pool}; got {asked.n}.")
 
 
 def _task(config: TaskConfig) -> TaskConfig:

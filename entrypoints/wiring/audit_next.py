@@ -6,7 +6,7 @@ from pathlib import Path
 
 from entrypoints.wiring.terminal import print_line
 from project.data.pool import Pool
-from project.data.spreadsheet import csv_for_spreadsheets
+from project.data.spreadsheet import csv_for_spreadsheets, with_choices
 from project.labels.human import questions
 from project.labels.label_page import label_page
 from project.support.files import write_atomically
@@ -44,7 +44,8 @@ def write_next(
         title=pool.task.title or pool.task.name,
         description=pool.task.description,
     )
-    contents = {"label.html": page, "questions.csv": csv_for_spreadsheets(asked)}
+    table = with_choices(asked, pool.task.label_set)
+    contents = {"label.html": page, "questions.csv": csv_for_spreadsheets(table)}
     files = {name: folder / name for name in contents}
     with owner_only(private, folder):
         for name, data in contents.items():

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from entrypoints.wiring.annotation_session import AnnotationSession
+from project.annotation.engines.base import RecordedRows
 from project.config.audit import (
     AuditAnnotateConfig,
     AuditFinetuneConfig,
@@ -16,7 +18,7 @@ from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.fields import parse
 from project.data.pool import Pool
-from project.support.parquet import write_table
+from project.support.parquet import content_hash, write_table
 from project.support.privacy import owner_only
 
 _ID = "example_id"
@@ -31,6 +33,37 @@ def audit_config(params: Mapping[str, str]) -> ExperimentConfig:
         annotate=parse(AuditAnnotateConfig, params),
         finetune=parse(AuditFinetuneConfig, params),
     )
+
+
+def with_rows(pool: Pool, session: AnnotationSession) -> Pool:
+    """The pool without the texts for which a file of recorded labels has no row.
+
+    Nobody asked the LLM about them, so that they are neither right nor wrong. Raises AssayError
+    if they are more than ``recorded_missing`` allows.
+    """
+    session.check_rows(pool.task, ["train"])
+    if not isinstance(recorded := session.annotator, RecordedRows):
+        return pool
+    examples = pool.task.examples
+    has_row = recorded.has_row(pool.examples)
+    n_absent = int((~has_row).sum())
+    if not n_absent:
+        return pool
+    absent = set(pool.examples[_ID][~has_row])
+    kept = examples[~examples[_ID].isin(absent)].reset_index(drop=True)
+    note = (
+        f"{n_absent} of {len(has_row)} texts have no row in the file of recorded labels and are "
+        "left out of the pool."
+    )
+    task = dataclasses.replace(
+        pool.task,
+        examples=kept,
+        data_hash=content_hash(kept.drop(columns="split")),
+        content_hash=content_hash(kept),
+        counts={**pool.task.counts, "no_row_dropped": n_absent, "train": int(has_row.sum())},
+        notes=(*pool.notes, note),
+    )
+    return Pool(task, pool.columns[has_row].reset_index(drop=True), task.notes)
 
 
 def with_recorded_file(config: ExperimentConfig, pool: Pool) -> ExperimentConfig:

@@ -30,7 +30,7 @@ from entrypoints.wiring.audit_labels import (
 )
 from entrypoints.wiring.audit_next import write_next
 from entrypoints.wiring.audit_plan import planned
-from entrypoints.wiring.audit_pool import audit_config, with_recorded_file
+from entrypoints.wiring.audit_pool import audit_config, with_recorded_file, with_rows
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.invocation import Invocation
@@ -81,6 +81,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
         config = session.resolved(config)
+        pool, complete = with_rows(pool, session), with_rows(complete, session)
         kind = "audit plan" if asked.plan else "audit"
         kind = "dry run" if config.spend.dry_run else kind
         with root_run(kind, f"{pool.task.name} audit", params, workspace) as tracker:

@@ -165,11 +165,12 @@ def prepare_experiment(
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
     session = open_session(task, config, needs_all_draws=needs_all_draws) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():
-        n_draws = 1
+        n_draws = len(session.prompts) if session else 1
         if session:
             config = session.resolved(config)
             config = with_possible_arms(config, labels, session.annotator)
             n_draws = len(session.prompts)
+            session.check_rows(task, annotated_splits(config, 1, annotates_test=annotates_test))
         compared = arms(config.label, n_draws)
         arm_checks.check_answers(compared, session.annotator if session else None, config)
         arm_checks.announce_needs(compared, session.annotators if session else ())

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from entrypoints.wiring.question_context import context_of, with_context
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
 from project.config.experiment import ExperimentConfig
-from project.data.spreadsheet import csv_for_spreadsheets
+from project.data.spreadsheet import csv_for_spreadsheets, with_choices
 from project.data.task import Task
 from project.labels.human import label_studio_interface, label_studio_tasks
 from project.labels.label_page import label_page
@@ -76,7 +77,8 @@ def publish_sheet(
         Rules for the person, shown on the page.
     """
     folder = Path(config.host.workspace) / "questions" / tracker.run_id
-    files = _write(folder, sheet, codebook=codebook, blind=asked.blind)
+    context = context_of(sheet.task, config.task, asked.context)
+    files = _write(folder, sheet, context, codebook=codebook, blind=asked.blind)
     # In a private run, only the sampling is logged: it names texts by their ids alone.
     logged = (SAMPLING,) if config.store.private else files
     tracker.log_files({f"questions/{name}": folder / name for name in logged})
@@ -95,7 +97,9 @@ def publish_sheet(
     )
 
 
-def _write(folder: Path, sheet: QuestionSheet, *, codebook: str, blind: bool) -> tuple[str, ...]:
+def _write(
+    folder: Path, sheet: QuestionSheet, context: pd.DataFrame, *, codebook: str, blind: bool
+) -> tuple[str, ...]:
     """Write all files into ``folder``; their names."""
     task = sheet.task
     title = task.title or task.name
@@ -110,8 +114,9 @@ def _write(folder: Path, sheet: QuestionSheet, *, codebook: str, blind: bool) ->
             blind=blind,
         )
         contents[_file_name(sheet, "label.html", number)] = page
-        contents[_file_name(sheet, "questions.csv", number)] = csv_for_spreadsheets(asked)
-        tasks = label_studio_tasks(asked, sheet.annotator)
+        table = with_choices(with_context(asked, context), task.label_set)
+        contents[_file_name(sheet, "questions.csv", number)] = csv_for_spreadsheets(table)
+        tasks = label_studio_tasks(with_context(asked, context), sheet.annotator)
         contents[_file_name(sheet, "label_studio.json", number)] = tasks
     for name, data in contents.items():
         write_atomically(folder / name, data)

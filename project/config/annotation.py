@@ -153,6 +153,13 @@ class RecordedConfig(ConfigSection):
         help="columns of that file with labels, one draw each, comma-separated, * allowed; or "
         "NAME of columns NAME.<label> with probabilities; empty: the column label",
     )
+    recorded_missing: float = parameter(
+        default=2.0,
+        help="percent of the examples asked about that may have no row in that file; these are "
+        "left out of the LLM's scores and labels; with more, the run stops before anything",
+        ge=0,
+        le=100,
+    )
 
 
 @section

@@ -73,7 +73,17 @@ class AskConfig(LabelConfig):
         help="text or Markdown file with rules for the person; label.html shows it below the "
         "task's description; empty: the description alone",
     )
+    context_columns: str = parameter(
+        default="",
+        help="columns of the data to show beside each text in questions.csv and Label Studio, "
+        "comma-separated, such as a title or a date",
+    )
     ask_seed: int = parameter(default=0, help="seed of the order of the questions", ge=0)
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """The columns to show beside each text."""
+        return tuple(name.strip() for name in self.context_columns.split(",") if name.strip())
 
     def __post_init__(self) -> None:
         """Refuse several sources or several shares: one file holds the questions of one arm."""

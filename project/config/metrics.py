@@ -233,6 +233,14 @@ _DECLARED = (
         format=".3f",
         higher_is_better=False,
     ),
+    Metric(
+        key="no_row",
+        title="no row",
+        level="annotation",
+        description="Texts for which the file of recorded labels has no row; they are not scored.",
+        format=".0f",
+        higher_is_better=False,
+    ),
     # Of an experiment, and of a trial of a sweep.
     Metric(
         key="loss",

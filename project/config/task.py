@@ -46,6 +46,12 @@ class TaskConfig(ConfigSection):
         "and counts them",
         choices=("error", "drop"),
     )
+    duplicates: str = parameter(
+        default="keep_all",
+        help="rows with the same text: keep_all puts all copies into one split, keep_one keeps one "
+        "row of each text, with its most frequent label",
+        choices=("keep_all", "keep_one"),
+    )
     unlabelled: bool = parameter(
         default=False,
         help="use rows without a gold label as training texts that a person can label (entry point "

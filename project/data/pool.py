@@ -17,6 +17,7 @@ from project.data.card import Card, CardColumns, CardSource, as_label, folded_na
 from project.data.card_errors import MAX_NAME
 from project.data.class_indices import are_indices
 from project.data.decided import with_decided_labels
+from project.data.duplicates import KEEP_ONE, notes_on_pool, one_row_each
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, checked_texts, text_ids
@@ -93,6 +94,9 @@ def load_pool(
     labels = known.classes or (card.labels if card else _labels_of(human, known.human_column))
     card = _card(card, config, labels, text_column=text_column)
     examples = _examples(table, human, card, known, config, text_column)
+    usable = examples
+    if config.duplicates == KEEP_ONE:
+        examples = one_row_each(usable)
     examples["split"] = pool_splits(examples, card, config, n_demonstrations)
     examples = examples[examples["split"] != ""].sort_values("example_id", kind="stable")
     columns = table.loc[examples.index[examples["split"] == "train"]].reset_index(drop=True)
@@ -100,6 +104,7 @@ def load_pool(
     check("examples", examples, card.labels)
     n_empty = int((~has_text).sum())
     notes += (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
+    notes += tuple(notes_on_pool(usable, config.duplicates))
     task = Task(
         card=card,
         label_set=card.labels,

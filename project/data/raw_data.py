@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import gzip
-import io
-import warnings
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from project.config.task import TaskConfig
 from project.data.card import Card
+from project.data.csv_file import check_names, read_csv
+from project.data.json_file import read_json_lines
 from project.data.where import matching_rows
 from project.support.errors import AssayError
+
+_MAX_VALUES_SHOWN = 5  # of a column, in an error
 
 
 def read_raw(card: Card, config: TaskConfig) -> tuple[pd.DataFrame, str]:
@@ -67,7 +67,7 @@ def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
     """The table in a .csv, .tsv, .jsonl or .parquet file, unchanged; also with .gz behind.
 
     In a CSV file all values are texts and only empty cells are null. ``header`` names the columns
-    of a CSV file without a header.
+    of a CSV file without a header. Names of columns are texts in every format.
     """
     if not path.is_file():
         raise AssayError(
@@ -78,98 +78,43 @@ def read_file(path: Path, header: list[str] | None = None) -> pd.DataFrame:
     ending = endings[0] if endings[1:] == [".gz"] else "".join(endings[-1:])
     try:
         if ending in (".csv", ".tsv"):
-            return _read_csv(path, ending, header)
+            return read_csv(path, header)
         if ending in (".jsonl", ".ndjson"):
-            return _read_json_lines(path)
-        if ending == ".parquet":
-            return pd.read_parquet(path)
-    except UnicodeDecodeError:
-        raise AssayError(
-            f"data file {path.name} must be UTF-8; byte {_first_bad_byte(path)} is not. Save it "
-            "as UTF-8 and run again."
-        ) from None
+            table = read_json_lines(path)
+        elif ending == ".parquet":
+            table = _read_parquet(path)
+        else:
+            raise AssayError(
+                "data file must end in .csv, .tsv, .jsonl or .parquet, or in one of these and "
+                f".gz; got {path.name!r}. Save a spreadsheet as CSV UTF-8, and rename a table in "
+                "a .txt file."
+            )
     except AssayError:
         raise
-    except (ValueError, OSError, pd.errors.ParserError) as error:
+    except (ValueError, OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
-        raise AssayError(f"data file {path.name} cannot be read: {reason}") from None
-    raise AssayError(f"data file must end in .csv, .tsv, .jsonl or .parquet; got {path.name!r}.")
+        raise AssayError(
+            f"data file {path.name} cannot be read: {reason}. Write it again, or name another file."
+        ) from None
+    # Other formats than CSV may have numbers as names.
+    table.columns = [str(name) for name in table.columns]
+    check_names(path, list(table.columns))
+    return table
 
 
-def _open(path: Path) -> TextIO:
-    """The file as text, unpacked if it ends in .gz; a byte order mark is left out."""
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _read_csv(path: Path, ending: str, header: list[str] | None) -> pd.DataFrame:
-    """The table in a CSV file; AssayError where rows have more fields than the header."""
-    separator = "\t" if ending == ".tsv" else _separator(path)
-    with _open(path) as file, warnings.catch_warnings():
-        # pandas warns where it would leave out fields.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            # All as text: pandas would turn the text "NA" into null and the id "007" into 7. With
-            # an index, a row with one field too many would lose its first field.
-            return pd.read_csv(
-                file,
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                na_values=[""],
-                names=header,
-                header=0 if header is None else None,
-                index_col=False,
-            )
-        except pd.errors.ParserWarning as warning:
-            found = _too_many_fields(path, separator, header)
-            raise AssayError(f"data file {path.name}: {found or warning}") from None
-
-
-def _too_many_fields(path: Path, separator: str, header: list[str] | None) -> str:
-    """The first row with more fields than the header, and the way out; "" if none is found."""
-    # A cell that is too long for the csv module only costs the number of the row.
-    with _open(path) as file, contextlib.suppress(csv.Error):
-        rows = csv.reader(file, delimiter=separator)
-        n_columns = len(header or next(rows))
-        for number, row in enumerate(rows, 1):
-            if len(row) > n_columns:
-                return (
-                    f"row {number} has {len(row)} fields, and the header {n_columns}. A text may "
-                    f"hold the separator {separator!r} without quotes. Quote such texts and run "
-                    "again."
-                )
-    return ""
-
-
-def _read_json_lines(path: Path) -> pd.DataFrame:
-    """The table in a file of JSON lines, or of one JSON array."""
-    with _open(path) as file:
-        text = file.read()
-    is_array = text.lstrip().startswith("[")
-    return pd.read_json(io.StringIO(text), lines=not is_array, dtype=False)
-
-
-def _separator(path: Path) -> str:
-    """The separator of a CSV file: a comma, unless its first line has none but ; or a tab.
-
-    Spreadsheets write ; where the comma is the decimal mark.
-    """
-    with _open(path) as file:
-        first = file.readline()
-    if "," in first:
-        return ","
-    return next((mark for mark in (";", "\t") if mark in first), ",")
-
-
-def _first_bad_byte(path: Path) -> int:
-    """Offset of the first byte that is not UTF-8; pandas counts it from the start of a cell."""
-    try:
-        path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        return error.start
-    return -1
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """The table in a Parquet file; a named index becomes a column, categories their values."""
+    check_names(path, pq.read_schema(path).names)
+    table = pd.read_parquet(path)
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    for name, column in table.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            kind = column.cat.categories.dtype
+            values = column.astype(object)
+            is_text = pd.api.types.is_string_dtype(kind)
+            table[name] = values.astype("str") if is_text and len(column.cat.categories) else values
+    return table
 
 
 def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:

@@ -6,8 +6,13 @@ into a date. Ids get a prefix that makes them plain text, and lose it when they 
 
 from __future__ import annotations
 
+import csv
+import io
+import math
+import numbers
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +27,10 @@ _CHANGED = re.compile(
     r"|true|false|wahr|falsch|vrai|faux",
     re.IGNORECASE,
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets run, also in the wide characters of East Asian keyboards, and what they skip.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+_PLAIN = re.compile(r"[+-]|[+-]?[0-9]+([.,][0-9]+)?")  # a dash and numbers run nothing
 
 
 def safe_id(example_id: str) -> str:
@@ -37,7 +45,7 @@ def safe_id(example_id: str) -> str:
 
 def safe_text(text: object) -> object:
     """A text with an apostrophe before what would run as a formula; other values unchanged."""
-    if isinstance(text, str) and text.startswith(_FORMULA):
+    if isinstance(text, str) and text.startswith(_FORMULA) and not _PLAIN.fullmatch(text):
         return f"'{text}"
     return text
 
@@ -62,21 +70,48 @@ def original_ids(ids: pd.Series, known: Sequence[str]) -> pd.Series:
     )
 
 
-def csv_for_spreadsheets(questions: pd.DataFrame) -> bytes:
-    """A table of questions as CSV that a spreadsheet opens and saves without a change.
+def with_choices(questions: pd.DataFrame, label_set: Sequence[str]) -> pd.DataFrame:
+    """Questions with one more column, the labels from which a person chooses."""
+    return questions.assign(allowed_labels=" | ".join(label_set))
 
-    It begins with a byte order mark, without which Excel takes UTF-8 for another encoding.
+
+def csv_for_spreadsheets(table: pd.DataFrame) -> bytes:
+    """A table as CSV that a spreadsheet opens and saves without a change.
+
+    It begins with a byte order mark, without which Excel takes UTF-8 for another encoding. Every
+    text is quoted: line breaks of all kinds stay in it, also a carriage return alone, which the csv
+    module of Python before 3.11.9 writes without quotes. Floats have six digits.
 
     Parameters
     ----------
-    questions
-        A table with ``example_id``, ``text`` and further columns of texts.
+    table
+        Texts, numbers and nulls; the column ``example_id``, if there is one, holds ids as texts.
     """
-    ids = list(questions["example_id"])
-    # Where ids begin with the prefix already, it would not be known which one to take away.
-    if not any(name.startswith(_PREFIX) for name in ids):
-        ids = [safe_id(name) for name in ids]
-    table = questions.assign(example_id=ids)
-    for column in table.columns.drop("example_id"):
-        table[column] = np.array([safe_text(cell) for cell in table[column]], dtype=object)
-    return b"\xef\xbb\xbf" + table.to_csv(index=False).encode("utf-8", "surrogatepass")
+    columns: list[list[Any]] = [[_cell(value) for value in table[name]] for name in table.columns]
+    if "example_id" in table:
+        ids = [str(name) for name in table["example_id"]]
+        # Where ids begin with the prefix already, it would not be known which one to take away.
+        if not any(name.startswith(_PREFIX) for name in ids):
+            ids = [safe_id(name) for name in ids]
+        columns[list(table.columns).index("example_id")] = ids
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow([safe_text(str(name)) for name in table.columns])
+    writer.writerows(zip(*columns, strict=True))
+    return b"\xef\xbb\xbf" + file.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _cell(value: Any) -> Any:
+    """A value as the csv module writes it: a safe text, a number, or an empty cell."""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        rounded = float(f"{value:.6g}")
+        if math.isfinite(rounded):
+            return int(rounded) if rounded.is_integer() else rounded
+        return "" if math.isnan(rounded) else str(rounded)
+    if value is None or value is pd.NA:
+        return ""
+    return safe_text(str(value))

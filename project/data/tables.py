@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from project.stats.types import Codes, Floats
+from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
 LOG_PROBABILITY = "log_probability."
@@ -28,6 +28,10 @@ MAX_LABELS = 1000
 _MAX_LABEL_SHOWN = 100  # characters of a label in an error
 _LOG_TOLERANCE = 1e-4  # of the sum of class probabilities
 _SHARE_TOLERANCE = 1e-6  # of the sum of the shares of human votes
+
+
+NO_ROW = "missing: the file has no row for it"
+"""Error of an annotation where recorded labels have no row: nobody answered."""
 
 
 class SourceRun(NamedTuple):
@@ -226,6 +230,11 @@ def _check_votes(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> No
     shares = shares[~np.isnan(shares).all(axis=1)]
     if not np.allclose(shares.sum(axis=1), 1.0, rtol=0, atol=_SHARE_TOLERANCE):
         raise AssayError(f"table {name}: the shares of human votes in every row must sum to 1.")
+
+
+def is_asked(annotations: pd.DataFrame) -> Mask:
+    """Which rows of an annotations table hold an answer, right, wrong or unusable ``(n,)``."""
+    return np.asarray(annotations["error"] != NO_ROW, dtype=bool)
 
 
 def class_columns(

@@ -12,6 +12,7 @@ import pandas as pd
 from project.config.task import TaskConfig
 from project.data.card import Card, load_card
 from project.data.decided import not_accepted, note_on_decisions, with_single_labels
+from project.data.duplicates import KEEP_ONE, notes_on_duplicates, one_row_each
 from project.data.preset_splits import note_on_preset_splits
 from project.data.raw_data import data_file, read_raw
 from project.data.rows import PRESET_SPLIT, column_names, gold_has_indices, usable_rows
@@ -106,7 +107,11 @@ def load_task(config: TaskConfig) -> Task:
     raw, source = read_raw(card, config)
     columns = column_names(raw, card, config)
     raw, notes = _decided(raw, card, columns, config)
-    rows, counts = usable_rows(raw, card, columns, config)
+    usable, counts = usable_rows(raw, card, columns, config)
+    rows = usable
+    if config.duplicates == KEEP_ONE:
+        rows = one_row_each(usable)
+        counts = {**counts, "duplicates_dropped": len(usable) - len(rows)}
     sizes = _sizes(card, config)
     split, n_straddling = assign_splits(rows, card.labels, sizes, config.split_seed)
     # Rows without a split are left out, and the column of preset splits, which has been used.
@@ -114,6 +119,7 @@ def load_task(config: TaskConfig) -> Task:
     examples = examples[examples["split"] != ""].drop(columns=PRESET_SPLIT)
     examples = examples.sort_values("example_id", ignore_index=True)
     check("examples", examples, card.labels)
+    split_of = dict(zip(examples["example_id"], examples["split"], strict=True))
     vote_columns = [GOLD_PROBABILITY + label for label in card.labels]
     return Task(
         card=card,
@@ -127,6 +133,7 @@ def load_task(config: TaskConfig) -> Task:
         notes=notes
         + note_on_preset_splits(rows[PRESET_SPLIT], raw, card, config)
         + _notes_on_sizes(examples, sizes, config)
+        + notes_on_duplicates(usable, split_of, config.duplicates)
         + _notes_on_classes(examples, card.labels)
         + _notes_on_votes(examples, card),
         file=data_file(card, config),

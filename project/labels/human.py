@@ -185,7 +185,8 @@ def label_studio_tasks(questions: pd.DataFrame, model: str) -> bytes:
     """
     tasks: list[dict[str, Any]] = []
     for row in questions.to_dict("records"):
-        task: dict[str, Any] = {"data": {"example_id": row["example_id"], "text": row["text"]}}
+        shown = {name: cell for name, cell in row.items() if name not in ("label", "llm_label")}
+        task: dict[str, Any] = {"data": shown}
         if isinstance(row.get("llm_label"), str):
             task["predictions"] = [{"model_version": model, "result": [_choice(row["llm_label"])]}]
         tasks.append(task)

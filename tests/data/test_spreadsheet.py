@@ -5,7 +5,14 @@ import io
 import pandas as pd
 import pytest
 
-from project.data.spreadsheet import csv_for_spreadsheets, original_ids, safe_id, safe_text
+from project.data.raw_data import read_file
+from project.data.spreadsheet import (
+    csv_for_spreadsheets,
+    original_ids,
+    safe_id,
+    safe_text,
+    with_choices,
+)
 
 CHANGED = [
     "007",
@@ -62,6 +69,37 @@ def test_a_text_like_a_formula_is_written_as_text():
     assert safe_text("=HYPERLINK(1)") == "'=HYPERLINK(1)"
     assert safe_text("a = b") == "a = b"
     assert safe_text(None) is None
+
+
+def test_a_dash_and_numbers_are_no_formulas():
+    assert [safe_text(text) for text in ("-", "-3.5", "+1")] == ["-", "-3.5", "+1"]
+    assert [safe_text(text) for text in ("-3+1", "\tx", "\n=x", "\uff1dx")] == [
+        "'-3+1",
+        "'\tx",
+        "'\n=x",
+        "'\uff1dx",
+    ]
+
+
+def test_every_text_is_quoted_and_reads_back_with_all_kinds_of_line_breaks(tmp_path):
+    texts = ["go\rod", "two\r\nlines", "three\nlines", 'a "quote", too', "plain"]
+    table = pd.DataFrame({"example_id": ["007", *"abcd"], "text": texts, "label": [None, *"wxyz"]})
+    table["share"] = [1.0, 0.25, float("nan"), 1 / 3, 2.0]
+    (tmp_path / "questions.csv").write_bytes(csv_for_spreadsheets(table))
+    found = read_file(tmp_path / "questions.csv")
+
+    assert list(found["text"]) == texts
+    assert list(original_ids(found["example_id"], ["007"])) == ["007", *"abcd"]
+    assert list(found["share"].fillna("")) == ["1", "0.25", "", "0.333333", "2"]
+    lines = (tmp_path / "questions.csv").read_bytes().decode("utf-8-sig").split("\n")
+    assert lines[0] == '"example_id","text","label","share"'
+    assert lines[1] == '"id:007","go\rod","",1'
+
+
+def test_questions_name_the_labels_to_choose_from():
+    table = with_choices(pd.DataFrame({"example_id": ["a"], "text": ["x"]}), ["cat", "dog"])
+
+    assert list(table["allowed_labels"]) == ["cat | dog"]
 
 
 def test_a_file_begins_with_a_byte_order_mark_and_reads_back():

@@ -284,7 +284,7 @@ def test_duplicate_ids_are_refused(pets):
 def test_a_file_that_is_not_utf8_is_refused_with_the_position_of_the_byte(tmp_path):
     (tmp_path / "latin.csv").write_bytes("text,label\ncaf\xe9,books\n".encode("latin-1"))
 
-    with pytest.raises(AssayError, match="latin.csv must be UTF-8; byte 14 is not"):
+    with pytest.raises(AssayError, match="latin.csv must be UTF-8; byte 14, in line 2, is not"):
         load_task(TaskConfig(data=str(tmp_path / "latin.csv")))
 
 

@@ -207,7 +207,7 @@ def test_questions_are_written_answered_and_trained_on_by_the_next_run(params, s
     (first,) = (store / "work").rglob("questions.csv")
     audit = pd.read_csv(first, dtype=str, keep_default_na=False)
     assert len(audit) == 20
-    assert list(audit.columns) == ["example_id", "text", "label"]
+    assert list(audit.columns) == ["example_id", "text", "label", "allowed_labels"]
     printed = capsys.readouterr().err
     assert "these 20 texts are the audit" in printed
     assert f"to ask for the other texts:\nmlflow run . {ENV} -e ask -P " in printed

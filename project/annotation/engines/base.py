@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from project.annotation.prompt import Prompt
 from project.stats.types import Codes, Floats, Mask
@@ -210,4 +211,17 @@ class PromptlessAnnotator(Annotator, Protocol):
 
         Raises AssayError if there are fewer draws.
         """
+        ...
+
+
+@runtime_checkable
+class RecordedRows(Protocol):
+    """Labels of a file, which may lack rows for some examples."""
+
+    def has_row(self, examples: pd.DataFrame) -> Mask:
+        """Which examples the file has a row for ``(n,)``."""
+        ...
+
+    def check_rows(self, examples: pd.DataFrame) -> None:
+        """Raise AssayError if the file lacks rows for too many examples."""
         ...

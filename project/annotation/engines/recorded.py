@@ -1,7 +1,8 @@
 """Labels that exist already: the columns of a file become draws.
 
 No model is read. An answer that is not a label of the task is counted and treated as missing: it
-becomes no training label, and it counts as wrong where it is scored.
+becomes no training label, and it counts as wrong where it is scored. An example for which the file
+has no row was not answered: it is counted apart and not scored.
 """
 
 from __future__ import annotations
@@ -23,20 +24,25 @@ from project.annotation.engines.recorded_columns import (
     probability_columns,
 )
 from project.annotation.engines.recorded_ids import check_ids
+from project.annotation.engines.recorded_join import (
+    check_absent,
+    join_columns,
+    join_to_task,
+    notes_on_join,
+)
+from project.annotation.engines.recorded_numbers import with_numbers
 from project.annotation.prompt import Prompt
 from project.config.annotation import RecordedConfig
 from project.config.arm import Reads
 from project.data.card import as_label
 from project.data.class_indices import are_indices
 from project.data.raw_data import read_file
-from project.data.tables import codes
+from project.data.tables import NO_ROW, codes
 from project.data.task import Task
 from project.data.where import rows_of_task
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
-_KEY = "recorded_key"
-_ABSENT = "missing: the file has no row for it"
 _CONTRADICTORY = "missing: the file labels it twice and differently"
 _NULL = "missing: a null"
 
@@ -73,7 +79,7 @@ class RecordedAnnotator:
         path = Path(config.recorded).expanduser()
         self._task = task
         table = rows_of_task(without_lists(read_file(path)), task.where, path.name)
-        join_column, self.keyed_by = _join(table, task, path.name)
+        join_column, self.keyed_by = join_columns(table, task, path.name)
         self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
         _check_no_gold(self.draws, path, task)
         self.lacks: Sequence[frozenset[Reads]] = [
@@ -91,13 +97,13 @@ class RecordedAnnotator:
         table, self.notes = without_rejected(table, used, join_column)
         if self.keyed_by == "example_id":
             check_ids(table, join_column, used, task, path.name)
-        self._rows, self._contradictory = _one_row_each(table, join_column, used)
-        if not task.examples[self.keyed_by].isin(self._rows.index).any():
-            raise AssayError(
-                "recorded must hold a row for at least one example of the task; the column "
-                f"{join_column!r} of {path} has none of its {len(task.examples)} examples. Name "
-                "the file that belongs to the task, or set id_column to the task's id column."
-            )
+        answers = with_numbers(table, self.draws, task.label_set)
+        self._rows, self._repeated, n_alike, joining = join_to_task(
+            answers, join_column, used, task, path
+        )
+        self._file = path.name
+        self._max_absent = config.recorded_missing
+        self.notes += notes_on_join(path.name, join_column, n_alike, len(task.examples))
         # Decided for the whole column, whichever examples are asked for.
         self._has_indices = {
             draw: self._holds_indices(draw)
@@ -111,7 +117,19 @@ class RecordedAnnotator:
             "engine": "recorded",
             "file": _content_digest(table[[join_column, *used]]),
             "columns": ",".join(self.draws),
+            "joining": joining,
         }
+
+    def has_row(self, examples: pd.DataFrame) -> Mask:
+        """Which examples the file has a row for ``(n,)``."""
+        return np.asarray(examples[self.keyed_by].isin(self._rows.index), dtype=bool)
+
+    def check_rows(self, examples: pd.DataFrame) -> None:
+        """Raise AssayError if more examples lack a row than ``recorded_missing`` allows."""
+        keys = examples[self.keyed_by]
+        check_absent(
+            self._file, keys, self.has_row(examples), list(self._rows.index), self._max_absent
+        )
 
     def prompts(self, n_draws: int) -> list[Prompt]:
         """Stand-ins for prompts: nothing was asked, and the answers are the labels."""
@@ -141,7 +159,7 @@ class RecordedAnnotator:
         for index in np.flatnonzero(is_contradictory):
             errors[index] = _CONTRADICTORY
         for index in np.flatnonzero(is_absent):
-            errors[index] = _ABSENT
+            errors[index] = NO_ROW
         n = len(items)
         return Answers(
             log_probabilities=draw.log_probabilities,
@@ -163,16 +181,25 @@ class RecordedAnnotator:
         """See :class:`project.annotation.engines.base.Annotator`."""
 
     def _is_contradictory(self, name: str, items: Sequence[str]) -> Mask:
-        """Which items have rows with different labels in this draw, ``(n,)``."""
-        if not len(self._contradictory):
+        """Which items have rows with different answers in this draw, ``(n,)``.
+
+        Labels that are written in two ways do not differ, nor does a null from a label.
+        """
+        if self._repeated.empty:
             return np.zeros(len(items), dtype=bool)
-        columns = (
-            probability_columns(name, self._task.label_set)
-            if is_group(name, self._rows.columns)
-            else [name]
-        )
-        by_key = self._contradictory[columns].any(axis=1)
-        return np.asarray(by_key.reindex(items, fill_value=False), dtype=bool)
+        if is_group(name, self._rows.columns):
+            answers = self._repeated[probability_columns(name, self._task.label_set)]
+        else:
+            column = self._repeated[name]
+            labels = self._labels(column).label
+            # An answer that is no label differs from every other one.
+            named = [
+                self._task.label_set[code] if code >= 0 else f"unparsed: {cell}"
+                for code, cell in zip(labels, column, strict=True)
+            ]
+            answers = pd.Series(named, index=column.index).where(column.notna()).to_frame()
+        differs = (answers.groupby(level=0).nunique() > 1).any(axis=1)
+        return np.asarray(differs.reindex(items, fill_value=False), dtype=bool)
 
     def _holds_indices(self, name: str) -> bool:
         """Whether a draw's labels are indices into the label set.
@@ -243,37 +270,6 @@ def _check_no_gold(draws: Sequence[str], path: Path, task: Task) -> None:
             "holds the task's gold labels. Set recorded_columns to the column with the LLM's "
             "labels."
         )
-
-
-def _join(table: pd.DataFrame, task: Task, file: str) -> tuple[str, str]:
-    """The column of the file to join by, and the column of the examples that it holds."""
-    # Ids come first, since the same text may occur in several examples.
-    for column in ("example_id", task.columns.get("id", "")):
-        if column and column in table.columns:
-            return column, "example_id"
-    for column in (task.columns["text"], "text"):
-        if column in table.columns:
-            return column, "text"
-    raise AssayError(
-        f"recorded file {file} must have a column example_id, "
-        f"{task.columns.get('id') or 'the id column'} or {task.columns['text']!r} to join it to "
-        f"the examples by; it has {', '.join(map(str, table.columns[:10]))}."
-    )
-
-
-def _one_row_each(
-    table: pd.DataFrame, join_column: str, used: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row for each key, and for each key and column whether its rows differ.
-
-    A null does not count as different from a label. The second table is empty if no key occurs
-    twice.
-    """
-    keyed = table[list(used)].assign(**{_KEY: table[join_column].astype(str)})
-    if not keyed[_KEY].duplicated().any():
-        return keyed.set_index(_KEY), pd.DataFrame()
-    groups = keyed.groupby(_KEY, sort=False)
-    return groups.first(), groups.nunique() > 1
 
 
 def _content_digest(table: pd.DataFrame) -> str:

@@ -13,7 +13,8 @@ from project.support.errors import AssayError, unknown_value
 
 LOG_SUFFIX = "log_probability"
 """Groups whose name ends like this hold natural logs."""
-_MAX_SUM_ERROR = 0.01
+MAX_SUM_ERROR = 0.01
+"""How far the probabilities of a row may be from a sum of 1."""
 
 
 def probability_columns(name: str, label_set: Sequence[str]) -> list[str]:
@@ -110,7 +111,7 @@ def log_probabilities(rows: pd.DataFrame, name: str, label_set: Sequence[str]) -
         with np.errstate(divide="ignore"):
             values = np.log(values)
     total = np.exp(values).sum(axis=1)
-    is_off = ~np.isnan(total) & (np.abs(total - 1) > _MAX_SUM_ERROR)
+    is_off = ~np.isnan(total) & (np.abs(total - 1) > MAX_SUM_ERROR)
     if is_off.any():
         raise AssayError(
             f"recorded columns {name}.* must sum to 1 in every row; got {total[is_off][0]:.4g}. "

@@ -1,0 +1,72 @@
+"""Files of JSON lines as tables."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from project.data.file_bytes import utf8_bytes
+from project.support.errors import AssayError
+
+
+def read_json_lines(path: Path) -> pd.DataFrame:
+    """The table in a file with a JSON object in every line, or with one JSON array of objects.
+
+    A key that an object lacks is null. No value is changed: dates stay texts.
+
+    Raises
+    ------
+    AssayError
+        For a line that is no JSON object, with its number.
+    """
+    data = utf8_bytes(path)
+    if data.lstrip().startswith(b"["):
+        records = _array(data, path)
+    else:
+        records = []
+        for number, line in enumerate(io.BytesIO(data), 1):
+            if line.strip():
+                records.append(_object(line, number, path))
+    if not records:
+        raise AssayError(f"data file {path.name} must hold rows; it is empty. Name another file.")
+    return pd.DataFrame(records)
+
+
+def _array(data: bytes, path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON array."""
+    try:
+        records = json.loads(data)
+    except ValueError as error:
+        raise AssayError(
+            f"data file {path.name} cannot be read as JSON: {error}. Write one JSON object in "
+            "every line."
+        ) from None
+    for number, record in enumerate(records, 1):
+        _check_object(record, f"entry {number}", path)
+    return list(records)
+
+
+def _object(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    """The object in a line."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise AssayError(
+            f"data file {path.name} cannot be read as JSON: line {number}: {error}. Write one "
+            "JSON object in every line."
+        ) from None
+    return _check_object(record, f"line {number}", path)
+
+
+def _check_object(record: Any, where: str, path: Path) -> dict[str, Any]:
+    """The value if it is an object."""
+    if not isinstance(record, dict):
+        raise AssayError(
+            f"data file {path.name} must hold JSON objects; {where} is a "
+            f"{type(record).__name__}. Write every row as {{COLUMN: VALUE, ...}}."
+        )
+    return record
