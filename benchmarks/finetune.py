@@ -40,7 +40,7 @@ from benchmarks.training_work import (
     training_work,
 )
 from project.support.machine import cpu_cores
-from project.training.encoder import precision
+from project.training.precision import precision
 from project.training.workers import default_workers
 
 SEEDS = 5

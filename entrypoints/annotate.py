@@ -23,6 +23,7 @@ def annotate(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.annotation_session import open_session
     from entrypoints.wiring.dry_run import dry_run
     from entrypoints.wiring.invocation import Invocation
+    from entrypoints.wiring.prompt_headings import with_heading_note
     from entrypoints.wiring.setup import check_store, log_setup
     from project.data.task import load_task
     from project.support.escape import escape_markdown
@@ -31,7 +32,7 @@ def annotate(params: Mapping[str, str]) -> None:
     config = experiment_config(params)
     splits = parse(SplitsConfig, params).splits
     check_store(config.host.workspace)
-    task = load_task(config.task)
+    task = with_heading_note(load_task(config.task), config)
     with contextlib.closing(open_session(task, config.resolved(task.defaults))) as session:
         config = session.resolved(config.resolved(task.defaults))
         session.check_rows(task, splits)

@@ -18,6 +18,7 @@ from project.support.errors import AssayError
 def finetune(params: Mapping[str, str]) -> None:
     """Train one arm, ``gold`` or ``given``, with all seeds, and report scores and agreement."""
     from analysis.report import publish
+    from entrypoints.wiring.encoders import find_encoder
     from entrypoints.wiring.experiment import publish_after
     from entrypoints.wiring.external_labels import labels_condition
     from entrypoints.wiring.invocation import Invocation
@@ -25,7 +26,6 @@ def finetune(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.trainer import Trainer
     from project.data.task import load_task
     from project.tracking import root_run
-    from project.training.encoder import Encoder
 
     config = experiment_config({**params, "annotator": "none", "annotator_model": "none"})
     if config.finetune.validation_labels == "arm":
@@ -36,7 +36,7 @@ def finetune(params: Mapping[str, str]) -> None:
     check_store(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
-    encoder = Encoder.find(config.finetune)
+    encoder = find_encoder(config.finetune)
     condition = labels_condition(parse(LabelsConfig, params).labels, task, config.finetune)
     arm = condition.arm.name
     workspace = config.host.workspace

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from entrypoints.wiring.command import main
 from entrypoints.wiring.terminal import print_line
@@ -52,15 +53,28 @@ def rerun(params: Mapping[str, str]) -> None:
     for line in differing or ["code, machine and packages are the same."]:
         print_line(f"rerun: {line}")
     if then["git"]["diff_sha256"] and then["code_version"] != now["code_version"]:
-        print_line(
-            f"rerun: the code of then is commit {then['git']['commit']} with the changes in the "
-            f"run's artifact {DIFF}."
-        )
+        print_line(f"rerun: {_about_changes(then['git'], DIFF)}")
     # The databases of MLflow limit the length of a tag.
     tags = {RERUN_OF: run.run_id, DIFFERS: "; ".join(differing)[:4000]}
     workspace = Path(invocation.params["workspace"])
     with owner_only(is_private(invocation.params), workspace), tagged(tags):
         function_of(invocation.entry_point)(invocation.params)
+
+
+def _about_changes(git: Mapping[str, Any], artifact: str) -> str:
+    """Where the changes are that the code of a run had against its commit."""
+    left_out = git.get("diff_left_out", "")
+    if not left_out:
+        return (
+            f"the code of then is commit {git['commit']} with the changes in the run's artifact "
+            f"{artifact}."
+        )
+    names = ", ".join(git["changed"][:5]) + (", ..." if len(git["changed"]) > 5 else "")
+    return (
+        f"the code of then cannot be restored from the store: it is commit {git['commit']} with "
+        f"changes of {names} (sha256 {git['diff_sha256'][:12]}), which were not logged "
+        f"({left_out}). They are only where the run was started. log_diff=true logs them."
+    )
 
 
 def function_of(entry_point: str) -> Callable[[Mapping[str, str]], None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         default="127.0.0.1",
         help="address to listen on [default: 127.0.0.1, this machine alone]",
     )
-    options.add_argument("--port", type=int, default=5000, help="[default: 5000]")
+    options.add_argument("--port", type=_whole_number, default=5000, help="[default: 5000]")
     options.add_argument(
         "--folder",
         default="server",
@@ -43,7 +44,10 @@ def parser() -> argparse.ArgumentParser:
         help="names by which others reach this machine, comma-separated; all others are refused",
     )
     options.add_argument(
-        "--workers", type=int, default=2, help="processes that answer requests [default: 2]"
+        "--workers",
+        type=_whole_number,
+        default=2,
+        help="processes that answer requests, 1 to 64 [default: 2]",
     )
     options.add_argument(
         "--add",
@@ -59,6 +63,21 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def _whole_number(text: str) -> int:
+    """A number of ASCII digits; int() also reads ``1_0`` and digits of other scripts."""
+    if not re.fullmatch("[0-9]{1,6}", text):
+        raise argparse.ArgumentTypeError(f"must be a whole number in digits 0 to 9; got {text!r}")
+    return int(text)
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    """Raise AssayError for numbers that no server can have."""
+    for name, least, most in (("port", 1, 65_535), ("workers", 1, 64)):
+        number = getattr(options, name)
+        if not least <= number <= most:
+            raise AssayError(f"--{name} must be from {least} to {most}; got {number}")
+
+
 def server(options: argparse.Namespace) -> None:
     """Serve until stopped or, with ``--add``, add a person to the running server."""
     from entrypoints.wiring.team_server_address import server_address
@@ -66,6 +85,7 @@ def server(options: argparse.Namespace) -> None:
     from entrypoints.wiring.team_server_process import serve
     from project.tracking.doctor.roles import ANNOTATORS
 
+    _check_numbers(options)
     folder = Path(options.folder).resolve()
     if options.add:
         add_person(folder, options.add, "" if options.reader else ANNOTATORS)

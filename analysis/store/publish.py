@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from analysis.store.taken import taken_note
+from project.support.escape import escape_markdown, escape_terminal
 from project.support.files import write_atomically
 from project.support.privacy import owner_only
 from project.tracking import PRIVATE, Record, Tracker, overruled_remark, read_run
@@ -65,8 +67,11 @@ def log_report(
         Lines for the terminal: the file, the command that opens MLflow, the run.
     """
     folder = Path(workspace) / "reports" / run_id
-    files = {"report.md": description.encode(), **files}
     root = read_run(run_id)
+    taken = taken_note(root)
+    if taken:
+        description += f"\n\n{escape_markdown(taken)}"
+    files = {"report.md": description.encode(), **files}
     opened = write(folder, files, [root])
     # The run's description repeats which logged defaults did not count.
     tracker = Tracker(run_id, remark=overruled_remark(root.tags))
@@ -75,4 +80,6 @@ def log_report(
     for step, values in metrics.items():
         named = {_NOT_IN_A_METRIC.sub("_", name): value for name, value in values.items()}
         tracker.log_metrics(named, step)
+    if taken:
+        opened = f"\n{escape_terminal(taken)}{opened}"
     return f"{opened}\nMLflow   {tracker.open_command()}\nrun      {run_id}"

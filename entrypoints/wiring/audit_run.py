@@ -32,8 +32,10 @@ from entrypoints.wiring.audit_next import write_next
 from entrypoints.wiring.audit_plan import planned
 from entrypoints.wiring.audit_pool import audit_config, with_recorded_file, with_rows
 from entrypoints.wiring.dry_run import dry_run
+from entrypoints.wiring.encoders import find_encoder
 from entrypoints.wiring.experiment import publish_after
 from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.prompt_headings import note_on_headings
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.factory import check_engine
@@ -70,12 +72,13 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     # Refuses wrong probabilities before annotation is paid for.
     sample = audit_sample(pool, asked)
     notes += notes_on_audit(pool, asked, sample)
+    notes += filter(None, [note_on_headings(pool.task.examples, config)])
     for note in notes:
         print_line(f"note: {note}")
     encoder = None
     if config.finetune.encoder != LINEAR:
         check_encoder(sample, documents_of(pool, asked), asked)
-        encoder = Encoder.find(config.finetune)
+        encoder = find_encoder(config.finetune)
     config = _with_learning_rate(config, pool.task.defaults, encoder)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     workspace = config.host.workspace

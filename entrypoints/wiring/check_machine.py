@@ -38,6 +38,7 @@ def machine_rows(workspace: Path) -> Rows[None]:
     system = f"{platform.system()} {platform.machine()}"
     yield "Python", f"{platform.python_version()} ({sys.executable}), {system}"
     yield "packages", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    yield "mlflow run", f"--env-manager {_environment_managers()}"
     total, free = memory()
     yield (
         "CPU",
@@ -72,6 +73,14 @@ def _gpu_rows() -> Rows[None]:
             f"note: torch can use {len(visible)} of {len(present)}; CUDA_VISIBLE_DEVICES, the "
             f"driver or torch {_version('torch')} excludes the others",
         )
+
+
+def _environment_managers() -> str:
+    """What ``mlflow run`` can use here to make an environment, and what to install for the rest."""
+    hints = {"uv": "pip install uv", "conda": "install Miniforge"}
+    missing = [f"{name} needs: {hint}" for name, hint in hints.items() if not shutil.which(name)]
+    here = ["local", *(name for name in hints if shutil.which(name))]
+    return ", ".join(here) + (f" ({'; '.join(missing)})" if missing else "")
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows of the entry point check: annotator and encoder. No weights are loaded."""
+"""Rows of the entry point check: annotator and encoder. The encoder is loaded if it is here."""
 
 from __future__ import annotations
 
@@ -77,6 +77,16 @@ def encoder_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
         return None
     files = model_files("encoder", name, config.finetune.encoder_revision)
     yield "model", _in_words(files)
+    if not files.is_local:
+        yield "loading", "not tried: an experiment fetches and loads it before it annotates"
+        return files
+    # Imported here, as the other rows do not need torch.
+    from project.training.encoder import Encoder
+
+    encoder = Encoder.find(config.finetune)
+    yield "loading", f"it loads and reads a text in {encoder.precision}"
+    if encoder.note:
+        yield "head", f"note: {encoder.note}"
     return files
 
 

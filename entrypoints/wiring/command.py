@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from entrypoints.wiring.arguments import asks_for_help, joined, parser
+from entrypoints.wiring.caller_folder import about_relative_paths, enter_caller_folder
 from entrypoints.wiring.help_text import help_text
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import check_consent
@@ -72,12 +73,10 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     try:
         with unread_output():
             _run(entry, arguments, run)
-    except Incomplete as error:
-        print_line(f"error: {with_syntax(error, entry)}")
-        sys.exit(1)
     except AssayError as error:
-        print_line(f"error: {with_syntax(error, entry)}")
-        sys.exit(2)
+        text = with_syntax(error, entry)
+        print_line(f"error: {text}{about_relative_paths(text, arguments)}")
+        sys.exit(1 if isinstance(error, Incomplete) else 2)
     except (KeyboardInterrupt, SystemExit):
         print_line(f"\n{STOPPED}")
         sys.exit(130)
@@ -101,8 +100,11 @@ def _run(
     if asks_for_help(entry, arguments):
         print(help_text(entry, every="all" in arguments))
         return
+    in_clone = enter_caller_folder()
     chosen = chosen_parameters(entry, arguments)
     params = chosen.texts
+    if in_clone and "workspace" in params:
+        print_line(f"note: the workspace is {Path(params['workspace']).absolute()}.")
     if _shows_config(chosen):
         print(as_yaml(entry, chosen, _card_defaults(params)), end="")
         return

@@ -19,8 +19,10 @@ from entrypoints.wiring.conditions import (
 )
 from entrypoints.wiring.default_arms import with_possible_arms
 from entrypoints.wiring.dry_run import dry_run
+from entrypoints.wiring.encoders import find_encoder
 from entrypoints.wiring.human_answers import human_answers, note_on_answers
 from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.prompt_headings import with_note_for_arms
 from entrypoints.wiring.replicates import annotated_splits, draws_needed
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
@@ -157,11 +159,11 @@ def prepare_experiment(
     possible = arms(early.label, config.prompt.ensemble_size)  # refuses impossible arms
     arm_checks.check_phases(possible, config.finetune)
     check_store(config.host.workspace)
-    task = load_task(config.task)
+    task = with_note_for_arms(load_task(config.task), config)
     config = config.resolved(task.defaults)
     if checks_audits:
         arm_checks.check_audits(possible, task.counts, config)
-    encoder = Encoder.find(config.finetune)
+    encoder = find_encoder(config.finetune)
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
     session = open_session(task, config, needs_all_draws=needs_all_draws) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():

@@ -32,6 +32,8 @@ from project.support.redact import MASK, relevant_variables, scrubbed, scrubbed_
 _INPUTS = ("data", "template", "human", "recorded", "labels", "codebook")
 """Parameters that name a file."""
 _DATA = "the task's data"
+NOT_ASKED = "log_diff=false"
+"""Why the store has no diff where nobody asked for it."""
 
 
 def inputs(
@@ -155,7 +157,7 @@ def provenance(
         "parameters_masked": [name for name, text in params.items() if scrubbed(text) != text],
         "command": shlex.join(sys.orig_argv),
         "folder": str(Path.cwd()),
-        "git": _git_facts(code),
+        "git": _git_facts(code, logs_diff=params.get("log_diff") == "true"),
         "code_version": code_version(),
         "inputs": dict(hashes),
         "models": dict(models),
@@ -168,15 +170,17 @@ def provenance(
     return clean
 
 
-def _git_facts(code: Repository) -> dict[str, Any]:
-    diff_hash = hashlib.sha256(code.diff.encode("utf-8", "surrogatepass")).hexdigest()
+def _git_facts(code: Repository, *, logs_diff: bool) -> dict[str, Any]:
+    left_out = code.left_out
+    if code.diff and not logs_diff:
+        left_out = NOT_ASKED
     return {
         "commit": code.commit,
         "dirty": code.dirty,
         "changed": code.changed,
         "untracked": code.untracked,
-        "diff_sha256": diff_hash if code.diff else "",
-        "diff_left_out": code.left_out,
+        "diff_sha256": code.diff_sha256,
+        "diff_left_out": left_out,
         "diff_masked": MASK in code.diff,
         "no_repository": code.why,
     }

@@ -39,7 +39,9 @@ class Repository:
     changed, untracked
         Paths of changed tracked files, and of files that git does not track.
     diff
-        Changes of tracked files against the commit, without secrets.
+        Changes of tracked files against the commit, without secrets of a known shape.
+    diff_sha256
+        SHA-256 of the changes, also where ``diff`` is left out; empty without changes.
     left_out
         The reason if ``diff`` is empty in spite of changes.
     why
@@ -50,6 +52,7 @@ class Repository:
     changed: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
     diff: str = ""
+    diff_sha256: str = ""
     left_out: str = ""
     why: str = ""
 
@@ -86,20 +89,20 @@ def _state(root: Path, *, private: bool) -> Repository:
         return Repository(why="the project's git repository has no commit yet")
     changed = tuple(scrubbed(_changed_path(line)) for line in lines if line[:2] in ("1 ", "u "))
     untracked = tuple(scrubbed(line[2:]) for line in lines if line.startswith("? "))
-    diff = ""
+    diff = scrubbed(_git(root, *_FULL_DIFF, "--", ".")) if changed else ""
     left_out = ""
     if changed and private:
         left_out = "private=true"
-    elif changed:
-        diff = _git(root, *_FULL_DIFF, "--", ".")
-        if len(diff) > _MAX_DIFF:
-            left_out = f"it has {len(diff)} characters, more than {_MAX_DIFF}"
-            diff = ""
+    elif len(diff) > _MAX_DIFF:
+        left_out = f"it has {len(diff)} characters, more than {_MAX_DIFF}"
     return Repository(
         commit=commits[0],
         changed=changed,
         untracked=untracked[:_MAX_UNTRACKED],
-        diff=scrubbed(diff),
+        diff="" if left_out else diff,
+        diff_sha256=hashlib.sha256(diff.encode("utf-8", "surrogatepass")).hexdigest()
+        if diff
+        else "",
         left_out=left_out,
     )
 

@@ -88,7 +88,7 @@ def log_setup(
         CONFIG: json.dumps(scrubbed_json(facts), indent=2),
         FILE: json.dumps(origin, indent=1),
     }
-    if code.diff:
+    if code.diff and config.store.log_diff:
         texts[DIFF] = code.diff
     examples = table_for_store(task.examples, private=config.store.private)
     _log_files(tracker, texts, examples, tags=tags(origin))

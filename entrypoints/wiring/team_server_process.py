@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from entrypoints.wiring.repository import ROOT
 from entrypoints.wiring.team_server_address import ADDRESS, ServerAddress, claimed_folder
 from entrypoints.wiring.team_server_people import (
     ADMIN,
@@ -63,6 +64,7 @@ def serve(folder: Path, address: ServerAddress, n_workers: int) -> None:
             _wait_for_answer(process, address, folder / _LOG)
             become_admin(address.url, variables)
             ensure_role()
+            _print_foreign_experiments()
             _print_welcome(folder, address)
             process.wait()
             raise AssayError(f"the server ended by itself; see {folder / _LOG}")
@@ -102,6 +104,17 @@ def _print_welcome(folder: Path, address: ServerAddress) -> None:
     )
 
 
+def _print_foreign_experiments() -> None:
+    """Name experiments from before whose files are outside the server's artifact store."""
+    from project.tracking.doctor.team_app import foreign_experiments
+
+    for experiment in foreign_experiments():
+        print_line(
+            f"WARNING: the files of experiment {experiment} are outside this server's artifact "
+            "store. Its maker may write there: delete the experiment if you did not choose this."
+        )
+
+
 def _start(
     folder: Path, address: ServerAddress, n_workers: int, variables: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
@@ -109,6 +122,8 @@ def _start(
 
     Its secrets are in its environment, which no other user can read.
     """
+    from project.tracking.doctor.team_app import plugin_folder
+
     _check_port(address)
     config = _AUTH_CONFIG.format(folder=str(folder).replace("%", "%%"), admin=ADMIN)
     (folder / "auth.ini").write_text(config, encoding="utf-8")
@@ -118,6 +133,9 @@ def _start(
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_AUTH_ADMIN_PASSWORD": variables[PASSWORD_VARIABLE],
         SIGNING_KEY: variables[SIGNING_KEY],
+        "PYTHONPATH": os.pathsep.join(
+            [str(plugin_folder(folder / "app")), str(ROOT), *filter(None, [own.get("PYTHONPATH")])]
+        ),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # Assay uses none of its jobs
     }
@@ -150,8 +168,10 @@ def _check_port(address: ServerAddress) -> None:
 
 def _command(folder: Path, address: ServerAddress, n_workers: int) -> list[str]:
     """The words of the command that starts MLflow's server, with files below ``folder``."""
+    from project.tracking.doctor.team_app import APP_NAME
+
     options = {
-        "--app-name": "basic-auth",
+        "--app-name": APP_NAME,
         "--host": address.host,
         "--port": str(address.port),
         "--workers": str(n_workers),

@@ -57,15 +57,17 @@ class AnnotateConfig(ConfigSection):
         help="temperature of the repeats; 0.6 as in gpt_annotate, the program of Pangakis and "
         "Wolken",
         gt=0,
+        le=100,
     )
     tensor_parallel: int = parameter(
-        default=1, help="GPUs that share one copy of the model (vllm)", ge=1
+        default=1, help="GPUs that share one copy of the model (vllm)", ge=1, le=1024
     )
     annotator_processes: int | None = parameter(
         default=None,
         help="copies of the engine, each in a process and on GPUs of its own; auto: as many as the "
         "GPUs allow, 1 on a CPU",
         ge=1,
+        le=1024,
     )
     gpu_memory: float = parameter(
         default=0.9, help="share of a GPU's memory that vllm may take", gt=0, le=1
@@ -75,6 +77,7 @@ class AnnotateConfig(ConfigSection):
         help="longest prompt in tokens; longer ones are cut and counted; auto: the model's own "
         "limit",
         ge=16,
+        le=100_000_000,
     )
 
 
@@ -129,7 +132,7 @@ class ServerConfig(ConfigSection):
         le=4096,
     )
     request_timeout: float = parameter(
-        default=60, help="seconds to wait for one answer of the server", gt=0
+        default=60, help="seconds to wait for one answer of the server", gt=0, le=86_400
     )
     request_retries: int = parameter(
         default=6,
@@ -171,23 +174,29 @@ class SpendConfig(ConfigSection):
         help="show one full prompt, and tokens, requests, estimated time and price of every draw, "
         "then stop",
     )
-    price_input: float = parameter(default=0.0, help="price of a million prompt tokens", ge=0)
-    price_output: float = parameter(default=0.0, help="price of a million generated tokens", ge=0)
-    price_hour: float = parameter(
-        default=0.0, help="price of this machine with its GPUs for an hour", ge=0
+    price_input: float = parameter(
+        default=0.0, help="price of a million prompt tokens", ge=0, le=1e9
     )
-    price_label: float = parameter(default=0.0, help="price of one human label", ge=0)
+    price_output: float = parameter(
+        default=0.0, help="price of a million generated tokens", ge=0, le=1e9
+    )
+    price_hour: float = parameter(
+        default=0.0, help="price of this machine with its GPUs for an hour", ge=0, le=1e9
+    )
+    price_label: float = parameter(default=0.0, help="price of one human label", ge=0, le=1e9)
     max_cost: float | None = parameter(
         default=None,
         help="stop when annotation has cost this much in this run, all answers kept; auto: no "
         "limit",
         gt=0,
+        le=1e12,
     )
     max_minutes: float | None = parameter(
         default=None,
         help="stop when annotation has taken this long in this run, all answers kept; auto: no "
         "limit",
         gt=0,
+        le=10_000_000,
     )
 
     def __post_init__(self) -> None:

@@ -74,12 +74,14 @@ class GridConfig(ConfigSection):
         default=(8, 16, 32),
         help="batch sizes to try in place of train_batch_size, comma-separated",
         ge=1,
+        le=65_536,
         everyday=True,
     )
     grid_epochs: tuple[int, ...] = parameter(
         default=(2, 3, 4),
         help="numbers of epochs to try in place of epochs, comma-separated",
         ge=1,
+        le=10_000,
         everyday=True,
     )
     grid_seeds: int = parameter(

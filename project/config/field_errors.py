@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pydantic
+from pydantic_core import PydanticCustomError
 
 from project.support.errors import AssayError
 
@@ -36,6 +38,13 @@ _TYPES = {
     "tuple_type": "a list, or values with commas between them",
 }
 _LONGEST = 300  # characters of a value in an error
+_MAX_DIGITS = 300
+_MAX_BITS = 1023  # of a whole number that a float can hold
+_BEYOND = 10**_MAX_DIGITS  # stands for a whole number of more digits, above every bound
+_NUMBERS: dict[type, re.Pattern[str]] = {
+    int: re.compile("[-+]?[0-9]+"),
+    float: re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"),
+}
 # Cuts a value while it is written: a nested value of YAML may be too long to be written whole.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
@@ -46,8 +55,39 @@ _SHORT.maxlevel = 3
 
 def shown(value: Any) -> str:
     """A value as an error repeats it: cut where it is very long or deeply nested."""
-    text = _SHORT.repr(value)
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def number_from(kind: type, value: Any) -> Any:
+    """The number that a text of ASCII digits stands for; other values as they are.
+
+    Stricter than Python, which also reads ``1_0``, digits of other scripts and spaces.
+    """
+    if isinstance(value, str):
+        return _number_from_text(kind, value)
+    if kind is float and isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise PydanticCustomError("kind", "a number below 1.8e308")  # float() would fail
+    return value
+
+
+def _number_from_text(kind: type, text: str) -> int | float:
+    if kind is float and text in ("inf", "-inf", "nan"):
+        return float(text)  # the bounds of the parameter refuse it
+    if not _NUMBERS[kind].fullmatch(text):
+        is_lookalike = "_" in text or any(c.isdigit() and not c.isascii() for c in text)
+        hint = ", written in the digits 0 to 9 alone" if is_lookalike else ""
+        hint = ", without spaces around it" if _NUMBERS[kind].fullmatch(text.strip()) else hint
+        raise PydanticCustomError("kind", f"{KINDS[kind]}{hint}")
+    if kind is int:
+        return int(text) if len(text) <= _MAX_DIGITS else _BEYOND
+    value = float(text)
+    if value == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
+        raise PydanticCustomError("kind", "a number that a computer can tell from 0")
+    return value + 0.0  # makes -0.0 a plain 0
 
 
 def check_writable(name: str, texts: Iterable[str]) -> None:

@@ -18,13 +18,20 @@ import pydantic
 import pydantic.dataclasses
 from pydantic_core import PydanticCustomError
 
-from project.config.field_errors import KINDS, check_list, check_writable, one_line_error
+from project.config.field_errors import (
+    KINDS,
+    check_list,
+    check_writable,
+    number_from,
+    one_line_error,
+)
 from project.support.errors import AssayError, unknown_value
 from project.support.redact import holds_secret
 
 AUTO = "auto"  # how None is written
 Choices = tuple[str, ...] | Callable[[], tuple[str, ...]]
 _MAX_SHOWN = 200  # characters of an unknown value in an error
+_LARGEST_INT = 2**31 - 1  # where a rule has no bound of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +154,8 @@ def _checked_type(name: str, hint: Any, rule: Rule) -> Any:
     scalar = typing.get_args(hint)[0] if is_list else hint
     bounds = {key: getattr(rule, key) for key in ("ge", "le", "gt")}
     constraints = {key: value for key, value in bounds.items() if value is not None}
+    if scalar is int:
+        constraints.setdefault("le", _LARGEST_INT)
     if scalar is float:
         constraints["allow_inf_nan"] = False
     checked: Any = Annotated[
@@ -207,13 +216,10 @@ def _from_text(scalar: type, rule: Rule, value: Any) -> Any:
             return value.strip().lower() == "true"
         if not isinstance(value, bool):
             raise PydanticCustomError("truth", "true or false")
-    elif isinstance(value, bool) or (scalar is int and isinstance(value, float)):
+    elif isinstance(value, bool | bytes) or (scalar is int and isinstance(value, float)):
         raise PydanticCustomError("kind", KINDS[scalar])
-    elif scalar is int and isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            raise PydanticCustomError("kind", KINDS[int]) from None
+    elif scalar in (int, float):
+        return number_from(scalar, value)
     return value
 
 

@@ -62,14 +62,19 @@ class FinetuneConfig(ConfigSection):
         le=1000,
         everyday=True,
     )
-    epochs: int = parameter(default=3, help="passes over the training split", ge=1)
-    train_batch_size: int = parameter(default=16, help="texts in one training step", ge=1)
+    epochs: int = parameter(default=3, help="passes over the training split", ge=1, le=10_000)
+    train_batch_size: int = parameter(
+        default=16, help="texts in one training step", ge=1, le=65_536
+    )
     gradient_accumulation: int = parameter(
         default=1,
         help="parts into which a training step is divided to save memory; the result is the same",
         ge=1,
+        le=65_536,
     )
-    eval_batch_size: int = parameter(default=32, help="texts in one evaluation step", ge=1)
+    eval_batch_size: int = parameter(
+        default=32, help="texts in one evaluation step", ge=1, le=65_536
+    )
     learning_rate: float | None = parameter(
         default=None, help="peak learning rate of AdamW; auto: the card's, else 2e-5", gt=0
     )
@@ -82,7 +87,7 @@ class FinetuneConfig(ConfigSection):
         default=0.05, help="share of steps with rising learning rate", ge=0, le=1
     )
     weight_decay: float = parameter(
-        default=0.01, help="weight decay, not on biases and layer norms", ge=0
+        default=0.01, help="weight decay, not on biases and layer norms", ge=0, le=100
     )
     adam_beta1: float = parameter(
         default=0.9, help="AdamW's decay of the mean gradient", ge=0, le=0.9999
@@ -90,7 +95,7 @@ class FinetuneConfig(ConfigSection):
     adam_beta2: float = parameter(
         default=0.999, help="AdamW's decay of the mean squared gradient", ge=0, le=0.99999
     )
-    adam_epsilon: float = parameter(default=1e-8, help="AdamW's epsilon", gt=0)
+    adam_epsilon: float = parameter(default=1e-8, help="AdamW's epsilon", gt=0, le=1)
     max_grad_norm: float = parameter(
         default=1.0,
         help="gradient norm is clipped to this (Trainer's default; the paper is silent)",
@@ -103,15 +108,17 @@ class FinetuneConfig(ConfigSection):
         default=256,
         help="tokens of a text the encoder reads; longer texts are cut and counted",
         ge=4,
+        le=1_000_000,
     )
     lora_rank: int = parameter(
         default=0,
         help="rank of LoRA's matrices on every linear layer, with all other weights frozen; 0: "
         "all weights are fine-tuned",
         ge=0,
+        le=65_536,
     )
     lora_alpha: int = parameter(
-        default=16, help="LoRA's scale: its matrices count alpha / rank times", ge=1
+        default=16, help="LoRA's scale: its matrices count alpha / rank times", ge=1, le=65_536
     )
     lora_dropout: float = parameter(
         default=0.05, help="dropout before LoRA's matrices", ge=0, le=0.99
@@ -122,13 +129,16 @@ class FinetuneConfig(ConfigSection):
         choices=("hard", "soft"),
     )
     target_temperature: float = parameter(
-        default=1.0, help="temperature of soft targets: above 1 flatter, below 1 sharper", gt=0
+        default=1.0,
+        help="temperature of soft targets: above 1 flatter, below 1 sharper",
+        gt=0,
+        le=1000,
     )
     target_mix: float = parameter(
         default=1.0, help="share of the soft target in its mix with the hard label", ge=0, le=1
     )
     label_smoothing: float = parameter(
-        default=0.0, help="share of every target that is spread over all classes", ge=0, le=1
+        default=0.0, help="share of every target that is spread over all classes", ge=0, le=0.99
     )
     class_weights: str = parameter(
         default="none",
@@ -159,12 +169,14 @@ class FinetuneConfig(ConfigSection):
         help="seeds trained at the same time, without influence on results; auto: number of CPU "
         "cores, or what fits into the GPUs' memory",
         ge=1,
+        le=1024,
     )
     checkpoint_seconds: float = parameter(
         default=10.0,
         help="a checkpoint is written at the end of an epoch if the last one is older than this; "
         "a killed seed continues from it",
         ge=0,
+        le=1e9,
     )
 
     log_model: str = parameter(

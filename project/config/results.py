@@ -54,10 +54,11 @@ class HostConfig(ConfigSection):
 class StoreConfig(ConfigSection):
     """What is logged in the tracking store, and which results in it are used again."""
 
-    reuse: str = parameter(
-        default="team",
+    reuse: str | None = parameter(
+        default=None,
         help="finished annotations and seeds of the same digest that are taken from the store: "
-        "none, mine (my own runs) or team (all runs); the workspace is always used",
+        "none, mine (my own runs) or team (all runs); auto: mine on a server or a server's "
+        "database, team on this machine; the workspace is always used",
         choices=REUSE,
     )
     private: bool = parameter(
@@ -65,12 +66,22 @@ class StoreConfig(ConfigSection):
         help="log hashes in place of texts and prompts, and make the workspace readable to you "
         "alone",
     )
+    log_diff: bool = parameter(
+        default=False,
+        help="log the changes of the code that are not committed, as git.diff; it may hold secrets "
+        "that no pattern knows. The names of changed files and a hash are always logged",
+    )
     register_prompt: bool = parameter(
         default=False, help="register every prompt once in MLflow's Prompt Registry too"
     )
 
     def __post_init__(self) -> None:
-        """Refuse to register a prompt that must stay private."""
+        """Refuse to register or log what must stay private."""
+        if self.private and self.log_diff:
+            raise AssayError(
+                "log_diff must be false with private=true: the changes may quote a text. Leave one "
+                "of the two out."
+            )
         if self.private and self.register_prompt:
             raise AssayError(
                 "register_prompt must be false with private=true: the registry would hold the "

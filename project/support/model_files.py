@@ -84,14 +84,8 @@ def model_files(parameter: str, name: str, revision: str) -> ModelFiles:
 
 def _folder_files(name: str, location: str, folder: Path) -> ModelFiles:
     """The weights in a folder; only the headers of its files are read."""
-    from safetensors import safe_open
-
     paths = sorted(folder.glob("*.safetensors"))
-    n_parameters = 0
-    for path in paths:
-        with safe_open(path, framework="np") as tensors:
-            for key in tensors.keys():  # noqa: SIM118  # not a mapping
-                n_parameters += math.prod(tensors.get_slice(key).get_shape())
+    n_parameters = sum(map(_n_parameters, paths))
     return ModelFiles(
         name=name,
         location=location,
@@ -99,6 +93,23 @@ def _folder_files(name: str, location: str, folder: Path) -> ModelFiles:
         n_bytes=sum(path.stat().st_size for path in paths),
         n_parameters=n_parameters,
     )
+
+
+def _n_parameters(path: Path) -> int:
+    """The number of values in a file of weights; AssayError for a damaged one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as tensors:
+            return sum(
+                math.prod(tensors.get_slice(key).get_shape())
+                for key in tensors.keys()  # noqa: SIM118  # not a mapping
+            )
+    except (SafetensorError, OSError) as error:
+        raise AssayError(
+            f"the weights {path} cannot be read ({error}). The file is damaged or incomplete: "
+            "fetch or save it again, or name another model."
+        ) from error
 
 
 def _hub_files(parameter: str, source: ModelSource) -> ModelFiles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def _experiments() -> Iterator[Experiment]:
         token = page.token
         if not token:
             return
+
+
+def is_shared() -> bool:
+    """Whether other people may log to the store: a server, or the database of one."""
+    return urllib.parse.urlsplit(mlflow.get_tracking_uri()).scheme not in ("", "file", "sqlite")
 
 
 def store_digest(creation_times: Mapping[str, int]) -> str:

@@ -36,7 +36,7 @@ from project.tracking.prompts import Prompts, Template
 from project.tracking.records import Record
 from project.tracking.reuse import finished_runs, verified_artifacts
 from project.tracking.spool import Spool
-from project.tracking.store import experiment_ids
+from project.tracking.store import experiment_ids, is_shared
 
 
 class Tracker:
@@ -161,7 +161,7 @@ class Tracker:
             log(warning)
         return tags
 
-    def reusable_runs(self, kind: str, tag: str, value: str, reuse: str) -> Iterator[Record]:
+    def reusable_runs(self, kind: str, tag: str, value: str, reuse: str | None) -> Iterator[Record]:
         """Finished runs of earlier experiments whose results may be reused, newest first.
 
         Parameters
@@ -169,7 +169,8 @@ class Tracker:
         kind, tag, value
             See :func:`project.tracking.reuse.finished_runs`. All experiments are searched.
         reuse
-            ``none``, ``mine`` (of the same user) or ``team`` (of anyone).
+            ``none``, ``mine`` (of the same user) or ``team`` (of anyone). None: ``mine`` on a
+            shared store, where anyone who may log can change what their runs hold, else ``team``.
 
         Yields
         ------
@@ -178,6 +179,8 @@ class Tracker:
         """
         if reuse == "none" or self._outbox.store_is_away():
             return
+        if reuse is None:
+            reuse = "mine" if is_shared() else "team"
         owner = self._root.user if reuse == "mine" else ""
         try:
             if not self._experiment_ids:

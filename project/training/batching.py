@@ -15,9 +15,9 @@ import torch
 from project.config.fields import AUTO
 from project.stats.types import Codes
 from project.support.errors import AssayError
-from project.training.encoder import autocast
 from project.training.packing import Packed
 from project.training.padding import Padded, inner_model
+from project.training.precision import autocast
 from project.training.tokens import Ids
 
 _TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.05}

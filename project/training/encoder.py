@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
-from project.config.fields import AUTO
 from project.config.finetune import LINEAR, FinetuneConfig
-from project.support.errors import AssayError
-from project.support.machine import faster_cpu_dtype
 from project.support.models import BUNDLED, ModelSource, encoder_source, quiet_transformers
 from project.training.model_settings import add_lora, max_positions, set_dropout, set_padding
+from project.training.precision import DTYPES, precision
 from project.training.pretrained import load_pretrained
 from project.training.tokens import Tokens
+from project.training.trial import TRIAL_CLASSES, check_reads, load_model, try_encoder
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _TOKENIZED_TOGETHER = 10_000  # texts
 
 
@@ -40,6 +39,9 @@ class Encoder:
         Whether Python code that comes with the model may run.
     is_linear
         Whether its embeddings are the input of a logistic regression, and it stays as it is.
+    old_head
+        Names of the weights of a classification head that the checkpoint brings along. They are
+        not loaded: the head is new in every seed. None: not looked for yet.
     """
 
     source: ModelSource
@@ -47,12 +49,20 @@ class Encoder:
     max_length: int
     remote_code: bool = False
     is_linear: bool = False
+    old_head: tuple[str, ...] | None = None
 
     @classmethod
     def find(cls, config: FinetuneConfig) -> Encoder:
         """The encoder that ``config`` names, with the precision for this machine.
 
-        ``max_length`` is at most the model's own longest input.
+        ``max_length`` is at most the model's own longest input. The encoder is loaded once and
+        reads a text, so that one that will not do is refused here and not in the first training.
+
+        Raises
+        ------
+        AssayError
+            If there is no such encoder, it cannot be loaded or trained, or its weights, its
+            tokenizer and its configuration do not belong together.
         """
         if config.encoder == LINEAR:
             return _linear(config)
@@ -63,9 +73,9 @@ class Encoder:
             bool(config.remote_code),
         )
         longest = max_positions(encoder._load(AutoConfig))
-        if longest is None:
-            return encoder
-        return dataclasses.replace(encoder, max_length=min(config.max_length, longest))
+        if longest is not None:
+            encoder = dataclasses.replace(encoder, max_length=min(config.max_length, longest))
+        return dataclasses.replace(encoder, old_head=_tried(encoder, config))
 
     @property
     def identity(self) -> list[object]:
@@ -75,7 +85,19 @@ class Encoder:
             self.precision,
             "cuda" if torch.cuda.is_available() else "cpu",
             self.max_length,
+            # Only where it makes a difference: other results keep their names.
+            *(["new head"] if self.old_head else []),
         ]
+
+    @property
+    def note(self) -> str:
+        """A sentence for the user on a classification head that is not used; empty without one."""
+        if not self.old_head:
+            return ""
+        return (
+            f"encoder {self.source.name} comes with a classification head ({len(self.old_head)} "
+            "weights), which is not used: the head is new in every seed."
+        )
 
     @property
     def weight_bytes(self) -> int:
@@ -110,17 +132,13 @@ class Encoder:
     def model(self, n_classes: int, config: FinetuneConfig) -> Any:
         """The encoder with a new classification layer.
 
-        Its initial weights come from torch's global generator. Weights are float32; under LoRA
-        those that are not trained have the dtype of ``precision``.
+        Its initial weights come from torch's global generator, also where the checkpoint has such
+        a layer. Weights are float32; under LoRA those that are not trained have the dtype of
+        ``precision``.
         """
-        settings = self._load(AutoConfig, num_labels=n_classes)
-        set_dropout(settings, config.dropout, self.source.name)
-        model = self._load(
-            AutoModelForSequenceClassification,
-            config=settings,
-            use_safetensors=True,
-            dtype=_DTYPES[self.precision] if config.lora_rank else torch.float32,
-        )
+        old_head = _old_head(self, config) if self.old_head is None else self.old_head
+        settings = self._settings(n_classes, config.dropout)
+        model = load_model(self._load, settings, self._dtype(config), old_head)
         if hasattr(model.config, "use_cache"):
             model.config.use_cache = False  # a causal model would keep keys and values
         if model.config.pad_token_id is None:
@@ -148,9 +166,49 @@ class Encoder:
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
 
+    def _settings(self, n_classes: int, dropout: float) -> Any:
+        """The model's configuration for classes, with a dropout before their layer."""
+        settings = self._load(AutoConfig, num_labels=n_classes)
+        set_dropout(settings, dropout, self.source.name)
+        return settings
+
+    def _dtype(self, config: FinetuneConfig) -> torch.dtype:
+        """The type in which weights are loaded."""
+        return DTYPES[self.precision] if config.lora_rank else torch.float32
+
     def _load(self, auto_class: Any, **options: Any) -> Any:
         """:func:`load_pretrained` of this encoder."""
         return load_pretrained(auto_class, self.source, remote_code=self.remote_code, **options)
+
+
+def _tried(encoder: Encoder, config: FinetuneConfig) -> tuple[str, ...]:
+    """``old_head`` of an encoder that will do; AssayError for one that will not."""
+    # Only what the trial depends on, so that other changes do not load the encoder again.
+    names = ("dropout", "lora_rank", "lora_alpha", "lora_dropout", "batching")
+    return _trial(encoder, FinetuneConfig(**{name: getattr(config, name) for name in names}))
+
+
+@functools.lru_cache(maxsize=8)
+def _trial(encoder: Encoder, config: FinetuneConfig) -> tuple[str, ...]:
+    """:func:`_tried`; the identity of the encoder's source stands for its files."""
+    model, old_head = _try(encoder, config)
+    check_reads(encoder._load, encoder.source.name, model, config)
+    return old_head
+
+
+@functools.lru_cache(maxsize=8)
+def _old_head(encoder: Encoder, config: FinetuneConfig) -> tuple[str, ...]:
+    """``old_head`` of an encoder for which :meth:`Encoder.find` did not look for it."""
+    return _try(encoder, config)[1]
+
+
+def _try(encoder: Encoder, config: FinetuneConfig) -> tuple[Any, tuple[str, ...]]:
+    """A model of the trial, and ``old_head``."""
+    settings = encoder._settings(TRIAL_CLASSES, config.dropout)
+    model, old_head = try_encoder(
+        encoder._load, encoder.source.name, settings, encoder._dtype(config)
+    )
+    return model, tuple(old_head)
 
 
 def _linear(config: FinetuneConfig) -> Encoder:
@@ -162,27 +220,3 @@ def _linear(config: FinetuneConfig) -> Encoder:
         identity=f"logistic regression on {encoder.source.identity}",
     )
     return dataclasses.replace(encoder, source=source, is_linear=True)
-
-
-def precision(requested: str) -> str:
-    """The precision ``requested``, or for ``auto`` the fastest one of this machine.
-
-    That is bf16 if the hardware has it, else fp16 on a GPU and fp32 on a CPU.
-    """
-    cuda = torch.cuda.is_available()
-    if requested == AUTO:
-        if cuda:
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        return "bf16" if faster_cpu_dtype() == "bfloat16" else "fp32"
-    if requested == "fp16" and not cuda:
-        raise AssayError("precision fp16 needs a GPU; use bf16, fp32 or auto on a CPU.")
-    return requested
-
-
-def autocast(precision: str, device: str) -> torch.autocast:
-    """The context in which a model computes in ``precision``; float32 weights are cast in it."""
-    return torch.autocast(
-        device,
-        dtype=_DTYPES["fp16" if precision == "fp16" else "bf16"],
-        enabled=precision != "fp32",
-    )

@@ -16,10 +16,11 @@ from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.training.batching import Batching, choose_batching
 from project.training.checkpoint import Checkpoint, TrainingState
-from project.training.encoder import Encoder, autocast
+from project.training.encoder import Encoder
 from project.training.history import Epoch, best_epoch
 from project.training.inputs import TrainingInputs
 from project.training.optimizer import build_optimizer
+from project.training.precision import autocast
 from project.training.predict import predict
 from project.training.targets import loss
 

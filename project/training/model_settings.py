@@ -97,7 +97,14 @@ def add_lora(model: Any, config: FinetuneConfig) -> Any:
         lora_dropout=config.lora_dropout,
         target_modules="all-linear",
     )
-    model = peft.get_peft_model(model, lora)
+    try:
+        model = peft.get_peft_model(model, lora)
+    except (TypeError, ValueError, KeyError) as error:
+        raise AssayError(
+            f"lora_rank={config.lora_rank} cannot be used with an encoder of type "
+            f"{model.config.model_type} ({' '.join(str(error).split())}). Set lora_rank=0, or name "
+            "another encoder."
+        ) from error
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -12,7 +12,7 @@ from project.data.tables import with_class_columns
 from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 from project.training.batching import Batching
-from project.training.encoder import autocast
+from project.training.precision import autocast
 from project.training.tokens import Tokens
 
 

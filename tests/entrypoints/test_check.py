@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import save_file
 
 from entrypoints import check, main
+from entrypoints.wiring.check_machine import machine_rows
 from entrypoints.wiring.check_needs import Needs, needed_beside_free
 from project.config.entry_points import ENTRY_POINTS
 from project.support.errors import AssayError, Incomplete
@@ -61,10 +62,17 @@ def test_a_check_without_errors_prints_every_part_and_leaves_nothing_behind(chec
     for name in ROWS:
         assert re.search(rf"^  {name} +\S", printed, re.MULTILINE), name
     assert not (store / "work").exists()
-    assert not (store / "cache").exists()
+    assert [path.name for path in (store / "cache").iterdir()] == ["fastest-dtype.json"]
     (run,) = MlflowClient().search_runs(["1"], run_view_type=ViewType.ALL)
     assert run.info.run_name == "preflight"
     assert run.info.lifecycle_stage == "deleted"
+
+
+def test_check_says_what_mlflow_run_lacks(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: "/bin/conda" if name == "conda" else None)
+    rows = dict(machine_rows(Path("work")))
+
+    assert rows["mlflow run"] == "--env-manager local, conda (uv needs: pip install uv)"
 
 
 def test_the_counts_are_those_of_the_experiment(checked, params, store):

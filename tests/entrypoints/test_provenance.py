@@ -13,7 +13,9 @@ from entrypoints import finetune
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.origin_changes import changed_inputs, differences
 from entrypoints.wiring.provenance import inputs, packages, provenance, tags
-from entrypoints.wiring.repository import code_version, repository
+from entrypoints.wiring.repository import Repository, code_version, repository
+from project.config.results import StoreConfig
+from project.support.errors import AssayError
 from project.support.machine import driver_and_gpus
 from project.support.redact import MASK
 from project.tracking import latest_root, read_artifact, read_json
@@ -251,6 +253,35 @@ def test_a_root_run_has_a_record_of_its_origin(params):
     assert root.tags.get("git.commit", "") == repository().commit
     paths = {file.path for file in MlflowClient().list_artifacts(root.run_id)}
     assert {"config.json", "provenance.json", "examples.parquet"} <= paths
-    assert ("git.diff" in paths) == bool(facts["git"]["diff_sha256"])
-    if "git.diff" in paths:
-        assert read_artifact(root, "git.diff").startswith(b"diff --git")
+    assert "git.diff" not in paths
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_diff_is_logged_only_when_asked_and_its_hash_always(params, monkeypatch, asked):
+    state = Repository("c" * 40, changed=("a.py",), diff="diff --git a b\n", diff_sha256="d" * 64)
+    monkeypatch.setattr("entrypoints.wiring.setup.repository", lambda **_: state)
+    finetune.finetune(params("finetune", seeds="1", log_diff=str(asked).lower()))
+    root = latest_root()
+
+    git = read_json(root.run_id, "provenance.json")["git"]
+    assert git["diff_sha256"] == "d" * 64
+    assert git["changed"] == ["a.py"]
+    assert git["diff_left_out"] == ("" if asked else "log_diff=false")
+    paths = {file.path for file in MlflowClient().list_artifacts(root.run_id)}
+    assert ("git.diff" in paths) == asked
+    if asked:
+        assert read_artifact(root, "git.diff") == b"diff --git a b\n"
+
+
+def test_a_private_run_cannot_log_a_diff():
+    with pytest.raises(AssayError, match="log_diff must be false with private=true"):
+        StoreConfig(private=True, log_diff=True)
+
+
+def test_the_hash_of_changes_stands_where_the_diff_is_left_out(project_folder):
+    (project_folder / "code.py").write_text("PASS = 'no pattern knows this one'\n")
+
+    public, private = repository(project_folder), repository(project_folder, private=True)
+    assert public.diff_sha256 == private.diff_sha256
+    assert len(public.diff_sha256) == 64
+    assert private.diff == ""

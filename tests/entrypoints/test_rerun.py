@@ -185,7 +185,7 @@ def test_differences_of_code_and_packages_are_printed_and_logged(quick, capsys):
     first = quick()
     change_origin(
         first.run_id,
-        git={"commit": "0123456789abcdef", "diff_sha256": "f" * 64},
+        git={"commit": "0123456789abcdef", "diff_sha256": "f" * 64, "diff_left_out": ""},
         packages={"torch": "1.0"},
         code_version="another",
     )
@@ -200,6 +200,21 @@ def test_differences_of_code_and_packages_are_printed_and_logged(quick, capsys):
         "git.diff" in printed
     )
     assert "torch: 1.0 then, " in latest_root().tags["assay.rerun_differs"]
+
+
+def test_a_rerun_says_that_changes_of_then_are_not_in_the_store(quick, capsys):
+    first = quick()
+    changed = [f"{letter}.py" for letter in "abcdef"]
+    git = {"commit": "0123", "diff_sha256": "f" * 64, "diff_left_out": "log_diff=false"}
+    change_origin(first.run_id, git={**git, "changed": changed}, code_version="another")
+    capsys.readouterr()
+    run_again(first.run_id)
+
+    assert (
+        "the code of then cannot be restored from the store: it is commit 0123 with changes of "
+        "a.py, b.py, c.py, d.py, e.py, ... (sha256 ffffffffffff), which were not logged "
+        "(log_diff=false)" in capsys.readouterr().err
+    )
 
 
 def refusal(run_id, **changes):

@@ -1,6 +1,7 @@
 """The server of a small team, as ``make server`` starts it: its users' rights, its secrets."""
 
 import contextlib
+import os
 import signal
 import stat
 import subprocess
@@ -15,8 +16,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.genai import register_prompt
 from mlflow.tracking import MlflowClient
 
+from entrypoints.server import main as server_main
 from entrypoints.wiring.team_server_address import server_address
+from entrypoints.wiring.team_server_process import END_SIGNALS
 from project.support.errors import AssayError
+from project.tracking.doctor.team_app import foreign_experiments
 from tests.helpers.servers import client, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +172,51 @@ def test_people_with_the_role_log_others_only_read_and_strangers_see_nothing(tea
     _check_that_strangers_are_refused(team, experiment, run_id)
 
 
+@pytest.mark.parametrize("who", ["ben", "ann", "admin"])
+def test_nobody_makes_an_experiment_whose_files_are_outside_the_artifact_store(team, tmp_path, who):
+    is_admin = who == "admin"
+    password = team.secrets()[team.folder / "admin.env"][0] if is_admin else team.password(who)
+    places = [
+        f"file://{tmp_path}",
+        f"file://localhost{tmp_path}",
+        f"FILE:{tmp_path}",
+        str(tmp_path),
+        "../outside",
+        "outside",
+        "s3://bucket/x",
+        "dbfs:/x",
+        f"%66ile://{tmp_path}",
+        f" file://{tmp_path}",
+        "mlflow-artifacts://other.example.org/x",
+    ]
+    for prefix in ("api", "ajax-api"):
+        for field in ("artifact_location", "artifactLocation"):
+            for place in places:
+                answer = requests.post(
+                    f"{team.url}/{prefix}/2.0/mlflow/experiments/create",
+                    json={"name": f"{who} {prefix} {field} {place}", field: place},
+                    auth=(who, password),
+                    timeout=30,
+                )
+                assert answer.status_code == 400, (place, answer.text)
+                assert "artifact_location" in answer.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_model_version_leads_the_server_to_files_elsewhere(team):
+    with client(team.url, "ben", team.password("ben")):
+        registry = MlflowClient()
+        registry.create_registered_model("bens-model")
+        for source in ("file:///etc", "/etc", "s3://bucket/x", "gs://bucket/x", "dbfs:/x"):
+            with pytest.raises(MlflowException, match="INVALID_PARAMETER_VALUE"):
+                registry.create_model_version("bens-model", source)
+        own = registry.create_experiment("ben's model")
+        run_id = registry.create_run(own).info.run_id
+        registry.log_text(run_id, "x", "model/MLmodel")
+        uri = f"{registry.get_run(run_id).info.artifact_uri}/model"
+        assert registry.create_model_version("bens-model", uri, run_id).version in (1, "1")
+
+
 def _check_that_strangers_are_refused(team, experiment, run_id):
     """Every way to read fails without a password, with a wrong one, and under a foreign name."""
     artifact = f"2.0/mlflow-artifacts/artifacts/{experiment}/{run_id}/artifacts/labels/first.txt"
@@ -213,6 +262,45 @@ def test_a_second_start_keeps_secrets_and_runs_and_the_end_leaves_no_process(tea
     assert team.secrets() == secrets
     with client(team.url, "ann", team.password("ann")):
         assert MlflowClient().get_experiment_by_name("kept")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--port", "５０００", "must be a whole number in digits 0 to 9"),
+        ("--workers", "1_0", "must be a whole number in digits 0 to 9"),
+        ("--workers", "inf", "must be a whole number in digits 0 to 9"),
+        ("--workers", "1000000", "must be a whole number in digits 0 to 9"),
+        ("--workers", "0", "--workers must be from 1 to 64; got 0"),
+        ("--workers", "65", "--workers must be from 1 to 64; got 65"),
+        ("--port", "65536", "--port must be from 1 to 65535; got 65536"),
+    ],
+)
+def test_numbers_that_no_server_can_have_are_refused(
+    option, value, message, monkeypatch, capsys, tmp_path
+):
+    folder = tmp_path / "none"
+    monkeypatch.setattr(sys, "argv", ["server", "--folder", str(folder), option, value])
+    umask, handlers = os.umask(0), {number: signal.getsignal(number) for number in END_SIGNALS}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            server_main()
+    finally:
+        os.umask(umask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    assert ended.value.code == 2
+    assert message in "".join(capsys.readouterr())
+    assert not folder.exists()
+
+
+def test_experiments_of_before_with_files_elsewhere_are_named(store):
+    MlflowClient().create_experiment("old", artifact_location=f"file://{store}/elsewhere")
+    MlflowClient().create_experiment("fine", artifact_location="mlflow-artifacts:/7")
+
+    named = [name for name in foreign_experiments() if "Default" not in name]
+    assert named == [f"'old' (id 1): file://{store}/elsewhere"]
 
 
 def test_a_server_that_others_reach_needs_the_names_by_which_they_call_it():

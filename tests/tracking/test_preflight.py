@@ -3,6 +3,9 @@
 Against real servers and databases.
 """
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -45,6 +48,7 @@ def test_a_preflight_on_sqlite_leaves_no_visible_run_no_file_and_no_note(store):
 
     (run,) = all_runs("assay")
     assert (run.info.run_name, run.info.lifecycle_stage) == ("preflight", "deleted")
+    assert run.info.status == "FINISHED"
     assert not list((store / "mlruns").rglob("*.txt"))
     assert not (store / "work").exists()
     began = time.perf_counter()
@@ -55,6 +59,48 @@ def test_a_preflight_on_sqlite_leaves_no_visible_run_no_file_and_no_note(store):
         "artifacts",
     ]
     assert time.perf_counter() - began < 1
+
+
+KILLED = """
+import os
+from pathlib import Path
+from project.tracking import preflight
+from project.tracking.doctor import preflight as module
+
+module._send_and_fetch = lambda *_: os._exit(9)
+preflight(Path("work"))
+"""
+
+
+def test_a_preflight_that_is_killed_leaves_no_running_run(store):
+    done = subprocess.run([sys.executable, "-c", KILLED], cwd=store, env=with_code(), check=False)
+    assert done.returncode == 9
+
+    (run,) = all_runs("assay")
+    assert (run.info.status, run.info.lifecycle_stage) == ("FINISHED", "active")
+    assert preflight(store / "work") == []
+    assert [run.info.status for run in all_runs("assay")] == ["FINISHED"]
+
+
+def test_a_preflight_ends_the_run_of_one_that_was_killed_when_it_had_just_made_it(store):
+    assert preflight(store / "work") == []
+    client = MlflowClient()
+    (deleted,) = all_runs("assay")
+    tags = {name: text for name, text in deleted.data.tags.items() if "preflight" in text}
+    long_ago = int(time.time() * 1000) - 120_000
+    user = deleted.data.tags["mlflow.user"]
+    left = client.create_run(
+        deleted.info.experiment_id, start_time=long_ago, tags={**tags, "mlflow.user": user}
+    )
+    assert preflight(store / "work") == []
+
+    assert client.get_run(left.info.run_id).info.status == "FINISHED"
+    assert len(all_runs("assay")) == 2
+
+
+def with_code():
+    """The environment with the project's code on the path."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def test_under_mlflow_run_its_run_is_used_and_no_other_is_made(store, monkeypatch):

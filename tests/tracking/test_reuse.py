@@ -3,10 +3,13 @@
 They are found by digest and checked by hash.
 """
 
+import mlflow
 import pytest
+from mlflow.artifacts import load_text
 
 from entrypoints import main
 from project.tracking import children, latest_root, local_artifact, read_table
+from project.tracking.store import is_shared
 
 
 @pytest.fixture
@@ -50,6 +53,10 @@ def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, store
         "again."
     ) in messages
     assert "40 answers come from finished runs" in messages
+    taken = "Taken from finished runs of others: 2 annotations of ann, 4 seeds of ann."
+    assert taken in load_text(f"runs:/{bobs.run_id}/report/report.md")
+    assert taken in latest_root().tags["mlflow.note.content"]
+    assert "Taken from" not in load_text(f"runs:/{anns.run_id}/report/report.md")
     assert trained_and_reused(store, "ann") == (4, 0)
     assert trained_and_reused(store, "bob") == (0, 4)
     assert equal(predictions(anns), predictions(bobs))
@@ -101,3 +108,33 @@ def test_an_artifact_that_does_not_match_its_hash_is_not_reused(experiment, stor
     ) in messages
     assert trained_and_reused(store, "bob") == (1, 3)
     assert equal(before, predictions(bobs))
+
+
+@pytest.mark.parametrize(
+    ("uri", "shared"),
+    [
+        ("", False),
+        ("sqlite:////tmp/mlflow.db", False),
+        ("file:///tmp/mlruns", False),
+        ("mlruns", False),
+        ("http://127.0.0.1:5000", True),
+        ("https://me:secret@mlflow.example.org", True),
+        ("postgresql+psycopg2://db.example.org/mlflow", True),
+        ("mysql://db.example.org/mlflow", True),
+    ],
+)
+def test_servers_and_their_databases_are_shared(uri, shared, monkeypatch):
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: uri)
+
+    assert is_shared() == shared
+
+
+@pytest.mark.parametrize(("reuse", "reused"), [("auto", 0), ("mine", 0), ("team", 4)])
+def test_on_a_shared_store_others_runs_are_reused_only_when_asked(
+    experiment, store, monkeypatch, reuse, reused
+):
+    monkeypatch.setattr("project.tracking.tracker.is_shared", lambda: True)
+    experiment("ann", "ann")
+    experiment("bob", "bob", reuse=reuse)
+
+    assert trained_and_reused(store, "bob") == (4 - reused, reused)

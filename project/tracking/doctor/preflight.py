@@ -39,6 +39,7 @@ _ABOUT = (
     "Assay makes this run to see that it may log here. The run is deleted if that is allowed, else "
     "used again."
 )
+_ABANDONED_MS = 60_000  # age of a run of the check that goes on, after which nobody uses it
 _LOCAL_SCHEMES = ("", "file")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -122,24 +123,29 @@ def _run(experiment_id: str) -> Iterator[Run]:
         yield client.get_run(run_id)
         return
     left_behind = client.search_runs(
-        [experiment_id],
-        f"tags.`{KIND}` = '{PREFLIGHT}' AND attributes.status = 'FINISHED'",
-        max_results=100,
+        [experiment_id], f"tags.`{KIND}` = '{PREFLIGHT}'", max_results=100
     )
+    old = int(time.time() * 1000) - _ABANDONED_MS
     for run in left_behind:
-        if run.data.tags.get(USER) == current_user():
+        is_done = run.info.status == "FINISHED"
+        if run.data.tags.get(USER) == current_user() and (is_done or run.info.start_time < old):
+            if not is_done:  # a check was killed in the moment after it made the run
+                client.set_terminated(run.info.run_id, "FINISHED")
             yield run
             return
     tags = {**identity_tags(PREFLIGHT, current_user()), NOTE: _ABOUT}
     run = client.create_run(experiment_id, tags=tags, run_name=PREFLIGHT)
     try:
+        # Ended before it is used: a check that is killed leaves no run that seems to go on. MLflow
+        # accepts tags and files of an ended run.
+        client.set_terminated(run.info.run_id, "FINISHED")
         yield run
     finally:
         _remove(run)
 
 
 def _remove(run: Run) -> None:
-    """Delete a run and its files; if that is not allowed, end it."""
+    """Delete a run and its files, if that is allowed; it is ended already."""
     client = MlflowClient()
     # MLflow keeps the artifacts of a deleted run. Clients of artifact stores raise types of their
     # own, and a file that stays does no harm.
@@ -148,11 +154,8 @@ def _remove(run: Run) -> None:
         parts = urllib.parse.urlsplit(run.info.artifact_uri)
         if parts.scheme in _LOCAL_SCHEMES:
             Path(parts.path).parent.rmdir()  # the run's own folder
-    try:
+    with contextlib.suppress(mlflow.MlflowException):  # not allowed, or the store is away by now
         client.delete_run(run.info.run_id)
-    except mlflow.MlflowException:
-        with contextlib.suppress(mlflow.MlflowException):  # the store may be away by now
-            client.set_terminated(run.info.run_id, "FINISHED")
 
 
 def _send_and_fetch(run: Run, experiment: str) -> None:
