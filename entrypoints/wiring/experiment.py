@@ -169,9 +169,7 @@ def prepare_experiment(
     with contextlib.closing(session) if session else contextlib.nullcontext():
         n_draws = len(session.prompts) if session else 1
         if session:
-            config = session.resolved(config)
-            config = with_possible_arms(config, labels, session.annotator)
-            n_draws = len(session.prompts)
+            config = with_possible_arms(session.resolved(config), labels, session.annotator)
             session.check_rows(task, annotated_splits(config, 1, annotates_test=annotates_test))
         compared = arms(config.label, n_draws)
         arm_checks.check_answers(compared, session.annotator if session else None, config)

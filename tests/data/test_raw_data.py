@@ -64,6 +64,7 @@ def test_rows_with_more_fields_than_the_header_are_refused(tmp_path, text, messa
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("a.csv", "text,label\nhello\nworld\n", "row 1 has 1 fields, and the header 2"),
         (
             "a.csv",
             "text,label\nhello\nworld,a\n",

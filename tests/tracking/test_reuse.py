@@ -8,7 +8,7 @@ import pytest
 from mlflow.artifacts import load_text
 
 from entrypoints import main
-from project.tracking import children, latest_root, local_artifact, read_table
+from project.tracking import children, latest_root, local_artifact, read_table, root_run
 from project.tracking.store import is_shared
 
 
@@ -129,12 +129,29 @@ def test_servers_and_their_databases_are_shared(uri, shared, monkeypatch):
     assert is_shared() == shared
 
 
-@pytest.mark.parametrize(("reuse", "reused"), [("auto", 0), ("mine", 0), ("team", 4)])
+@pytest.mark.parametrize(
+    ("shared", "reuse", "asked"),
+    [
+        (True, None, "ann"),
+        (True, "mine", "ann"),
+        (True, "team", ""),
+        (False, None, ""),
+        (False, "mine", "ann"),
+    ],
+)
 def test_on_a_shared_store_others_runs_are_reused_only_when_asked(
-    experiment, store, monkeypatch, reuse, reused
+    store, monkeypatch, shared, reuse, asked
 ):
-    monkeypatch.setattr("project.tracking.tracker.is_shared", lambda: True)
-    experiment("ann", "ann")
-    experiment("bob", "bob", reuse=reuse)
+    owners = []
 
-    assert trained_and_reused(store, "bob") == (4 - reused, reused)
+    def finished_runs(*_, owner):
+        owners.append(owner)
+        return iter(())
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    monkeypatch.setattr("project.tracking.tracker.is_shared", lambda: shared)
+    monkeypatch.setattr("project.tracking.tracker.finished_runs", finished_runs)
+    with root_run("experiment", "one", {}, str(store / "work")) as tracker:
+        assert list(tracker.reusable_runs("seed", "digest", "x", reuse)) == []
+
+    assert owners == [asked]
