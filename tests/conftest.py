@@ -148,6 +148,7 @@ def params(tiny_llm, tiny_encoder, store):
             "max_test": "24",
             "annotator_model": str(tiny_llm),
             "annotator_dtype": "float32",
+            "min_label_mass": "0",  # the model is untrained
             "ensemble_size": "2",
             "encoder": str(tiny_encoder),
             "seeds": "2",

@@ -192,6 +192,8 @@ def _change(before: float, after: float) -> str:
 
 def caption(scored: ScoredExperiment, table: pd.DataFrame) -> str:
     """The note below the result table."""
+    from analysis.questions.answers_note import answers_note
+
     arms = table[table["kind"] == "arm"]
     is_undefined = (arms["krippendorff_alpha"].isna() & (arms["n_seeds"] > 1)).any()
     has_paper = (table["kind"] == "paper").any()
@@ -199,6 +201,7 @@ def caption(scored: ScoredExperiment, table: pd.DataFrame) -> str:
         _columns_note(scored.config)
         + _labels_note(scored.config, table)
         + _no_row_note(scored.annotator)
+        + answers_note(scored.experiment)
         + _incomplete_note(scored.experiment.incomplete)
         + (_UNDEFINED if is_undefined else "")
         + (f" Rows in italics: {CITATION}; RoBERTa-base." if has_paper else "")

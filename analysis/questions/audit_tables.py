@@ -60,10 +60,12 @@ def scores_section(result: Mapping[str, Any]) -> Section:
 
 
 def _unusable(result: Mapping[str, Any]) -> str:
-    """The most frequent answers that are no class."""
+    """The most frequent answers that are no class, and why they are none."""
     values = result.get("unusable", {})
     listed = ", ".join(f"{value} ({n})" for value, n in values.items())
-    return f" Most frequent: {listed}." if listed else ""
+    most = f" Most frequent: {listed}." if listed else ""
+    why = result.get("why_unanswered", "")  # audits of older versions lack it
+    return f"{most} {why}".rstrip()
 
 
 def _agreement_sentence(agreement: Mapping[str, Any], name: str, n_pool: int) -> str:

@@ -22,14 +22,17 @@ from project.annotation.prompt import Prompt
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.metrics import annotation_metrics, score_metrics
+from project.data.answer_notes import low_mass_note, reasons_sentence
 from project.data.tables import class_columns, is_asked
 from project.data.task import Task
 from project.stats.information import entropy_bounds_bits
+from project.support.escape import escape_markdown
 from project.support.parquet import content_hash, write_table
 from project.support.privacy import table_for_store
 from project.tracking import QUESTION, Child, Tracker
 from project.training.evaluate import evaluate
 
+_NO_LABEL = "have no label; they are no training labels and count as wrong"
 SAMPLE_ROWS = 100
 """Rows of an annotations table that the MLflow UI shows."""
 
@@ -81,12 +84,15 @@ def annotate_split(
                 _log_annotations(tracker, session, task, split=split, draw=draw, config=config)
                 complete.append(draw)
     session.print_notes()
-    _print_summary(split, complete, session.annotator.name)
+    private = config.store.private
+    _print_summary(split, complete, session.annotator.name, private=private)
     return [draw.table for draw in complete]
 
 
-def _print_summary(split: str, draws: Sequence[Annotations], annotator_name: str) -> None:
-    """Print how many answers were reused, truncated, missing or censored."""
+def _print_summary(
+    split: str, draws: Sequence[Annotations], annotator_name: str, *, private: bool
+) -> None:
+    """Print how many answers were reused, truncated, missing or censored, and a low label mass."""
     n_fetched = sum(draw.n_fetched for draw in draws)
     if n_fetched:
         sources = [source for draw in draws for source in draw.sources]
@@ -104,16 +110,17 @@ def _print_summary(split: str, draws: Sequence[Annotations], annotator_name: str
         f"were too long for {annotator_name}; their texts were cut at the end": int(
             tables["truncated"].sum()
         ),
-        "have no label; they are no training labels and count as wrong": int(
-            tables.loc[has_answer, "label"].isna().sum()
-        ),
+        _NO_LABEL: int(tables.loc[has_answer, "label"].isna().sum()),
         "lack the probability of some class; an upper bound of it is kept instead": int(
             tables["log_bound"].notna().sum()
         ),
     }
     for text, n_answers in counts.items():
         if n_answers:
-            print_line(f"annotate {split}: {n_answers} of {len(tables)} answers {text}.")
+            why = f" {reasons_sentence(tables, quotes=not private)}" if text == _NO_LABEL else ""
+            print_line(f"annotate {split}: {n_answers} of {len(tables)} answers {text}.{why}")
+    if note := low_mass_note(annotator_name, tables["label_mass"]):
+        print_line(f"annotate {split}: note: {note}")
 
 
 def _metrics(
@@ -180,6 +187,7 @@ def _log_annotations(
         f"{annotator.name} labels {len(examples)} texts of the {split} split, draw "
         f"{draw.prompt.draw}: {_scores_in_words(metrics)}."
     ) + reuse_sentence(f"{draw.n_fetched} answers are taken", draw.sources)
+    description += _notes_on(draw.table, annotator.name, private=private)
     params = {"split": split, "draw": draw.prompt.draw, "n_examples": len(examples)}
     with tempfile.TemporaryDirectory() as name:
         files = _files(
@@ -206,6 +214,17 @@ def _log_annotations(
                 seconds=draw.seconds if draw.n_asked else 0.0,
             )
         )
+
+
+def _notes_on(table: pd.DataFrame, annotator_name: str, *, private: bool) -> str:
+    """Sentences on answers without a label and on a low label mass, for a run's description."""
+    n_missing = int(table["label"].isna().sum())
+    reasons = reasons_sentence(table, quotes=not private)
+    notes = [
+        f"{n_missing} of {len(table)} answers have no label. {reasons}" if reasons else "",
+        low_mass_note(annotator_name, table["label_mass"]),
+    ]
+    return "".join(f" {escape_markdown(note)}" for note in notes if note)
 
 
 def _scores_in_words(metrics: Mapping[str, float]) -> str:

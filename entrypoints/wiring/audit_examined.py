@@ -29,6 +29,7 @@ from project.audit.truth import N_STEPS, Truth, true_scores, truth_of
 from project.audit.zones import zones
 from project.config.audit import AuditConfig
 from project.config.experiment import ExperimentConfig
+from project.data.answer_notes import reasons_sentence
 from project.data.pool import Pool
 from project.data.tables import class_columns, codes
 from project.labels.uncertainty import entropy
@@ -80,7 +81,8 @@ def examined(
     """
     pool = work.pool
     asked = work.asked
-    llm = llm_codes(pool, table)
+    private = work.config.store.private
+    llm = llm_codes(pool, table, private=private)
     sample = audit_sample(pool, asked)
     alone = samples_of_raters(pool, work.judgements, asked)
     classifier = linear_classifier(pool, Path(work.config.host.workspace))
@@ -112,7 +114,8 @@ def examined(
     result["at_least"] = question.at_least
     result["n_unanswered"] = int((llm < 0).sum())
     # A private run logs no reply of the LLM, which may quote a text.
-    result["unusable"] = {} if work.config.store.private else unusable_values(table)
+    result["unusable"] = {} if private else unusable_values(table)
+    result["why_unanswered"] = reasons_sentence(table, quotes=not private)
     result["notes"] = [
         *pool.notes,
         *work.notes,
@@ -123,14 +126,18 @@ def examined(
     return result
 
 
-def llm_codes(pool: Pool, table: pd.DataFrame) -> Codes:
-    """The LLM's labels of the pool as class codes ``(n_pool,)``; -1 where it gave none."""
+def llm_codes(pool: Pool, table: pd.DataFrame, *, private: bool) -> Codes:
+    """The LLM's labels of the pool as class codes ``(n_pool,)``; -1 where it gave none.
+
+    In a ``private`` audit no error quotes a reply.
+    """
     llm = codes(table["label"], pool.task.label_set)
     n_answered = int((llm >= 0).sum())
     if n_answered < MIN_ANSWERED:
         raise AssayError(
             f"the LLM must have labelled at least {MIN_ANSWERED} texts; {n_answered} of {len(llm)} "
-            f"have one of the classes {', '.join(pool.task.label_set)}. Name the right column in "
+            f"have one of the classes {', '.join(pool.task.label_set)}. "
+            f"{reasons_sentence(table, quotes=not private)} Name the right column in "
             "recorded_columns, or every class in labels."
         )
     return llm

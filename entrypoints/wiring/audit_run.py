@@ -99,7 +99,8 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             )
             session.close()
             if asked.plan:
-                result = planned(pool, asked, config, llm_codes(pool, table))
+                llm = llm_codes(pool, table, private=config.store.private)
+                result = planned(pool, asked, config, llm)
             else:
                 work = AuditWork(pool, complete, judgements, notes, asked, config)
                 trainings = _trainings(tracker, encoder, work) if encoder else None

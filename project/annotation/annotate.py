@@ -19,6 +19,7 @@ from project.annotation.calibration import calibrate
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator
 from project.annotation.items import CONTENT_FREE, item_keys, question_items
+from project.annotation.label_mass import LabelMassCheck
 from project.annotation.prompt import Prompt
 from project.annotation.repeats import with_repeats
 from project.annotation.shards import OpenDraw, open_draw, read_shards
@@ -111,11 +112,15 @@ def annotate(
     Incomplete
         If an engine failed or gave log probabilities that are not numbers.
     AssayError
-        If calibration or repeats need probabilities that the annotator does not give.
+        If calibration or repeats need probabilities that the annotator does not give, or if the
+        labels hold hardly any probability (``min_label_mass``).
     """
+    mass = LabelMassCheck(annotators[0].name, config.min_label_mass)
     items = question_items(examples, annotators[0], config)
     draws: list[OpenDraw] = []
-    reading = _Reading(annotators, label_set, config, meter, progress, fetch, say or _say_nothing)
+    reading = _Reading(
+        annotators, label_set, config, meter, mass, progress, fetch, say or _say_nothing
+    )
     try:
         for prompt in prompts:
             draws.append(
@@ -124,7 +129,9 @@ def annotate(
         with contextlib.closing(reading.complete(draws)) as complete:
             for draw in complete:
                 _check_numbers(annotators[0], draw)
-                yield _annotations(draw, examples, label_set, config, seed=seed)
+                annotations = _annotations(draw, examples, label_set, config, seed=seed)
+                mass.check(draw.prompt.draw, annotations.table["label_mass"])
+                yield annotations
     finally:
         for draw in draws:
             draw.close()
@@ -142,6 +149,7 @@ class _Reading:
     label_set: Sequence[str]
     config: AnnotateConfig
     meter: Meter
+    mass: LabelMassCheck
     progress: Progress
     fetch: Fetch | None
     say: Say
@@ -172,13 +180,20 @@ class _Reading:
 
     def _shards(self, draws: Sequence[OpenDraw]) -> Generator[tuple[OpenDraw, int]]:
         return read_shards(
-            self.annotators, draws, self.label_set, self.config, meter=self.meter, say=self.say
+            self.annotators,
+            draws,
+            self.label_set,
+            self.config,
+            meter=self.meter,
+            mass=self.mass,
+            say=self.say,
         )
 
     def _count_known(self, draw: OpenDraw) -> None:
         """Count the examples whose answers are on disk already, and tell of damaged files."""
         for sentence in draw.cache.damage:
             self.say(sentence)
+        self.mass.add_stored(draw.prompt.draw, draw.cache)
         if not draw.shards:
             draw.close()
         n_examples = int(draw.items.counts.sum())

@@ -29,6 +29,7 @@ from project.annotation.answers import ANSWER_KEY, SAMPLING, sampled_rows
 from project.annotation.engines.base import NOT_NUMBERS, Annotator, Answers
 from project.annotation.items import DistinctItems
 from project.annotation.prompt import Prompt
+from project.annotation.reading.reader import REPLY_READING
 from project.config.annotation import AnnotateConfig
 from project.data.tables import RAW_LOG_PROBABILITY, SourceRun
 from project.stats.types import Mask
@@ -38,7 +39,8 @@ from project.support.files import digest
 READING_VERSION = 3
 """Part of every question. Raise it when a change of the code changes answers.
 
-All texts are then asked about, and paid for, once more.
+All texts are then asked about, and paid for, once more. A change of how replies in words are read
+raises ``REPLY_READING`` instead, which leaves answers that hold probabilities as they are.
 """
 
 Fetch = Callable[[str], Iterable[tuple[SourceRun, pd.DataFrame]]]
@@ -61,8 +63,12 @@ def question_digest(annotator: Annotator, prompt: Prompt) -> str:
 
 
 def describe_sampling(config: AnnotateConfig) -> str:
-    """How an engine without probabilities samples labels; stored beside the answers."""
-    return f"{config.repeats} at temperature {config.temperature:g}"
+    """How an engine without probabilities samples labels; stored beside the answers.
+
+    It names the version of the reader: replies that were read otherwise are asked for once more.
+    """
+    sampled = f"{config.repeats} at temperature {config.temperature:g}"
+    return f"{sampled}, reading {REPLY_READING}"
 
 
 class KnownItems(NamedTuple):

@@ -38,6 +38,8 @@ class Prompt:
         The prompt is a user's message in the model's chat template.
     system
         The system message before it, in a chat; empty for none.
+    label_set
+        The names of the classes in the order of ``answers``, for reading replies in words.
     """
 
     draw: int
@@ -47,6 +49,7 @@ class Prompt:
     demonstration_ids: tuple[str, ...] = ()
     chat: bool = False
     system: str = ""
+    label_set: tuple[str, ...] = ()
 
     def render(self, text: str) -> str:
         """The prompt for ``text``, without the chat template."""
@@ -144,6 +147,7 @@ def build_prompt(
         demonstration_ids=tuple(demonstrations["example_id"]),
         chat=chat,
         system=system,
+        label_set=tuple(label_set),
     )
 
 

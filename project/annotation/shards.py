@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
 from project.annotation.calibration import check_probabilities
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, Answers
 from project.annotation.items import DistinctItems, Indices
+from project.annotation.label_mass import LabelMassCheck
 from project.annotation.prompt import Prompt
 from project.annotation.workers import PATIENCE, WorkItem, share
 from project.config.annotation import AnnotateConfig
@@ -129,6 +131,7 @@ def read_shards(
     config: AnnotateConfig,
     *,
     meter: Meter,
+    mass: LabelMassCheck,
     say: Callable[[str], None],
 ) -> Generator[tuple[OpenDraw, int]]:
     """Read all shards; yields each one's draw and number of examples when it is on disk.
@@ -141,6 +144,8 @@ def read_shards(
         Draws with their unanswered shards.
     label_set, config, meter, say
         See :func:`project.annotation.annotate.annotate`.
+    mass
+        Checks the label mass of the answers that are written.
     """
 
     def stop() -> bool:
@@ -160,7 +165,9 @@ def read_shards(
         for number in range(len(draw.shards))
     ]
     n_parallel = max(1, min(len(annotators), len(work)))
-    reader = _ShardReader(draws, label_set, str(config.calibration), meter, n_parallel=n_parallel)
+    reader = _ShardReader(
+        draws, label_set, str(config.calibration), meter, mass, n_parallel=n_parallel
+    )
     return share(annotators, work, reader.read, reader.admit, stop)
 
 
@@ -173,6 +180,7 @@ class _ShardReader:
         label_set: Sequence[str],
         calibration: str,
         meter: Meter,
+        mass: LabelMassCheck,
         *,
         n_parallel: int,
     ) -> None:
@@ -180,6 +188,7 @@ class _ShardReader:
         self._label_set = label_set
         self._calibration = calibration
         self._meter = meter
+        self._mass = mass
         self._n_parallel = n_parallel
         self._lock = threading.Lock()
 
@@ -217,6 +226,7 @@ class _ShardReader:
         )
         # Answers that cannot be calibrated end the run now, not when everything is paid for.
         check_probabilities(answers.log_probabilities, answers.label, self._calibration)
+        self._mass.add(draw.prompt.draw, pd.Series(answers.label_mass))
         with self._lock:
             draw.n_broken += writer.n_broken
             if writer.n_broken:

@@ -45,6 +45,13 @@ class AnnotateConfig(ConfigSection):
         "auto: the card's, else none",
         choices=CALIBRATIONS,
     )
+    min_label_mass: float = parameter(
+        default=0.01,
+        help="least mean probability that the annotator must give to all labels together (label "
+        "mass); below it, annotation stops after its first texts; 0: never",
+        ge=0,
+        le=1,
+    )
     repeats: int = parameter(
         default=0,
         help="R: labels sampled at a temperature for every text, for the consistency score; 0: "

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from project.data.answers import answered_ids, answered_labels
+from project.data.cells import Single
 from project.data.raw_data import read_file
 from project.data.task import Task
 from project.data.where import rows_of_task
 from project.labels.clients.formats import house_form, with_ids
-from project.labels.clients.label_studio import check_has_choices, choices_only
+from project.labels.clients.label_studio import check_has_choices, one_choice
 from project.labels.clients.rows import REASON, identity_of
 from project.support.errors import AssayError
 
@@ -245,14 +246,13 @@ def _label_studio(path: Path, tasks: Sequence[Any], label_set: Sequence[str]) ->
     """
     check_has_choices(tasks, f"human file {path.name}")
     try:
-        rows = [
-            (task, *answer) for task in tasks for answer in _answers(choices_only(task, label_set))
-        ]
+        rows = [(task, *answer) for task in tasks for answer in _answers(task, label_set)]
         data = pd.DataFrame([task.get("data", task) for task, _, _ in rows])
         table = identity_of(data)
         if table.empty and len(rows):
             raise KeyError("example_id")
-        table["label"] = pd.Series([label for _, label, _ in rows], dtype=object)
+        table["label"] = pd.Series([answer.label for _, answer, _ in rows], dtype=object)
+        table[REASON] = pd.Series([answer.reason for _, answer, _ in rows], dtype=object)
         table["rater"] = pd.Series([person for _, _, person in rows], dtype=object)
         # A task that nobody labelled has no person.
         people = table.loc[table["label"].notna() | table["rater"].notna(), "rater"]
@@ -264,20 +264,20 @@ def _label_studio(path: Path, tasks: Sequence[Any], label_set: Sequence[str]) ->
         raise _no_export(path, error) from None
 
 
-def _answers(task: Mapping[str, Any]) -> list[tuple[str | None, str | None]]:
+def _answers(task: Mapping[str, Any], label_set: Sequence[str]) -> list[tuple[Single, str | None]]:
     """The labels that people gave to one task of an export, each with the person.
 
     A task that was skipped has one answer without a label.
     """
-    answers: list[tuple[str | None, str | None]] = []
-    skipped: list[tuple[str | None, str | None]] = []
-    for annotation in task.get("annotations", ()):
+    answers: list[tuple[Single, str | None]] = []
+    skipped: list[tuple[Single, str | None]] = []
+    for annotation in task.get("annotations") or ():
         person = _person(annotation.get("completed_by"))
         if annotation.get("was_cancelled"):
-            skipped.append((None, person))
-        else:
-            answers += [(result["value"]["choices"][0], person) for result in annotation["result"]]
-    return answers or skipped[:1] or [(None, None)]
+            skipped.append((Single(None), person))
+        elif annotation.get("result"):
+            answers.append((one_choice(annotation["result"], label_set), person))
+    return answers or skipped[:1] or [(Single(None), None)]
 
 
 def _person(value: Any) -> str | None:

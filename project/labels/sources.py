@@ -16,6 +16,7 @@ import pandas as pd
 
 from project.config.arms import ARMS, Arm, configured_facts
 from project.config.labels import LabelConfig
+from project.data.answer_notes import reasons_sentence
 from project.data.tables import LOG_PROBABILITY, PROBABILITY, class_columns, codes
 from project.labels import uncertainty
 from project.labels.inputs import LabelInputs
@@ -141,7 +142,7 @@ def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
     if arm.draws and draws[0]["label"].isna().all():
         raise AssayError(
             f"arm {arm.name}: the LLM gave no valid label to any of the {len(examples)} examples "
-            "of the split. Use another draw or arm."
+            f"of the split. {reasons_sentence(draws[0], quotes=False)} Use another draw or arm."
         )
 
 

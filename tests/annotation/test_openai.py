@@ -299,6 +299,22 @@ def test_a_server_without_log_probabilities_is_sampled(serve):
     assert annotator.size(prompt, TEXTS[:6]).requests == 2
 
 
+def test_a_reply_that_is_no_label_is_the_reason_why_a_text_has_none(serve):
+    def reply(data):
+        for choice in data["choices"]:
+            choice["text"] = "Both:\nA and B"
+        return data
+
+    server, annotator = serve(can={SAMPLED}, repeats=2)
+    annotator.read(prompt_of(), TEXTS[:1])  # finds out what the server can do
+    server.fault_of_all = Fault(change=reply)
+
+    answers = annotator.read(prompt_of(), TEXTS[1:3])
+
+    assert answers.label.tolist() == [-1, -1]
+    assert answers.error == ["unparsed: Both: A and B"] * 2
+
+
 def test_a_server_that_cannot_give_what_an_arm_reads_is_refused_before_a_text_is_sent(serve):
     server, annotator = serve(can={SAMPLED}, repeats=20)
     arms = [Arm("llm"), Arm("entropy", 5.0)]

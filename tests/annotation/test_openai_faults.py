@@ -15,7 +15,7 @@ import pytest
 
 from project.annotation.annotate import Annotations, annotate
 from project.annotation.answers import raw_answers
-from project.annotation.cache import AnswerCache
+from project.annotation.cache import AnswerCache, describe_sampling
 from project.annotation.cost import Meter
 from project.annotation.engines.openai.engine import OpenAIAnnotator
 from project.annotation.items import question_items
@@ -414,7 +414,7 @@ def test_another_number_of_samples_is_paid_for_again_and_distributions_are_not(
     runs: list[Annotations] = []
     for repeats in (3, 5, 3):
         _, annotator = serve(can={can}, repeats=repeats, **options)
-        config = AnnotateConfig(calibration="none", repeats=repeats)
+        config = AnnotateConfig(calibration="none", repeats=repeats, min_label_mass=0.0)
         stored = [
             (SourceRun("run", "ann"), raw_answers(run.table, small_task.label_set)) for run in runs
         ]
@@ -436,7 +436,7 @@ def test_another_number_of_samples_is_paid_for_again_and_distributions_are_not(
     # Five samples of a finished run are not three.
     items = question_items(texts, annotator, config)
     five = raw_answers(runs[1].table, small_task.label_set)
-    known, _, _ = AnswerCache(tmp_path / "elsewhere", "3 at temperature 0.6").known(
+    known, _, _ = AnswerCache(tmp_path / "elsewhere", describe_sampling(config)).known(
         items, lambda question: [(SourceRun("run", "ann"), five)]
     )
     assert known.sum() == 24 - paid_again

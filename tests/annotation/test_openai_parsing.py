@@ -16,7 +16,8 @@ from project.annotation.engines.openai.parsing import (
     read_codes,
 )
 from project.annotation.engines.openai.readouts import censored_answers, sampled_answers
-from project.annotation.engines.openai.replies import parse_label, reply_text
+from project.annotation.engines.openai.replies import read_choice, reply_text
+from project.annotation.reading.reader import ReplyReader
 
 LOG, NAN = math.log, math.nan
 
@@ -267,43 +268,13 @@ def test_any_response_is_read_or_malformed():
     assert n_malformed > 500
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        ("books", 0),
-        (" Books\n", 0),
-        ("\n\n**Books**", 0),
-        ("Label: books", 0),
-        ("The label is: 'books'.", 0),
-        ('"books" because it says so', 0),
-        ("bookshelf", -1),
-        ("books and more", 1),
-        ("I think books", -1),
-        ("", -1),
-        ("books or household", -1),
-        ("household\nbooks", 2),
-        ("BOOKS.", 0),
-    ],
-)
-def test_a_reply_is_read_as_the_label_at_its_beginning(text, label):
-    assert parse_label(text, ("books", "books and more", "household")) == label
+def test_a_reply_that_is_cut_is_no_label_if_another_one_may_begin_so():
+    reader = ReplyReader({"books": 0, "books and more": 1})
 
-
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        ("1", 0),
-        ("10", 1),
-        ("12", -1),
-        ("1.", 0),
-        ("A", 2),
-        ("a", 3),
-        ("A house", -1),
-        ("A) house", 2),
-    ],
-)
-def test_codes_must_match_as_a_whole_and_in_case(text, label):
-    assert parse_label(text, ("1", "10", "A", "a")) == label
+    for reason, label in (("stop", 0), ("length", -1)):
+        assert read_choice(reader, {"text": "books", "finish_reason": reason}) == label
+    whole = {"text": "books and more", "finish_reason": "length"}
+    assert read_choice(reader, whole) == 1
 
 
 def test_the_most_frequent_sample_is_the_label_and_ties_go_to_the_first_class():

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from project.annotation.annotate import annotate
+from project.annotation.cache import describe_sampling
 from project.annotation.cost import Meter
 from project.annotation.engines.recorded import RecordedAnnotator
 from project.config.annotation import AnnotateConfig, RecordedConfig, SpendConfig
@@ -336,3 +337,44 @@ def test_a_list_of_one_label_is_its_item_and_a_longer_one_no_label(small_task, t
 
     assert small_task.label_set[answers.label[0]] == train["gold_label"].iloc[0]
     assert answers.label[1] == -1
+
+
+def test_recorded_replies_in_words_are_read_and_unread_ones_are_shown(
+    recorded, small_task, tmp_path
+):
+    train = small_task.split("train")
+    gold = list(train["gold_label"])
+    given = [f"Label: {name.title()}." for name in gold]
+    given[0] = f'{{"label": "{gold[0]}"}}'
+    given[1] = "books: 0.2,\nhousehold: 0.7"
+
+    (table,) = draws_of(recorded(label=given), small_task, tmp_path)
+
+    assert table["label"].isna().tolist() == [False, True] + [False] * (len(gold) - 2)
+    assert table["label"].drop(1).tolist() == [gold[0], *gold[2:]]
+    assert table["error"][1] == "unparsed: books: 0.2, household: 0.7"
+
+
+def test_an_object_in_a_cell_is_read_as_json(small_task, tmp_path):
+    train = small_task.split("train").head(2)
+    gold = list(train["gold_label"])
+    rows = [{"label": gold[0]}, {"books": 0.3, "household": 0.7}]
+    table = pd.DataFrame({"example_id": train["example_id"], "label": rows})
+    table.to_json(tmp_path / "objects.jsonl", orient="records", lines=True)
+    config = RecordedConfig(recorded=str(tmp_path / "objects.jsonl"))
+    annotator = RecordedAnnotator(config, small_task)
+    answers = annotator.read(annotator.prompts(1)[0], list(train[annotator.keyed_by]))
+
+    assert answers.label.tolist() == [small_task.label_set.index(gold[0]), -1]
+
+
+def test_labels_of_another_version_of_the_reader_are_not_taken(recorded, small_task, monkeypatch):
+    file = recorded(label=list(small_task.split("train")["gold_label"]))
+    config = RecordedConfig(recorded=file)
+    before = RecordedAnnotator(config, small_task).identity
+    sampled = describe_sampling(AnnotateConfig(repeats=3))
+    for module in ("engines.recorded", "cache"):
+        monkeypatch.setattr(f"project.annotation.{module}.REPLY_READING", 99)
+
+    assert RecordedAnnotator(config, small_task).identity != before
+    assert describe_sampling(AnnotateConfig(repeats=3)) != sampled

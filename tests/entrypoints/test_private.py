@@ -197,7 +197,7 @@ def test_private_answers_are_reused_by_others(params, store, monkeypatch):
     assert [run.metrics["fetched_texts"] for run in runs] == [40, 40]
 
 
-def test_recorded_replies_are_not_quoted(params, store):
+def test_recorded_replies_are_not_quoted(params, store, capsys):
     examples = load_small_task().examples
     replies = [f"I would rather not say what number {row} is" for row in range(len(examples))]
     labels = examples[["example_id"]].assign(label=replies)
@@ -219,6 +219,11 @@ def test_recorded_replies_are_not_quoted(params, store):
     (store / "recorded.parquet").unlink()
     assert leaks(store, pieces(["I would rather not say what number"])) == {}
     runs = children(latest_root("annotation set"), "annotation")
+    printed = "".join(capsys.readouterr())
+    assert "have no label; they are no training labels and count as wrong. Why: " in printed
+    assert "replies are not plainly one label (such as that to text " in printed
+    assert "rather" not in printed
+    assert all("answers have no label. Why: " in run.tags["mlflow.note.content"] for run in runs)
     tables = [read_table(run.run_id, "annotations.parquet") for run in runs]
     errors = pd.concat([table["error"] for table in tables]).dropna()
     assert errors.str.match(r"unparsed: sha256:[0-9a-f]{16}$|missing: a null$").all()

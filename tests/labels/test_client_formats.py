@@ -292,3 +292,25 @@ def test_a_column_named_reason_of_the_user_s_own_is_left_alone(small_task, tmp_p
     answers = read_human_labels(tmp_path / "mine.parquet", small_task)
 
     assert (answers.unanswered, answers.reasons) == ((two,), {})
+
+
+def ticked(label, *more, control="label"):
+    """A result of a control of Label Studio with these choices."""
+    return {"from_name": control, "type": "choices", "value": {"choices": [label, *more]}}
+
+
+def test_several_ticked_choices_are_no_answer_and_other_questions_are_left_aside(read, texts):
+    results = [
+        [ticked("books", "household")],
+        [ticked("long", control="length"), ticked("books")],
+        [ticked("books"), ticked("household", control="second")],
+        [ticked("household", control="topic"), {"type": "textarea", "value": {"text": ["hm"]}}],
+        [],
+    ]
+    ids = list(texts["example_id"][: len(results)])
+    tasks = [
+        {"data": {"example_id": name}, "annotations": [{"completed_by": 1, "result": result}]}
+        for name, result in zip(ids, results, strict=True)
+    ]
+
+    assert read(tasks, "json") == [SEVERAL, "books", SEVERAL, "household", ""]

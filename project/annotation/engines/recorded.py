@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ from project.annotation.engines.recorded_join import (
 )
 from project.annotation.engines.recorded_numbers import with_numbers
 from project.annotation.prompt import Prompt
+from project.annotation.reading.reader import REPLY_READING, ReplyReader, unparsed
 from project.config.annotation import RecordedConfig
 from project.config.arm import Reads
 from project.data.card import as_label
@@ -78,6 +79,7 @@ class RecordedAnnotator:
             )
         path = Path(config.recorded).expanduser()
         self._task = task
+        self._reader = ReplyReader.of_labels(task.label_set, task.values)
         table = rows_of_task(without_lists(read_file(path)), task.where, path.name)
         join_column, self.keyed_by = join_columns(table, task, path.name)
         self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
@@ -118,6 +120,7 @@ class RecordedAnnotator:
             "file": _content_digest(table[[join_column, *used]]),
             "columns": ",".join(self.draws),
             "joining": joining,
+            "reading": str(REPLY_READING),
         }
 
     def has_row(self, examples: pd.DataFrame) -> Mask:
@@ -235,21 +238,22 @@ class RecordedAnnotator:
         label_set = self._task.label_set
         indices = self._has_indices[str(column.name)]
         # Each distinct value is parsed once: files have few of them and many rows.
-        known = {
-            value: as_label(value, label_set, self._task.values, indices=indices)
-            for value in column.dropna().unique()
-        }
+        known = {value: self._read_cell(value, indices) for value in column.dropna().unique()}
         label: list[int] = []
         errors: list[str | None] = []
         for value in column:
-            name = None if pd.isna(value) else known[value]
-            label.append(-1 if name is None else label_set.index(name))
-            if name is not None:
-                errors.append(None)
-            else:
-                errors.append(_NULL if pd.isna(value) else f"unparsed: {str(value)[:60]}")
+            label.append(-1 if pd.isna(value) else known[value])
+            reason = _NULL if pd.isna(value) else unparsed(str(value))
+            errors.append(None if label[-1] >= 0 else reason)
         unknown = np.full((len(column), len(label_set)), np.nan)
         return _Draw(np.array(label, dtype=np.int64), errors, unknown)
+
+    def _read_cell(self, value: Any, indices: bool) -> int:
+        """Class index of a label or of a reply in words; -1 if it is none."""
+        label = as_label(value, self._task.label_set, self._task.values, indices=indices)
+        if label is not None:
+            return self._task.label_set.index(label)
+        return self._reader.read(value) if isinstance(value, str) else -1
 
     def _probabilities(self, rows: pd.DataFrame, name: str, is_contradictory: Mask) -> _Draw:
         """A draw of probabilities; the label is their argmax."""

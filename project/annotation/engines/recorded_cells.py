@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,18 +35,18 @@ def without_rejected(
 
 
 def without_lists(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the item of a list of one in place of the list."""
+    """The table with the item of a list of one in place of the list, and objects as JSON."""
     lists = [
         column
         for column in table.columns
         if table[column].dtype == object
-        and table[column].map(lambda cell: isinstance(cell, list | np.ndarray)).any()
+        and table[column].map(lambda cell: isinstance(cell, list | dict | np.ndarray)).any()
     ]
     return table.assign(**{column: table[column].map(_single_item) for column in lists})
 
 
 def _single_item(cell: Any) -> Any:
-    """The item of a list of one; a longer list as text, which is no label."""
+    """The item of a list of one; a longer list or an object as text, which the reader decides."""
     if isinstance(cell, list | tuple | np.ndarray):
-        return cell[0] if len(cell) == 1 else str(list(cell))
-    return cell
+        return _single_item(cell[0]) if len(cell) == 1 else json.dumps(list(cell), default=str)
+    return json.dumps(cell, default=str) if isinstance(cell, dict) else cell

@@ -68,32 +68,36 @@ def _label_of_path(path: Sequence[Any], label_set: Sequence[str]) -> str:
     return next((name for name in (*whole, *reversed(steps)) if name in label_set), steps[-1])
 
 
-def choices_only(task: Any, label_set: Sequence[str]) -> Any:
-    """A task of a JSON export with its choices alone; a taxonomy counts as choices.
+def one_choice(results: Sequence[Mapping[str, Any]], label_set: Sequence[str]) -> Single:
+    """The one label that a person ticked in an annotation; several are no answer.
 
-    Comment boxes, ratings and other controls beside the choices are left aside.
+    Comment boxes, ratings and other controls are left aside, and so are further Choices whose
+    values are no labels. A taxonomy counts as choices.
+
+    Parameters
+    ----------
+    results
+        The results of the annotation, of any kind.
+    label_set
+        The task's labels; empty if they are not known, so that all choices count.
     """
-    if not isinstance(task, Mapping) or not isinstance(task.get("annotations"), list):
-        return task
-    return {
-        **task,
-        "annotations": [
-            {**annotation, "result": _choices(annotation.get("result") or (), label_set)}
-            for annotation in task["annotations"]
-        ],
-    }
-
-
-def _choices(results: Sequence[Mapping[str, Any]], label_set: Sequence[str]) -> list[Any]:
-    kept: list[Any] = []
+    controls: dict[str, list[str]] = {}
     for result in results:
         value = result.get("value", {})
-        if "choices" in value:
-            kept.append(result)
-        elif "taxonomy" in value:
+        labels = value.get("choices", [])
+        if "taxonomy" in value:
             labels = [_label_of_path(path, label_set) for path in value["taxonomy"] if path]
-            kept.append({**result, "value": {"choices": list(dict.fromkeys(labels))}})
-    return kept
+        controls.setdefault(str(result.get("from_name")), []).extend(map(str, labels))
+    fitting = {
+        name: labels
+        for name, labels in controls.items()
+        if any(as_label(label, label_set, {}) for label in labels)
+    }
+    own = {name: controls[name] for name in ("label",) if controls.get(name)}
+    ticked = [label for labels in (fitting or own or controls).values() for label in labels]
+    if len(set(ticked)) > 1:
+        return Single(None, SEVERAL)
+    return Single(ticked[0] if ticked else None)
 
 
 def check_has_choices(tasks: Sequence[Any], title: str) -> None:

@@ -1,18 +1,12 @@
-"""Reads labels from the text of sampled replies."""
+"""The text of sampled replies."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from project.annotation.engines.openai.faults import MalformedResponse
-
-_BEFORE = " \t\"'`*([{"  # characters that may stand before a label
-_BLANK = " \t\"'`*"  # a line of these only is skipped
-_INTRODUCTION = re.compile(
-    r"^(the )?(label|answer|category|class)( is)?\s*[:=]\s*", flags=re.IGNORECASE
-)
+from project.annotation.reading.reader import ReplyReader
 
 
 def reply_text(choice: Mapping[str, Any]) -> str:
@@ -24,28 +18,6 @@ def reply_text(choice: Mapping[str, Any]) -> str:
     return text or ""
 
 
-def parse_label(text: str, labels: Sequence[str]) -> int:
-    """Index of the label at the beginning of ``text``, -1 if there is none.
-
-    White space, quotes and an introduction such as ``Label:`` before the label are ignored, and so
-    is everything after it on other lines or after a punctuation mark. Case matters only where it
-    tells two labels apart. If several labels match, the longest is chosen.
-    """
-    line = next((line for line in text.splitlines() if line.strip(_BLANK)), "")
-    # Quotes may stand before the introduction, and between it and the label.
-    line = _INTRODUCTION.sub("", line.strip(_BEFORE)).lstrip(_BEFORE)
-    for fold in (str, str.casefold):
-        folded = fold(line)
-        matches = [
-            index
-            for index, label in enumerate(labels)
-            if folded.startswith(fold(label)) and _label_ends(folded[len(fold(label)) :])
-        ]
-        if matches:
-            return max(matches, key=lambda index: len(labels[index]))
-    return -1
-
-
-def _label_ends(rest: str) -> bool:
-    """Whether a label can end before ``rest``."""
-    return not rest.strip() or not (rest[0].isalnum() or rest[0].isspace() or rest[0] in "_-/&")
+def read_choice(reader: ReplyReader, choice: Mapping[str, Any]) -> int:
+    """Index of the label that the reply in a choice plainly is, -1 if there is none."""
+    return reader.read(reply_text(choice), is_cut=choice.get("finish_reason") == "length")

@@ -29,8 +29,9 @@ from project.annotation.engines.openai.readouts import (
     censored_answers,
     sampled_answers,
 )
-from project.annotation.engines.openai.replies import parse_label, reply_text
+from project.annotation.engines.openai.replies import read_choice, reply_text
 from project.annotation.prompt import Prompt
+from project.annotation.reading.reader import ReplyReader, unparsed
 
 _MAX_REPLY_TOKENS = 64
 _SPARE_TOKENS = 4  # for white space and quotes before a label
@@ -44,10 +45,14 @@ class Reading(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Labels of the replies to one request, and the prompt tokens that were counted."""
+    """Labels of the replies to one request, and the prompt tokens that were counted.
+
+    ``error`` says how the first reply without a label begins; None if each has one.
+    """
 
     labels: list[int]
     n_prompt_tokens: int
+    error: str | None
 
 
 class ListedReadout:
@@ -138,7 +143,7 @@ class SampledReadout:
         self.n_classes = len(prompt.answers)
         self.n_samples = n
         self._portions = portions
-        self._labels = [answer.strip() for answer in prompt.answers]
+        self._reader = ReplyReader.of_prompt(prompt.answers, prompt.label_set)
         # A completion would go on with the next demonstration after its line.
         stop = {} if prompt.chat else {"stop": ["\n"]}
         self._fields = [
@@ -159,8 +164,10 @@ class SampledReadout:
         replies = choices(data, self._portions[part])
         if is_filtered(replies):
             return [Refusal(FILTERED)]
-        labels = [parse_label(reply_text(choice), self._labels) for choice in replies]
-        return [Samples(labels, n_prompt_tokens(data))]
+        labels = [read_choice(self._reader, choice) for choice in replies]
+        unread = (reply for reply, label in zip(replies, labels, strict=True) if label < 0)
+        errors = [unparsed(reply_text(reply)) for reply in unread]
+        return [Samples(labels, n_prompt_tokens(data), errors[0] if errors else None)]
 
     def answers(
         self, questions: Sequence[Question], values: Sequence[Sequence[Samples]]
@@ -178,7 +185,18 @@ class SampledReadout:
                 questions, [portions[0].n_prompt_tokens for portions in values]
             ),
         )
-        return replace(answers, requests=self.n_parts, generated=self.n_generated)
+        return replace(
+            answers,
+            requests=self.n_parts,
+            generated=self.n_generated,
+            error=_reasons(answers.error, values),
+        )
+
+
+def _reasons(errors: Sequence[str | None], values: Sequence[Sequence[Samples]]) -> list[str | None]:
+    """Why texts have no label: which reply was none tells more than that none was one."""
+    first = [next((part.error for part in parts if part.error), None) for parts in values]
+    return [reason and (error or reason) for reason, error in zip(errors, first, strict=True)]
 
 
 def prompt_field(endpoint: str, prompt: Any) -> dict[str, Any]:
