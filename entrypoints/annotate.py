@@ -37,11 +37,11 @@ def annotate(params: Mapping[str, str]) -> None:
         config = session.resolved(config.resolved(task.defaults))
         session.check_rows(task, splits)
         n_draws = len(session.prompts)
-        kind = "dry run" if config.spend.dry_run else "annotation set"
+        kind = "dry run" if config.spend.only_plans else "annotation set"
         with root_run(kind, f"{task.name} annotations", params, config.host.workspace) as tracker:
             invocation = Invocation("annotate", params)
             log_setup(tracker, invocation, task, config, annotator=session.annotator)
-            if config.spend.dry_run:
+            if config.spend.only_plans:
                 draws = dict.fromkeys(splits, n_draws)
                 dry_run(tracker, session, task, splits=draws, config=config)
                 return

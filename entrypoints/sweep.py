@@ -40,7 +40,7 @@ def sweep(params: Mapping[str, str]) -> None:
     invocation = Invocation("sweep", params)
     with prepare_sweep(params, config) as prepared:
         experiment = prepared.experiment
-        if experiment.config.spend.dry_run:
+        if experiment.config.spend.only_plans:
             dry_run_sweep(prepared, invocation)
             return
         task = experiment.task

@@ -12,27 +12,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from entrypoints.wiring.annotation_notes import notes_on, print_summary, stored_notes
 from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.setup import reuse_sentence, reuse_tags, shared_params
 from entrypoints.wiring.stored_answers import CONTENT_FREE, fetch_answers, server_tag
-from entrypoints.wiring.terminal import Progress, print_line
+from entrypoints.wiring.terminal import Progress
 from project.annotation.annotate import Annotations, annotate
 from project.annotation.answers import ANSWER_KEY, RAW_LABEL
 from project.annotation.prompt import Prompt
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.metrics import annotation_metrics, score_metrics
-from project.data.answer_notes import low_mass_note, reasons_sentence
 from project.data.tables import class_columns, is_asked
 from project.data.task import Task
 from project.stats.information import entropy_bounds_bits
-from project.support.escape import escape_markdown
 from project.support.parquet import content_hash, write_table
 from project.support.privacy import table_for_store
 from project.tracking import QUESTION, Child, Tracker
 from project.training.evaluate import evaluate
 
-_NO_LABEL = "have no label; they are no training labels and count as wrong"
 SAMPLE_ROWS = 100
 """Rows of an annotations table that the MLflow UI shows."""
 
@@ -85,42 +83,8 @@ def annotate_split(
                 complete.append(draw)
     session.print_notes()
     private = config.store.private
-    _print_summary(split, complete, session.annotator.name, private=private)
+    print_summary(split, complete, session.annotator.name, private=private)
     return [draw.table for draw in complete]
-
-
-def _print_summary(
-    split: str, draws: Sequence[Annotations], annotator_name: str, *, private: bool
-) -> None:
-    """Print how many answers were reused, truncated, missing or censored, and a low label mass."""
-    n_fetched = sum(draw.n_fetched for draw in draws)
-    if n_fetched:
-        sources = [source for draw in draws for source in draw.sources]
-        runs = ", ".join(dict.fromkeys(f"{run.run_id} of {run.user}" for run in sources))
-        print_line(
-            f"annotate {split}: {n_fetched} answers come from finished runs in the tracking store "
-            f"({runs}) and cost nothing."
-        )
-    tables = pd.concat([draw.table for draw in draws])
-    has_answer = is_asked(tables)
-    counts = {
-        "are not in the recorded file: they are not scored and are no training labels": int(
-            (~has_answer).sum()
-        ),
-        f"were too long for {annotator_name}; their texts were cut at the end": int(
-            tables["truncated"].sum()
-        ),
-        _NO_LABEL: int(tables.loc[has_answer, "label"].isna().sum()),
-        "lack the probability of some class; an upper bound of it is kept instead": int(
-            tables["log_bound"].notna().sum()
-        ),
-    }
-    for text, n_answers in counts.items():
-        if n_answers:
-            why = f" {reasons_sentence(tables, quotes=not private)}" if text == _NO_LABEL else ""
-            print_line(f"annotate {split}: {n_answers} of {len(tables)} answers {text}.{why}")
-    if note := low_mass_note(annotator_name, tables["label_mass"]):
-        print_line(f"annotate {split}: note: {note}")
 
 
 def _metrics(
@@ -187,7 +151,7 @@ def _log_annotations(
         f"{annotator.name} labels {len(examples)} texts of the {split} split, draw "
         f"{draw.prompt.draw}: {_scores_in_words(metrics)}."
     ) + reuse_sentence(f"{draw.n_fetched} answers are taken", draw.sources)
-    description += _notes_on(draw.table, annotator.name, private=private)
+    description += notes_on(draw.table, annotator.name, private=private)
     params = {"split": split, "draw": draw.prompt.draw, "n_examples": len(examples)}
     with tempfile.TemporaryDirectory() as name:
         files = _files(
@@ -196,7 +160,7 @@ def _log_annotations(
             task,
             identity=annotator.identity,
             prompt_text=f"sha256:{sha256}" if private else prompt_text,
-            notes=getattr(annotator, "notes", ()),
+            notes=stored_notes(annotator, private=private),
             private=private,
         )
         tracker.log_child(
@@ -214,17 +178,6 @@ def _log_annotations(
                 seconds=draw.seconds if draw.n_asked else 0.0,
             )
         )
-
-
-def _notes_on(table: pd.DataFrame, annotator_name: str, *, private: bool) -> str:
-    """Sentences on answers without a label and on a low label mass, for a run's description."""
-    n_missing = int(table["label"].isna().sum())
-    reasons = reasons_sentence(table, quotes=not private)
-    notes = [
-        f"{n_missing} of {len(table)} answers have no label. {reasons}" if reasons else "",
-        low_mass_note(annotator_name, table["label_mass"]),
-    ]
-    return "".join(f" {escape_markdown(note)}" for note in notes if note)
 
 
 def _scores_in_words(metrics: Mapping[str, float]) -> str:

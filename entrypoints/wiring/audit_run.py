@@ -86,12 +86,12 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
         config = session.resolved(config)
         pool, complete = with_rows(pool, session), with_rows(complete, session)
         kind = "audit plan" if asked.plan else "audit"
-        kind = "dry run" if config.spend.dry_run else kind
+        kind = "dry run" if config.spend.only_plans else kind
         with root_run(kind, f"{pool.task.name} audit", params, workspace) as tracker:
             invocation = Invocation("audit", params)
             annotator = session.annotator
             log_setup(tracker, invocation, pool.task, config, annotator=annotator, encoder=encoder)
-            if config.spend.dry_run:
+            if config.spend.only_plans:
                 dry_run(tracker, session, pool.task, splits={"train": 1}, config=config)
                 return
             (table,) = annotate_split(

@@ -49,6 +49,7 @@ def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
 def _server(config: ExperimentConfig) -> str:
     """What the server answers about its models, from one request of ten seconds at most."""
     from project.annotation.engines.openai.client import Client
+    from project.annotation.engines.openai.faults import TLSFailed, Unreachable
     from project.annotation.engines.openai.probe import Probe
 
     # A check should fail soon, while an experiment waits for a busy server.
@@ -60,6 +61,10 @@ def _server(config: ExperimentConfig) -> str:
     finally:
         client.close()
     name = config.annotate.annotator_model
+    if isinstance(info.failure, Unreachable | TLSFailed):
+        raise info.failure
+    if info.failure:
+        return f"note: does not list its models: {info.failure}"
     if not info.models:
         return "answers, without a list of its models"
     if name not in info.models:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,9 +24,9 @@ from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import check_consent
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
 from project.config.fields import parse
-from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, effective
+from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, defaults, effective
 from project.config.upkeep import InvocationConfig
-from project.support.errors import AssayError, Incomplete, UnusableRun, did_you_mean
+from project.support.errors import AssayError, Incomplete, UnusableRun, WrongSettings, did_you_mean
 from project.support.output import unread_output
 from project.support.privacy import is_private, owner_only
 
@@ -73,6 +74,10 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     try:
         with unread_output():
             _run(entry, arguments, run)
+    except WrongSettings as error:
+        command = corrected_command(entry, arguments, error.parameters)
+        print_line(f"error: {error}\nThe whole command: {command}")
+        sys.exit(2)
     except AssayError as error:
         text = with_syntax(error, entry)
         print_line(f"error: {text}{about_relative_paths(text, arguments)}")
@@ -210,6 +215,30 @@ def _card_defaults(texts: Mapping[str, str]) -> Mapping[str, Any]:
     from project.data.card import load_card
 
     return {**PAPER_DEFAULTS, **load_card(texts["task"]).defaults}
+
+
+def corrected_command(
+    entry: EntryPoint, arguments: Sequence[str], parameters: Mapping[str, str]
+) -> str:
+    """The command ``mlflow run`` with the given parameters, some of them replaced.
+
+    Parameters that have their default are left out, as MLproject passes them all.
+    """
+    aliases = entry.aliases()
+    given = {
+        name: value
+        for name, value in given_parameters(entry, arguments).items()
+        if aliases.get(name, name) not in parameters
+    }
+    given |= parameters
+    default = defaults(entry.name)
+    entry_point = "" if entry.name == "main" else f" -e {entry.name}"
+    settings = "".join(
+        f" -P {shlex.quote(f'{name}={value}')}"
+        for name, value in given.items()
+        if name in parameters or value != default.get(name)
+    )
+    return f"mlflow run . --env-manager local{entry_point}{settings}"
 
 
 def with_syntax(error: AssayError, entry: EntryPoint) -> str:

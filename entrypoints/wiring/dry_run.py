@@ -13,6 +13,7 @@ from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.stored_answers import fetch_answers
 from entrypoints.wiring.terminal import print_line
 from project.annotation.estimate import plan
+from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.data.task import Task
 from project.support.escape import escape_markdown
@@ -37,7 +38,8 @@ def dry_run(
 ) -> None:
     """Print and log what annotation would take.
 
-    A few texts are read to measure the time; their answers are kept.
+    A few texts are read to measure the time, and their answers are kept. Nothing is sent to a
+    server unless ``dry_run`` is ``probe``.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ def dry_run(
     first_text = str(task.split(next(iter(splits)))["text"].iloc[0])
     prompt_text = session.prompts[0].for_people(first_text)
     print_line(f"--- the prompt of draw 0, for the first text ---\n{prompt_text}\n---")
+    has_server = engine_facts(config.annotate.annotator).server
+    measures = not has_server or config.spend.dry_run == "probe"
     rows: list[dict[str, Any]] = []
     for split, n_draws in splits.items():
         plans = plan(
@@ -66,38 +70,47 @@ def dry_run(
             spend=config.spend,
             folder=Path(config.host.workspace) / "annotations",
             fetch=fetch_answers(tracker, task, config),
+            measures=measures,
         )
         rows += [{"split": split, **dataclasses.asdict(draw)} for draw in plans]
     session.print_notes()
-    _report(tracker, rows, title=f"{session.annotator.name} on {task.name}")
+    n_requests = getattr(session.annotator, "n_requests", 0) if has_server else None
+    _report(tracker, rows, title=f"{session.annotator.name} on {task.name}", n_requests=n_requests)
 
 
-def _report(tracker: Tracker, rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
-    """Print and log the plans of all splits and draws; ``title`` names annotator and task."""
+def _report(
+    tracker: Tracker, rows: Sequence[Mapping[str, Any]], *, title: str, n_requests: int | None
+) -> None:
+    """Print and log the plans of all splits and draws.
+
+    ``title`` names annotator and task. ``n_requests``: sent to a server; None if there is none.
+    """
     table = pd.DataFrame(rows)
     print_line(plan_table(table))
     n_probed = int(table["probed"].sum())
-    total = (
-        f"{int(table['texts'].sum())} texts to ask, {table['seconds'].sum() / 60:.1f} minutes, "
-        f"price {table['cost'].sum():.4g}"
-    )
-    tracker.log_json("plan.json", rows)
-    tracker.describe(
-        escape_markdown(
-            f"A dry run of {title}: {total}. Only {n_probed} texts were annotated, to measure the "
-            "time."
+    is_timed = bool(table["seconds"].notna().all())
+    time = f"{table['seconds'].sum() / 60:.1f} minutes" if is_timed else "time unknown"
+    total = f"{int(table['texts'].sum())} texts to ask, {time}, price {table['cost'].sum():.4g}"
+    done = f"{n_probed} of these texts were read to measure the time; their answers are kept."
+    if not is_timed:
+        done = (
+            "Nothing was sent to the server; dry_run=probe sends a few texts to measure the time."
         )
-    )
-    print_line(
-        f"in all: {total}. {n_probed} of these texts were read to measure the time; their answers "
-        "are kept. Run again without dry_run."
-    )
+    elif n_requests is not None:
+        done = f"{n_requests} requests were sent to the server. {done}"
+    tracker.log_json("plan.json", rows)
+    tracker.describe(escape_markdown(f"A dry run of {title}: {total}. {done}"))
+    print_line(f"in all: {total}. {done} Run again without dry_run.")
 
 
 def plan_table(table: pd.DataFrame) -> str:
     """The rows of a dry run as text."""
     shown = table.assign(
-        seconds=table["seconds"].round(1),
+        seconds=table["seconds"]
+        .astype("float64")
+        .round(1)
+        .map("{:g}".format)
+        .replace("nan", "unknown"),
         cost=table["cost"].round(6),
         tokens=table["tokens"].map("{:,}".format),
         tokens_reused=table["tokens_reused"].map("{:,}".format),

@@ -218,7 +218,7 @@ def experiment_run(
     The tracker of the run and the annotations; None in place of these after a dry run.
     """
     config = experiment.config
-    kind = "dry run" if config.spend.dry_run else kind
+    kind = "dry run" if config.spend.only_plans else kind
     with root_run(kind, name, invocation.params, config.host.workspace) as tracker:
         log_setup(
             tracker,
@@ -230,7 +230,7 @@ def experiment_run(
             encoder=experiment.encoder,
             design=design,
         )
-        if config.spend.dry_run:
+        if config.spend.only_plans:
             experiment.dry_run(tracker)
             yield tracker, None
         else:

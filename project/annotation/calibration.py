@@ -47,10 +47,10 @@ def calibrate(
     names = np.array([*label_set, None], dtype=object)  # index -1 is None: no label
     raw_labels = names[raw["answer"].to_numpy()]
     labels = raw_labels.copy()
-    if calibration != "none":
-        answer = raw["answer"].to_numpy()
+    answer = raw["answer"].to_numpy()
+    is_answered = answer >= 0
+    if calibration != "none" and is_answered.any():
         check_probabilities(values, answer, calibration)
-        is_answered = answer >= 0
         answered = values[is_answered]
         prior = _log_prior(answered, calibration, log_prior)
         values[is_answered] = divide_by_prior(answered, prior)

@@ -42,7 +42,7 @@ class DrawPlan:
     exact
         Tokens were counted by the model's own tokenizer.
     seconds
-        Estimated time of the machine.
+        Estimated time of the machine, None if it was not measured.
     cost
         Estimated price.
     probed
@@ -56,7 +56,7 @@ class DrawPlan:
     tokens: int
     tokens_reused: int
     exact: bool
-    seconds: float
+    seconds: float | None
     cost: float
     probed: int
 
@@ -79,8 +79,9 @@ def plan(
     spend: SpendConfig,
     folder: Path,
     fetch: Fetch | None = None,
+    measures: bool = True,
 ) -> list[DrawPlan]:
-    """A plan of every draw. A few texts are read, for about five seconds, and answers are kept.
+    """A plan of every draw.
 
     Parameters
     ----------
@@ -88,13 +89,16 @@ def plan(
         See :func:`project.annotation.annotate.annotate`.
     spend
         The prices.
+    measures
+        Whether a few texts are read to find the time, for about five seconds; their answers are
+        kept.
     """
     annotator = annotators[0]
     # The same annotator listed several times reads several shards at once, in the probe too.
     # Only copies in processes of their own divide the time.
     n_copies = len({id(copy) for copy in annotators})
     items = question_items(examples, annotator, config)
-    seconds_per_token = 0.0
+    seconds_per_token: float | None = 0.0 if measures else None
     n_probed = 0
     plans = []
     for prompt in prompts:
@@ -102,7 +106,7 @@ def plan(
         unknown = np.flatnonzero(~cache.known(items, fetch).answered)
         texts = dict(zip(items.keys_at(unknown), items.values_at(unknown), strict=True))
         # All draws have prompts of about the same length, so the first one with a text is probed.
-        is_probed = bool(texts) and not n_probed
+        is_probed = bool(texts) and not n_probed and measures
         if is_probed:
             probe = _read_probe(annotator, prompt, texts, label_set, cache=cache)
             seconds_per_token = probe.seconds_per_token / n_copies
@@ -128,7 +132,7 @@ def _draw_plan(
     *,
     n_known: int,
     n_probed: int,
-    seconds_per_token: float,
+    seconds_per_token: float | None,
 ) -> DrawPlan:
     """The plan of a draw that must ask about ``texts``."""
     requests = 0
@@ -145,7 +149,7 @@ def _draw_plan(
         # An engine reads the shared prefix once, not with each of the requests.
         tokens_reused = tokens - size.prefix * (requests - 1)
         is_exact = size.exact
-    seconds = tokens_reused * seconds_per_token
+    seconds = None if seconds_per_token is None else tokens_reused * seconds_per_token
     return DrawPlan(
         draw=prompt.draw,
         texts=len(texts),
@@ -155,7 +159,7 @@ def _draw_plan(
         tokens_reused=tokens_reused,
         exact=is_exact,
         seconds=seconds,
-        cost=price(spend, prompt_tokens=tokens, generated_tokens=generated, seconds=seconds),
+        cost=price(spend, prompt_tokens=tokens, generated_tokens=generated, seconds=seconds or 0.0),
         probed=n_probed,
     )
 

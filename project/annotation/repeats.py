@@ -51,7 +51,10 @@ def with_repeats(
         If neither the distribution nor samples are known.
     """
     is_sampled = sampled_rows(table)
-    distributions = table[~is_sampled]
+    # A text without an answer, which a server has refused for example, has no distribution.
+    is_unanswered = ~is_sampled & np.asarray(table["label"].isna(), dtype=bool)
+    is_distribution = ~is_sampled & ~is_unanswered
+    distributions = table[is_distribution]
     values = class_columns(distributions, label_set, RAW_LOG_PROBABILITY)
     if np.isnan(values).any():
         raise AssayError(
@@ -61,7 +64,9 @@ def with_repeats(
     draws = zip(distributions["draw"], distributions[ANSWER_KEY], strict=True)
     names = [f"{seed}:{draw}:{key}" for draw, key in draws]
     repeats = np.empty((len(table), n_repeats), dtype=np.int64)
-    repeats[~is_sampled] = sample(values, _uniform(names, n_repeats), temperature)
+    repeats[is_unanswered] = -1
+    if names:
+        repeats[is_distribution] = sample(values, _uniform(names, n_repeats), temperature)
     if is_sampled.any():
         repeats[is_sampled] = table["repeats"][is_sampled].tolist()
     consistency = label_counts(repeats.T, len(label_set)).max(axis=1) / n_repeats

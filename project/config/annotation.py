@@ -147,6 +147,13 @@ class ServerConfig(ConfigSection):
         ge=0,
         le=100,
     )
+    max_refused: float = parameter(
+        default=0.05,
+        help="share of the texts that the server may refuse, one by one, before the run stops; ten "
+        "texts may always be refused",
+        ge=0,
+        le=1,
+    )
 
 
 @section
@@ -176,10 +183,11 @@ class RecordedConfig(ConfigSection):
 class SpendConfig(ConfigSection):
     """What annotation may cost. Answers that are on disk already cost nothing."""
 
-    dry_run: bool = parameter(
-        default=False,
-        help="show one full prompt, and tokens, requests, estimated time and price of every draw, "
-        "then stop",
+    dry_run: str = parameter(
+        default="false",
+        help="true: show one full prompt, and tokens, requests and price of every draw, then stop; "
+        "nothing is sent to a server. probe: a few texts are sent to a server too, for the time",
+        choices=("false", "true", "probe"),
     )
     price_input: float = parameter(
         default=0.0, help="price of a million prompt tokens", ge=0, le=1e9
@@ -205,6 +213,11 @@ class SpendConfig(ConfigSection):
         gt=0,
         le=10_000_000,
     )
+
+    @property
+    def only_plans(self) -> bool:
+        """Whether annotation is planned and not done."""
+        return self.dry_run != "false"
 
     def __post_init__(self) -> None:
         """Refuse a limit of the cost where no price is set."""

@@ -211,6 +211,8 @@ def _from_text(scalar: type, rule: Rule, value: Any) -> Any:
     """
     if isinstance(value, str):
         value = rule.value_aliases.get(value, value)
+    if scalar is str and isinstance(value, bool) and "true" in (rule.allowed() or ()):
+        return str(value).lower()  # one of the choices, as a file writes it
     if scalar is bool:
         if isinstance(value, str) and value.strip().lower() in ("true", "false"):
             return value.strip().lower() == "true"

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
 class AssayError(ValueError):
     """Input that cannot be used. The message is one line: name, rule, value, way out."""
+
+
+class WrongSettings(AssayError):
+    """Parameters that do not fit what is used with them.
+
+    ``parameters``: those to set instead, each with its value.
+    """
+
+    def __init__(self, message: str, parameters: Mapping[str, str]) -> None:
+        """``message`` names the parameters too."""
+        super().__init__(message)
+        self.parameters = dict(parameters)
 
 
 class UnusableRun(AssayError):

@@ -19,6 +19,7 @@ from project.annotation.cost import Meter
 from project.annotation.demonstrations import demonstration_sets
 from project.annotation.items import question_items
 from project.annotation.prompt import Prompt, build_prompt
+from project.annotation.repeats import with_repeats
 from project.config.annotation import AnnotateConfig, SpendConfig
 from project.config.task import TaskConfig
 from project.data.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, SourceRun, class_columns
@@ -442,6 +443,32 @@ def test_calibration_is_refused_where_a_class_is_unknown(task, tmp_path, scripte
     ):
         calibrate(raw, task.label_set, "batch")
     assert len(calibrate(raw, task.label_set, "none")) == len(raw)
+
+
+@pytest.mark.parametrize("calibration", ["batch", "none"])
+def test_answers_without_any_label_have_no_prior_and_no_label(
+    task, tmp_path, scripted, calibration
+):
+    raw = run(scripted(4), task, tmp_path, calibration="none").table.assign(answer=-1, seconds=0.0)
+    names = [RAW_LOG_PROBABILITY + label for label in task.label_set]
+    raw = raw.drop(columns=[*(LOG_PROBABILITY + label for label in task.label_set), "label"])
+    raw[names] = np.nan
+
+    table = calibrate(raw, task.label_set, calibration)
+
+    assert table["label"].isna().all()
+    assert len(table) == len(raw)
+
+
+def test_a_text_without_an_answer_has_repeats_without_a_label(task, tmp_path, scripted):
+    table = run(scripted(4), task, tmp_path).table
+    names = [RAW_LOG_PROBABILITY + label for label in task.label_set]
+    table.loc[3, [*names, "label"]] = None
+
+    repeated = with_repeats(table, task.label_set, 5, 1.0, seed=0)
+
+    assert repeated["repeats"][3] == [-1] * 5
+    assert min(min(row) for row in repeated["repeats"].drop(3)) >= 0
 
 
 def test_entropy_of_exact_answers_needs_no_bound(task, tmp_path, scripted):

@@ -46,6 +46,26 @@ def test_a_plan_counts_texts_tokens_requests_and_price_of_every_draw(
     assert two.probed == 0
 
 
+def test_a_plan_that_does_not_measure_reads_nothing_and_knows_no_time(
+    small_task, tmp_path, scripted
+):
+    annotator = scripted(4)
+
+    (planned,) = plan(
+        [annotator],
+        prompts_for(small_task, 1),
+        small_task.split("train"),
+        small_task.label_set,
+        config=AnnotateConfig(),
+        spend=SpendConfig(price_input=2),
+        folder=tmp_path,
+        measures=False,
+    )
+
+    assert (planned.seconds, planned.probed, annotator.texts_read) == (None, 0, [])
+    assert planned.cost == pytest.approx(100 * planned.texts * 2 / 1e6)
+
+
 def test_the_answers_of_the_probe_are_kept_and_not_paid_for_again(small_task, tmp_path, scripted):
     annotator, prompts, train = scripted(4), prompts_for(small_task, 1), small_task.split("train")
     (planned,) = plan(

@@ -10,11 +10,14 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from project.annotation.engines.openai.engine import _text_questions
+from project.annotation.engines.openai.arrivals import Arrivals
 from project.annotation.engines.openai.modes import TEXT_MODES
-from project.annotation.engines.openai.probe import COMPLETIONS
-from project.annotation.engines.openai.reading import read_all
-from project.annotation.engines.openai.text_requests import ListedReadout
+from project.annotation.engines.openai.parsing import CodeReading
+from project.annotation.engines.openai.questions import text_questions
+from project.annotation.engines.openai.reading import Connection, read_all
+from project.annotation.engines.openai.text_requests import ListedReadout, Reading
+from project.annotation.engines.openai.tolerance import Tolerance
+from project.annotation.engines.openai.trials import COMPLETIONS
 from project.support.errors import Incomplete
 from tests.helpers.faulty_server import EXACT, LISTED, SAMPLED, Fault
 from tests.helpers.serving import TEXTS, prompt_of, task_prompt
@@ -62,6 +65,32 @@ def test_every_answer_is_handed_over_once_and_is_the_returned_one(
     assert sorted(inbox.rows) == list(range(150))
     assert inbox.label_of_row() == dict(enumerate(answers.label.tolist()))
     assert answers.label.tolist() == annotator.read(prompt, texts).label.tolist()
+
+
+def test_handing_over_ends_when_many_answers_and_the_end_come_together(serve):
+    # The last answers complete a batch at the moment in which the reading ends.
+    _, annotator = serve(can={LISTED}, favoured=range(6))
+    prompt = prompt_of()
+    mode = next(mode for mode in TEXT_MODES if mode.n_listed == 20)
+    readout = ListedReadout("model", mode, COMPLETIONS, ["A", "B", "C"])
+    questions = list(text_questions(prompt, [f"text {n}" for n in range(64)], 10**6))
+    reading = Reading(CodeReading([-1.0, -2.0, -3.0], -9.0), 7)
+    inbox = Inbox()
+
+    async def add_all_and_cancel():
+        arrivals = Arrivals(readout, inbox)
+        handing = asyncio.ensure_future(arrivals.hand_over())
+        arrivals.add(questions[0], 0, reading)
+        await asyncio.sleep(0.01)
+        for question in questions[1:]:
+            arrivals.add(question, 0, reading)
+        handing.cancel()
+        await asyncio.wait([handing], timeout=2)
+        arrivals.finish()
+        return handing.done()
+
+    assert annotator._client.run(add_all_and_cancel())
+    assert sorted(inbox.rows) == list(range(64))
 
 
 def test_an_answer_does_not_wait_for_slower_ones(serve):
@@ -128,13 +157,15 @@ def test_few_texts_are_prepared_before_they_are_sent_however_many_there_are(serv
 
     def questions():
         nonlocal taken
-        for question in _text_questions(prompt, [f"text {n}" for n in range(300)], 10**6):
+        for question in text_questions(prompt, [f"text {n}" for n in range(300)], 10**6):
             taken += 1
             most.append((taken - (len(server.posts) - before), len(asyncio.all_tasks())))
             yield question
 
     client = annotator._client
-    answers = client.run(read_all(client, readout, questions(), None))
+    connection = Connection(client, Tolerance(0.05))
+    (control,) = text_questions(prompt, ["fine"], 100)
+    answers = client.run(read_all(connection, readout, questions(), control, None))
 
     assert len(answers.label) == 300
     assert np.max(most, axis=0).tolist() <= [24, 30]

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 
 from project.annotation.engines.label_trie import LabelTrie
+from project.annotation.engines.openai.choices import choices
 from project.annotation.engines.openai.faults import MalformedResponse
 from project.annotation.engines.openai.parsing import (
     all_log_probabilities_of,
-    choices,
     listed_tokens,
     log_probabilities_of,
     read_codes,
 )
 from project.annotation.engines.openai.readouts import censored_answers, sampled_answers
-from project.annotation.engines.openai.replies import read_choice, reply_text
 from project.annotation.reading.reader import ReplyReader
 
 LOG, NAN = math.log, math.nan
@@ -259,7 +258,6 @@ def test_any_response_is_read_or_malformed():
             for value in JUNK:
                 try:
                     for changed in choices(with_value_at(data, path, value), 2):
-                        assert isinstance(reply_text(changed), str)
                         read_codes(listed_tokens(changed, 20), ["A", "C"])
                     n_read += 1
                 except MalformedResponse:
@@ -271,10 +269,9 @@ def test_any_response_is_read_or_malformed():
 def test_a_reply_that_is_cut_is_no_label_if_another_one_may_begin_so():
     reader = ReplyReader({"books": 0, "books and more": 1})
 
-    for reason, label in (("stop", 0), ("length", -1)):
-        assert read_choice(reader, {"text": "books", "finish_reason": reason}) == label
-    whole = {"text": "books and more", "finish_reason": "length"}
-    assert read_choice(reader, whole) == 1
+    assert reader.read("books") == 0
+    assert reader.read("books", is_cut=True) == -1
+    assert reader.read("books and more", is_cut=True) == 1
 
 
 def test_the_most_frequent_sample_is_the_label_and_ties_go_to_the_first_class():

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from project.config.annotation import SpendConfig
 from project.config.fields import (
     ConfigSection,
     kind_of,
@@ -259,3 +260,9 @@ def test_variants_of_a_section_share_its_name():
     assert section_name(SampleConfig) == section_name(OtherConfig) == "sample"
     assert OtherConfig().seeds == 2
     assert OtherConfig().reuse == "team"
+
+
+@pytest.mark.parametrize(("given", "meant"), [(True, "true"), (False, "false"), ("probe", "probe")])
+def test_a_dry_run_is_given_as_a_truth_value_or_a_text(given, meant):
+    assert SpendConfig(dry_run=given).dry_run == meant
+    assert SpendConfig(dry_run=given).only_plans is (meant != "false")

@@ -17,6 +17,8 @@ from project.data.task import load_task
 from project.support.errors import AssayError, Stopped
 from project.tracking import children, latest_root, read_json, read_table
 from tests.helpers.annotators import answers_hash
+from tests.helpers.faulty_server import LISTED, FaultyServer
+from tests.helpers.serving import LETTERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,7 +146,59 @@ def test_a_dry_run_shows_the_prompt_and_the_plan_and_annotates_only_a_few_texts(
     assert children(root, "annotation") == []
     n_probed = sum(row["probed"] for row in plan)
     description = root.tags["mlflow.note.content"]
-    assert f"Only {n_probed} texts were annotated, to measure the time." in description
+    assert f"{n_probed} of these texts were read to measure the time" in description
+
+
+def server_params(params, url, **more):
+    return params(
+        "annotate",
+        annotator="openai",
+        annotator_url=url,
+        annotator_model="served",
+        annotator_tokenizer="none",
+        label_style="letter",
+        ensemble_size="1",
+        request_retries="0",
+        **more,
+    )
+
+
+def test_a_dry_run_sends_nothing_and_needs_no_server(params, capsys):
+    annotate.annotate(server_params(params, "http://127.0.0.1:9/v1", dry_run="true"))
+
+    printed = capsys.readouterr().err
+    assert "40 texts to ask, time unknown" in printed
+    assert "Nothing was sent to the server; dry_run=probe" in printed
+
+
+def test_a_dry_run_that_may_ask_says_how_many_requests_it_sent(params, capsys):
+    with FaultyServer(LETTERS, can={LISTED}, models=("served",), favoured=range(8)) as server:
+        annotate.annotate(server_params(params, server.url, dry_run="probe"))
+        n_requests = len(server.requests)
+
+    assert f"{n_requests} requests were sent to the server." in capsys.readouterr().err
+
+
+def test_a_server_that_never_lists_a_label_leaves_texts_without_one(params, capsys):
+    with FaultyServer(["zz", *LETTERS], can={LISTED}, models=("served",), boost=0) as server:
+        server.answer = without_letters(server.answer)
+        annotate.annotate(server_params(params, server.url, calibration="batch"))
+
+    assert "40 of 40 answers have no label" in capsys.readouterr().err
+    assert metric(latest_root("annotation set"), "missing") == [40]
+
+
+def without_letters(answer):
+    """The answers of a server, with other tokens listed than letters."""
+
+    def changed(path, body):
+        status, data = answer(path, body)
+        for choice in data["choices"]:
+            listed = {f"zz{number}": -1.0 - number for number in range(5)}
+            choice["logprobs"] = {"tokens": ["zz0"], "top_logprobs": [listed]}
+        return status, data
+
+    return changed
 
 
 def test_a_limit_marks_the_run_killed_and_the_same_command_goes_on(params, store):

@@ -17,7 +17,7 @@ from project.config.entry_points import ENTRY_POINTS
 from project.config.experiment import PAPER_DEFAULTS
 from project.config.loading import defaults, sections_of
 from project.data.card import load_card
-from project.support.errors import AssayError, Incomplete
+from project.support.errors import AssayError, Incomplete, WrongSettings
 from project.tracking import latest_root, read_json, read_run, root_run
 from tests.helpers.old_store import OldStore
 
@@ -115,6 +115,30 @@ def test_a_command_line_that_cannot_be_used_ends_with_2_and_one_line(
     assert (exit_code, params) == (2, None)
     assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
+
+
+def test_settings_that_do_not_fit_end_with_the_whole_command_to_run(run_command, capsys):
+    def work(params):
+        raise WrongSettings("it has only chats", {"chat_template": "true", "repeats": "9"})
+
+    given = [
+        "--annotator",
+        "openai",
+        "--repeats",
+        "3",
+        "--task",
+        "a b.yaml",
+        "--temperature",
+        "0.6",
+    ]
+    exit_code, _ = run_command("annotate", *given, work=work)
+
+    assert exit_code == 2
+    assert capsys.readouterr().err == (
+        "error: it has only chats\n"
+        "The whole command: mlflow run . --env-manager local -e annotate -P annotator=openai "
+        "-P 'task=a b.yaml' -P chat_template=true -P repeats=9\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self.owner.models_response or [{"id": name, **size} for name in limits.models]
 
     def send(self, status, data, headers, *, cut=False, truncate=False):
-        content = json.dumps(data).encode()
+        # A text is a page that is no JSON.
+        content = data.encode() if isinstance(data, str) else json.dumps(data).encode()
         if truncate:
             content = content[: len(content) // 2]
         all_headers = {

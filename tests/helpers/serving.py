@@ -23,6 +23,7 @@ def serving():
             *,
             tokenizer="none",
             repeats=0,
+            temperature=0.6,
             model="model",
             max_model_len=None,
             settings=None,
@@ -34,6 +35,7 @@ def serving():
                 annotator="openai",
                 annotator_model=model,
                 repeats=repeats,
+                temperature=temperature,
                 max_model_len=max_model_len,
             )
             values = {

@@ -67,8 +67,10 @@ class Arrivals(Generic[T]):
             await self._some.wait()
             rows, answers = self._take()
             self._is_idle.clear()
-            # Shielded: answers that a thread is writing are handed over, whoever is cancelled.
-            await asyncio.shield(asyncio.to_thread(self._write, rows, answers))
+            # Submitted at once, not by a task that could be cancelled before it starts. Shielded:
+            # answers that a thread is writing are handed over, whoever is cancelled.
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(loop.run_in_executor(None, self._write, rows, answers))
 
     def finish(self) -> None:
         """Hand over all complete answers, and wait for those that are being handed over.

@@ -13,7 +13,6 @@ import atexit
 import contextlib
 import os
 import random
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Coroutine
@@ -21,15 +20,25 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
-from project.annotation.engines.openai.faults import MalformedResponse, NotSent, ServerFailed
+from project.annotation.engines.openai.connections import unreachable
+from project.annotation.engines.openai.event_loop import EventLoop
+from project.annotation.engines.openai.faults import (
+    MalformedResponse,
+    NotSent,
+    ServerFailed,
+    TemporaryError,
+    UnusableResponse,
+)
 from project.annotation.engines.openai.pace import Pace, retry_after_seconds
 from project.annotation.engines.openai.responses import (
-    connection_error,
+    error_message,
+    error_status,
     parse_json,
     short,
     temporary_error,
     without_key,
 )
+from project.annotation.engines.openai.trouble import Trouble
 from project.config.annotation import ServerConfig
 from project.support.errors import AssayError, Incomplete
 from project.support.redact import register_secret_variable
@@ -42,39 +51,19 @@ MAX_WAIT = 600.0
 _FIRST_DELAY = 0.5  # seconds before the first retry
 _MAX_DELAY = 30.0
 _CONNECT_TIMEOUT = 10.0
-_MAX_ENDING = 10.0  # seconds in which cancelled work must end
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BUSY = (429, 503, 529)  # statuses of a server that has too much to do
 _RESUME = "Answers on disk are kept; run again to go on."
 
 
 class _Request(NamedTuple):
-    """What is sent; ``body`` is None for a GET."""
-
     method: str
     path: str
-    body: Any
-
-
-class _TemporaryError(Exception):
-    """A request failed, but a retry can help.
-
-    ``kind``: the error to raise after the last retry. ``busy``: whether the server has too much
-    to do.
-    """
-
-    def __init__(
-        self, reason: str, kind: type[Incomplete] = Incomplete, *, busy: bool = False
-    ) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.busy = busy
+    body: Any  # None for a GET
 
 
 class Client:
-    """Sends requests to one server, from any thread. Its event loop runs in a thread of its own.
-
-    Call :meth:`close` at the end; otherwise it is closed when the program ends.
+    """Sends requests to one server, from any thread; closed when the program ends, if not before.
 
     Attributes
     ----------
@@ -82,8 +71,10 @@ class Client:
         Address of the server, without a slash at the end.
     key_is_exposed
         Whether the key travels unencrypted over a network.
-    pace
-        The limit on concurrent requests.
+    pace, trouble
+        The limit on concurrent requests, and on requests while the server fails at all.
+    n_requests
+        Requests sent so far, each attempt counted.
     """
 
     def __init__(self, url: str, config: ServerConfig) -> None:
@@ -104,10 +95,10 @@ class Client:
         self._proxy = None if direct else urllib.request.getproxies().get(parts.scheme)
         self._random = random.Random()  # spreads retries in time; no result depends on it
         self._session: aiohttp.ClientSession | None = None
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
+        self._loop = EventLoop()
         self._stopped = asyncio.Event()
+        self.trouble = Trouble()
+        self.n_requests = 0
         self.pace = self.run(self._new_pace())
         atexit.register(self.close)
 
@@ -115,25 +106,8 @@ class Client:
         return Pace(self._config.max_concurrency)  # belongs to the event loop that runs this
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for ``work`` and return its result.
-
-        An interrupt (Ctrl-C) cancels the work too. It is raised when the work has ended, after
-        what it still had to do.
-        """
-        ended = threading.Event()
-
-        async def end_with_event() -> T:
-            task = asyncio.ensure_future(work)
-            task.add_done_callback(lambda _: ended.set())
-            return await task
-
-        future = asyncio.run_coroutine_threadsafe(end_with_event(), self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            ended.wait(_MAX_ENDING)
-            raise
+        """See :meth:`project.annotation.engines.openai.event_loop.EventLoop.run`."""
+        return self._loop.run(work)
 
     @property
     def is_stopping(self) -> bool:
@@ -142,24 +116,15 @@ class Client:
 
     def stop(self) -> None:
         """Send nothing new; what was sent already may be answered."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stopped.set)
+        self._loop.call(self._stopped.set)
 
     def close(self) -> None:
         """Cancel all requests and close all connections."""
-        if self._loop.is_closed():
-            return
-        atexit.unregister(self.close)
-        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        if not self._loop.is_closed:
+            atexit.unregister(self.close)
+            self._loop.close(self._close_session)
 
-    async def _cancel_all(self) -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _close_session(self) -> None:
         if self._session:
             await self._session.close()
 
@@ -217,50 +182,77 @@ class Client:
         limit = self._config.request_retries
         n_left = 1 + (limit if retries is None else min(retries, limit))
         n_sent = 0
-        while True:
-            n_succeeded = self.pace.n_succeeded
-            try:
-                async with self.pace.slot() as n_halvings:
-                    if may_begin and not may_begin():
-                        raise NotSent
-                    return await self._attempt(request, parse, n_halvings)
-            except _TemporaryError as caught:
-                error = caught
-            n_sent += 1
-            # A busy server that answers other requests will answer this one later.
-            if not (error.busy and self.pace.n_succeeded > n_succeeded):
-                n_left -= 1
-            if not n_left:
-                times = f"{n_sent} times" if n_sent > 1 else "once"
-                message = f"the server at {self.url} {error}; sent {times}. {_RESUME}"
-                raise error.kind(without_key(message, self._key))
-            # Random delays ("full jitter"), so that refused requests do not come back all at once.
-            max_delay = min(_MAX_DELAY, _FIRST_DELAY * 2 ** (n_sent - 1))
-            with contextlib.suppress(TimeoutError):
-                delay = self._random.uniform(0, max_delay)
-                await asyncio.wait_for(self._stopped.wait(), delay)
+        mark = object()
+        failure: Incomplete | None = None
+        try:
+            while True:
+                n_succeeded = self.pace.n_succeeded
+                await self.trouble.wait(mark)
+                try:
+                    async with self.pace.slot() as n_halvings:
+                        if self.trouble.holds(mark):  # since it waited for the slot
+                            continue
+                        if may_begin and not may_begin():
+                            raise NotSent
+                        return await self._attempt(request, parse, n_halvings)
+                except TemporaryError as caught:
+                    error = caught
+                if error.shows_trouble:
+                    self.trouble.failed()
+                n_sent += 1
+                # A busy server that answers other requests will answer this one later.
+                if not (error.busy and self.pace.n_succeeded > n_succeeded):
+                    n_left -= 1
+                if not n_left:
+                    failure = self._failure(error, n_sent)
+                    raise failure
+                # Random delays ("full jitter"), so that requests do not come back all at once.
+                max_delay = min(_MAX_DELAY, _FIRST_DELAY * 2 ** (n_sent - 1))
+                await self._pause(self._random.uniform(0, max_delay))
+        finally:
+            self.trouble.leave(mark, failure)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before a request is sent again; raises NotSent as soon as :meth:`stop` is called."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
                 raise NotSent
 
+    def _failure(self, error: TemporaryError, n_sent: int) -> Incomplete:
+        """What to raise after the last of ``n_sent`` attempts."""
+        times = f"{n_sent} times" if n_sent > 1 else "once"
+        message = f"the server at {self.url} {error}; sent {times}. {_RESUME}"
+        failure = error.error(without_key(message, self._key))
+        if isinstance(failure, ServerFailed | UnusableResponse):
+            failure.words = without_key(error.words, self._key)
+        return failure
+
     async def _attempt(self, request: _Request, parse: Callable[[Any], T], n_halvings: int) -> T:
-        """Send the request once. Raises _TemporaryError, or the errors of :meth:`post`."""
+        """Send the request once. Raises TemporaryError, or the errors of :meth:`post`."""
         try:
             status, headers, content = await self._exchange(request)
             if status == 200:
-                result = parse(parse_json(content))
-                self.pace.speed_up()
-                return result
+                data = parse_json(content)
+                status = error_status(data) or 200
+                if status == 200:
+                    result = parse(data)
+                    self.pace.speed_up()
+                    self.trouble.succeeded()
+                    return result
         except MalformedResponse as error:
-            raise _TemporaryError(f"returned {short(str(error), self._key)}") from None
+            words = short(str(error), self._key)
+            raise TemporaryError(f"returned {words}", UnusableResponse, words=words) from None
         except aiohttp.ConnectionTimeoutError as error:
-            raise _unreachable(error) from None
+            raise unreachable(error, self.url) from None
         except TimeoutError:
             self.pace.slow_down(n_halvings)
-            raise _TemporaryError(
+            raise TemporaryError(
                 f"did not answer within {self._config.request_timeout:g} s (request_timeout)",
                 busy=True,
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from None
+            raise unreachable(error, self.url) from None
         reason = temporary_error(
             status,
             request.path,
@@ -271,8 +263,9 @@ class Client:
         )
         if status in _BUSY:
             self._slow_down(n_halvings, headers.get("Retry-After"))
-            raise _TemporaryError(reason, busy=True)
-        raise _TemporaryError(reason, ServerFailed if status == 500 else Incomplete)
+            raise TemporaryError(reason, busy=True)
+        kind = ServerFailed if status == 500 else Incomplete
+        raise TemporaryError(reason, kind, words=error_message(content, self._key).text)
 
     async def _exchange(self, request: _Request) -> tuple[int, Any, bytes]:
         """Status, headers and body of the response."""
@@ -285,6 +278,7 @@ class Client:
                 ),
                 connector=aiohttp.TCPConnector(limit=0),  # the pace is the limit
             )
+        self.n_requests += 1
         async with self._session.request(
             request.method,
             self.url + request.path,
@@ -303,10 +297,3 @@ class Client:
                 f"before the next request. {_RESUME}"
             )
         self.pace.slow_down(n_halvings, wait)
-
-
-def _unreachable(error: BaseException) -> _TemporaryError:
-    return _TemporaryError(
-        f"could not be reached, or the connection broke ({connection_error(error)}; "
-        "is it running, and is annotator_url right?)"
-    )

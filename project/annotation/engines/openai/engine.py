@@ -8,16 +8,24 @@ text, and labels must be single characters.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from project.annotation.engines.base import Answers, Arrived, Size
 from project.annotation.engines.openai.client import Client
 from project.annotation.engines.openai.faults import RequestRefused
 from project.annotation.engines.openai.modes import EXACT, SAMPLED, ReadoutMode
-from project.annotation.engines.openai.probe import CHAT, COMPLETIONS, Probe
-from project.annotation.engines.openai.questions import Question, Readout, lengths_of
-from project.annotation.engines.openai.reading import read_all
+from project.annotation.engines.openai.probe import Probe
+from project.annotation.engines.openai.questions import (
+    CHARACTERS_PER_TOKEN,
+    Readout,
+    estimated_tokens,
+    fixed_characters,
+    lengths_of,
+    text_questions,
+    token_questions,
+)
+from project.annotation.engines.openai.reading import Connection, read_all
 from project.annotation.engines.openai.text_requests import (
     ListedReadout,
     SampledReadout,
@@ -25,18 +33,17 @@ from project.annotation.engines.openai.text_requests import (
 )
 from project.annotation.engines.openai.token_requests import TokenReadout, token_reads
 from project.annotation.engines.openai.tokenizer import server_tokenizer
+from project.annotation.engines.openai.tolerance import Tolerance
+from project.annotation.engines.openai.trials import CHAT, COMPLETIONS
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig, ServerConfig
-from project.support.errors import AssayError, Incomplete
-
-CHARACTERS_PER_TOKEN = 4
-"""An estimate, used where tokens cannot be counted."""
+from project.support.errors import AssayError
 
 _MAX_CONTEXT = 10**6  # tokens, where neither the server nor the tokenizer names a context
 _NO_LIMIT = 10**9  # tokens of a prompt as text without max_model_len
-_TOKENISED_AT_ONCE = 256
-_NAME_TOKENIZER = "name the model's tokenizer with annotator_tokenizer"
+_CONTROL = "This is a short text."
+"""A harmless text. If a server answers it in the same prompt, another text is to blame."""
 
 
 class OpenAIAnnotator:
@@ -49,8 +56,6 @@ class OpenAIAnnotator:
     ----------
     capability
         The readout mode in words; empty before the first request.
-    notes
-        What a person should know about how the server is used.
     needed
         What the answers must come with (``probabilities``, ``label_mass``), each with a sentence
         for the error where the server cannot give it.
@@ -66,12 +71,14 @@ class OpenAIAnnotator:
         self._url = server.annotator_url.rstrip("/")
         self._tokenizer, tokenizer_identity = server_tokenizer(config, server)
         self.name = config.annotator_model
-        self.notes: list[str] = []
+        self._notes: list[str] = []
         self.capability = ""
         self.needed: Mapping[str, str] = {}
         self._n_sample_requests = 0  # for each text; 0 if labels are not sampled
+        self._known_context: int | None = None
         self._tokens_by_context: dict[int, PromptTokens] = {}
         self._open_probe: Probe | None = None
+        self._tolerance = Tolerance(server.max_refused)
         self._lock = threading.Lock()
         self.identity: Mapping[str, str] = {
             "engine": "openai",
@@ -82,6 +89,22 @@ class OpenAIAnnotator:
         }
 
     @property
+    def notes(self) -> list[str]:
+        """What a person should know about how the server is used, and what it refused."""
+        refused = self._tolerance.note()
+        return [*self.notes_without_texts, *([f"server: {refused}"] if refused else [])]
+
+    @property
+    def notes_without_texts(self) -> list[str]:
+        """The notes without the server's words about single texts, which may quote these."""
+        return list(self._notes)
+
+    @property
+    def n_requests(self) -> int:
+        """Requests sent to the server so far."""
+        return self._open_probe.client.n_requests if self._open_probe else 0
+
+    @property
     def _client(self) -> Client:
         return self._probe.client
 
@@ -89,6 +112,7 @@ class OpenAIAnnotator:
     def _probe(self) -> Probe:
         with self._lock:  # several threads may send the first request
             if self._open_probe is None:
+                self._tolerance = Tolerance(self._server.max_refused)
                 self._open_probe = Probe(self._connect(), self._config, self._tokenizer)
             return self._open_probe
 
@@ -126,22 +150,18 @@ class OpenAIAnnotator:
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotation.engines.base.Annotator`.
 
-        Requests nothing but the server's context, and assumes the tokenizer's if that fails.
+        Nothing is sent: before the first read, the context is assumed to be the tokenizer's.
         """
         if self._tokenizer is None:
             n_requests, n_generated = self._cost(prompt, n_reads=1)
             return Size(
-                prefix=_estimated_tokens(len(prompt.before)),
-                total=lengths_of(list(_text_questions(prompt, items, self._text_room(prompt)))),
+                prefix=estimated_tokens(len(prompt.before)),
+                total=lengths_of(list(text_questions(prompt, items, self._text_room(prompt)))),
                 requests=n_requests,
                 exact=False,
                 generated=n_generated,
             )
-        try:
-            context = self._client.run(self._probe.server_info()).context
-        except Incomplete:
-            context = None
-        tokens = self._prompt_tokens(context, 1)
+        tokens = self._prompt_tokens(self._known_context, 1)
         fitted = tokens.fit(prompt, items)
         n_reads = len(list(token_reads(tokens.trie(prompt), EXACT)))
         n_requests, n_generated = self._cost(prompt, n_reads=n_reads)
@@ -166,46 +186,41 @@ class OpenAIAnnotator:
     async def _read_tokens(
         self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None
     ) -> Answers:
-        context = (await self._probe.server_info()).context
+        context = await self._context()
         tokens = self._prompt_tokens(context, 1)
         trie = tokens.trie(prompt)
-        mode = self._use(await self._probe.token_mode(tokens, trie))
+        labels = [answer.strip() for answer in prompt.answers]
+        mode = self._use(await self._probe.token_mode(tokens, trie, labels, chat=prompt.chat))
         readout: Readout[Any] = TokenReadout(self._probe, mode, trie, len(prompt.answers))
         if mode.kind == SAMPLED:
             readout = self._sampled_readout(mode, prompt, COMPLETIONS)
             # A sampled reply is longer than one token, so the prompt has less room in the context.
             tokens = self._prompt_tokens(context, reply_tokens(prompt))
-        questions = _token_questions(tokens, prompt, items)
-        return await read_all(self._client, readout, questions, arrived)
+        (control,) = token_questions(tokens, prompt, [_CONTROL])
+        questions = token_questions(tokens, prompt, items)
+        connection = Connection(self._client, self._tolerance)
+        return await read_all(connection, readout, questions, control, arrived)
 
     async def _read_texts(
         self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None
     ) -> Answers:
         room = self._text_room(prompt)
-        mode = self._use(await self._probe.text_mode(chat=prompt.chat))
+        labels = [answer.strip() for answer in prompt.answers]
+        mode = self._use(await self._probe.text_mode(labels, chat=prompt.chat))
         endpoint = CHAT if prompt.chat else COMPLETIONS
         if not prompt.chat:
             self._note(
                 "server: prompts are sent as text, so a text may spell control tokens; "
                 "annotator_tokenizer prevents that"
             )
-        codes = [answer.strip() for answer in prompt.answers]
         if mode.kind == SAMPLED:
             readout: Readout[Any] = self._sampled_readout(mode, prompt, endpoint)
         else:
-            self._check_codes(codes)
-            readout = ListedReadout(self._probe.model, mode, endpoint, codes)
-        try:
-            return await read_all(
-                self._client, readout, _text_questions(prompt, items, room), arrived
-            )
-        except RequestRefused as error:
-            if error.is_key_error:
-                raise
-            raise AssayError(
-                f"{error} If a text is too long for the model, set max_model_len, "
-                f"or {_NAME_TOKENIZER}."
-            ) from None
+            readout = ListedReadout(self._probe.model, mode, endpoint, labels)
+        (control,) = text_questions(prompt, [_CONTROL], room)
+        questions = text_questions(prompt, items, room)
+        connection = Connection(self._client, self._tolerance)
+        return await read_all(connection, readout, questions, control, arrived)
 
     def _sampled_readout(self, mode: ReadoutMode, prompt: Prompt, endpoint: str) -> SampledReadout:
         return SampledReadout(
@@ -217,15 +232,17 @@ class OpenAIAnnotator:
             temperature=self._config.temperature,
         )
 
-    def _check_codes(self, codes: Sequence[str]) -> None:
-        """Raise AssayError for labels of several characters: they may be several tokens."""
-        long = [code for code in codes if len(code) > 1]
-        if long:
-            raise AssayError(
-                f"label {long[0]!r} cannot be read from a list of tokens without the tokenizer of "
-                f"{self.name}: it may be several tokens. Set label_style=letter, "
-                f"or {_NAME_TOKENIZER}."
+    async def _context(self) -> int | None:
+        """The context that the server reports in tokens, None if it reports nothing."""
+        info = await self._probe.server_info()
+        # Not every server has a list of models, and not every key may read it.
+        if info.failure and not isinstance(info.failure, RequestRefused):
+            self._note(
+                "server: its list of models cannot be read, so its context is unknown: "
+                f"{info.failure}"
             )
+        self._known_context = info.context
+        return info.context
 
     def _prompt_tokens(self, context: int | None, n_generated: int) -> PromptTokens:
         """The tokenizer, with a context that leaves room for ``n_generated`` tokens.
@@ -245,7 +262,7 @@ class OpenAIAnnotator:
 
     def _text_room(self, prompt: Prompt) -> int:
         """Most characters of a text, by an estimate of tokens if ``max_model_len`` is set."""
-        n_fixed = _n_fixed(prompt)
+        n_fixed = fixed_characters(prompt)
         room = (self._config.max_model_len or _NO_LIMIT) * CHARACTERS_PER_TOKEN - n_fixed
         if room <= 0:
             raise AssayError(
@@ -271,39 +288,5 @@ class OpenAIAnnotator:
         return mode
 
     def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-
-
-def _token_questions(
-    tokens: PromptTokens, prompt: Prompt, items: Sequence[str]
-) -> Iterator[Question]:
-    """Prompts as token ids; a few hundred texts are tokenised at a time."""
-    for start in range(0, len(items), _TOKENISED_AT_ONCE):
-        fitted = tokens.fit(prompt, items[start : start + _TOKENISED_AT_ONCE])
-        rows = zip(fitted.suffixes, fitted.truncated, fitted.lengths, strict=True)
-        for row, (suffix, truncated, length) in enumerate(rows, start):
-            yield Question(row, [*fitted.prefix, *suffix], bool(truncated), int(length))
-
-
-def _text_questions(prompt: Prompt, items: Sequence[str], room: int) -> Iterator[Question]:
-    """Prompts as text or as the messages of a chat; texts are cut to ``room`` characters."""
-    n_fixed = _n_fixed(prompt)
-    for row, item in enumerate(items):
-        # A lone surrogate, half of a UTF-16 pair, cannot be sent as JSON in UTF-8.
-        text = item.encode("utf-8", "surrogatepass").decode("utf-8", "replace")[:room]
-        yield Question(
-            row,
-            prompt.messages(text) if prompt.chat else prompt.render(text),
-            truncated=len(item) > room,
-            length=_estimated_tokens(n_fixed + len(text)),
-        )
-
-
-def _n_fixed(prompt: Prompt) -> int:
-    """Characters of the prompt without its text."""
-    return len(prompt.before) + len(prompt.after) + len(prompt.system)
-
-
-def _estimated_tokens(n_characters: int) -> int:
-    return -(-n_characters // CHARACTERS_PER_TOKEN)
+        if text not in self._notes:
+            self._notes.append(text)

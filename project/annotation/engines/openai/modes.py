@@ -155,7 +155,6 @@ TEXT_MODES = (
 CHAT_MODES = (
     ReadoutMode(LISTED, n_listed=20, extra=_NO_THINKING),
     ReadoutMode(LISTED, n_listed=20),
-    ReadoutMode(LISTED, n_listed=20, temperature=1.0, limit_field="max_completion_tokens"),
     ReadoutMode(LISTED, n_listed=20, temperature=1.0),
     ReadoutMode(LISTED, n_listed=5),
 )
@@ -173,7 +172,5 @@ CHAT_SAMPLE_MODES = (
     ReadoutMode(SAMPLED, max_samples=16),
     ReadoutMode(SAMPLED, max_samples=4),
     ReadoutMode(SAMPLED),
-    ReadoutMode(SAMPLED, max_samples=16, limit_field="max_completion_tokens"),
-    ReadoutMode(SAMPLED, limit_field="max_completion_tokens"),
 )
 """Modes for a server without log probabilities, with the messages of a chat."""

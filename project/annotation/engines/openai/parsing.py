@@ -1,4 +1,4 @@
-"""Reads the JSON of a server's response: choices, listed tokens and their log probabilities.
+"""Reads the JSON of a server's response: listed tokens and their log probabilities.
 
 All functions are pure: they take parsed JSON and return numbers.
 """
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from project.annotation.engines.openai.faults import MalformedResponse
+from project.support.errors import AssayError
 
 MINUS_INFINITY = -9999.0
 """What OpenAI-compatible servers write for a log probability of minus infinity."""
@@ -33,10 +34,14 @@ class ListedToken(NamedTuple):
 
 
 class ServerInfo(NamedTuple):
-    """A server's models, and the context of the configured model in tokens, None if unknown."""
+    """A server's models, and the context of the configured model in tokens, None if unknown.
+
+    ``failure``: why the list of models could not be read; None if it could.
+    """
 
     models: tuple[str, ...]
     context: int | None
+    failure: AssayError | None = None
 
 
 class CodeReading(NamedTuple):
@@ -44,25 +49,6 @@ class CodeReading(NamedTuple):
 
     log_probabilities: list[float]
     log_bound: float
-
-
-def choices(data: Any, n: int) -> list[dict[str, Any]]:
-    """The ``n`` choices of a response, in the order of their prompts."""
-    listed = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(listed, list) or not all(isinstance(choice, dict) for choice in listed):
-        raise MalformedResponse(f"no choices{_error_in(data)}")
-    if len(listed) != n:
-        raise MalformedResponse(f"{len(listed)} choices where {n} were requested")
-    if sorted(str(choice.get("index", 0)) for choice in listed) != sorted(map(str, range(n))):
-        raise MalformedResponse("choices that do not say which prompt they belong to")
-    return sorted(listed, key=lambda choice: int(choice.get("index", 0)))
-
-
-def _error_in(data: Any) -> str:
-    """The error message in a response with status 200, as the end of a sentence."""
-    error = data.get("error") if isinstance(data, dict) else None
-    message = error.get("message") if isinstance(error, dict) else error
-    return f" but an error: {message}" if message else ""
 
 
 def listed_tokens(choice: Mapping[str, Any], n_listed: int = 0) -> list[ListedToken]:

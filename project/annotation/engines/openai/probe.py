@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from project.annotation.engines.label_trie import LabelTrie
 from project.annotation.engines.openai import modes
+from project.annotation.engines.openai.choices import (
+    choices,
+)
 from project.annotation.engines.openai.client import Client
 from project.annotation.engines.openai.faults import (
     MalformedResponse,
     RequestRefused,
     ServerFailed,
+    UnusableResponse,
 )
+from project.annotation.engines.openai.lacks import Lacks
 from project.annotation.engines.openai.modes import CONSTRAINED, EXACT, ReadoutMode
 from project.annotation.engines.openai.parsing import (
     ServerInfo,
-    all_log_probabilities_of,
-    choices,
     listed_tokens,
-    server_info,
 )
+from project.annotation.engines.openai.text_probe import TextProbe, works
 from project.annotation.engines.openai.tokenizer import check_spellings, unique_spellings
+from project.annotation.engines.openai.trials import (
+    COMPLETIONS,
+    TEXT,
+    Trials,
+)
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.config.annotation import AnnotateConfig
 from project.support.errors import AssayError
 
-COMPLETIONS = "/completions"
-CHAT = "/chat/completions"
-
 _BATCH_SIZE = 16  # prompts in one request
 _MAX_LISTED = 20  # label tokens of a constrained reply: the most that servers list
-_RETRIES = 2  # of each request here
-_SAMPLE_TOKENS = 8
-_TEXT = "Question: is it A or B?\nAnswer:"
 # The first token of this text is requested too. A server that ignores the request will not list it
 # by chance.
 _UNLIKELY = " zebra quartz"
-# At temperature 0 some servers return log probabilities after the temperature was applied: all but
-# the first are below this.
-_MIN_SECOND = -30.0
 
 
 class Probe:
@@ -64,17 +63,39 @@ class Probe:
         self.model = config.annotator_model
         self.batch_size = 0
         self.token_of_text: dict[str, int] = {}
-        self._repeats = config.repeats
         self._tokenizer = tokenizer
+        self._trials = Trials(client, self.model)
+        self._text = TextProbe(self._trials, config)
         self._results: dict[object, asyncio.Future[Any]] = {}
 
     async def server_info(self) -> ServerInfo:
-        """The server's list of models; empty if it has none or hides it."""
+        """The server's list of models; empty, with the reason, if it cannot be read."""
         info: ServerInfo = await self._once("models", self._find_server_info)
         return info
 
-    async def token_mode(self, tokens: PromptTokens, trie: LabelTrie) -> ReadoutMode:
-        """The best mode for prompts as token ids."""
+    async def _find_server_info(self) -> ServerInfo:
+        try:
+            return await self._trials.server_info()
+        except AssayError as error:
+            return ServerInfo((), None, error)
+
+    async def token_mode(
+        self, tokens: PromptTokens, trie: LabelTrie, labels: Sequence[str], *, chat: bool
+    ) -> ReadoutMode:
+        """The best mode for prompts as token ids.
+
+        Parameters
+        ----------
+        tokens, trie
+            The tokenizer, and where the labels are told apart.
+        labels, chat
+            See :meth:`text_mode`, whose findings a server without token ids needs.
+
+        Raises
+        ------
+        WrongSettings
+            If the server needs other parameters. All of them are named at once.
+        """
         # A reply is constrained to the tokens of one node of the trie, and its probabilities are
         # normalised over these alone. Products over several nodes would not be exact.
         n_branching = sum(len(node.tokens) > 1 for node in trie.nodes)
@@ -82,15 +103,33 @@ class Probe:
         constrainable = n_branching <= 1 and len(widest) <= _MAX_LISTED
 
         async def find() -> ReadoutMode:
+            lacks = Lacks()
+            (ids,) = tokens.encode([TEXT])
+            if not self.batch_size and not await self._takes_token_ids(ids, lacks):
+                return await self._text.find_text_mode(labels, lacks, chat=chat)
             return await self._find_token_mode(tokens, trie, widest, constrainable=constrainable)
 
-        mode: ReadoutMode = await self._once(("tokens", constrainable), find)
+        mode: ReadoutMode = await self._once(("tokens", constrainable, chat), find)
         return mode
 
-    async def text_mode(self, *, chat: bool) -> ReadoutMode:
-        """The best mode for prompts as text, or as the messages of a chat."""
+    async def text_mode(self, labels: Sequence[str], *, chat: bool) -> ReadoutMode:
+        """The best mode for prompts as text, or as the messages of a chat.
+
+        Parameters
+        ----------
+        labels
+            The labels as the model writes them.
+        chat
+            Whether prompts are the messages of a chat.
+
+        Raises
+        ------
+        WrongSettings
+            If the server needs other parameters. All of them are named at once.
+        """
+        are_short = all(len(label) == 1 for label in labels)
         mode: ReadoutMode = await self._once(
-            ("text", chat), lambda: self._find_text_mode(chat=chat)
+            ("text", chat, are_short), lambda: self._text.find_text_mode(labels, Lacks(), chat=chat)
         )
         return mode
 
@@ -108,158 +147,68 @@ class Probe:
             if future.done() and (future.cancelled() or future.exception()):
                 self._results.pop(key, None)
 
-    async def _find_server_info(self) -> ServerInfo:
-        try:
-            return await self.client.get(
-                "/models", lambda data: server_info(data, self.model), retries=_RETRIES
-            )
-        except RequestRefused:  # some servers have no such list, some keys may not read it
-            return ServerInfo((), None)
+    async def _takes_token_ids(self, ids: Sequence[int], lacks: Lacks) -> bool:
+        """Find the number of prompts in one request; False if the server takes no token ids."""
+        reason: Exception | None = None
+        # Some servers take a single prompt only: two at once tell whether lists are possible.
+        for batch_size, n_choices, prompt in ((_BATCH_SIZE, 2, [ids, ids]), (1, 1, ids)):
+            fields = {"prompt": prompt, "max_tokens": 1}
+            retries = 1 if reason else 2
+            try:
+                choices(await self._trials.post(COMPLETIONS, fields, retries=retries), n_choices)
+            except (MalformedResponse, UnusableResponse, ServerFailed) as error:
+                reason = error
+            except RequestRefused as error:
+                if error.is_of_every_request and error.status != 404:
+                    raise
+                reason = error
+                if error.status == 404:
+                    break
+            else:
+                self.batch_size = batch_size
+                return True
+        if not (isinstance(reason, RequestRefused) and reason.status == 404):
+            words = getattr(reason, "words", "") or str(reason)
+            lacks.add(f"does not take token ids as a prompt ({words})", annotator_tokenizer="none")
+        return False
 
     async def _find_token_mode(
         self, tokens: PromptTokens, trie: LabelTrie, widest: Sequence[int], *, constrainable: bool
     ) -> ReadoutMode:
         """The first mode that works, tried with the ``widest`` node of ``trie``."""
-        (ids,) = tokens.encode([_TEXT])
-        if not self.batch_size:
-            self.batch_size = await self._find_batch_size(ids)
+        (ids,) = tokens.encode([TEXT])
         # An exact mode is also tried with a token that no server would list by itself.
         (unlikely,) = tokens.encode([_UNLIKELY])
         exact_tokens = (*widest[: modes.MAX_NAMED_TOKENS - 1], unlikely[0])
         named = {EXACT: tuple(dict.fromkeys(exact_tokens))}
         label_tokens = {token for node in trie.nodes for token in node.tokens}
 
-        def body(mode: ReadoutMode) -> dict[str, Any]:
-            fields = mode.read_fields(named.get(mode.kind, widest))
-            return {"model": self.model, "prompt": ids, **fields}
+        def fields(mode: ReadoutMode) -> dict[str, Any]:
+            return {"prompt": ids, **mode.read_fields(named.get(mode.kind, widest))}
 
-        def works(mode: ReadoutMode, data: Any) -> bool:
+        def reads(mode: ReadoutMode, data: Any) -> bool:
             listed = listed_tokens(choices(data, 1)[0])
             without_ids = any(entry.token is None for entry in listed)
             # For servers that write tokens as text: costs a decoding of the whole vocabulary.
             self.token_of_text = unique_spellings(self._tokenizer) if without_ids else {}
             if without_ids and not label_tokens <= set(self.token_of_text.values()):
                 return False
-            return _works(mode, data, named.get(mode.kind, widest), self.token_of_text)
+            return works(mode, data, named.get(mode.kind, widest), self.token_of_text)
 
         candidates = [
             mode for mode in modes.TOKEN_MODES if constrainable or mode.kind != CONSTRAINED
         ]
-        mode = await self._first_working(COMPLETIONS, candidates, body, works)
+        mode = (await self._trials.first_working(COMPLETIONS, candidates, fields, reads)).mode
         if mode is None:
-            return await self._find_sample_mode(COMPLETIONS, {"prompt": ids}, modes.SAMPLE_MODES)
+            lacks = Lacks()
+            found = await self._text.find_sample_mode(
+                COMPLETIONS, {"prompt": ids}, modes.SAMPLE_MODES, lacks
+            )
+            lacks.check(self.client.url)
+            return found
         if mode.kind in (EXACT, CONSTRAINED) and not self.token_of_text:
             await self._check_tokenizer(ids, mode, widest[: modes.MAX_NAMED_TOKENS])
         return mode
-
-    async def _find_text_mode(self, *, chat: bool) -> ReadoutMode:
-        if chat:
-            endpoint = CHAT
-            prompt: dict[str, Any] = {"messages": [{"role": "user", "content": _TEXT}]}
-        else:
-            endpoint = COMPLETIONS
-            prompt = {"prompt": _TEXT}
-        mode = await self._first_working(
-            endpoint,
-            modes.CHAT_MODES if chat else modes.TEXT_MODES,
-            lambda mode: {"model": self.model, **prompt, **mode.read_fields(chat=chat)},
-            lambda mode, data: _works(mode, data, (), {}),
-        )
-        if mode is None:
-            candidates = modes.CHAT_SAMPLE_MODES if chat else modes.SAMPLE_MODES
-            return await self._find_sample_mode(endpoint, prompt, candidates)
-        return mode
-
-    async def _find_sample_mode(
-        self, endpoint: str, prompt: Mapping[str, Any], candidates: Sequence[ReadoutMode]
-    ) -> ReadoutMode:
-        if not self._repeats:
-            raise AssayError(
-                f"the server at {self.client.url} returns no log probabilities of {self.model}, "
-                "so labels can only be sampled. Set repeats, for instance to 9, "
-                "or use another server."
-            )
-
-        def body(mode: ReadoutMode) -> dict[str, Any]:
-            n = min(self._repeats, mode.max_samples)
-            return {"model": self.model, **prompt, **mode.sample_fields(n, 1.0, _SAMPLE_TOKENS)}
-
-        def works(mode: ReadoutMode, data: Any) -> bool:
-            return bool(choices(data, min(self._repeats, mode.max_samples)))
-
-        mode = await self._first_working(endpoint, candidates, body, works)
-        if mode is None:
-            raise AssayError(
-                f"the server at {self.client.url} answers {endpoint} "
-                "with nothing that can be read. Use another server."
-            )
-        return mode
-
-    async def _find_batch_size(self, ids: Sequence[int]) -> int:
-        """Prompts in one request; raises AssayError if the server takes no token ids."""
-        reason: Exception | None = None
-        # Some servers take a single prompt only: two at once tell whether lists are possible.
-        for batch_size, n_choices, prompt in ((_BATCH_SIZE, 2, [ids, ids]), (1, 1, ids)):
-            body = {"model": self.model, "prompt": prompt, "max_tokens": 1}
-            try:
-                choices(await self._post(COMPLETIONS, body), n_choices)
-            except (MalformedResponse, ServerFailed) as error:
-                reason = error
-            except RequestRefused as error:
-                if error.is_key_error or error.status == 404:
-                    raise
-                reason = error
-            else:
-                return batch_size
-        raise AssayError(
-            f"the server at {self.client.url} does not take token ids as a prompt: {reason} "
-            "Set annotator_tokenizer=none."
-        ) from None
-
-    async def _first_working(
-        self,
-        endpoint: str,
-        candidates: Sequence[ReadoutMode],
-        body: Callable[[ReadoutMode], dict[str, Any]],
-        works: Callable[[ReadoutMode, Any], bool],
-    ) -> ReadoutMode | None:
-        """The first mode for whose response ``works`` is true; None if there is none."""
-        failure: ServerFailed | None = None
-        for mode in candidates:
-            try:
-                if works(mode, await self._post(endpoint, body(mode))):
-                    return mode
-            except MalformedResponse:
-                continue
-            except RequestRefused as error:
-                # A wrong key, address or model: no other mode would help.
-                if error.is_key_error or error.status == 404:
-                    raise
-            except ServerFailed as error:  # how some servers respond to fields they do not know
-                failure = error
-        if failure:
-            raise failure
-        return None
-
-    async def _post(self, endpoint: str, body: Mapping[str, Any]) -> Any:
-        """The response to ``body``; HTTP 404 becomes an AssayError that names the likely cause."""
-        try:
-            return await self.client.post(endpoint, body, lambda data: data, retries=_RETRIES)
-        except RequestRefused as error:
-            if error.status != 404:
-                raise
-            models = (await self.server_info()).models
-            if models and self.model not in models:
-                raise AssayError(
-                    f"annotator_model: the server at {self.client.url} has no model "
-                    f"{self.model!r}; it has {', '.join(models[:20])}."
-                ) from None
-            if endpoint == COMPLETIONS and models:
-                raise AssayError(
-                    f"the server at {self.client.url} has no {COMPLETIONS}, only chats. "
-                    "Set chat_template=true and annotator_tokenizer=none."
-                ) from None
-            raise AssayError(f"{error} Most addresses end in /v1: see annotator_url.") from None
 
     async def _check_tokenizer(
         self, ids: Sequence[int], mode: ReadoutMode, tokens: Sequence[int]
@@ -278,20 +227,3 @@ class Probe:
             COMPLETIONS, body, lambda data: listed_tokens(choices(data, 1)[0])
         )
         check_spellings(self._tokenizer, tokens, listed)
-
-
-def _works(
-    mode: ReadoutMode, data: Any, tokens: Sequence[int], token_of_text: Mapping[str, int]
-) -> bool:
-    """Whether the response ``data`` to one prompt holds what ``mode`` promises.
-
-    False, or MalformedResponse, if it does not.
-    """
-    (choice,) = choices(data, 1)
-    if mode.kind in (EXACT, CONSTRAINED):
-        values = all_log_probabilities_of(
-            listed_tokens(choice), tokens, token_of_text, constrained=mode.kind == CONSTRAINED
-        )
-        return min(values) > float("-inf")
-    listed = listed_tokens(choice, mode.n_listed)
-    return len(listed) > 1 and listed[1].log_probability > _MIN_SECOND

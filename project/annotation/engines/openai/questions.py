@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from project.annotation.engines.base import Answers
+from project.annotation.engines.prompt_tokens import PromptTokens
+from project.annotation.prompt import Prompt
 from project.stats.types import Mask
 
 T = TypeVar("T")
+
+CHARACTERS_PER_TOKEN = 4
+"""An estimate, used where tokens cannot be counted."""
+
+_TOKENISED_AT_ONCE = 256
 
 
 class Question(NamedTuple):
@@ -69,10 +76,11 @@ class Readout(Protocol[T]):
         """Fields of the request for one part of several prompts."""
         ...
 
-    def parse(self, data: Any, n: int, part: int) -> Sequence[T | Refusal]:
+    def parse(self, data: Any, n: int, part: int) -> Sequence[T]:
         """What the response to the request for ``n`` prompts says about each of them.
 
-        Raises MalformedResponse for content that should be requested again.
+        Raises MalformedResponse for content that should be requested again, and RequestRefused
+        for a text that would get no other response.
         """
         ...
 
@@ -123,3 +131,38 @@ def refused_answers(
         requests=like.n_parts,
         generated=like.n_generated,
     )
+
+
+def token_questions(
+    tokens: PromptTokens, prompt: Prompt, items: Sequence[str]
+) -> Iterator[Question]:
+    """Prompts as token ids; a few hundred texts are tokenised at a time."""
+    for start in range(0, len(items), _TOKENISED_AT_ONCE):
+        fitted = tokens.fit(prompt, items[start : start + _TOKENISED_AT_ONCE])
+        rows = zip(fitted.suffixes, fitted.truncated, fitted.lengths, strict=True)
+        for row, (suffix, truncated, length) in enumerate(rows, start):
+            yield Question(row, [*fitted.prefix, *suffix], bool(truncated), int(length))
+
+
+def text_questions(prompt: Prompt, items: Sequence[str], room: int) -> Iterator[Question]:
+    """Prompts as text or as the messages of a chat; texts are cut to ``room`` characters."""
+    n_fixed = fixed_characters(prompt)
+    for row, item in enumerate(items):
+        # A lone surrogate, half of a UTF-16 pair, cannot be sent as JSON in UTF-8.
+        text = item.encode("utf-8", "surrogatepass").decode("utf-8", "replace")[:room]
+        yield Question(
+            row,
+            prompt.messages(text) if prompt.chat else prompt.render(text),
+            truncated=len(item) > room,
+            length=estimated_tokens(n_fixed + len(text)),
+        )
+
+
+def fixed_characters(prompt: Prompt) -> int:
+    """Characters of the prompt without its text."""
+    return len(prompt.before) + len(prompt.after) + len(prompt.system)
+
+
+def estimated_tokens(n_characters: int) -> int:
+    """About how many tokens a text of ``n_characters`` has."""
+    return -(-n_characters // CHARACTERS_PER_TOKEN)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from project.annotation.engines.base import Answers, Arrived
 from project.annotation.engines.openai.arrivals import Arrivals
 from project.annotation.engines.openai.client import Client
-from project.annotation.engines.openai.faults import NotSent, RequestRefused
+from project.annotation.engines.openai.faults import (
+    NotSent,
+    RequestRefused,
+    ServerFailed,
+    UnusableResponse,
+)
 from project.annotation.engines.openai.questions import Question, Readout, Refusal
-from project.annotation.engines.openai.readouts import FILTERED
+from project.annotation.engines.openai.tolerance import TextFailure, Tolerance, reason_of
 from project.support.errors import Incomplete
 
 T = TypeVar("T")
 
-FILTER_CODES = ("content_filter", "content_policy_violation")
-"""Error codes with which hosted APIs refuse a text because of its content."""
+
+class Connection(NamedTuple):
+    """A server, and how many texts it has refused so far."""
+
+    client: Client
+    tolerance: Tolerance
 
 
 class _Request(NamedTuple):
@@ -30,7 +39,11 @@ class _Request(NamedTuple):
 
 
 async def read_all(
-    client: Client, readout: Readout[T], questions: Iterable[Question], arrived: Arrived | None
+    connection: Connection,
+    readout: Readout[T],
+    questions: Iterable[Question],
+    control: Question,
+    arrived: Arrived | None,
 ) -> Answers:
     """Answers to all questions.
 
@@ -39,12 +52,14 @@ async def read_all(
 
     Parameters
     ----------
-    client
+    connection
         The server.
     readout
         How labels are read.
     questions
         At least one question. Rows are 0, 1, 2, and so on.
+    control
+        A harmless text in the same prompt, which is sent after a text has failed.
     arrived
         See :class:`project.annotation.engines.base.Annotator`.
 
@@ -53,9 +68,13 @@ async def read_all(
     Incomplete
         If a request fails. Without ``arrived``, its ``partial`` holds the complete rows and their
         Answers.
+    RequestRefused
+        If the server refuses everything, and not only single texts.
+    AssayError
+        If it refuses too many texts.
     """
     arrivals = Arrivals(readout, arrived)
-    reader = _Reader(client, readout, arrivals)
+    reader = _Reader(connection, readout, control, arrivals)
     try:
         async with asyncio.TaskGroup() as group:
             handing = group.create_task(arrivals.hand_over()) if arrived else None
@@ -92,10 +111,19 @@ class _Reader:
     ``is_cut_short``: some were not sent, because the client was told to stop.
     """
 
-    def __init__(self, client: Client, readout: Readout[Any], arrivals: Arrivals[Any]) -> None:
-        self._client = client
+    def __init__(
+        self,
+        connection: Connection,
+        readout: Readout[Any],
+        control: Question,
+        arrivals: Arrivals[Any],
+    ) -> None:
+        self._client = connection.client
+        self._tolerance = connection.tolerance
         self._readout = readout
+        self._control = control
         self._arrivals = arrivals
+        self._refused_rows: set[int] = set()
         self._begun: set[int] = set()  # rows of which some part was sent
         self.is_cut_short = False
 
@@ -104,7 +132,8 @@ class _Reader:
         admission = self._client.pace.admission
         async with asyncio.TaskGroup() as group:
             for request in self._requests(questions):
-                if not self._may_begin(request.questions, begin=False):
+                if not self._may_begin(request.questions):
+                    self.is_cut_short = True
                     break
                 await admission.acquire()
                 task = group.create_task(self._answer(request))
@@ -121,35 +150,74 @@ class _Reader:
         questions = [question for question in request.questions if self._arrivals.needs(question)]
         if not questions:
             return
-        with contextlib.suppress(NotSent):
-            values = await self._ask(questions, request.part)
-            for question, value in zip(questions, values, strict=True):
-                self._arrivals.add(question, request.part, value)
-
-    def _may_begin(self, questions: Sequence[Question], *, begin: bool = True) -> bool:
-        """Whether a request may be sent: after a stop, only for texts that were begun.
-
-        ``begin``: it is sent now if it may be.
-        """
-        rows = [question.row for question in questions]
-        if self._client.is_stopping and self._begun.isdisjoint(rows):
-            self.is_cut_short = True
-            return False
-        if begin:
-            self._begun.update(rows)
-        return True
-
-    async def _ask(self, questions: Sequence[Question], part: int) -> Sequence[Any]:
-        """The values of one request, one for each question."""
-        body = self._readout.body([question.prompt for question in questions], part)
         try:
-            return await self._client.post(
-                self._readout.endpoint,
-                body,
-                lambda data: self._readout.parse(data, len(questions), part),
-                may_begin=lambda: self._may_begin(questions),
-            )
-        except RequestRefused as error:
-            if error.code not in FILTER_CODES:
+            async with self._tolerance.turn():
+                values = await self._ask(questions, request.part)
+        except NotSent:
+            self.is_cut_short = True
+            return
+        for question, value in zip(questions, values, strict=True):
+            self._arrivals.add(question, request.part, value)
+
+    def _may_begin(self, questions: Sequence[Question]) -> bool:
+        """Whether a request may be sent: after a stop, only for texts that were begun."""
+        rows = [question.row for question in questions]
+        return not (self._client.is_stopping and self._begun.isdisjoint(rows))
+
+    async def _ask(self, questions: Sequence[Question], part: int) -> list[Any]:
+        """The values of one request, or the refusals of its texts, one for each question."""
+        try:
+            return await self._send(questions, part)
+        except (RequestRefused, ServerFailed, UnusableResponse) as error:
+            if self._client.is_stopping:
+                raise NotSent from None
+            if isinstance(error, RequestRefused) and error.is_of_every_request:
                 raise
-            return [Refusal(FILTERED)] * len(questions)
+            await self._tolerance.confirm(error, lambda: self._send_control(part))
+            if len(questions) == 1:
+                return [await self._refused(questions[0], part, error)]
+        # One text may be to blame for a request with several.
+        return [value for question in questions for value in await self._ask([question], part)]
+
+    async def _refused(self, question: Question, part: int, error: TextFailure) -> Any:
+        """The refusal of a text, after one more try where the server had failed."""
+        if not isinstance(error, RequestRefused):
+            # The server works again or still, so an outage cannot be taken for a bad text.
+            try:
+                return (await self._send([question], part, retries=0))[0]
+            except (ServerFailed, UnusableResponse):
+                pass
+        if question.row in self._refused_rows:  # another part of it was refused before
+            return Refusal(reason_of(error))
+        self._refused_rows.add(question.row)
+        return Refusal(self._tolerance.refuse(error))
+
+    async def _send(
+        self, questions: Sequence[Question], part: int, *, retries: int | None = None
+    ) -> list[Any]:
+        sent = time.monotonic()
+        values = await self._post(questions, part, retries)
+        self._tolerance.succeeded(sent, 0 if part else len(questions))
+        return values
+
+    async def _send_control(self, part: int) -> None:
+        # Where nothing has been answered yet, the text's own retries were enough.
+        await self._post([self._control], part, 1 if self._tolerance.n_answered else 0)
+
+    async def _post(
+        self, questions: Sequence[Question], part: int, retries: int | None
+    ) -> list[Any]:
+        body = self._readout.body([question.prompt for question in questions], part)
+
+        def parse(data: Any) -> list[Any]:
+            return list(self._readout.parse(data, len(questions), part))
+
+        def begin() -> bool:
+            is_allowed = self._may_begin(questions)
+            if is_allowed:
+                self._begun.update(question.row for question in questions)
+            return is_allowed
+
+        return await self._client.post(
+            self._readout.endpoint, body, parse, retries=retries, may_begin=begin
+        )

@@ -12,7 +12,6 @@ from project.stats.agreement import label_counts
 from project.stats.types import Floats, Mask
 
 NO_SAMPLE = "none of the samples is a label"
-FILTERED = "the server's content filter refused the text"
 
 Integers = npt.NDArray[np.int64]
 

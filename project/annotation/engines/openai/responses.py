@@ -6,17 +6,24 @@ This file uses no HTTP library and sends nothing.
 from __future__ import annotations
 
 import contextlib
+import html
 import json
-import os
+import re
 from typing import Any, NamedTuple
 
-from project.annotation.engines.openai.faults import MalformedResponse, RequestRefused
+from project.annotation.engines.openai.faults import (
+    CREDIT_CODES,
+    MalformedResponse,
+    RequestRefused,
+)
 from project.support.errors import AssayError
 from project.support.redact import hide, scrubbed
 
 _MAX_MESSAGE = 300  # characters of a server's own words that are shown
 _TEMPORARY = (408, 409, 425, 429)  # statuses below 500 after which a retry can help
 _NOT_IMPLEMENTED = 501
+_MAX_QUOTED = 120  # characters of content that is no JSON
+_KEY_PART = 4  # characters of a key that are enough to take a word for a part of it
 
 
 class ErrorMessage(NamedTuple):
@@ -27,11 +34,46 @@ class ErrorMessage(NamedTuple):
 
 
 def parse_json(content: bytes) -> Any:
-    """The value in ``content``; raises MalformedResponse if it is not JSON."""
+    """The value in ``content``; raises MalformedResponse if it is not JSON, with its beginning."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise MalformedResponse(f"no complete JSON ({len(content)} bytes)") from None
+        pass
+    text = plain_text(content.decode("utf-8", "replace"))
+    if text.startswith("an HTML page"):
+        raise MalformedResponse(f"{text} instead of JSON")
+    if text.startswith(("{", "[")) or not text:
+        raise MalformedResponse(f"no complete JSON ({len(content)} bytes)")
+    raise MalformedResponse(f"no JSON: {text[:_MAX_QUOTED]!r}")
+
+
+def plain_text(text: str) -> str:
+    """``text`` on one line; of an HTML page, its title or first words."""
+    line = " ".join(text.split())
+    if not re.match(r"<(!doctype|html|head|body|\?xml)", line, flags=re.IGNORECASE):
+        return line
+    title = re.search(r"<title[^>]*>(.*?)</title>", line, flags=re.IGNORECASE)
+    hidden = re.compile(r"<(script|style|head)\b.*?</\1>|<[^>]*>", flags=re.IGNORECASE)
+    words = title[1] if title else hidden.sub(" ", line)
+    words = " ".join(html.unescape(words).split())[:_MAX_QUOTED]
+    return f"an HTML page ({words!r})" if words else "an HTML page"
+
+
+def error_status(data: Any) -> int | None:
+    """The HTTP status that a response with status 200 names in its error; None if it has none.
+
+    Routers that answer before they have asked a model put the model's status into the body.
+    """
+    if not isinstance(data, dict):
+        return None
+    listed = data.get("choices")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    error = data.get("error") or (first.get("error") if isinstance(first, dict) else None)
+    code = error.get("code") if isinstance(error, dict) else None
+    with contextlib.suppress(TypeError, ValueError):
+        status = int(code)  # type: ignore[arg-type]
+        return status if 400 <= status < 600 else None
+    return None
 
 
 def without_key(text: str, key: str) -> str:
@@ -52,19 +94,33 @@ def error_message(content: bytes, key: str) -> ErrorMessage:
     """The message and the code in the body of an error response.
 
     OpenAI's form is ``{"error": {"message": ..., "code": ...}}``; other servers leave the outer
-    level out, write a ``detail``, or send plain text, which is then the message.
+    level out, write a ``detail``, put the error into a choice, or send plain text or an HTML page,
+    which is then the message.
     """
     text = content.decode("utf-8", "replace")
     code = ""
     with contextlib.suppress(ValueError):  # not JSON
         error = json.loads(text)
         if isinstance(error, dict):
-            error = error.get("error", error)
+            choice = next(iter(error.get("choices") or ()), None)
+            inner = choice.get("error") if isinstance(choice, dict) else None
+            error = error.get("error") or inner or error
         if isinstance(error, dict):
-            code = str(error.get("code") or "")
+            code = str(error.get("code") or error.get("type") or "")
             error = error.get("message") or error.get("detail") or error
         text = str(error)
-    return ErrorMessage(short(text, key), code)
+    return ErrorMessage(short(plain_text(text), key), code)
+
+
+def without_key_parts(text: str, key: str) -> str:
+    """``text`` without words that hold the beginning or the end of the key.
+
+    Some servers quote a wrong key with its middle masked.
+    """
+    if len(key) < 2 * _KEY_PART:
+        return text
+    parts = (re.escape(key[:_KEY_PART]), re.escape(key[-_KEY_PART:]))
+    return re.sub(rf"\S*(?:{'|'.join(parts)})\S*", "***", text)
 
 
 def temporary_error(
@@ -84,26 +140,36 @@ def temporary_error(
     Raises
     ------
     RequestRefused
-        If the server refuses the request or the key.
+        If the server refuses the request or the key, or the account has no credit.
     AssayError
         If the server redirects the request: following it could send the key elsewhere.
     """
-    if status in (401, 403):
-        # The server's own message is not shown: it may hold part of the key.
-        reason = (
-            f"refuses the key in the environment variable {key_variable} (HTTP {status}). "
-            "Set it to a key that may use the model."
-            if key
-            else f"requires a key (HTTP {status}). Set the environment variable {key_variable}, "
-            "or name another one with api_key_variable."
-        )
-        raise RequestRefused(f"the server at {url} {reason}", status)
+    message = error_message(content, key)
     if 300 <= status < 400:
         raise AssayError(
             f"the server at {url} redirects {path} to another address (HTTP {status}). "
             "Set annotator_url to the final address."
         )
-    message = error_message(content, key)
+    if status in (401, 403):
+        words = without_key_parts(message.text, key)
+        quoted = f": {words}" if words else "."
+        reason = (
+            f"refuses the request or the key in the environment variable {key_variable} "
+            f"(HTTP {status}){quoted} Set the variable to a key that may use the model."
+            if key
+            else f"requires a key (HTTP {status}){quoted} Set the environment variable "
+            f"{key_variable}, or name another one with api_key_variable."
+        )
+        raise RequestRefused(f"the server at {url} {reason}", status, message.code, words)
+    if status == 402 or message.code in CREDIT_CODES:
+        raise RequestRefused(
+            f"the server at {url} wants to be paid first (HTTP {status}): "
+            f"{message.text or 'it gives no reason.'} Answers on disk are kept; run again to go "
+            "on.",
+            status,
+            message.code,
+            message.text,
+        )
     if status in _TEMPORARY or (status >= 500 and status != _NOT_IMPLEMENTED):
         separator = ": " if message.text else ""
         return f"answered {path} with HTTP {status}{separator}{message.text}"
@@ -112,15 +178,5 @@ def temporary_error(
         f"{message.text or 'it gives no reason.'}",
         status,
         message.code,
+        message.text,
     )
-
-
-def connection_error(error: BaseException) -> str:
-    """The kind of a connection error, in the operating system's words where it has some.
-
-    The error's own text is not used: it may quote what was sent.
-    """
-    inner = getattr(error, "os_error", error)
-    if isinstance(inner, OSError) and inner.errno and inner.errno > 0:
-        return os.strerror(inner.errno)
-    return type(error).__name__

@@ -9,27 +9,29 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from project.annotation.engines.base import Answers
+from project.annotation.engines.openai.choices import (
+    check_reasoning,
+    choices,
+    reasons_aloud,
+    reply_texts,
+)
 from project.annotation.engines.openai.modes import ReadoutMode
 from project.annotation.engines.openai.parsing import (
     CodeReading,
-    choices,
     listed_tokens,
     n_prompt_tokens,
     read_codes,
 )
-from project.annotation.engines.openai.probe import CHAT
 from project.annotation.engines.openai.questions import (
     Question,
-    Refusal,
     lengths_of,
     truncated_of,
 )
 from project.annotation.engines.openai.readouts import (
-    FILTERED,
     censored_answers,
     sampled_answers,
 )
-from project.annotation.engines.openai.replies import read_choice, reply_text
+from project.annotation.engines.openai.trials import CHAT
 from project.annotation.prompt import Prompt
 from project.annotation.reading.reader import ReplyReader, unparsed
 
@@ -79,11 +81,11 @@ class ListedReadout:
         fields = self._mode.read_fields(chat=self.endpoint == CHAT)
         return {"model": self._model, **prompt_field(self.endpoint, prompts[0]), **fields}
 
-    def parse(self, data: Any, n: int, part: int) -> Sequence[Reading | Refusal]:
+    def parse(self, data: Any, n: int, part: int) -> Sequence[Reading]:
         """The reading of the one reply."""
         (choice,) = choices(data, n)
-        if is_filtered([choice]):
-            return [Refusal(FILTERED)]
+        if reasons_aloud(choice):  # then the tokens that are listed are no reply
+            check_reasoning([choice])
         listed = listed_tokens(choice, self._mode.n_listed)
         return [Reading(read_codes(listed, self._codes), n_prompt_tokens(data))]
 
@@ -159,15 +161,17 @@ class SampledReadout:
         """Fields of the request for one portion of the samples of one prompt."""
         return {**self._fields[part], **prompt_field(self.endpoint, prompts[0])}
 
-    def parse(self, data: Any, n: int, part: int) -> Sequence[Samples | Refusal]:
+    def parse(self, data: Any, n: int, part: int) -> Sequence[Samples]:
         """The labels of one portion of the replies."""
         replies = choices(data, self._portions[part])
-        if is_filtered(replies):
-            return [Refusal(FILTERED)]
-        labels = [read_choice(self._reader, choice) for choice in replies]
-        unread = (reply for reply, label in zip(replies, labels, strict=True) if label < 0)
-        errors = [unparsed(reply_text(reply)) for reply in unread]
-        return [Samples(labels, n_prompt_tokens(data), errors[0] if errors else None)]
+        texts = reply_texts(replies)
+        labels = [
+            self._reader.read(text, is_cut=choice.get("finish_reason") == "length")
+            for text, choice in zip(texts, replies, strict=True)
+        ]
+        unread = (text for text, label in zip(texts, labels, strict=True) if label < 0)
+        error = next(map(unparsed, unread), None)
+        return [Samples(labels, n_prompt_tokens(data), error)]
 
     def answers(
         self, questions: Sequence[Question], values: Sequence[Sequence[Samples]]
@@ -202,11 +206,6 @@ def _reasons(errors: Sequence[str | None], values: Sequence[Sequence[Samples]]) 
 def prompt_field(endpoint: str, prompt: Any) -> dict[str, Any]:
     """The field of a request that holds the prompt."""
     return {"messages" if endpoint == CHAT else "prompt": prompt}
-
-
-def is_filtered(replies: Sequence[dict[str, Any]]) -> bool:
-    """Whether the server's content filter refused all replies."""
-    return all(choice.get("finish_reason") == "content_filter" for choice in replies)
 
 
 def reply_tokens(prompt: Prompt) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from project.annotation.engines.base import Answers
 from project.annotation.engines.label_trie import LabelTrie
+from project.annotation.engines.openai.choices import choices
 from project.annotation.engines.openai.modes import (
     CONSTRAINED,
     EXACT,
@@ -20,13 +21,13 @@ from project.annotation.engines.openai.modes import (
 )
 from project.annotation.engines.openai.parsing import (
     all_log_probabilities_of,
-    choices,
     listed_tokens,
     log_probabilities_of,
 )
-from project.annotation.engines.openai.probe import COMPLETIONS, Probe
+from project.annotation.engines.openai.probe import Probe
 from project.annotation.engines.openai.questions import Question, lengths_of, truncated_of
 from project.annotation.engines.openai.readouts import censored_answers, without_mass
+from project.annotation.engines.openai.trials import COMPLETIONS
 
 
 class TokenRead(NamedTuple):
