@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
+from project.annotation.engines.openai import client
 from project.annotation.engines.openai.arrivals import Arrivals
 from project.annotation.engines.openai.modes import TEXT_MODES
 from project.annotation.engines.openai.parsing import CodeReading
@@ -186,3 +187,32 @@ def test_after_a_stop_what_was_sent_is_answered_and_nothing_new_is_sent(serve):
     n_sent = len(server.requests) - n_before
     assert 0 < n_sent <= 4
     assert len(inbox.rows) == n_sent
+
+
+WAITS = {
+    "Retry-After": Fault(429, {"Retry-After": "30"}),
+    "busy": Fault(429),
+    "trouble": Fault(502),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_after_a_stop_no_failed_request_is_waited_for_or_sent_again(serve, name, monkeypatch):
+    monkeypatch.setattr(client, "_FIRST_DELAY", 0.1)
+    server, annotator = serve(can={LISTED}, settings={"max_concurrency": 4, "request_retries": 9})
+    annotator.read(prompt_of(), TEXTS[:1])
+    server.fault_of_all = WAITS[name]
+    sent = []
+
+    def stop():
+        sent.append(len(server.requests))
+        annotator.stop()
+
+    threading.Timer(0.2, stop).start()
+    began = time.monotonic()
+
+    with pytest.raises(Incomplete, match=r"stopped. All answers are kept"):
+        annotator.read(prompt_of(), TEXTS, Inbox())
+
+    assert time.monotonic() - began < 3
+    assert len(server.requests) - sent[0] <= 1  # one that was on its way

@@ -93,10 +93,10 @@ def test_a_lasting_fault_ends_the_work_and_is_named(
 def test_an_error_cancels_the_requests_that_are_still_running(serve):
     server, annotator = serve(can={LISTED}, settings={"request_retries": 0})
     annotator.read(prompt_of(), TEXTS[:1])
-    server.faults.extend([Fault(), Fault(delay=3), Fault(delay=3), Fault(502)])
+    server.faults.extend([Fault(), Fault(delay=3), Fault(delay=3), Fault(409)])
 
     began = time.monotonic()
-    with pytest.raises(Incomplete, match="HTTP 502"):
+    with pytest.raises(Incomplete, match="HTTP 409"):
         annotator.read(prompt_of(), TEXTS)
     assert time.monotonic() - began < 2
 
@@ -458,8 +458,8 @@ def test_answers_from_before_a_failure_are_kept_and_not_paid_for_again(
         )
         return done
 
-    server.faults.extend([Fault()] * 10 + [Fault(502)])
-    with pytest.raises(Incomplete, match="HTTP 502"):
+    server.faults.extend([Fault()] * 10 + [Fault(409)])
+    with pytest.raises(Incomplete, match="HTTP 409"):
         annotate_all()
     before = len(server.posts)
 
@@ -478,9 +478,9 @@ def test_a_failed_request_keeps_the_answers_of_the_others(serve, vocabulary, tin
     )
     prompt = task_prompt(small_task, "name")
     annotator.read(prompt, TEXTS[:1])
-    server.faults.extend([Fault(), Fault(502)])
+    server.faults.extend([Fault(), Fault(409)])
 
-    with pytest.raises(Incomplete, match="HTTP 502") as caught:
+    with pytest.raises(Incomplete, match="HTTP 409") as caught:
         annotator.read(prompt, TEXTS)
 
     rows, answers = caught.value.partial

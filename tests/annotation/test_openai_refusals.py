@@ -1,5 +1,7 @@
 """One text that a server refuses, beside a server that refuses everything."""
 
+import time
+
 import pytest
 
 from project.annotation.engines.openai import client
@@ -24,6 +26,8 @@ REFUSALS = {
     "unprocessable": (422, {"detail": "cannot process this"}),
     "forbidden": (403, {"error": {"message": "Your input was flagged."}}),
     "500": (500, {"error": {"message": "CUDA index out of bounds"}}),
+    "502": (502, "<html><head><title>Bad gateway</title></head></html>"),
+    "504": (504, {"error": {"message": "upstream took too long"}}),
     "malformed": (200, {"choices": "none"}),
     "no choices": (200, {"choices": []}),
     "an error in a 200": (200, {"error": {"message": "tokenizer failed"}}),
@@ -64,8 +68,9 @@ def test_one_text_that_is_always_refused_has_a_reason_and_all_others_have_answer
 
     answers = annotator.read(prompt_of(), MIXED, lambda rows, answers: inbox.extend(rows))
 
-    by_chance = (None, "none of the samples is a label")
-    assert [row for row in range(25) if answers.error[row] not in by_chance] == [9]
+    # Some replies are no labels, by chance.
+    reasons = [error or "unparsed" for error in answers.error]
+    assert [row for row in range(25) if not reasons[row].startswith("unparsed")] == [9]
     assert answers.label[9] == -1
     assert answers.repeats[9].tolist() == [-1, -1]
     assert sorted(inbox) == list(range(25))
@@ -73,6 +78,22 @@ def test_one_text_that_is_always_refused_has_a_reason_and_all_others_have_answer
     assert answers.error[9] in note
     # The next read of the same texts is the same: nothing was learnt from the wrong text.
     assert annotator.read(prompt_of(), MIXED).label.tolist() == answers.label.tolist()
+
+
+def test_one_text_that_is_never_answered_in_time_has_a_reason(serve):
+    server, annotator = serve(can={LISTED}, settings={"request_retries": 0, "request_timeout": 0.3})
+    answer = server.answer
+
+    def hang(path, body):
+        time.sleep(0.6 if BAD in str(body["prompt"]) else 0)
+        return answer(path, body)
+
+    server.answer = hang
+
+    answers = annotator.read(prompt_of(), MIXED)
+
+    assert "every time: no answer within" in answers.error[9]
+    assert "refused 1 of 25 texts" in " ".join(annotator.notes)
 
 
 def test_a_text_that_is_refused_in_each_of_its_requests_is_counted_once(serve):

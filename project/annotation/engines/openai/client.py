@@ -103,7 +103,8 @@ class Client:
         atexit.register(self.close)
 
     async def _new_pace(self) -> Pace:
-        return Pace(self._config.max_concurrency)  # belongs to the event loop that runs this
+        # It belongs to the event loop that runs this.
+        return Pace(self._config.max_concurrency, pause=self._pause)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """See :meth:`project.annotation.engines.openai.event_loop.EventLoop.run`."""
@@ -167,7 +168,7 @@ class Client:
         RequestRefused
             If the server refuses the request or the key.
         NotSent
-            If ``may_begin`` forbids it, or if it failed and :meth:`stop` was called.
+            If ``may_begin`` forbids it, or if :meth:`stop` was called while it waited.
         """
         return await self._send(_Request("POST", path, body), parse, retries, may_begin)
 
@@ -192,7 +193,7 @@ class Client:
                     async with self.pace.slot() as n_halvings:
                         if self.trouble.holds(mark):  # since it waited for the slot
                             continue
-                        if may_begin and not may_begin():
+                        if (self.is_stopping and n_sent) or (may_begin and not may_begin()):
                             raise NotSent
                         return await self._attempt(request, parse, n_halvings)
                 except TemporaryError as caught:
@@ -213,7 +214,7 @@ class Client:
             self.trouble.leave(mark, failure)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait before a request is sent again; raises NotSent as soon as :meth:`stop` is called."""
+        """Wait before a request is sent; raises NotSent as soon as :meth:`stop` is called."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopped.wait()
@@ -247,10 +248,9 @@ class Client:
             raise unreachable(error, self.url) from None
         except TimeoutError:
             self.pace.slow_down(n_halvings)
-            raise TemporaryError(
-                f"did not answer within {self._config.request_timeout:g} s (request_timeout)",
-                busy=True,
-            ) from None
+            words = f"no answer within {self._config.request_timeout:g} s (request_timeout)"
+            reason = words.replace("no answer", "did not answer")
+            raise TemporaryError(reason, ServerFailed, words=words, busy=True) from None
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(error, self.url) from None
         reason = temporary_error(
@@ -264,7 +264,7 @@ class Client:
         if status in _BUSY:
             self._slow_down(n_halvings, headers.get("Retry-After"))
             raise TemporaryError(reason, busy=True)
-        kind = ServerFailed if status == 500 else Incomplete
+        kind = ServerFailed if status >= 500 else Incomplete
         raise TemporaryError(reason, kind, words=error_message(content, self._key).text)
 
     async def _exchange(self, request: _Request) -> tuple[int, Any, bytes]:

@@ -40,7 +40,7 @@ class TemporaryError(Exception):
     @property
     def shows_trouble(self) -> bool:
         """Whether the server failed for another cause than its load or the network."""
-        return issubclass(self.error, ServerFailed | UnusableResponse)
+        return not self.busy and issubclass(self.error, ServerFailed | UnusableResponse)
 
 
 class MalformedResponse(Exception):
@@ -86,7 +86,7 @@ class NotSent(Exception):
 
 
 class ServerFailed(Incomplete):
-    """A request to which the server responded with HTTP 500 at every attempt.
+    """A request at which the server failed at every attempt: HTTP 500, 502, 504, or no answer.
 
     ``words``: the server's own message.
     """

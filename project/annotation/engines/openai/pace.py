@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import email.utils
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 _SPARE_TASKS = 16
 
@@ -36,12 +36,21 @@ class Pace:
         than may run, so that those which wait before they are sent again hold up no others.
     """
 
-    def __init__(self, max_limit: int, start: int = 4) -> None:
-        """``max_limit``: upper bound of the limit, which begins at ``start``."""
+    def __init__(
+        self,
+        max_limit: int,
+        start: int = 4,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``max_limit``: upper bound of the limit, which begins at ``start``.
+
+        ``pause``: waits some seconds; its errors end the wait for a slot.
+        """
         self.limit = float(min(start, max_limit))
         self.n_running = 0
         self.n_succeeded = 0
         self._max_limit = max_limit
+        self._pause = pause
         self._n_halvings = 0
         self._not_before = 0.0
         self._slots = asyncio.Condition()
@@ -58,7 +67,7 @@ class Pace:
             self.n_running += 1
         try:
             while (wait := self._not_before - time.monotonic()) > 0:
-                await asyncio.sleep(wait)
+                await self._pause(wait)
             yield self._n_halvings
         finally:
             self.n_running -= 1

@@ -16,8 +16,8 @@ IN_A_ROW = 4
 class Trouble:
     """Holds requests back while a server fails, so that it does not get all of their retries.
 
-    Only failures that say nothing about being busy count: HTTP 500, and responses that cannot be
-    used. All methods run in one event loop. A request is any object that stands for it.
+    Only failures that say nothing about being busy count: HTTP 500 and its like, and responses that
+    cannot be used. All methods run in one event loop. A request is any object that stands for it.
     """
 
     def __init__(self) -> None:
