@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from project.annotation.engines.base import Annotator
 from project.annotation.items import question_items
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
+from project.support.claims import Claim
 
 MAX_COUNTED = 20_000  # texts whose tokens are counted; more are assumed to be like them
 PROBE_SECONDS = 5.0
@@ -108,9 +110,15 @@ def plan(
         # All draws have prompts of about the same length, so the first one with a text is probed.
         is_probed = bool(texts) and not n_probed and measures
         if is_probed:
-            probe = _read_probe(annotator, prompt, texts, label_set, cache=cache)
-            seconds_per_token = probe.seconds_per_token / n_copies
-            n_probed = probe.n_texts
+            claim = Claim(cache.path / "asking.lock")
+            # Another process that asks the same at this time must not pay for these texts, too.
+            if claim.take():
+                with contextlib.closing(cache), contextlib.closing(claim):
+                    probe = _read_probe(annotator, prompt, texts, label_set, cache=cache)
+                seconds_per_token = probe.seconds_per_token / n_copies
+                n_probed = probe.n_texts
+            else:
+                is_probed, seconds_per_token = False, None
         draw_plan = _draw_plan(
             annotator,
             prompt,

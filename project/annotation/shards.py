@@ -84,7 +84,7 @@ class OpenDraw:
         """Force the answers to the disk and let other processes ask."""
         self.cache.close()
         if self.is_claimed:
-            self.claim.give_back()
+            self.claim.close()
             self.is_claimed = False
 
 

@@ -30,6 +30,8 @@ class Claim:
         """Take the claim if no process holds it; returns whether this one holds it now."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            # With the rights of all other files, so that users who share a workspace can lock it.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666))
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
@@ -41,8 +43,8 @@ class Claim:
         write_atomically(self._path.with_suffix(".json"), json.dumps(owner).encode())
         return True
 
-    def give_back(self) -> None:
-        """Let other processes do the work."""
+    def close(self) -> None:
+        """Give the claim back: other processes may do the work."""
         if self._lock.is_locked:
             self._lock.release()
 

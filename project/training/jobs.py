@@ -69,7 +69,7 @@ def _train(
         is_mine = {job.digest: claims[job.digest].take() for job in jobs}
         mine = [job for job in jobs if is_mine[job.digest]]
         for outcome in _run(mine, folder, workers, progress):
-            claims[outcome.job.digest].give_back()
+            claims[outcome.job.digest].close()
             yield outcome
         for job in jobs:
             if is_mine[job.digest]:
@@ -83,10 +83,10 @@ def _train(
                 yield Outcome(job, None)
             else:  # the other process died
                 yield from _run([job], folder, workers, progress)
-            claim.give_back()
+            claim.close()
     finally:
         for claim in claims.values():
-            claim.give_back()
+            claim.close()
 
 
 def _run(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) -> Iterator[Outcome]:

@@ -210,7 +210,7 @@ def test_the_claim_of_a_killed_process_is_free(tmp_path):
     holder.communicate()
 
     assert claim.wait(lambda: False)
-    claim.give_back()
+    claim.close()
 
 
 class Stoppable(Slow):

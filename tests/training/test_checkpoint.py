@@ -255,7 +255,7 @@ def test_a_seed_that_another_process_trains_is_waited_for_and_not_trained_twice(
     def finish_there():
         time.sleep(0.3)
         run_job(job, tmp_path, lambda epoch: None)
-        other.give_back()
+        other.close()
 
     thread = threading.Thread(target=finish_there)
     thread.start()
@@ -277,7 +277,7 @@ def test_a_seed_whose_other_process_died_is_trained_here(make_job, tmp_path):
     job = make_job()
     other = Claim(tmp_path / "claims" / "digest.lock")
     assert other.take()
-    threading.Timer(0.3, other.give_back).start()
+    threading.Timer(0.3, other.close).start()
 
     ((_, result),) = run_jobs([job], folder=tmp_path, workers=1, progress=lambda job, epoch: None)
 
