@@ -69,7 +69,7 @@ class OpenDraw:
 
     def find_shards(self, fetch: Fetch | None) -> None:
         """Find what is unanswered, on disk and in the finished runs that ``fetch`` yields."""
-        if self.is_claimed:
+        if self.claim.is_exclusive:
             self.cache.merge()
         known = self.cache.known(self.items, fetch)
         # Shards are cut before known items are taken out, so that a text always belongs to the

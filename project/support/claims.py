@@ -36,12 +36,17 @@ class Claim:
         except Timeout:
             return False
         except OSError:
-            # A file system that knows no locks. Two processes may then do the same work, but no
-            # result is lost.
+            # A file system that knows no locks, or is read-only. Two processes may then do the same
+            # work, so neither may delete what the other has done: see is_exclusive.
             return True
         owner = {"process": os.getpid(), "host": socket.gethostname()}
         write_atomically(self._path.with_suffix(".json"), json.dumps(owner).encode())
         return True
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether no other process can hold the claim now: it is taken, and locks work here."""
+        return bool(self._lock.is_locked)
 
     def close(self) -> None:
         """Give the claim back: other processes may do the work."""

@@ -60,10 +60,12 @@ class FrameWriter:
             n_written = os.write(self._file, frame)
             while n_written < len(frame):  # a signal or a large frame may cut a write short
                 n_written += os.write(self._file, frame[n_written:])
-        except BaseException:
+        except BaseException as error:
             # Later frames would follow the piece of this one. With a full disk, cutting it works.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, str(self.path)) from None
             raise
         self._size += len(frame)
         if time.monotonic() - self._synced > _SYNC_SECONDS:

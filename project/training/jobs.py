@@ -12,6 +12,8 @@ from project.support.errors import Incomplete
 from project.training.results import Job, SeedResult, has_result, is_finished, load_result
 from project.training.workers import Outcome, Progress, run_in_process, run_in_processes
 
+_MOST_CLAIMS = 256  # at a time; many systems let a process open 1024 files
+
 
 def run_jobs(
     jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progress
@@ -63,11 +65,26 @@ def run_jobs(
 def _train(
     jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
 ) -> Iterator[Outcome]:
+    """Train the jobs, some hundreds at a time: each claim keeps a file open."""
+    for start in range(0, len(jobs), _MOST_CLAIMS):
+        yield from _train_some(jobs[start : start + _MOST_CLAIMS], folder, workers, progress)
+
+
+def _train_some(
+    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
+) -> Iterator[Outcome]:
     """Train the jobs; those that another process trains are waited for, at the end."""
     claims = {job.digest: Claim(folder / "claims" / f"{job.digest}.lock") for job in jobs}
     try:
         is_mine = {job.digest: claims[job.digest].take() for job in jobs}
-        mine = [job for job in jobs if is_mine[job.digest]]
+        # Another process may have trained some of them since they were looked for.
+        mine = list[Job]()
+        for job in jobs:
+            if is_mine[job.digest] and is_finished(folder, job):
+                claims[job.digest].close()
+                yield Outcome(job, None)
+            elif is_mine[job.digest]:
+                mine.append(job)
         for outcome in _run(mine, folder, workers, progress):
             claims[outcome.job.digest].close()
             yield outcome

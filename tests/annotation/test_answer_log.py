@@ -1,5 +1,7 @@
 """Answers on disk: batches with checksums, files merged into one, and one process that asks."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from project.annotation.annotate import annotate
 from project.annotation.answer_log import AnswerWriter, Batch, class_columns_of, read_answers
@@ -190,6 +193,46 @@ claim = Claim(Path({folder!r}) / "asking.lock")
 print(claim.take(), flush=True)
 sys.stdin.read()
 """
+
+
+def test_a_full_disk_is_named_with_the_file_and_spoils_no_answer(tmp_path, monkeypatch):
+    writer = AnswerWriter(tmp_path, "answers")
+    append(writer, batch(0))
+    write = os.write
+
+    def write_a_piece(file, data):
+        if len(data) > 20:
+            return write(file, data[:20])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write_a_piece)
+    with pytest.raises(OSError, match=r"No space left on device: .*answers-.*\.answers"):
+        append(writer, batch(3))
+    monkeypatch.undo()
+    append(writer, batch(6))
+    path = writer.close()
+
+    assert path is not None
+    stored, n_damaged = read_answers(path)
+    assert stored is not None
+    assert n_damaged == 0
+    assert len(stored) == 6
+
+
+def test_where_locks_do_not_work_no_file_of_another_process_is_merged_away(tmp_path, monkeypatch):
+    def no_locks(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", no_locks)
+    run(Slow(2), tmp_path, [], draws=(0,))
+    (folder,) = tmp_path.iterdir()
+    for number in range(9):
+        append(AnswerWriter(folder, "answers"), batch(3 * number))
+    files = set(folder.glob("answers-*"))
+
+    run(Slow(2), tmp_path, [], draws=(0,))
+
+    assert files <= set(folder.glob("answers-*"))
 
 
 def test_the_claim_of_a_killed_process_is_free(tmp_path):

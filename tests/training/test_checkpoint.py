@@ -16,14 +16,16 @@ import pytest
 
 from project.config.finetune import FinetuneConfig
 from project.support.claims import Claim
-from project.support.errors import AssayError
+from project.support.errors import AssayError, Incomplete
 from project.support.parquet import read_table
+from project.training import jobs
 from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs
 from project.training.jobs import run_jobs
 from project.training.results import PREDICTIONS, RESULT, Job
 from project.training.seed import run_job
 from project.training.tokens import Tokens
+from project.training.workers import Outcome
 
 
 @pytest.fixture
@@ -133,6 +135,7 @@ import pickle, sys, time
 from pathlib import Path
 from project.training.seed import run_job
 from project.training.tokens import Tokens
+from project.training.workers import Outcome
 job = pickle.loads(Path(sys.argv[1]).read_bytes())
 run_job(job, Path(sys.argv[2]), lambda epoch: time.sleep(60) if epoch.epoch == 3 else None)
 """
@@ -271,6 +274,46 @@ def test_a_seed_that_another_process_trains_is_waited_for_and_not_trained_twice(
     assert len(result.history) == 5
     assert trained == []
     assert "trains arm gold, seed 0" in capfd.readouterr().err
+
+
+def test_a_seed_that_was_finished_since_it_was_looked_for_is_not_trained_again(
+    make_job, tmp_path, monkeypatch
+):
+    job = make_job()
+    take = Claim.take
+
+    def finish_elsewhere_and_take(claim):
+        run_job(job, tmp_path, lambda epoch: None)
+        return take(claim)
+
+    monkeypatch.setattr(Claim, "take", finish_elsewhere_and_take)
+    trained: list[int] = []
+    ((_, result),) = run_jobs(
+        [job],
+        folder=tmp_path,
+        workers=1,
+        progress=lambda job, epoch: trained.append(epoch.epoch),
+    )
+
+    assert len(result.history) == 5
+    assert trained == []
+
+
+def test_a_bounded_number_of_seeds_is_claimed_at_a_time(make_job, tmp_path, monkeypatch):
+    claimed = []
+
+    def fail(some, *_):
+        claimed.append(len(some))
+        return [Outcome(job, AssayError("no")) for job in some]
+
+    monkeypatch.setattr(jobs, "_MOST_CLAIMS", 2)
+    monkeypatch.setattr(jobs, "_run", fail)
+    many = [dataclasses.replace(make_job(), digest=f"digest{number}") for number in range(5)]
+
+    with pytest.raises(Incomplete, match="5 of 5 seeds failed"):
+        list(run_jobs(many, folder=tmp_path, workers=1, progress=lambda job, epoch: None))
+
+    assert claimed == [2, 2, 1]
 
 
 def test_a_seed_whose_other_process_died_is_trained_here(make_job, tmp_path):
