@@ -65,7 +65,8 @@ def about_relative_paths(message: str, arguments: Sequence[str]) -> str:
     """Where relative paths are read from, if ``message`` names one that does not exist."""
     for word in arguments:
         value = word.partition("=")[2] if word.startswith("--") else word
-        looks_like_path = "/" in value or Path(value).suffix
+        # A suffix of digits is the end of a number.
+        looks_like_path = "/" in value or Path(value).suffix.strip(".0123456789")
         if not value or value not in message or not looks_like_path or "://" in value:
             continue
         path = Path(value)

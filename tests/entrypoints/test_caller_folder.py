@@ -79,6 +79,7 @@ def test_a_clone_is_told_from_a_checkout(clone, tmp_path):
         ("task card /sub/x.yaml does not exist.", ["--task", "/sub/x.yaml"], False),
         ("seeds must be at least 1; got 0.", ["--seeds", "0", "--task", "x.yaml"], False),
         ("arms must be one of a; got 'b'.", ["--arms", "b"], False),
+        ("min_label_mass must be at most 1; got 1.5.", ["--min_label_mass", "1.5"], False),
         ("no hub id https://x.org/y.", ["--data", "https://x.org/y"], False),
     ],
 )
