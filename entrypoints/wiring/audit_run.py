@@ -39,6 +39,7 @@ from entrypoints.wiring.prompt_headings import note_on_headings
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.factory import check_engine
+from project.audit.sample import AuditSample
 from project.config.audit import AuditConfig, PoolConfig
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
@@ -75,10 +76,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     notes += filter(None, [note_on_headings(pool.task.examples, config)])
     for note in notes:
         print_line(f"note: {note}")
-    encoder = None
-    if config.finetune.encoder != LINEAR:
-        check_encoder(sample, documents_of(pool, asked), asked)
-        encoder = find_encoder(config.finetune)
+    encoder = _encoder(pool, asked, sample, config)
     config = _with_learning_rate(config, pool.task.defaults, encoder)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
     workspace = config.host.workspace
@@ -110,6 +108,16 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
                 _log_next(tracker, pool, result, config)
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
+
+
+def _encoder(
+    pool: Pool, asked: AuditConfig, sample: AuditSample, config: ExperimentConfig
+) -> Encoder | None:
+    """The encoder that is to be trained, found and checked; None for the cheap classifier."""
+    if config.finetune.encoder == LINEAR:
+        return None
+    check_encoder(sample, documents_of(pool, asked), asked)
+    return find_encoder(config.finetune)
 
 
 def _with_learning_rate(

@@ -7,7 +7,7 @@ first error into one line.
 from __future__ import annotations
 
 import functools
-import numbers
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +37,7 @@ from project.support.escape import abridged
 
 CARDS = Path(__file__).parent / "tasks"
 _MAX_ADDRESS = 1000  # characters
+_WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0+$")
 _NO_CONTROL = r"^[^\p{Cc}\p{Zl}\p{Zp}]*$"  # no control characters, no line breaks
 _HUB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
 
@@ -266,19 +267,29 @@ def as_label(
         Whether the column holds indices into ``label_set``
         (:func:`project.data.class_indices.are_indices`).
     """
-    # A column of whole numbers with a null in it is read as floats: 1.0 is 1.
-    if not isinstance(value, int) and isinstance(value, numbers.Real):
-        value = int(float(value)) if float(value).is_integer() else value
     text = str(value).strip()
     names = {label: label for label in label_set} | dict(values)
-    if text in names:
-        return names[text]
-    folded = {label for name, label in names.items() if folded_name(name) == folded_name(text)}
+    # A column of whole numbers with a null in it is read as floats, and written as such: 1.0 is 1.
+    whole = _as_whole_number(text)
+    exact = names.get(text, names.get(whole))
+    if exact is not None:
+        return exact
+    folded = {
+        label
+        for name, label in names.items()
+        if folded_name(name) == folded_name(text) or _as_whole_number(name) == whole
+    }
     if len(folded) == 1:
         return folded.pop()
+    text = whole
     if indices and text.isdecimal() and int(text) < len(label_set):
         return label_set[int(text)]
     return None
+
+
+def _as_whole_number(text: str) -> str:
+    """The text without decimals where all of them are zeros, as in 1.0; else the text."""
+    return _WHOLE_NUMBER.sub(r"\1", text)
 
 
 def folded_name(text: str) -> str:

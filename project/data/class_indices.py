@@ -6,6 +6,7 @@ number alone does not tell which; a whole column often does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,5 @@ def are_indices(
 
 def _whole_number(value: Any) -> int | None:
     """The whole number that a value is or writes, also as 1.0; None if it is none."""
-    text = str(value).strip()
-    text = text.removesuffix(".0")
-    return int(text) if text.isascii() and text.isdigit() else None
+    number = re.fullmatch(r"([0-9]+)(\.0+)?", str(value).strip())
+    return int(number[1]) if number else None

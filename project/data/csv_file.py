@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
+from project.data.csv_quotes import row_with_others
 from project.data.file_bytes import utf8_bytes
 from project.support.errors import AssayError
 
@@ -71,6 +72,9 @@ def read_csv(path: Path, header: Sequence[str] | None = None) -> pd.DataFrame:
         names = [name.replace(stand_in, "\r") for name in names]
     check_names(path, names)
     _check_lengths(path, rows, len(names), form.separator, has_header=header is None)
+    merged = row_with_others(rows, len(names), form.separator)
+    if merged is not None:
+        raise _wrong_quote(path, merged + 1, form.separator)
     names = [name or f"Unnamed: {index}" for index, name in enumerate(names)]
     return _table(rows, names)
 
@@ -171,9 +175,13 @@ def _checked_quotes(
         number = len(rows)  # the header is a record, too
     else:
         number = next(index for index, row in enumerate(rows) if any("\n" in cell for cell in row))
-    raise AssayError(
+    raise _wrong_quote(path, number, form.separator)
+
+
+def _wrong_quote(path: Path, number: int, separator: str) -> AssayError:
+    return AssayError(
         f"data file {path.name}: row {number} has a quote that does not close before the next "
-        f"{form.separator!r}, or a text with quotes inside. Write each quote inside a quoted text "
+        f"{separator!r}, or a text with quotes inside. Write each quote inside a quoted text "
         "twice, and run again."
     )
 
@@ -194,15 +202,18 @@ def _check_lengths(
     """Raise AssayError for the first row with more fields than the header, or with fewer.
 
     Empty fields at the end may be too many, and where a spreadsheet leaves them out, too few.
+    Where rows end in an empty field, one more of them may be the field that a text has moved.
     """
     first = int(has_header)
+    ends_empty = any(len(row) == n_columns and not row[-1] for row in rows)
     full_blocks = {
         (index + first) // _EXCEL_BLOCK for index, row in enumerate(rows) if len(row) >= n_columns
     }
     if has_header:
         full_blocks.add(0)
     for index, row in enumerate(rows):
-        has_more = len(row) > n_columns and any(row[n_columns:])
+        is_moved = ends_empty and row[n_columns - 1 : n_columns] != [""]
+        has_more = len(row) > n_columns and (is_moved or any(row[n_columns:]))
         has_fewer = len(row) < n_columns and (index + first) // _EXCEL_BLOCK in full_blocks
         if has_more:
             raise _wrong_length(

@@ -39,7 +39,7 @@ def read_json_lines(path: Path) -> pd.DataFrame:
 def _array(data: bytes, path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON array."""
     try:
-        records = json.loads(data)
+        records = json.loads(data, object_pairs_hook=_distinct)
     except ValueError as error:
         raise AssayError(
             f"data file {path.name} cannot be read as JSON: {error}. Write one JSON object in "
@@ -53,13 +53,23 @@ def _array(data: bytes, path: Path) -> list[dict[str, Any]]:
 def _object(line: bytes, number: int, path: Path) -> dict[str, Any]:
     """The object in a line."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_distinct)
     except ValueError as error:
         raise AssayError(
             f"data file {path.name} cannot be read as JSON: line {number}: {error}. Write one "
             "JSON object in every line."
         ) from None
     return _check_object(record, f"line {number}", path)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object with these pairs; ValueError where a key is in it twice."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {repeated!r} twice")
+    return record
 
 
 def _check_object(record: Any, where: str, path: Path) -> dict[str, Any]:

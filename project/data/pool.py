@@ -13,11 +13,12 @@ import pandas as pd
 
 from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
-from project.data.card import Card, CardColumns, CardSource, as_label, folded_name, load_card
+from project.data.card import Card, CardColumns, CardSource, as_label, load_card
 from project.data.card_errors import MAX_NAME
 from project.data.class_indices import are_indices
 from project.data.decided import with_decided_labels
 from project.data.duplicates import KEEP_ONE, notes_on_pool, one_row_each
+from project.data.pool_labels import labels_of
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, checked_texts, text_ids
@@ -26,7 +27,6 @@ from project.data.task import Task
 from project.support.errors import AssayError, unknown_value
 from project.support.parquet import content_hash
 
-_MAX_CLASSES_GUESSED = 50
 _DEFAULT_TEXT = "text"
 
 
@@ -91,7 +91,7 @@ def load_pool(
     table = read[has_text].reset_index(drop=True)
     table, notes = with_decided_labels(table, known.human_column, text_column)
     human = _human_labels(table, known.human_column)
-    labels = known.classes or (card.labels if card else _labels_of(human, known.human_column))
+    labels = known.classes or (card.labels if card else labels_of(human, known.human_column))
     card = _card(card, config, labels, text_column=text_column)
     examples = _examples(table, human, card, known, config, text_column)
     usable = examples
@@ -229,44 +229,6 @@ def _human_labels(table: pd.DataFrame, column: str) -> pd.Series:
     values = table[column].astype(object)
     blank = values.isna() | (values.astype(str).str.strip() == "")
     return values.where(~blank, None)
-
-
-def _labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
-    """The classes that occur among the human labels, in alphabetical order."""
-    if not column:
-        raise AssayError(
-            "labels must name every class where no human_column shows them. Set "
-            "labels=FIRST,SECOND,..."
-        )
-    known = human.dropna().map(_written)
-    labels = tuple(sorted(set(known)))
-    by_folded: dict[str, str] = {}
-    for label in labels:
-        other = by_folded.setdefault(folded_name(label), label)
-        if other != label:
-            raise AssayError(
-                f"human_column must tell classes apart; {column!r} has {other!r} and {label!r}, "
-                "which differ in upper and lower case or in form alone. Name every class in "
-                "labels: other spellings then count as the class, unless both are named."
-            )
-    if len(labels) > _MAX_CLASSES_GUESSED:
-        raise AssayError(
-            f"human_column must hold labels; {column!r} has {len(labels)} different values, such "
-            f"as {labels[0][:40]!r}. Name the right column, or every class in labels."
-        )
-    if len(labels) < 2:
-        raise AssayError(
-            f"human_column must hold at least two classes; {column!r} has "
-            f"{', '.join(labels) or 'none'}. Name every class in labels."
-        )
-    return labels
-
-
-def _written(value: object) -> str:
-    """A value as the name of a class; 1.0 in a column with nulls is 1."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
 
 
 def _as_labels(human: pd.Series, card: Card, column: str) -> pd.Series:

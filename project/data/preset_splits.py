@@ -19,6 +19,7 @@ _SPLIT_NAMES = {
     "training": "train",
     "validation": "validation",
     "valid": "validation",
+    "val": "validation",
     "dev": "validation",
     "test": "test",
 }

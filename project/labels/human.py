@@ -17,8 +17,8 @@ from project.data.cells import Single
 from project.data.raw_data import read_file
 from project.data.task import Task
 from project.data.where import rows_of_task
+from project.labels.clients import label_studio
 from project.labels.clients.formats import house_form, with_ids
-from project.labels.clients.label_studio import check_has_choices, one_choice
 from project.labels.clients.rows import REASON, identity_of
 from project.support.errors import AssayError
 
@@ -244,9 +244,11 @@ def _label_studio(path: Path, tasks: Sequence[Any], label_set: Sequence[str]) ->
 
     A skipped task has one row without a label.
     """
-    check_has_choices(tasks, f"human file {path.name}")
+    title = f"human file {path.name}"
+    label_studio.check_has_choices(tasks, title)
     try:
-        rows = [(task, *answer) for task in tasks for answer in _answers(task, label_set)]
+        control = label_studio.control_of_labels(tasks, label_set, title)
+        rows = [(task, *answer) for task in tasks for answer in _answers(task, label_set, control)]
         data = pd.DataFrame([task.get("data", task) for task, _, _ in rows])
         table = identity_of(data)
         if table.empty and len(rows):
@@ -264,7 +266,9 @@ def _label_studio(path: Path, tasks: Sequence[Any], label_set: Sequence[str]) ->
         raise _no_export(path, error) from None
 
 
-def _answers(task: Mapping[str, Any], label_set: Sequence[str]) -> list[tuple[Single, str | None]]:
+def _answers(
+    task: Mapping[str, Any], label_set: Sequence[str], control: str
+) -> list[tuple[Single, str | None]]:
     """The labels that people gave to one task of an export, each with the person.
 
     A task that was skipped has one answer without a label.
@@ -276,7 +280,8 @@ def _answers(task: Mapping[str, Any], label_set: Sequence[str]) -> list[tuple[Si
         if annotation.get("was_cancelled"):
             skipped.append((Single(None), person))
         elif annotation.get("result"):
-            answers.append((one_choice(annotation["result"], label_set), person))
+            answer = label_studio.one_choice(annotation["result"], label_set, control)
+            answers.append((answer, person))
     return answers or skipped[:1] or [(Single(None), None)]
 
 

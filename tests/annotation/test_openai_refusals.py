@@ -58,6 +58,10 @@ def refuse(server, response, is_bad=lambda body: BAD in str(body["prompt"])):
     return refused
 
 
+def is_by_chance(reason):
+    return reason.startswith(("unparsed: ", "missing: the reply is empty"))
+
+
 @pytest.mark.parametrize("name", REFUSALS)
 def test_one_text_that_is_always_refused_has_a_reason_and_all_others_have_answers(serve, name):
     server, annotator = serve(
@@ -68,9 +72,9 @@ def test_one_text_that_is_always_refused_has_a_reason_and_all_others_have_answer
 
     answers = annotator.read(prompt_of(), MIXED, lambda rows, answers: inbox.extend(rows))
 
-    # Some replies are no labels, by chance.
-    reasons = [error or "unparsed" for error in answers.error]
-    assert [row for row in range(25) if not reasons[row].startswith("unparsed")] == [9]
+    # A sampled word may be no label by chance.
+    reasons = [reason or "" for reason in answers.error]
+    assert [row for row, why in enumerate(reasons) if why and not is_by_chance(why)] == [9]
     assert answers.label[9] == -1
     assert answers.repeats[9].tolist() == [-1, -1]
     assert sorted(inbox) == list(range(25))

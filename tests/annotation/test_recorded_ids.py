@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from project.annotation.engines.recorded import RecordedAnnotator
+from project.annotation.engines.recorded_ids import check_ids
 from project.config.annotation import RecordedConfig
 from project.data.task import load_task
 from project.support.errors import AssayError
@@ -71,6 +72,18 @@ def test_an_id_of_several_texts_and_ids_of_other_texts_are_refused(parts):
         parts(["n", "text", "llm"])
     with pytest.raises(AssayError, match=r"its ids name other texts than the task's; 40 of 40"):
         parts(["n", "text", "llm"], rows=range(60, 120))
+
+
+def test_ids_that_name_the_texts_of_other_examples_are_refused_and_changed_texts_are_not(pets):
+    task = load_task(pets(lambda table: table.assign(n=range(60)), NUMBERED))
+    own = task.examples[["example_id", "text", "gold_label"]].rename(columns={"gold_label": "llm"})
+    moved = own.copy()
+    moved.loc[:9, ["text", "llm"]] = own.loc[[*range(1, 10), 0], ["text", "llm"]].to_numpy()
+    changed = own.assign(text=own["text"].where(own.index > 9, "a shorter text"))
+
+    with pytest.raises(AssayError, match="other texts than the task's; 10 of 40 differ"):
+        check_ids(moved, "example_id", ["llm"], task, "moved.csv")
+    check_ids(changed, "example_id", ["llm"], task, "changed.csv")
 
 
 def test_a_value_that_the_recorded_file_lacks_is_refused_with_its_name(parts):

@@ -172,6 +172,8 @@ def test_json_with_several_labels_or_values_of_labels_is_no_label(text):
         "Options: positive",
         "If positive, then good",
         "The critics were positive",
+        "不是 positive",
+        "positive 没有",
         "<negative>0.9</negative><positive>0.1</positive>",
         "positive <not negative>",
         "```negative\npositive```",
@@ -193,7 +195,14 @@ def test_a_number_that_is_a_label_is_read(text):
     [
         *("4.5", "4,5", "4/5", "4 / 10", "4 out of 10", "4-6", "4 to 6", "4%", "4½", "4²", "4th"),
         *("-4", "- 4", "−4", "+4", ">4", "~4", "$4", ".4", "0.4", "4.0", "14", "LABEL_4"),
-        *("[4, 5]", '{"label": 4, "score": 5}', "Confidence: 4"),
+        *(
+            "about 4",
+            "under 4 stars",
+            "above 4",
+            "[4, 5]",
+            '{"label": 4, "score": 5}',
+            "Confidence: 4",
+        ),
     ],
 )
 def test_a_part_of_another_number_is_no_label(text):

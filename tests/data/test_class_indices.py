@@ -61,8 +61,16 @@ def test_a_mapped_value_and_its_label_in_another_case_are_one():
     assert as_label("POS", ("positive", "negative"), {"pos": "positive"}) == "positive"
 
 
-@pytest.mark.parametrize("value", [1.0, np.float32(1.0), np.int64(1), "1"])
+@pytest.mark.parametrize("value", [1.0, np.float32(1.0), np.int64(1), "1", "1.0", "1.00"])
 def test_a_number_is_read_in_every_type(value):
     assert as_label(value, ("a", "b"), {"1": "b"}) == "b"
     assert as_label(value, ("a", "b"), {}, indices=True) == "b"
     assert as_label(value, ("a", "b"), {}) is None
+    assert as_label(value, ("1.0", "2.0"), {}) == "1.0"
+    assert as_label(value, ("1", "2"), {}) == "1"
+
+
+def test_a_number_that_is_not_whole_is_no_label():
+    assert as_label("1.5", ("1", "2"), {}) is None
+    assert as_label(1.5, ("a", "b"), {}, indices=True) is None
+    assert [as_label(text, ("1", "1.0"), {}) for text in ("1", "1.0")] == ["1", "1.0"]

@@ -323,3 +323,13 @@ def test_a_complete_task_shows_the_demonstrations_of_other_entry_points_and_thei
     rest = set(pool.examples["example_id"]) - set(task.split("train")["example_id"])
     assert len(rest) == 300 - 256
     assert rest <= set(task.split("test")["example_id"])
+
+
+@pytest.mark.parametrize("empty", ["NA", "nan", "None", "-"])
+def test_a_word_for_no_label_is_a_class_only_where_labels_names_it(pool_of, empty):
+    def change(table):
+        return table.assign(human=table["human"].replace("", empty))
+
+    message = refused(pool_of, change)
+    assert f"human_column must hold labels, or nothing; 'human' has '{empty}' in 5 rows" in message
+    assert gold_labels(pool_of(change, labels=f"cat,dog,{empty}")).count(empty) == 5

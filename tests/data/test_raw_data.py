@@ -76,9 +76,12 @@ def test_rows_with_more_fields_than_the_header_are_refused(tmp_path, text, messa
         ("a.csv", "text,label\n", "it has only a header"),
         ("a.csv", "", "it is empty"),
         ("a.csv", "text\ngood, very\n", "row 1 has 2 fields, and the header 1"),
+        ("a.csv", "text,label,note\nbad,a,\ngood, very,b,\n", "row 2 has 4 fields, and the header"),
         ("a.txt", "text,label\na,b\n", "rename a table in a .txt file"),
         ("a.jsonl", "", "it is empty"),
         ("a.jsonl", '{"text": "a"}\n{"text": oops}\n', "line 2: Expecting value"),
+        ("a.jsonl", '{"label": 0, "label": 1}\n', "line 1: an object has the key 'label' twice"),
+        ("a.jsonl", '[{"label": 0, "label": 1}]', "an object has the key 'label' twice"),
         ("a.jsonl", '[["a", "b"]]', "entry 1 is a list. Write every row as {COLUMN: VALUE"),
     ],
 )
@@ -114,6 +117,28 @@ def test_quotes_that_are_not_those_of_csv_are_part_of_the_texts(tmp_path):
     ]
     quoted = 'text\tlabel\n"two\nlines"\ta\n'
     assert list(read_file(written(tmp_path, "b.tsv", quoted))["text"]) == ["two\nlines"]
+
+
+@pytest.mark.parametrize("row", ["{text},{label}", "{label},{text}", "7,{text},{label},ok"])
+@pytest.mark.parametrize("last", [3, 6])
+def test_a_quote_that_another_row_closes_does_not_swallow_the_rows_between(tmp_path, row, last):
+    texts = [f"text {index}" for index in range(20)]
+    texts[2] = '"' + texts[2]
+    texts[last] += '"'
+    lines = [row.format(text=text, label="ab"[index % 2]) for index, text in enumerate(texts)]
+    header = row.replace("{", "").replace("}", "").replace("7", "n").replace("ok", "more")
+
+    with pytest.raises(AssayError, match="row 3 has a quote that does not close before"):
+        read_file(written(tmp_path, "a.csv", "\n".join([header, *lines])))
+
+
+def test_lines_of_a_quoted_text_are_no_rows(tmp_path):
+    texts = ["a list:\nred, green\nblue", "well, a\nb, good", "x, y\nz", *"cdefgh"]
+    lines = [f'"{text}",{"pn"[index % 2]}' for index, text in enumerate(texts)]
+
+    table = read_file(written(tmp_path, "a.csv", "\n".join(["text,label", *lines])))
+
+    assert list(table["text"]) == texts
 
 
 def test_a_spreadsheet_may_leave_out_empty_cells_in_whole_blocks_of_rows(tmp_path):

@@ -313,4 +313,36 @@ def test_several_ticked_choices_are_no_answer_and_other_questions_are_left_aside
         for name, result in zip(ids, results, strict=True)
     ]
 
-    assert read(tasks, "json") == [SEVERAL, "books", SEVERAL, "household", ""]
+    assert read(tasks, "json") == [SEVERAL, "books", SEVERAL, "", ""]
+
+
+def test_only_the_control_of_the_labels_answers_also_where_a_person_left_it_empty(read, texts):
+    def tasks(*results):
+        rows = zip(texts["text"], results, strict=False)
+        return [{"data": {"text": text}, "annotations": [{"result": one}]} for text, one in rows]
+
+    about_author = ticked("books", control="author")
+
+    assert read(tasks([about_author], []), "json") == ["books", ""]
+    assert read(tasks([about_author], [ticked("household")]), "json") == ["", "household"]
+    with pytest.raises(AssayError, match="'unsure'"):
+        read(tasks([ticked("unsure"), about_author], [ticked("books")]), "json")
+    with pytest.raises(AssayError, match="controls author, topic all have the labels"):
+        read(tasks([about_author], [ticked("books", control="topic")]), "json")
+
+
+def test_another_column_is_no_answer_because_all_its_cells_are_labels(read, texts):
+    rows = label_studio(texts, sentiment=["books", "unsure"], author=["books", "household"])
+    with pytest.raises(AssayError, match="several columns hold the labels .*: sentiment, author"):
+        read(rows, "csv")
+    argilla = with_texts(
+        texts,
+        **{"kind.responses": [["books"], ["unsure"]], "author.responses": [["books"], ["books"]]},
+    )
+    with pytest.raises(AssayError, match="questions kind, author, and several have the labels"):
+        read(argilla)
+
+
+def test_doccano_may_call_the_text_data(read, texts):
+    rows = [{"id": 7, "data": text, "label": ["books"]} for text in texts["text"][:2]]
+    assert read(rows) == ["books", "books"]

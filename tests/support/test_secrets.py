@@ -176,6 +176,7 @@ def test_no_file_log_or_message_of_an_experiment_holds_a_secret(
         "ensemble_size": "1",
         "request_retries": "1",
         "calibration": "none",
+        "log_diff": "true",
     }
     shown = {}
     with (

@@ -90,12 +90,7 @@ class RecordedAnnotator:
             )
             for draw in self.draws
         ]
-        prefixes = tuple(f"{draw}." for draw in self.draws)
-        used = [
-            column
-            for column in table.columns
-            if column in self.draws or column.startswith(prefixes)
-        ]
+        used = _columns_of(table, self.draws)
         table, self.notes = without_rejected(table, used, join_column)
         if self.keyed_by == "example_id":
             check_ids(table, join_column, used, task, path.name)
@@ -107,11 +102,8 @@ class RecordedAnnotator:
         self._max_absent = config.recorded_missing
         self.notes += notes_on_join(path.name, join_column, n_alike, len(task.examples))
         # Decided for the whole column, whichever examples are asked for.
-        self._has_indices = {
-            draw: self._holds_indices(draw)
-            for draw in self.draws
-            if not is_group(draw, table.columns)
-        }
+        by_name = [draw for draw in self.draws if not is_group(draw, table.columns)]
+        self._has_indices = {draw: self._holds_indices(draw) for draw in by_name}
         n_more = len(self.draws) - 1
         more = f" and {n_more} more" if n_more else ""
         self.name = f"{path.name} ({self.draws[0]}{more})"
@@ -263,6 +255,12 @@ class RecordedAnnotator:
         values[is_unknown] = np.nan
         errors = [_NULL if unknown else None for unknown in is_unknown]
         return _Draw(np.where(is_unknown, -1, best), errors, values)
+
+
+def _columns_of(table: pd.DataFrame, draws: Sequence[str]) -> list[str]:
+    """The columns of these draws: labels, and the columns of groups."""
+    prefixes = tuple(f"{draw}." for draw in draws)
+    return [name for name in table.columns if name in draws or name.startswith(prefixes)]
 
 
 def _check_no_gold(draws: Sequence[str], path: Path, task: Task) -> None:

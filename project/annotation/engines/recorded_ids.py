@@ -58,7 +58,11 @@ def check_ids(
 
 
 def _check_texts(starts: pd.Series, keys: pd.Series, task: Task, file: str) -> None:
-    """Refuse an id of several texts, and ids most of which name other texts in the task."""
+    """Refuse an id of several texts, and ids that name other texts in the task.
+
+    A text that was changed on its way is no other text, unless most are; that of another example
+    is.
+    """
     n_texts = starts.groupby(keys).nunique()
     repeated = n_texts.index[n_texts > 1]
     if len(repeated):
@@ -68,8 +72,10 @@ def _check_texts(starts: pd.Series, keys: pd.Series, task: Task, file: str) -> N
         )
     text_of = task.examples.set_index("example_id")["text"]
     differs = starts != keys.map(text_of).map(_start)
-    if differs.mean() > 0.5:
-        key = keys[differs].iloc[0]
+    is_anothers = differs & starts.isin(set(text_of.map(_start)))
+    n_anothers = int(is_anothers.sum())
+    if differs.mean() > 0.5 or n_anothers > max(_FEW, _MAX_SHARE * len(keys)):
+        key = keys[is_anothers if n_anothers else differs].iloc[0]
         raise AssayError(
             f"recorded file {file}: its ids name other texts than the task's; {differs.sum()} of "
             f"{len(keys)} differ, the first is {key!r}, in the task {text_of[key][:_SHOWN]!r}. "

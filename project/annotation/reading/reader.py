@@ -17,7 +17,7 @@ from project.annotation.reading.plain import plain, without_markup, without_thou
 from project.annotation.reading.sentences import Sentence, sentences
 from project.annotation.reading.structure import NO_DATA, Field, data_in, fields, is_several, keys
 
-REPLY_READING = 2
+REPLY_READING = 3
 """Part of what identifies labels that were read from replies. Raise it when a change of this
 package changes labels. Texts that were answered in words are then asked about once more; answers
 that hold probabilities are not, since no reply is read for them."""

@@ -66,12 +66,11 @@ class Sentence:
         after = self.text[mention.end :]
         if not mention.alone and before[-1:] in ("-", "/"):
             return True
-        if _is_unspaced(mention.name):
-            clauses = (re.split("[,、:;]", before)[-1], re.split("[,、:;]", after)[0])
-            if any(map(words.UNSPACED_NEGATIONS.search, clauses)):
-                return True
-            if re.match(r"\s*[,、:]?\s*(?:不|非|否|没|沒)", after):
-                return True
+        clauses = (re.split("[,、:;]", before)[-1], re.split("[,、:;]", after)[0])
+        if any(map(words.UNSPACED_NEGATIONS.search, clauses)):
+            return True
+        if re.match(r"\s*[,、:]?\s*(?:不|非|否|没|沒)", after):
+            return True
         if _denies(mention.name.casefold()):
             return "?" in self.end
         others = " ".join(
@@ -90,6 +89,8 @@ class Sentence:
             self.text[start:end] for start, end in _between(self.mentions, len(self.text))
         )
         if any(map(str.isdigit, numbers)):
+            return False
+        if mention.is_number and words.BOUNDS.issuperset(_words(before)[-1:] or [""]):
             return False
         return _introduces(before) and self._goes_on(mention, after)
 

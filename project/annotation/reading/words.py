@@ -62,6 +62,9 @@ NOUNS = _set(
 UNITS = frozenset({"star", "stars", "point", "points"})
 """Words that may follow a label which is a number."""
 
+BOUNDS = frozenset({"about", "above", "under"})
+"""Words of an answer that give a number another meaning: about 4, under 3."""
+
 CONNECTIVES = _set(
     """because since as due given based for considering with weil da denn porque ya parce car
     puisque perché poiché pois omdat want çünkü потому поскольку так"""

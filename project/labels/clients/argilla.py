@@ -156,8 +156,7 @@ def _question(
     known = [
         question
         for question, given in values.items()
-        if all(value is None or as_label(value, label_set, {}) for value in given)
-        and any(value is not None for value in given)
+        if any(value is not None and as_label(value, label_set, {}) for value in given)
     ]
     for candidates in (known, list(values)):
         if len(candidates) == 1:

@@ -68,7 +68,9 @@ def _label_of_path(path: Sequence[Any], label_set: Sequence[str]) -> str:
     return next((name for name in (*whole, *reversed(steps)) if name in label_set), steps[-1])
 
 
-def one_choice(results: Sequence[Mapping[str, Any]], label_set: Sequence[str]) -> Single:
+def one_choice(
+    results: Sequence[Mapping[str, Any]], label_set: Sequence[str], control: str = ""
+) -> Single:
     """The one label that a person ticked in an annotation; several are no answer.
 
     Comment boxes, ratings and other controls are left aside, and so are further Choices whose
@@ -80,7 +82,57 @@ def one_choice(results: Sequence[Mapping[str, Any]], label_set: Sequence[str]) -
         The results of the annotation, of any kind.
     label_set
         The task's labels; empty if they are not known, so that all choices count.
+    control
+        The control that asks for the label (:func:`control_of_labels`): without an answer to it
+        there is no label, whatever else was ticked. "" if it is not known.
     """
+    controls = _ticked(results, label_set)
+    fitting = _fitting(controls, label_set)
+    own = {name: controls[name] for name in (control or "label",) if controls.get(name)}
+    if control and not own:
+        return Single(None)
+    chosen_in = own if control and control not in fitting else fitting or own or controls
+    ticked = [label for labels in chosen_in.values() for label in labels]
+    if len(set(ticked)) > 1:
+        return Single(None, SEVERAL)
+    return Single(ticked[0] if ticked else None)
+
+
+def control_of_labels(tasks: Sequence[Any], label_set: Sequence[str], title: str) -> str:
+    """The control whose choices are the task's labels; "" if none has such a choice.
+
+    It is decided for the whole file: a person may leave it empty and answer another question that
+    has the same choices.
+
+    Raises
+    ------
+    AssayError
+        If several controls have such choices and none of them is named ``label``.
+    """
+    names: dict[str, None] = {}  # a set in the order of the first insertions
+    for task in tasks:
+        for annotation in task.get("annotations") or ():
+            ticked = _ticked(annotation.get("result") or (), label_set)
+            names |= dict.fromkeys(_fitting(ticked, label_set))
+    if "label" in names or len(names) < 2:
+        return "label" if "label" in names else next(iter(names), "")
+    raise AssayError(
+        f"{title} is an export of Label Studio; the controls {', '.join(names)} all have the "
+        f"labels {', '.join(label_set)} as choices. Export one of them, or name one 'label'."
+    )
+
+
+def _fitting(controls: Mapping[str, list[str]], label_set: Sequence[str]) -> dict[str, list[str]]:
+    """The controls in which a label of the task is ticked."""
+    return {
+        name: labels
+        for name, labels in controls.items()
+        if any(as_label(label, label_set, {}) for label in labels)
+    }
+
+
+def _ticked(results: Sequence[Mapping[str, Any]], label_set: Sequence[str]) -> dict[str, list[str]]:
+    """The choices that are ticked in an annotation, by the name of their control."""
     controls: dict[str, list[str]] = {}
     for result in results:
         value = result.get("value", {})
@@ -88,16 +140,7 @@ def one_choice(results: Sequence[Mapping[str, Any]], label_set: Sequence[str]) -
         if "taxonomy" in value:
             labels = [_label_of_path(path, label_set) for path in value["taxonomy"] if path]
         controls.setdefault(str(result.get("from_name")), []).extend(map(str, labels))
-    fitting = {
-        name: labels
-        for name, labels in controls.items()
-        if any(as_label(label, label_set, {}) for label in labels)
-    }
-    own = {name: controls[name] for name in ("label",) if controls.get(name)}
-    ticked = [label for labels in (fitting or own or controls).values() for label in labels]
-    if len(set(ticked)) > 1:
-        return Single(None, SEVERAL)
-    return Single(ticked[0] if ticked else None)
+    return controls
 
 
 def check_has_choices(tasks: Sequence[Any], title: str) -> None:
@@ -121,7 +164,10 @@ def _choices_column(table: pd.DataFrame, label_set: Sequence[str], title: str) -
     if "label" in table.columns:
         return "label"
     others = [name for name in table.columns if name not in _OWN]
-    fitting = [name for name in others if _holds_labels(table[name], label_set)]
+    # Where a person may answer with other words than labels, the column is still one of labels.
+    fitting = [name for name in others if _holds_labels(table[name], label_set)] or [
+        name for name in others if _holds_several(table[name], label_set)
+    ]
     usual = [name for name in _USUAL if name in others]
     if len(fitting) == 1:
         return str(fitting[0])
@@ -136,8 +182,12 @@ def _choices_column(table: pd.DataFrame, label_set: Sequence[str], title: str) -
 
 
 def _holds_labels(column: pd.Series, label_set: Sequence[str]) -> bool:
-    """Whether all answers of a column are labels of the task, and there are some."""
+    """Whether some answers of a column are labels of the task."""
+    labels = [chosen(cell, label_set).label for cell in column]
+    return any(label is not None and as_label(label, label_set, {}) for label in labels)
+
+
+def _holds_several(column: pd.Series, label_set: Sequence[str]) -> bool:
+    """Whether all answers of a column are several choices each."""
     answers = [chosen(cell, label_set) for cell in column]
-    labels = [answer.label for answer in answers if answer.label is not None]
-    has_answer = bool(labels) or any(answer.reason for answer in answers)
-    return has_answer and all(as_label(label, label_set, {}) for label in labels)
+    return any(one.reason for one in answers) and all(one.label is None for one in answers)

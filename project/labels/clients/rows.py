@@ -87,8 +87,10 @@ def _entry(cell: Any, key: str) -> Any:
 
 
 def _text_of(cell: Any) -> Any:
-    """The text among the named texts of a record: ``text``, else the only one."""
+    """The text in a cell: its own, ``text`` among the named texts of a record, or the only one."""
     value = parsed(cell)
+    if isinstance(value, str):
+        return value
     if not isinstance(value, Mapping):
         return None
     texts = [entry for entry in value.values() if isinstance(entry, str)]
