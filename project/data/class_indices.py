@@ -48,7 +48,7 @@ def are_indices(
         If all values are whole numbers that may be counted in another way.
     """
     has_digits = any(character.isdigit() for label in label_set for character in label)
-    numbers = [_whole_number(value) for value in column.dropna().unique()]
+    numbers = [whole_number(value) for value in column.dropna().unique()]
     if values or has_digits or not numbers or None in numbers:
         return False
     known = sorted(number for number in numbers if number is not None)
@@ -66,7 +66,7 @@ def are_indices(
     )
 
 
-def _whole_number(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """The whole number that a value is or writes, also as 1.0; None if it is none."""
     number = re.fullmatch(r"([0-9]+)(\.0+)?", str(value).strip())
     return int(number[1]) if number else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pandas as pd
 
 from project.data.file_bytes import utf8_bytes
 from project.support.errors import AssayError
+
+_MAX_EXACT = 2**53  # the largest whole number up to which a float holds each one
 
 
 def read_json_lines(path: Path) -> pd.DataFrame:
@@ -33,7 +36,16 @@ def read_json_lines(path: Path) -> pd.DataFrame:
                 records.append(_object(line, number, path))
     if not records:
         raise AssayError(f"data file {path.name} must hold rows; it is empty. Name another file.")
-    return pd.DataFrame(records)
+    return _with_exact_numbers(pd.DataFrame(records), records)
+
+
+def _with_exact_numbers(table: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The table with long whole numbers as they are, where a null made floats of a column."""
+    for name in table.select_dtypes("float").columns:
+        values = [record.get(name) for record in records]
+        if any(isinstance(value, int) and abs(value) > _MAX_EXACT for value in values):
+            table[name] = pd.Series(values, dtype=object)
+    return table
 
 
 def _array(data: bytes, path: Path) -> list[dict[str, Any]]:

@@ -262,6 +262,8 @@ def _label_studio(path: Path, tasks: Sequence[Any], label_set: Sequence[str]) ->
             return table[table["rater"].notna()].reset_index(drop=True)
         # One person alone is named by the file, as in every other format.
         return table.drop(columns="rater")
+    except AssayError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise _no_export(path, error) from None
 

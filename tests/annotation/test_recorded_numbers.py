@@ -60,6 +60,20 @@ def test_natural_logs_are_no_percents():
     assert found.to_numpy().tolist() == [[-0.5, -0.93]]
 
 
+def test_two_classes_that_are_equally_probable_are_no_label(pets, tmp_path):
+    task = load_task(pets())
+    texts = list(task.split("train")["text"][:3])
+    table = pd.DataFrame({"text": texts, "p.cat": [0.5, 0.4, 0.9], "p.dog": [0.5, 0.6, 0.1]})
+    table.to_csv(tmp_path / "llm.csv", index=False)
+    config = RecordedConfig(recorded=str(tmp_path / "llm.csv"), recorded_columns="p")
+    annotator = RecordedAnnotator(config, task)
+
+    answers = annotator.read(annotator.prompts(1)[0], texts)
+
+    assert answers.label.tolist() == [-1, 1, 0]
+    assert list(answers.error or ())[:2] == ["missing: equal probabilities of two classes", None]
+
+
 def test_a_label_written_in_two_ways_does_not_contradict_itself(pets, tmp_path):
     task = load_task(pets())
     texts = list(task.split("train")["text"][:4])

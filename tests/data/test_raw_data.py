@@ -1,6 +1,7 @@
 """Tables are read as they are meant, or refused in one line."""
 
 import gzip
+import json
 
 import pandas as pd
 import pytest
@@ -162,6 +163,13 @@ def test_categories_and_a_named_index_of_parquet_are_columns_of_values(tmp_path)
 
     assert list(found.columns) == ["id", "text"]
     assert checked_texts(found["text"]).dtype == "str"
+
+
+def test_long_ids_in_json_keep_all_digits_beside_a_null(tmp_path):
+    lines = [{"id": 10**18 + 1}, {"id": None}, {"text": "no id"}, {"id": 10**18 + 2}]
+    table = read_file(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines))))
+
+    assert table["id"].dropna().astype(str).tolist() == [str(10**18 + 1), str(10**18 + 2)]
 
 
 def test_dates_in_json_stay_texts(tmp_path):

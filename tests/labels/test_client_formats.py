@@ -237,6 +237,20 @@ def test_texts_are_found_by_their_words_where_no_id_is_given(small_task, tmp_pat
     assert answers.unknown == ("row 2",)
 
 
+def test_texts_that_a_spreadsheet_or_a_program_changed_in_form_are_found(small_task, tmp_path):
+    ids = list(small_task.examples["example_id"][:4])
+    changed = small_task.examples.copy()
+    changed.loc[:3, "text"] = ["=1 good", "two  spaces", "same one", "same  one"]
+    task = dataclasses.replace(small_task, examples=changed)
+    table = pd.DataFrame({"text": ["'=1 good", "two spaces ", "same one", "same\tone"]})
+    table.assign(label="books").to_csv(tmp_path / "a.csv", index=False)
+
+    answers = read_human_labels(tmp_path / "a.csv", task)
+
+    assert list(answers.labels.index) == ids[:3]
+    assert answers.unknown == ("row 4",)
+
+
 def test_several_files_are_put_together_and_differing_labels_count_as_unanswered(
     small_task, tmp_path, texts
 ):
@@ -327,7 +341,10 @@ def test_only_the_control_of_the_labels_answers_also_where_a_person_left_it_empt
     assert read(tasks([about_author], [ticked("household")]), "json") == ["", "household"]
     with pytest.raises(AssayError, match="'unsure'"):
         read(tasks([ticked("unsure"), about_author], [ticked("books")]), "json")
-    with pytest.raises(AssayError, match="controls author, topic all have the labels"):
+    with pytest.raises(
+        AssayError,
+        match="^human file export.json is an export of .* author, topic all have the labels",
+    ):
         read(tasks([about_author], [ticked("books", control="topic")]), "json")
 
 

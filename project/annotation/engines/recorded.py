@@ -24,6 +24,7 @@ from project.annotation.engines.recorded_columns import (
     probability_columns,
 )
 from project.annotation.engines.recorded_ids import check_ids
+from project.annotation.engines.recorded_indices import holds_indices
 from project.annotation.engines.recorded_join import (
     check_absent,
     join_columns,
@@ -36,9 +37,8 @@ from project.annotation.reading.reader import REPLY_READING, ReplyReader, unpars
 from project.config.annotation import RecordedConfig
 from project.config.arm import Reads
 from project.data.card import as_label
-from project.data.class_indices import are_indices
 from project.data.raw_data import read_file
-from project.data.tables import NO_ROW, codes
+from project.data.tables import NO_ROW
 from project.data.task import Task
 from project.data.where import rows_of_task
 from project.stats.types import Codes, Floats, Mask
@@ -46,6 +46,7 @@ from project.support.errors import AssayError
 
 _CONTRADICTORY = "missing: the file labels it twice and differently"
 _NULL = "missing: a null"
+_TIED = "missing: equal probabilities of two classes"
 
 
 class _Draw(NamedTuple):
@@ -103,7 +104,9 @@ class RecordedAnnotator:
         self.notes += notes_on_join(path.name, join_column, n_alike, len(task.examples))
         # Decided for the whole column, whichever examples are asked for.
         by_name = [draw for draw in self.draws if not is_group(draw, table.columns)]
-        self._has_indices = {draw: self._holds_indices(draw) for draw in by_name}
+        self._has_indices = {
+            draw: holds_indices(self._rows[draw], task, self.keyed_by) for draw in by_name
+        }
         n_more = len(self.draws) - 1
         more = f" and {n_more} more" if n_more else ""
         self.name = f"{path.name} ({self.draws[0]}{more})"
@@ -196,35 +199,6 @@ class RecordedAnnotator:
         differs = (answers.groupby(level=0).nunique() > 1).any(axis=1)
         return np.asarray(differs.reindex(items, fill_value=False), dtype=bool)
 
-    def _holds_indices(self, name: str) -> bool:
-        """Whether a draw's labels are indices into the label set.
-
-        Where the gold labels are names, the numbers are compared with these: if they agree better
-        in another order, they do not count from 0 in the order of the labels.
-        """
-        task = self._task
-        title = f"recorded_columns {name!r}"
-        column = self._rows[name]
-        if not are_indices(column, task.label_set, task.values, title):
-            return False
-        from scipy.optimize import linear_sum_assignment
-
-        gold = task.examples.dropna(subset=["gold_label"]).set_index(self.keyed_by)["gold_label"]
-        numbers = pd.to_numeric(column.reindex(gold.index), errors="coerce")
-        known = numbers.notna().to_numpy()
-        counts = np.zeros((len(task.label_set), len(task.label_set)))
-        gold_codes = codes(gold, task.label_set)
-        np.add.at(counts, (gold_codes[known], numbers[known].to_numpy(dtype=np.int64)), 1)
-        best = counts[linear_sum_assignment(counts, maximize=True)].sum()
-        if np.trace(counts) < best:
-            raise AssayError(
-                f"{title} must hold the names of the classes, or numbers that count them from 0 in "
-                f"the order {', '.join(task.label_set)}; the numbers agree with the gold labels in "
-                f"{np.trace(counts):.0f} rows, and in {best:.0f} in another order. Say what each "
-                "stands for under 'values' in the task card."
-            )
-        return True
-
     def _labels(self, column: pd.Series) -> _Draw:
         """A draw of labels without probabilities."""
         label_set = self._task.label_set
@@ -250,10 +224,17 @@ class RecordedAnnotator:
     def _probabilities(self, rows: pd.DataFrame, name: str, is_contradictory: Mask) -> _Draw:
         """A draw of probabilities; the label is their argmax."""
         values = log_probabilities(rows, name, self._task.label_set)
-        is_unknown = np.asarray(np.isnan(values).any(axis=1) | is_contradictory)
-        best = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+        is_null: Mask = np.asarray(np.isnan(values).any(axis=1))
+        known = np.where(np.isnan(values), -np.inf, values)
+        best = known.argmax(axis=1)
+        # The first of two equal classes would be a label that nobody gave.
+        is_tied = (known == known.max(axis=1, keepdims=True)).sum(axis=1) > 1
+        is_unknown = np.asarray(is_null | is_tied | is_contradictory)
         values[is_unknown] = np.nan
-        errors = [_NULL if unknown else None for unknown in is_unknown]
+        errors = [
+            None if not unknown else _NULL if null else _TIED
+            for unknown, null in zip(is_unknown, is_null, strict=True)
+        ]
         return _Draw(np.where(is_unknown, -1, best), errors, values)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from project.data.cells import is_blank
 from project.data.task import Task
+from project.data.text_forms import folded_text
 from project.labels.clients import argilla, doccano, label_studio, prodigy
 from project.labels.clients.rows import REASON
 
@@ -67,9 +68,19 @@ def with_ids(table: pd.DataFrame, task: Task) -> pd.DataFrame:
     )
     if text_column is None:
         return table
-    ids = task.examples[["example_id"]].assign(key=task.examples["text"].map(_key))
+    exact = task.examples["text"].map(_key)
+    folded = task.examples["text"].map(folded_text)
+    # Texts of the task that differ in form alone must be written as they are.
+    several = exact.groupby(folded).nunique() > 1
+    alike = {"", *several.index[several]}
+
+    def key(text: object) -> str:
+        form = folded_text(str(text))
+        return _key(text) if form in alike else form
+
+    ids = task.examples[["example_id"]].assign(key=folded.where(~folded.isin(alike), exact))
     keyed = table.assign(
-        key=[None if is_blank(text) else _key(text) for text in table[text_column]],
+        key=[None if is_blank(text) else key(text) for text in table[text_column]],
         row=[f"row {number}" for number in range(1, len(table) + 1)],
     )
     joined = keyed.merge(ids, on="key", how="left")
