@@ -43,11 +43,13 @@ _WAIT = 120.0  # seconds for a process to send its first request
 class Outcome(NamedTuple):
     """What one scenario did.
 
-    ``calls``: requests that the server got. ``repeated``: those for an answer that it had been
-    asked for before. ``hash``: of all answers on disk. ``exits``: of all processes.
+    ``calls``: requests that the server got. ``probes``: those by which a process finds out what
+    the server can do. ``repeated``: those for an answer that it had been asked for before.
+    ``hash``: of all answers on disk. ``exits``: of all processes.
     """
 
     calls: int
+    probes: int
     repeated: int
     hash: str
     exits: list[int]
@@ -58,6 +60,7 @@ class Drill:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.probes: set[str] = set()  # what every process asks first
         self._server = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.drill_server", str(folder)], cwd=ROOT
         )
@@ -114,9 +117,13 @@ class Drill:
         before = len(self.calls())
         outcomes: list[Outcome] = []
         yield outcomes
-        calls = self.calls()[before:]
-        repeated = sum(n - 1 for n in collections.Counter(calls).values())
-        outcomes.append(Outcome(len(calls), repeated, answers_hash(workspace), []))
+        counts = collections.Counter(self.calls()[before:])
+        # A process that nothing disturbs asks for no answer twice, but sends a probe twice.
+        self.probes = self.probes or {prompt for prompt, n in counts.items() if n > 1}
+        probes = sum(counts[prompt] for prompt in self.probes)
+        repeated = sum(n - 1 for prompt, n in counts.items() if prompt not in self.probes)
+        hash_ = answers_hash(workspace)
+        outcomes.append(Outcome(counts.total(), probes, repeated, hash_, []))
 
     def interrupted(self, workspace: Path, number: int, times: int, rng: random.Random) -> Outcome:
         """Send a signal to ``times`` processes at random points, then let one come to its end."""
@@ -180,13 +187,15 @@ def kills(drill: Drill, folder: Path, seed: int) -> None:
     sys.stdout.write(
         f"\n{N_DRAWS} draws of {N_TEXTS} texts, {SECONDS:g} s an answer, at most {CONCURRENCY} "
         "requests at once\n\n"
-        "| scenario | calls | repeated | answers equal | exit codes |\n|---|---:|---:|---|---|\n"
+        "| scenario | calls | first calls | repeated | answers equal | exit codes |\n"
+        "|---|---:|---:|---:|---|---|\n"
     )
     for name, outcome in rows:
         is_equal = "yes" if outcome.hash == expected.hash else "NO"
         codes = ", ".join(map(str, outcome.exits)) or "0"
         sys.stdout.write(
-            f"| {name} | {outcome.calls} | {outcome.repeated} | {is_equal} | {codes} |\n"
+            f"| {name} | {outcome.calls} | {outcome.probes} | {outcome.repeated} | {is_equal} | "
+            f"{codes} |\n"
         )
 
 
