@@ -89,3 +89,23 @@ def test_ids_that_name_the_texts_of_other_examples_are_refused_and_changed_texts
 def test_a_value_that_the_recorded_file_lacks_is_refused_with_its_name(parts):
     with pytest.raises(AssayError, match=r"the column part of answers.csv; got 'a'. .* has b"):
         parts(["n", "part", "llm"], rows=range(60, 120))
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_ids_that_count_from_one_more_than_the_task_s_are_refused(pets, tmp_path, width):
+    numbers = [str(number).zfill(width) for number in range(60)]
+    task = load_task(pets(lambda table: table.assign(n=numbers), NUMBERED))
+    labels = pd.read_csv(tmp_path / "pets.csv")["label"]
+
+    def opened(first, **columns):
+        table = pd.DataFrame({"n": range(first, first + 60), "llm": labels, **columns})
+        table.to_csv(tmp_path / "answers.csv", index=False)
+        config = RecordedConfig(recorded=str(tmp_path / "answers.csv"), recorded_columns="llm")
+        return RecordedAnnotator(config, task)
+
+    with pytest.raises(
+        AssayError,
+        match=r"its ids run from 1 to 60, and the task's from 0 to 5\d; .*the text before",
+    ):
+        opened(1)
+    assert accuracy(task, opened(0)) == 1

@@ -43,18 +43,46 @@ def check_ids(
         Name of the file, for errors.
     """
     keys = table[id_column].astype(str)
+    text_column = next(
+        (name for name in (task.columns["text"], "text") if name in table and name != id_column), ""
+    )
+    if not text_column:
+        _check_count(keys, task.examples["example_id"], file)
     is_known = keys.isin(task.examples["example_id"])
     rows = table[is_known]
     keys = keys[is_known]
     if rows.empty:
         return
-    text_column = next(
-        (name for name in (task.columns["text"], "text") if name in table and name != id_column), ""
-    )
     if text_column:
         _check_texts(rows[text_column].map(_start), keys, task, file)
     if keys.duplicated().any():
         _check_answers(rows[list(answers)], keys, file)
+
+
+def _check_count(keys: pd.Series, example_ids: pd.Series, file: str) -> None:
+    """Refuse a file that numbers its rows from one more than the task: all are the neighbour's.
+
+    Without texts this shows at the ends alone: the file has no row for the task's first id, and one
+    behind its last.
+    """
+    in_file, in_task = _numbers(keys), _numbers(example_ids)
+    if not in_file or not in_task:
+        return
+    first, last = min(in_file), max(in_file)
+    is_counted = len(in_file) == last - first + 1
+    if is_counted and first == min(in_task) + 1 and last > max(in_task):
+        raise AssayError(
+            f"recorded file {file}: its ids run from {first} to {last}, and the task's from "
+            f"{min(in_task)} to {max(in_task)}; one of them seems to count from another number, so "
+            "that each row belongs to the text before. Correct the ids, or add the texts to the "
+            "file, by which they are checked."
+        )
+
+
+def _numbers(ids: pd.Series) -> set[int]:
+    """The ids as whole numbers; empty if one of them is none."""
+    is_number = ids.str.fullmatch(r"[0-9]{1,18}(\.0+)?").all()
+    return {int(name.partition(".")[0]) for name in ids} if is_number else set()
 
 
 def _check_texts(starts: pd.Series, keys: pd.Series, task: Task, file: str) -> None:
