@@ -159,11 +159,8 @@ class AnswerCache:
         Raises AssayError if some of them are not on disk, or no longer readable.
         """
         table = self.load()
-        stored = (
-            table[ANSWER_KEY].combine_chunks()
-            if table is not None
-            else pa.array([], pa.large_string())
-        )
+        none = pa.array([], pa.large_string())
+        stored = none if table is None else table[ANSWER_KEY].combine_chunks()
         # The first row of a key counts; load puts distributions before samples.
         row = pc.index_in(wanted, value_set=stored)
         if table is None or row.null_count:
@@ -208,11 +205,12 @@ class AnswerCache:
         """Make one file of many, without damaged batches. Only while no other process writes."""
         for prefix in (_DISTRIBUTIONS, self._sampled_prefix):
             files = self._files(prefix)
-            tables = [table.to_pandas() for table in self._tables(files)]
+            tables = list(self._tables(files))
             if len(files) <= _MOST_FILES and self._damaged.isdisjoint(files):
                 continue
             if tables:
-                merged = pd.concat(tables, ignore_index=True).drop_duplicates(ANSWER_KEY)
+                frames = [table.to_pandas() for table in tables]
+                merged = pd.concat(frames, ignore_index=True).drop_duplicates(ANSWER_KEY)
                 write_answers(self.path, prefix, merged, self._sampled_as)
             for file in files:
                 file.unlink(missing_ok=True)

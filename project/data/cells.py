@@ -68,7 +68,7 @@ def single_label(cell: Any, label_set: Collection[str] = ()) -> Single:
 
 
 def _scalar(item: Any) -> Any:
-    """A label; what is none, as a text, so that it is refused as an unknown label."""
+    """The label in a cell; a list or mapping as text, which is later refused as no label."""
     return str(item) if isinstance(item, list | tuple | Mapping | set) else item
 
 

@@ -132,7 +132,7 @@ def _separator(data: bytes, header: Sequence[str] | None) -> str:
 
 def _records(data: bytes, form: _Form, *, strict: bool) -> Iterator[list[str]]:
     """The records of the data without blank lines; raises csv.Error for wrong quotes if strict."""
-    # The csv module refuses long texts unless it is told not to.
+    # By default the csv module refuses fields of more than 131,072 characters.
     limit = csv.field_size_limit(sys.maxsize)
     try:
         lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")

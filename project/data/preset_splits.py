@@ -1,4 +1,4 @@
-"""Splits that the data themselves assign: which column names them, and what a reader is told."""
+"""The column of the data that assigns rows to splits, and the note about it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def seal(folder: Path) -> None:
     write_atomically(folder / CHECKSUMS, json.dumps(sums, indent=1).encode())
 
 
-def damaged_files(folder: Path, *, beside: str = "") -> list[str]:
+def damaged_files(folder: Path, *, unchecked: str = "") -> list[str]:
     """The files in ``folder`` that are missing or differ from their checksums.
 
     Folders of older versions have no checksums, and nothing is known of them.
@@ -36,8 +36,8 @@ def damaged_files(folder: Path, *, beside: str = "") -> list[str]:
     ----------
     folder
         A folder that :func:`seal` has sealed.
-    beside
-        A folder below it that is not checked.
+    unchecked
+        A folder below it that is left out; "" for none.
     """
     try:
         sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def damaged_files(folder: Path, *, beside: str = "") -> list[str]:
         return [CHECKSUMS]
     if not isinstance(sums, dict):
         return [CHECKSUMS]
-    checked = {name: sum_ for name, sum_ in sums.items() if not _is_below(name, beside)}
+    checked = {name: sum_ for name, sum_ in sums.items() if not _is_below(name, unchecked)}
     return [name for name, stored in checked.items() if not _matches(folder / name, stored)]
 
 

@@ -26,7 +26,8 @@ class Frames(NamedTuple):
     Attributes
     ----------
     payloads
-        The frames whose checksum is right, in their order: views of ``data``.
+        The content of every frame with a right checksum, in their order: views of the file's
+        bytes.
     n_damaged
         Stretches of the file that are no frames with a right checksum. The unfinished frame of a
         killed process at the end of the file does not count.

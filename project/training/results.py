@@ -113,7 +113,7 @@ def has_result(folder: Path, job: Job) -> bool:
     if not is_finished(folder, job):
         return False
     result = folder / job.digest
-    if damaged := damaged_files(result, beside="" if job.keep_model else MODEL):
+    if damaged := damaged_files(result, unchecked="" if job.keep_model else MODEL):
         report_damage(result, damaged, f"Arm {job.arm}, seed {job.seed} is trained again.")
         shutil.rmtree(result)
         return False

@@ -114,8 +114,8 @@ def test_an_artifact_that_does_not_match_its_hash_is_not_reused(experiment, stor
     ("uri", "shared"),
     [
         ("", False),
-        ("sqlite:////tmp/mlflow.db", False),
-        ("file:///tmp/mlruns", False),
+        ("sqlite:////srv/mlflow.db", False),
+        ("file:///srv/mlruns", False),
         ("mlruns", False),
         ("http://127.0.0.1:5000", True),
         ("https://me:secret@mlflow.example.org", True),

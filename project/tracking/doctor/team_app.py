@@ -1,8 +1,8 @@
 """MLflow's server with users, which keeps files in its own artifact store alone.
 
 MLflow lets every user choose where an experiment's files go. A reader could so write files wherever
-the server may: ``artifact_location=file:///...``. Here such places are refused, whoever asks and by
-whichever address. ``mlflow server --app-name assay-team`` runs :func:`create_app`.
+the server may: ``artifact_location=file:///...``. Here such places are refused from every user, in
+every form of the address. ``mlflow server --app-name assay-team`` runs :func:`create_app`.
 """
 
 from __future__ import annotations

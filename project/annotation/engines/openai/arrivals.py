@@ -67,8 +67,8 @@ class Arrivals(Generic[T]):
             await self._some.wait()
             rows, answers = self._take()
             self._is_idle.clear()
-            # Submitted at once, not by a task that could be cancelled before it starts. Shielded:
-            # answers that a thread is writing are handed over, whoever is cancelled.
+            # Submitted at once, not by a task that could be cancelled before it starts. Shielded: a
+            # cancellation does not stop the thread that writes the answers.
             loop = asyncio.get_running_loop()
             await asyncio.shield(loop.run_in_executor(None, self._write, rows, answers))
 
