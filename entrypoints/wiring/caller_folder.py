@@ -8,24 +8,31 @@ for them. Linux tells the working folder of every process, that of ``mlflow run`
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from entrypoints.wiring.repository import ROOT
 from entrypoints.wiring.terminal import print_line
 
 _MOST_ANCESTORS = 10
+_RUN_ID = "MLFLOW_RUN_ID"
+_MADE_BY_MKDTEMP = re.compile(rf"{re.escape(tempfile.gettempprefix())}[a-z0-9_]{{8}}")
+"""The name of a folder that Python's ``mkdtemp`` makes: ``mktemp`` of a shell names them
+otherwise, and what lies there is a checkout that somebody made."""
 
 
 def enter_caller_folder(root: Path = ROOT) -> bool:
     """Work in the caller's folder if ``root`` is a temporary clone of ``mlflow run``, and say so.
 
-    Returns whether that is so.
+    Returns whether that is so. Whoever calls ``mlflow run`` inside of ``root`` stays there.
     """
-    if "MLFLOW_RUN_ID" not in os.environ or not is_temporary_clone(root):
+    if _RUN_ID not in os.environ or not is_temporary_clone(root):
         return False
-    folder = next(_folders_of_callers(root), Path.home())
+    folder = _folder_of_mlflow_run()
+    if folder.is_relative_to(root.resolve()):
+        return False
     # Processes that are started from here must find the code all the same.
     paths = [str(root), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
@@ -41,24 +48,30 @@ def is_temporary_clone(root: Path) -> bool:
     temporary = Path(tempfile.gettempdir()).resolve()
     resolved = root.resolve()
     return any(
-        folder.parent == temporary and folder.name.startswith(tempfile.gettempprefix())
+        folder.parent == temporary and _MADE_BY_MKDTEMP.fullmatch(folder.name)
         for folder in (resolved, *resolved.parents)
     )
 
 
-def _folders_of_callers(root: Path) -> Iterator[Path]:
-    """Working folders of this process's ancestors that are outside ``root``, nearest first."""
+def _folder_of_mlflow_run() -> Path:
+    """The working folder of ``mlflow run``; the home folder where that cannot be told.
+
+    MLflow puts the run's id into the environment of what it starts. So the nearest ancestor that
+    was started without one is ``mlflow run``.
+    """
     process = os.getpid()
     for _ in range(_MOST_ANCESTORS):
         try:
             # The fields behind the command's name, which may hold spaces and brackets.
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
             process = int(fields[1])
-            folder = Path(f"/proc/{process}/cwd").readlink()
+            started_with = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+            if any(entry.startswith(f"{_RUN_ID}=".encode()) for entry in started_with):
+                continue
+            return Path(f"/proc/{process}/cwd").readlink()
         except (OSError, ValueError, IndexError):
-            return
-        if folder.is_dir() and not folder.is_relative_to(root.resolve()):
-            yield folder
+            break
+    return Path.home()
 
 
 def about_relative_paths(message: str, arguments: Sequence[str]) -> str:

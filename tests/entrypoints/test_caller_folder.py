@@ -25,10 +25,14 @@ in_clone = enter_caller_folder(Path(sys.argv[1]))
 print(in_clone, os.getcwd(), os.environ["PYTHONPATH"].split(os.pathsep)[0])
 """
 AS_MLFLOW = """
-import subprocess, sys
+import os, subprocess, sys
 
 clone, code = sys.argv[1:]
-subprocess.run(["bash", "-c", f"true; exec {sys.executable} -c '{code}' {clone}"], cwd=clone)
+subprocess.run(
+    ["bash", "-c", f"true; exec {sys.executable} -c '{code}' {clone}"],
+    cwd=clone,
+    env={**os.environ, "MLFLOW_RUN_ID": "x"},
+)
 """
 """Starts a process in the clone by way of a shell, as MLflow does."""
 
@@ -41,18 +45,31 @@ def clone():
     shutil.rmtree(folder)
 
 
-def test_a_process_in_a_clone_works_in_the_folder_of_the_caller(clone, tmp_path):
-    done = subprocess.run(
+def call_mlflow_run(clone: Path, folder: Path) -> subprocess.CompletedProcess:
+    """Call a program that starts a process in ``clone`` as ``mlflow run`` does, from ``folder``."""
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"}
+    return subprocess.run(
         [sys.executable, "-c", AS_MLFLOW, str(clone), IN_CLONE],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_RUN_ID": "x"},
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
 
+
+def test_a_process_in_a_clone_works_in_the_folder_of_the_caller(clone, tmp_path):
+    done = call_mlflow_run(clone, tmp_path)
+
     assert done.stdout == f"True {tmp_path} {clone}\n", done.stderr
     assert f"Relative paths are read from {tmp_path}." in done.stderr
+
+
+def test_mlflow_run_called_inside_of_a_checkout_in_a_temporary_folder_works_there(clone):
+    """What called ``mlflow run`` (a test, ``make``) works elsewhere, and that does not matter."""
+    done = call_mlflow_run(clone, clone)
+
+    assert done.stdout == f"False {clone} {ROOT}\n", done.stderr
 
 
 def test_outside_of_mlflow_run_and_of_clones_the_folder_stays(clone, monkeypatch):
@@ -65,10 +82,13 @@ def test_outside_of_mlflow_run_and_of_clones_the_folder_stays(clone, monkeypatch
 
 
 def test_a_clone_is_told_from_a_checkout(clone, tmp_path):
+    temporary = Path(tempfile.gettempdir())
     assert is_temporary_clone(clone)
     assert is_temporary_clone(clone.parent)
     assert not is_temporary_clone(tmp_path)
-    assert not is_temporary_clone(Path(tempfile.gettempdir()))
+    assert not is_temporary_clone(temporary)
+    # As mktemp names a folder for a shell: somebody's checkout.
+    assert not is_temporary_clone(temporary / "tmp.aZ1TqfD1Bx" / "assay")
 
 
 @pytest.mark.parametrize(
