@@ -8,10 +8,14 @@ share unchanged and of the difference of alphas have fixed accuracies, as these 
 Those of macro-F1 have random accuracies. A difference is that of two arms whose accuracies are 2
 (easy) or 4 (hard) points apart. The cells of a transition count as covered if all of them are.
 
+Then come the sentences that judge or choose, in worlds of ``benchmarks/sentences``: how often each
+is said where it is false, and where it is true.
+
 The truth of macro-F1 and of the transition comes from a formula (for macro-F1 a mean over a million
 seeds), the others from half a million examples. The exit status is 1 if an interval of the first
 four kinds contains the truth less than 92 or more than 98 times in 100. The limits of the
-transition are meant to hold with at least 95 %, so more is no error.
+transition are meant to hold with at least 95 %, so more is no error. It is 1, too, if a sentence is
+false more often than it promises, by more than two standard errors.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from analysis.render.text import plain
 from benchmarks.command import names
 from benchmarks.coverage_intervals import KINDS, MAX_COVERAGE, REPLICATES
 from benchmarks.machine import machine_lines
+from benchmarks.sentences import world
 from entrypoints.wiring.terminal import Progress
 from project.stats import bootstrap
 from project.stats.types import Floats
@@ -148,13 +153,38 @@ def summary(values: Floats) -> Coverage:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Simulate and print; the exit status is 1 if a main kind does not cover as it should."""
+    """Simulate and print; the exit status is 1 if a promise is not kept."""
     options = _parser().parse_args(arguments)
-    lines = machine_lines()
-    results = simulate(options.only, options.repetitions, options.processes)
+    print("\n".join(machine_lines()))
+    kinds = [name for name in options.only if name in KINDS]
+    sentences = [name for name in options.only if name not in KINDS]
+    status = 0
+    if kinds:
+        status |= _print_intervals(kinds, options)
+    if sentences:
+        status |= _print_sentences(sentences, options)
+    return status
+
+
+def _print_sentences(kinds: Sequence[str], options: argparse.Namespace) -> int:
+    """Simulate and print how often each sentence is false; returns the exit status."""
+    results = world.simulate_worlds(kinds, options.repetitions, options.processes)
+    note = (
+        f"{options.repetitions} repetitions. promised: most false sentences, in per cent of the "
+        "data sets about which the sentence is false; false: found, ± its standard error; power: "
+        "per cent of the data sets about which it is true and said."
+    )
+    rows = [result.cells for result in results]
+    print("\n" + plain("Sentences that judge or choose", world.HEAD, rows, [note]))
+    return int(not all(result.holds for result in results))
+
+
+def _print_intervals(kinds: Sequence[str], options: argparse.Namespace) -> int:
+    """Simulate and print how often the intervals hold the truth; returns the exit status."""
+    results = simulate(kinds, options.repetitions, options.processes)
     rows = []
     is_outside = False
-    for name in options.only:
+    for name in kinds:
         kind = KINDS[name]
         for index, scenario in enumerate(kind.scenarios):
             coverage = summary(results[name, index])
@@ -175,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "on. width: mean, of the transition over its cells too."
     )
     head = ["interval and scenario", "covered", "width", ""]
-    print("\n".join([*lines, "", plain("Coverage of 95 % intervals", head, rows, [note])]))
+    print("\n" + plain("Coverage of 95 % intervals", head, rows, [note]))
     return int(is_outside)
 
 
@@ -193,10 +223,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        type=names(tuple(KINDS)),
-        default=list(KINDS),
+        type=names((*KINDS, *world.MODULES)),
+        default=[*KINDS, *world.MODULES],
         metavar="KIND,...",
-        help=f"kinds of intervals: {', '.join(KINDS)}",
+        help=f"kinds of intervals: {', '.join(KINDS)}; of sentences: {', '.join(world.MODULES)}",
     )
     parser.add_argument("--processes", type=int, default=2, help="at a time [default: 2]")
     return parser
