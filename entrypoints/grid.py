@@ -40,7 +40,7 @@ def grid(params: Mapping[str, str]) -> None:
             design={"grid": values, "grid_seeds": config.grid_seeds},
             conditions=prepared.conditions,
             publish=publish,
-            train=lambda trainer, conditions: search_and_test(
+            train=lambda trainer, conditions, tracker: search_and_test(
                 trainer, conditions, values, grid_seeds=config.grid_seeds
             ),
         )

@@ -19,19 +19,23 @@ def experiment(params: Mapping[str, str]) -> None:
     from analysis.report import publish
     from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
+    from entrypoints.wiring.more_seeds import check_until, train_looks
     from entrypoints.wiring.replicates import replicate_conditions, replicate_counts
 
     with prepare_experiment(params) as prepared:
-        counts = replicate_counts(prepared.arms, prepared.config, prepared.n_draws)
+        config = prepared.config
+        check_until(config)
+        counts = replicate_counts(prepared.arms, config, prepared.n_draws)
         run_experiment(
             "experiment",
             Invocation("main", params),
             prepared,
             design={"replicates": counts},
             conditions=lambda annotations: replicate_conditions(
-                prepared.arms, prepared.task, annotations, prepared.config
+                prepared.arms, prepared.task, annotations, config
             ),
             publish=publish,
+            train=train_looks(config) if config.verdict.until == "decided" else None,
         )
 
 

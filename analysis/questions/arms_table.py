@@ -213,9 +213,9 @@ def _columns_note(config: Mapping[str, Any]) -> str:
     many, each, more = _REPLICATES[replicate_of(config)]
     return (
         "Test split; all numbers x 100. Mean and, behind it, sample standard deviation (ddof 1) "
-        f"over the {many}; macro-F1 over the whole label set. alpha_K: Krippendorff's alpha "
-        f"(nominal) with the {many} as raters. unchanged: examples that every {each} labels alike. "
-        f"human: training labels a human gave.{more} {_seeds_note(config)}"
+        f"over the {many}; macro-F1 over the classes of the test split. alpha_K: Krippendorff's "
+        f"alpha (nominal) with the {many} as raters. unchanged: examples that every {each} labels "
+        f"alike. human: training labels a human gave.{more} {_seeds_note(config)}"
     )
 
 

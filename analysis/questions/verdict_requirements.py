@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
+from analysis.store.spare import spare_texts
 from project.stats.bootstrap import interval
 
 MIN_EXAMPLES = 100
@@ -14,6 +15,10 @@ MIN_EXAMPLES = 100
 MIN_EXAMPLES_OF_A_CLASS = 10
 """Test examples of a class, whose F1 counts as much as that of any other class."""
 MIN_SEEDS = 3
+_SAME_SIZE = 0.98
+"""Gold labels for this share of the LLM's texts and more count as labels for all of them."""
+_AUDIT = "Run mlflow run . -e audit."
+_GO_ON = "Some of its seeds are missing: run the same command again to go on."
 
 
 def reason_to_refuse(experiment: Experiment) -> str:
@@ -31,19 +36,36 @@ def _missing_arms(experiment: Experiment) -> str:
     missing = [arm for arm in ("gold", "llm") if arm not in experiment.arms]
     if not missing:
         return ""
-    return (
-        f"There is no complete arm {' and no '.join(missing)} to compare. Run with arms=gold,llm."
-    )
+    text = f"There is no complete arm {' and no '.join(missing)} to compare."
+    asked = [arm for arm in missing if arm in experiment.config.get("arms", ())]
+    if asked:
+        return f"{text} {_GO_ON}"
+    if "gold" in missing and _lacks_gold(experiment):
+        return (
+            f"{text} {_AUDIT} It estimates the loss from a few hundred texts that a person labels."
+        )
+    return f"{text} Run with arms=gold,llm."
+
+
+def _lacks_gold(experiment: Experiment) -> bool:
+    """Whether training examples have no gold label."""
+    return bool(experiment.split("train")["gold_label"].isna().any())
 
 
 def _few_examples(experiment: Experiment) -> str:
     """The reason if there are too few test examples, in all or of one class."""
     n = len(experiment.gold)
+    spare = spare_texts(experiment)
     if n < MIN_EXAMPLES:
-        return (
-            f"{n} test examples are too few to tell anything: {MIN_EXAMPLES} at least, better 500. "
-            "Raise max_test."
+        text = (
+            f"{n} test examples are too few to tell anything: {MIN_EXAMPLES} at least, better 500"
         )
+        if spare is not None and n + spare < MIN_EXAMPLES:
+            return (
+                f"{text}, and the data hold only {spare} rows that are in no split. With so few "
+                f"human labels, an audit says more. {_AUDIT}"
+            )
+        return f"{text}. Raise max_test."
     rare = [
         f"{label} ({count})"
         for label, count in zip(experiment.label_set, _class_sizes(experiment), strict=True)
@@ -51,9 +73,10 @@ def _few_examples(experiment: Experiment) -> str:
     ]
     if not rare:
         return ""
+    way_out = "Join rare classes" if spare == 0 else "Raise max_test, or join rare classes"
     return (
         f"Some classes have fewer than {MIN_EXAMPLES_OF_A_CLASS} test examples, by which macro-F1 "
-        f"stands or falls: {', '.join(rare)}. Raise max_test, or join rare classes."
+        f"stands or falls: {', '.join(rare)}. {way_out}."
     )
 
 
@@ -85,6 +108,12 @@ def _untrained(experiment: Experiment) -> str:
 def _class_sizes(experiment: Experiment) -> npt.NDArray[np.int64]:
     """Number of test examples of each class."""
     return np.bincount(experiment.gold, minlength=len(experiment.label_set))
+
+
+def n_gold_labels(experiment: Experiment) -> int | None:
+    """Number of gold training labels, if they are fewer than the LLM's; else None."""
+    sizes = [int(experiment.arms[arm].runs[0].params["n_train"]) for arm in ("gold", "llm")]
+    return sizes[0] if sizes[0] < _SAME_SIZE * sizes[1] else None
 
 
 def n_seeds(replicates: Replicates) -> int:

@@ -25,6 +25,11 @@ def number(value: Any, digits: int = 1) -> str:
     return f"{value:.{digits}f}"
 
 
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, such as +1.5 or −0.3."""
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def ranged(interval: Interval, scale: float, digits: int, *, sign: bool = False) -> str:
     """An interval times ``scale`` as ``estimate [low, high]``.
 

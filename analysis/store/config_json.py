@@ -77,6 +77,15 @@ class _Replicate(_Model):
     replicate: Literal["training", "pipeline", "crossed"] = "training"
 
 
+class _Verdict(_Model):
+    """The limits are numbers, whatever their names were in earlier versions."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    __pydantic_extra__: dict[str, Number]
+
+    until: Literal["trained", "decided"] = "trained"
+
+
 class _Sections(_Model):
     """Every section of the configuration is an object; these are read."""
 
@@ -88,7 +97,7 @@ class _Sections(_Model):
     prompt: _Prompt
     spend: dict[str, Any]
     replicate: _Replicate = _Replicate()
-    verdict: dict[str, Number] = {}
+    verdict: _Verdict | None = None
 
 
 class _Design(_Model):

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.store.replicates import Replicates, complete_replicates
 from analysis.store.stored_run import StoredRun, read_root
 from project.stats.bootstrap import WeightedScores, resampled_scores
+from project.tracking import SEEDS_TRAINED
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
     # versions do not store the number.
     replicated = config.get("design", {}).get("replicates", {})
     n_seeds = {arm: int(replicated.get(arm, seeds)) for arm in config["arms"]}
+    if SEEDS_TRAINED in stored.root.tags:  # seeds were added until the verdict was decided
+        n_seeds = dict.fromkeys(n_seeds, int(stored.root.tags[SEEDS_TRAINED]))
     arms, incomplete = complete_replicates(stored, n_seeds, lambda run: run.params["arm"])
     return Experiment(
         root=stored.root,

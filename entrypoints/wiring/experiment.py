@@ -245,7 +245,7 @@ def run_experiment(
     design: Mapping[str, object],
     conditions: Callable[[SplitAnnotations], list[Condition]],
     publish: Callable[[str, str], None],
-    train: Callable[[Trainer, list[Condition]], None] | None = None,
+    train: Callable[[Trainer, list[Condition], Tracker], None] | None = None,
 ) -> None:
     """Annotate, train the conditions and publish the report, all in one root run.
 
@@ -275,7 +275,7 @@ def run_experiment(
             if train is None:
                 trainer.train(labelled)
             else:
-                train(trainer, labelled)
+                train(trainer, labelled, tracker)
 
 
 @contextlib.contextmanager

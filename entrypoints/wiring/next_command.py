@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 from project.config.loading import defaults
+from project.support.command_line import options
 
 FILE = "FILE"
 """Stands for a file that does not exist yet."""
@@ -29,9 +29,7 @@ def command_line(entry: str, params: Mapping[str, str]) -> str:
     """The command line of an entry point with these parameters."""
     words = ["mlflow", "run", ".", "--env-manager", "local"]
     words += [] if entry == "main" else ["-e", entry]
-    for name, value in params.items():
-        words += ["-P", shlex.quote(f"{name}={value}")]
-    return " ".join(words)
+    return " ".join([*words, *([options(params)] if params else [])])
 
 
 def command_with_answers(params: Mapping[str, str], entry: str) -> str:

@@ -234,7 +234,7 @@ class Trainer:
         weight = ", and class_weights=balanced gives them no weight" if is_weighted else ""
         self._print_once(
             f"classes without any training label ({listed}) cannot be learned{weight}. Macro-F1 "
-            "runs over the whole label set and counts them all the same."
+            "counts them all the same where they have test examples."
         )
         self._tracker.tag({ABSENT: listed[:1000]})
 

@@ -58,6 +58,7 @@ TAGS = (
     LoggedName("assay.chosen", "sweep", "numbers of the chosen trials"),
     LoggedName("assay.verdict", "root", "the verdict, such as safe"),
     LoggedName("assay.verdict_reason", "root", "the verdict in a sentence"),
+    LoggedName("assay.seeds_trained", "root", "seeds of every arm, if seeds were added"),
     LoggedName("assay.private", "root", "true: hashes stand in place of texts"),
     LoggedName("assay.worker", "root", "machine, number and start time of the process"),
     LoggedName("assay.heard", "root", "last sign of life of the process, seconds since 1970"),

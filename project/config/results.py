@@ -26,6 +26,13 @@ class VerdictConfig(ConfigSection):
         le=1,
         aliases=("least_alpha",),
     )
+    until: str = parameter(
+        default="trained",
+        help="when a verdict is final: trained, after the seeds asked for; or decided: seeds are "
+        "added, up to four times as many, until the verdict is decided or more seeds cannot decide "
+        "it. The error of the verdict stays that of a single look",
+        choices=("trained", "decided"),
+    )
 
 
 def check_workspace(folder: object) -> None:

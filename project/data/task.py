@@ -215,9 +215,13 @@ def _notes_on_classes(examples: pd.DataFrame, label_set: tuple[str, ...]) -> tup
     notes = []
     for split in splits:
         present = set(examples["gold_label"][examples["split"] == split])
+        effect = (
+            "macro-F1 is the mean over the other classes, and no score says anything of it"
+            if split == "test"
+            else "no classifier can learn it from gold labels"
+        )
         notes += [
-            f"class {label!r} has no {split} example; macro-F1 runs over the whole label set and "
-            "counts it all the same."
+            f"class {label!r} has no {split} example; {effect}."
             for label in label_set
             if label not in present
         ]

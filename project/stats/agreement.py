@@ -117,7 +117,7 @@ def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> 
     seed
         Seed of the replicates.
     """
-    terms = _alpha_terms(counts)
+    terms = alpha_terms(counts)
     if len(terms) == 0:
         return NO_INTERVAL
     # Examples with the same counts are interchangeable, so that it is enough to draw how often
@@ -125,13 +125,13 @@ def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> 
     kinds, n_of_kind = np.unique(terms, axis=0, return_counts=True)
     random = np.random.default_rng(seed)
     drawn = random.multinomial(len(terms), n_of_kind / len(terms), size=replicates)
-    values = _alpha(drawn.astype(np.float64) @ kinds)
+    values = alpha_of_sums(drawn.astype(np.float64) @ kinds)
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     return Interval(nominal_alpha(counts), float(low), float(high))
 
 
-def _alpha_terms(counts: Counts) -> Floats:
+def alpha_terms(counts: Counts) -> Floats:
     """What each example adds to alpha: its counts and its observed disagreement.
 
     Shape ``(n_pairable, n_classes + 1)``; only examples with several answers count.
@@ -142,7 +142,7 @@ def _alpha_terms(counts: Counts) -> Floats:
     return np.concatenate([pairable, observed[:, None]], axis=1)
 
 
-def _alpha(sums: Floats) -> Floats:
+def alpha_of_sums(sums: Floats) -> Floats:
     """Alpha from sums of terms ``(..., n_classes + 1)``; nan where it is undefined."""
     # The letters of nominal_alpha.
     n = sums[..., :-1]
@@ -174,7 +174,7 @@ def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> Resamp
     pairable = counts.sum(axis=1) > 1
     same = _is_unchanged(codes) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
     return ResampledAgreement(
-        alpha=_alpha(weights[:, pairable] @ _alpha_terms(counts)),
+        alpha=alpha_of_sums(weights[:, pairable] @ alpha_terms(counts)),
         unchanged=weights @ same / weights.sum(axis=1),
     )
 

@@ -125,7 +125,8 @@ def weighted_scores(
     predicted
         Predicted class codes of every seed ``(n_seeds, n)``.
     n_classes
-        Size of the label set, over all of which macro-F1 runs; an undefined ratio counts 0.
+        Size of the label set. Macro-F1 is the mean over the classes with a gold label in the data;
+        an undefined ratio counts 0.
     weights
         How often each example counts ``(n_weightings, n)``.
     """
@@ -133,6 +134,7 @@ def weighted_scores(
     is_gold = (gold[:, None] == classes).astype(np.float64)
     n_gold = weights @ is_gold
     total = weights.sum(axis=1)
+    present = np.unique(gold)
     by_seed = []
     # Seed by seed: the scores of all seeds at once would take n_seeds times the memory.
     for codes in predicted:
@@ -143,7 +145,7 @@ def weighted_scores(
         by_seed.append(
             WeightedScores(
                 accuracy=hits.sum(axis=1) / total,
-                macro_f1=f1.mean(axis=1),
+                macro_f1=f1[:, present].mean(axis=1),
                 precision=_ratio(hits, n_predicted),
                 recall=_ratio(hits, n_gold),
                 f1=f1,

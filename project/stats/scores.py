@@ -63,8 +63,10 @@ def confusion(gold: Codes, given: Codes, n_classes: int) -> npt.NDArray[np.int64
 def scores(counts: Counts, unanswered: Counts | None = None) -> Scores:
     """Accuracy, macro-F1 and per-class scores of a confusion matrix.
 
-    Macro-F1 is the plain mean over the whole label set; an undefined ratio counts 0, as in
-    scikit-learn with ``labels=`` and ``zero_division=0``. Accuracy of no example is nan.
+    Macro-F1 is the plain mean over the classes with a gold label: scikit-learn's with ``labels=``
+    set to these. A class without one has an F1 of 0 whatever is answered, which would shrink every
+    difference in proportion. An undefined ratio counts 0, as with ``zero_division=0``. Accuracy and
+    macro-F1 of no example are nan.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def scores(counts: Counts, unanswered: Counts | None = None) -> Scores:
     accuracy = float(hits.sum() / total) if total else float("nan")
     return Scores(
         accuracy=accuracy,
-        macro_f1=float(f1.mean()),
+        macro_f1=float(f1[n_gold > 0].mean()) if total else float("nan"),
         recall=ratio(hits, n_gold),
         precision=ratio(hits, n_given),
         f1=f1,

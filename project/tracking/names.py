@@ -31,6 +31,7 @@ REUSED_OWNER = "assay.taken_of"
 
 # Facts about the data, the prompt and the annotator.
 ABSENT = "assay.absent_classes"
+SEEDS_TRAINED = "assay.seeds_trained"
 PROMPT = "assay.prompt"
 SERVER = "assay.server"  # hash of the address of an OpenAI-compatible server
 

@@ -19,7 +19,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Every registered score and ``recall.<label>``, in [0, 1].
 
-    Macro-F1 is over the whole label set, recall only for classes with gold examples.
+    Macro-F1 and recall are of the classes with gold examples alone.
 
     Parameters
     ----------

@@ -68,7 +68,9 @@ def test_costly_labels_are_not_safe_unless_a_remedy_is_and_the_cheapest_one_is_n
         "entropy_5": noisy(GOLD, 0.6, seed=4),
     }
     decision = judged(store, more)
-    assert decision.word == "safe with 90 human labels"  # 10 % of 900
+    # 10 % of 900 for training, the validation labels and the demonstrations
+    assert decision.word == "safe with 103 human labels"
+    assert "103 human labels: 90 for training, 10 for validation, 3 as" in decision.sentence
     assert "labels of entropy_10, 90 of them (10 %) by a human" in decision.sentence
 
 
@@ -131,7 +133,9 @@ def test_an_interval_that_contains_the_limit_gives_no_verdict(store):
     )
 
     assert decision.word == "cannot tell"
-    assert decision.sentence.startswith("n is too small")
+    assert decision.sentence.startswith("Undecided without human labels: trained on the LLM's")
+    assert "% is due to the 3 seeds and" in decision.sentence
+    assert "-P max_test=" in decision.sentence
     assert decision.judged["loss_low"][0] < 0.04 < decision.judged["loss_high"][0]
 
 
@@ -185,7 +189,7 @@ def test_description_tags_and_page_hold_the_verdict_which_follows_the_tolerance(
 
     assert root.tags["assay.verdict"] == "not safe"
     assert root.tags["mlflow.note.content"].startswith(
-        "**Not safe.** Trained on the LLM's labels alone"
+        "**Not safe.** The loss decides. Trained on the LLM's labels alone"
     )
     written = (store / "out" / "reports" / run_id / "report.html").read_text()
     assert '<div class="verdict not"><b>Not safe</b>' in written

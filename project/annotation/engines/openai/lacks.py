@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from project.support.command_line import options
 from project.support.errors import WrongSettings
 
 
@@ -31,7 +32,7 @@ class Lacks:
         """
         if not self._sentences:
             return
-        settings = " ".join(f"-P {name}={value}" for name, value in self.parameters.items())
+        settings = options(self.parameters)
         end = f" {remark}" if remark else ""
         raise WrongSettings(
             f"the server at {url} {'; it '.join(self._sentences)}. Set {settings}.{end}",

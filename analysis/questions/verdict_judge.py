@@ -1,0 +1,176 @@
+"""Each arm's loss and agreement beside their limits, from the predictions alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.render.section import columns
+from project.config.results import VerdictConfig
+from project.stats.alpha_limits import alpha_limits
+from project.stats.bootstrap import REPLICATES, Interval
+from project.stats.limits import LimitReplicates, exactly, simultaneous
+from project.stats.loss import ArmSums, loss
+from project.stats.types import Codes
+
+GOLD = "gold"
+LLM = "llm"
+
+
+class Judged(NamedTuple):
+    """The judged arms, with what their limits are made from.
+
+    Attributes
+    ----------
+    rows
+        One row for each arm; see :func:`judge`.
+    losses, alphas
+        By arm, those of ``gold`` among the alphas.
+    """
+
+    rows: pd.DataFrame
+    losses: dict[str, LimitReplicates]
+    alphas: dict[str, LimitReplicates]
+
+
+def judge(
+    gold: Codes,
+    predicted: Mapping[str, Codes],
+    n_classes: int,
+    *,
+    config: VerdictConfig,
+    level: float,
+    trainings: Mapping[str, object] | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Judged:
+    """Judge every arm but ``gold`` against it.
+
+    Parameters
+    ----------
+    gold
+        Gold class codes of the test examples ``(n,)``.
+    predicted
+        Predictions ``(n_seeds, n)`` of every arm; ``gold`` and ``llm`` are among them.
+    n_classes
+        Size of the label set.
+    config
+        The limits.
+    level
+        Level of the two-sided intervals: that of ``llm`` by itself, of the others together.
+    trainings
+        What the seeds of an arm were trained on; arms with equal values are the same trainings, and
+        differ by exactly nothing.
+    replicates, seed
+        Of the limits.
+
+    Returns
+    -------
+    Judged
+        Columns of its rows: ``arm``; ``loss`` and ``krippendorff_alpha`` with ``_low``, ``_high``
+        and ``_seed_share`` (of the variance); ``loss_is_small``, ``seeds_agree`` and ``safe``:
+        yes, no or undecided; ``beats_llm``: whether it is told apart from the LLM's labels.
+    """
+    trainings = trainings or {}
+    sums = {
+        arm: ArmSums(gold, codes, n_classes, replicates=replicates, seed=seed)
+        for arm, codes in predicted.items()
+    }
+
+    def lost(better: str, worse: str) -> LimitReplicates:
+        known = trainings.get(better) is not None
+        if known and trainings.get(better) == trainings.get(worse):
+            return exactly(0.0, replicates)
+        return loss(sums[better], sums[worse])
+
+    arms = [arm for arm in predicted if arm != GOLD]
+    losses = {arm: lost(GOLD, arm) for arm in arms}
+    alphas = {
+        arm: alpha_limits(codes, n_classes, replicates=replicates, seed=seed)
+        for arm, codes in predicted.items()
+    }
+    loss_limits = _limits({arm: losses[arm] for arm in arms}, level)
+    alpha_limits_of = _limits({arm: alphas[arm] for arm in arms}, level)
+    remedies = [arm for arm in arms if arm != LLM]
+    gains = simultaneous({arm: lost(arm, LLM) for arm in remedies}, level)
+    rows = []
+    for arm in arms:
+        row = _judge_arm(loss_limits[arm], alpha_limits_of[arm], config)
+        agrees_more = alpha_limits_of[arm].low > alpha_limits_of[LLM].high
+        row["loss_seed_share"] = losses[arm].seed_share
+        row["krippendorff_alpha_seed_share"] = alphas[arm].seed_share
+        row["beats_llm"] = arm in gains and (gains[arm].low > 0 or agrees_more)
+        rows.append({"arm": arm, **row})
+    return Judged(pd.DataFrame(rows), losses, alphas)
+
+
+def _limits(values: Mapping[str, LimitReplicates], level: float) -> dict[str, Interval]:
+    """The interval of llm by itself, and simultaneous intervals of all other arms."""
+    others = {arm: replicates for arm, replicates in values.items() if arm != LLM}
+    return {LLM: values[LLM].interval(level), **simultaneous(others, level)}
+
+
+def _judge_arm(loss: Interval, alpha: Interval, config: VerdictConfig) -> dict[str, Any]:
+    loss_is_small = is_at_most(loss.low, loss.high, config.tolerance / 100)
+    # Alpha is at least its limit if minus alpha is at most minus the limit.
+    seeds_agree = is_at_most(-alpha.high, -alpha.low, -config.min_alpha)
+    if "no" in (loss_is_small, seeds_agree):
+        safe = "no"
+    else:
+        safe = "yes" if loss_is_small == seeds_agree == "yes" else "undecided"
+    return {
+        **columns("loss", loss),
+        **columns("krippendorff_alpha", alpha),
+        "loss_is_small": loss_is_small,
+        "seeds_agree": seeds_agree,
+        "safe": safe,
+    }
+
+
+def is_at_most(low: float, high: float, limit: float) -> str:
+    """Whether a number with the interval from ``low`` to ``high`` is at most ``limit``.
+
+    The answer is yes, no or undecided; an interval of nan is undecided.
+    """
+    if high <= limit:
+        return "yes"
+    return "no" if low > limit else "undecided"
+
+
+def open_criteria(
+    judged: Judged, config: VerdictConfig
+) -> dict[str, tuple[LimitReplicates, float]]:
+    """Of the criteria ``loss`` and ``alpha`` those undecided for llm, with estimate and limit."""
+    row = judged.rows.set_index("arm").loc[LLM]
+    found = {}
+    if row["loss_is_small"] == "undecided":
+        found["loss"] = (judged.losses[LLM], config.tolerance / 100)
+    if row["seeds_agree"] == "undecided" and not math.isnan(row["krippendorff_alpha"]):
+        found["alpha"] = (judged.alphas[LLM], config.min_alpha)
+    return found
+
+
+def seeds_may_decide(judged: Judged, config: VerdictConfig, level: float) -> bool:
+    """Whether more seeds could decide on llm.
+
+    They cannot if the interval of infinitely many seeds, with the mean of these, holds its limit.
+
+    Parameters
+    ----------
+    judged, config
+        See :func:`judge`.
+    level
+        Level of the interval of the last look.
+    """
+    criteria = open_criteria(judged, config).values()
+    return any(
+        not _holds(values.interval(level, with_seeds=False), limit) for values, limit in criteria
+    )
+
+
+def _holds(interval: Interval, limit: float) -> bool:
+    return bool(np.less_equal(interval.low, limit) and np.greater_equal(interval.high, limit))

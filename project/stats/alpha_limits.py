@@ -1,0 +1,118 @@
+"""Krippendorff's alpha of trainings, with limits that hold on few examples and few seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from project.stats.agreement import alpha_of_sums, alpha_terms, label_counts, nominal_alpha
+from project.stats.bootstrap import REPLICATES, example_weights
+from project.stats.limits import (
+    NO_SPREAD,
+    LimitReplicates,
+    SeedSpread,
+    exactly,
+    t_draws,
+    unseen_weights,
+)
+from project.stats.types import Codes, Counts, Floats
+
+_INTERACTION_REPLICATES = 200
+_MIN_JACKKNIFE = 3
+"""Seeds; leaving one of two out leaves no pair."""
+
+
+def alpha_limits(
+    codes: Codes, n_classes: int, *, replicates: int = REPLICATES, seed: int = 0
+) -> LimitReplicates:
+    """Krippendorff's alpha, nominal level, of seeds that stand for all trainings.
+
+    In every replicate one more example counts that was not seen: for the lower limit one about
+    which the seeds disagree as much as they can, for the upper limit one about which they agree.
+    What the choice of the seeds adds is a draw of Student's t; its standard error is that of the
+    jackknife over seeds (Efron and Stein 1981, Annals of Statistics 9:586), less the part that
+    comes from the examples. With two seeds it is left out. A training that fails in one of ten
+    seeds shows in few seeds or in none, and then no limit holds.
+
+    Parameters
+    ----------
+    codes
+        Predicted class codes ``(n_seeds, n_examples)``.
+    n_classes
+        Size of the label set.
+    replicates, seed
+        Number of replicates and seed of their weights.
+
+    Returns
+    -------
+    LimitReplicates
+        With the estimate nan where alpha is undefined.
+    """
+    counts = label_counts(codes, n_classes)
+    estimate = nominal_alpha(counts) if len(codes) > 1 and len(counts) else float("nan")
+    if np.isnan(estimate):
+        return exactly(float("nan"), replicates)
+    weights = unseen_weights(codes.shape[1], replicates, seed)
+    sums = weights[:, :-1].astype(np.float64) @ alpha_terms(counts)
+    unseen = weights[:, -1:].astype(np.float64)
+    below, above = (
+        alpha_of_sums(sums + unseen * alpha_terms(example[None]))
+        for example in _unseen_examples(counts)
+    )
+    spread = _seed_spread(codes, n_classes, seed)
+    draws = t_draws(spread, replicates, [seed, 3])
+    return LimitReplicates(
+        estimate, below.astype(np.float32), above.astype(np.float32), spread, draws
+    )
+
+
+def _unseen_examples(counts: Counts) -> tuple[Counts, Counts]:
+    """Counts ``(n_classes,)`` of the examples that would lower and raise alpha most."""
+    n_classes = counts.shape[1]
+    n_seeds = int(counts[0].sum())
+    half = n_seeds // 2
+    identity = np.eye(n_classes, dtype=counts.dtype)
+    split = [
+        half * identity[first] + (n_seeds - half) * identity[second]
+        for first in range(n_classes)
+        for second in range(n_classes)
+        if first != second
+    ]
+    # As many different answers as possible, those of the rarest classes first.
+    rarest = np.argsort(counts.sum(axis=0), kind="stable")[np.arange(n_seeds) % n_classes]
+    split.append(np.bincount(rarest, minlength=n_classes).astype(counts.dtype))
+    same = list(n_seeds * identity)
+    terms = alpha_terms(counts).sum(axis=0)
+
+    def alpha_with(examples: Sequence[npt.NDArray[np.integer]]) -> Floats:
+        return alpha_of_sums(terms + alpha_terms(np.stack(examples)))
+
+    return split[int(alpha_with(split).argmin())], same[int(alpha_with(same).argmax())]
+
+
+def _seed_spread(codes: Codes, n_classes: int, seed: int) -> SeedSpread:
+    """The seeds' own part in the variance of alpha, by the jackknife."""
+    n_seeds = len(codes)
+    if n_seeds < _MIN_JACKKNIFE:
+        return NO_SPREAD
+    weights = example_weights(codes.shape[1], _INTERACTION_REPLICATES, seed)
+    left_out = np.stack(
+        [
+            alpha_of_sums(
+                weights @ alpha_terms(label_counts(np.delete(codes, index, 0), n_classes))
+            )
+            for index in range(n_seeds)
+        ],
+        axis=1,
+    )
+    centred = left_out - left_out.mean(axis=1, keepdims=True)
+    factor = (n_seeds - 1) / n_seeds
+    variance = factor * float((centred[0] ** 2).sum())
+    # What the chance of the examples adds to the spread of the values with one seed left out.
+    moved = ((centred[1:] - centred[0]) ** 2).sum(axis=1)
+    interaction = factor * float(np.nanmean(moved))
+    if np.isnan(variance) or variance <= interaction:
+        return NO_SPREAD
+    return SeedSpread(variance - interaction, n_seeds - 1)

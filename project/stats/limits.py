@@ -1,0 +1,228 @@
+"""Limits that allow for what a sample has not shown.
+
+A bootstrap resamples the examples that were seen. Where two arms agree on all of 100 examples its
+interval is [0, 0], although three in a hundred such examples might differ. Here every replicate
+holds one more example: for the upper limit the one that would raise the estimate most, for the
+lower limit the one that would lower it most. All examples get random weights from a uniform
+Dirichlet distribution. For a mean of values in a known range this is the limit of Gaffke (2005);
+see Learned-Miller and Thomas (2019), arXiv:1905.06208, and Phan, Thomas and Learned-Miller (2021),
+arXiv:2106.03163. For a share it is the exact limit of Clopper and Pearson (1934).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from project.stats.bootstrap import REPLICATES, Interval
+
+Singles = npt.NDArray[np.float32]
+_MOST_SEEDS = 50
+"""Nobody trains more seeds for one verdict."""
+
+
+class SeedSpread(NamedTuple):
+    """What the chance of the seeds adds to the variance of an estimate.
+
+    ``degrees`` are the degrees of freedom of Student's t.
+    """
+
+    variance: float
+    degrees: float
+
+
+NO_SPREAD = SeedSpread(0.0, math.inf)
+
+
+class LimitReplicates(NamedTuple):
+    """An estimate with the replicates from which its limits are read.
+
+    Attributes
+    ----------
+    estimate
+        From the data as they are.
+    below, above
+        Replicates ``(replicates,)`` for the lower and for the upper limit, without the seeds'
+        chance; each holds one unseen example.
+    seeds
+        The seeds' part.
+    draws
+        Draws of Student's t with the degrees of freedom of ``seeds``, ``(replicates,)``.
+    """
+
+    estimate: float
+    below: Singles
+    above: Singles
+    seeds: SeedSpread
+    draws: Singles
+
+    @property
+    def text_variance(self) -> float:
+        """The part of the examples in the variance of the estimate."""
+        return float((self.below.var() + self.above.var()) / 2)
+
+    @property
+    def seed_share(self) -> float:
+        """The seeds' share in the variance of the estimate, in [0, 1]."""
+        total = self.text_variance + self.seeds.variance
+        return self.seeds.variance / total if total > 0 else 0.0
+
+    def interval(self, level: float = 0.95, *, with_seeds: bool = True) -> Interval:
+        """The two-sided interval of this level.
+
+        Without ``with_seeds``, that of infinitely many seeds with the same mean.
+        """
+        if math.isnan(self.estimate):
+            return Interval(math.nan, math.nan, math.nan)
+        below, above = self._replicates() if with_seeds else (self.below, self.above)
+        return Interval(
+            self.estimate,
+            float(np.quantile(below, (1 - level) / 2)),
+            float(np.quantile(above, (1 + level) / 2)),
+        )
+
+    def _replicates(self) -> tuple[Singles, Singles]:
+        noise = math.sqrt(self.seeds.variance) * self.draws
+        return self.below + noise, self.above + noise
+
+
+def exactly(value: float, replicates: int = REPLICATES) -> LimitReplicates:
+    """A value that is known without error."""
+    values = np.full(replicates, value, dtype=np.float32)
+    return LimitReplicates(value, values, values, NO_SPREAD, np.zeros_like(values))
+
+
+def simultaneous(
+    estimates: Mapping[str, LimitReplicates], level: float = 0.95
+) -> dict[str, Interval]:
+    """Intervals of several estimates that hold together with probability ``level``.
+
+    Of every replicate the largest rank among the estimates is noted. All upper limits are the
+    quantiles of their own replicates of one common order, which ``(1 + level) / 2`` of these
+    largest ranks do not exceed; lower limits likewise (balanced simultaneous limits; Beran 1988,
+    Journal of the American Statistical Association 83:679). One estimate gets the limits of
+    :meth:`LimitReplicates.interval`. Estimates that are nan get no limits and do not count.
+    """
+    known = {name: values for name, values in estimates.items() if not math.isnan(values.estimate)}
+    limits = {name: Interval(math.nan, math.nan, math.nan) for name in estimates}
+    if not known:
+        return limits
+    pairs = [values._replicates() for values in known.values()]
+    below = np.stack([pair[0] for pair in pairs])
+    above = np.stack([pair[1] for pair in pairs])
+    order_above = np.quantile(_ranks(above).max(axis=0), (1 + level) / 2)
+    order_below = np.quantile(_ranks(below).min(axis=0), (1 - level) / 2)
+    for index, (name, values) in enumerate(known.items()):
+        limits[name] = Interval(
+            values.estimate,
+            float(np.quantile(below[index], order_below)),
+            float(np.quantile(above[index], order_above)),
+        )
+    return limits
+
+
+def _ranks(replicates: Singles) -> npt.NDArray[np.float64]:
+    """The rank of every replicate within its row, from 0 to 1."""
+    ranks = replicates.argsort(axis=1).argsort(axis=1)
+    return np.asarray(ranks / max(1, replicates.shape[1] - 1))
+
+
+@functools.lru_cache(maxsize=1)  # all arms of an experiment share the same weights
+def unseen_weights(n_examples: int, replicates: int = REPLICATES, seed: int = 0) -> Singles:
+    """Random weights ``(replicates, n_examples + 1)``, read-only; the last example is unseen.
+
+    The weights of a replicate are uniform on the simplex, times ``n_examples + 1``.
+    """
+    random = np.random.default_rng(seed)
+    weights = random.standard_exponential((replicates, n_examples + 1), dtype=np.float32)
+    weights *= (n_examples + 1) / weights.sum(axis=1, keepdims=True)
+    # All callers share the cached array.
+    weights.flags.writeable = False
+    return weights
+
+
+class Needed(NamedTuple):
+    """About how many test texts or seeds would decide by themselves, and both together.
+
+    None where no number does; ``both`` is texts and seeds.
+    """
+
+    texts: int | None
+    seeds: int | None
+    both: tuple[int, int] | None = None
+
+
+def needed(
+    values: LimitReplicates, limit: float, *, n_texts: int, n_seeds: int, level: float = 0.95
+) -> Needed:
+    """What would take the limits of an estimate to ``limit``, if the estimate stays as it is.
+
+    The examples' part of the variance falls with their number, the seeds' part with theirs. With so
+    many, an estimate that is right decides in about half of all cases.
+
+    Parameters
+    ----------
+    values
+        The estimate.
+    limit
+        The number on one side of which the interval must lie.
+    n_texts, n_seeds
+        How many there are now.
+    level
+        Level of the two-sided interval.
+    """
+    from scipy.stats import norm, t
+
+    tail = (1 + level) / 2
+    distance = (limit - values.estimate) ** 2
+    of_texts = norm.ppf(tail) ** 2 * values.text_variance
+    variance = values.seeds.variance
+    of_seeds = t.ppf(tail, values.seeds.degrees) ** 2 * variance if variance else 0.0
+    # Degrees of freedom grow with the number of seeds, too.
+    degrees = values.seeds.degrees / max(1, n_seeds - 1)
+
+    def seeds_reach(n: int) -> float:
+        return float(t.ppf(tail, degrees * (n - 1)) ** 2 * variance * n_seeds / n)
+
+    def texts_beside(reach: float) -> int | None:
+        if distance <= reach:
+            return None
+        return max(n_texts + 1, math.ceil(n_texts * of_texts / (distance - reach)))
+
+    texts = texts_beside(of_seeds)
+    many = range(n_seeds + 1, _MOST_SEEDS + 1) if variance else ()
+    seeds = next((n for n in many if seeds_reach(n) + of_texts <= distance), None)
+    both = None
+    if texts is None and seeds is None and variance:
+        beside = ((texts_beside(seeds_reach(n)), n) for n in (2 * n_seeds, 4 * n_seeds))
+        both = next(((texts, n) for texts, n in beside if texts is not None), None)
+    return Needed(texts, seeds, both)
+
+
+def t_draws(spread: SeedSpread, replicates: int, seed: list[int]) -> Singles:
+    """Draws of Student's t ``(replicates,)``; zeros where the seeds have no spread."""
+    if spread.variance <= 0:
+        return np.zeros(replicates, dtype=np.float32)
+    draws = np.random.default_rng(seed).standard_t(spread.degrees, size=replicates)
+    return draws.astype(np.float32)
+
+
+def add_spreads(first: SeedSpread, second: SeedSpread) -> SeedSpread:
+    """The spread of a difference of two independent means.
+
+    Degrees of freedom after Welch (1947) and Satterthwaite (1946).
+    """
+    variance = first.variance + second.variance
+    if variance <= 0:
+        return NO_SPREAD
+    inverse = sum(
+        (spread.variance / variance) ** 2 / spread.degrees
+        for spread in (first, second)
+        if spread.variance > 0
+    )
+    return SeedSpread(variance, 1 / inverse)
