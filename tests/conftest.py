@@ -176,6 +176,16 @@ def vocabulary(tiny_llm):
 
 
 @pytest.fixture
+def forked_workers(monkeypatch):
+    """Worker processes begin with the model libraries imported: see ``tests.helpers.forked``."""
+    from tests.helpers.forked import forkserver
+
+    forkserver()
+    monkeypatch.setattr("project.training.workers._START_METHOD", "forkserver")
+    monkeypatch.setattr("project.annotation.engines.process._START_METHOD", "forkserver")
+
+
+@pytest.fixture
 def serve():
     """A function that starts servers with the OpenAI protocol and annotators for them."""
     from tests.helpers.serving import serving

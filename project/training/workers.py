@@ -25,6 +25,7 @@ from project.training.seed import run_job
 Progress = Callable[[Job, Epoch], None]
 _TERMINATED = 143  # exit code of a process that SIGTERM ended
 _POLL_SECONDS = 0.3
+_START_METHOD = "spawn"  # CUDA does not survive a fork
 _PROCESS_DIED = (
     "its process died, often for lack of memory. Raise gradient_accumulation, or lower max_length."
 )
@@ -143,7 +144,7 @@ def _run_pool(
     jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
 ) -> Iterator[Outcome]:
     """Run jobs in a pool of processes; raises BrokenProcessPool if one of them dies."""
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context(_START_METHOD)
     epochs = context.SimpleQueue()
     by_digest = {job.digest: job for job in jobs}
     pool = concurrent.futures.ProcessPoolExecutor(

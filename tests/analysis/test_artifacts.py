@@ -1,6 +1,5 @@
 """Broken artifacts and names in a store are refused in one line, with the run and the artifact."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from project.data.tables import LOG_PROBABILITY, check
 from project.support.errors import AssayError
 from project.tracking import Record, children, read_run
 from project.tracking.records import to_record
+from tests.helpers import forked
 from tests.helpers.broken import GOLD, arms_of, artifact_path, cells, change_json, first, put
 from tests.helpers.stored import log_experiment, noisy
 
@@ -267,13 +267,7 @@ def test_a_child_run_of_another_program_is_refused_by_name(store):
 def test_a_broken_artifact_ends_an_analysis_in_one_line(store):
     run_id = log_experiment(store, GOLD, arms_of())
     change_json(read_run(run_id), "config.json", put("task.label_set", 5))
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis.report", "--run_id", run_id],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.run([sys.executable, "-m", "analysis.report", "--run_id", run_id])
 
     assert done.returncode == 2
     assert done.stderr.startswith(

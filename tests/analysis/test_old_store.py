@@ -44,11 +44,11 @@ import csv
 import itertools
 import math
 import re
-import subprocess
 import sys
 
 import pytest
 
+from tests.helpers import forked
 from tests.helpers.old_store import OldStore
 
 ROOTS = ("experiment", "crossed", "curve", "budget", "grid", "sweep")
@@ -64,14 +64,7 @@ class Reports(OldStore):
         root, workspace = self.roots[name], self.folder / "work"
         command = [sys.executable, "-m", "entrypoints.report", "--run_id", root["run_id"]]
         command += ["--workspace", str(workspace), *root["options"]]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forked.run(command, cwd=self.folder, env=self.environment())
         assert done.returncode == 0, done.stderr
         return workspace
 

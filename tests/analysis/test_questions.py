@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import forked
+
 ROOT = Path(__file__).parents[2]
 QUESTIONS = sorted(
     path.stem
@@ -16,6 +18,7 @@ QUESTIONS = sorted(
 HEAVY = {"pandas", "mlflow", "matplotlib", "sklearn", "torch", "transformers", "optuna"}
 HELP_OF_ALL = """
 import contextlib, io, json, runpy, sys
+from tests.helpers import forked
 helps = {}
 for name in sys.argv[1:]:
     module = f"analysis.{name}"
@@ -64,13 +67,7 @@ def test_the_help_of_a_question_imports_nothing_heavy(helps):
 
 
 def test_what_a_person_must_change_ends_in_one_line_and_exit_code_2(store):
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis.questions.compare", "--run_id", "one"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.run([sys.executable, "-m", "analysis.questions.compare", "--run_id", "one"])
 
     assert done.returncode == 2
     assert done.stdout == ""

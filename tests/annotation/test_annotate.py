@@ -26,6 +26,7 @@ from project.data.tables import LOG_PROBABILITY, RAW_LOG_PROBABILITY, SourceRun,
 from project.data.task import load_task
 from project.stats.information import conditional_entropy_bits
 from project.support.errors import AssayError, Incomplete, Stopped
+from tests.helpers import forked
 from tests.helpers.annotators import answers_hash
 
 SHARD = 64
@@ -137,18 +138,14 @@ def test_a_run_killed_five_times_asks_for_nothing_twice_and_gives_the_same_table
     )
     answered: list[int] = []
     for _ in range(5):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path
-        )
+        process = forked.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=tmp_path)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(float(rng.uniform(0.03, 0.25)))
         process.kill()  # SIGKILL
         process.communicate()
         answered.append(n_stored(tmp_path / "killed"))
-    ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
-    ).stdout
+    ended = forked.run([sys.executable, "-c", script], cwd=tmp_path).stdout
 
     small = load_task(TaskConfig(max_train=160, max_test=20, max_validation=20))
     whole = run_all([scripted(4)], small, tmp_path / "whole", n=3)

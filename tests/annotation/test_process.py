@@ -51,7 +51,7 @@ PROMPT = Prompt(0, "", "", ("a", "b"))
 
 
 @pytest.fixture
-def obedient():
+def obedient(forked_workers):
     """An annotator in a process that sees GPUs 3 and 4."""
     annotator = ProcessAnnotator(ObedientAnnotator(), ObedientAnnotator, "3,4")
     yield annotator

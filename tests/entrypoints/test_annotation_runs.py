@@ -1,6 +1,5 @@
 """Annotation in the tracking store: draws are runs, answers are reused, limits, recorded labels."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from project.config.task import TaskConfig
 from project.data.task import load_task
 from project.support.errors import AssayError, Stopped
 from project.tracking import children, latest_root, read_json, read_table
+from tests.helpers import forked
 from tests.helpers.annotators import answers_hash
 from tests.helpers.faulty_server import LISTED, FaultyServer
 from tests.helpers.serving import LETTERS
@@ -221,14 +221,7 @@ def test_a_limit_marks_the_run_killed_and_the_same_command_goes_on(params, store
 def test_a_limit_ends_in_one_line_and_exit_code_1(params):
     values = params("annotate", price_input="1000", max_cost="1", ensemble_size="2")
     words = [word for name, value in values.items() for word in (f"--{name}", value)]
-    done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.annotate", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=250,
-    )
+    done = forked.run([sys.executable, "-m", "entrypoints.annotate", *words], timeout=250)
 
     assert done.returncode == 1
     assert "error: stopped at max_cost=1:" in done.stderr
@@ -308,7 +301,7 @@ def test_an_arm_that_reads_what_the_labels_lack_is_refused_before_a_run_begins(
         latest_root()
 
 
-def test_two_engines_at_once_give_the_answers_of_one(params, store, monkeypatch):
+def test_two_engines_at_once_give_the_answers_of_one(params, store, monkeypatch, forked_workers):
     annotate.annotate(params("annotate"))
     of_one = hashes(latest_root("annotation set"))
 

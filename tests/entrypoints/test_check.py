@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from project.support.errors import AssayError, Incomplete
 from project.support.machine import Gpu, memory, parse_gpus
 from project.support.model_files import model_files
 from project.tracking import children, latest_root, read_table
-from tests.helpers import servers
+from tests.helpers import forked, servers
 from tests.helpers.faulty_server import FaultyServer
 
 ROOT = Path(__file__).parents[2]
@@ -129,14 +128,7 @@ def test_parameters_that_break_a_rule_do_not_hide_the_store_and_the_machine(chec
 def test_the_command_ends_with_one_line_and_exit_code_2_for_a_bad_parameter(params, store):
     values = params("check", task="nope")
     arguments = [word for name, value in values.items() for word in (f"--{name}", value)]
-    done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.check", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = forked.run([sys.executable, "-m", "entrypoints.check", *arguments], timeout=120)
 
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: task must be one of catalogue, ")

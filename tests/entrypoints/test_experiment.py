@@ -25,6 +25,7 @@ from entrypoints.wiring.command import main as command_line
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_json, read_run, read_table, root_run
 from project.tracking.outbox import signals
+from tests.helpers import forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -313,19 +314,6 @@ def command(name, params):
     return [sys.executable, "-m", f"entrypoints.{name}", *words]
 
 
-def run(arguments, **options):
-    """Run a command to its end."""
-    return subprocess.run(
-        arguments,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=250,
-        **options,
-    )
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -377,7 +365,7 @@ def test_a_workspace_that_cannot_be_written_ends_in_one_line_before_anything_is_
 ):
     (store / "file").write_text("")
 
-    done = run(command("main", params(workspace=str(store / "file"))))
+    done = forked.run(command("main", params(workspace=str(store / "file"))), timeout=250)
 
     assert done.returncode == 1
     assert "Everything finished is kept; correct this and run again." in done.stderr
@@ -389,7 +377,7 @@ def test_a_store_that_cannot_be_reached_ends_in_one_line_without_its_password(pa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
-    done = run(command("main", params()))
+    done = forked.run(command("main", params()), timeout=250)
 
     assert done.returncode == 1
     assert done.stderr.startswith(
@@ -421,7 +409,7 @@ def small_disk(folder):
 
 def test_a_full_disk_ends_in_one_line_and_marks_the_run_failed(params, store):
     with small_disk(store / "small"):
-        done = run(command("main", params(workspace=str(store / "small"))))
+        done = forked.run(command("main", params(workspace=str(store / "small"))), timeout=250)
 
     assert done.returncode == 1
     assert "error: No space left on device" in done.stderr
@@ -432,13 +420,7 @@ def test_a_full_disk_ends_in_one_line_and_marks_the_run_failed(params, store):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_experiment_is_marked_killed_and_the_same_command_goes_on(params, store, number):
     values = params(seeds="80", workers="2", arms="gold")
-    process = subprocess.Popen(
-        command("main", values),
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = forked.Popen(command("main", values), stderr=subprocess.PIPE, start_new_session=True)
     seeds = store / "work" / "seeds"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -470,7 +452,11 @@ def test_mlflow_run_logs_into_the_run_that_it_made(params, store):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     mlflow_run = [sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local"]
 
-    done = run([*mlflow_run, "--experiment-name", "team", *given], env={**os.environ, "PATH": path})
+    done = forked.run(
+        [*mlflow_run, "--experiment-name", "team", *given],
+        env={**os.environ, "PATH": path},
+        timeout=250,
+    )
 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ from entrypoints.wiring.command import chosen_parameters, given_parameters, main
 from project.config.entry_points import ENTRY_POINTS
 from project.support.errors import AssayError
 from project.tracking import root_run
+from tests.helpers import forked
 from tests.helpers.old_store import OldStore
 
 MAIN = ENTRY_POINTS["main"]
@@ -103,15 +104,9 @@ def test_a_full_disk_behind_standard_output_is_named():
 def test_a_question_of_the_analysis_is_answered_where_nobody_reads_on(tmp_path):
     old = OldStore(tmp_path)
     command = [sys.executable, "-m", "analysis.questions.grid", "--workspace", str(tmp_path)]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=old.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    process = forked.Popen(
+        command, env=old.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    assert process.stdout is not None
     process.stdout.close()
     _, errors = process.communicate(timeout=240)
 

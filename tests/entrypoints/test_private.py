@@ -5,7 +5,6 @@ import json
 import os
 import re
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from project.tracking import (
 )
 from project.tracking.entries import Entry
 from project.tracking.spool import Spool
+from tests.helpers import forked
 
 ROOT = Path(__file__).parents[2]
 PIECE = 20
@@ -295,14 +295,7 @@ def test_files_of_a_private_experiment_are_for_their_owner_alone(params, store, 
     work.chmod(0o755)
     values = params(private="true", arms="llm", seeds="1")
     words = [word for name, value in values.items() for word in (f"--{name}", value)]
-    done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.main", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=250,
-    )
+    done = forked.run([sys.executable, "-m", "entrypoints.main", *words], timeout=250)
     assert done.returncode == 0, done.stderr
     run_id = latest_root().run_id
     report.report({**defaults("report"), "run_id": run_id, "workspace": str(store / "again")})

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from project.tracking import (
     read_table,
     root_run,
 )
+from tests.helpers import forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,15 +122,7 @@ def test_a_rerun_by_mlflow_run_has_the_parameters_of_the_first_run(quick, store)
         *("--experiment-name", "team", "-e", "rerun"),
         *(word for name, value in values.items() for word in ("-P", f"{name}={value}")),
     ]
-    done = subprocess.run(
-        command,
-        cwd=store,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+    done = forked.run(command, cwd=store, env={**os.environ, "PATH": path}, timeout=200)
 
     assert done.returncode == 0, done.stderr
     second = latest_root()

@@ -21,6 +21,7 @@ from entrypoints.wiring.team_server_address import server_address
 from entrypoints.wiring.team_server_process import END_SIGNALS
 from project.support.errors import AssayError
 from project.tracking.doctor.team_app import foreign_experiments
+from tests.helpers import forked
 from tests.helpers.servers import client, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -68,9 +69,7 @@ class TeamServer:
         """Add people at the same time; each is a name and options."""
         with self.output.open("a") as output:
             processes = [
-                subprocess.Popen(
-                    self._command("--add", *person), cwd=ROOT, stdout=output, stderr=output
-                )
+                forked.Popen(self._command("--add", *person), stdout=output, stderr=output)
                 for person in people
             ]
             exit_codes = [process.wait(120) for process in processes]

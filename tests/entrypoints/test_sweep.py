@@ -1,9 +1,7 @@
 """The entry point sweep: validation judges, the test split is read once, and what runs tell."""
 
 import contextlib
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ from project.data.task import load_task
 from project.search.storage import open_storage
 from project.support.errors import AssayError, Incomplete
 from project.tracking import STUDY, TRIAL_STATE, children, latest_root, read_table, study_runs
+from tests.helpers import forked
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -236,13 +235,9 @@ def test_two_processes_share_a_study_and_one_that_is_killed_loses_nothing(params
         "entrypoints.sweep",
         *(word for name, value in values.items() for word in (f"--{name}", value)),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     logs = [store / f"worker{k}.log" for k in range(2)]
     with logs[0].open("w") as first_log, logs[1].open("w") as second_log:
-        workers = [
-            subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-            for log in (first_log, second_log)
-        ]
+        workers = [forked.Popen(command, stdout=log, stderr=log) for log in (first_log, second_log)]
         deadline = time.monotonic() + 200
         while "sweep: trial" not in logs[0].read_text() and time.monotonic() < deadline:
             time.sleep(0.02)

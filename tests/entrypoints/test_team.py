@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from analysis.store.experiment import read_experiment
 from project.tracking import KIND, STUDY, all_children, children, newest_runs, read_run, study_runs
 from project.tracking.names import PARENT
-from tests.helpers import postgres, servers
+from tests.helpers import forked, postgres, servers
 
 ROOT = Path(__file__).parents[2]
 PASSWORDS = {name: f"the password of {name}" for name in ("ann", "cara", "ben")}
@@ -58,13 +58,11 @@ def start(server, name, experiment, params, *, by_mlflow=False):
         server.url, name, PASSWORDS[name], MLFLOW_EXPERIMENT_NAME=experiment
     )
     settings["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, "-m", module, *words],
-        cwd=ROOT,
         env={**os.environ, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
 
 
@@ -207,12 +205,11 @@ with root_run("experiment", name, {}, str(Path(folder, name))) as tracker:
 def test_three_processes_log_their_seeds_at_once_into_one_sqlite_file(store):
     settings = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
-        subprocess.Popen(
+        forked.Popen(
             [sys.executable, "-c", LOG_SEEDS, str(store), name],
             cwd=store,
             env=settings,
             stderr=subprocess.PIPE,
-            text=True,
         )
         for name in "abc"
     ]

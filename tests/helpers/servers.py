@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.helpers import forked
+
 ADMIN = ("admin", "the password of the tests' admin")
 
 # MLflow checks a password with every request, which takes long on purpose.
@@ -82,11 +84,10 @@ class Server:
     def start(self, patience=120):
         """Start, always on the same port; fails without an answer within ``patience`` seconds."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = forked.Popen(
                 [sys.executable, "-m", "mlflow", "server", *self._arguments],
                 cwd=self.folder,
                 env=self._environment,
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -19,6 +19,7 @@ from entrypoints import annotate, sweep
 from entrypoints.wiring.command import main
 from project.support.redact import MASK
 from project.tracking import Child, root_run
+from tests.helpers import forked
 from tests.helpers.faulty_server import LISTED, Fault, FaultyServer
 from tests.helpers.servers import ADMIN, tracking_server
 from tests.helpers.serving import LETTERS
@@ -194,7 +195,7 @@ def test_no_file_log_or_message_of_an_experiment_holds_a_secret(
             for key, value in params("annotate", **small).items()
             for word in ("-P", f"{key}={value}")
         ]
-        done = subprocess.run(
+        done = forked.run(
             [
                 sys.executable,
                 "-m",
@@ -208,9 +209,6 @@ def test_no_file_log_or_message_of_an_experiment_holds_a_secret(
                 *arguments,
             ],
             cwd=store,
-            check=False,
-            capture_output=True,
-            text=True,
             timeout=200,
             env={
                 **os.environ,

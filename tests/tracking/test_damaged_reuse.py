@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from mlflow.tracking import MlflowClient
 
-from entrypoints import annotate, main
+from entrypoints import annotate, finetune
 from project.annotation.answers import checked_answers
 from project.data.tables import RAW_LOG_PROBABILITY
 from project.tracking import children, latest_root
@@ -26,6 +26,8 @@ def change_artifacts(run, changes):
         hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     MlflowClient().set_tag(run.run_id, "assay.sha256", json.dumps(hashes))
 
+
+SMALL = {"calibration": "contextual", "ensemble_size": "1", "max_train": "8"}
 
 BROKEN_ANSWERS = [
     (
@@ -57,7 +59,7 @@ BROKEN_ANSWERS = [
 
 
 def test_damaged_answers_of_another_run_are_not_reused(params, store, capsys):
-    annotate.annotate(params("annotate", calibration="contextual", ensemble_size="1"))
+    annotate.annotate(params("annotate", **SMALL))
     (run,) = children(latest_root("annotation set"), "annotation")
     (store / "work").rename(store / "before")
     original = {
@@ -68,14 +70,7 @@ def test_damaged_answers_of_another_run_are_not_reused(params, store, capsys):
         for name, data in original.items():
             artifact_path(run, name).write_bytes(data)
         change_artifacts(run, {**{name: lambda table: table for name in original}, **changes})
-        annotate.annotate(
-            params(
-                "annotate",
-                calibration="contextual",
-                ensemble_size="1",
-                workspace=str(store / f"work{number}"),
-            )
-        )
+        annotate.annotate(params("annotate", **SMALL, workspace=str(store / f"work{number}")))
 
         messages = capsys.readouterr().err
         assert message in messages
@@ -134,7 +129,7 @@ BROKEN_HISTORIES = [
 
 
 def test_damaged_seeds_of_another_run_are_not_reused(params, store, capsys):
-    main.experiment(params(arms="gold", seeds="1", epochs="1"))
+    finetune.finetune(params("finetune", seeds="1", epochs="1"))
     (run,) = children(latest_root(), "seed")
     original = {
         name: artifact_path(run, name).read_bytes()
@@ -149,8 +144,8 @@ def test_damaged_seeds_of_another_run_are_not_reused(params, store, capsys):
         for name, data in original.items():
             artifact_path(run, name).write_bytes(data)
         change_artifacts(run, {**dict.fromkeys(original, lambda value: value), **change})
-        main.experiment(
-            params(arms="gold", seeds="1", epochs="1", workspace=str(store / f"work{number}"))
+        finetune.finetune(
+            params("finetune", seeds="1", epochs="1", workspace=str(store / f"work{number}"))
         )
 
         messages = capsys.readouterr().err

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -21,6 +20,7 @@ from project.data.task import load_task
 from project.support.errors import AssayError, Incomplete
 from project.tracking import Child, children, latest_root, read_run, read_table, root_run
 from project.training.seed import run_job
+from tests.helpers import forked
 
 LABELS = ("books & more", "electronics", "household")
 
@@ -140,8 +140,8 @@ def test_a_logged_model_is_served(logged):
         str(port),
     ]
     with Path("serve.log").open("w") as log:
-        process = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        process = forked.Popen(
+            command, cwd=Path.cwd(), env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
         body = json.dumps({"inputs": ["kettle", "novel"]}).encode()

@@ -3,10 +3,8 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,10 +12,17 @@ from analysis.store.experiment import read_experiment
 from entrypoints import main
 from entrypoints.relog import relog
 from project.tracking import children, newest_runs, read_run
+from tests.helpers import forked
 from tests.helpers.servers import client, environment
 from tests.helpers.stored import content
 
-ROOT = Path(__file__).parents[2]
+IMPATIENT = """
+import runpy
+from project.tracking import outbox
+outbox._RETRY_AFTER, outbox._LAST_PAUSES = 2.0, (0.1, 0.1)
+runpy.run_module("entrypoints.main", run_name="__main__", alter_sys=True)
+"""
+"""The entry point main, which waits for a store that is away for seconds instead of minutes."""
 
 pytestmark = pytest.mark.xdist_group("tracking-server")
 
@@ -31,8 +36,8 @@ def experiment(server, params, store, monkeypatch):
         texts = params(workspace=str(store / workspace), reuse="none", **changes)
         command = [
             sys.executable,
-            "-m",
-            "entrypoints.main",
+            "-c",
+            IMPATIENT,
             *(part for name, text in texts.items() for part in (f"--{name}", text)),
         ]
         settings = {
@@ -42,9 +47,7 @@ def experiment(server, params, store, monkeypatch):
             "ASSAY_CACHE": str(store / "cache"),
         }
         with (store / f"{workspace}.log").open("w") as output:
-            started.append(
-                subprocess.Popen(command, cwd=ROOT, env=settings, stdout=output, stderr=output)
-            )
+            started.append(forked.Popen(command, env=settings, stdout=output, stderr=output))
         return started[-1]
 
     yield start

@@ -4,7 +4,6 @@ Against real servers and databases.
 """
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from project.support.errors import AssayError, Incomplete
 from project.support.files import check_writable
 from project.tracking import findings, preflight, root_run
 from project.tracking.doctor.roles import add_user
-from tests.helpers import servers
+from tests.helpers import forked, servers
 from tests.helpers.preflights import active_runs, all_runs, preflight_error
 
 pytestmark = pytest.mark.xdist_group("preflight")  # one server for the file
@@ -73,7 +72,7 @@ preflight(Path("work"))
 
 
 def test_a_preflight_that_is_killed_leaves_no_running_run(store):
-    done = subprocess.run([sys.executable, "-c", KILLED], cwd=store, env=with_code(), check=False)
+    done = forked.run([sys.executable, "-c", KILLED], cwd=store, env=with_code())
     assert done.returncode == 9
 
     (run,) = all_runs("assay")

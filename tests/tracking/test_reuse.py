@@ -77,7 +77,7 @@ def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, store
 def test_reuse_mine_reuses_only_own_results_and_reuse_none_reuses_nothing(
     experiment, store, capsys
 ):
-    smaller = {"arms": "llm", "seeds": "1"}
+    smaller = {"arms": "llm", "seeds": "1", "max_train": "16", "max_test": "8"}
     experiment("ann", "ann", **smaller)
     experiment("bob", "bob", **smaller, reuse="mine")
     assert trained_and_reused(store, "bob") == (1, 0)

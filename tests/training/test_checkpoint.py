@@ -4,11 +4,9 @@ import dataclasses
 import json
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,6 +24,7 @@ from project.training.results import PREDICTIONS, RESULT, Job
 from project.training.seed import run_job
 from project.training.tokens import Tokens
 from project.training.workers import Outcome
+from tests.helpers import forked
 
 
 @pytest.fixture
@@ -145,7 +144,7 @@ def test_another_process_continues_the_training_of_a_killed_one(make_job, tmp_pa
     job = make_job()
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     arguments = [sys.executable, "-c", SCRIPT, str(tmp_path / "job"), str(tmp_path / "killed")]
-    process = subprocess.Popen(arguments, cwd=Path(__file__).parents[2])
+    process = forked.Popen(arguments)
     deadline = time.monotonic() + 100
     while (
         process.poll() is None

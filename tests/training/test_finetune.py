@@ -375,7 +375,9 @@ def outcomes(jobs, folder, workers):
     return found
 
 
-def test_seeds_in_parallel_equal_seeds_in_sequence_and_leave_no_weights(jobs, tmp_path):
+def test_seeds_in_parallel_equal_seeds_in_sequence_and_leave_no_weights(
+    jobs, tmp_path, forked_workers
+):
     alone, together = (
         outcomes(jobs, tmp_path / "alone", 1),
         outcomes(jobs, tmp_path / "together", 2),
@@ -462,7 +464,7 @@ def test_a_seed_with_an_unexpected_error_is_named_and_the_others_are_finished(
 
 
 def test_seeds_that_fail_in_worker_processes_are_named_and_the_others_are_finished(
-    jobs, diverging, misshapen, tmp_path
+    jobs, diverging, misshapen, tmp_path, forked_workers
 ):
     odd = dataclasses.replace(misshapen, arm="odd", digest="odd")
 
@@ -482,7 +484,9 @@ class Deadly:
         return os._exit, (9,)
 
 
-def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(jobs, tmp_path, capfd):
+def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(
+    jobs, tmp_path, capfd, forked_workers
+):
     found: list[tuple[int, int]] = []
     deadly = dataclasses.replace(jobs[1], label_set=Deadly())
     seen: list[tuple[int, int]] = []

@@ -17,6 +17,8 @@ from project.annotation.prompt import Prompt
 from project.support.errors import AssayError, Incomplete
 from project.support.redact import scrubbed, short_message
 
+_START_METHOD = "spawn"  # CUDA does not survive a fork
+
 
 class _Request(NamedTuple):
     """A call of the annotator in the other process."""
@@ -106,7 +108,7 @@ class ProcessAnnotator:
 
     def _start(self) -> Connection:
         """Start the process; returns this process's end of the pipe."""
-        context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+        context: Any = multiprocessing.get_context(_START_METHOD)
         pipe, other_end = context.Pipe()
         # Not a daemon: vLLM starts processes of its own, which a daemon may not do.
         self._process = context.Process(
