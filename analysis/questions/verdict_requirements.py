@@ -23,12 +23,12 @@ _GO_ON = "Some of its seeds are missing: run the same command again to go on."
 
 def reason_to_refuse(experiment: Experiment) -> str:
     """Why the experiment supports no verdict, empty if it does."""
-    return (
-        _missing_arms(experiment)
-        or _few_examples(experiment)
-        or _few_seeds(experiment)
-        or _untrained(experiment)
-    )
+    return reason_beyond_seeds(experiment) or _few_seeds(experiment) or _untrained(experiment)
+
+
+def reason_beyond_seeds(experiment: Experiment) -> str:
+    """Why no number of seeds would support a verdict, empty if one might."""
+    return _missing_arms(experiment) or _few_examples(experiment)
 
 
 def _missing_arms(experiment: Experiment) -> str:

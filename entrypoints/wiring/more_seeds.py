@@ -54,10 +54,19 @@ def _goes_on(run_id: str, config: ExperimentConfig, trained: int) -> bool:
     from analysis.questions.verdict import judge_experiment, level_of
     from analysis.questions.verdict_judge import open_criteria, seeds_may_decide
     from analysis.questions.verdict_looks import last_level
-    from analysis.questions.verdict_requirements import reason_to_refuse
+    from analysis.questions.verdict_requirements import (
+        MIN_SEEDS,
+        reason_beyond_seeds,
+        reason_to_refuse,
+    )
     from analysis.store.experiment import read_experiment
 
     experiment = read_experiment(run_id)
+    if reason_beyond_seeds(experiment):
+        return False
+    if trained < MIN_SEEDS:
+        print_line(f"verdict: {trained} seeds are too few to tell; more are trained.")
+        return True
     if reason_to_refuse(experiment):
         return False
     level = level_of(experiment, config.verdict)

@@ -76,7 +76,7 @@ def test_a_run_adds_seeds_and_its_report_counts_them(params, tmp_path, capsys):
         encoder="linear",
         ensemble_size="1",
         arms="gold,llm",
-        seeds="3",
+        seeds="2",
         until="decided",
         tolerance="9",
         min_alpha="-1",
@@ -89,10 +89,10 @@ def test_a_run_adds_seeds_and_its_report_counts_them(params, tmp_path, capsys):
     n_trained = int(root.tags[SEEDS_TRAINED])
     experiment = read_experiment(root.run_id)
 
-    assert n_trained in (6, 12)
+    assert n_trained in (4, 8)  # two seeds say too little
     assert len(children(root, "seed")) == 2 * n_trained
     assert len(experiment.arms["llm"].predicted) == n_trained
-    assert "verdict:" in capsys.readouterr().err
+    assert "verdict: 2 seeds are too few to tell; more are trained." in capsys.readouterr().err
 
 
 def test_until_decided_needs_replicates_that_differ_in_the_seed_alone(params):

@@ -136,6 +136,7 @@ def test_what_is_needed_narrows_the_part_that_is_too_wide():
     assert only_texts.seeds is None
     only_seeds = needed(estimate(1e-4, 0.01), 0.01, n_texts=500, n_seeds=5)
     assert only_seeds.texts is None
+    assert only_seeds.seeds is not None
     assert 17 < only_seeds.seeds < 22  # t(2 * 4 * n / ...) near 2.0: (2.0 * 0.01)^2 * 5 / n
     assert needed(estimate(0.01, 0.01), 0.0, n_texts=500, n_seeds=5) == (None, None, None)
     both = needed(estimate(0.01, 0.01), 0.016, n_texts=500, n_seeds=5).both
