@@ -2,7 +2,7 @@
 
 python -m analysis.questions.arms --run_id RUN      table in the terminal; CSV, Markdown, PNG files
 python -m analysis.questions.arms --run_id RUN,RUN  several tasks or annotators in one table
-python -m analysis.questions.arms --run_id all      the newest of every task, annotator and encoder
+python -m analysis.questions.arms --run_id all      all finished experiments, the newest first
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.questions.arms_caption import caption, too_few_note
 from analysis.questions.arms_figure import arms_figure
 from analysis.questions.arms_table import (
     ScoredExperiment,
-    caption,
     result_cells,
     result_table,
     spending_cells,
@@ -46,8 +46,8 @@ _FIGURE_CAPTION = (
     "Scores of every seed, and agreement of the seeds. The further the dots of an arm lie apart, "
     "the less one training can be trusted."
 )
-_SETTINGS = ("task", "data", "annotator", "annotator_model", "recorded_columns", "encoder")
-"""Parameters that tell experiments apart; ``all`` takes the newest of each combination."""
+_MAX_SETTINGS = 8
+"""Columns of settings that a table of several experiments shows; the CSV file has all."""
 
 
 def sections(scored: ScoredExperiment) -> list[Section]:
@@ -127,67 +127,86 @@ def brief(scored: ScoredExperiment) -> Section:
 
 
 def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) -> Section:
-    """The tables of several experiments as one; its first columns are task and annotator."""
+    """The tables of several experiments as one.
+
+    Its first columns are the run, its date and the settings in which the experiments differ.
+    """
     import pandas as pd
 
+    from analysis.questions.arms_settings import differing
+
+    settings = differing(experiments)
     parts = []
-    for scored in experiments:
+    for index, scored in enumerate(experiments):
         part = result_table(scored)
-        part.insert(0, "classifier", scored.config["models"]["encoder"])
-        part.insert(0, "annotator", scored.config["models"]["annotator"] or "-")
-        part.insert(0, "task", scored.config["task"]["name"])
-        parts.append(part)
+        own = pd.concat([settings.iloc[[index]]] * len(part), ignore_index=True)
+        # A setting may be called like a column of the results, such as n.
+        own.columns = pd.Index([_column(name, part) for name in own])
+        parts.append(pd.concat([own, part], axis=1))
     frame = pd.concat(parts, ignore_index=True)
     head, rows = result_cells(frame)
-    classifiers = frame["classifier"].unique()
-    # A logistic regression beside a fine-tuned encoder must not look like one.
-    settings = ["task", "annotator", *(["classifier"] if len(classifiers) > 1 else [])]
+    shown = list(frame.columns[: len(settings.columns)])[: 2 + _MAX_SETTINGS]
     table = Table(
         name="tables",
         heading="Tasks, annotators and arms",
-        head=[*settings, *head],
+        head=[*shown, *head],
         rows=[
-            [*(str(row[name]) for name in settings), *cells]
+            [*(str(row[name]) for name in shown), *cells]
             for row, cells in zip(frame.to_dict("records"), rows, strict=True)
         ],
         frame=frame,
         kinds=list(frame["kind"]),
     )
-    runs = ", ".join(
-        f"{scored.config['task']['name']} {scored.experiment.root.run_id}" for scored in experiments
+    runs = "; ".join(
+        f"{title(scored.config)}, run {scored.experiment.root.run_id}" for scored in experiments
     )
+    hidden = list(settings.columns)[len(shown) :]
+    more = f"They also differ in {', '.join(hidden)}: see tables.csv." if hidden else ""
     incomplete = [
         f"INCOMPLETE: {scored.experiment.root.run_id}: {', '.join(scored.experiment.incomplete)}."
         for scored in experiments
         if scored.experiment.incomplete
     ]
-    return Section("tables", "", "", [table], notes=[f"Runs: {runs}.", *incomplete, *notes])
+    below = [f"Runs: {runs}.", more, too_few_note(frame).strip(), *incomplete, *notes]
+    return Section("tables", "", "", [table], notes=[note for note in below if note])
 
 
-def newest() -> tuple[list[ScoredExperiment], list[str]]:
-    """The newest finished experiment of each of ``_SETTINGS``, and notes on unreadable ones."""
+def _column(name: str, table: pd.DataFrame) -> str:
+    return f"{name} (setting)" if name in table.columns else name
+
+
+def all_experiments() -> tuple[list[ScoredExperiment], list[str]]:
+    """All finished experiments, the newest first, and notes.
+
+    Exact repeats are shown once, and a note counts them. Unreadable experiments are left out, with
+    a note on each.
+    """
+    from analysis.questions.arms_settings import folded
     from analysis.store.experiment import read_experiment
     from project.tracking import newest_runs
 
-    run_ids: dict[tuple[str, ...], str] = {}
-    for page in newest_runs("experiment", page_size=200):
-        for root in page:
-            setting = tuple(root.params.get(name, "") for name in _SETTINGS)
-            run_ids.setdefault(setting, root.run_id)  # the newest comes first
+    run_ids = [root.run_id for page in newest_runs("experiment", page_size=200) for root in page]
     if not run_ids:
         raise AssayError(
             "the tracking store holds no finished experiment. Run one, or set MLFLOW_TRACKING_URI."
         )
     experiments = []
     notes = []
-    for run_id in sorted(run_ids.values()):
+    for run_id in run_ids:
         try:
             experiments.append(ScoredExperiment(read_experiment(run_id)))
         except UnusableRun as error:
             notes.append(f"Left out: {error}")
     if not experiments:
         raise AssayError(" ".join(notes))
-    return experiments, notes
+    folds = folded(experiments)
+    notes += [
+        f"{fold.newest.experiment.root.run_id} stands for {fold.n_repeats + 1} runs with the same "
+        "settings, data and results."
+        for fold in folds
+        if fold.n_repeats
+    ]
+    return [fold.newest for fold in folds], notes
 
 
 def publish(arguments: argparse.Namespace) -> None:
@@ -197,7 +216,7 @@ def publish(arguments: argparse.Namespace) -> None:
 
     notes: list[str] = []
     if arguments.run_id == "all":
-        experiments, notes = newest()
+        experiments, notes = all_experiments()
     else:
         run_ids = [run_id.strip() for run_id in arguments.run_id.split(",")]
         experiments = [ScoredExperiment(read_experiment(run_id)) for run_id in run_ids]

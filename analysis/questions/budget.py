@@ -12,17 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from analysis.questions.budget_figure import budget_figure, kinds_with
-from analysis.render.scores import scaled_metrics, with_spread
+from analysis.questions.budget_sentence import Limits, Source, findings, limits, sentence
+from analysis.render.scores import interval_of, scaled_metrics, with_spread
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import number, ranged, title
 from analysis.store.command import section_command
 from analysis.store.root_results import ScoredPoints
 from project.config.arms import GOLD, LLM, RANDOM, arm_facts
 from project.config.metrics import arm_metrics, score_metrics
-from project.stats.bootstrap import Interval, gap_closed, interval
+from project.stats.bootstrap import gap_closed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +36,12 @@ _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; "
     "macro-F1 over the whole label set. human: per cent of the training texts that a human labels "
     "(drop_...: that are left out). closed: share of the way from llm to gold, in macro-F1, if "
-    "there is a gap. repaired: wrong LLM labels replaced for each human label. against random: "
-    "difference in macro-F1 at the same budget. In brackets the middle 95 % of a paired bootstrap "
-    "over test examples and seeds; each interval is for one comparison by itself. The annotator "
-    "gives no new answers: all sources share the same ones."
+    "there is a gap; in brackets the middle 95 % of a paired bootstrap over test examples and "
+    "seeds, each interval by itself. repaired: wrong LLM labels replaced for each human label. "
+    "against goal: macro-F1 less the goal. against random: macro-F1 less that of random at the "
+    "same budget. The limits of these two columns hold all at once with 95 % (max-t of the same "
+    "bootstrap), so that the answer may pick among them. The annotator gives no new answers: all "
+    "sources share the same ones."
 )
 _COST_NOTE = (
     " cost: of the human labels, of the LLM's answers, paid now or earlier, and of one training, "
@@ -49,7 +50,7 @@ _COST_NOTE = (
 
 
 def section(experiment: Experiment) -> Section:
-    """The table of all sources, the cheapest one, and the curves."""
+    """The table of all sources, what it supports in words, and the curves."""
     from analysis.store.arm_scores import absent_note, priced, without_lists
 
     budget = budget_points(experiment)
@@ -82,37 +83,64 @@ def budget_points(experiment: Experiment) -> ScoredPoints:
     - ``share``: human labels, or left-out texts, in per cent of the training texts
     - ``repaired``: wrong LLM labels replaced for each human label
     - ``closed``: share of the way from llm to gold in macro-F1, with limits
+    - ``over_goal``: macro-F1 less the goal, with limits
     - ``over_random``: macro-F1 less that of random at the same budget, with limits
 
-    The last two are missing if the arms to compare with are.
+    The last three are missing if the arms to compare with are. See
+    :func:`analysis.questions.budget_sentence.limits` for the limits of the last two.
     """
     import pandas as pd
 
-    rows = [_point(arm, experiment) for arm in experiment.arms]
+    found = _limits(experiment)
+    rows = [_point(arm, experiment, found) for arm in experiment.arms]
     return ScoredPoints(
         experiment.root, experiment.config, experiment.incomplete, pd.DataFrame(rows)
     )
 
 
-def _point(arm: str, experiment: Experiment) -> dict[str, Any]:
+def _limits(experiment: Experiment) -> Limits:
+    """Limits of all sources, against the goal and against random."""
+    macro_f1 = {name: scores.macro_f1 for name, scores in experiment.resampled.items()}
+    goal = None
+    if GOLD in macro_f1:
+        goal = _reach(experiment.config) / 100 * macro_f1[GOLD]
+    kinds = {arm: runs.runs[0].params["arm_kind"] for arm, runs in experiment.arms.items()}
+    rivals = {}
+    for arm in experiment.arms:
+        # Arms are named by kind and budget: random_5 is random with 5 per cent.
+        share = _replace_share(experiment.arms[arm].runs[0])
+        rival = RANDOM if share is None else f"{RANDOM}_{share:g}"
+        if rival in macro_f1 and rival != arm and kinds[arm] not in (GOLD, LLM):
+            rivals[arm] = rival
+    remedies = [arm for arm, kind in kinds.items() if arm_facts(kind).remedy]
+    return limits(macro_f1, goal, remedies, rivals)
+
+
+def _point(arm: str, experiment: Experiment, found: Limits) -> dict[str, Any]:
     from analysis.store.arm_scores import arm_row
-    from analysis.store.artifacts import needs, number_or_none
 
     first = experiment.arms[arm].runs[0]
-    needs(first, {"replace_share": number_or_none})
     row = arm_row(arm, experiment.arms[arm], experiment.test, experiment.label_set)
-    replace_share = number_or_none(first.params["replace_share"])
+    replace_share = _replace_share(first)
     row["share"] = _used_share(row, first) if replace_share is None else replace_share
     row["repaired"] = _repaired(first, experiment)
     # Comparisons are paired: all arms are scored on the same resampled examples.
     macro_f1 = {name: scores.macro_f1 for name, scores in experiment.resampled.items()}
     if {GOLD, LLM} <= set(macro_f1) and arm not in (GOLD, LLM):
         row |= columns("closed", gap_closed(macro_f1[arm], macro_f1[LLM], macro_f1[GOLD]))
-    # Arms are named by kind and budget: random_5 is random with 5 per cent.
-    rival = RANDOM if replace_share is None else f"{RANDOM}_{replace_share:g}"
-    if rival in macro_f1 and rival != arm and row["arm_kind"] not in (GOLD, LLM):
-        row |= columns("over_random", interval(macro_f1[arm] - macro_f1[rival]))
+    if arm in found.over_goal:
+        row |= columns("over_goal", found.over_goal[arm])
+    if arm in found.over_random:
+        row |= columns("over_random", found.over_random[arm])
     return row
+
+
+def _replace_share(run: Record) -> float | None:
+    """The budget of an arm in per cent of the training texts; None if it has no set budget."""
+    from analysis.store.artifacts import needs, number_or_none
+
+    needs(run, {"replace_share": number_or_none})
+    return number_or_none(run.params["replace_share"])
 
 
 def _used_share(row: Mapping[str, Any], run: Record) -> float:
@@ -157,7 +185,7 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
         *(metric.title for metric in score_metrics()),
         "closed",
         *(metric.title for metric in arm_metrics()),
-        *("repaired", "against random"),
+        *("repaired", "against goal", "against random"),
     ]
     rows = []
     scaled_rows = scaled_metrics(budget.points).to_dict("records")
@@ -168,23 +196,18 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
                 f"{row['share']:g} %",
                 *(f"{row[name]:.4g}" for name in cost),
                 *(with_spread(metric, scaled) for metric in score_metrics()),
-                ranged(_interval(row, "closed"), 100, 0),
+                ranged(interval_of(row, "closed"), 100, 0),
                 *(metric.text(scaled[metric.key]) for metric in arm_metrics()),
                 number(100 * row["repaired"], 0),
-                ranged(_interval(row, "over_random"), 100, 1, sign=True),
+                ranged(interval_of(row, "over_goal"), 100, 1, sign=True),
+                ranged(interval_of(row, "over_random"), 100, 1, sign=True),
             ]
         )
     return head, rows
 
 
-def _interval(row: Mapping[Any, Any], name: str) -> Interval:
-    """The interval in three columns of a row; nan for columns that it lacks."""
-    estimate, low, high = (row.get(f"{name}{suffix}", np.nan) for suffix in ("", "_low", "_high"))
-    return Interval(estimate, low, high)
-
-
 def cheapest(budget: ScoredPoints) -> str:
-    """A sentence on the cheapest source that comes close to gold; empty without the arm gold.
+    """Which source reaches the goal, and which ones are told apart from random.
 
     Without prices the source with the fewest human labels is the cheapest one.
     """
@@ -192,35 +215,30 @@ def cheapest(budget: ScoredPoints) -> str:
 
     points = budget.points
     gold = points.loc[points["arm"] == GOLD, "macro_f1"]
-    if gold.empty:
-        return ""
-    reach = float(budget.config["design"].get("reach", _DEFAULT_REACH))
-    goal = reach / 100 * float(gold.iloc[0])
-    goal_text = f"{reach:g} % of gold's macro-F1 ({100 * goal:.1f})"
-    price = "cost" if priced(budget.config) else "human_share"
+    goal = ""
+    if not gold.empty:
+        reach = _reach(budget.config)
+        goal = f"{reach:g} % of gold's macro-F1 ({reach * float(gold.iloc[0]):.1f})"
+    has_prices = priced(budget.config)
+    price = "cost" if has_prices else "human_share"
     remedies = points[kinds_with(points, lambda facts: facts.remedy)]
-    reached = remedies[remedies["macro_f1"] >= goal]
-    reached = reached.sort_values([price, "macro_f1"], ascending=[True, False])  # ties: the better
-    if reached.empty:
-        return f"No source reaches {goal_text} at these budgets."
-    best = reached.iloc[0]
-    if best["human_share"] == 0:
-        return f"{goal_text} is reached without any human label, by {best['arm']}."
-    rival = ""
-    if best["arm_kind"] != RANDOM and (points["arm_kind"] == RANDOM).any():
-        random = reached[reached["arm_kind"] == RANDOM]
-        rival = "; random does not reach it at these budgets"
-        if len(random):
-            rival = f"; random needs {_price_text(random.iloc[0], price)}"
-    return (
-        f"{goal_text} is reached cheapest by {best['arm']}, with "
-        f"{_price_text(best, price)}{rival}. Means over seeds, without regard to their spread."
-    )
+    sources = [
+        Source(
+            row["arm"],
+            row["arm_kind"],
+            row["human_share"],
+            row[price],
+            over_goal=interval_of(row, "over_goal"),
+            over_random=interval_of(row, "over_random"),
+        )
+        for row in remedies.to_dict("records")
+    ]
+    return sentence(findings(sources), goal, has_prices=has_prices)
 
 
-def _price_text(row: pd.Series, price: str) -> str:
-    cost = f" at a cost of {row['cost']:.4g}" if price == "cost" else ""
-    return f"{100 * row['human_share']:.3g} % human labels{cost}"
+def _reach(config: Mapping[str, Any]) -> float:
+    """Per cent of gold's macro-F1 to reach."""
+    return float(config["design"].get("reach", _DEFAULT_REACH))
 
 
 if __name__ == "__main__":

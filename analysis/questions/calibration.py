@@ -9,7 +9,7 @@ It prints tables and writes CSV, Markdown and PNG to outputs/reports/RUN.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from analysis.store.command import section_command
 from analysis.store.uncertainties import training_uncertainties
 from project.stats.bootstrap import Interval
 from project.stats.calibration import BINS, expected_calibration_error
-from project.stats.detection import auroc_interval
+from project.stats.detectors import compare_detectors
+from project.stats.types import Floats, Mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +37,9 @@ _CALIBRATION_NOTE = (
 )
 _DETECTOR_NOTE = (
     "Training split, first draw. AUROC: the probability that a wrong label is more uncertain than "
-    "a right one; 0.5 is chance. 95 % limits by DeLong et al. (1988) on the logit scale; no limits "
-    "if wrong and right labels do not overlap."
+    "a right one; 0.5 is chance. 95 % limits by DeLong et al. (1988) on the logit scale, which "
+    "hold for all uncertainties and their differences at once (max-t), so that the answer may pick "
+    "the best one. They are about the labels of this draw."
 )
 
 
@@ -49,10 +51,14 @@ class Detector(NamedTuple):
     auroc: Interval
 
 
+Differences: TypeAlias = "Mapping[tuple[str, str], Interval]"
+"""The first uncertainty's AUROC less the second one's, by the pair of names."""
+
+
 def section(experiment: Experiment) -> Section | None:
     """Calibration errors, detectors and reliability curves; None if there is neither."""
     confidences = _confidences(experiment)
-    detectors = _detectors(experiment)
+    detectors, differences = _detectors(experiment)
     tables: list[Table] = []
     figures: list[Figure] = []
     if confidences:
@@ -62,7 +68,7 @@ def section(experiment: Experiment) -> Section | None:
         tables.append(_detector_table(detectors))
     if not tables:
         return None
-    return Section("calibration", QUESTION, _answer(detectors), tables, figures=figures)
+    return Section("calibration", QUESTION, answer(detectors, differences), tables, figures=figures)
 
 
 def _confidences(experiment: Experiment) -> dict[str, Confidences]:
@@ -117,26 +123,42 @@ def _calibration_table(confidences: Mapping[str, Confidences]) -> Table:
     )
 
 
-def _detectors(experiment: Experiment) -> list[Detector]:
+def _detectors(experiment: Experiment) -> tuple[list[Detector], Differences]:
     """Every uncertainty of the training annotations, with its AUROC for finding wrong labels.
 
     Empty if there are no annotations or no gold labels, or if all labels are wrong or all right.
     """
     if not experiment.annotations["train"]:
-        return []
+        return [], {}
     gold = experiment.split("train")["gold_label"]
     labels = experiment.annotations["train"][0]["label"]
     known = (gold.notna() & labels.notna()).to_numpy()
     wrong = (labels != gold).to_numpy()[known]
     # An AUROC compares wrong labels with right ones and needs some of both.
     if wrong.all() or not wrong.any():
-        return []
-    detectors = []
-    for name, values in training_uncertainties(experiment).items():
-        area = auroc_interval(values[known], wrong)
-        if not np.isnan(area.estimate):
-            detectors.append(Detector(name, int((~np.isnan(values[known])).sum()), area))
-    return detectors
+        return [], {}
+    values = {
+        name: uncertainty[known] for name, uncertainty in training_uncertainties(experiment).items()
+    }
+    return detectors_of(values, wrong)
+
+
+def detectors_of(values: Mapping[str, Floats], wrong: Mask) -> tuple[list[Detector], Differences]:
+    """The detectors of wrong labels, and the differences of their AUROCs.
+
+    ``values`` by name ``(n,)``, nan where unknown. Left out are those whose AUROC is undefined.
+    """
+    defined = {}
+    for name, uncertainty in values.items():
+        is_wrong = wrong[~np.isnan(uncertainty)]
+        if is_wrong.any() and not is_wrong.all():
+            defined[name] = uncertainty
+    found = compare_detectors(defined, wrong)
+    detectors = [
+        Detector(name, int((~np.isnan(uncertainty)).sum()), found.auroc[name])
+        for name, uncertainty in defined.items()
+    ]
+    return detectors, found.differences
 
 
 def _detector_table(detectors: Sequence[Detector]) -> Table:
@@ -165,17 +187,39 @@ def _detector_table(detectors: Sequence[Detector]) -> Table:
     )
 
 
-def _answer(detectors: Sequence[Detector]) -> str:
-    """The best detector in words; empty without detectors."""
+def answer(detectors: Sequence[Detector], differences: Differences) -> str:
+    """Which uncertainty finds wrong labels best, as far as the limits tell; empty without any."""
     if not detectors:
         return ""
     best = max(detectors, key=lambda detector: detector.auroc.estimate)
-    answer = (
-        f"Of the uncertainties, {best.uncertainty} finds wrong labels best: "
-        f"AUROC {ranged(best.auroc, 1, 2)}"
+    area = f"AUROC {ranged(best.auroc, 1, 2)}"
+    others = [detector.uncertainty for detector in detectors if detector is not best]
+    # An uncertainty that is a function of another, as entropy of margin for two labels.
+    alike = [name for name in others if differences[best.uncertainty, name] == (0.0, 0.0, 0.0)]
+    close = [
+        name
+        for name in others
+        if name not in alike and not differences[best.uncertainty, name].low > 0
+    ]
+    names = " and ".join([best.uncertainty, *alike])
+    find = "find" if alike else "finds"
+    if np.isnan(best.auroc.low):
+        few = "too few labels are wrong or right to tell whether it is chance"
+        return f"{names} {find} wrong labels with {area}: {few}."
+    if best.auroc.low <= 0.5:
+        return (
+            "No uncertainty is told apart from chance in finding wrong labels; the highest is "
+            f"{names}, {area}."
+        )
+    if len(alike) == len(others):
+        rank = "rank alike and " if alike else ""
+        return f"{names} {rank}{find} wrong labels better than chance: {area}."
+    if not close:
+        return f"Of the uncertainties, {names} {find} wrong labels best: {area}."
+    return (
+        f"Which uncertainty finds wrong labels best is not told: {names} with {area} and "
+        f"{', '.join(close)} are not told apart."
     )
-    chance = best.auroc.low <= 0.5
-    return f"{answer}, which may be chance." if chance else f"{answer}."
 
 
 if __name__ == "__main__":

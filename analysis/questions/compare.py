@@ -8,6 +8,8 @@ It prints a table and writes CSV and Markdown to outputs/reports/ONE-OTHER.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,27 +19,31 @@ from analysis.render.text import ranged, title
 from analysis.store.command import parser, run_command, show_section
 from project.config.metrics import METRICS
 from project.stats.agreement import resampled_agreement
-from project.stats.bootstrap import (
-    REPLICATES,
-    Interval,
-    example_weights,
-    interval,
-    resampled_scores,
-)
-from project.stats.types import Codes
+from project.stats.bootstrap import REPLICATES, Interval, example_weights
+from project.stats.multiple import paired_scores, together, training_keys
+from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from analysis.store.experiment import Experiment
 
 QUESTION = "Which of two experiments is better?"
 _NOTE = (
-    "The second experiment's arm less the first one's, x 100, with 95 % limits, each row on its "
-    "own: both are scored on the same resampled test examples. For accuracy and macro-F1 the seeds "
-    "of each are resampled too, for alpha_K and unchanged they are not."
+    "The second experiment's arm less the first one's, x 100. The 95 % limits of a column hold for "
+    "all arms at once (max-t), so that the answer may pick among them. Both experiments are scored "
+    "on the same resampled test examples. For accuracy and macro-F1 the limits hold the spread of "
+    "the seeds too, for alpha_K and unchanged they do not. shared: trainings that are the same in "
+    "both, by their digest and their predictions; the limits hold the chance of the others alone."
 )
+
+
+class ComparedArm(NamedTuple):
+    """An arm in two experiments: class codes ``(n_seeds, n_test)``, identities of its trainings."""
+
+    first: Codes
+    second: Codes
+    first_trainings: Sequence[str]
+    second_trainings: Sequence[str]
 
 
 class ArmDifference(NamedTuple):
@@ -46,10 +52,16 @@ class ArmDifference(NamedTuple):
     arm: str
     n_first: int
     n_second: int
+    n_shared: int
     accuracy: Interval
     macro_f1: Interval
     krippendorff_alpha: Interval
     unchanged: Interval
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the arm is the same trainings in both, so that all differences are zero."""
+        return self.n_shared == self.n_first == self.n_second
 
     @property
     def measures(self) -> dict[str, Interval]:
@@ -78,12 +90,16 @@ def comparison(first: Experiment, second: Experiment) -> Section:
             f"{', '.join(first.arms)}; {', '.join(second.arms)}."
         )
     order = _order_of_examples(first, second)
-    n_classes = len(first.label_set)
-    differences = []
-    for arm in common:
-        predicted = first.arms[arm].predicted
-        other = second.arms[arm].predicted[:, order]
-        differences.append(_difference(arm, first.gold, predicted, other, n_classes=n_classes))
+    arms = {
+        arm: ComparedArm(
+            first.arms[arm].predicted,
+            second.arms[arm].predicted[:, order],
+            first.arms[arm].trainings,
+            second.arms[arm].trainings,
+        )
+        for arm in common
+    }
+    differences = arm_differences(first.gold, arms, len(first.label_set))
     incomplete = [
         f"INCOMPLETE, {experiment.root.run_id}: {', '.join(experiment.incomplete)}."
         for experiment in (first, second)
@@ -95,7 +111,7 @@ def comparison(first: Experiment, second: Experiment) -> Section:
         *incomplete,
     ]
     table = _table(differences)
-    return Section("compare", QUESTION, _answer(differences), [table], notes=notes)
+    return Section("compare", QUESTION, answer(differences), [table], notes=notes)
 
 
 def _check_comparable(first: Experiment, second: Experiment) -> None:
@@ -128,42 +144,90 @@ def _order_of_examples(first: Experiment, second: Experiment) -> Codes:
     return np.asarray(indices, dtype=np.int64)
 
 
-def _difference(
-    arm: str, gold: Codes, first: Codes, second: Codes, *, n_classes: int
-) -> ArmDifference:
-    """Paired differences of predictions ``(n_seeds, n_test)``, the second less the first."""
-    scores = resampled_scores(gold, {"first": first, "second": second}, n_classes)
-    # The same weights for both experiments: replicates of the two are paired.
-    weights = example_weights(len(gold), REPLICATES, 0)
-    alpha, unchanged = resampled_agreement(first, n_classes, weights)
-    other_alpha, other_unchanged = resampled_agreement(second, n_classes, weights)
-    return ArmDifference(
-        arm,
-        n_first=len(first),
-        n_second=len(second),
-        accuracy=interval(scores["second"].accuracy - scores["first"].accuracy),
-        macro_f1=interval(scores["second"].macro_f1 - scores["first"].macro_f1),
-        krippendorff_alpha=interval(other_alpha - alpha),
-        unchanged=interval(other_unchanged - unchanged),
-    )
+def arm_differences(
+    gold: Codes,
+    arms: Mapping[str, ComparedArm],
+    n_classes: int,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> list[ArmDifference]:
+    """Paired differences of every arm, the second experiment less the first one.
+
+    The limits of each measure hold for all arms at once. Arms that are the same trainings in both
+    experiments differ by exactly zero.
+
+    Parameters
+    ----------
+    gold
+        Gold class codes ``(n_test,)``.
+    arms
+        The arms by name, on the same test examples.
+    n_classes
+        Size of the label set.
+    replicates
+        Number of bootstrap replicates.
+    seed
+        Seed of the replicates.
+    """
+    predicted: dict[str, Codes] = {}
+    trainings: dict[str, Sequence[str]] = {}
+    for arm, both in arms.items():
+        predicted |= {f"first {arm}": both.first, f"second {arm}": both.second}
+        trainings |= {f"first {arm}": both.first_trainings, f"second {arm}": both.second_trainings}
+    scores = paired_scores(gold, predicted, trainings, n_classes, replicates=replicates, seed=seed)
+    # The same weights for all: the replicates of two arms are paired.
+    weights = example_weights(len(gold), replicates, seed)
+    agreement = {
+        name: resampled_agreement(codes, n_classes, weights) for name, codes in predicted.items()
+    }
+
+    def intervals(values: Mapping[str, Floats]) -> dict[str, Interval]:
+        return together({arm: values[f"second {arm}"] - values[f"first {arm}"] for arm in arms})
+
+    accuracy = intervals({name: values.accuracy for name, values in scores.items()})
+    macro_f1 = intervals({name: values.macro_f1 for name, values in scores.items()})
+    alpha = intervals({name: values[0] for name, values in agreement.items()})
+    unchanged = intervals({name: values[1] for name, values in agreement.items()})
+    return [
+        ArmDifference(
+            arm,
+            n_first=len(both.first),
+            n_second=len(both.second),
+            n_shared=_n_shared(both),
+            accuracy=accuracy[arm],
+            macro_f1=macro_f1[arm],
+            krippendorff_alpha=alpha[arm],
+            unchanged=unchanged[arm],
+        )
+        for arm, both in arms.items()
+    ]
+
+
+def _n_shared(arm: ComparedArm) -> int:
+    """How many trainings of an arm are the same in both experiments."""
+    first = Counter(training_keys(arm.first_trainings, arm.first))
+    second = Counter(training_keys(arm.second_trainings, arm.second))
+    return (first & second).total()
 
 
 def _table(differences: Sequence[ArmDifference]) -> Table:
     import pandas as pd
 
     titles = [METRICS[key].title for key in differences[0].measures]
-    head = ["labels", "seeds of the first", "of the second", *titles]
+    head = ["labels", "seeds of the first", "of the second", "shared", *titles]
     rows = []
     records = []
     for difference in differences:
         measures = difference.measures
-        n_seeds = [str(difference.n_first), str(difference.n_second)]
+        counts = (difference.n_first, difference.n_second, difference.n_shared)
         cells = [ranged(measure, 100, 1, sign=True) for measure in measures.values()]
-        rows.append([difference.arm, *n_seeds, *cells])
+        rows.append([difference.arm, *map(str, counts), *cells])
         record: dict[str, object] = {
             "arm": difference.arm,
             "n_seeds_one": difference.n_first,
             "n_seeds_other": difference.n_second,
+            "n_seeds_shared": difference.n_shared,
         }
         for name, measure in measures.items():
             record |= columns(name, measure)
@@ -172,8 +236,14 @@ def _table(differences: Sequence[ArmDifference]) -> Table:
     return Table("compare", heading, head, rows, frame=pd.DataFrame(records), notes=[_NOTE])
 
 
-def _answer(differences: Sequence[ArmDifference]) -> str:
-    """The arms whose macro-F1 differs measurably."""
+def answer(differences: Sequence[ArmDifference]) -> str:
+    """The arms whose macro-F1 differs measurably, and those that are the same trainings."""
+    same = [difference.arm for difference in differences if difference.is_same]
+    if len(same) == len(differences):
+        return (
+            "All common arms are the same trainings in both experiments, so every difference is "
+            "exactly zero."
+        )
     changes = []
     for difference in differences:
         macro_f1 = difference.macro_f1
@@ -181,9 +251,13 @@ def _answer(differences: Sequence[ArmDifference]) -> str:
             verb = "gains" if macro_f1.estimate > 0 else "loses"
             points = abs(100 * macro_f1.estimate)
             changes.append(f"{difference.arm} {verb} {points:.1f} points of macro-F1")
-    if not changes:
-        return "No arm's macro-F1 differs measurably between the two experiments."
-    return f"In the second experiment {', '.join(changes)}."
+    text = "No arm's macro-F1 differs measurably between the two experiments."
+    if changes:
+        text = f"In the second experiment {', '.join(changes)}."
+    if same:
+        verb = "is" if len(same) == 1 else "are"
+        text += f" {', '.join(same)} {verb} the same trainings in both: exactly zero."
+    return text
 
 
 def publish(options: argparse.Namespace) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from analysis.render.figures import measures
 from analysis.render.section import Table, columns
 from analysis.render.text import number, ranged
 from project.config.arms import GOLD
-from project.stats.bootstrap import Interval
+from project.stats.bootstrap import Interval, interval
 from project.stats.curves import CurveGap, FittedCurve, curve_gap, fit_curve
+from project.stats.power_law import plateau_size
 from project.support.errors import AssayError
 
 if TYPE_CHECKING:
@@ -169,9 +172,14 @@ def _size_limits(sizes: Interval, fit: FittedCurve) -> str:
 
 
 def fit_sentences(curves: CurveFits) -> str:
-    """One sentence for each arm on where its macro-F1 flattens."""
+    """One sentence for each arm on where its macro-F1 flattens.
+
+    The limits of the sizes hold for all arms at once (Bonferroni), over the seeds alone.
+    """
     sentences = [_sentence(curves, arm) for arm in curves.arms]
-    return f"Macro-F1, by the fit. {' '.join(sentences)}"
+    n_fitted = sum((arm, "macro_f1") in curves.fits for arm in curves.arms)
+    scope = ", limits for all arms at once" if n_fitted > 1 else ""
+    return f"Macro-F1, by the fit, over the seeds alone{scope}. {' '.join(sentences)}"
 
 
 def _sentence(curves: CurveFits, arm: str) -> str:
@@ -181,15 +189,42 @@ def _sentence(curves: CurveFits, arm: str) -> str:
     if not curves.follows(fit):
         residual = 100 * float(fit.law.residual)
         return f"{arm}: the points follow no power law (off by {residual:.1f}), so no plateau."
-    size = fit.plateau.estimate
-    limits = _size_limits(fit.plateau, fit)
-    if size > fit.largest:
-        where = f"only beyond the {fit.largest:.0f} texts measured{limits}, by extrapolation"
-    elif size < fit.smallest:
-        where = f"from the smallest size measured on, {fit.smallest:.0f} texts{limits}"
-    else:
-        where = f"from about {_size(size, fit)} texts{limits} on"
-    return f"{arm}: doubling gains less than {curves.threshold_text} {where}."
+    plateau = _plateau(curves, fit)
+    size = plateau.estimate
+    limits = _size_limits(plateau, fit)
+    gains = f"{arm}: doubling gains less than {curves.threshold_text}"
+    if plateau.low > fit.largest:
+        return f"{gains} only beyond the {fit.largest:.0f} texts measured{limits}."
+    if plateau.high <= fit.smallest:
+        return f"{gains} from the smallest size measured on, {fit.smallest:.0f} texts{limits}."
+    if plateau.high <= fit.largest:
+        beyond = ""
+        if plateau.high > fit.largest / 2:
+            beyond = f"; a doubling from there ends beyond the {fit.largest:.0f} measured"
+        return (
+            f"{gains} from at most {_rounded_up(plateau.high)} texts on, by estimate "
+            f"{_size(size, fit)}{limits}{beyond}."
+        )
+    # The limits reach beyond the sizes, or one seed gives none.
+    return (
+        f"{arm}: whether doubling gains less than {curves.threshold_text} within the "
+        f"{fit.largest:.0f} texts measured is not told; by estimate from {_size(size, fit)} "
+        f"on{limits}."
+    )
+
+
+def _rounded_up(size: float) -> str:
+    """A size with two significant digits, not below it."""
+    unit = 10.0 ** max(math.floor(math.log10(size)) - 1, 0)
+    return f"{math.ceil(size / unit) * unit:.0f}"
+
+
+def _plateau(curves: CurveFits, fit: FittedCurve) -> Interval:
+    """The size where a curve flattens, with limits that hold for all arms at once."""
+    n_fitted = sum((arm, "macro_f1") in curves.fits for arm in curves.arms)
+    sizes = plateau_size(fit.replicates, curves.threshold / 100)
+    sizes = np.where(np.isnan(fit.replicates.limit), np.nan, sizes)
+    return interval(np.append(fit.plateau.estimate, sizes), 1 - 0.05 / n_fitted)
 
 
 def fit_frame(curves: CurveFits) -> pd.DataFrame:
@@ -224,6 +259,6 @@ def _record(curves: CurveFits, arm: str, measure: str) -> dict[str, Any]:
     if gap:
         record["minus_gold_size"] = gap.size
         intervals |= {"minus_gold": gap.at_size, "minus_gold_limit": gap.limit}
-    for name, interval in intervals.items():
-        record |= columns(name, interval)
+    for name, limits in intervals.items():
+        record |= columns(name, limits)
     return {**record, "extrapolated": fit.plateau.estimate > fit.largest}

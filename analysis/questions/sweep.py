@@ -9,13 +9,21 @@ It prints tables and writes CSV and PNG to outputs/reports/RUN.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from analysis.questions.sweep_figure import pareto_figure, study_figures
-from analysis.render.scores import scaled_metrics, score_cells, score_head
+from analysis.render.scores import (
+    LIMIT_HEAD,
+    interval_of,
+    limit_cells,
+    scaled_metrics,
+    score_cells,
+    score_head,
+)
 from analysis.render.section import Figure, Section, Table
-from analysis.render.text import number, pair, title
+from analysis.render.text import number, pair, ranged, title
 from analysis.store.command import publish_command, publish_section
 from project.config.arms import arm_facts
 from project.config.finetune import LINEAR
@@ -30,8 +38,11 @@ _NOTE = (
     "Scores and shares x 100. Trials are judged by the mean macro-F1 over sweep_seeds seeds on "
     f"gold validation labels{_EPOCH_NOTE}. human: "
     "labels by a human for each 100 training texts. LLM calls: requests for the draws behind the "
-    "trial's labels, whichever trial paid for them. The test split is read for the chosen trials "
-    "alone, and once; mean ± sample standard deviation (ddof 1) over the seeds."
+    "trial's labels, whichever trial paid for them. The highest of many validation scores is "
+    "optimistic, since chance chose it too: the test scores are the result. The test split is read "
+    "for the chosen trials alone, and once; mean ± sample standard deviation (ddof 1) over the "
+    "seeds. limits: 95 % limits of macro-F1 over test examples and seeds; against gold: macro-F1 "
+    "less that of gold; both hold for all tested trials at once."
 )
 _PARETO_NOTE = (
     " Chosen: the Pareto front of macro-F1, human share and LLM calls, which are the trials that "
@@ -94,17 +105,19 @@ def _tested_table(study: SweepStudy) -> Table:
 
     cost = ["cost"] if study.has_prices else []
     rows = []
-    for row in scaled_metrics(study.tested).to_dict("records"):
+    scaled_rows = scaled_metrics(study.tested).to_dict("records")
+    for row, scaled in zip(study.tested.to_dict("records"), scaled_rows, strict=True):
         rows.append(
             [
                 str(row["trial"]) if row["trial"] >= 0 else "-",
                 row["arm"],
-                number(row["human_share"], 0),
+                number(scaled["human_share"], 0),
                 *(number(row[name], 4) for name in cost),
-                *score_cells(row),
+                *score_cells(scaled),
+                *limit_cells(row),
             ]
         )
-    head = ["trial", "labels", "human", *cost, *score_head("test ")]
+    head = ["trial", "labels", "human", *cost, *score_head("test "), *LIMIT_HEAD]
     frame = without_lists(study.tested)
     return Table("chosen", "chosen, on the test split", head, rows, frame=frame)
 
@@ -119,17 +132,44 @@ def sentence(study: SweepStudy) -> str:
     )
     if study.tested.empty:
         return f"{text} Nothing has been tested yet."
-    gold = study.tested[study.tested["trial"] < 0]
     trials = study.tested[study.tested["trial"] >= 0]
-    if gold.empty or trials.empty:
+    if trials.empty:
         return text
     # The validation score decides, since the test split must have no part in choosing.
-    values = study.trials.set_index("number")["value"]
-    best = trials.loc[trials["trial"].map(values).idxmax()]
-    share = 100 * best["macro_f1"] / float(gold["macro_f1"].iloc[0])
+    in_study = study.trials.set_index("number")
+    best = trials.loc[trials["trial"].map(in_study["value"]).idxmax()].to_dict()
+    validation = float(in_study.loc[best["trial"], "validation.macro_f1"])
+    n_complete = int((study.trials["state"] == "COMPLETE").sum())
+    return f"{text} {chosen_sentence(best, validation, n_complete)}"
+
+
+def chosen_sentence(best: Mapping[Any, Any], validation: float, n_trials: int) -> str:
+    """What the chosen trial reaches on the test split.
+
+    Parameters
+    ----------
+    best
+        Its row of the tested trials.
+    validation
+        Its macro-F1 on the validation split, in [0, 1].
+    n_trials
+        Number of trials from which it was chosen.
+    """
+    test = interval_of(best, "macro_f1")
+    over_gold = interval_of(best, "over_gold")
+    against = ""
+    if not math.isnan(over_gold.estimate):
+        against = f", {ranged(over_gold, 100, 1, sign=True)} points against gold,"
+    optimistic = ""
+    if n_trials > 1:
+        optimistic = (
+            f" Its macro-F1 on validation, {number(100 * validation)}, is optimistic: it was "
+            f"chosen as the best of {n_trials} trials."
+        )
     return (
-        f"{text} The best on validation, trial {best['trial']} ({best['arm']}), reaches on test "
-        f"{share:.0f} % of gold's macro-F1 with {best['human_labels']} human labels."
+        f"The best on validation, trial {best['trial']} ({best['arm']}), reaches on test a "
+        f"macro-F1 of {ranged(test, 100, 1)}{against} with {best['human_labels']} human "
+        f"labels.{optimistic}"
     )
 
 

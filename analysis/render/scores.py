@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from analysis.render.text import ranged
 from project.config.metric import Metric
 from project.config.metrics import METRICS, arm_metrics, score_metrics
+from project.stats.bootstrap import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,3 +56,20 @@ def with_interval(metric: Metric, row: Mapping[str, Any]) -> str:
     low = metric.text(row.get(f"{metric.key}_low"))
     high = metric.text(row.get(f"{metric.key}_high"))
     return estimate if low == "-" else f"{estimate} [{low}, {high}]"
+
+
+LIMIT_HEAD = ("limits", "against gold")
+"""Headings of :func:`limit_cells`."""
+
+
+def limit_cells(row: Mapping[str, Any]) -> list[str]:
+    """Limits of macro-F1 and the difference to gold with its limits, x 100, of an unscaled row."""
+    score = interval_of(row, "macro_f1")
+    limits = "-" if math.isnan(score.low) else f"[{100 * score.low:.1f}, {100 * score.high:.1f}]"
+    return [limits, ranged(interval_of(row, "over_gold"), 100, 1, sign=True)]
+
+
+def interval_of(row: Mapping[Any, Any], name: str) -> Interval:
+    """The interval in three columns of a row; nan for columns that it lacks."""
+    suffixes = ("", "_low", "_high")
+    return Interval(*(row.get(f"{name}{suffix}", float("nan")) for suffix in suffixes))

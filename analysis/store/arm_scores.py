@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.render.section import columns
 from analysis.store.replicates import Replicates
 from analysis.store.stored_run import StoredRun
 from project.config.metric import Metric
 from project.config.metrics import arm_metrics, cost_metrics, score_metrics
 from project.data.tables import SPLITS, codes, is_asked
+from project.stats.multiple import paired_scores, score_limits
 from project.stats.scores import score_answers, spread
 from project.stats.types import Codes, Floats
 from project.tracking import ABSENT, Record
@@ -70,6 +72,41 @@ def arm_row(
     row |= spending(replicates.runs)
     row |= {f"{key}{BY_SEED}": values for key, values in by_seed.items()}
     return {**row, "absent": first.tags.get(ABSENT, "")}
+
+
+def limit_columns(
+    tested: Mapping[str, Replicates], stored: StoredRun, reference: str = ""
+) -> dict[str, dict[str, float]]:
+    """Limits of the test macro-F1 of several arms, which hold for all of them at once.
+
+    Parameters
+    ----------
+    tested
+        The runs of every arm with their predictions.
+    stored
+        The root run, whose test split they predict.
+    reference
+        Name of the arm to compare with; empty for none.
+
+    Returns
+    -------
+    dict
+        By name ``macro_f1_low`` and ``macro_f1_high`` and, for arms other than the reference,
+        ``over_gold`` with its limits: the macro-F1 less that of the reference. In [0, 1].
+    """
+    scores = paired_scores(
+        stored.gold,
+        {name: replicates.predicted for name, replicates in tested.items()},
+        {name: replicates.trainings for name, replicates in tested.items()},
+        len(stored.label_set),
+    )
+    found = score_limits({name: values.macro_f1 for name, values in scores.items()}, reference)
+    rows = {}
+    for name, interval in found.score.items():
+        rows[name] = {"macro_f1_low": interval.low, "macro_f1_high": interval.high}
+        if name in found.difference:
+            rows[name] |= columns("over_gold", found.difference[name])
+    return rows
 
 
 def _columns(metric: Metric, value: Any) -> dict[str, float]:

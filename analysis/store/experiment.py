@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.store.replicates import Replicates, complete_replicates
 from analysis.store.stored_run import StoredRun, read_root
-from project.stats.bootstrap import WeightedScores, resampled_scores
+from project.stats.bootstrap import WeightedScores
+from project.stats.multiple import paired_scores
 from project.tracking import SEEDS_TRAINED
 
 
@@ -32,10 +33,12 @@ class Experiment(StoredRun):
     def resampled(self) -> dict[str, WeightedScores]:
         """Scores of every arm in the data and under resampled test examples and seeds.
 
-        See :func:`project.stats.bootstrap.resampled_scores`.
+        Arms that share trainings share their chance: see
+        :func:`project.stats.multiple.paired_scores`.
         """
         predicted = {arm: replicates.predicted for arm, replicates in self.arms.items()}
-        return resampled_scores(self.gold, predicted, len(self.label_set))
+        trainings = {arm: replicates.trainings for arm, replicates in self.arms.items()}
+        return paired_scores(self.gold, predicted, trainings, len(self.label_set))
 
     @property
     def llm_test(self) -> pd.DataFrame | None:

@@ -45,6 +45,11 @@ class Replicates:
     predicted: Codes
     log_probabilities: Floats
 
+    @property
+    def trainings(self) -> list[str]:
+        """Identity of the training behind every run: its digest, or the run's id without one."""
+        return [run.tags.get(DIGEST) or run.run_id for run in self.runs]
+
 
 class CompleteReplicates(NamedTuple, Generic[Key]):
     """The replicates of every complete key, and a note on each key that has a fault."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.store.arm_scores import arm_row, priced
+from analysis.store.arm_scores import arm_row, limit_columns, priced
 from analysis.store.artifacts import needs
 from analysis.store.replicates import check_seed, read_replicates
 from analysis.store.stored_run import StoredRun, read_root
@@ -43,7 +43,8 @@ class SweepStudy:
         metrics with scores in [0, 1], ``value`` (what a single objective maximises, in points,
         x 100), ``reason`` and ``chosen`` (it was tested).
     tested
-        Test scores of the chosen trials, in [0, 1], and of gold, whose ``trial`` is -1.
+        Test scores of the chosen trials, in [0, 1], and of gold, whose ``trial`` is -1, with
+        limits (:func:`analysis.store.arm_scores.limit_columns`).
     """
 
     root: Record
@@ -119,8 +120,16 @@ def _tested(stored: StoredRun, study_id: str) -> list[dict[str, Any]]:
     if not roots:
         return []
     replicates = read_replicates(_test_seeds(roots[-1]), stored.test, stored.label_set)
+    names = {key: f"{key[0]} {key[1]}" for key in replicates}
+    gold = next((name for (trial, _), name in names.items() if trial == _GOLD), "")
+    by_name = {names[key]: group for key, group in replicates.items()}
+    limits = limit_columns(by_name, stored, gold)
     return [
-        {"trial": trial, **arm_row(arm, group, stored.test, stored.label_set)}
+        {
+            "trial": trial,
+            **arm_row(arm, group, stored.test, stored.label_set),
+            **limits[names[trial, arm]],
+        }
         for (trial, arm), group in replicates.items()
     ]
 

@@ -14,7 +14,13 @@ import numpy as np
 
 from entrypoints.wiring.terminal import Progress
 
-MODULES: tuple[str, ...] = ("verdict",)
+MODULES: tuple[str, ...] = (
+    "verdict",
+    "budget",
+    "compare",
+    "sweep",
+    "uncertainties",
+)
 """Files of this folder with a tuple ``WORLDS``; the name of the file is that of the kind."""
 _CHUNK = 50  # repetitions of a process at a time
 Said = Callable[[np.random.Generator], bool]

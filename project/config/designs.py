@@ -132,7 +132,7 @@ class BudgetConfig(LabelConfig):
     )
     reach: float = parameter(
         default=95.0,
-        help="per cent of gold's macro-F1; the report names the cheapest source that reaches it",
+        help="per cent of gold's macro-F1; the report names the cheapest source shown to reach it",
         gt=0,
         le=100,
     )

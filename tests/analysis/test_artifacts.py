@@ -280,7 +280,7 @@ def test_a_broken_experiment_is_left_out_of_a_table_of_several(store, capsys):
     whole, other = (log_experiment(store, GOLD, arms_of()) for _ in range(2))
     MlflowClient().log_param(other, "data", "another")
     change_json(read_run(other), "config.json", lambda value: [])
-    experiments, notes = arms.newest()
+    experiments, notes = arms.all_experiments()
 
     assert [scored.experiment.root.run_id for scored in experiments] == [whole]
     assert len(notes) == 1

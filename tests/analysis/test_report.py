@@ -15,7 +15,8 @@ from mlflow.tracking import MlflowClient
 from analysis import report
 from analysis.questions import calibration, divergence, errors
 from analysis.questions import examples as texts
-from analysis.questions.arms_table import ScoredExperiment, caption, result_table
+from analysis.questions.arms_caption import caption
+from analysis.questions.arms_table import ScoredExperiment, result_table
 from analysis.questions.verdict import tolerances, verdict
 from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, Table
@@ -384,8 +385,9 @@ def test_an_uncertainty_that_separates_wrong_labels_has_an_area_of_one(store):
 
     assert detectors.loc["entropy", "auroc"] == 1.0
     assert "label mass" not in detectors.index  # the same for all
+    # With 1 - p shared by the other classes margin follows from entropy.
     assert section.answer.startswith(
-        "Of the uncertainties, entropy finds wrong labels best: AUROC 1.00"
+        "entropy and margin rank alike and find wrong labels better than chance: AUROC 1.00 [0.9"
     )
     calibrated = section.tables[0].frame.set_index("labels").loc["the LLM itself"]
     assert calibrated["accuracy"] == pytest.approx(1 - wrong.mean())

@@ -441,7 +441,10 @@ def test_several_experiments_share_one_table(store, capsys):
     )
     out = capsys.readouterr().out
 
-    assert len(re.findall(r"\ntask +made up +llm ", out)) == 2
+    # The run, its date and the setting that differs.
+    started = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+    for name, seeds in zip(names, "23", strict=True):
+        assert re.search(rf"\n{name[:8]} +{started} +{seeds} +llm ", out)
     assert list((store / "out" / "reports").glob("arms-*/tables.csv"))
 
 

@@ -199,10 +199,21 @@ def test_each_arm_has_the_size_where_it_flattens_and_its_difference_to_gold():
     assert cells["llm", "macro-F1"]["last doubling"].startswith("2.5 [")
     assert cells["flat", "accuracy"]["flat from n"].startswith("<50")
     sentences = fit_sentences(fits)
-    assert "gold: doubling gains less than 1 point from about 250 texts [" in sentences
-    assert "llm: doubling gains less than 1 point only beyond the 800 texts measured [" in sentences
-    flat = "flat: doubling gains less than 1 point from the smallest size measured on, 50 texts"
-    assert flat in sentences
+    assert sentences.startswith("Macro-F1, by the fit, over the seeds alone, limits for all arms")
+    assert (
+        "gold: doubling gains less than 1 point from at most 790 texts on, by estimate 250 [150, "
+        "790]; a doubling from there ends beyond the 800 measured."
+    ) in sentences
+    assert (
+        "llm: whether doubling gains less than 1 point within the 800 texts measured is not told; "
+        "by estimate from >800 on [720, >800]."
+    ) in sentences
+    assert "flat: doubling gains less than 1 point from at most 55 texts on, by" in sentences
+    # Alone, an arm has narrower limits, and a steep curve flattens beyond all sizes.
+    alone = fit_sentences(fit_curves(curve_points(gold=(0.9, 5.0)), 1.0))
+    assert "by estimate 250 [160, 610]" in alone
+    steep = fit_sentences(fit_curves(curve_points(llm=(0.95, 40.0)), 1.0))
+    assert "llm: doubling gains less than 1 point only beyond the 800 texts measured [" in steep
     frame = table.frame.set_index(["arm", "measure"])
     assert frame.loc[("llm", "accuracy"), "plateau"] == pytest.approx(1000, rel=1e-4)
     assert list(frame["extrapolated"]) == [False, False, True, True, False, False]
