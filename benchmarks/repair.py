@@ -30,7 +30,8 @@ from project.config.entry_points import ENTRY_POINTS
 from project.config.loading import effective
 from project.labels.error_model import MIN_AUDIT
 from project.labels.inputs import LabelInputs
-from project.labels.selection import select, share_size
+from project.labels.selection import select
+from project.labels.shares import share_size
 from project.support.errors import AssayError
 from project.training.embeddings import embeddings
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.questions.arms_caption import caption, too_few_note
+from analysis.questions.arms_classes import recall_table
 from analysis.questions.arms_figure import arms_figure
 from analysis.questions.arms_table import (
     ScoredExperiment,
@@ -21,7 +22,7 @@ from analysis.questions.arms_table import (
 )
 from analysis.questions.variance import variance_table
 from analysis.render.section import Figure, Section, Table, files, terminal
-from analysis.render.text import number, title
+from analysis.render.text import title
 from analysis.store.command import parser, run_command
 from project.config.metrics import columns_of, cost_metrics
 from project.support.errors import AssayError, UnusableRun
@@ -66,30 +67,14 @@ def sections(scored: ScoredExperiment) -> list[Section]:
     )
     figure = Figure("arms", arms_figure(scored.arms), _FIGURE_CAPTION)
     question = "What does each source of labels cost?"
-    first = Section("arms", question, summary(table), [main, _recall(table)], figures=[figure])
+    first = Section(
+        "arms", question, summary(table), [main, recall_table(scored, table)], figures=[figure]
+    )
     spread = []
     if len(scored.variance):
         crossed = variance_table(scored.variance)
         spread = [Section("variance", "Where does the spread come from?", "", [crossed])]
     return [first, *spread, Section("spent", "What did it take?", "", [_spending(table)])]
-
-
-def _recall(table: pd.DataFrame) -> Table:
-    """Recall of each class, one row for each of our own rows of the result table."""
-    ours = table[table["kind"] != "paper"]
-    recalls = [column for column in table.columns if column.startswith("recall.")]
-    rows = [
-        [str(row["labels"]), *(number(row[column]) for column in recalls)]
-        for row in ours.to_dict("records")
-    ]
-    return Table(
-        name="recall",
-        heading="Recall of each class",
-        head=["labels", *(column.removeprefix("recall.") for column in recalls)],
-        rows=rows,
-        frame=ours[["labels", *recalls]],
-        kinds=list(ours["kind"]),
-    )
 
 
 def _spending(table: pd.DataFrame) -> Table:

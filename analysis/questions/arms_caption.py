@@ -35,6 +35,7 @@ _UNDEFINED = " undefined: all replicates give all examples one class, where alph
 def caption(scored: ScoredExperiment, table: pd.DataFrame) -> str:
     """The note below the result table."""
     from analysis.questions.answers_note import answers_note
+    from analysis.store.arm_scores import chance_note
 
     arms = table[table["kind"] == "arm"]
     no_alpha = arms["krippendorff_alpha"].isna() & (arms["too_few"] == "")
@@ -43,6 +44,7 @@ def caption(scored: ScoredExperiment, table: pd.DataFrame) -> str:
     return (
         _columns_note(scored.config)
         + _labels_note(scored.config, table)
+        + chance_note(scored.arms)
         + _no_row_note(scored.annotator)
         + too_few_note(table)
         + answers_note(scored.experiment)
@@ -57,9 +59,9 @@ def _columns_note(config: Mapping[str, Any]) -> str:
     many, each, more = _REPLICATES[replicate_of(config)]
     return (
         "Test split; all numbers x 100. Mean and, behind it, sample standard deviation (ddof 1) "
-        f"over the {many}; macro-F1 over the whole label set. alpha_K: Krippendorff's alpha "
-        f"(nominal) with the {many} as raters. unchanged: examples that every {each} labels alike. "
-        f"human: training labels a human gave.{more} {_seeds_note(config)}"
+        f"over the {many}; macro-F1 over the classes of the test split. alpha_K: Krippendorff's "
+        f"alpha (nominal) with the {many} as raters. unchanged: examples that every {each} labels "
+        f"alike. human: training labels a human gave.{more} {_seeds_note(config)}"
     )
 
 

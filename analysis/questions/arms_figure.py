@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.render.figures import new_figure, rendered
 from project.config.metric import Metric
-from project.config.metrics import arm_metrics, score_metrics
+from project.config.metrics import arm_metrics, main_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def arms_figure(arms: pd.DataFrame) -> bytes:
     """
     figure = new_figure(8.6, 0.9 + 0.55 * len(arms))
     left, right = figure.subplots(1, 2, sharey=True)
-    scores = score_metrics()
+    scores = main_scores()
     # The scores of an arm stand one below the other, centred on its row.
     for index, metric in enumerate(scores):
         shift = _GAP * (index - (len(scores) - 1) / 2)

@@ -13,7 +13,14 @@ from analysis.questions.variance import variance_rows
 from analysis.render.scores import scales, score_head, with_interval, with_spread
 from analysis.render.text import number
 from project.config.metric import Metric
-from project.config.metrics import METRICS, arm_metrics, columns_of, cost_metrics, score_metrics
+from project.config.metrics import (
+    METRICS,
+    arm_metrics,
+    columns_of,
+    cost_metrics,
+    main_scores,
+    score_metrics,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +138,7 @@ def result_cells(
             str(row["labels"]),
             number(row["n"], 0),
             _human(row),
-            *(with_spread(metric, row) for metric in score_metrics()),
+            *(with_spread(metric, row) for metric in main_scores()),
             *(_agreement(metric, row, intervals=intervals) for metric in arm_metrics()),
         ]
         for row in table.to_dict("records")
@@ -177,7 +184,7 @@ def summary(table: pd.DataFrame) -> str:
     if gold["too_few"] or llm["too_few"]:
         return ""
     changes = [
-        f"{_change(gold[metric.key], llm[metric.key])} {metric.title}" for metric in score_metrics()
+        f"{_change(gold[metric.key], llm[metric.key])} {metric.title}" for metric in main_scores()
     ]
     sentence = (
         "Against gold labels, training on the LLM's labels changes the mean by "

@@ -20,7 +20,7 @@ from analysis.render.text import number, ranged, title
 from analysis.store.command import section_command
 from analysis.store.root_results import ScoredPoints
 from project.config.arms import GOLD, LLM, RANDOM, arm_facts
-from project.config.metrics import arm_metrics, score_metrics
+from project.config.metrics import arm_metrics, main_scores
 from project.stats.bootstrap import gap_closed
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _COST_NOTE = (
 
 def section(experiment: Experiment) -> Section:
     """The table of all sources, what it supports in words, and the curves."""
-    from analysis.store.arm_scores import absent_note, priced, without_lists
+    from analysis.store.arm_scores import absent_note, chance_note, priced, without_lists
 
     budget = budget_points(experiment)
     figures = [budget_figure(budget.points)]
@@ -61,6 +61,7 @@ def section(experiment: Experiment) -> Section:
     notes = [
         _NOTE + (_COST_NOTE if priced(budget.config) else ""),
         absent_note(budget.config, absent).strip(),
+        chance_note(budget.points).strip(),
         f"INCOMPLETE: {', '.join(budget.incomplete)}." if budget.incomplete else "",
     ]
     head, rows = _cells(budget)
@@ -182,7 +183,7 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
     cost = ["cost"] if priced(budget.config) else []
     head = [
         *("labels", "human", *cost),
-        *(metric.title for metric in score_metrics()),
+        *(metric.title for metric in main_scores()),
         "closed",
         *(metric.title for metric in arm_metrics()),
         *("repaired", "against goal", "against random"),
@@ -195,7 +196,7 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
                 row["arm"],
                 f"{row['share']:g} %",
                 *(f"{row[name]:.4g}" for name in cost),
-                *(with_spread(metric, scaled) for metric in score_metrics()),
+                *(with_spread(metric, scaled) for metric in main_scores()),
                 ranged(interval_of(row, "closed"), 100, 0),
                 *(metric.text(scaled[metric.key]) for metric in arm_metrics()),
                 number(100 * row["repaired"], 0),

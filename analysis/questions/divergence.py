@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.questions.divergence_figure import TERM_TITLES, divergence_figure
+from analysis.questions.divergence_terms import (
+    REASONABLE_SMOOTHING,
+    SMOOTHING,
+    TERMS,
+    ArmTerms,
+    Distributions,
+    answer,
+    relation,
+)
+from analysis.render.classes import MIN_EXAMPLES, class_groups
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import ranged
 from analysis.store.command import section_command
 from project.config.arms import arm_facts
-from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, mean_over_seeds
-from project.stats.divergence import Decomposition, decomposition
+from project.stats.bootstrap import Interval
 from project.stats.types import Floats, Mask
 
 if TYPE_CHECKING:
@@ -28,9 +37,6 @@ if TYPE_CHECKING:
     from analysis.store.experiment import Experiment
 
 QUESTION = "Does the classifier fail its teacher, or the teacher the truth?"
-SMOOTHING = 1e-3
-"""Share of the uniform distribution that is mixed into P_S and P_hat."""
-TERMS = ("total", "approximation", "estimation", "cross")
 _NOTE = (
     "Bits per test example, mean over the seeds, with 95 % limits of a bootstrap over test "
     "examples and seeds. P: {target}; P_S: the LLM's distribution under its first draw; P_hat: the "
@@ -38,46 +44,24 @@ _NOTE = (
     "a sure and wrong answer stays finite. The paper's approximation (Lu and Smith 2025, section "
     "3) is the sum of the second and third column; it drops the cross term. Its expectation over "
     "synthetic samples is the mean over seeds here; all seeds learned one sample unless "
-    "replicate=pipeline."
+    "replicate=pipeline. Which of two distances is larger is said where the 95 % interval of their "
+    "paired difference excludes 0 for every share of the uniform distribution from {least:g} to "
+    "{most:g}. No divergence is below 0, where limits are cut."
 )
 _ONE_HOT = (
     "the single gold label, one-hot, which ignores that people disagree: what no annotator could "
     "know counts as the LLM's error here"
 )
 _VOTE_SHARES = "the shares of the human votes"
-
-
-class ArmTerms:
-    """The terms of one arm: their means over all or selected examples, with intervals."""
-
-    def __init__(self, terms: Decomposition) -> None:
-        """``terms`` hold the bits of every example and seed."""
-        shape = terms.total.shape
-        approximation = np.broadcast_to(terms.approximation, shape)
-        parts = [terms.total, approximation, terms.estimation, terms.cross]
-        self._n = shape[1]
-        # Terms and seeds side by side: one matrix product resamples all of them.
-        self._columns = np.concatenate(parts).T  # (n, 4 x n_seeds)
-        self.means = self.means_of(np.ones(self._n, dtype=bool))
-
-    def means_of(self, selected: Mask) -> list[Interval]:
-        """The means of all four terms over the ``selected`` examples, a mask ``(n,)``."""
-        # In a replicate, an example has the weight of how often it was drawn.
-        weights = example_weights(self._n, REPLICATES, 0)[:, selected]
-        total = weights.sum(axis=1, keepdims=True)
-        means = np.divide(
-            weights @ self._columns[selected],
-            total,
-            out=np.full((len(weights), self._columns.shape[1]), np.nan),
-            where=total > 0,
-        )
-        # A replicate may draw no example of a rare class.
-        known = means[~np.isnan(means[:, 0])]
-        # The same generator for all terms, so that they are resampled by the same seeds.
-        return [
-            interval(mean_over_seeds(term, np.random.default_rng(1)))
-            for term in np.split(known, len(TERMS), axis=1)
-        ]
+_CORRECTED = (
+    "The shares of few votes look surer than people are, which makes the first two columns too "
+    "large: a jackknife over the votes corrects them."
+)
+_UNKNOWN_VOTES = (
+    "The shares of few votes look surer than people are, which makes the first two columns too "
+    "large. How many people voted on every example is not known here, or it is one alone, so that "
+    "nothing is corrected."
+)
 
 
 def section(experiment: Experiment) -> Section | None:
@@ -97,7 +81,7 @@ def section(experiment: Experiment) -> Section | None:
         return None
     # P_S and P of the paper; examples that lack one of them are left out.
     source = np.exp(class_columns(experiment.llm_test, experiment.label_set))
-    target, target_name = _target(experiment)
+    target, votes, target_name = _target(experiment)
     answered = ~np.isnan(source).any(axis=1)
     known = np.asarray(answered & ~np.isnan(target).any(axis=1))
     if not known.any():
@@ -107,36 +91,62 @@ def section(experiment: Experiment) -> Section | None:
             else "the labels came without class distributions"
         )
         return Section("divergence", QUESTION, f"No answer: {reason}.")
-    terms = {}
-    for arm in arms:  # P_hat, one distribution for each seed
-        learned = np.exp(experiment.arms[arm].log_probabilities[:, known])
-        bits = decomposition(target[known], source[known], learned, smoothing=SMOOTHING)
-        terms[arm] = ArmTerms(bits)
+    distributions = {
+        arm: Distributions(
+            target[known],
+            source[known],
+            # P_hat, one distribution for each seed
+            np.exp(experiment.arms[arm].log_probabilities[:, known]),
+            None if votes is None else votes[known],
+        )
+        for arm in arms
+    }
+    terms = {arm: ArmTerms(each.terms(SMOOTHING)) for arm, each in distributions.items()}
     main_arm = "llm" if "llm" in terms else arms[0]
-    notes = [_NOTE.format(target=target_name, smoothing=SMOOTHING)]
+    return Section(
+        "divergence",
+        QUESTION,
+        answer(main_arm, terms[main_arm].means, relation(distributions[main_arm])),
+        [_arm_table(terms), _class_table(main_arm, terms[main_arm], experiment, known)],
+        figures=[divergence_figure({arm: arm_terms.means for arm, arm_terms in terms.items()})],
+        notes=_notes(distributions[main_arm], known, target_name),
+    )
+
+
+def _notes(distributions: Distributions, known: Mask, target_name: str) -> list[str]:
+    """How the numbers were made, and the test examples that are not ``known`` ``(n_test,)``."""
+    least, *_, most = REASONABLE_SMOOTHING
+    notes = [_NOTE.format(target=target_name, smoothing=SMOOTHING, least=least, most=most)]
+    if distributions.votes is not None:
+        notes.append(_CORRECTED if distributions.knows_votes else _UNKNOWN_VOTES)
     if not known.all():
         n_left_out = int((~known).sum())
         notes.append(
             f"{n_left_out} of {len(known)} test examples without a distribution are left out."
         )
-    return Section(
-        "divergence",
-        QUESTION,
-        _answer(main_arm, terms[main_arm].means),
-        [_arm_table(terms), _class_table(main_arm, terms[main_arm], experiment, known)],
-        figures=[divergence_figure({arm: arm_terms.means for arm, arm_terms in terms.items()})],
-        notes=notes,
-    )
+    return notes
 
 
-def _target(experiment: Experiment) -> tuple[Floats, str]:
-    """P of every test example ``(n, n_classes)``, nan without votes, and its description."""
-    from project.data.tables import GOLD_PROBABILITY, class_columns
+def _target(experiment: Experiment) -> tuple[Floats, Floats | None, str]:
+    """P of every test example ``(n, n_classes)``, nan without votes, and its description.
+
+    Between them the number of votes ``(n,)``, nan if unknown; None for single labels.
+    """
+    from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, class_columns
 
     label_set = experiment.label_set
-    if GOLD_PROBABILITY + label_set[0] in experiment.test.columns:
-        return class_columns(experiment.test, label_set, GOLD_PROBABILITY), _VOTE_SHARES
-    return np.eye(len(label_set))[experiment.gold], _ONE_HOT
+    test = experiment.test
+    if GOLD_PROBABILITY + label_set[0] not in test.columns:
+        return np.eye(len(label_set))[experiment.gold], None, _ONE_HOT
+    votes = np.full(len(test), np.nan)
+    if GOLD_VOTES in test:
+        votes = test[GOLD_VOTES].to_numpy(dtype=np.float64, na_value=np.nan)
+    return class_columns(test, label_set, GOLD_PROBABILITY), votes, _VOTE_SHARES
+
+
+def _limited(mean: Interval, n: int) -> Interval:
+    """The interval of the mean of ``n`` examples, without limits if they are few."""
+    return mean if n >= MIN_EXAMPLES else Interval(mean.estimate, float("nan"), float("nan"))
 
 
 def _record(means: Sequence[Interval]) -> dict[str, float]:
@@ -165,13 +175,15 @@ def _class_table(arm: str, terms: ArmTerms, experiment: Experiment, known: Mask)
 
     rows = []
     records: list[dict[str, Any]] = []
-    for code, label in enumerate(experiment.label_set):
-        of_class = experiment.gold[known] == code
-        n = int(of_class.sum())
-        if n:
-            means = terms.means_of(of_class)
-            rows.append([label, str(n), *(ranged(mean, 1, 3) for mean in means)])
-            records.append({"gold": label, "n": n, **_record(means)})
+    gold = experiment.gold[known]
+    sizes = np.bincount(gold, minlength=len(experiment.label_set))
+    for group in class_groups(experiment.label_set, sizes, "test examples"):
+        means = [_limited(mean, group.n) for mean in terms.means_of(group.holds(gold))]
+        rows.append([group.name, str(group.n), *(ranged(mean, 1, 3) for mean in means)])
+    for code in np.flatnonzero(sizes):  # each class by itself
+        means = [_limited(mean, sizes[code]) for mean in terms.means_of(gold == code)]
+        label = experiment.label_set[code]
+        records.append({"gold": label, "n": int(sizes[code]), **_record(means)})
     return Table(
         "divergence_by_class",
         f"By gold class, labels of {arm}",
@@ -179,16 +191,6 @@ def _class_table(arm: str, terms: ArmTerms, experiment: Experiment, known: Mask)
         rows,
         frame=pd.DataFrame(records),
     )
-
-
-def _answer(arm: str, means: Sequence[Interval]) -> str:
-    total, approximation, estimation, cross = (mean.estimate for mean in means)
-    relation = "further from" if approximation > estimation else "closer to"
-    return (
-        f"Classifiers trained on {arm} are {total:.2f} bits from the target: the LLM is {relation} "
-        f"the target than they are from the LLM ({approximation:.2f} against {estimation:.2f} "
-        f"bits), and the paper's sum of the two is off by {cross:+.2f} bits, the cross term."
-    ).replace("-", "\N{MINUS SIGN}")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from analysis.questions.errors_labels import (
     error_tests,
     read_label_errors,
     test_table,
-    transition_table,
 )
+from analysis.questions.errors_transition import mapped, transition_table
 from analysis.render.section import Figure, Section, Table
 from analysis.store.command import section_command
 from project.config.arms import arm_facts
@@ -47,7 +47,7 @@ def section(experiment: Experiment) -> Section | None:
         tests = error_tests(errors)
         transition = errors.transition()
         tables += [transition_table(errors, transition), test_table(tests)]
-        figures.append(transition_figure(transition, errors.given_names, errors.label_set))
+        figures.append(transition_figure(*mapped(errors, transition)))
         sentences.append(dependence_sentence(errors, tests))
     if {"gold", "llm"} <= set(experiment.arms):
         tables += [recall_table(experiment), shift_table(experiment)]

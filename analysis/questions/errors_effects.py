@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.render.classes import MIN_EXAMPLES, ClassGroup, absent_classes, class_groups
 from analysis.render.section import Table
 from analysis.render.text import ranged
-from project.stats.bootstrap import Interval, interval
-from project.stats.types import Codes
+from project.stats.bootstrap import (
+    NO_INTERVAL,
+    REPLICATES,
+    Interval,
+    example_weights,
+    interval,
+    mean_over_seeds,
+)
+from project.stats.types import Codes, Floats, Mask
 
 if TYPE_CHECKING:
     from analysis.store.experiment import Experiment
@@ -17,66 +25,77 @@ if TYPE_CHECKING:
 _RECALL_NOTE = (
     "Test split, mean over the seeds; recall x 100, classes from rare to frequent in the test "
     "split. Difference to gold-trained classifiers with 95 % limits of a paired bootstrap over "
-    "test examples and seeds, each row on its own."
+    "test examples and seeds, each row on its own; none for fewer than ten test examples. Recall "
+    "of several classes: the share of their examples that get their own class."
 )
 _SHIFT_NOTE = (
     "Test split; macro averages x 100 less those of gold-trained classifiers, with 95 % limits of "
-    "the same bootstrap. Pangakis and Wolken (2024) find that recall holds and precision falls "
-    "with LLM labels."
+    "the same bootstrap; precision and recall over the classes with test examples. Pangakis and "
+    "Wolken (2024) find that recall holds and precision falls with LLM labels."
 )
 
 
 def recall_table(experiment: Experiment) -> Table:
-    """Recall under gold and llm, a row for every class of the test split, the rarest first."""
+    """Recall under gold and llm, a row for every class of the test split, the rarest first.
+
+    With many classes the rare ones share a row; the CSV file has each of them.
+    """
     import pandas as pd
 
-    gold = experiment.resampled["gold"].recall
-    llm = experiment.resampled["llm"].recall
-    class_sizes = _class_sizes(experiment)
+    sizes = _class_sizes(experiment)
+    groups = class_groups(experiment.label_set, sizes, "test examples")
     rows = []
+    for group in sorted(groups, key=lambda group: group.n):
+        gold, llm, difference = _recalls(experiment, group)
+        cells = [f"{100 * gold[0]:.1f}", f"{100 * llm[0]:.1f}"]
+        rows.append([group.name, str(group.n), *cells, ranged(difference, 100, 1, sign=True)])
     records = []
-    for code in np.argsort(class_sizes, kind="stable"):
-        if not class_sizes[code]:
+    for code in np.argsort(sizes, kind="stable"):
+        if not sizes[code]:
             continue
-        label = experiment.label_set[code]
-        n = int(class_sizes[code])
-        difference = _recall_difference(experiment, int(code))
-        # Row 0 is the data; the others are the bootstrap's replicates.
-        recalls = [f"{100 * recall[0, code]:.1f}" for recall in (gold, llm)]
-        rows.append([label, str(n), *recalls, ranged(difference, 100, 1, sign=True)])
+        one = ClassGroup(str(experiment.label_set[code]), (int(code),), int(sizes[code]))
+        gold, llm, difference = _recalls(experiment, one)
         records.append(
             {
-                "class": label,
-                "n_test": n,
-                "gold": gold[0, code],
-                "llm": llm[0, code],
+                "class": one.name,
+                "n_test": one.n,
+                "gold": gold[0],
+                "llm": llm[0],
                 "difference": difference.estimate,
                 "low": difference.low,
                 "high": difference.high,
             }
         )
+    absent = absent_classes(experiment.label_set, sizes, "test examples")
     return Table(
         "tail",
         "Recall of each class, the rarest first",
         ["class", "n test", "gold", "llm", "difference"],
         rows,
         frame=pd.DataFrame(records),
-        notes=[_RECALL_NOTE],
+        notes=[f"{_RECALL_NOTE} {absent}".strip()],
     )
 
 
 def rarest_class_sentence(experiment: Experiment) -> str:
-    """What LLM labels do to the rarest class; empty if it is as frequent as the largest one."""
-    class_sizes = _class_sizes(experiment)
+    """What LLM labels do to the rarest class; empty if it is as frequent as the largest one.
+
+    Of many classes, the rare ones are taken together.
+    """
+    sizes = _class_sizes(experiment)
+    groups = class_groups(experiment.label_set, sizes, "test examples")
     # Classes without test examples have no recall and are not the rarest one.
-    rarest = int(np.argmin(np.where(class_sizes > 0, class_sizes, class_sizes.max() + 1)))
-    if class_sizes[rarest] == class_sizes.max():
+    rarest = min(groups, key=lambda group: group.n if len(group.codes) == 1 else 0)
+    if len(rarest.codes) == 1 and rarest.n == sizes.max():
         return ""
-    difference = _recall_difference(experiment, rarest)
+    *_, difference = _recalls(experiment, rarest)
+    changes = f"{ranged(difference, 100, 1, sign=True)} points of recall"
+    if len(rarest.codes) > 1:
+        return f"The {rarest.name} of {sizes.sum()}, change by {changes}."
+    few = "" if rarest.n >= MIN_EXAMPLES else ", too few for limits"
     return (
-        f"The rarest class of the test split, {experiment.label_set[rarest]} "
-        f"({class_sizes[rarest]} of {class_sizes.sum()}), changes by "
-        f"{ranged(difference, 100, 1, sign=True)} points of recall."
+        f"The rarest class of the test split, {rarest.name} "
+        f"({rarest.n} of {sizes.sum()}), changes by {changes}{few}."
     )
 
 
@@ -85,11 +104,34 @@ def _class_sizes(experiment: Experiment) -> Codes:
     return np.bincount(experiment.gold, minlength=len(experiment.label_set))
 
 
-def _recall_difference(experiment: Experiment, code: int) -> Interval:
-    """Recall of a class under llm less that under gold."""
-    gold = experiment.resampled["gold"].recall
-    llm = experiment.resampled["llm"].recall
-    return interval(llm[:, code] - gold[:, code])
+def _recalls(experiment: Experiment, group: ClassGroup) -> tuple[Floats, Floats, Interval]:
+    """Recall under gold and under llm ``(1 + replicates,)``, and the second less the first.
+
+    Recall of a group is the share of its examples that get their own class. With fewer than
+    ``MIN_EXAMPLES`` the difference has no limits.
+    """
+    gold, llm = (_recall(experiment, arm, group) for arm in ("gold", "llm"))
+    difference = interval(llm - gold)
+    if group.n < MIN_EXAMPLES:
+        difference = NO_INTERVAL._replace(estimate=difference.estimate)
+    return gold, llm, difference
+
+
+def _recall(experiment: Experiment, arm: str, group: ClassGroup) -> Floats:
+    """Mean over the seeds in the data and in every replicate, nan where none is drawn."""
+    of_group = group.holds(experiment.gold)
+    gold = experiment.gold[of_group]
+    right = (experiment.arms[arm].predicted[:, of_group] == gold).astype(np.float64)
+    weights = example_weights(len(of_group), REPLICATES, 0)[:, of_group]
+    total = weights.sum(axis=1, keepdims=True)
+    by_seed = np.full((len(weights), len(right)), np.nan)
+    np.divide(weights @ right.T, total, out=by_seed, where=total > 0)
+    # The draws of all other scores of the arm: see project.stats.bootstrap.resampled_scores.
+    random = np.random.default_rng([0, list(experiment.arms).index(arm)])
+    drawn = ~np.isnan(by_seed[:, 0])
+    recall = np.full(len(weights), np.nan)
+    recall[drawn] = np.clip(mean_over_seeds(by_seed[drawn], random), 0.0, 1.0)
+    return recall
 
 
 def shift_table(experiment: Experiment) -> Table:
@@ -97,6 +139,9 @@ def shift_table(experiment: Experiment) -> Table:
     import pandas as pd
 
     gold = experiment.resampled["gold"]
+    classes = np.arange(len(experiment.label_set))
+    weights = example_weights(len(experiment.gold), REPLICATES, 0)
+    drawn = weights @ (experiment.gold[:, None] == classes).astype(np.float64) > 0
     rows = []
     records = []
     for arm, scores in experiment.resampled.items():
@@ -105,7 +150,7 @@ def shift_table(experiment: Experiment) -> Table:
         record: dict[str, Any] = {"arm": arm}
         cells = []
         for name in ("accuracy", "macro_f1", "precision", "recall"):
-            ours, theirs = (_macro(getattr(weighted, name)) for weighted in (scores, gold))
+            ours, theirs = (_macro(getattr(weighted, name), drawn) for weighted in (scores, gold))
             difference = interval(ours - theirs)
             cells.append(ranged(difference, 100, 1, sign=True))
             record[name] = difference.estimate
@@ -123,6 +168,10 @@ def shift_table(experiment: Experiment) -> Table:
     )
 
 
-def _macro(values: Any) -> Any:
-    """The mean over the classes of ``(1 + replicates, n_classes)``; one score as it is."""
-    return values if values.ndim == 1 else values.mean(axis=1)
+def _macro(values: Floats, drawn: Mask) -> Floats:
+    """The mean over the classes of ``(1 + replicates, n_classes)``; one score as it is.
+
+    Classes of which a replicate has ``drawn`` no example ``(1 + replicates, n_classes)`` have no
+    recall there, and do not count.
+    """
+    return values if values.ndim == 1 else np.asarray(np.average(values, axis=1, weights=drawn))

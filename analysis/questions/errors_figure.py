@@ -10,7 +10,7 @@ from analysis.render.figures import new_figure, picture, tilted
 from analysis.render.section import Figure
 from project.stats.noise import Transition
 
-_MAX_NUMBERED = 20
+_MAX_NUMBERED = 21
 """Columns of a map whose cells still have room for a number."""
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from analysis.render.section import Table
-from analysis.render.text import ranged
-from project.stats.bootstrap import Interval
 from project.stats.noise import (
     SignificanceTest,
     Transition,
@@ -27,11 +25,6 @@ if TYPE_CHECKING:
 
 SIGNIFICANCE = 0.05
 NO_ANSWER = "(no answer)"
-_TRANSITION_NOTE = (
-    "Training split, first draw; rows gold, columns the LLM's label, per cent of the row, with "
-    "95 % limits that hold for all cells at once (Clopper and Pearson's, corrected for their "
-    "number)."
-)
 _TEST_NOTE = (
     "p: how often chance alone makes errors that look at least as structured, by permuting the "
     "errors over the examples (for the wrong label: by drawing it uniformly from the other "
@@ -116,39 +109,6 @@ def read_label_errors(experiment: Experiment) -> LabelErrors | None:
         word_counts(examples[known]).to_numpy(dtype=np.float64),
         entropy_bits(annotations, label_set),
         label_set=label_set,
-    )
-
-
-def transition_table(errors: LabelErrors, transition: Transition) -> Table:
-    """Where the labels of every gold class go; its CSV has one row for each cell."""
-    import pandas as pd
-
-    class_sizes = np.bincount(errors.gold, minlength=len(errors.label_set))
-    rows = []
-    records = []
-    for gold, label in enumerate(errors.label_set):
-        n_gold = int(class_sizes[gold])
-        # Share, lower and upper limit of every column in the row of this class.
-        cells = [Interval(*map(float, cell)) for cell in np.stack(transition)[:, gold].T]
-        rows.append([label, str(n_gold), *(ranged(cell, 100, 0) for cell in cells)])
-        for name, cell in zip(errors.given_names, cells, strict=True):
-            records.append(
-                {
-                    "gold": label,
-                    "given": name,
-                    "n_gold": n_gold,
-                    "share": cell.estimate,
-                    "low": cell.low,
-                    "high": cell.high,
-                }
-            )
-    return Table(
-        "noise_transition",
-        "Where the LLM's labels go",
-        ["gold", "n", *errors.given_names],
-        rows,
-        frame=pd.DataFrame(records),
-        notes=[_TRANSITION_NOTE],
     )
 
 

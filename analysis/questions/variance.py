@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.render.section import Table
-from project.config.metrics import METRICS, score_metrics
+from project.config.metrics import METRICS, main_scores
 from project.stats.types import Floats
 from project.stats.variance import crossed_components
 
@@ -56,7 +56,7 @@ def variance_rows(
     crossed = replicates.predicted[order]  # (n_draws, n_seeds, n_examples)
     gold = codes(test["gold_label"], label_set)
     measures: dict[str, Floats] = {}
-    for metric in score_metrics():
+    for metric in main_scores():
         scores = [
             [metric.compute(gold, predicted, len(label_set)) for predicted in of_draw]
             for of_draw in crossed

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from project.config.metrics import score_metrics
+from project.config.metrics import main_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ _LEGEND_MARK = 7  # letters' worth of space for a mark
 
 def measures() -> list[tuple[str, str]]:
     """Column and title of every registered score, one panel of a figure each."""
-    return [(metric.key, metric.title) for metric in score_metrics()]
+    return [(metric.key, metric.title) for metric in main_scores()]
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.render.text import ranged
 from project.config.metric import Metric
-from project.config.metrics import METRICS, arm_metrics, score_metrics
+from project.config.metrics import METRICS, arm_metrics, main_scores
 from project.stats.bootstrap import Interval
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def scaled_metrics(rows: pd.DataFrame) -> pd.DataFrame:
 
 def score_head(prefix: str = "") -> list[str]:
     """Headings of the scores, each after ``prefix``, and of the agreement of the seeds."""
-    scores = [f"{prefix}{metric.title}" for metric in score_metrics()]
+    scores = [f"{prefix}{metric.title}" for metric in main_scores()]
     return [*scores, *(metric.title for metric in arm_metrics())]
 
 
 def score_cells(row: Mapping[str, Any]) -> list[str]:
     """The cells under :func:`score_head` of a scaled row."""
     agreement = [metric.text(row[metric.key]) for metric in arm_metrics()]
-    return [*(with_spread(metric, row) for metric in score_metrics()), *agreement]
+    return [*(with_spread(metric, row) for metric in main_scores()), *agreement]
 
 
 def with_spread(metric: Metric, row: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from project.data.tables import SPLITS, codes, is_asked
 from project.stats.multiple import paired_scores, score_limits
 from project.stats.scores import score_answers, spread
 from project.stats.types import Codes, Floats
-from project.tracking import ABSENT, Record
+from project.tracking import ABSENT, CHANCE, Record
 
 BY_SEED = "_by_seed"
 """Suffix of the columns that hold a list, one score for each seed."""
@@ -71,7 +71,19 @@ def arm_row(
     row |= {f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}
     row |= spending(replicates.runs)
     row |= {f"{key}{BY_SEED}": values for key, values in by_seed.items()}
-    return {**row, "absent": first.tags.get(ABSENT, "")}
+    return {**row, "absent": first.tags.get(ABSENT, ""), "chance": _chance(replicates.runs)}
+
+
+def _chance(runs: Sequence[Record]) -> str:
+    """Why the arm chose at random where it learns from an audit; empty if it did not.
+
+    Replicates with labels of their own may differ: then the first reason, and of how many it is.
+    """
+    reasons = [text for run in runs if (text := run.tags.get(CHANCE, ""))]
+    if not reasons:
+        return ""
+    few = "" if len(reasons) == len(runs) else f" (in {len(reasons)} of {len(runs)} replicates)"
+    return f"{reasons[0]}{few}"
 
 
 def limit_columns(
@@ -170,6 +182,18 @@ def annotator_rows(stored: StoredRun) -> pd.DataFrame:
             row[f"recall.{label}"] = float(value)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def chance_note(rows: pd.DataFrame) -> str:
+    """A sentence on the arms among ``rows`` that chose at random; empty if there are none."""
+    if "chance" not in rows:
+        return ""
+    parts = [f"{row['arm']} chose at random: {row['chance']}" for row in _with_chance(rows)]
+    return f" Mind: {'; '.join(parts)}." if parts else ""
+
+
+def _with_chance(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [row for row in rows.to_dict("records") if row["chance"]]
 
 
 def absent_note(config: Mapping[str, Any], absent: Mapping[str, str]) -> str:

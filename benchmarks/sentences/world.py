@@ -20,6 +20,8 @@ MODULES: tuple[str, ...] = (
     "compare",
     "sweep",
     "uncertainties",
+    "divergence",
+    "inclusion",
 )
 """Files of this folder with a tuple ``WORLDS``; the name of the file is that of the kind."""
 _CHUNK = 50  # repetitions of a process at a time

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.base import Annotator
 from project.config.arms import Arm
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR, FinetuneConfig
+from project.config.labels import LabelConfig
 from project.data.task import Task
-from project.labels.selection import check_audit
+from project.labels.audited import audit_share_note, check_audit
+from project.labels.shares import share_size
 from project.support.errors import AssayError
 
 _NEEDED = {
@@ -47,6 +50,15 @@ def check_audits(arms: Sequence[Arm], texts: Mapping[str, int], config: Experime
         check_audit(arm, texts["train"])
         if config.finetune.validation_labels == "arm":
             check_audit(arm, texts["validation"], "validation")
+
+
+def print_audit_notes(arms: Sequence[Arm], n: int, config: LabelConfig) -> None:
+    """Print which arms will spend half of their budget among ``n`` texts, or more, on the audit."""
+    for arm in arms:
+        if arm.facts.selects == "audit" and arm.replace_share is not None:
+            note = audit_share_note(share_size(arm.replace_share, n), config)
+            if note:
+                print_line(f"note: {arm.name} will choose at random: {note}.")
 
 
 def check_phases(arms: Sequence[Arm], finetune: FinetuneConfig) -> None:

@@ -175,7 +175,7 @@ def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
         return None
     if asked.audit_design == RANDOM:
         return np.full(len(indices), len(indices) / len(pool.examples))
-    by_id = _sampling(asked)["inclusion_probability"]
+    by_id = design_table(asked)["inclusion_probability"]
     ids = pool.examples["example_id"]
     probability = _checked_probabilities(ids.iloc[indices].map(by_id), "audit_design")
     of_drawn = ids[_drawn(pool, asked)].map(by_id).to_numpy(dtype=np.float64)
@@ -189,11 +189,11 @@ def _drawn(pool: Pool, asked: AuditConfig) -> Mask:
     """
     if asked.inclusion_column or asked.audit_design in (UNKNOWN, RANDOM):
         return np.ones(len(pool.examples), dtype=bool)
-    is_asked = pool.examples["example_id"].map(_sampling(asked)["asked"])
+    is_asked = pool.examples["example_id"].map(design_table(asked)["asked"])
     return np.asarray(is_asked.fillna(False).astype(str).str.lower() == "true", dtype=bool)
 
 
-def _sampling(asked: AuditConfig) -> pd.DataFrame:
+def design_table(asked: AuditConfig) -> pd.DataFrame:
     """The file in ``audit_design`` by ``example_id``: ``asked`` and ``inclusion_probability``."""
     path = Path(asked.audit_design).expanduser()
     table = read_file(path)
@@ -203,6 +203,15 @@ def _sampling(asked: AuditConfig) -> pd.DataFrame:
             f"audit_design {path.name} must have the columns example_id, asked and "
             f"inclusion_probability; missing: {', '.join(sorted(missing))}. Name the "
             "sampling.parquet of the entry point ask."
+        )
+    probability = pd.to_numeric(table["inclusion_probability"], errors="coerce")
+    was_asked = table["asked"].fillna(False).astype(str).str.lower() == "true"
+    if probability[was_asked].isna().any() or (probability <= 0).any():
+        raise AssayError(
+            f"audit_design {path.name} is no random sample of the pool: texts in it were chosen by "
+            "a ranking, or are left over from questions that were answered before, so that nobody "
+            "knows the probability of being asked. Name the sampling.parquet of questions drawn "
+            "at random (ask with design=audit), or set audit_design=unknown."
         )
     return table.drop_duplicates("example_id").set_index("example_id")
 

@@ -56,6 +56,8 @@ class Condition:
         Number of training examples that a human was to label.
     unanswered
         Ids of those of them without an answer.
+    chance
+        Why an arm that learns from an audit chose at random all the same; "" if it did not.
     """
 
     arm: Arm
@@ -73,6 +75,7 @@ class Condition:
     answers: Sequence[pd.DataFrame] = ()
     n_questions: int = 0
     unanswered: tuple[str, ...] = ()
+    chance: str = ""
 
     @property
     def title(self) -> str:
@@ -200,6 +203,7 @@ def make_condition(
         answers=list(inputs.draws[: arm.draws]),
         n_questions=made.n_questions,
         unanswered=made.unanswered,
+        chance=made.chance,
     )
 
 

@@ -19,7 +19,7 @@ from entrypoints.wiring.trainer import Trained, Trainer
 from project.config.arms import GOLD, LLM, Arm
 from project.config.designs import CurveConfig, GridConfig
 from project.labels.error_model import MIN_AUDIT
-from project.labels.selection import share_size
+from project.labels.shares import share_size
 from project.support.errors import AssayError
 from project.training.history import best_macro_f1
 

@@ -114,6 +114,7 @@ class PreparedExperiment:
 
     def dry_run(self, tracker: Tracker) -> None:
         """Print and log what annotation would take."""
+        arm_checks.print_audit_notes(self.arms, self.task.counts["train"], self.config.label)
         if self.session is None:
             print_line("dry run: these arms need no annotation.")
         else:

@@ -15,8 +15,9 @@ from entrypoints.wiring.next_command import command_with_answers
 from entrypoints.wiring.question_sheet import QuestionSheet, publish_sheet
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
+from project.labels.choice import AUDIT, Selection
 from project.labels.human import questions
-from project.labels.selection import AUDIT, Selection, select
+from project.labels.selection import select
 from project.stats.types import Mask
 from project.support.errors import AssayError
 from project.tracking import Tracker
@@ -40,7 +41,7 @@ def choose_questions(prepared: PreparedExperiment, annotations: SplitAnnotations
         if note := unused_answers(prepared.answers, chosen_ids, prepared.task):
             print_line(f"note: {note}.")
     is_labelled = train["example_id"].isin(human.index).to_numpy()
-    now = _ask_now(selection, selection.selected & ~is_labelled)
+    now = _ask_now(arm.name, selection, selection.selected & ~is_labelled)
     if not now.selected.any():
         raise AssayError(
             f"nothing is left to ask: all {int(selection.selected.sum())} texts of {arm.name} are "
@@ -49,24 +50,39 @@ def choose_questions(prepared: PreparedExperiment, annotations: SplitAnnotations
     return now
 
 
-def _ask_now(selection: Selection, open_questions: Mask) -> Selection:
-    """What to ask about now.
+def _ask_now(name: str, selection: Selection, open_questions: Mask) -> Selection:
+    """What the arm ``name`` asks about now.
 
     An arm with an error model asks for its audit first: the other questions depend on the answers.
     """
     in_audit = np.asarray(selection.reasons == AUDIT)
     open_audit = open_questions & in_audit
     if not open_audit.any():
-        return selection._replace(selected=open_questions)
+        if selection.chance:
+            print_line(f"ask: {name} chose at random: {selection.chance}.")
+        return _of_open(selection, open_questions)
     print_line(
         f"ask: these {int(open_audit.sum())} texts are the audit. Have them labelled, and run "
         "again with human=FILE for the other texts, as below."
     )
-    return selection._replace(
-        selected=open_audit,
+    audit = selection._replace(
+        selected=in_audit,
         reasons=np.where(in_audit, AUDIT, "annotated").astype(object),
         inclusion_probability=np.full(len(in_audit), in_audit.mean()),
     )
+    return _of_open(audit, open_audit)
+
+
+def _of_open(selection: Selection, open_questions: Mask) -> Selection:
+    """The ``open_questions`` of a selection.
+
+    Where some of its texts are labelled already, no probability is known of the others: it need
+    not be chance which ones these are.
+    """
+    if (open_questions == selection.selected).all():
+        return selection
+    unknown = np.full(len(open_questions), np.nan)
+    return selection._replace(selected=open_questions, inclusion_probability=unknown)
 
 
 def publish_questions(
@@ -102,7 +118,7 @@ def publish_questions(
     llm_labels = annotations.train[0] if config.show_llm and annotations.train else None
     asked = questions(train[chosen.selected], llm_labels, config.ask_seed)
     caution = ""
-    if np.isin(chosen.inclusion_probability, [0.0, 1.0]).all():
+    if np.isnan(chosen.inclusion_probability[chosen.selected]).any():
         caution = " They are no random sample: they say nothing unbiased about the other texts."
     sheet = QuestionSheet(
         task=prepared.task,
@@ -129,7 +145,7 @@ def _next_step(chosen: Selection, params: Mapping[str, str]) -> str:
 def _sampling(selection: Selection, train: pd.DataFrame) -> pd.DataFrame:
     """A row for every training text: whether it is asked about, why, and with which probability.
 
-    The probabilities allow unbiased estimates later.
+    The probabilities allow unbiased estimates later; they are null where chance did not decide.
     """
     return pd.DataFrame(
         {

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.setup import reuse_sentence, reuse_tags, shared_params
 from project.config.experiment import ExperimentConfig
-from project.config.metrics import score_metrics
+from project.config.metrics import main_scores
 from project.data.task import Task
 from project.support.parquet import content_hash, write_table
-from project.tracking import ABSENT, Child, Tracker
+from project.tracking import ABSENT, CHANCE, Child, Tracker
 from project.training.encoder import Encoder
 from project.training.history import Epoch, best_epoch, best_macro_f1
 from project.training.results import PREDICTIONS, RESULT, SeedResult
@@ -92,6 +92,8 @@ def log_seed(
     tags = {"reused": str(result.reused).lower(), **reuse_tags(sources)}
     if absent := condition.absent(task.label_set):
         tags[ABSENT] = ", ".join(absent)[:1000]
+    if condition.chance:
+        tags[CHANCE] = condition.chance
     description = _description(encoder, finished) + reuse_sentence("It is taken", sources)
     evaluated_hash = content_hash(task.split(condition.evaluated))
     with tempfile.TemporaryDirectory() as name:
@@ -141,7 +143,7 @@ def _description(encoder: Encoder, finished: FinishedSeed) -> str:
     """One sentence on what was trained, and its scores."""
     condition = finished.condition
     in_words = ", ".join(
-        f"{metric.title} {finished.scores[metric.key]:.3f}" for metric in score_metrics()
+        f"{metric.title} {finished.scores[metric.key]:.3f}" for metric in main_scores()
     )
     return (
         f"{encoder.source.name} {'trained' if encoder.is_linear else 'fine-tuned'} on "

@@ -218,6 +218,8 @@ class Trainer:
         """Print and tag examples without a label, and classes without a training label."""
         # Nothing is left out in silence.
         for condition in conditions:
+            if condition.chance:
+                self._print_once(f"{condition.name} chose at random: {condition.chance}.")
             n_missing = len(condition.examples) - len(condition.labels)
             if n_missing:
                 self._print_once(

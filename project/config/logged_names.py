@@ -52,6 +52,7 @@ TAGS = (
     LoggedName("assay.taken_of", "annotation, seed", "users who own these runs"),
     LoggedName("reused", "seed", "whether the seed was trained before"),
     LoggedName("assay.absent_classes", "root, seed", "classes without a training label"),
+    LoggedName("assay.chose_at_random", "seed", "why an arm with an audit chose at random"),
     LoggedName("assay.study", "sweep, trial", "id of the study"),
     LoggedName("assay.trial_state", "trial", "COMPLETE, PRUNED or FAIL"),
     LoggedName("assay.reason", "trial", "why a trial failed"),

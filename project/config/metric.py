@@ -35,6 +35,9 @@ class Metric:
         Tables add the sample standard deviation over the seeds (column ``<key>_sd``).
     has_interval
         Tables add a 95 % interval (columns ``<key>_low`` and ``<key>_high``).
+    in_tables
+        Whether it has a column in every table and a panel in every figure. Others stand in the
+        store, in CSV files, and beside the scores of single classes.
     is_cost
         Whether it counts what labels and training take; the table of spending shows it.
     function
@@ -55,6 +58,7 @@ class Metric:
     higher_is_better: bool | None = None
     has_spread: bool = False
     has_interval: bool = False
+    in_tables: bool = True
     is_cost: bool = False
     function: str = ""
 

@@ -55,6 +55,11 @@ def score_metrics() -> tuple[Metric, ...]:
     return _computed("seed")
 
 
+def main_scores() -> tuple[Metric, ...]:
+    """Those of :func:`score_metrics` that every table and figure shows."""
+    return tuple(metric for metric in score_metrics() if metric.in_tables)
+
+
 def arm_metrics() -> tuple[Metric, ...]:
     """Metrics computed from the predictions of all seeds of an arm."""
     return _computed("arm")
@@ -100,6 +105,17 @@ _DECLARED = (
         higher_is_better=True,
         has_spread=True,
         function="project.stats.metrics:macro_f1",
+    ),
+    Metric(
+        key="weighted_f1",
+        title="weighted F1",
+        level="seed",
+        description="Mean F1 over the classes, weighted by their gold examples.",
+        scale=100.0,
+        higher_is_better=True,
+        has_spread=True,
+        in_tables=False,
+        function="project.stats.metrics:weighted_f1",
     ),
     # Computed from the predictions of all seeds of an arm.
     Metric(

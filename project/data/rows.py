@@ -13,7 +13,7 @@ from project.config.task import TaskConfig
 from project.data.card import Card, as_label
 from project.data.class_indices import are_indices
 from project.data.preset_splits import preset_splits, split_column
-from project.data.tables import GOLD_PROBABILITY, with_class_columns
+from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, with_class_columns
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError, unknown_value
 
@@ -107,8 +107,13 @@ def usable_rows(
     rows = rows.reset_index(drop=True)
     vote_columns = _vote_columns(table, card, config)
     if vote_columns:
-        shares = _vote_shares(table[vote_columns], usable.to_numpy())
+        votes = _votes(table[vote_columns], usable.to_numpy())
+        total = votes.sum(axis=1, keepdims=True)
+        shares = np.divide(votes, total, out=np.full_like(votes, np.nan), where=total > 0)
         rows = with_class_columns(rows, shares, card.labels, GOLD_PROBABILITY)
+        # Shares in the data do not tell how many people voted.
+        if (votes == np.round(votes)).all():
+            rows[GOLD_VOTES] = total[:, 0]
     counts = {
         "read": len(table),
         "empty_text_dropped": int(no_text.sum()),
@@ -226,11 +231,8 @@ def _vote_columns(table: pd.DataFrame, card: Card, config: TaskConfig) -> Sequen
     return columns
 
 
-def _vote_shares(votes: pd.DataFrame, usable: Mask) -> Floats:
-    """Votes of the ``usable`` rows divided by their sum, ``(n_usable, n_classes)``.
-
-    A null vote counts 0; a row without any vote is nan.
-    """
+def _votes(votes: pd.DataFrame, usable: Mask) -> Floats:
+    """Votes of the ``usable`` rows, or their shares, ``(n_usable, n_classes)``; a null counts 0."""
     counts = np.empty((int(usable.sum()), votes.shape[1]))
     for index, name in enumerate(votes.columns):
         cells = _blank_to_null(votes[name])
@@ -246,5 +248,4 @@ def _vote_shares(votes: pd.DataFrame, usable: Mask) -> Floats:
                 "task card."
             )
         counts[:, index] = np.nan_to_num(values[usable])
-    total = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+    return counts

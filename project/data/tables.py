@@ -21,6 +21,7 @@ LOG_PROBABILITY = "log_probability."
 RAW_LOG_PROBABILITY = "raw_log_probability."
 PROBABILITY = "probability."
 GOLD_PROBABILITY = "gold_probability."
+GOLD_VOTES = "gold_votes"
 SPLITS = ("demonstration", "train", "validation", "test")
 SOURCES = ("gold", "llm", "human")
 MAX_LABELS = 1000

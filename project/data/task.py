@@ -17,7 +17,7 @@ from project.data.preset_splits import note_on_preset_splits
 from project.data.raw_data import data_file, read_raw
 from project.data.rows import PRESET_SPLIT, column_names, gold_has_indices, usable_rows
 from project.data.split import assign_splits
-from project.data.tables import GOLD_PROBABILITY, SPLITS, check
+from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, SPLITS, check
 from project.support.parquet import content_hash
 
 
@@ -120,13 +120,16 @@ def load_task(config: TaskConfig) -> Task:
     examples = examples.sort_values("example_id", ignore_index=True)
     check("examples", examples, card.labels)
     split_of = dict(zip(examples["example_id"], examples["split"], strict=True))
-    vote_columns = [GOLD_PROBABILITY + label for label in card.labels]
+    vote_columns = [*(GOLD_PROBABILITY + label for label in card.labels), GOLD_VOTES]
     return Task(
         card=card,
         label_set=card.labels,
         examples=examples,
         source=source,
-        data_hash=content_hash(rows.drop(columns=PRESET_SPLIT).sort_values("example_id")),
+        # The number of votes is in the data, too, but was in no hash of earlier versions.
+        data_hash=content_hash(
+            rows.drop(columns=[PRESET_SPLIT, GOLD_VOTES], errors="ignore").sort_values("example_id")
+        ),
         content_hash=content_hash(examples.drop(columns=vote_columns, errors="ignore")),
         counts=_counts(counts, n_straddling, examples, config),
         columns=columns,

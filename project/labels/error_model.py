@@ -19,6 +19,8 @@ from project.stats.types import Codes, Floats, Mask
 
 MIN_AUDIT = 20
 """Labels of the smallest audit that an error model is fitted to."""
+MIN_OF_KIND = 2
+"""Wrong and right labels, each, that an audit must hold for a model to learn from it."""
 N_NEIGHBOURS = 10
 N_FOLDS = 5
 CLASSIFIER_SCALE = 3.0
@@ -113,8 +115,8 @@ def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int
     Returns
     -------
     Floats or None
-        None where the audit holds fewer than two wrong or fewer than two right labels: nothing can
-        be learned from it.
+        None where the audit holds fewer than ``MIN_OF_KIND`` wrong or right labels: nothing can be
+        learned from it.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -122,7 +124,7 @@ def error_probabilities(values: Floats, audited: Mask, is_wrong: Mask, seed: int
     truth = is_wrong[audited].astype(np.int64)
     # Stratified folds need as many labels of the rarer kind, wrong or right, as there are folds.
     n_rarest = int(np.bincount(truth, minlength=2).min())
-    if n_rarest < 2:
+    if n_rarest < MIN_OF_KIND:
         return None
     folds = list(
         StratifiedKFold(min(N_FOLDS, n_rarest), shuffle=True, random_state=seed).split(known, truth)

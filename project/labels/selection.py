@@ -6,10 +6,7 @@ pure functions of tables. :func:`register_ranking` adds a ranking.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,38 +15,12 @@ import pandas as pd
 from project.config.arms import Arm
 from project.data.tables import codes
 from project.labels import error_model, uncertainty
+from project.labels.audited import audit_first, error_probability, nothing_to_learn
+from project.labels.choice import NOT_SELECTED, Selection, by_rule, reasons_of
 from project.labels.inputs import LabelInputs
+from project.labels.shares import random_share, top_share
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
-
-AUDIT = "audit"
-"""The reason of examples that are chosen at random to fit an error model to."""
-# These reasons stand in labels tables of the store and cannot change.
-_NOT_SELECTED = "annotated"
-_NOTHING_LEARNED = "at random: the audit found nothing to learn from"
-_LEARNED = "highest error probability"
-
-
-class Selection(NamedTuple):
-    """The chosen examples, ``(n,)`` each.
-
-    Attributes
-    ----------
-    selected
-        Whether an example is chosen.
-    reasons
-        Why, in a few words for a reader of the labels table.
-    inclusion_probability
-        The probability with which the example was to be chosen, for unbiased estimates.
-    error_probability
-        The probability that the LLM's label is wrong, where the arm estimates it.
-    """
-
-    selected: Mask
-    reasons: npt.NDArray[np.object_]
-    inclusion_probability: Floats
-    error_probability: Floats | None = None
-
 
 RankingScore = Callable[[Arm, LabelInputs], Floats]
 """Scores every example, ``(n,)``: the higher, the likelier its label is wrong."""
@@ -109,7 +80,7 @@ def select(arm: Arm, inputs: LabelInputs) -> Selection:
     facts = arm.facts
     share = arm.replace_share
     if facts.selects == "none":
-        return _certain(np.zeros(len(inputs.examples), dtype=bool), _NOT_SELECTED)
+        return by_rule(np.zeros(len(inputs.examples), dtype=bool), NOT_SELECTED)
     if facts.selects == "disagreement":
         return _disagreement(arm, inputs)
     if share is None:
@@ -117,15 +88,9 @@ def select(arm: Arm, inputs: LabelInputs) -> Selection:
     if facts.selects == "random":
         return _at_random(arm, inputs, share)
     if facts.selects == "audit":
-        return _audit_first(arm, inputs, share)
+        return audit_first(arm, inputs, share)
     selected = top_share(_scores(arm, inputs), share, tie_seed=inputs.config.tie_seed)
-    return _certain(selected, f"highest {arm.base_kind}")
-
-
-def _certain(selected: Mask, reason: str) -> Selection:
-    """A selection without chance: its inclusion probabilities are 0 and 1."""
-    reasons = np.where(selected, reason, _NOT_SELECTED).astype(object)
-    return Selection(selected, reasons, selected.astype(np.float64))
+    return by_rule(selected, f"highest {arm.base_kind}")
 
 
 def _disagreement(arm: Arm, inputs: LabelInputs) -> Selection:
@@ -136,7 +101,7 @@ def _disagreement(arm: Arm, inputs: LabelInputs) -> Selection:
     if cap is not None:  # the examples with the highest vote entropy, within the budget
         votes = uncertainty.vote_entropy(draws, inputs.label_set)
         selected &= top_share(np.where(selected, votes, -1.0), cap, tie_seed=inputs.config.tie_seed)
-    return _certain(selected, "draws disagree")
+    return by_rule(selected, "draws disagree")
 
 
 def _beyond_threshold(arm: Arm, inputs: LabelInputs) -> Selection:
@@ -147,71 +112,25 @@ def _beyond_threshold(arm: Arm, inputs: LabelInputs) -> Selection:
         raise AssayError(f"arm {arm.name} needs a share of the texts. Set replace_share.")
     # Scores are 1 minus what the threshold bounds; 1e-12 is above their rounding error.
     selected = _scores(arm, inputs) > 1 - minimum + 1e-12
-    return _certain(selected, f"{arm.base_kind} below {minimum:g}")
+    return by_rule(selected, f"{arm.base_kind} below {minimum:g}")
 
 
 def _at_random(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
     """A random share of the examples; for weighted labels, also the error model fitted to it."""
     selected = random_share(inputs, share)
-    probability = np.full(len(selected), selected.mean())
-    errors = _error_probability(arm, inputs, selected) if arm.facts.weighted else None
-    return Selection(selected, _certain(selected, "at random").reasons, probability, errors)
-
-
-def _audit_first(arm: Arm, inputs: LabelInputs, share: float) -> Selection:
-    """A random audit, then the labels that an error model fitted to it gives the highest scores.
-
-    Both are within the budget. If no model can be fitted, the rest is random too.
-    """
-    check_audit(arm, len(inputs.examples))
-    n = len(inputs.examples)
-    budget = share_size(share, n)
-    size = max(error_model.MIN_AUDIT, share_size(inputs.config.audit_share, budget))
-    audited = _top(inputs.random_order, min(size, budget), tie_seed=0)
-    errors = _error_probability(arm, inputs, audited) if budget else None
-    order = inputs.random_order if errors is None else errors
-    rest = _top(
-        np.where(audited, -np.inf, order),
-        budget - int(audited.sum()),
-        tie_seed=inputs.config.tie_seed,
-    )
-    reasons = np.where(
-        rest, _NOTHING_LEARNED if errors is None else _LEARNED, _certain(audited, AUDIT).reasons
-    )
-    # Inclusion probabilities: of the audit they are equal; the rest is chosen without chance.
-    if errors is None:
-        probability = np.full(n, budget / n)
-    else:
-        probability = np.where(audited, audited.mean(), rest.astype(float))
-    return Selection(audited | rest, reasons, probability, errors)
-
-
-def check_audit(arm: Arm, n: int, split: str = "training") -> None:
-    """Raise AssayError if the budget of ``arm`` among ``n`` texts is too small for its audit.
-
-    ``split`` is the word for these texts in the error.
-    """
-    share = arm.replace_share
-    if arm.facts.selects != "audit" or share is None:
-        return
-    minimum = error_model.MIN_AUDIT
-    budget = share_size(share, n)
-    if budget == 0 or budget >= minimum:  # without a budget there is no audit
-        return
-    too_few = (
-        f"replace_share={share:g} is {budget} of {n} {split} labels, too few for the audit of the "
-        f"arm {arm.name}, which needs at least {minimum}."
-    )
-    if n < minimum:  # no share is enough
-        n_needed = next(
-            size for size in itertools.count(minimum) if share_size(share, size) >= minimum
+    errors = error_probability(arm, inputs, selected) if arm.facts.weighted else None
+    chance = ""
+    if arm.facts.weighted and errors is None:
+        chance = (
+            f"its random share {nothing_to_learn(inputs, selected)}, so that all labels weigh alike"
         )
-        raise AssayError(
-            f"{too_few} Have at least {minimum} {split} texts ({n_needed} with this share), or use "
-            "another arm."
-        )
-    lowest = math.ceil(100 * minimum / n * 10) / 10
-    raise AssayError(f"{too_few} Set replace_share to {lowest:g} or more, or use another arm.")
+    return Selection(
+        selected,
+        reasons_of(selected, "at random"),
+        np.full(len(selected), selected.mean()),
+        errors,
+        chance,
+    )
 
 
 def _scores(arm: Arm, inputs: LabelInputs) -> Floats:
@@ -228,57 +147,6 @@ def _scores(arm: Arm, inputs: LabelInputs) -> Floats:
             f"{len(inputs.examples)} examples."
         )
     return scores
-
-
-def _error_probability(arm: Arm, inputs: LabelInputs, audited: Mask) -> Floats | None:
-    """Probability that each label of the first draw is wrong, from a model fitted to ``audited``.
-
-    1 where there is no label; None if no model can be fitted.
-    """
-    first = inputs.draws[0]
-    tie_seed = inputs.config.tie_seed
-    has_label = first["label"].notna().to_numpy()
-    known = audited & ~pd.isna(inputs.human_labels) & has_label
-    values = error_model.features(
-        inputs.draws[: arm.draws], inputs.label_set, inputs.embeddings, tie_seed
-    )
-    is_wrong = first["label"].to_numpy(dtype=object) != inputs.human_labels
-    errors = error_model.error_probabilities(values, known, is_wrong, tie_seed)
-    return None if errors is None else np.where(has_label, errors, 1.0)
-
-
-def random_share(inputs: LabelInputs, share: float) -> Mask:
-    """Mask ``(n,)`` of ``share`` per cent of the examples, a subset of every larger share."""
-    return top_share(inputs.random_order, share, tie_seed=0)
-
-
-def top_share(values: Floats, share: float, *, tie_seed: int) -> Mask:
-    """Mask ``(n,)`` of the highest values.
-
-    Parameters
-    ----------
-    values
-        A number for every example, ``(n,)``.
-    share
-        Size of the mask in per cent of the examples.
-    tie_seed
-        Seed of the random order in which equal values are taken.
-    """
-    return _top(values, share_size(share, len(values)), tie_seed=tie_seed)
-
-
-def _top(values: Floats, size: int, *, tie_seed: int) -> Mask:
-    """Mask of the ``size`` highest values."""
-    # The last key of lexsort comes first: by value, then in a random order.
-    order = np.lexsort((np.random.default_rng(tie_seed).permutation(len(values)), -values))
-    mask = np.zeros(len(values), dtype=bool)
-    mask[order[:size]] = True
-    return mask
-
-
-def share_size(share: float, n: int) -> int:
-    """How many of ``n`` examples ``share`` per cent are, rounded half up."""
-    return math.floor(share / 100 * n + 0.5)
 
 
 def draws_differ(labels: Sequence[npt.NDArray[np.object_]]) -> Mask:

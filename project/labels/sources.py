@@ -19,9 +19,11 @@ from project.config.labels import LabelConfig
 from project.data.answer_notes import reasons_sentence
 from project.data.tables import LOG_PROBABILITY, PROBABILITY, class_columns, codes
 from project.labels import uncertainty
+from project.labels.choice import AUDIT, Selection
 from project.labels.inputs import LabelInputs
 from project.labels.labels_table import Labelled, labels_table
-from project.labels.selection import AUDIT, Selection, random_share, select, top_share
+from project.labels.selection import select
+from project.labels.shares import random_share, top_share
 from project.stats.calibration import fit_temperature, with_temperature
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
@@ -65,12 +67,13 @@ class ArmLabels(NamedTuple):
     """The labels table of an arm, and how many examples it has for a human.
 
     ``unanswered`` has the ids of those of the ``n_questions`` that have no answer in the files of
-    human labels.
+    human labels. ``chance`` is that of the :class:`Selection`.
     """
 
     table: pd.DataFrame
     n_questions: int
     unanswered: tuple[str, ...]
+    chance: str = ""
 
 
 def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
@@ -78,7 +81,7 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
 
     Columns beside those of every labels table:
 
-    - ``inclusion_probability``: probability that the example was to be labelled by a human
+    - ``inclusion_probability``: that of the :class:`project.labels.choice.Selection`
     - ``probability.<label>``: the LLM's distribution, null for human labels
     - ``first_label``: label of the first phase of training, for arms with two phases
 
@@ -121,7 +124,9 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
         first = pd.Series(llm_labels, index=inputs.examples["example_id"])
         table[FIRST_LABEL] = table["example_id"].map(first)
     unanswered = inputs.examples["example_id"][selection.selected & ~answered]
-    return ArmLabels(table, int(selection.selected.sum()), tuple(unanswered))
+    return ArmLabels(
+        table, int(selection.selected.sum()), tuple(unanswered), chance=selection.chance
+    )
 
 
 def _check_draws(arm: Arm, inputs: LabelInputs) -> None:
@@ -168,7 +173,8 @@ def _drop(
     dropped = selection.selected & ~audited
     remaining = selection._replace(
         selected=audited,
-        inclusion_probability=np.where(audited, selection.inclusion_probability, 0.0),
+        # A human labels the audit alone, which every example could have been part of.
+        inclusion_probability=np.full(len(audited), audited.mean()),
     )
     return remaining, np.where(dropped, np.array(None, dtype=object), llm_labels)
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from project.stats.types import Floats
 
+JACKKNIFE_BIAS = 0.27
+"""Bias of the corrected entropy of two classes in bits, times the number of votes, at most."""
+
 
 class Decomposition(NamedTuple):
     """Bits of every example: ``approximation`` ``(n,)``, the others ``(n_seeds, n)``.
@@ -70,3 +73,48 @@ def decomposition(
         estimation=kl_bits(p_s[None], p_hat),
         cross=((p - p_s)[None] * log_ratio).sum(axis=-1),
     )
+
+
+def corrected(terms: Decomposition, target: Floats, votes: Floats) -> Decomposition:
+    """The terms where ``target`` holds the shares of few votes instead of P itself.
+
+    The entropy of the shares of m votes is too small on average, by 0.31 bits for three votes of
+    people who are divided evenly, and so ``total`` and ``approximation``, in which it is
+    subtracted, are too large. The others are linear in P and need no correction.
+
+    Parameters
+    ----------
+    terms, target
+        The terms for the shares of the votes, and these ``(n, n_classes)``.
+    votes
+        Number of votes of every example ``(n,)``; nan, or fewer than 2, for no correction.
+    """
+    more = entropy_correction(target, votes)
+    return terms._replace(total=terms.total - more, approximation=terms.approximation - more)
+
+
+def entropy_correction(shares: Floats, votes: Floats) -> Floats:
+    """Bits by which the jackknife raises the entropy of the shares of votes, ``(n,)``.
+
+    m H(m) - (m - 1) times the mean entropy with one vote left out, less H(m) (Miller 1974, The
+    Jackknife, Biometrika 61:1). What remains of the bias is at most ``JACKKNIFE_BIAS`` / m bits
+    for two classes; Miller and Madow's correction leaves three times as much at two votes.
+    """
+    possible = votes >= 2
+    m = np.where(possible, votes, 2.0)[:, None]
+    counts = np.nan_to_num(shares) * m
+    left_out = np.zeros(len(shares))
+    for label in range(shares.shape[1]):
+        fewer = counts.copy()
+        fewer[:, label] -= 1
+        # With the probability counts / m it is a vote for this class that is left out.
+        chance = counts[:, label] / m[:, 0]
+        left_out += chance * _entropy_bits(np.maximum(fewer, 0.0) / (m - 1))
+    more = (m[:, 0] - 1) * (_entropy_bits(counts / m) - left_out)
+    return np.where(possible, more, 0.0)
+
+
+def _entropy_bits(p: Floats) -> Floats:
+    from scipy.special import entr
+
+    return np.asarray(entr(p).sum(axis=-1) / np.log(2.0))

@@ -1,11 +1,13 @@
 """The functions of the registered metrics, which all have the same three arguments.
 
 ``gold`` are class codes ``(n_examples,)``. ``predicted`` are those of one seed, ``(n_examples,)``,
-for accuracy and macro-F1, and those of all seeds, ``(n_seeds, n_examples)``, for the agreement of
+for accuracy and F1, and those of all seeds, ``(n_seeds, n_examples)``, for the agreement of
 seeds. ``n_classes`` is the size of the label set. Results are in [0, 1], alpha in [-1, 1].
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from project.stats import agreement
 from project.stats.bootstrap import Interval
@@ -21,6 +23,14 @@ def accuracy(gold: Codes, predicted: Codes, n_classes: int) -> float:
 def macro_f1(gold: Codes, predicted: Codes, n_classes: int) -> float:
     """Mean F1 over all ``n_classes``; a missing answer (-1) is wrong."""
     return score_answers(gold, predicted, n_classes).macro_f1
+
+
+def weighted_f1(gold: Codes, predicted: Codes, n_classes: int) -> float:
+    """Mean F1 weighted by the gold examples of each class; a missing answer (-1) is wrong."""
+    sizes = np.bincount(gold, minlength=n_classes)
+    if not sizes.sum():
+        return float("nan")
+    return float(np.average(score_answers(gold, predicted, n_classes).f1, weights=sizes))
 
 
 def krippendorff_alpha(gold: Codes, predicted: Codes, n_classes: int) -> Interval:

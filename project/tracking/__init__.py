@@ -12,6 +12,7 @@ from project.tracking.entries import RootRun
 from project.tracking.failures import StoreUnavailable
 from project.tracking.names import (
     ABSENT,
+    CHANCE,
     CHOSEN,
     CONFIG_FILE,
     DIGEST,
@@ -55,6 +56,7 @@ from project.tracking.tracker import Tracker
 
 __all__ = [
     "ABSENT",
+    "CHANCE",
     "CHOSEN",
     "CONFIG_FILE",
     "DIGEST",

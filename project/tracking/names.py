@@ -32,6 +32,7 @@ REUSED_OWNER = "assay.taken_of"
 # Facts about the data, the prompt and the annotator.
 ABSENT = "assay.absent_classes"
 SEEDS_TRAINED = "assay.seeds_trained"
+CHANCE = "assay.chose_at_random"  # why an arm that learns from an audit did so all the same
 PROMPT = "assay.prompt"
 SERVER = "assay.server"  # hash of the address of an OpenAI-compatible server
 

@@ -15,6 +15,7 @@ from project.config.metrics import (
     arm_metrics,
     columns_of,
     cost_metrics,
+    main_scores,
     register_metric,
     score_metrics,
 )
@@ -132,7 +133,15 @@ def test_a_registered_metric_is_in_the_tables_of_stores_from_before(
 
 
 def test_the_columns_of_the_metrics_that_come_with_assay_stay_as_they_are():
-    assert columns_of(score_metrics()) == ("accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd")
+    assert columns_of(score_metrics()) == (
+        "accuracy",
+        "accuracy_sd",
+        "macro_f1",
+        "macro_f1_sd",
+        "weighted_f1",
+        "weighted_f1_sd",
+    )
+    assert [metric.key for metric in main_scores()] == ["accuracy", "macro_f1"]
     assert columns_of(arm_metrics()) == (
         "krippendorff_alpha",
         "krippendorff_alpha_low",

@@ -40,7 +40,11 @@ def test_human_votes_become_shares_in_the_order_of_the_labels(pets):
         "gold_label",
         "gold_probability.cat",
         "gold_probability.dog",
+        "gold_votes",
         "split",
+    ]
+    assert list(task.examples["gold_votes"]) == [
+        int(text.split()[-1]) % 4 + 1 + int(text.split()[-1]) % 5 for text in task.examples["text"]
     ]
     for text, (cat, dog) in shares(task).iterrows():
         number = int(text.split()[-1])

@@ -1,10 +1,11 @@
 """The labels of an audit: how drawn texts without a label count."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from entrypoints.wiring.audit_encoder import check_encoder
-from entrypoints.wiring.audit_labels import answered_probability
+from entrypoints.wiring.audit_labels import answered_probability, design_table
 from project.config.audit import AuditConfig
 from project.support.errors import AssayError
 from tests.helpers.audits import audit_of
@@ -37,3 +38,24 @@ def test_an_encoder_needs_as_many_texts_to_train_on_as_are_audited():
         check_encoder(sample, np.arange(300) // 10, AuditConfig())
     with pytest.raises(AssayError, match="encoder must be linear with plan=true"):
         check_encoder(sample, np.arange(300), AuditConfig(plan=True))
+
+
+@pytest.mark.parametrize(
+    "probability",
+    [
+        pytest.param([None] * 4, id="chosen by a ranking"),
+        pytest.param([0.5, None, None, None], id="asked after an audit"),
+        pytest.param([1.0, 1.0, 0.0, 0.0], id="a ranking's, as earlier versions wrote it"),
+    ],
+)
+def test_questions_that_were_not_drawn_at_random_are_no_design_of_an_audit(tmp_path, probability):
+    path = tmp_path / "sampling.parquet"
+    table = pd.DataFrame({"example_id": list("abcd"), "asked": [True, True, False, False]})
+    table.assign(inclusion_probability=probability).to_parquet(path)
+
+    with pytest.raises(AssayError, match="sampling.parquet is no random sample of the pool"):
+        design_table(AuditConfig(audit_design=str(path)))
+
+    drawn = table.assign(inclusion_probability=[0.5, 0.5, None, None])
+    drawn.to_parquet(path)
+    assert len(design_table(AuditConfig(audit_design=str(path)))) == 4

@@ -227,6 +227,8 @@ def test_questions_are_written_answered_and_trained_on_by_the_next_run(params, s
     second = next(path for path in (store / "work").rglob("questions.csv") if path != first)
     more = pd.read_csv(second, dtype=str, keep_default_na=False)
     assert len(more) == 4
+    sampled = read_table(latest_root("questions").run_id, "questions/sampling.parquet")
+    assert sampled.loc[sampled["asked"], "inclusion_probability"].isna().all()
     assert not set(more["example_id"]) & set(audit["example_id"])
 
     more.assign(label=gold[more["example_id"]].to_numpy()).to_csv(store / "more.csv", index=False)

@@ -10,7 +10,7 @@ from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
 from project.labels.external import external_labels
 from project.labels.inputs import LabelInputs
-from project.labels.selection import top_share
+from project.labels.shares import top_share
 from project.labels.sources import arms, human_share, label
 from project.labels.uncertainty import entropy
 from project.support.errors import AssayError

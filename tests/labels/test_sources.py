@@ -8,8 +8,9 @@ from project.config.arms import ARMS, Arm
 from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
 from project.labels import error_model, uncertainty
+from project.labels.audited import check_audit
 from project.labels.inputs import LabelInputs
-from project.labels.selection import check_audit, select
+from project.labels.selection import select
 from project.labels.sources import FIRST_LABEL, arms, human_share, label
 from project.stats.calibration import fit_temperature, with_temperature
 from project.stats.information import count_entropy_bits, log_normalise
@@ -82,9 +83,10 @@ def test_every_arm_makes_labels_and_keeps_its_budget(world):
             assert len(table) == (
                 160 + audit_size if arm.facts.drops else 40 if arm.kind == "human_only" else N
             ), arm.name
-        assert table["inclusion_probability"].between(0, 1).all(), arm.name
-        if arm.facts.drops:  # a human labels the audit alone
-            assert (table["inclusion_probability"] > 0).sum() == n, arm.name
+        known = table["inclusion_probability"].dropna()
+        assert known.between(0, 1).all(), arm.name
+        if arm.facts.drops:  # a human labels the audit alone, of which every text could be part
+            assert set(known) == {n / N}, arm.name
         assert set(table.loc[table["source"] == "gold", "label"]) <= set(LABELS)
     assert len({arm.name for arm in arms(wanted, 3)}) == len(ARMS)
 
@@ -202,7 +204,10 @@ def test_random_budgets_are_nested_and_give_the_inclusion_probability(world):
     assert (small.inclusion_probability == 0.1).all()
     assert (large.inclusion_probability == 0.25).all()
     fixed = select(Arm("margin", 10.0), evidence(world))
-    assert set(fixed.inclusion_probability) == {0.0, 1.0}
+    assert np.isnan(fixed.inclusion_probability).all()
+    whole, none = (select(Arm("margin", share), evidence(world)) for share in (100.0, 0.0))
+    assert (whole.inclusion_probability == 1).all()
+    assert (none.inclusion_probability == 0).all()
 
 
 def test_the_ensemble_replaces_all_disagreements_or_the_largest_ones_within_a_cap(
@@ -280,13 +285,15 @@ def test_the_error_model_finds_more_wrong_labels_than_chance_and_its_audit_is_in
     audited = learned.reasons == "audit"
     assert audited.sum() == 30
     assert (learned.inclusion_probability[audited] == 30 / N).all()
-    assert set(learned.inclusion_probability[~audited]) == {0.0, 1.0}
+    assert np.isnan(learned.inclusion_probability[~audited]).all()
+    assert learned.chance == "30 of its 60 texts are the audit"
     rest = learned.selected & ~audited
     assert is_wrong[rest].mean() > 2 * is_wrong[~audited].mean()
     assert (is_wrong & learned.selected).sum() > (is_wrong & random.selected).sum()
     assert (
         select(Arm("learned", 60.0), evidence(world)).reasons == "audit"
     ).sum() == 24  # a fifth of 120 unless asked otherwise
+    assert select(Arm("learned", 60.0), evidence(world)).chance == ""
 
 
 def test_audited_labels_are_judged_by_a_model_that_was_not_fitted_to_them():
@@ -316,7 +323,11 @@ def test_an_audit_without_errors_or_with_errors_alone_falls_back_to_a_random_cho
         "audit",
         "at random: the audit found nothing to learn from",
     }
-    assert (choice.inclusion_probability == 0.3).all()
+    audited = choice.reasons == "audit"
+    assert (choice.inclusion_probability[audited] == audited.sum() / N).all()
+    assert np.isnan(choice.inclusion_probability[~audited]).all()
+    few = "wrong" if answers == "right" else "right"
+    assert choice.chance == f"its audit found fewer than two {few} labels among 20"
 
 
 def test_a_budget_too_small_for_an_audit_is_refused_with_the_smallest_that_works(world):
