@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.audit_cells import MAX_POOL, MIN_TEST, Cell, LabelSet, Truth, loss_estimates, scored
-from entrypoints.wiring.audit_encoder import EncoderTrainings, default_learning_rate
+from entrypoints.wiring.audit_encoder import EncoderTrainings
 from project.audit import fine_tuned
 from project.audit.fine_tuned import Training
 from project.audit.sample import AuditSample
 from project.audit.verdict import CANNOT_TELL, MIN_OF_CLASS, verdict
 from project.config.finetune import FinetuneConfig
+from project.config.recipe import with_recipe
 from project.stats.types import Codes, Floats
 from project.training.encoder import Encoder
 
@@ -61,9 +61,7 @@ def encoder_audits(
         return []
     both = np.concatenate([pool, test])
     encoder = Encoder.find(config)
-    if config.learning_rate is None:
-        rate = default_learning_rate(encoder.weight_bytes)
-        config = dataclasses.replace(config, learning_rate=rate)
+    config = with_recipe(config, n_parameters=encoder.n_parameters, n_classes=labelled.n_classes)
     trainings = EncoderTrainings(
         encoder,
         config,

@@ -42,7 +42,7 @@ from project.support.parquet import write_table
 from project.tracking import EXPERIMENT, Tracker, root_run
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
-from project.training.history import Epoch
+from project.training.history import Evaluation
 from project.training.predict import predictions_table
 from project.training.results import PREDICTIONS, RESULT, SeedResult
 
@@ -206,14 +206,21 @@ class _SeedLogger:
         result = SeedResult(
             folder=self.folder,
             predictions=predictions,
-            history=[_epoch(number) for number in (1, 2, 3)],
+            history=[_evaluation(number) for number in (1, 2, 3)],
             seconds=60.0 + seed,
             batching="packed",
             reused=False,
         )
         scores = evaluate(predictions, self.task.split("test"), self.task.label_set)
         finished = FinishedSeed(
-            condition, seed, digest, result, scores=scores, seconds=result.seconds
+            condition=condition,
+            seed=seed,
+            digest=digest,
+            schedules=(),
+            result=result,
+            scores=scores,
+            seconds=result.seconds,
+            not_learned=False,
         )
         log_seed(self.tracker, self.encoder, self.task, finished, config=self.config)
 
@@ -236,9 +243,9 @@ class _SeedLogger:
         return predictions_table(list(test["example_id"]), log_normalise(logits), label_set)
 
 
-def _epoch(number: int) -> Epoch:
-    return Epoch(
-        epoch=number,
+def _evaluation(number: int) -> Evaluation:
+    return Evaluation(
+        number=number,
         training_loss=0.5,
         validation_accuracy=0.8,
         validation_macro_f1=0.8,

@@ -43,7 +43,7 @@ def our_epoch(work: Work, precision: str) -> float:
         work.inputs(),
         seed=0,
         checkpoint=Checkpoint(work.folder / "none.safetensors", "none", 1e9),
-        after_epoch=lambda epoch: None,
+        after_evaluation=lambda evaluation: None,
     )
     return work.n / trained.history[0].texts_per_second
 

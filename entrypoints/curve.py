@@ -26,7 +26,7 @@ def curve(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.invocation import Invocation
 
     design = parse(CurveConfig, params)
-    with prepare_experiment(params) as prepared:
+    with prepare_experiment(params, trains_on_parts=True) as prepared:
         sizes = training_sizes(design, len(prepared.task.split("train")))
         smallest = {**prepared.task.counts, "train": min(sizes)}
         check_audits(prepared.arms, smallest, prepared.config)

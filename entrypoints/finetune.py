@@ -18,10 +18,10 @@ from project.support.errors import AssayError
 def finetune(params: Mapping[str, str]) -> None:
     """Train one arm, ``gold`` or ``given``, with all seeds, and report scores and agreement."""
     from analysis.report import publish
-    from entrypoints.wiring.encoders import find_encoder
-    from entrypoints.wiring.experiment import publish_after
+    from entrypoints.wiring.encoders import find_encoder, with_recipe_for
     from entrypoints.wiring.external_labels import labels_condition
     from entrypoints.wiring.invocation import Invocation
+    from entrypoints.wiring.reports import publish_after
     from entrypoints.wiring.setup import check_store, log_setup
     from entrypoints.wiring.trainer import Trainer
     from project.data.task import load_task
@@ -37,6 +37,7 @@ def finetune(params: Mapping[str, str]) -> None:
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     encoder = find_encoder(config.finetune)
+    config = with_recipe_for(config, encoder, task)
     condition = labels_condition(parse(LabelsConfig, params).labels, task, config.finetune)
     arm = condition.arm.name
     workspace = config.host.workspace

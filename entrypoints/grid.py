@@ -32,7 +32,9 @@ def grid(params: Mapping[str, str]) -> None:
             "or epochs to search; got linear. Name an encoder."
         )
     values = configurations(config)
-    with prepare_experiment(params, annotates_test=False, labels=GridLabelConfig) as prepared:
+    with prepare_experiment(
+        params, annotates_test=False, sets_epochs=True, labels=GridLabelConfig
+    ) as prepared:
         run_experiment(
             "grid",
             Invocation("grid", params),

@@ -24,8 +24,8 @@ def sweep(params: Mapping[str, str]) -> None:
     from pathlib import Path
 
     from analysis.questions.sweep import publish
-    from entrypoints.wiring.experiment import publish_after
     from entrypoints.wiring.invocation import Invocation
+    from entrypoints.wiring.reports import publish_after
     from entrypoints.wiring.sweep_design import prepare_sweep
     from entrypoints.wiring.sweep_dry_run import dry_run_sweep
     from entrypoints.wiring.sweep_runs import log_sweep_setup

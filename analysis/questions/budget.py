@@ -34,14 +34,14 @@ _DEFAULT_REACH = 95.0
 """Per cent of gold's macro-F1 to reach, for runs of versions that did not store it."""
 _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; "
-    "macro-F1 over the whole label set. human: per cent of the training texts that a human labels "
-    "(drop_...: that are left out). closed: share of the way from llm to gold, in macro-F1, if "
-    "there is a gap; in brackets the middle 95 % of a paired bootstrap over test examples and "
-    "seeds, each interval by itself. repaired: wrong LLM labels replaced for each human label. "
-    "against goal: macro-F1 less the goal. against random: macro-F1 less that of random at the "
-    "same budget. The limits of these two columns hold all at once with 95 % (max-t of the same "
-    "bootstrap), so that the answer may pick among them. The annotator gives no new answers: all "
-    "sources share the same ones."
+    "macro-F1 over the classes of the test split. human: per cent of the training texts that a "
+    "human labels (drop_...: that are left out). closed: share of the way from llm to gold, in "
+    "macro-F1, if there is a gap; in brackets the middle 95 % of a paired bootstrap over test "
+    "examples and seeds, each interval by itself. repaired: wrong LLM labels replaced for each "
+    "human label. against goal: macro-F1 less the goal. against random: macro-F1 less that of "
+    "random at the same budget. The limits of these two columns hold all at once with 95 % (max-t "
+    "of the same bootstrap), so that the answer may pick among them. The annotator gives no new "
+    "answers: all sources share the same ones."
 )
 _COST_NOTE = (
     " cost: of the human labels, of the LLM's answers, paid now or earlier, and of one training, "

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 QUESTION = "Do more of these labels help?"
 _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; "
-    "macro-F1 over the whole label set. n: training texts; each size includes the smaller ones and "
-    "is the same for all arms, and an arm chooses what to replace among these texts alone. The "
-    "annotator's answers are the same at every size, and so is the validation split"
+    "macro-F1 over the classes of the test split. n: training texts; each size includes the "
+    "smaller ones and is the same for all arms, and an arm chooses what to replace among these "
+    "texts alone. The annotator's answers are the same at every size, and so is the validation "
+    "split"
 )
 _RECIPE_NOTE = (
-    " that picks the epoch. The recipe is too, epochs included: small sizes take few steps."
+    " that picks the weights that are kept. The rule of the recipe is too: with min_steps, small "
+    "sizes take more epochs."
 )
 
 

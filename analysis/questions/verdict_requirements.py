@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analysis.questions.untrained import reason_untrained
 from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
 from analysis.store.spare import spare_texts
@@ -23,7 +24,12 @@ _GO_ON = "Some of its seeds are missing: run the same command again to go on."
 
 def reason_to_refuse(experiment: Experiment) -> str:
     """Why the experiment supports no verdict, empty if it does."""
-    return reason_beyond_seeds(experiment) or _few_seeds(experiment) or _untrained(experiment)
+    return (
+        reason_beyond_seeds(experiment)
+        or _few_seeds(experiment)
+        or reason_untrained(experiment.arms, ("gold", "llm"))
+        or _untrained(experiment)
+    )
 
 
 def reason_beyond_seeds(experiment: Experiment) -> str:

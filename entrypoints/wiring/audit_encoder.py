@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from entrypoints.wiring.seed_runs import HISTORY
+from entrypoints.wiring.seed_runs import HISTORY, recipe_params
 from entrypoints.wiring.terminal import Progress
 from project.audit.fine_tuned import Training
 from project.audit.sample import AuditSample
@@ -27,19 +25,7 @@ from project.training.jobs import run_jobs
 from project.training.results import PREDICTIONS, RESULT, Job, SeedResult
 from project.training.workers import default_workers
 
-MIN_STEPS = 200
-"""Least number of steps of a training: an encoder hardly leaves its start in fewer."""
-_SMALL_ENCODER = 200 * 10**6  # bytes of weights, about 50 million parameters in float32
 _NOTHING = np.empty(0, dtype=np.int64)
-
-
-def default_learning_rate(weight_bytes: int) -> float:
-    """The learning rate of an encoder by the size of its weights.
-
-    The paper's 2e-5 is meant for encoders like RoBERTa-base; one of 22 million parameters hardly
-    leaves its start with it in 200 steps.
-    """
-    return 1e-4 if 0 < weight_bytes < _SMALL_ENCODER else 2e-5
 
 
 def check_encoder(sample: AuditSample, documents: Codes, asked: AuditConfig) -> None:
@@ -72,8 +58,8 @@ def check_encoder(sample: AuditSample, documents: Codes, asked: AuditConfig) -> 
 class EncoderTrainings:
     """Fine-tunes an encoder on some texts of a pool, to predict others.
 
-    There are no validation texts, since an audit has no human label to spare: the last epoch is
-    kept. A small training has more epochs, so that each has at least ``MIN_STEPS`` steps.
+    There are no validation texts, since an audit has no human label to spare: the weights of the
+    last step are kept.
     """
 
     def __init__(
@@ -113,11 +99,6 @@ class EncoderTrainings:
         """How many texts are longer than the encoder reads."""
         return self._tokens.n_cut(np.arange(len(self._tokens)))
 
-    def n_epochs(self, n_train: int) -> int:
-        """Epochs of a training on ``n_train`` texts."""
-        steps = math.ceil(n_train / self._config.train_batch_size)
-        return max(self._config.epochs, math.ceil(MIN_STEPS / steps))
-
     def run(self, trainings: Sequence[Training]) -> list[Codes]:
         """Class codes of the test texts of each training, ``(n_test,)``.
 
@@ -132,12 +113,14 @@ class EncoderTrainings:
         number_of = {id(job): number for number, job in enumerate(jobs)}
         found: list[Codes] = [_NOTHING] * len(jobs)
         workers = self._config.workers or default_workers(self._encoder.weight_bytes)
-        with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
+        with Progress(
+            "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"
+        ) as progress:
             results = run_jobs(
                 jobs,
                 folder=self._folder,
                 workers=workers,
-                progress=lambda job, epoch: progress(1),
+                progress=lambda job, evaluation: progress(1),
             )
             # Closing ends the worker processes, also where a training fails.
             with contextlib.closing(results):
@@ -150,7 +133,7 @@ class EncoderTrainings:
 
     def _job(self, training: Training) -> Job:
         """One training as a job."""
-        config = dataclasses.replace(self._config, epochs=self.n_epochs(len(training.train)))
+        config = self._config
         inputs = TrainingInputs(
             tokens=self._tokens,
             phases=(
@@ -218,7 +201,8 @@ def log_training(
                 "precision": encoder.precision,
                 "batching": result.batching,
                 "encoder": encoder.source.name,
-                **job.config.recipe(),
+                **job.config.hyper_parameters(),
+                **recipe_params(job.config, job.schedules),
             },
             metrics={
                 "train_seconds": result.seconds,
@@ -230,7 +214,7 @@ def log_training(
             },
             description=(
                 f"{encoder.source.name} fine-tuned on {training.purpose} of {n_train} texts "
-                f"for {job.epochs} epochs; it predicts {len(training.test)} other texts."
+                f"in {job.n_steps} steps; it predicts {len(training.test)} other texts."
             ),
             tags={"reused": str(result.reused).lower()},
             seconds=0.0 if result.reused else result.seconds,

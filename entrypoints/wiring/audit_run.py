@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 import tempfile
@@ -17,7 +16,6 @@ from entrypoints.wiring.annotation_session import open_session
 from entrypoints.wiring.audit_encoder import (
     EncoderTrainings,
     check_encoder,
-    default_learning_rate,
     log_training,
 )
 from entrypoints.wiring.audit_examined import AuditWork, examined, llm_codes
@@ -32,10 +30,10 @@ from entrypoints.wiring.audit_next import write_next
 from entrypoints.wiring.audit_plan import planned
 from entrypoints.wiring.audit_pool import audit_config, with_recorded_file, with_rows
 from entrypoints.wiring.dry_run import dry_run
-from entrypoints.wiring.encoders import find_encoder
-from entrypoints.wiring.experiment import publish_after
+from entrypoints.wiring.encoders import find_encoder, with_recipe_for
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.prompt_headings import note_on_headings
+from entrypoints.wiring.reports import publish_after
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.factory import check_engine
@@ -77,8 +75,9 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     for note in notes:
         print_line(f"note: {note}")
     encoder = _encoder(pool, asked, sample, config)
-    config = _with_learning_rate(config, pool.task.defaults, encoder)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
+    if encoder is not None:
+        config = with_recipe_for(config, encoder, pool.task, trains_on_parts=True)
     workspace = config.host.workspace
     with contextlib.closing(open_session(pool.task, config)) as session:
         config = session.resolved(config)
@@ -118,18 +117,6 @@ def _encoder(
         return None
     check_encoder(sample, documents_of(pool, asked), asked)
     return find_encoder(config.finetune)
-
-
-def _with_learning_rate(
-    config: ExperimentConfig, card: Mapping[str, Any], encoder: Encoder | None
-) -> ExperimentConfig:
-    """The configuration with the encoder's learning rate where nobody named one."""
-    if encoder is None or config.finetune.learning_rate is not None or "learning_rate" in card:
-        return config
-    rate = default_learning_rate(encoder.weight_bytes)
-    return dataclasses.replace(
-        config, finetune=dataclasses.replace(config.finetune, learning_rate=rate)
-    )
 
 
 def _trainings(tracker: Tracker, encoder: Encoder, work: AuditWork) -> EncoderTrainings:

@@ -18,6 +18,7 @@ from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR
 from project.config.labels import PAPER_DRAWS, LabelConfig
+from project.config.recipe import is_papers, schedule, with_recipe
 from project.data.card import load_card
 from project.data.task import load_task
 from project.labels.sources import arms
@@ -115,7 +116,7 @@ def experiment_rows(
     n_seeds = sum(counts.values())
     by_arm = ", ".join(f"{name} {n}" for name, n in counts.items())
     noun = "seed" if n_seeds == 1 else "seeds"
-    each = f"{config.finetune.epochs} epochs"
+    each = _training(config, size, encoder)
     if config.finetune.encoder == LINEAR:
         each = "one logistic regression"
     yield "fine-tune", f"{n_seeds:,} {noun}: {by_arm}; {each} each"
@@ -128,6 +129,19 @@ def experiment_rows(
     )
     yield from _memory_rows(config, needs, annotator, encoder)
     yield from _disk_rows(config, needs, encoder)
+
+
+def _training(config: ExperimentConfig, size: TaskSize, encoder: ModelFiles | None) -> str:
+    """What one training on the whole training split takes; an encoder not here may be any size."""
+    n_train = size.texts["train"]
+    finetune = with_recipe(
+        config.finetune,
+        n_parameters=encoder.n_parameters if encoder else 0,
+        n_classes=size.n_classes,
+        is_papers=is_papers(config.task.task, n_train, config.label.arms),
+    )
+    planned = schedule(finetune, n_train)
+    return f"{planned.n_steps} steps ({planned.epochs} epochs, recipe {finetune.recipe})"
 
 
 def _task_size(config: ExperimentConfig) -> TaskSize:

@@ -21,7 +21,7 @@ from project.config.designs import CurveConfig, GridConfig
 from project.labels.error_model import MIN_AUDIT
 from project.labels.shares import share_size
 from project.support.errors import AssayError
-from project.training.history import best_macro_f1
+from project.training.history import best_evaluation
 
 
 def training_sizes(config: CurveConfig, n_train: int) -> list[int]:
@@ -118,7 +118,9 @@ def best_configurations(trained: Sequence[Trained]) -> dict[str, int]:
     for seed in trained:
         index = int(str(seed.condition.params["configuration"]))
         by_index = scores.setdefault(seed.condition.arm.name, {})
-        by_index.setdefault(index, []).append(best_macro_f1(seed.result.history))
+        by_index.setdefault(index, []).append(
+            best_evaluation(seed.result.history).validation_macro_f1
+        )
     return {
         arm: min(by_index, key=lambda index: (-float(np.mean(by_index[index])), index))
         for arm, by_index in scores.items()

@@ -19,11 +19,12 @@ from entrypoints.wiring.conditions import (
 )
 from entrypoints.wiring.default_arms import with_possible_arms
 from entrypoints.wiring.dry_run import dry_run
-from entrypoints.wiring.encoders import find_encoder
+from entrypoints.wiring.encoders import find_encoder, with_recipe_for
 from entrypoints.wiring.human_answers import human_answers, note_on_answers
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.prompt_headings import with_note_for_arms
 from entrypoints.wiring.replicates import annotated_splits, draws_needed
+from entrypoints.wiring.reports import publish_after
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trainer import Trainer
@@ -35,7 +36,6 @@ from project.data.task import Task, load_task
 from project.labels.human import HumanLabels
 from project.labels.sources import arms
 from project.stats.types import Floats
-from project.support.errors import AssayError, Incomplete
 from project.tracking import Tracker, root_run
 from project.training.embeddings import embeddings
 from project.training.encoder import Encoder
@@ -129,6 +129,8 @@ def prepare_experiment(
     needs_answers: bool = True,
     checks_audits: bool = True,
     needs_all_draws: bool = True,
+    trains_on_parts: bool = False,
+    sets_epochs: bool = False,
     labels: type[LabelConfig] = LabelConfig,
 ) -> Iterator[PreparedExperiment]:
     """Prepare an experiment from its parameters.
@@ -149,6 +151,8 @@ def prepare_experiment(
         ``budget`` and ``sweep`` set this to false: they leave out what is not possible.
     needs_all_draws
         See :func:`entrypoints.wiring.annotation_session.open_session`.
+    trains_on_parts, sets_epochs
+        See :func:`entrypoints.wiring.encoders.with_recipe_for`.
     labels
         The entry point's section of label sources: of its default arms, those that recorded labels
         cannot serve are left out.
@@ -165,6 +169,9 @@ def prepare_experiment(
     if checks_audits:
         arm_checks.check_audits(possible, task.counts, config)
     encoder = find_encoder(config.finetune)
+    config = with_recipe_for(
+        config, encoder, task, trains_on_parts=trains_on_parts, sets_epochs=sets_epochs
+    )
     reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
     session = open_session(task, config, needs_all_draws=needs_all_draws) if reads_llm else None
     with contextlib.closing(session) if session else contextlib.nullcontext():
@@ -277,24 +284,3 @@ def run_experiment(
                 trainer.train(labelled)
             else:
                 train(trainer, labelled, tracker)
-
-
-@contextlib.contextmanager
-def publish_after(tracker: Tracker, publish: Callable[[], None]) -> Iterator[None]:
-    """Publish a report after the work in the context, also where the work stays incomplete.
-
-    The report is made from the store, which must hold everything first. Where the store is not
-    available, the entry point ``relog`` makes the report later.
-    """
-    try:
-        yield
-    except Incomplete:
-        # The report names what is missing. Where it cannot be made, the reason for the incomplete
-        # work matters more than the reason for the missing report.
-        with contextlib.suppress(AssayError):
-            tracker.flush()
-            publish()
-        raise
-    tracker.computed = True
-    tracker.flush()
-    publish()

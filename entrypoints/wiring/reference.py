@@ -113,7 +113,7 @@ def logged_names_page() -> str:
         "Kinds of runs (tag `assay.kind`)": logged_names.KINDS,
         "Tags": logged_names.TAGS,
         "Parameters of child runs": logged_names.PARAMS,
-        "Metrics by epoch": logged_names.EPOCH_METRICS,
+        "Metrics by evaluation": logged_names.EVALUATION_METRICS,
         "Other metrics": logged_names.OTHER_METRICS,
         "Artifacts": logged_names.ARTIFACTS,
     }

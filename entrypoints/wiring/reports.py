@@ -1,6 +1,12 @@
-"""The report of a root run of any kind."""
+"""The report of a root run of any kind, and when it is made."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from project.support.errors import AssayError, Incomplete
+from project.tracking import Tracker
 
 
 def publish_report(
@@ -46,3 +52,24 @@ def publish_report(
         from analysis import report
 
         report.publish(run_id, workspace, tolerance, min_alpha)
+
+
+@contextlib.contextmanager
+def publish_after(tracker: Tracker, publish: Callable[[], None]) -> Iterator[None]:
+    """Publish a report after the work in the context, also where the work stays incomplete.
+
+    The report is made from the store, which must hold everything first. Where the store is not
+    available, the entry point ``relog`` makes the report later.
+    """
+    try:
+        yield
+    except Incomplete:
+        # The report names what is missing. Where it cannot be made, the reason for the incomplete
+        # work matters more than the reason for the missing report.
+        with contextlib.suppress(AssayError):
+            tracker.flush()
+            publish()
+        raise
+    tracker.computed = True
+    tracker.flush()
+    publish()

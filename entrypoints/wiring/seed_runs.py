@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.setup import reuse_sentence, reuse_tags, shared_params
 from project.config.experiment import ExperimentConfig
+from project.config.finetune import FinetuneConfig
 from project.config.metrics import main_scores
+from project.config.recipe import FEW_STEPS, Schedule
 from project.data.task import Task
 from project.support.parquet import content_hash, write_table
-from project.tracking import ABSENT, CHANCE, Child, Tracker
+from project.tracking import ABSENT, CHANCE, FEW, Child, Tracker
 from project.training.encoder import Encoder
-from project.training.history import Epoch, best_epoch, best_macro_f1
+from project.training.history import Evaluation, best_evaluation
 from project.training.results import PREDICTIONS, RESULT, SeedResult
 
 HISTORY = "history.json"
-"""Artifact with the scores of every epoch."""
+"""Artifact with the scores of every evaluation."""
 # Parameters that mean nothing for a single seed, or that the encoder has in its resolved form.
 _NOT_LOGGED = (
     "seeds",
@@ -51,6 +53,8 @@ class FinishedSeed(NamedTuple):
     ----------
     condition, seed
         What was trained.
+    schedules
+        The schedule of each phase; none for a logistic regression.
     digest
         Digest of everything that can change the predictions.
     result
@@ -59,14 +63,18 @@ class FinishedSeed(NamedTuple):
         Scores on the predicted split, in [0, 1].
     seconds
         Seconds of the whole machine; seeds that were trained at the same time share them.
+    not_learned
+        Whether the training has not left its start.
     """
 
     condition: Condition
     seed: int
     digest: str
+    schedules: Sequence[Schedule]
     result: SeedResult
     scores: Mapping[str, float]
     seconds: float
+    not_learned: bool
 
 
 def log_seed(
@@ -94,6 +102,9 @@ def log_seed(
         tags[ABSENT] = ", ".join(absent)[:1000]
     if condition.chance:
         tags[CHANCE] = condition.chance
+    n_steps = sum(schedule.n_steps for schedule in finished.schedules)
+    if 0 < n_steps < FEW_STEPS:
+        tags[FEW] = f"{n_steps} steps; with fewer than {FEW_STEPS} a training has hardly begun"
     description = _description(encoder, finished) + reuse_sentence("It is taken", sources)
     evaluated_hash = content_hash(task.split(condition.evaluated))
     with tempfile.TemporaryDirectory() as name:
@@ -113,7 +124,7 @@ def log_seed(
                 },
                 description=description,
                 tags=tags,
-                history=[_epoch_metrics(epoch) for epoch in result.history],
+                history=[_evaluation_metrics(evaluation) for evaluation in result.history],
                 seconds=0.0 if result.reused else result.seconds,
                 inputs=[
                     (f"{task.name}/train", content_hash(condition.labels), "training"),
@@ -128,14 +139,17 @@ def _metrics(finished: FinishedSeed, config: ExperimentConfig) -> dict[str, floa
     condition = finished.condition
     result = finished.result
     spent = condition.spent
+    best = best_evaluation(result.history)
     return {
         **{f"{condition.evaluated}.{name}": value for name, value in finished.scores.items()},
         **spent._asdict(),
         "human_share": spent.human_labels / len(condition.examples),
         "cost": spent.cost(config.spend, finished.seconds),
-        "best_epoch": best_epoch(result.history),
+        "best_epoch": best.number,
+        "best_step": best.step,
         "train_seconds": result.seconds,
-        "best_validation_macro_f1": best_macro_f1(result.history),
+        "best_validation_macro_f1": best.validation_macro_f1,
+        "not_learned": float(finished.not_learned),
     }
 
 
@@ -153,11 +167,12 @@ def _description(encoder: Encoder, finished: FinishedSeed) -> str:
     )
 
 
-def _epoch_metrics(epoch: Epoch) -> tuple[int, dict[str, float]]:
-    """The number of an epoch, which is the step, and its metrics."""
-    values = dataclasses.asdict(epoch)
+def _evaluation_metrics(evaluation: Evaluation) -> tuple[int, dict[str, float]]:
+    """The steps before an evaluation, and its metrics."""
+    values = dataclasses.asdict(evaluation)
     del values["phase"]
-    return values.pop("epoch"), values
+    number = values.pop("number")
+    return values.pop("step") or number, values
 
 
 def _params(
@@ -187,5 +202,21 @@ def _params(
         "precision": encoder.precision,
         "batching": finished.result.batching,
         **recipe,
+        **recipe_params(condition.config, finished.schedules),
         **condition.params,
+    }
+
+
+def recipe_params(config: FinetuneConfig, schedules: Sequence[Schedule]) -> dict[str, object]:
+    """The recipe of one training as parameters: what it came to for as many texts.
+
+    ``epochs`` is a number, or one for each phase, as in ``3+25``. A logistic regression has none.
+    """
+    if not schedules:
+        return {}
+    epochs = list(dict.fromkeys(schedule.epochs for schedule in schedules))
+    return {
+        "recipe": config.recipe,
+        "epochs": epochs[0] if len(epochs) == 1 else "+".join(str(s.epochs) for s in schedules),
+        "n_steps": sum(schedule.n_steps for schedule in schedules),
     }

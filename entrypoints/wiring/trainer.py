@@ -11,15 +11,22 @@ from entrypoints.wiring import seed_runs
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.seed_jobs import SeedJobs
 from entrypoints.wiring.terminal import Progress, print_line
+from entrypoints.wiring.training_notes import (
+    few_steps_notes,
+    not_learned_note,
+    progress_line,
+    recipe_lines,
+)
 from project.config.experiment import ExperimentConfig
-from project.data.tables import SourceRun
+from project.data.tables import SourceRun, codes
 from project.data.task import Task
 from project.support.errors import AssayError, Incomplete
-from project.tracking import ABSENT, DIGEST, USER, StoreUnavailable, Tracker
+from project.tracking import ABSENT, DIGEST, NOT_LEARNED, USER, StoreUnavailable, Tracker
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
-from project.training.history import Epoch, best_macro_f1
+from project.training.history import Evaluation, best_evaluation
 from project.training.jobs import run_jobs
+from project.training.not_learned import has_not_learned
 from project.training.results import (
     MODEL,
     PREDICTIONS,
@@ -35,7 +42,8 @@ class Trained(NamedTuple):
     """A trained seed and its run.
 
     ``scores`` on the predicted split are in [0, 1]; ``seconds`` are those of the whole machine:
-    seeds that are trained at the same time share them.
+    seeds that are trained at the same time share them. ``not_learned``: see
+    :func:`project.training.not_learned.has_not_learned`.
     """
 
     run_id: str
@@ -44,6 +52,7 @@ class Trained(NamedTuple):
     result: SeedResult
     scores: Mapping[str, float]
     seconds: float
+    not_learned: bool
 
 
 class Trainer:
@@ -60,6 +69,7 @@ class Trainer:
         self._jobs = SeedJobs(encoder, task, Path(config.host.workspace))
         self._folder = Path(config.host.workspace) / "seeds"
         self._printed: set[str] = set()
+        self._not_learned: dict[str, str] = {}
 
     def train(self, conditions: Sequence[Condition]) -> list[Trained]:
         """Train every condition with every seed, several at the same time.
@@ -81,11 +91,14 @@ class Trainer:
             new_jobs = self._jobs.of(condition)
             jobs += new_jobs
             condition_of.update({id(job): condition for job in new_jobs})
+        for message in (*recipe_lines(jobs), *few_steps_notes(jobs)):
+            self._print_once(message)
         self._import_finished(jobs)
         by_setting: dict[object, list[Trained]] = {}
         failure = self._run(jobs, condition_of, by_setting)
         for seeds in by_setting.values():
             self._log_models(seeds)
+            self._report_not_learned(seeds)
         if failure:
             raise failure
         return [seed for seeds in by_setting.values() for seed in seeds]
@@ -101,12 +114,14 @@ class Trainer:
         if self._encoder.is_linear:
             n_workers = 1  # a training takes less time than the start of a process
         n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
-        with Progress("fine-tune", sum(job.epochs for job in jobs), "epochs") as progress:
+        with Progress(
+            "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"
+        ) as progress:
 
-            def report(job: Job, epoch: Epoch) -> None:
+            def report(job: Job, evaluation: Evaluation) -> None:
                 is_new = not (self._folder / job.digest).is_dir()
                 if is_new and not self._encoder.is_linear:  # which takes no time worth a line
-                    progress.print_line(_progress_line(job, epoch))
+                    progress.print_line(progress_line(job, evaluation))
                 progress(1)
 
             running = run_jobs(jobs, folder=self._folder, workers=n_workers, progress=report)
@@ -129,13 +144,30 @@ class Trainer:
         examples = self._task.split(condition.evaluated)
         scores = evaluate(result.predictions, examples, self._task.label_set)
         seconds = result.seconds / max(1, at_once)
+        predicted = codes(result.predictions["label"], self._task.label_set)
+        not_learned = has_not_learned(result.history, job.inputs.phases[-1], predicted)
         finished = seed_runs.FinishedSeed(
-            condition, job.seed, job.digest, result, scores=scores, seconds=seconds
+            condition=condition,
+            seed=job.seed,
+            digest=job.digest,
+            schedules=job.schedules,
+            result=result,
+            scores=scores,
+            seconds=seconds,
+            not_learned=not_learned,
         )
         run_id = seed_runs.log_seed(
             self._tracker, self._encoder, self._task, finished, config=self._config
         )
-        return Trained(run_id, condition, job, result, scores=scores, seconds=seconds)
+        return Trained(
+            run_id,
+            condition,
+            job,
+            result,
+            scores=scores,
+            seconds=seconds,
+            not_learned=not_learned,
+        )
 
     def _import_finished(self, jobs: Sequence[Job]) -> None:
         """Copy results of finished runs in the store into the workspace.
@@ -184,7 +216,7 @@ class Trainer:
         best_first = sorted(  # ties: the earlier replicate
             seeds,
             key=lambda seed: (
-                -best_macro_f1(seed.result.history),
+                -best_evaluation(seed.result.history).validation_macro_f1,
                 seed.condition.first_replicate + seed.job.seed,
             ),
         )
@@ -203,6 +235,16 @@ class Trainer:
                 about=f"{encoder.source.name} fine-tuned on {len(seed.condition.labels)} labels of "
                 f"{title}, task {self._task.name}, seed {seed.job.seed}.",
             )
+
+    def _report_not_learned(self, seeds: Sequence[Trained]) -> None:
+        """Print and tag how many seeds of one setting have not learned, if some have not."""
+        n = sum(seed.not_learned for seed in seeds)
+        if not n:
+            return
+        title = seeds[0].condition.title
+        self._print_once(not_learned_note(title, n, len(seeds)))
+        self._not_learned[title] = f"{title} ({n} of {len(seeds)})"
+        self._tracker.tag({NOT_LEARNED: ", ".join(self._not_learned.values())[:1000]})
 
     def _warn_about_cut_texts(self, conditions: Sequence[Condition]) -> None:
         evaluated = sorted({condition.evaluated for condition in conditions})
@@ -244,19 +286,3 @@ class Trainer:
         if message not in self._printed:
             print_line(f"fine-tune: {message}")
             self._printed.add(message)
-
-
-def _progress_line(job: Job, epoch: Epoch) -> str:
-    """One seed's progress, and how long its training will take at this pace."""
-    phases = job.inputs.phases
-    epochs_left = (epoch.phase + 1) * job.config.epochs - epoch.epoch
-    texts_left = epochs_left * len(phases[epoch.phase].indices)
-    later_phases = phases[epoch.phase + 1 :]
-    texts_left += job.config.epochs * sum(len(phase.indices) for phase in later_phases)
-    seconds_left = texts_left / epoch.texts_per_second
-    remaining = f", {seconds_left:.0f} s left" if seconds_left else ""
-    return (
-        f"{job.arm} seed {job.seed:02d}: epoch {epoch.epoch} of {job.epochs}, loss "
-        f"{epoch.training_loss:.3f}, validation macro-F1 {epoch.validation_macro_f1:.3f}, "
-        f"{epoch.texts_per_second:.0f} texts/s{remaining}"
-    )

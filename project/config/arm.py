@@ -92,6 +92,11 @@ class ArmFacts:
         return self.asks_human and not self.reads_llm
 
     @property
+    def trains_on_a_part(self) -> bool:
+        """Whether a phase of training sees only the texts that a human labels."""
+        return self.human_labels_alone or self.two_phases
+
+    @property
     def needs_human_labels(self) -> bool:
         """Whether the arm needs human labels: the gold column, or a file of answers."""
         return self.trains_on_gold or self.ranks_by_gold or self.asks_human or self.audit

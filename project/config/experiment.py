@@ -20,9 +20,10 @@ from project.support.errors import AssayError
 PAPER_DEFAULTS: dict[str, Any] = {
     "label_style": "name",
     "calibration": "none",
-    "learning_rate": 2e-5,
 }
-"""The paper's values of the parameters whose ``auto`` a task card may replace."""
+"""The paper's values of parameters whose ``auto`` a task card may replace."""
+CARD_DEFAULTS = (*PAPER_DEFAULTS, "learning_rate")
+"""All parameters whose ``auto`` a task card may replace."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,16 @@ class ExperimentConfig:
         """The configuration with values in place of ``auto``, where a task card may set them.
 
         ``card`` holds the card's ``defaults``. What it lacks comes from the paper: labels by name,
-        no calibration, learning rate 2e-5.
+        no calibration. A learning rate that it lacks stays open: it depends on the encoder.
         """
         sections = {}
         for item in dataclasses.fields(self):
             section = getattr(self, item.name)
             values = {}
-            for name, papers_value in PAPER_DEFAULTS.items():
+            for name in CARD_DEFAULTS:
                 # A section holds None for auto. Any other default marks a parameter it lacks.
                 if getattr(section, name, "") is None:
-                    values[name] = card.get(name, papers_value)
+                    values[name] = card.get(name, PAPER_DEFAULTS.get(name))
             sections[item.name] = dataclasses.replace(section, **values)
         return ExperimentConfig(**sections)
 
@@ -87,7 +88,7 @@ def defaults_of_card(values: Mapping[str, Any]) -> dict[str, Any]:
     config = experiment_config({name: str(value) for name, value in values.items()})
     checked = {}
     for section in (config.prompt, config.annotate, config.finetune):
-        for name in PAPER_DEFAULTS:
+        for name in CARD_DEFAULTS:
             value = getattr(section, name, None)
             if value is not None:
                 checked[name] = value

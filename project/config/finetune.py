@@ -1,14 +1,12 @@
-"""How an encoder is fine-tuned: every hyper-parameter, and the learning rate over the steps.
+"""How an encoder is fine-tuned: every hyper-parameter.
 
-The recipe is that of Lu and Smith (2025), Appendix B. Where the paper is silent, the defaults are
-those of transformers' Trainer.
+The defaults are those of Lu and Smith (2025), Appendix B, and where the paper is silent, those of
+transformers' Trainer. :mod:`project.config.recipe` fills in epochs, steps and learning rate.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable
 from typing import Any
 
 from project.config.fields import AUTO, ConfigSection, parameter, section
@@ -16,6 +14,8 @@ from project.support.errors import AssayError
 
 LINEAR = "linear"
 """Name of the cheap classifier among the encoders."""
+PAPER = "paper"
+STEPS = "steps"
 SCHEDULERS = ("linear", "cosine", "constant")
 # Parameters that a seed's digest holds in another form, or that cannot change its predictions.
 _NOT_RECIPE = {
@@ -29,6 +29,10 @@ _NOT_RECIPE = {
     "workers",
     "checkpoint_seconds",
     "log_model",
+    # The digest holds the epochs and evaluations that these come to.
+    "recipe",
+    "min_steps",
+    "evaluations",
     # These make the targets, and the digest holds the targets.
     "targets",
     "target_temperature",
@@ -62,7 +66,33 @@ class FinetuneConfig(ConfigSection):
         le=1000,
         everyday=True,
     )
-    epochs: int = parameter(default=3, help="passes over the training split", ge=1, le=10_000)
+    recipe: str = parameter(
+        default=AUTO,
+        help="what auto of epochs, min_steps, evaluations and learning_rate stands for. paper: 3 "
+        "epochs at 2e-5. steps: 3 epochs but enough steps, and a rate by encoder size. "
+        "auto: paper for the paper's tasks at its 5,000 training texts, else steps",
+        choices=(AUTO, PAPER, STEPS),
+    )
+    epochs: int | None = parameter(
+        default=None,
+        help="passes over the training split; auto: 3, and more where min_steps needs them",
+        ge=1,
+        le=10_000,
+    )
+    min_steps: int | None = parameter(
+        default=None,
+        help="epochs are added until a training has this many steps, in every arm and phase; "
+        "auto: 150 or 15 a class, whichever is more; 0 with recipe=paper or where epochs is set",
+        ge=0,
+        le=1_000_000,
+    )
+    evaluations: int | None = parameter(
+        default=None,
+        help="how often the validation texts are predicted, evenly over the steps; the best time "
+        "is kept; 0: after every epoch; auto: 10, or 0 with recipe=paper or where epochs is set",
+        ge=0,
+        le=10_000,
+    )
     train_batch_size: int = parameter(
         default=16, help="texts in one training step", ge=1, le=65_536
     )
@@ -76,7 +106,10 @@ class FinetuneConfig(ConfigSection):
         default=32, help="texts in one evaluation step", ge=1, le=65_536
     )
     learning_rate: float | None = parameter(
-        default=None, help="peak learning rate of AdamW; auto: the card's, else 2e-5", gt=0
+        default=None,
+        help="peak learning rate of AdamW; auto: the card's, else 2e-5 with recipe=paper, else by "
+        "the encoder's size: 2e-5 from 125 million parameters on, 2e-4 for the bundled one",
+        gt=0,
     )
     scheduler: str = parameter(
         default="linear",
@@ -154,7 +187,7 @@ class FinetuneConfig(ConfigSection):
     )
     validation_labels: str = parameter(
         default="gold",
-        help="labels by which the best epoch is picked: gold, or arm (the arm's own); the paper "
+        help="labels by which the weights to keep are picked: gold, or arm (its own); the paper "
         "does not say which",
         choices=("gold", "arm"),
     )
@@ -217,11 +250,12 @@ class FinetuneConfig(ConfigSection):
                     f"leave {name} out."
                 )
 
-    def recipe(self) -> dict[str, Any]:
+    def hyper_parameters(self) -> dict[str, Any]:
         """The hyper-parameters that are part of a seed's digest.
 
         Left out are parameters that cannot change predictions, and those that the digest holds in
-        another form: the encoder, the examples and their targets. A logistic regression has none.
+        another form: the encoder, the examples, their targets, the schedule. A logistic regression
+        has none.
         """
         if self.encoder == LINEAR:
             return {}
@@ -230,32 +264,3 @@ class FinetuneConfig(ConfigSection):
             for item in dataclasses.fields(self)
             if item.name not in _NOT_RECIPE
         }
-
-
-def rate_factor(scheduler: str, warmup_ratio: float, steps: int) -> Callable[[int], float]:
-    """The share of the peak learning rate at every step, as a function of the step.
-
-    The schedules are transformers' of the same names.
-
-    Parameters
-    ----------
-    scheduler
-        After the warm-up: ``linear`` to 0, ``cosine`` (half a cosine to 0) or ``constant``.
-    warmup_ratio
-        Share of the steps in which the rate rises linearly from 0, rounded up to whole steps.
-    steps
-        Number of training steps.
-    """
-    warmup = math.ceil(warmup_ratio * steps)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return step / max(1, warmup)
-        if scheduler == "constant":
-            return 1.0
-        progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-        if scheduler == "linear":
-            return 1.0 - progress
-        return 0.5 * (1.0 + math.cos(math.pi * progress))
-
-    return factor

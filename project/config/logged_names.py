@@ -1,7 +1,7 @@
 """Names under which results stand in the tracking store, and what each of them means.
 
 Metrics of results are declared in :mod:`project.config.metrics`. This table holds everything else:
-kinds of runs, tags, parameters of child runs, metrics of single epochs, and artifacts. A test
+kinds of runs, tags, parameters of child runs, metrics of single evaluations, and artifacts. A test
 compares it with what an experiment logs.
 """
 
@@ -53,6 +53,8 @@ TAGS = (
     LoggedName("reused", "seed", "whether the seed was trained before"),
     LoggedName("assay.absent_classes", "root, seed", "classes without a training label"),
     LoggedName("assay.chose_at_random", "seed", "why an arm with an audit chose at random"),
+    LoggedName("assay.few_steps", "seed", "fewer steps than a training needs to begin"),
+    LoggedName("assay.not_learned", "root", "arms whose trainings have not left their start"),
     LoggedName("assay.study", "sweep, trial", "id of the study"),
     LoggedName("assay.trial_state", "trial", "COMPLETE, PRUNED or FAIL"),
     LoggedName("assay.reason", "trial", "why a trial failed"),
@@ -87,6 +89,7 @@ PARAMS = (
     LoggedName("draw", "annotation, seed", "index of the draw"),
     LoggedName("n_examples", "annotation, seed", "examples of the split, or training examples"),
     LoggedName("n_train", "seed", "training labels"),
+    LoggedName("n_steps", "seed", "optimiser steps of the training"),
     LoggedName("arm", "seed", "name of the arm, such as entropy_5"),
     LoggedName("arm_kind", "seed", "kind of the arm, such as entropy"),
     LoggedName("replace_share", "seed, trial", "per cent of human labels"),
@@ -105,14 +108,14 @@ PARAMS = (
 """Parameters of child runs. Root runs have every parameter of their entry point, seeds every
 hyper-parameter of the recipe; the reference of parameters explains these."""
 
-EPOCH_METRICS = (
-    LoggedName("training_loss", "seed", "mean cross-entropy of the epoch, in nats"),
-    LoggedName("validation_accuracy", "seed", "accuracy on validation after the epoch"),
-    LoggedName("validation_macro_f1", "seed", "macro-F1 on validation after the epoch"),
-    LoggedName("learning_rate", "seed", "learning rate at the end of the epoch"),
-    LoggedName("texts_per_second", "seed", "training texts a second in the epoch"),
+EVALUATION_METRICS = (
+    LoggedName("training_loss", "seed", "mean cross-entropy since the evaluation before, in nats"),
+    LoggedName("validation_accuracy", "seed", "accuracy on validation"),
+    LoggedName("validation_macro_f1", "seed", "macro-F1 on validation"),
+    LoggedName("learning_rate", "seed", "learning rate at the evaluation"),
+    LoggedName("texts_per_second", "seed", "training texts a second since the evaluation before"),
 )
-"""Metrics of seeds by epoch, which is their step."""
+"""Metrics of seeds by evaluation; their step is the optimiser step (older versions: the epoch)."""
 
 _AUDITED = {
     "llm": "the LLM in the pool, in [0, 1]",
@@ -131,6 +134,8 @@ OTHER_METRICS = (
     LoggedName("reused_texts", "annotation", "texts whose answers were on disk"),
     LoggedName("fetched_texts", "annotation", "texts whose answers came from other runs"),
     LoggedName("texts_per_second", "annotation", "texts that were sent, a second"),
+    LoggedName("best_step", "seed", "optimiser steps before the kept evaluation"),
+    LoggedName("not_learned", "seed", "1: the training has not left its start; else 0"),
     LoggedName("n_scores", "trial", "seeds whose score counts"),
     LoggedName("audit.n", "audit", "audited texts"),
     LoggedName("audit.n_pool", "audit", "texts of the pool"),
@@ -159,5 +164,5 @@ ARTIFACTS = (
     LoggedName("sample.json", "annotation", "the first answers, which the UI shows as a table"),
     LoggedName("labels.parquet", "seed", "training labels with source and reason"),
     LoggedName("predictions.parquet", "seed", "predictions with log probabilities"),
-    LoggedName("history.json", "seed", "scores and losses of every epoch"),
+    LoggedName("history.json", "seed", "scores and losses of every evaluation"),
 )

@@ -211,16 +211,17 @@ _DECLARED = (
     ),
     Metric(
         key="best_epoch",
-        title="best epoch",
+        title="best evaluation",
         level="seed",
-        description="Epoch whose weights were kept.",
+        description="Number of the evaluation whose weights were kept; of the epoch where each has "
+        "one.",
         format=".0f",
     ),
     Metric(
         key="best_validation_macro_f1",
         title="validation macro-F1",
         level="seed",
-        description="Macro-F1 on the validation labels at the best epoch.",
+        description="Macro-F1 on the validation labels at the best evaluation.",
         scale=100.0,
         higher_is_better=True,
     ),

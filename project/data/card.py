@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from project.config.config_file import safe_yaml
-from project.config.experiment import PAPER_DEFAULTS, defaults_of_card
+from project.config.experiment import CARD_DEFAULTS, defaults_of_card
 from project.data.card_errors import MAX_NAME, QUOTE, card_error
 from project.data.tables import MAX_LABELS
 from project.support.errors import AssayError, unknown_value
@@ -68,8 +68,8 @@ def _checked_defaults(values: dict[str, str]) -> dict[str, Any]:
     YAML's types are not enough: it reads 1e-4 as text.
     """
     for name in values:
-        if name not in PAPER_DEFAULTS:
-            raise unknown_value("a key", name, PAPER_DEFAULTS)
+        if name not in CARD_DEFAULTS:
+            raise unknown_value("a key", name, CARD_DEFAULTS)
     return defaults_of_card(values)
 
 

@@ -1,9 +1,9 @@
 """Statistics as pure functions of arrays.
 
 Conventions: class codes are integers 0..n_classes-1, and -1 is a missing label. ``confusion`` has
-gold labels in rows and given labels in columns; the given ones are judged. Macro averages run over
-the whole label set. Spread is the sample standard deviation (ddof 1). Entropies are in bits.
-Intervals are of level 95 % unless an argument says otherwise.
+gold labels in rows and given labels in columns; the given ones are judged. Macro-F1 runs over
+the classes with a gold label. Spread is the sample standard deviation (ddof 1). Entropies are in
+bits. Intervals are of level 95 % unless an argument says otherwise.
 
 Degenerate cases:
 

@@ -33,6 +33,8 @@ REUSED_OWNER = "assay.taken_of"
 ABSENT = "assay.absent_classes"
 SEEDS_TRAINED = "assay.seeds_trained"
 CHANCE = "assay.chose_at_random"  # why an arm that learns from an audit did so all the same
+FEW = "assay.few_steps"
+NOT_LEARNED = "assay.not_learned"
 PROMPT = "assay.prompt"
 SERVER = "assay.server"  # hash of the address of an OpenAI-compatible server
 

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from project.support.checksums import report_damage
 from project.support.errors import AssayError
-from project.training.history import Epoch
+from project.training.history import Evaluation
+from project.training.text_order import TextOrder
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
 Tensors = Mapping[str, torch.Tensor]
@@ -37,17 +37,17 @@ class TrainingState:
     scaler
         Loss scaling of fp16.
     order
-        Generator of the order of the training texts.
+        Order of the training texts.
     """
 
     parameters: Mapping[str, torch.nn.Parameter]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    order: np.random.Generator
+    order: TextOrder
 
 
 class Checkpoint:
-    """The file of one training: the end of its last saved epoch, and the best epoch's weights."""
+    """The file of one training: its last saved evaluation, and the weights of the best one."""
 
     def __init__(self, path: Path, digest: str, seconds: float) -> None:
         """Describe the file; nothing is read or written yet.
@@ -59,7 +59,7 @@ class Checkpoint:
         digest
             Identity of the training; a file with another one is refused.
         seconds
-            An epoch is saved only if the last save is at least this old.
+            An evaluation is saved only if the last save is at least this old.
         """
         self._path = path
         self._digest = digest
@@ -70,8 +70,8 @@ class Checkpoint:
         self.spent = 0.0
         """Seconds of training before this process continued it."""
 
-    def restore(self, state: TrainingState) -> list[Epoch]:
-        """Set ``state`` to the end of the saved epoch; returns the history.
+    def restore(self, state: TrainingState) -> list[Evaluation]:
+        """Set ``state`` to the saved evaluation; returns the history.
 
         The history is empty where nothing is saved or the file is damaged.
 
@@ -114,27 +114,27 @@ class Checkpoint:
         }
         self.spent = float(facts.get("seconds", 0.0))
         state.scaler.load_state_dict(facts["scaler"])
-        state.order.bit_generator.state = facts["order"]
+        state.order.state = facts["order"]
         torch.set_rng_state(tensors["random"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
-        return [Epoch.from_json(epoch) for epoch in facts["history"]]
+        return [Evaluation.from_json(values) for values in facts["history"]]
 
     def best_weights(self, parameters: Iterable[str]) -> dict[str, torch.Tensor]:
         """The best weights of ``parameters`` that :meth:`restore` read; empty where none were."""
         return {name: self._best[name] for name in parameters if name in self._best}
 
-    def save(self, state: TrainingState, history: Sequence[Epoch], best: Tensors) -> None:
-        """Save the end of an epoch, unless the last save is recent.
+    def save(self, state: TrainingState, history: Sequence[Evaluation], best: Tensors) -> None:
+        """Save the state at an evaluation, unless the last save is recent.
 
         Parameters
         ----------
         state
-            State of the training at the end of the epoch.
+            State of the training at the evaluation.
         history
-            All epochs so far.
+            All evaluations so far.
         best
-            Weights of the best epoch by name, on the CPU.
+            Weights of the best evaluation by name, on the CPU.
         """
         if time.monotonic() - self._saved < self._seconds:
             return
@@ -153,9 +153,9 @@ class Checkpoint:
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         facts = {
-            "history": [epoch.as_json() for epoch in history],
+            "history": [evaluation.as_json() for evaluation in history],
             "scaler": state.scaler.state_dict(),
-            "order": state.order.bit_generator.state,
+            "order": state.order.state,
             "seconds": self.spent + time.monotonic() - self._began,
         }
         on_cpu = {name: value.cpu().contiguous() for name, value in tensors.items()}

@@ -42,6 +42,8 @@ class Encoder:
     old_head
         Names of the weights of a classification head that the checkpoint brings along. They are
         not loaded: the head is new in every seed. None: not looked for yet.
+    n_parameters
+        Number of its parameters; 0: not counted yet.
     """
 
     source: ModelSource
@@ -50,6 +52,7 @@ class Encoder:
     remote_code: bool = False
     is_linear: bool = False
     old_head: tuple[str, ...] | None = None
+    n_parameters: int = 0
 
     @classmethod
     def find(cls, config: FinetuneConfig) -> Encoder:
@@ -75,7 +78,8 @@ class Encoder:
         longest = max_positions(encoder._load(AutoConfig))
         if longest is not None:
             encoder = dataclasses.replace(encoder, max_length=min(config.max_length, longest))
-        return dataclasses.replace(encoder, old_head=_tried(encoder, config))
+        old_head, n_parameters = _tried(encoder, config)
+        return dataclasses.replace(encoder, old_head=old_head, n_parameters=n_parameters)
 
     @property
     def identity(self) -> list[object]:
@@ -181,19 +185,20 @@ class Encoder:
         return load_pretrained(auto_class, self.source, remote_code=self.remote_code, **options)
 
 
-def _tried(encoder: Encoder, config: FinetuneConfig) -> tuple[str, ...]:
-    """``old_head`` of an encoder that will do; AssayError for one that will not."""
+def _tried(encoder: Encoder, config: FinetuneConfig) -> tuple[tuple[str, ...], int]:
+    """``old_head`` and ``n_parameters`` of an encoder; AssayError for one that will not do."""
     # Only what the trial depends on, so that other changes do not load the encoder again.
     names = ("dropout", "lora_rank", "lora_alpha", "lora_dropout", "batching")
     return _trial(encoder, FinetuneConfig(**{name: getattr(config, name) for name in names}))
 
 
 @functools.lru_cache(maxsize=8)
-def _trial(encoder: Encoder, config: FinetuneConfig) -> tuple[str, ...]:
+def _trial(encoder: Encoder, config: FinetuneConfig) -> tuple[tuple[str, ...], int]:
     """:func:`_tried`; the identity of the encoder's source stands for its files."""
     model, old_head = _try(encoder, config)
+    n_parameters = sum(weight.numel() for weight in model.parameters())
     check_reads(encoder._load, encoder.source.name, model, config)
-    return old_head
+    return old_head, n_parameters
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""The epochs of a training, and which of them is kept."""
+"""The evaluations of a training, and which of them is kept."""
 
 from __future__ import annotations
 
@@ -8,62 +8,59 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+_STORED = {"number": "epoch", "phase": "lesson"}
+"""Names in files where they differ: those of the versions that evaluated after every epoch."""
+_READ = {stored: name for name, stored in _STORED.items()}
+
 
 @dataclass(frozen=True)
-class Epoch:
-    """What is known after one epoch.
+class Evaluation:
+    """What is known at one evaluation, which comes after every epoch or a number of steps.
 
     Attributes
     ----------
-    epoch
+    number
         Its number, counted over all phases from 1.
     training_loss
-        Mean cross-entropy of the training texts, in nats.
+        Mean cross-entropy of the texts trained on since the evaluation before, in nats.
     validation_accuracy, validation_macro_f1
         Scores in [0, 1]; nan without validation texts.
     learning_rate
-        The rate at the end of the epoch.
+        The rate of the next step.
     phase
         Index of the phase that it belongs to.
+    step
+        Optimiser steps before it, counted over all phases; 0 in results of older versions.
     texts_per_second
-        Training texts a second. It depends on the machine, so comparisons of epochs leave it out.
+        Training texts a second. It depends on the machine, so comparisons leave it out.
     """
 
-    epoch: int
+    number: int
     training_loss: float
     validation_accuracy: float
     validation_macro_f1: float
     learning_rate: float
     phase: int = 0
+    step: int = 0
     texts_per_second: float = field(default=0.0, compare=False)
 
     def as_json(self) -> dict[str, Any]:
-        """The epoch as in ``result.json`` and in checkpoints, where ``phase`` is ``lesson``."""
+        """The evaluation as in ``result.json`` and in checkpoints."""
         values = dataclasses.asdict(self)
-        return {"lesson" if name == "phase" else name: value for name, value in values.items()}
+        return {_STORED.get(name, name): value for name, value in values.items()}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Epoch:
+    def from_json(cls, values: Mapping[str, Any]) -> Evaluation:
         """The inverse of :meth:`as_json`."""
-        return cls(
-            **{"phase" if name == "lesson" else name: value for name, value in values.items()}
-        )
+        return cls(**{_READ.get(name, name): value for name, value in values.items()})
 
 
-def best_epoch(history: Sequence[Epoch]) -> int:
-    """Number of the epoch that is kept.
+def best_evaluation(history: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation whose weights are kept.
 
     It has the highest validation macro-F1 of the last phase; of several the earliest. Without
     validation texts it is the last one.
     """
     if math.isnan(history[-1].validation_macro_f1):
-        return history[-1].epoch
-    return max(
-        history, key=lambda epoch: (epoch.phase, epoch.validation_macro_f1, -epoch.epoch)
-    ).epoch
-
-
-def best_macro_f1(history: Sequence[Epoch]) -> float:
-    """Validation macro-F1 of the epoch that is kept."""
-    best = best_epoch(history)
-    return next(epoch.validation_macro_f1 for epoch in history if epoch.epoch == best)
+        return history[-1]
+    return max(history, key=lambda one: (one.phase, one.validation_macro_f1, -one.number))

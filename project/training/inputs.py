@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from project.config.finetune import FinetuneConfig
+from project.config.recipe import Schedule, schedule
 from project.stats.types import Codes, Floats
 from project.support.files import digest
 from project.training.encoder import Encoder
@@ -47,10 +48,10 @@ class TrainingInputs:
     tokens
         Tokens of all texts, which all arms and seeds share.
     phases
-        One phase, or several that follow one another. Each has all epochs, and an optimizer and a
-        schedule of its own.
+        One phase, or several that follow one another. Each has an optimizer and a schedule of
+        its own.
     validation_indices
-        Indices of the validation texts in the tokens; without any, the last epoch is kept.
+        Indices of the validation texts in the tokens; without any, the last evaluation is kept.
     validation_labels
         Class codes of these.
     points
@@ -68,6 +69,11 @@ class TrainingInputs:
     def n_classes(self) -> int:
         """Number of classes, with or without labels."""
         return int(self.phases[0].targets.shape[1])
+
+
+def schedules(config: FinetuneConfig, phases: Sequence[Phase]) -> tuple[Schedule, ...]:
+    """The schedule of each phase."""
+    return tuple(schedule(config, len(phase.indices)) for phase in phases)
 
 
 def seed_digest(
@@ -113,10 +119,24 @@ def seed_digest(
         [
             RECIPE,
             encoder.identity,
-            config.recipe(),
+            _hyper_parameters(config, inputs),
             inputs.tokens.folder.name,
             content,
             list(names),
             seed,
         ]
     )
+
+
+def _hyper_parameters(config: FinetuneConfig, inputs: TrainingInputs) -> dict[str, Any]:
+    """The hyper-parameters in a digest, with the epochs and evaluations that they come to."""
+    values = config.hyper_parameters()
+    if not values:  # a logistic regression has no steps
+        return values
+    planned = schedules(config, inputs.phases)
+    epochs = [one.epochs for one in planned]
+    values["epochs"] = epochs[0] if len(set(epochs)) == 1 else epochs
+    if config.evaluations:
+        # Only where it makes a difference: other results keep their names.
+        values["evaluated_after"] = [list(one.evaluated_after) for one in planned]
+    return values

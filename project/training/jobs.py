@@ -31,7 +31,7 @@ def run_jobs(
     workers
         How many are trained at once; it changes no result.
     progress
-        Called with each job and each of its epochs, also where they were trained before.
+        Called with each job and each of its evaluations, also where they were trained before.
 
     Raises
     ------
@@ -113,8 +113,8 @@ def _run(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) ->
 
 
 def _load_reused(folder: Path, job: Job, progress: Progress) -> SeedResult:
-    """A result that was on disk before; reports its epochs."""
+    """A result that was on disk before; reports its evaluations."""
     result = load_result(folder / job.digest, job, reused=True)
-    for epoch in result.history:
-        progress(job, epoch)
+    for evaluation in result.history:
+        progress(job, evaluation)
     return result

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from project.stats.scores import confusion, scores
-from project.training.history import Epoch
+from project.training.history import Evaluation
 from project.training.inputs import TrainingInputs
 from project.training.linear import MAX_TRAIN, LinearModel, Points, fit, log_probabilities
 from project.training.predict import predictions_table
 from project.training.results import Job, save_result
 
 
-def run_linear_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
+def run_linear_job(job: Job, folder: Path, after_evaluation: Callable[[Evaluation], None]) -> None:
     """Train a job's logistic regression, predict the test split and write the result.
 
     Parameters
@@ -29,8 +29,8 @@ def run_linear_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None])
         A job whose inputs have points.
     folder
         Folder of all results.
-    after_epoch
-        Called once: the training counts as one epoch.
+    after_evaluation
+        Called once: the training counts as one evaluation.
     """
     began = time.perf_counter()
     points = job.inputs.points
@@ -46,20 +46,20 @@ def run_linear_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None])
         model, points[job.inputs.validation_indices], job.inputs.n_classes
     ).argmax(axis=1)
     score = scores(confusion(job.inputs.validation_labels, answers, job.inputs.n_classes))
-    epoch = Epoch(
-        epoch=1,
+    evaluation = Evaluation(
+        number=1,
         training_loss=float(np.average(loss, weights=phase.weights)),
         validation_accuracy=score.accuracy,
         validation_macro_f1=score.macro_f1,
         learning_rate=0.0,
         texts_per_second=len(phase.indices) / seconds,
     )
-    after_epoch(epoch)
+    after_evaluation(evaluation)
     predicted = log_probabilities(model, points[job.test_indices], job.inputs.n_classes)
     facts = {
         "seconds": time.perf_counter() - began,
         "batching": "none",
-        "history": [epoch.as_json()],
+        "history": [evaluation.as_json()],
     }
     table = predictions_table(job.test_ids, predicted, job.label_set)
     save_result(folder, job, table, facts, model=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -10,29 +11,31 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from project.config.finetune import FinetuneConfig, rate_factor
+from project.config.finetune import FinetuneConfig
+from project.config.recipe import Schedule, rate_factor, schedule
 from project.stats.scores import confusion, scores
 from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.training.batching import Batching, choose_batching
 from project.training.checkpoint import Checkpoint, TrainingState
 from project.training.encoder import Encoder
-from project.training.history import Epoch, best_epoch
+from project.training.history import Evaluation, best_evaluation
 from project.training.inputs import TrainingInputs
 from project.training.optimizer import build_optimizer
 from project.training.precision import autocast
 from project.training.predict import predict
 from project.training.targets import loss
+from project.training.text_order import TextOrder
 
 _LOSS_CHECK_STEPS = {"cpu": 1, "cuda": 50}
 """Steps between two checks of the loss; a check makes the CPU wait for the GPU."""
 
 
 class TrainedModel(NamedTuple):
-    """A model at its best epoch, with the history of its training."""
+    """A model at its best evaluation, with the history of its training."""
 
     batching: Batching
-    history: list[Epoch]
+    history: list[Evaluation]
 
 
 def train(
@@ -42,9 +45,9 @@ def train(
     *,
     seed: int,
     checkpoint: Checkpoint,
-    after_epoch: Callable[[Epoch], None],
+    after_evaluation: Callable[[Evaluation], None],
 ) -> TrainedModel:
-    """Fine-tune an encoder; returns the model at its best epoch by validation macro-F1.
+    """Fine-tune an encoder; returns the model at its best evaluation.
 
     Parameters
     ----------
@@ -57,10 +60,10 @@ def train(
     seed
         Decides the classification layer's first weights, dropout and the order of examples.
     checkpoint
-        Where it holds the end of an epoch of the same training, the training continues from there
-        and gives the same bits as one that never stopped.
-    after_epoch
-        Called after each epoch, also for those from the checkpoint.
+        Where it holds an evaluation of the same training, the training continues from there and
+        gives the same bits as one that never stopped.
+    after_evaluation
+        Called after each evaluation, also for those from the checkpoint.
 
     Raises
     ------
@@ -69,9 +72,9 @@ def train(
     """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # initial weights and dropout use torch's global generator
-        order = np.random.default_rng([seed, 0])
+        order = TextOrder(seed)
         run = _TrainingRun(encoder, config, inputs, order=order, checkpoint=checkpoint)
-        return run.run(after_epoch)
+        return run.run(after_evaluation)
 
 
 class _TrainingRun:
@@ -83,7 +86,7 @@ class _TrainingRun:
         config: FinetuneConfig,
         inputs: TrainingInputs,
         *,
-        order: np.random.Generator,
+        order: TextOrder,
         checkpoint: Checkpoint,
     ) -> None:
         self._config = config
@@ -102,6 +105,7 @@ class _TrainingRun:
             torch.amp.GradScaler(self._device, enabled=encoder.precision == "fp16"),
             order,
         )
+        self._schedules = [schedule(config, len(phase.indices)) for phase in inputs.phases]
         self._open_phase(0)
 
     def _open_phase(self, number: int) -> None:
@@ -112,73 +116,81 @@ class _TrainingRun:
         self._lengths = self._inputs.tokens.lengths(phase.indices)
         self._targets = self._tensor(phase.targets)
         self._weights = self._tensor(phase.weights)
-        self._steps = math.ceil(len(phase.indices) / self._config.train_batch_size)
+        self._schedule: Schedule = self._schedules[number]
+        self._steps_before = sum(one.n_steps for one in self._schedules[:number])
         self._factor = rate_factor(
-            self._config.scheduler, self._config.warmup_ratio, self._steps * self._config.epochs
+            self._config.scheduler, self._config.warmup_ratio, self._schedule.n_steps
         )
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
         """``values`` in float32 on the device."""
         return torch.tensor(values, dtype=torch.float32, device=self._device)
 
-    def run(self, after_epoch: Callable[[Epoch], None]) -> TrainedModel:
-        """Train the epochs that are missing, and restore the weights of the best one."""
+    def run(self, after_evaluation: Callable[[Evaluation], None]) -> TrainedModel:
+        """Take the steps that are missing, and restore the weights of the best evaluation."""
         history = self._checkpoint.restore(self._state)
         best = self._checkpoint.best_weights(self._state.parameters)
-        for epoch in history:
-            after_epoch(epoch)
+        for evaluation in history:
+            after_evaluation(evaluation)
         if history and history[-1].phase:
             self._open_phase(history[-1].phase)  # with the optimizer that was restored
-        last = self._config.epochs * len(self._inputs.phases)
-        for number in range(len(history) + 1, last + 1):
-            phase = (number - 1) // self._config.epochs
+        planned = [
+            (phase, begin, end)
+            for phase, one in enumerate(self._schedules)
+            for begin, end in itertools.pairwise((0, *one.evaluated_after))
+        ]
+        for number, (phase, begin, end) in enumerate(planned, start=1):
+            if number <= len(history):
+                continue
             if phase != self._number:
                 # A new optimizer: moments of the phase before belong to other labels.
                 self._open_phase(phase)
                 self._state.optimizer = build_optimizer(
                     self._state.parameters.values(), self._config
                 )
-            history.append(self._epoch(number))
+            history.append(self._steps_and_evaluation(number, begin, end))
             # On the CPU, so that they take no memory of the GPU.
-            if number == best_epoch(history):
+            if best_evaluation(history).number == number:
                 best = {
                     name: value.detach().to("cpu", copy=True)
                     for name, value in self._state.parameters.items()
                 }
-            if number < last:
+            if number < len(planned):
                 self._checkpoint.save(self._state, history, best)
-            after_epoch(history[-1])
+            after_evaluation(history[-1])
         with torch.no_grad():
             for name, value in self._state.parameters.items():
                 value.copy_(best[name])
         return TrainedModel(self._batching, history)
 
-    def _epoch(self, number: int) -> Epoch:
-        """Train one epoch and score the validation texts; ``number`` counts over all phases."""
+    def _steps_and_evaluation(self, number: int, begin: int, end: int) -> Evaluation:
+        """Take the steps ``begin`` to ``end`` of the phase, and score the validation texts."""
         began = time.perf_counter()
         n = len(self._indices)
-        batch_size = self._config.train_batch_size
-        in_phase = (number - 1) % self._config.epochs + 1
         self._model.train()
         losses: list[torch.Tensor] = []  # one sum for each step, left on the device
+        n_texts = 0
         n_checked = 0
-        order = self._state.order.permutation(n)
-        for batch in np.split(order, range(batch_size, n, batch_size)):  # the last may be smaller
-            losses.append(self._step((in_phase - 1) * self._steps + len(losses), batch))
-            is_last = len(losses) == self._steps
-            if is_last or len(losses) % _LOSS_CHECK_STEPS[self._device] == 0:
-                self._refuse_divergence(losses[n_checked:], in_phase, n_checked)
+        for step in range(begin, end):
+            batch = self._state.order.batch(
+                step % self._schedule.steps_per_epoch, n, self._config.train_batch_size
+            )
+            losses.append(self._step(step, batch))
+            n_texts += len(batch)
+            if step + 1 == end or len(losses) % _LOSS_CHECK_STEPS[self._device] == 0:
+                self._refuse_divergence(losses[n_checked:], begin + n_checked)
                 n_checked = len(losses)
         seconds = time.perf_counter() - began  # of training alone
         accuracy, macro_f1 = self._validation_scores()
-        return Epoch(
-            epoch=number,
-            training_loss=float(torch.stack(losses).double().sum()) / n,
+        return Evaluation(
+            number=number,
+            training_loss=float(torch.stack(losses).double().sum()) / n_texts,
             validation_accuracy=accuracy,
             validation_macro_f1=macro_f1,
-            learning_rate=self._rate(in_phase * self._steps),
+            learning_rate=self._rate(end),
             phase=self._number,
-            texts_per_second=n / seconds,
+            step=self._steps_before + end,
+            texts_per_second=n_texts / seconds,
         )
 
     def _validation_scores(self) -> tuple[float, float]:
@@ -228,13 +240,14 @@ class _TrainingRun:
         """Learning rate before ``step`` of the phase."""
         return float(self._config.learning_rate or 0) * self._factor(step)
 
-    def _refuse_divergence(self, losses: list[torch.Tensor], epoch: int, n_before: int) -> None:
-        """Raise if one of ``losses``, after ``n_before`` steps of the epoch, is no number."""
+    def _refuse_divergence(self, losses: list[torch.Tensor], n_before: int) -> None:
+        """Raise if one of ``losses``, after ``n_before`` steps of the phase, is no number."""
         wrong = (~torch.stack(losses).isfinite()).nonzero()
         if len(wrong):
-            step = (epoch - 1) * self._steps + n_before + int(wrong[0])
+            step = n_before + int(wrong[0])
+            epoch = step // self._schedule.steps_per_epoch + 1
             raise AssayError(
                 f"training diverged (loss is not a number) in epoch {epoch}, step {step + 1} of "
-                f"{self._steps * self._config.epochs}, at learning rate {self._rate(step):g}. "
+                f"{self._schedule.n_steps}, at learning rate {self._rate(step):g}. "
                 "Lower learning_rate."
             )

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from project.config.finetune import FinetuneConfig
+from project.config.recipe import Schedule
 from project.data.tables import SourceRun, check
 from project.stats.types import Codes
 from project.support.checksums import damaged_files, report_damage, seal
@@ -21,8 +22,8 @@ from project.support.errors import AssayError
 from project.support.files import new_folder, write_atomically
 from project.support.parquet import read_table, write_table
 from project.training.encoder import Encoder
-from project.training.history import Epoch
-from project.training.inputs import TrainingInputs
+from project.training.history import Evaluation
+from project.training.inputs import TrainingInputs, schedules
 
 PREDICTIONS = "predictions.parquet"
 RESULT = "result.json"
@@ -64,11 +65,21 @@ class Job:
     keep_model: bool = False
 
     @property
-    def epochs(self) -> int:
-        """Epochs of all phases together; 1 for a logistic regression."""
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedule of each phase; none for a logistic regression."""
         if self.inputs.points is not None:
-            return 1
-        return self.config.epochs * len(self.inputs.phases)
+            return ()
+        return schedules(self.config, self.inputs.phases)
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of all phases together; 0 for a logistic regression."""
+        return sum(schedule.n_steps for schedule in self.schedules)
+
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations of all phases together; 1 for a logistic regression."""
+        return sum(len(schedule.evaluated_after) for schedule in self.schedules) or 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class SeedResult:
     predictions
         The predictions table.
     history
-        All epochs.
+        All evaluations.
     seconds
         Seconds of training and prediction.
     batching
@@ -95,7 +106,7 @@ class SeedResult:
 
     folder: Path
     predictions: pd.DataFrame
-    history: list[Epoch]
+    history: list[Evaluation]
     seconds: float
     batching: str
     reused: bool
@@ -139,7 +150,7 @@ def load_result(folder: Path, job: Job, *, reused: bool) -> SeedResult:
     return SeedResult(
         folder=folder,
         predictions=check("predictions", read_table(folder / PREDICTIONS), job.label_set),
-        history=[Epoch.from_json(epoch) for epoch in facts["history"]],
+        history=[Evaluation.from_json(values) for values in facts["history"]],
         seconds=facts["seconds"],
         batching=facts["batching"],
         reused=reused,
@@ -249,11 +260,11 @@ def _check_imported(folder: Path, job: Job) -> None:
 
 
 def _is_history_valid(result: SeedResult) -> bool:
-    """Whether all epochs are there, numbered from 1, and all their values are finite numbers."""
+    """Whether evaluations are numbered from 1, and all their values are finite numbers."""
     values: list[object] = [result.seconds]
-    for epoch in result.history:
-        values += epoch.as_json().values()
-    numbers = [epoch.epoch for epoch in result.history]
+    for evaluation in result.history:
+        values += evaluation.as_json().values()
+    numbers = [evaluation.number for evaluation in result.history]
     return (
         bool(numbers)
         and all(_is_finite(value) for value in values)

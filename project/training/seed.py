@@ -14,14 +14,14 @@ from project.support.errors import AssayError
 from project.support.machine import keep_freed_memory
 from project.support.redact import scrubbed, short_message
 from project.training.checkpoint import Checkpoint
-from project.training.history import Epoch
+from project.training.history import Evaluation
 from project.training.linear_seed import run_linear_job
 from project.training.loop import train
 from project.training.predict import predict, predictions_table
 from project.training.results import Job, save_result
 
 
-def run_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> None:
+def run_job(job: Job, folder: Path, after_evaluation: Callable[[Evaluation], None]) -> None:
     """Train a job and write its result to ``folder / digest``.
 
     On a CPU it computes in one thread: with more, the order of additions and so the result would
@@ -33,8 +33,8 @@ def run_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> Non
         The job.
     folder
         Folder of all results, and of the checkpoint until the job is finished.
-    after_epoch
-        Called after each epoch.
+    after_evaluation
+        Called after each evaluation.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def run_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> Non
     path = folder / f"{job.digest}.safetensors"
     checkpoint = Checkpoint(path, job.digest, job.config.checkpoint_seconds)
     try:
-        _train_and_save(job, folder, checkpoint, after_epoch)
+        _train_and_save(job, folder, checkpoint, after_evaluation)
     except (AssayError, OSError):
         raise
     except Exception as error:  # of any kind: the other seeds go on
@@ -64,11 +64,11 @@ def run_job(job: Job, folder: Path, after_epoch: Callable[[Epoch], None]) -> Non
 
 
 def _train_and_save(
-    job: Job, folder: Path, checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None]
+    job: Job, folder: Path, checkpoint: Checkpoint, after_evaluation: Callable[[Evaluation], None]
 ) -> None:
     """Train, predict and write the result."""
     if job.inputs.points is not None:
-        run_linear_job(job, folder, after_epoch)
+        run_linear_job(job, folder, after_evaluation)
         return
     began = time.perf_counter()
     model = train(
@@ -77,7 +77,7 @@ def _train_and_save(
         job.inputs,
         seed=job.seed,
         checkpoint=checkpoint,
-        after_epoch=after_epoch,
+        after_evaluation=after_evaluation,
     )
     log_probabilities = predict(
         model.batching,
@@ -89,7 +89,7 @@ def _train_and_save(
     facts = {
         "seconds": checkpoint.spent + time.perf_counter() - began,
         "batching": model.batching.name,
-        "history": [epoch.as_json() for epoch in model.history],
+        "history": [evaluation.as_json() for evaluation in model.history],
     }
     predictions = predictions_table(job.test_ids, log_probabilities, job.label_set)
     save_result(folder, job, predictions, facts, model=model.batching.model)

@@ -18,11 +18,11 @@ import torch
 
 from project.support.errors import AssayError
 from project.support.machine import cpu_cores, visible_gpus
-from project.training.history import Epoch
+from project.training.history import Evaluation
 from project.training.results import Job, is_finished
 from project.training.seed import run_job
 
-Progress = Callable[[Job, Epoch], None]
+Progress = Callable[[Job, Evaluation], None]
 _TERMINATED = 143  # exit code of a process that SIGTERM ended
 _POLL_SECONDS = 0.3
 _START_METHOD = "spawn"  # CUDA does not survive a fork
@@ -108,17 +108,17 @@ def run_in_processes(
     workers
         Number of processes at once.
     progress
-        Called with each job and epoch, once each.
+        Called with each job and evaluation, once each.
     """
     remaining = {job.digest: job for job in jobs}
     at_once = workers
     reported: set[tuple[str, int]] = set()
 
-    def report_once(job: Job, epoch: Epoch) -> None:
+    def report_once(job: Job, evaluation: Evaluation) -> None:
         # Epochs that were trained before a process died are trained or restored again.
-        if (job.digest, epoch.epoch) not in reported:
-            reported.add((job.digest, epoch.epoch))
-            progress(job, epoch)
+        if (job.digest, evaluation.number) not in reported:
+            reported.add((job.digest, evaluation.number))
+            progress(job, evaluation)
 
     while remaining:
         n_workers = min(at_once, len(remaining))
@@ -145,10 +145,10 @@ def _run_pool(
 ) -> Iterator[Outcome]:
     """Run jobs in a pool of processes; raises BrokenProcessPool if one of them dies."""
     context: Any = multiprocessing.get_context(_START_METHOD)
-    epochs = context.SimpleQueue()
+    evaluations = context.SimpleQueue()
     by_digest = {job.digest: job for job in jobs}
     pool = concurrent.futures.ProcessPoolExecutor(
-        workers, context, _start_worker, (epochs, _gpu_queue(context, workers))
+        workers, context, _start_worker, (evaluations, _gpu_queue(context, workers))
     )
     try:
         # Workers inherit that Ctrl-C is ignored: one that is interrupted while it starts would
@@ -165,9 +165,9 @@ def _run_pool(
                 timeout=_POLL_SECONDS,
                 return_when=concurrent.futures.FIRST_COMPLETED,
             )
-            while not epochs.empty():
-                digest, epoch = epochs.get()
-                progress(by_digest[digest], epoch)
+            while not evaluations.empty():
+                digest, evaluation = evaluations.get()
+                progress(by_digest[digest], evaluation)
             for future in done:
                 job = running.pop(future)
                 error = future.exception()
@@ -191,13 +191,13 @@ def _terminate(pool: concurrent.futures.ProcessPoolExecutor) -> None:
 
 
 _is_working = False  # in a worker process: whether it runs a job
-_epochs: Any = None  # in a worker process: the queue that carries finished epochs to the parent
+_evaluations: Any = None  # in a worker process: the queue that carries them to the parent
 
 
-def _start_worker(epochs: Any, gpus: Any) -> None:
+def _start_worker(evaluations: Any, gpus: Any) -> None:
     """Prepare a worker process."""
-    global _epochs
-    _epochs = epochs
+    global _evaluations
+    _evaluations = evaluations
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()  # before this process looks for a GPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
@@ -216,7 +216,7 @@ def _work(job: Job, folder: Path) -> None:
     global _is_working
     _is_working = True
     try:
-        run_job(job, folder, lambda epoch: _epochs.put((job.digest, epoch)))
+        run_job(job, folder, lambda evaluation: _evaluations.put((job.digest, evaluation)))
     except SystemExit:
         os._exit(_TERMINATED)  # the pool would catch SystemExit and take the next job
     finally:

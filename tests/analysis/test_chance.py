@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from analysis.questions import budget
-from analysis.questions.arms_table import ScoredExperiment, caption, result_table
+from analysis.questions.arms_caption import caption
+from analysis.questions.arms_table import ScoredExperiment, result_table
 from analysis.store.experiment import read_experiment
 from entrypoints.wiring.arm_checks import print_audit_notes
 from project.config.arms import Arm

@@ -271,6 +271,6 @@ def test_no_number_loses_digits_on_its_way_through_a_file_and_back(config_file, 
 
 
 def test_auto_with_spaces_shows_what_the_card_fills_in():
-    chosen = effective(MAIN, {"learning_rate": " auto "})
+    chosen = effective(MAIN, {"calibration": " auto "})
 
-    assert "learning_rate: 2e-05  # task card" in as_yaml(MAIN, chosen, PAPER_DEFAULTS)
+    assert 'calibration: "none"  # task card' in as_yaml(MAIN, chosen, PAPER_DEFAULTS)

@@ -58,7 +58,7 @@ def test_every_parameter_of_a_store_is_explained(names_in_a_store):
 def test_every_metric_of_a_store_is_explained(names_in_a_store):
     explained = {
         *METRICS,
-        *(entry.name for entry in (*logged_names.EPOCH_METRICS, *logged_names.OTHER_METRICS)),
+        *(entry.name for entry in (*logged_names.EVALUATION_METRICS, *logged_names.OTHER_METRICS)),
     }
     bare = {
         name.removeprefix("test.").removeprefix("validation.")

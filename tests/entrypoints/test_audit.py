@@ -485,13 +485,13 @@ def test_a_mistake_is_named_in_one_line(first, store, workspace, no_model, chang
 
 
 @pytest.fixture
-def encoder_of(monkeypatch, tiny_encoder):
+def encoder_of(tiny_encoder):
     """Parameters of an audit that fine-tunes a tiny encoder for a few steps."""
-    monkeypatch.setattr(audit_encoder, "MIN_STEPS", 6)
     return {
         "encoder": str(tiny_encoder),
         "seeds": "2",
         "epochs": "1",
+        "min_steps": "6",
         "train_batch_size": "64",
         "max_length": "16",
         "workers": "1",
@@ -539,11 +539,6 @@ def test_where_nothing_can_be_said_no_encoder_is_trained(
     assert result["verdict"] == "cannot tell"
     assert result["classifier_name"] == "logistic regression on sentence embeddings"
     assert any("was trained" in note for note in result["notes"])
-
-
-def test_small_encoders_have_a_higher_learning_rate_unless_one_is_named():
-    assert audit_encoder.default_learning_rate(91_000_000) == 1e-4
-    assert audit_encoder.default_learning_rate(500_000_000) == 2e-5
 
 
 @pytest.mark.parametrize("name", ["audit_scores.png", "audit_shares.png"])

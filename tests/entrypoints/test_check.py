@@ -86,7 +86,11 @@ def test_the_counts_are_those_of_the_experiment(checked, params, store):
         "1 draw of 16 validation texts" in printed
     )
     n_seeds = len(children(root, "seed"))
-    assert f"fine-tune    {n_seeds} seeds: gold 2, llm 2, flip_10 2; 2 epochs each" in printed
+    assert (
+        f"fine-tune    {n_seeds} seeds: gold 2, llm 2, flip_10 2; 6 steps (2 epochs, recipe steps) "
+        "each" in printed
+    )
+    assert {run.params["n_steps"] for run in children(root, "seed")} == {"6"}
     needs = Needs(answers=n_answers, seeds=6, texts=80, test_texts=24, n_classes=4)
     folders = [store / "work" / name for name in ("annotations", "seeds", "tokens")]
     n_bytes = sum(

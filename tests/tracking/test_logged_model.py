@@ -187,7 +187,7 @@ def test_log_model_best_logs_the_best_seed_s_weights_which_predict_what_its_run_
     )
     finetune.finetune(values)
     assert not [address for run in children(latest_root(), "seed") for address in models(run)]
-    assert "epoch 2 of 2, loss" in capsys.readouterr().err
+    assert "step 6 of 6, loss" in capsys.readouterr().err
 
     # Weights are not kept unless they are to be logged, so these seeds are trained again.
     finetune.finetune({**values, "log_model": "best"})
@@ -205,14 +205,14 @@ def test_log_model_best_logs_the_best_seed_s_weights_which_predict_what_its_run_
     finetune.finetune({**values, "log_model": "all"})
     assert all(models(run) for run in children(latest_root(), "seed"))
     assert {run.tags["reused"] for run in children(latest_root(), "seed")} == {"true"}
-    assert "epoch 2 of 2, loss" not in capsys.readouterr().err
+    assert "step 6 of 6, loss" not in capsys.readouterr().err
 
 
 def test_the_best_seed_of_an_arm_is_the_best_of_all_its_finished_replicates(params, monkeypatch):
-    def run_all_but_gold_1(job, folder, after_epoch):
+    def run_all_but_gold_1(job, folder, after_evaluation):
         if (job.arm, job.seed) == ("gold", 1):
             raise AssayError("this one fails")
-        run_job(job, folder, after_epoch)
+        run_job(job, folder, after_evaluation)
 
     monkeypatch.setattr("project.training.workers.run_job", run_all_but_gold_1)
     with pytest.raises(Incomplete, match="1 of 4 seeds failed.*arm gold, seed 1: this one fails"):

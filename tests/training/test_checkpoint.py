@@ -83,17 +83,17 @@ def test_a_stopped_seed_continues_and_gives_the_same_bits_as_one_that_never_stop
     make_job, tmp_path, precision, after
 ):
     job = make_job(precision=precision)
-    run_job(job, tmp_path / "whole", lambda epoch: None)
+    run_job(job, tmp_path / "whole", lambda evaluation: None)
     trained: list[int] = []
 
-    def stop(epoch):
-        if epoch.epoch == after:
+    def stop(evaluation):
+        if evaluation.number == after:
             raise Killed
 
     with pytest.raises(Killed):
         run_job(job, tmp_path / "halves", stop)
     kept = [path.name for path in (tmp_path / "halves").iterdir()]
-    run_job(job, tmp_path / "halves", lambda epoch: trained.append(epoch.epoch))
+    run_job(job, tmp_path / "halves", lambda evaluation: trained.append(evaluation.number))
 
     assert kept == ["digest.safetensors"]
     assert trained == [1, 2, 3, 4, 5]  # those of before are reported too
@@ -101,10 +101,28 @@ def test_a_stopped_seed_continues_and_gives_the_same_bits_as_one_that_never_stop
     assert [path.name for path in (tmp_path / "halves").iterdir()] == ["digest"]
 
 
+@pytest.mark.parametrize("after", [1, 3, 4])  # after 3, 9 and 12 of 20 steps, 4 an epoch
+def test_a_seed_stopped_in_the_middle_of_an_epoch_gives_the_same_bits(make_job, tmp_path, after):
+    job = make_job(evaluations=7)
+    run_job(job, tmp_path / "whole", lambda evaluation: None)
+
+    def stop(evaluation):
+        if evaluation.number == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_job(job, tmp_path / "halves", stop)
+    run_job(job, tmp_path / "halves", lambda evaluation: None)
+
+    predictions, history = outcome(tmp_path / "halves")
+    assert [one["step"] for one in history] == [3, 6, 9, 12, 15, 18, 20]
+    assert (predictions, history) == outcome(tmp_path / "whole")
+
+
 def test_files_that_a_killed_process_left_are_deleted_when_the_training_ends(make_job, tmp_path):
     (tmp_path / "digest-1.tmp").write_bytes(b"half")
 
-    run_job(make_job(), tmp_path, lambda epoch: None)
+    run_job(make_job(), tmp_path, lambda evaluation: None)
 
     assert not (tmp_path / "digest-1.tmp").exists()
 
@@ -113,18 +131,18 @@ def test_a_continued_training_trains_only_the_missing_epochs(make_job, tmp_path,
     import project.training.loop
 
     job, steps = make_job(), []
-    whole = project.training.loop._TrainingRun._epoch
+    whole = project.training.loop._TrainingRun._steps_and_evaluation
 
-    def counted(self, number):
+    def counted(self, number, begin, end):
         steps.append(number)
         if steps == [1, 2, 3]:
             raise Killed
-        return whole(self, number)
+        return whole(self, number, begin, end)
 
-    monkeypatch.setattr(project.training.loop._TrainingRun, "_epoch", counted)
+    monkeypatch.setattr(project.training.loop._TrainingRun, "_steps_and_evaluation", counted)
     with pytest.raises(Killed):
-        run_job(job, tmp_path, lambda epoch: None)
-    run_job(job, tmp_path, lambda epoch: None)
+        run_job(job, tmp_path, lambda evaluation: None)
+    run_job(job, tmp_path, lambda evaluation: None)
 
     assert steps == [1, 2, 3, 3, 4, 5]
 
@@ -136,7 +154,7 @@ from project.training.seed import run_job
 from project.training.tokens import Tokens
 from project.training.workers import Outcome
 job = pickle.loads(Path(sys.argv[1]).read_bytes())
-run_job(job, Path(sys.argv[2]), lambda epoch: time.sleep(60) if epoch.epoch == 3 else None)
+run_job(job, Path(sys.argv[2]), lambda one: time.sleep(60) if one.number == 3 else None)
 """
 
 
@@ -156,8 +174,8 @@ def test_another_process_continues_the_training_of_a_killed_one(make_job, tmp_pa
     assert process.wait() == -signal.SIGKILL
     assert kept_epochs(tmp_path / "killed") == 3
 
-    run_job(job, tmp_path / "killed", lambda epoch: None)
-    run_job(job, tmp_path / "whole", lambda epoch: None)
+    run_job(job, tmp_path / "killed", lambda evaluation: None)
+    run_job(job, tmp_path / "whole", lambda evaluation: None)
 
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
@@ -174,8 +192,8 @@ def kept_epochs(folder):
 def test_a_checkpoint_of_another_configuration_is_refused(make_job, tmp_path):
     job = make_job()
 
-    def stop(epoch):
-        if epoch.epoch == 2:
+    def stop(evaluation):
+        if evaluation.number == 2:
             raise Killed
 
     with pytest.raises(Killed):
@@ -187,16 +205,16 @@ def test_a_checkpoint_of_another_configuration_is_refused(make_job, tmp_path):
         match=r"the checkpoint .*other.safetensors is of another configuration \(digest; this "
         r"one is other\)",
     ):
-        run_job(dataclasses.replace(job, digest="other"), tmp_path, lambda epoch: None)
+        run_job(dataclasses.replace(job, digest="other"), tmp_path, lambda evaluation: None)
 
 
 def test_a_damaged_checkpoint_is_ignored(make_job, tmp_path):
     job = make_job()
-    run_job(job, tmp_path / "whole", lambda epoch: None)
+    run_job(job, tmp_path / "whole", lambda evaluation: None)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "digest.safetensors").write_bytes(b"half")
 
-    run_job(job, tmp_path / "broken", lambda epoch: None)
+    run_job(job, tmp_path / "broken", lambda evaluation: None)
 
     assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
 
@@ -211,16 +229,16 @@ def test_a_checkpoint_with_a_flipped_bit_is_named_and_the_training_begins_anew(
     make_job, tmp_path, capfd
 ):
     job = make_job()
-    run_job(job, tmp_path / "whole", lambda epoch: None)
+    run_job(job, tmp_path / "whole", lambda evaluation: None)
 
-    def stop(epoch):
-        if epoch.epoch == 3:
+    def stop(evaluation):
+        if evaluation.number == 3:
             raise Killed
 
     with pytest.raises(Killed):
         run_job(job, tmp_path / "cut", stop)
     flip_a_bit(tmp_path / "cut" / "digest.safetensors")
-    run_job(job, tmp_path / "cut", lambda epoch: None)
+    run_job(job, tmp_path / "cut", lambda evaluation: None)
 
     assert "digest.safetensors (the checksum differs). This training" in capfd.readouterr().err
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
@@ -256,7 +274,7 @@ def test_a_seed_that_another_process_trains_is_waited_for_and_not_trained_twice(
 
     def finish_there():
         time.sleep(0.3)
-        run_job(job, tmp_path, lambda epoch: None)
+        run_job(job, tmp_path, lambda evaluation: None)
         other.close()
 
     thread = threading.Thread(target=finish_there)
@@ -266,7 +284,7 @@ def test_a_seed_that_another_process_trains_is_waited_for_and_not_trained_twice(
         [job],
         folder=tmp_path,
         workers=1,
-        progress=lambda job, epoch: trained.append(epoch.epoch),
+        progress=lambda job, evaluation: trained.append(evaluation.number),
     )
     thread.join()
 
@@ -282,7 +300,7 @@ def test_a_seed_that_was_finished_since_it_was_looked_for_is_not_trained_again(
     take = Claim.take
 
     def finish_elsewhere_and_take(claim):
-        run_job(job, tmp_path, lambda epoch: None)
+        run_job(job, tmp_path, lambda evaluation: None)
         return take(claim)
 
     monkeypatch.setattr(Claim, "take", finish_elsewhere_and_take)
@@ -291,7 +309,7 @@ def test_a_seed_that_was_finished_since_it_was_looked_for_is_not_trained_again(
         [job],
         folder=tmp_path,
         workers=1,
-        progress=lambda job, epoch: trained.append(epoch.epoch),
+        progress=lambda job, evaluation: trained.append(evaluation.number),
     )
 
     assert len(result.history) == 5
@@ -310,7 +328,7 @@ def test_a_bounded_number_of_seeds_is_claimed_at_a_time(make_job, tmp_path, monk
     many = [dataclasses.replace(make_job(), digest=f"digest{number}") for number in range(5)]
 
     with pytest.raises(Incomplete, match="5 of 5 seeds failed"):
-        list(run_jobs(many, folder=tmp_path, workers=1, progress=lambda job, epoch: None))
+        list(run_jobs(many, folder=tmp_path, workers=1, progress=lambda job, one: None))
 
     assert claimed == [2, 2, 1]
 
@@ -321,7 +339,9 @@ def test_a_seed_whose_other_process_died_is_trained_here(make_job, tmp_path):
     assert other.take()
     threading.Timer(0.3, other.close).start()
 
-    ((_, result),) = run_jobs([job], folder=tmp_path, workers=1, progress=lambda job, epoch: None)
+    ((_, result),) = run_jobs(
+        [job], folder=tmp_path, workers=1, progress=lambda job, evaluation: None
+    )
 
     assert len(result.history) == 5
 
@@ -350,7 +370,7 @@ def test_epochs_shorter_than_the_interval_are_not_written_to_disk(make_job, tmp_
             job := make_job(), config=dataclasses.replace(job.config, checkpoint_seconds=60.0)
         ),
         tmp_path,
-        lambda epoch: None,
+        lambda evaluation: None,
     )
 
     assert written == []
@@ -367,4 +387,4 @@ def test_a_full_disk_ends_in_a_one_line_error(make_job, tmp_path, monkeypatch):
         AssayError,
         match=r"the checkpoint could not be written \(.*No space left on device\). Free space",
     ):
-        run_job(make_job(), tmp_path, lambda epoch: None)
+        run_job(make_job(), tmp_path, lambda evaluation: None)

@@ -66,7 +66,7 @@ def learn(config, folder, words):
         data,
         seed=0,
         checkpoint=Checkpoint(folder / "x.safetensors", "x", 0),
-        after_epoch=lambda epoch: None,
+        after_evaluation=lambda evaluation: None,
     )
 
 
@@ -77,7 +77,7 @@ def test_every_architecture_is_trained_and_changes_all_its_weights(config, tmp_p
 
     how, history = learn(settings, tmp_path, words)
 
-    assert [epoch.epoch for epoch in history] == [1, 2]
+    assert [evaluation.number for evaluation in history] == [1, 2]
     after = how.model.state_dict()
     unmoved = {
         key

@@ -10,12 +10,13 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from project.config.finetune import FinetuneConfig, rate_factor
+from project.config.finetune import FinetuneConfig
+from project.config.recipe import rate_factor
 from project.data.tables import codes
 from project.support.errors import AssayError, Incomplete
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
-from project.training.history import Epoch, best_epoch
+from project.training.history import Evaluation, best_evaluation
 from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.jobs import run_jobs
 from project.training.loop import train
@@ -79,16 +80,16 @@ def with_phase(data, **changes):
 
 
 def trained(encoder, config, data, folder, seed=0):
-    epochs: list[Epoch] = []
+    evaluations: list[Evaluation] = []
     model, history = train(
         encoder,
         config,
         data,
         seed=seed,
         checkpoint=Checkpoint(folder / "x.safetensors", "x", 0),
-        after_epoch=epochs.append,
+        after_evaluation=evaluations.append,
     )
-    assert epochs == history
+    assert evaluations == history
     return model, history
 
 
@@ -135,7 +136,8 @@ def test_the_best_epoch_by_validation_macro_f1_is_restored_and_ties_go_to_the_ea
 
     kept = scores(confusion(data.validation_labels, given, 4)).macro_f1
     assert kept == max(epoch.validation_macro_f1 for epoch in history)
-    assert best_epoch([Epoch(1, 0, 0, 0.5, 0), Epoch(2, 0, 0, 0.7, 0), Epoch(3, 0, 0, 0.7, 0)]) == 2
+    scored = [Evaluation(n, 0, 0, score, 0) for n, score in ((1, 0.5), (2, 0.7), (3, 0.7))]
+    assert best_evaluation(scored).number == 2
 
 
 def test_at_most_two_checkpoints_are_on_disk_at_any_time(
@@ -231,6 +233,8 @@ def test_the_digest_changes_with_everything_that_can_change_a_prediction(
         identity(rows=test_indices[::-1]),
         identity(names=("t1", "b")),
         identity(seed=1),
+        identity(config=replace(config, evaluations=2)),
+        identity(config=replace(config, min_steps=1000)),
         *(
             identity(config=replace(config, **{name: value}))
             for name, value in OTHER_RECIPE.items()
@@ -241,6 +245,8 @@ def test_the_digest_changes_with_everything_that_can_change_a_prediction(
     assert (
         identity(config=replace(config, seeds=9, workers=3, checkpoint_seconds=1.0)) == identity()
     )
+    # The same steps and evaluations, whatever rule led to them.
+    assert identity(config=replace(config, recipe="paper", min_steps=1)) == identity()
 
 
 OTHER_RECIPE = {
@@ -265,7 +271,7 @@ OTHER_RECIPE = {
 
 
 def test_every_hyper_parameter_is_part_of_the_digest(config):
-    assert config.recipe().keys() == OTHER_RECIPE.keys()
+    assert config.hyper_parameters().keys() == OTHER_RECIPE.keys()
 
 
 def test_every_hyper_parameter_reaches_the_optimizer(encoder, config):
@@ -305,7 +311,7 @@ def test_a_second_phase_continues_with_the_first_one_s_weights_and_decides_the_b
 
     how, history = trained(encoder, config, both, tmp_path)
 
-    assert [(epoch.epoch, epoch.phase) for epoch in history] == [
+    assert [(one.number, one.phase) for one in history] == [
         (1, 0),
         (2, 0),
         (3, 0),
@@ -316,7 +322,7 @@ def test_a_second_phase_continues_with_the_first_one_s_weights_and_decides_the_b
     alone = trained(encoder, config, data, tmp_path / "alone")[1]
     assert [one.training_loss for one in history[:3]] == [one.training_loss for one in alone]
     assert history[3].learning_rate > history[2].learning_rate == 0  # a schedule of its own
-    assert best_epoch(history) > 3
+    assert best_evaluation(history).number > 3
     given = predict(
         how, data.tokens, first.indices[: n // 2], precision="fp32", batch_size=32
     ).argmax(axis=1)
@@ -359,14 +365,14 @@ def jobs(encoder, config, data, test_indices, small_task):
 
 
 def outcomes(jobs, folder, workers):
-    seen: dict[int, list[Epoch]] = {}
+    seen: dict[int, list[Evaluation]] = {}
     found = {
         job.seed: result
         for job, result in run_jobs(
             jobs,
             folder=folder,
             workers=workers,
-            progress=lambda job, epoch: seen.setdefault(job.seed, []).append(epoch),
+            progress=lambda job, one: seen.setdefault(job.seed, []).append(one),
         )
     }
     assert seen == {
@@ -413,7 +419,7 @@ def test_arms_with_the_same_labels_share_one_training_run(jobs, tmp_path):
             [jobs[0], duplicate],
             folder=tmp_path,
             workers=1,
-            progress=lambda job, epoch: seen.append((job.arm, epoch.epoch)),
+            progress=lambda job, evaluation: seen.append((job.arm, evaluation.number)),
         )
     ]
 
@@ -502,7 +508,7 @@ def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(
                 [jobs[0], deadly, jobs[2]],
                 folder=tmp_path,
                 workers=2,
-                progress=lambda job, epoch: seen.append((job.seed, epoch.epoch)),
+                progress=lambda job, evaluation: seen.append((job.seed, evaluation.number)),
             )
         )
 
@@ -523,7 +529,7 @@ def test_predictions_that_are_not_numbers_are_refused_as_divergence(
         data,
         seed=0,
         checkpoint=Checkpoint(tmp_path / "c", "d", 1e9),
-        after_epoch=lambda _: None,
+        after_evaluation=lambda _: None,
     )
     with torch.no_grad():
         next(iter(how.model.parameters()))[:] = float("nan")
@@ -537,7 +543,7 @@ def test_predictions_that_are_not_numbers_are_refused_as_divergence(
 def test_a_job_that_another_process_finished_meanwhile_is_no_error(jobs, tmp_path):
     outcomes(jobs[:1], tmp_path, 1)
 
-    run_job(jobs[0], tmp_path, lambda epoch: None)
+    run_job(jobs[0], tmp_path, lambda evaluation: None)
 
     assert results_in(tmp_path) == ["digest0"]
 
@@ -563,4 +569,4 @@ def test_the_error_out_of_memory_names_what_to_lower(jobs, tmp_path, monkeypatch
         match="out of memory. Lower workers, .* raise gradient_accumulation, or lower "
         "eval_batch_size or max_length",
     ):
-        run_job(jobs[0], tmp_path, lambda epoch: None)
+        run_job(jobs[0], tmp_path, lambda evaluation: None)

@@ -54,7 +54,7 @@ def job(encoder, tokens):
 
 
 def run(jobs, folder):
-    found = run_jobs(jobs, folder=folder, workers=1, progress=lambda job, epoch: None)
+    found = run_jobs(jobs, folder=folder, workers=1, progress=lambda job, evaluation: None)
     return [result for _, result in found]
 
 
@@ -72,7 +72,8 @@ def test_a_training_is_one_epoch_with_validation_scores(job, tmp_path):
     (epoch,) = result.history
     right = result.predictions["label"].to_numpy() == np.array(NAMES)[LABELS[TEST]]
 
-    assert job().epochs == 1
+    assert job().n_evaluations == 1
+    assert job().n_steps == 0
     assert epoch.validation_macro_f1 > 0.7
     assert right.mean() > 0.7
     assert np.exp(-epoch.training_loss) > 1 / 3

@@ -88,7 +88,7 @@ def losses(setting, tmp_path, seed=0):
         data,
         seed=seed,
         checkpoint=Checkpoint(tmp_path / "x.safetensors", "x", 1e9),
-        after_epoch=lambda epoch: None,
+        after_evaluation=lambda evaluation: None,
     )
     return how.name, [epoch.training_loss for epoch in history]
 
@@ -130,7 +130,10 @@ def test_gradient_accumulation_gives_the_same_losses(setting, no_dropout, tmp_pa
 def test_packed_and_padded_trainings_have_different_digests(setting):
     _, config, _ = setting("Bert")
 
-    assert config.recipe() != dataclasses.replace(config, batching="padded").recipe()
+    assert (
+        config.hyper_parameters()
+        != dataclasses.replace(config, batching="padded").hyper_parameters()
+    )
 
 
 def model(setting, name, precision="fp32"):

@@ -1,0 +1,53 @@
+"""Whether a training has left its start, judged without gold labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from project.stats.types import Codes, Floats
+from project.training.history import Evaluation
+from project.training.inputs import Phase
+
+LEARNED_SHARE = 0.02
+"""Share of the loss of a constant answer by which a training's loss must be lower."""
+
+
+def constant_loss(targets: Floats, weights: Floats) -> float:
+    """Mean cross-entropy of the best answer that is the same for every text, in nats.
+
+    That answer is the label shares, and its loss their entropy: ln K for K equally frequent
+    classes.
+
+    Parameters
+    ----------
+    targets
+        Probabilities of the classes ``(n, n_classes)``; rows sum to 1.
+    weights
+        Weights of the texts ``(n,)``.
+    """
+    shares = np.average(targets, axis=0, weights=weights)
+    known = shares[shares > 0]
+    return float(-(known * np.log(known)).sum())
+
+
+def has_not_learned(history: Sequence[Evaluation], phase: Phase, predicted: Codes) -> bool:
+    """Whether a training is no better than a constant answer.
+
+    It is not if its loss since the last but one evaluation is near that of the label shares, or
+    if all predictions are one class.
+
+    Parameters
+    ----------
+    history
+        All evaluations.
+    phase
+        The last phase of the training.
+    predicted
+        Class codes of the predicted texts ``(n,)``.
+    """
+    if len(predicted) > 1 and len(np.unique(predicted)) == 1:
+        return True
+    limit = (1 - LEARNED_SHARE) * constant_loss(phase.targets, phase.weights)
+    return history[-1].training_loss >= limit > 0
