@@ -82,7 +82,7 @@ class FinetuneConfig(ConfigSection):
     min_steps: int | None = parameter(
         default=None,
         help="epochs are added until a training has this many steps, in every arm and phase; "
-        "auto: 150 or 15 a class, whichever is more; 0 with recipe=paper or where epochs is set",
+        "auto: 200 or 15 a class, whichever is more; 0 with recipe=paper or where epochs is set",
         ge=0,
         le=1_000_000,
     )
@@ -108,7 +108,7 @@ class FinetuneConfig(ConfigSection):
     learning_rate: float | None = parameter(
         default=None,
         help="peak learning rate of AdamW; auto: the card's, else 2e-5 with recipe=paper, else by "
-        "the encoder's size: 2e-5 from 125 million parameters on, 2e-4 for the bundled one",
+        "the encoder's size: 2e-5 from 125 million parameters on, 1e-4 for the bundled one",
         gt=0,
     )
     scheduler: str = parameter(

@@ -64,7 +64,12 @@ def alpha_limits(
     spread = _seed_spread(codes, n_classes, seed)
     draws = t_draws(spread, replicates, [seed, 3])
     return LimitReplicates(
-        estimate, below.astype(np.float32), above.astype(np.float32), spread, draws
+        estimate,
+        below=below.astype(np.float32),
+        above=above.astype(np.float32),
+        seeds=spread,
+        draws=draws,
+        largest=1.0,
     )
 
 

@@ -53,6 +53,8 @@ class LimitReplicates(NamedTuple):
         The seeds' part.
     draws
         Draws of Student's t with the degrees of freedom of ``seeds``, ``(replicates,)``.
+    largest
+        The largest value that is possible; no limit exceeds it.
     """
 
     estimate: float
@@ -60,6 +62,7 @@ class LimitReplicates(NamedTuple):
     above: Singles
     seeds: SeedSpread
     draws: Singles
+    largest: float = math.inf
 
     @property
     def text_variance(self) -> float:
@@ -88,7 +91,10 @@ class LimitReplicates(NamedTuple):
 
     def _replicates(self) -> tuple[Singles, Singles]:
         noise = math.sqrt(self.seeds.variance) * self.draws
-        return self.below + noise, self.above + noise
+        return (
+            np.minimum(self.below + noise, self.largest),
+            np.minimum(self.above + noise, self.largest),
+        )
 
 
 def exactly(value: float, replicates: int = REPLICATES) -> LimitReplicates:

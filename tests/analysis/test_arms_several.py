@@ -111,7 +111,10 @@ def test_exact_repeats_are_folded_into_the_newest_and_counted():
 
 def test_only_settings_that_differ_are_columns():
     table = differing(
-        [experiment("one12345678"), experiment("other", 1, encoder="large", epochs=4, n_train=20)]
+        [
+            experiment("one12345678", epochs=3),
+            experiment("other", 1, encoder="large", epochs=4, n_train=20),
+        ]
     )
 
     assert list(table.columns) == [

@@ -28,7 +28,7 @@ def test_small_and_large_arms_have_at_least_the_same_number_of_steps(n_texts):
     assert planned.n_steps == planned.epochs * planned.steps_per_epoch
 
 
-@pytest.mark.parametrize(("n_classes", "expected"), [(2, 150), (10, 150), (21, 315), (77, 1155)])
+@pytest.mark.parametrize(("n_classes", "expected"), [(2, 200), (10, 200), (21, 315), (77, 1155)])
 def test_a_task_of_many_classes_has_more_steps(n_classes, expected):
     config = with_recipe(FinetuneConfig(), n_parameters=MINILM, n_classes=n_classes)
 
@@ -88,7 +88,7 @@ def test_small_encoders_have_a_higher_rate_and_those_of_the_paper_s_size_its_own
     rates = [default_learning_rate(n) for n in (1, MINILM, 66_000_000, ROBERTA, 355_000_000)]
 
     assert rates == sorted(rates, reverse=True)
-    assert rates == [4e-4, 2e-4, pytest.approx(4.8e-5), PAPER_RATE, PAPER_RATE]
+    assert rates == [4e-4, 1e-4, 3.7e-5, PAPER_RATE, PAPER_RATE]
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_one_collapsed_seed_widens_the_interval_of_alpha():
     ]
 
     assert widths[1] > 4 * widths[0]
+    assert alpha_limits(collapsed, 2).interval().high <= 1
 
 
 def test_simultaneous_limits_are_those_of_one_estimate_alone_and_wider_for_many():
