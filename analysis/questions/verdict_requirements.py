@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.questions.untrained import reason_untrained
+from analysis.render.text import listed
 from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
 from analysis.store.spare import spare_texts
@@ -82,7 +83,7 @@ def _few_examples(experiment: Experiment) -> str:
     way_out = "Join rare classes" if spare == 0 else "Raise max_test, or join rare classes"
     return (
         f"Some classes have fewer than {MIN_EXAMPLES_OF_A_CLASS} test examples, by which macro-F1 "
-        f"stands or falls: {', '.join(rare)}. {way_out}."
+        f"stands or falls: {listed(rare)}. {way_out}."
     )
 
 

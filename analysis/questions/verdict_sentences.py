@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.questions.verdict_humans import HumanLabels
 from analysis.questions.verdict_judge import LLM
-from analysis.render.text import signed
+from analysis.render.text import listed, signed
 from project.config.results import VerdictConfig
 from project.stats.bootstrap import Interval
 
@@ -46,7 +46,7 @@ class Reference(NamedTuple):
         """A sentence on the classes that the loss leaves out; empty if there is none."""
         if not self.absent:
             return ""
-        names = ", ".join(self.absent)
+        names = listed(self.absent)
         have = "has no test example" if len(self.absent) == 1 else "have no test examples"
         return (
             f" {names} {have}: macro-F1 is the mean over the other classes, and nothing is said of "

@@ -25,6 +25,13 @@ def number(value: Any, digits: int = 1) -> str:
     return f"{value:.{digits}f}"
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The names, comma-separated; after ``most`` of them the number of the others."""
+    text = ", ".join(names[:most])
+    n_more = len(names) - most
+    return f"{text} and {n_more} more" if n_more > 0 else text
+
+
 def signed(value: float, digits: int = 1) -> str:
     """A number with its sign, such as +1.5 or −0.3."""
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
