@@ -12,6 +12,7 @@ from analysis.render.text import number
 
 _QUESTION = "May I fine-tune on these labels?"
 _NOTE = (
+    "human: labels for training; in all: with those for validation and demonstrations. "
     "Loss: macro-F1 of gold-trained classifiers less that of the arm's, in points (x 100); alpha: "
     "Krippendorff's, of the arm's seeds. In brackets {level:.3g} % limits, of llm by itself, of "
     "all remedies at once. They are made from the test examples, from one more example that was "
@@ -48,15 +49,15 @@ def section(verdict: Verdict) -> Section:
     ]
     head = [
         "labels",
-        "human labels",
-        "with validation and demonstrations",
-        "loss of macro-F1",
+        "human",
+        "in all",
+        "loss",
         f"at most {verdict.tolerance:g}?",
         "alpha_K",
         f"at least {verdict.min_alpha:g}?",
         "seeds",
         "safe",
-        "told apart from llm",
+        "told apart",
     ]
     note = _NOTE.format(level=100 * verdict.level)
     if verdict.level != ONE_LOOK:

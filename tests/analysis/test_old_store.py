@@ -72,6 +72,8 @@ CHANGED_LIMITS = {
     ),
 }
 """File and column; of a cell with an estimate and limits the estimate is compared."""
+RENAMED = {"human labels": "human", "loss of macro-F1": "loss"}
+"""Titles of columns that are shorter now."""
 CHANGED_TAGS = {"assay.verdict_reason"}
 NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
@@ -161,7 +163,10 @@ def changed_tables(then, now):
             yield f"{then.name}: {len(rows)} rows, now {len(new_rows)}"
         for row, new_row in zip(rows, new_rows, strict=False):
             for place, (title, cell) in enumerate(zip(head, row, strict=True)):
-                new_place = new_head.index(title) if title in new_head else place
+                now_called = next(
+                    (name for name in (title, RENAMED.get(title)) if name in new_head), None
+                )
+                new_place = new_head.index(now_called) if now_called else place
                 new_cell = new_row[new_place] if new_place < len(new_row) else "(no such column)"
                 if (then.name, title) in CHANGED_LIMITS:
                     same_estimate = same_numbers(estimate(cell), estimate(new_cell))

@@ -116,7 +116,7 @@ def _run(experiment_id: str) -> Iterator[Run]:
     """The run of ``mlflow run``, else one that is made for the check and removed again.
 
     Only the maker of an experiment may delete runs in it. The check of any other user leaves its
-    run behind, ended, and the next check of the same user takes that one.
+    run behind, ended, and the check of the same user takes that one from a minute later on.
     """
     client = MlflowClient()
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
@@ -127,9 +127,9 @@ def _run(experiment_id: str) -> Iterator[Run]:
     )
     old = int(time.time() * 1000) - _ABANDONED_MS
     for run in left_behind:
-        is_done = run.info.status == "FINISHED"
-        if run.data.tags.get(USER) == current_user() and (is_done or run.info.start_time < old):
-            if not is_done:  # a check was killed in the moment after it made the run
+        # A younger one may be that of a check that goes on in another process, and will delete it.
+        if run.data.tags.get(USER) == current_user() and run.info.start_time < old:
+            if run.info.status != "FINISHED":  # killed in the moment after it made the run
                 client.set_terminated(run.info.run_id, "FINISHED")
             yield run
             return
