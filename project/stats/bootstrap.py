@@ -190,17 +190,35 @@ def mean_over_seeds(values: Floats, random: np.random.Generator) -> Floats:
     n_seeds = values.shape[1]
     if n_seeds < 2:
         return np.asarray(mean)
-    # How a seed's distance from the mean of the seeds changes with the examples. Distances from a
-    # mean of k values vary too little, by the factor (k - 1) / k.
-    centred = (values - mean[:, None])[1:]
-    interaction = centred.var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
-    own_variance = np.maximum(0.0, values[0].var(axis=0, ddof=1) - interaction)
-    standard_error = np.sqrt(own_variance / n_seeds)
     draws = random.standard_t(n_seeds - 1, size=len(values) - 1)
-    draws = np.concatenate([[0.0], draws])  # the first row is the data
+    return mean_with_draws(values, np.concatenate([[0.0], draws]))  # the first row is the data
+
+
+def mean_with_draws(values: Floats, draws: Floats) -> Floats:
+    """:func:`mean_over_seeds` with given draws of Student's t ``(1 + replicates,)``."""
+    standard_error = np.sqrt(own_seed_variance(values[0], values[1:]) / values.shape[1])
+    mean = values.mean(axis=1)
     # One draw for all scores of a replicate.
     further_axes = (1,) * (mean.ndim - 1)
     return np.asarray(mean + standard_error * draws.reshape(-1, *further_axes))
+
+
+def own_seed_variance(data: Floats, resampled: Floats) -> Floats:
+    """The variance between seeds that is their own, without the part of the examples, ``(...)``.
+
+    Parameters
+    ----------
+    data
+        Score of every seed ``(n_seeds, ...)``, two at least.
+    resampled
+        The same in the replicates ``(replicates, n_seeds, ...)``.
+    """
+    n_seeds = len(data)
+    # How a seed's distance from the mean of the seeds changes with the examples. Distances from a
+    # mean of k values vary too little, by the factor (k - 1) / k.
+    centred = resampled - resampled.mean(axis=1, keepdims=True)
+    interaction = centred.var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
+    return np.asarray(np.maximum(0.0, data.var(axis=0, ddof=1) - interaction))
 
 
 def resampled_scores(

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from project.stats.bootstrap import REPLICATES
+from project.stats.bootstrap import REPLICATES, own_seed_variance
 from project.stats.limits import (
     NO_SPREAD,
     LimitReplicates,
@@ -140,11 +140,7 @@ def _own_spread(data: Floats, resampled: Floats) -> SeedSpread:
     n_seeds = data.shape[1]
     if n_seeds < 2:
         return NO_SPREAD
-    # How a seed's distance from the mean of the seeds changes with the examples. Distances from a
-    # mean of k values vary too little, by the factor (k - 1) / k.
-    centred = resampled - resampled.mean(axis=1, keepdims=True)
-    interaction = centred.var(axis=0, ddof=1).mean() * n_seeds / (n_seeds - 1)
-    own_variance = max(0.0, float(data[0].var(ddof=1) - interaction))
+    own_variance = float(own_seed_variance(data[0], resampled))
     return SeedSpread(own_variance / n_seeds, n_seeds - 1)
 
 

@@ -14,6 +14,7 @@ from project.stats.bootstrap import (
     Interval,
     WeightedScores,
     example_weights,
+    mean_with_draws,
     resampled_scores,
     simultaneous_intervals,
     weighted_scores,
@@ -174,15 +175,8 @@ def _shared_draws(indices: Sequence[int], replicates: int, seed: int) -> Floats:
 
 
 def _mean_with_draws(values: Floats, draws: Floats) -> Floats:
-    """:func:`project.stats.bootstrap.mean_over_seeds` with given draws, clipped to scores."""
-    mean = values.mean(axis=1)
-    n_seeds = values.shape[1]
-    if n_seeds < 2:
-        return np.asarray(mean)
-    centred = (values - mean[:, None])[1:]
-    interaction = centred.var(axis=0, ddof=1).mean(axis=0) * n_seeds / (n_seeds - 1)
-    own_variance = np.maximum(0.0, values[0].var(axis=0, ddof=1) - interaction)
-    standard_error = np.sqrt(own_variance / n_seeds)
-    spread = standard_error * draws.reshape(-1, *(1,) * (mean.ndim - 1))
+    """Means over the seeds ``(1 + replicates, ...)`` with given draws, clipped to scores."""
+    if values.shape[1] < 2:
+        return np.asarray(values.mean(axis=1))
     # The spread of the seeds, which is added, may lead out of the range of scores.
-    return np.clip(mean + spread, 0.0, 1.0)
+    return np.clip(mean_with_draws(values, draws), 0.0, 1.0)
