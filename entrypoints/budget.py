@@ -22,6 +22,7 @@ def budget(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.designs import budget_arms
     from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
+    from entrypoints.wiring.more_seeds import train_looks
 
     reach = parse(BudgetConfig, params).reach
     with prepare_experiment(params, checks_audits=False, labels=BudgetConfig) as with_all_arms:
@@ -33,6 +34,7 @@ def budget(params: Mapping[str, str]) -> None:
             design={"reach": reach},
             conditions=prepared.conditions,
             publish=publish,
+            train=train_looks(prepared.config),
         )
 
 

@@ -35,7 +35,7 @@ def experiment(params: Mapping[str, str]) -> None:
                 prepared.arms, prepared.task, annotations, config
             ),
             publish=publish,
-            train=train_looks(config) if config.verdict.until == "decided" else None,
+            train=train_looks(config),
         )
 
 

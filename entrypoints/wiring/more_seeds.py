@@ -25,13 +25,15 @@ def check_until(config: ExperimentConfig) -> None:
 
 def train_looks(
     config: ExperimentConfig,
-) -> Callable[[Trainer, Sequence[Condition], Tracker], None]:
-    """Returns a function that trains conditions with more and more seeds.
+) -> Callable[[Trainer, Sequence[Condition], Tracker], None] | None:
+    """Returns a function that trains conditions with more and more seeds; None if none are added.
 
     It trains all of them with the seeds asked for, with twice and with four times as many, and
     stops as soon as the LLM's labels are decided, or as more seeds cannot decide them. After each
     look the number of seeds is a tag of the root run, so that a report reads complete looks alone.
     """
+    if config.verdict.until != "decided":
+        return None
     from analysis.questions.verdict_looks import FACTORS
 
     def train(trainer: Trainer, conditions: Sequence[Condition], tracker: Tracker) -> None:

@@ -31,7 +31,7 @@ from project.config.fields import ConfigSection, Rule, parameters, rule_of, sect
 from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig, ReplicateConfig
 from project.config.prompt import PromptConfig
-from project.config.results import HostConfig, StoreConfig, VerdictConfig
+from project.config.results import HostConfig, StoreConfig, VerdictConfig, VerdictLimits
 from project.config.task import TaskConfig
 from project.config.upkeep import (
     HitsConfig,
@@ -188,7 +188,7 @@ _DECLARED = (
             PoolConfig,
             AuditConfig,
             AuditFinetuneConfig,
-            VerdictConfig,
+            VerdictLimits,
             HostConfig,
             StoreConfig,
         ),

@@ -9,7 +9,7 @@ REUSE = ("none", "mine", "team")
 
 
 @section
-class VerdictConfig(ConfigSection):
+class VerdictLimits(ConfigSection):
     """When labels count as safe."""
 
     tolerance: float = parameter(
@@ -26,6 +26,12 @@ class VerdictConfig(ConfigSection):
         le=1,
         aliases=("least_alpha",),
     )
+
+
+@section
+class VerdictConfig(VerdictLimits):
+    """When labels count as safe, and when the verdict is final."""
+
     until: str = parameter(
         default="trained",
         help="when a verdict is final: trained, after the seeds asked for; or decided: seeds are "
