@@ -27,13 +27,13 @@ def reason_untrained(arms: Mapping[str, Replicates], names: Iterable[str] | None
         # Runs of older versions have no such metric.
         n = sum(run.metrics.get("not_learned", 0.0) > 0 for run in runs)
         if n and n >= NOT_LEARNED_SHARE * len(runs):
-            untrained.append(f"{name} ({n} of {len(runs)})")
+            untrained.append(f"{n} of {len(runs)} seeds of {name}")
     if not untrained:
         return ""
     return (
-        f"Trainings have not left their start: {', '.join(untrained)} seeds are no better than "
-        "always answering the label shares, or predict one class for every text. Raise min_steps "
-        "or learning_rate, or check the labels."
+        f"Trainings have not left their start: {', '.join(untrained)} are no better than always "
+        "answering the label shares, or predict one class for every text. Raise min_steps or "
+        "learning_rate, or check the labels."
     )
 
 

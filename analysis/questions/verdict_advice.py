@@ -26,13 +26,14 @@ def what_would_decide(
         return ""
     asked = int(experiment.config["config"]["finetune"]["seeds"])
     trained = n_seeds(experiment.arms[LLM])
-    if config.until != "decided" and seeds_may_decide(judged, config, last_level()):
+    may_decide = seeds_may_decide(judged, config, last_level())
+    if config.until != "decided" and may_decide:
         sentences.append(
-            f"{options({'until': 'decided'})} adds seeds step by step, and keeps the error of the "
-            "verdict."
+            f"A new experiment with {options({'until': 'decided'})} adds seeds step by step, with "
+            "stricter limits, so that looking several times does not make it err more often."
         )
-    elif config.until == "decided" and trained < FACTORS[-1] * asked:
-        sentences.append("More seeds alone cannot decide, so no more were trained.")
+    elif config.until == "decided" and trained < FACTORS[-1] * asked and not may_decide:
+        sentences.append("More seeds alone cannot decide.")
     return " ".join(sentences)
 
 
@@ -61,9 +62,9 @@ def _on_criterion(
         ways.append(f"about {need.seeds} seeds would decide ({options({'seeds': need.seeds})})")
     if need.both is not None:
         n_more, n_seeds_more = need.both
-        settings = options({"max_test": n_more, "seeds": n_seeds_more})
         ways.append(
-            f"about {n_more:,} test texts with {n_seeds_more} seeds would decide ({settings})"
+            f"about {n_more:,} test texts{_where(n_more, experiment)} with {n_seeds_more} seeds "
+            f"({options({'seeds': n_seeds_more})}) would decide"
         )
     if not ways:
         close = "; it is too close to its limit for more texts or more seeds alone"

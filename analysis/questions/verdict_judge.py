@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -81,17 +82,21 @@ def judge(
         for arm, codes in predicted.items()
     }
 
+    stream_of = {pair: index for index, pair in enumerate(itertools.product(predicted, repeat=2))}
+
     def lost(better: str, worse: str) -> LimitReplicates:
         known = trainings.get(better) is not None
-        if known and trainings.get(better) == trainings.get(worse):
+        same = known and trainings.get(better) == trainings.get(worse)
+        # The same labels may train to other bits on a GPU.
+        if same and np.array_equal(predicted[better], predicted[worse]):
             return exactly(0.0, replicates)
-        return loss(sums[better], sums[worse])
+        return loss(sums[better], sums[worse], stream=stream_of[better, worse])
 
     arms = [arm for arm in predicted if arm != GOLD]
     losses = {arm: lost(GOLD, arm) for arm in arms}
     alphas = {
-        arm: alpha_limits(codes, n_classes, replicates=replicates, seed=seed)
-        for arm, codes in predicted.items()
+        arm: alpha_limits(codes, n_classes, replicates=replicates, seed=seed, stream=index)
+        for index, (arm, codes) in enumerate(predicted.items())
     }
     loss_limits = _limits({arm: losses[arm] for arm in arms}, level)
     alpha_limits_of = _limits({arm: alphas[arm] for arm in arms}, level)

@@ -135,4 +135,4 @@ def _constant_macro_f1(class_sizes: npt.NDArray[np.int64]) -> float:
     other class is 0.
     """
     largest = class_sizes.max()
-    return float(2 * largest / (class_sizes.sum() + largest) / len(class_sizes))
+    return float(2 * largest / (class_sizes.sum() + largest) / np.count_nonzero(class_sizes))

@@ -160,6 +160,8 @@ def _named(word: str, reference: Reference) -> str:
         return word
     if word == "safe":
         return f"no worse than {reference.n_gold} human labels"
+    if word.startswith("safe "):
+        return f"no worse than {reference.n_gold} human labels {word.removeprefix('safe ')}"
     return f"worse than {reference.n_gold} human labels" if word == "not safe" else word
 
 

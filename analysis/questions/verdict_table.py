@@ -17,8 +17,8 @@ _NOTE = (
     "Krippendorff's, of the arm's seeds. In brackets {level:.3g} % limits, of llm by itself, of "
     "all remedies at once. They are made from the test examples, from one more example that was "
     "not seen, and from the spread of the seeds. seeds: the seeds' share in the variance of the "
-    "loss and of alpha; the rest is the test examples'. Crossed replicates, which share draws and "
-    "seeds, count as if they did not, which is too narrow. Safe: both intervals lie wholly within "
+    "loss and of alpha; the rest is the test examples'. Crossed replicates share draws and seeds; "
+    "the limits ignore this and are too narrow. Safe: both intervals lie wholly within "
     "the limits. told apart: whether the arm is better than llm by more than chance. Gold labels, "
     "oracles and flipped labels are no remedy and are not judged."
 )

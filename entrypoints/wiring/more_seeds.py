@@ -74,7 +74,7 @@ def _goes_on(run_id: str, config: ExperimentConfig, trained: int) -> bool:
     level = level_of(experiment, config.verdict)
     judged = judge_experiment(experiment, config.verdict, level)
     row = judged.rows.set_index("arm").loc["llm"]
-    if row["safe"] != "undecided":
+    if row["safe"] != "undecided":  # the LLM's labels are decided
         return False
     names = " and ".join(open_criteria(judged, config.verdict))
     if not seeds_may_decide(judged, config.verdict, last_level()):

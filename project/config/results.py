@@ -35,8 +35,8 @@ class VerdictConfig(VerdictLimits):
     until: str = parameter(
         default="trained",
         help="when a verdict is final: trained, after the seeds asked for; or decided: seeds are "
-        "added, up to four times as many, until the verdict is decided or more seeds cannot decide "
-        "it. The error of the verdict stays that of a single look",
+        "added, up to four times as many, until the LLM's labels are decided or more seeds cannot "
+        "decide them. The limits are stricter, so that the error stays that of a single look",
         choices=("trained", "decided"),
     )
 

@@ -25,7 +25,7 @@ _MIN_JACKKNIFE = 3
 
 
 def alpha_limits(
-    codes: Codes, n_classes: int, *, replicates: int = REPLICATES, seed: int = 0
+    codes: Codes, n_classes: int, *, replicates: int = REPLICATES, seed: int = 0, stream: int = 0
 ) -> LimitReplicates:
     """Krippendorff's alpha, nominal level, of seeds that stand for all trainings.
 
@@ -44,6 +44,8 @@ def alpha_limits(
         Size of the label set.
     replicates, seed
         Number of replicates and seed of their weights.
+    stream
+        Tells the draws of several arms apart, whose trainings are independent.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def alpha_limits(
         for example in _unseen_examples(counts)
     )
     spread = _seed_spread(codes, n_classes, seed)
-    draws = t_draws(spread, replicates, [seed, 3])
+    draws = t_draws(spread, replicates, [seed, 3, stream])
     return LimitReplicates(
         estimate,
         below=below.astype(np.float32),
@@ -113,11 +115,13 @@ def _seed_spread(codes: Codes, n_classes: int, seed: int) -> SeedSpread:
         axis=1,
     )
     centred = left_out - left_out.mean(axis=1, keepdims=True)
+    if np.isnan(centred[0]).any():  # without one of the seeds all answers are one class
+        return NO_SPREAD
     factor = (n_seeds - 1) / n_seeds
     variance = factor * float((centred[0] ** 2).sum())
     # What the chance of the examples adds to the spread of the values with one seed left out.
     moved = ((centred[1:] - centred[0]) ** 2).sum(axis=1)
     interaction = factor * float(np.nanmean(moved))
-    if np.isnan(variance) or variance <= interaction:
+    if variance <= interaction:
         return NO_SPREAD
     return SeedSpread(variance - interaction, n_seeds - 1)

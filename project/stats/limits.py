@@ -114,8 +114,13 @@ def simultaneous(
     Journal of the American Statistical Association 83:679). One estimate gets the limits of
     :meth:`LimitReplicates.interval`. Estimates that are nan get no limits and do not count.
     """
-    known = {name: values for name, values in estimates.items() if not math.isnan(values.estimate)}
-    limits = {name: Interval(math.nan, math.nan, math.nan) for name in estimates}
+    limits = {name: values.interval(level) for name, values in estimates.items()}
+    known = {
+        name: values
+        for name, values in estimates.items()
+        # What is known exactly takes no part of the error.
+        if not math.isnan(values.estimate) and values.text_variance + values.seeds.variance > 0
+    }
     if not known:
         return limits
     pairs = [values._replicates() for values in known.values()]
@@ -184,6 +189,8 @@ def needed(
     """
     from scipy.stats import norm, t
 
+    if math.isnan(values.estimate):
+        return Needed(None, None)
     tail = (1 + level) / 2
     distance = (limit - values.estimate) ** 2
     of_texts = norm.ppf(tail) ** 2 * values.text_variance

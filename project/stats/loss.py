@@ -93,7 +93,9 @@ def _sums(gold: Codes, predicted: Codes, n_classes: int, weights: Singles) -> _S
     )
 
 
-def loss(better: ArmSums, worse: ArmSums, metric: Metric = "macro_f1") -> LimitReplicates:
+def loss(
+    better: ArmSums, worse: ArmSums, metric: Metric = "macro_f1", *, stream: int = 0
+) -> LimitReplicates:
     """The mean score of the seeds of ``better`` less that of ``worse``.
 
     In every replicate one more example counts that was not seen. For the upper limit all seeds of
@@ -105,7 +107,8 @@ def loss(better: ArmSums, worse: ArmSums, metric: Metric = "macro_f1") -> LimitR
     The seeds of both arms are independent samples of trainings. What their chance adds is a draw of
     Student's t with Welch's degrees of freedom. The part of the spread between the seeds that comes
     from the examples is left out, as it is in the replicates already. Arms of one seed get no such
-    part.
+    part. ``stream`` tells the draws of several differences apart: their trainings are independent
+    (but for those of an arm in common, which makes simultaneous limits a little too wide).
     """
     scores = [arm.data.score(metric, arm.present) for arm in (better, worse)]
     estimate = float(scores[0].mean() - scores[1].mean())
@@ -123,7 +126,7 @@ def loss(better: ArmSums, worse: ArmSums, metric: Metric = "macro_f1") -> LimitR
     below, above_means = (
         (first.mean(axis=1) - second.mean(axis=1)).astype(np.float32) for first, second in limits
     )
-    draws = t_draws(spread, len(below), [better.seed, 1])
+    draws = t_draws(spread, len(below), [better.seed, 1, stream])
     return LimitReplicates(estimate, below, above_means, spread, draws)
 
 

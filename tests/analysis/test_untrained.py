@@ -40,7 +40,7 @@ def test_nothing_is_concluded_where_half_of_an_arm_s_seeds_have_not_learned(flag
     reason = reason_untrained({"gold": arm([0.0] * 3), "llm": arm(flags)})
 
     assert bool(reason) is refused
-    assert not refused or f"llm ({sum(flags):.0f} of {len(flags)})" in reason
+    assert not refused or f"{sum(flags):.0f} of {len(flags)} seeds of llm are" in reason
     assert "gold" not in reason
 
 
