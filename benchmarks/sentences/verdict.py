@@ -198,6 +198,26 @@ def _alpha_world(name: str, setting: Setting) -> World:
     )
 
 
+def _remedies_cell(setting: Setting, loss: float, random: np.random.Generator) -> bool:
+    """Whether any of six remedies, each with errors of its own, is called safe."""
+    texts = _Texts(setting, loss, random)
+    arms = {GOLD: texts.trainings(setting.seeds, on_llm=False)}
+    for arm in (LLM, *(f"remedy_{number}" for number in range(6))):
+        texts.is_wrong = random.random(setting.n) < (wrong_share(setting, loss) if loss else 0.0)
+        arms[arm] = texts.trainings(setting.seeds, on_llm=True)
+    judged = judge(
+        texts.gold,
+        arms,
+        len(setting.shares),
+        config=VerdictConfig(_TOLERANCE, -1.0),
+        level=look_level("", 1, 1),
+        replicates=_REPLICATES,
+        seed=int(random.integers(_N_WEIGHTS)),
+    )
+    rows = judged.rows[judged.rows["arm"] != LLM]
+    return bool((rows["loss_is_small"] == "yes").any())
+
+
 _FOUR = (0.5, 0.25, 0.15, 0.1)
 _SHARED = "one error, shared by all seeds"
 WORLDS = (
@@ -226,6 +246,12 @@ WORLDS = (
     _world("4 classes, n 500, 5 seeds, sd 1", Setting(500, 5, _FOUR, 0.85), "no"),
     _world("until decided, n 500, sd 1", Setting(500, 5), until="decided"),
     _world("until decided, n 4,000, sd 1", Setting(4000, 5), until="decided"),
+    World(
+        name="any of 6 remedies is safe: 2 classes, n 500, 5 seeds, sd 1",
+        promised=2.5,
+        where_false=functools.partial(_remedies_cell, Setting(500, 5), _TOLERANCE / 100),
+        where_true=functools.partial(_remedies_cell, Setting(500, 5), 0.0),
+    ),
     *(
         _alpha_world(f"n 200, {seeds} seeds, sd 2", Setting(200, seeds, accuracy=0.92, sd=0.02))
         for seeds in (2, 3, 5, 10)
