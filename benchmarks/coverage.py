@@ -223,10 +223,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        type=names((*KINDS, *world.MODULES)),
+        type=names((*KINDS, *world.MODULES, *world.BASELINES)),
         default=[*KINDS, *world.MODULES],
         metavar="KIND,...",
-        help=f"kinds of intervals: {', '.join(KINDS)}; of sentences: {', '.join(world.MODULES)}",
+        help=f"kinds of intervals: {', '.join(KINDS)}; of sentences: {', '.join(world.MODULES)}; "
+        f"only where named: {', '.join(world.BASELINES)}",
     )
     parser.add_argument("--processes", type=int, default=2, help="at a time [default: 2]")
     return parser

@@ -65,7 +65,7 @@ def recall_table(scored: ScoredExperiment, table: pd.DataFrame) -> Table:
 def _recall(row: Mapping[Any, Any], group: ClassGroup, label_set: Sequence[str], sizes: Any) -> str:
     """Recall of a group: the share of its examples that get their own class.
 
-    Classes that a row knows nothing of, such as those absent from another split, are left out.
+    Classes without a recall in the row, such as those absent from its split, are left out.
     """
     recalls = np.array([row[f"recall.{label_set[code]}"] for code in group.codes], dtype=float)
     weights = sizes[list(group.codes)] * ~np.isnan(recalls)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.questions.paper import paper_row
 from analysis.questions.variance import variance_rows
 from analysis.render.scores import scales, score_head, with_interval, with_spread
-from analysis.render.text import number
+from analysis.render.text import number, signed
 from project.config.metric import Metric
 from project.config.metrics import (
     METRICS,
@@ -199,4 +199,4 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def _change(before: float, after: float) -> str:
-    return f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return signed(after - before)

@@ -208,7 +208,7 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
 
 
 def cheapest(budget: ScoredPoints) -> str:
-    """Which source reaches the goal, and which ones are told apart from random.
+    """Which source reaches the goal, and which ones differ measurably from random.
 
     Without prices the source with the fewest human labels is the cheapest one.
     """

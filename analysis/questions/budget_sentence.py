@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from analysis.render.text import ranged
+from analysis.render.text import listed, ranged
 from project.config.arms import RANDOM
 from project.stats.bootstrap import NO_INTERVAL, Interval
 from project.stats.multiple import together
@@ -66,7 +66,7 @@ class Findings(NamedTuple):
     random_needs_more
         Whether random falls short at the price of the cheapest source and at all smaller prices.
     better, worse
-        Sources that are told apart from random at the same budget.
+        Sources that are measurably better, or worse, than random at the same budget.
     n_with_random
         How many sources are compared with random.
     """
@@ -202,12 +202,10 @@ def _random_needs(found: Findings) -> str:
 
 
 def _random_sentence(found: Findings) -> str:
-    """Which sources are told apart from random at the same budget."""
+    """Which sources are measurably better or worse than random at the same budget."""
     n_other = found.n_with_random - len(found.better) - len(found.worse)
     if not found.better and not found.worse:
-        if not found.enough and found.undecided:
-            return "Nothing is told apart from random at the same budget either."
-        return "Nothing is told apart from random at the same budget."
+        return "No source is measurably better or worse than random at the same budget."
     parts = []
     for word, sources in (("better", found.better), ("worse", found.worse)):
         if sources:
@@ -216,12 +214,9 @@ def _random_sentence(found: Findings) -> str:
                 for source in sources
             )
             parts.append(f"{word}: {', '.join(named)}")
-    rest = f"; the other {n_other} not told apart" if n_other else ""
+    rest = f"; no measurable difference: {n_other}" if n_other else ""
     return f"Against random at the same budget, in points of macro-F1, {'; '.join(parts)}{rest}."
 
 
 def _names(sources: Sequence[Source]) -> str:
-    names = [source.name for source in sources]
-    if len(names) <= _MAX_NAMED:
-        return ", ".join(names)
-    return f"{', '.join(names[:_MAX_NAMED])} and {len(names) - _MAX_NAMED} more"
+    return listed([source.name for source in sources], _MAX_NAMED)

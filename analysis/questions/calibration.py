@@ -208,7 +208,7 @@ def answer(detectors: Sequence[Detector], differences: Differences) -> str:
         return f"{names} {find} wrong labels with {area}: {few}."
     if best.auroc.low <= 0.5:
         return (
-            "No uncertainty is told apart from chance in finding wrong labels; the highest is "
+            "No uncertainty finds wrong labels measurably better than chance; the highest is "
             f"{names}, {area}."
         )
     if len(alike) == len(others):
@@ -218,7 +218,7 @@ def answer(detectors: Sequence[Detector], differences: Differences) -> str:
         return f"Of the uncertainties, {names} {find} wrong labels best: {area}."
     return (
         f"Which uncertainty finds wrong labels best is not told: {names} with {area} and "
-        f"{', '.join(close)} are not told apart."
+        f"{', '.join(close)} do not differ measurably."
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis.render.text import signed
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, mean_over_seeds
 from project.stats.divergence import JACKKNIFE_BIAS, Decomposition, corrected, decomposition
 from project.stats.types import Floats, Mask
@@ -100,7 +101,7 @@ class ArmTerms:
 
 
 def relation(distributions: Distributions) -> str:
-    """``further``, ``closer`` or "" where they are not told apart.
+    """``further``, ``closer`` or "" where the two do not differ measurably.
 
     Whether the LLM is further from the target than the classifiers are from the LLM. It is said
     only where the 95 % interval of the paired difference lies on one side of 0 under every
@@ -125,10 +126,10 @@ def answer(arm: str, means: Sequence[Interval], relation: str) -> str:
     compared = {
         "further": "the LLM is further from the target than they are from the LLM",
         "closer": "the LLM is closer to the target than they are from the LLM",
-        "": "the LLM's distance from the target and theirs from the LLM are not told apart",
+        "": "the LLM's distance from the target and theirs from the LLM do not differ measurably",
     }[relation]
     return (
         f"Classifiers trained on {arm} are {total:.2f} bits from the target: {compared} "
         f"({approximation:.2f} against {estimation:.2f} bits), and the paper's sum of the two is "
-        f"off by {cross:+.2f} bits, the cross term."
-    ).replace("-", "\N{MINUS SIGN}")
+        f"off by {signed(cross, 2)} bits, the cross term."
+    )

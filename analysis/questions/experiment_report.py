@@ -63,7 +63,8 @@ def publish_report(
     sections = [judged, *main, *more]
     written = {name: data for section in sections for name, data in files(section).items()}
     # The box at the top of the page holds the answer of the first section already.
-    sections[0] = dataclasses.replace(judged, answer="")
+    # Without a table nothing is left of that section.
+    sections[:1] = [dataclasses.replace(judged, answer="")] if judged.tables else []
     written["report.html"] = _page(experiment, decision, sections).encode()
     description = (
         f"**{decision.word.capitalize()}.** {escape_markdown(decision.sentence)}\n\n"

@@ -6,7 +6,7 @@ of at least ``min_alpha``. The whole interval must lie within the limit: the upp
 the lower end of alpha. Labels are not safe if an interval lies wholly beyond its limit. Otherwise
 they are undecided. The LLM's labels are judged by their own interval. The intervals of the remedies
 hold simultaneously, because the cheapest safe remedy is picked among them. A remedy must also be
-told apart from the LLM's labels; else nothing shows that its human labels helped.
+measurably better than the LLM's labels; else nothing shows that its human labels helped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from analysis.questions.verdict_advice import what_would_decide
 from analysis.questions.verdict_humans import HumanLabels, human_labels
-from analysis.questions.verdict_judge import GOLD, LLM, Judged, judge
+from analysis.questions.verdict_judge import Judged, judge
 from analysis.questions.verdict_looks import look_level
 from analysis.questions.verdict_requirements import (
     MIN_SEEDS,
@@ -30,7 +30,7 @@ from analysis.questions.verdict_requirements import (
 )
 from analysis.questions.verdict_sentences import Decision, Reference, decide
 from analysis.store.experiment import Experiment
-from project.config.arms import arm_facts
+from project.config.arms import GOLD, LLM, arm_facts
 from project.config.results import VerdictConfig
 from project.tracking import DIGEST
 

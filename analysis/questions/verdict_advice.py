@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from analysis.questions.verdict_judge import LLM, Judged, open_criteria, seeds_may_decide
+from analysis.questions.verdict_judge import Judged, open_criteria, seeds_may_decide
 from analysis.questions.verdict_looks import FACTORS, last_level
 from analysis.questions.verdict_requirements import n_seeds
 from analysis.store.experiment import Experiment
 from analysis.store.spare import spare_texts
+from project.config.arms import LLM
 from project.config.results import VerdictConfig
 from project.stats.limits import LimitReplicates, needed
 from project.support.command_line import options

@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.render.section import columns
+from project.config.arms import GOLD, LLM
 from project.config.results import VerdictConfig
 from project.stats.alpha_limits import alpha_limits
 from project.stats.bootstrap import REPLICATES, Interval
 from project.stats.limits import LimitReplicates, exactly, simultaneous
 from project.stats.loss import ArmSums, loss
 from project.stats.types import Codes
-
-GOLD = "gold"
-LLM = "llm"
 
 
 class Judged(NamedTuple):
@@ -74,14 +72,13 @@ def judge(
     Judged
         Columns of its rows: ``arm``; ``loss`` and ``krippendorff_alpha`` with ``_low``, ``_high``
         and ``_seed_share`` (of the variance); ``loss_is_small``, ``seeds_agree`` and ``safe``:
-        yes, no or undecided; ``beats_llm``: whether it is told apart from the LLM's labels.
+        yes, no or undecided; ``beats_llm``: whether it is measurably better than llm.
     """
     trainings = trainings or {}
     sums = {
         arm: ArmSums(gold, codes, n_classes, replicates=replicates, seed=seed)
         for arm, codes in predicted.items()
     }
-
     stream_of = {pair: index for index, pair in enumerate(itertools.product(predicted, repeat=2))}
 
     def lost(better: str, worse: str) -> LimitReplicates:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.questions.untrained import reason_untrained
+from analysis.render.classes import MIN_EXAMPLES as MIN_OF_A_CLASS
 from analysis.render.text import listed
 from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
@@ -14,8 +15,6 @@ from project.stats.bootstrap import interval
 
 MIN_EXAMPLES = 100
 """Test examples; with fewer no interval is narrow enough to decide anything."""
-MIN_EXAMPLES_OF_A_CLASS = 10
-"""Test examples of a class, whose F1 counts as much as that of any other class."""
 MIN_SEEDS = 3
 _SAME_SIZE = 0.98
 """Gold labels for this share of the LLM's texts and more count as labels for all of them."""
@@ -76,13 +75,13 @@ def _few_examples(experiment: Experiment) -> str:
     rare = [
         f"{label} ({count})"
         for label, count in zip(experiment.label_set, _class_sizes(experiment), strict=True)
-        if 0 < count < MIN_EXAMPLES_OF_A_CLASS
+        if 0 < count < MIN_OF_A_CLASS
     ]
     if not rare:
         return ""
     way_out = "Join rare classes" if spare == 0 else "Raise max_test, or join rare classes"
     return (
-        f"Some classes have fewer than {MIN_EXAMPLES_OF_A_CLASS} test examples, by which macro-F1 "
+        f"Some classes have fewer than {MIN_OF_A_CLASS} test examples, by which macro-F1 "
         f"stands or falls: {listed(rare)}. {way_out}."
     )
 
@@ -108,7 +107,7 @@ def _untrained(experiment: Experiment) -> str:
     return (
         "Classifiers trained on gold labels are not told from one that always gives the same label "
         f"(macro-F1 {100 * macro_f1[0]:.1f} against {100 * constant:.1f}). Give them more texts, "
-        "more epochs or another learning rate."
+        "more steps or another learning rate."
     )
 
 

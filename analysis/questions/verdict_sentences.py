@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.questions.verdict_humans import HumanLabels
-from analysis.questions.verdict_judge import LLM
 from analysis.render.text import listed, signed
+from project.config.arms import LLM
 from project.config.results import VerdictConfig
 from project.stats.bootstrap import Interval
 
@@ -185,12 +185,12 @@ def _safe_with(best: pd.Series, finding: _Finding, humans: Mapping[str, HumanLab
         f"safe with {n} human labels" if n else f"safe with {best['arm']}",
         f"With the labels of {best['arm']}, {parts.training} of them "
         f"({100 * best['human_share']:.0f} %) by a human, {finding(best)}.{_takes(parts)} It is "
-        "told apart from the LLM's labels alone.",
+        "measurably better than the LLM's labels alone.",
     )
 
 
 def _on_remedies(remedies: pd.DataFrame) -> str:
-    """How the remedies fared, of which none is safe and told apart from llm; empty without any."""
+    """How the remedies fared, of which none is safe and better than llm; empty without any."""
     if remedies.empty:
         return ""
     counts = remedies["safe"].value_counts()
@@ -199,8 +199,8 @@ def _on_remedies(remedies: pd.DataFrame) -> str:
     if len(alike):
         verb = "is" if len(alike) == 1 else "are"
         text = (
-            f" {', '.join(alike['arm'])} {verb} safe, but not told apart from the LLM's labels, so "
-            "that nothing shows that human labels helped"
+            f" {', '.join(alike['arm'])} {verb} safe, but not measurably better than the LLM's "
+            "labels, so that nothing shows that human labels helped"
         )
     n_undecided = int(counts.get("undecided", 0))
     return f"{text}{f'; {n_undecided} undecided' if n_undecided else ''}."

@@ -19,7 +19,7 @@ _NOTE = (
     "not seen, and from the spread of the seeds. seeds: the seeds' share in the variance of the "
     "loss and of alpha; the rest is the test examples'. Crossed replicates share draws and seeds; "
     "the limits ignore this and are too narrow. Safe: both intervals lie wholly within "
-    "the limits. told apart: whether the arm is better than llm by more than chance. Gold labels, "
+    "the limits. beats llm: whether the arm is measurably better than llm. Gold labels, "
     "oracles and flipped labels are no remedy and are not judged."
 )
 _LOOKS_NOTE = (
@@ -57,7 +57,7 @@ def section(verdict: Verdict) -> Section:
         f"at least {verdict.min_alpha:g}?",
         "seeds",
         "safe",
-        "told apart",
+        "beats llm",
     ]
     note = _NOTE.format(level=100 * verdict.level)
     if verdict.level != ONE_LOOK:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.questions.verdict_judge import GOLD, LLM, judge, open_criteria, seeds_may_decide
+from analysis.questions.verdict_judge import judge, open_criteria, seeds_may_decide
 from analysis.questions.verdict_looks import FACTORS, last_level, look_level
 from benchmarks.sentences.world import World
+from project.config.arms import GOLD, LLM
 from project.config.results import VerdictConfig
 from project.stats.agreement import krippendorff_alpha, label_counts
 from project.stats.types import Codes, Floats
@@ -81,7 +82,7 @@ def wrong_share(setting: Setting, loss: float) -> float:
     return high
 
 
-class _Texts:
+class Texts:
     """Test texts, and trainings whose answers can be drawn one after the other."""
 
     def __init__(self, setting: Setting, loss: float, random: np.random.Generator) -> None:
@@ -117,7 +118,7 @@ def _cell(
     setting: Setting, loss: float, word: str, random: np.random.Generator, until: str = "trained"
 ) -> bool:
     """Whether the loss of llm is judged so: ``yes`` is small, ``no`` is not."""
-    texts = _Texts(setting, loss, random)
+    texts = Texts(setting, loss, random)
     arms = {arm: texts.trainings(setting.seeds, on_llm=arm == LLM) for arm in (GOLD, LLM)}
     config = VerdictConfig(_TOLERANCE, -1.0, until)
     seed = int(random.integers(_N_WEIGHTS))
@@ -167,14 +168,14 @@ def _cell_at(
 def _true_alpha(setting: Setting) -> float:
     """Alpha of infinitely many trainings on gold labels."""
     n, n_seeds = _ALPHA_POPULATION
-    texts = _Texts(setting._replace(n=n), 0.0, np.random.default_rng(0))
+    texts = Texts(setting._replace(n=n), 0.0, np.random.default_rng(0))
     counts = label_counts(texts.trainings(n_seeds, on_llm=False), len(setting.shares))
     return krippendorff_alpha(counts)
 
 
 def _alpha_cell(setting: Setting, distance: float, random: np.random.Generator) -> bool:
     """Whether alpha is called large enough, where its limit lies ``distance`` below the truth."""
-    texts = _Texts(setting, 0.0, random)
+    texts = Texts(setting, 0.0, random)
     arms = {arm: texts.trainings(setting.seeds, on_llm=False) for arm in (GOLD, LLM)}
     config = VerdictConfig(_TOLERANCE, _true_alpha(setting) - distance)
     judged = judge(
@@ -200,7 +201,7 @@ def _alpha_world(name: str, setting: Setting) -> World:
 
 def _remedies_cell(setting: Setting, loss: float, random: np.random.Generator) -> bool:
     """Whether any of six remedies, each with errors of its own, is called safe."""
-    texts = _Texts(setting, loss, random)
+    texts = Texts(setting, loss, random)
     arms = {GOLD: texts.trainings(setting.seeds, on_llm=False)}
     for arm in (LLM, *(f"remedy_{number}" for number in range(6))):
         texts.is_wrong = random.random(setting.n) < (wrong_share(setting, loss) if loss else 0.0)
@@ -218,7 +219,7 @@ def _remedies_cell(setting: Setting, loss: float, random: np.random.Generator) -
     return bool((rows["loss_is_small"] == "yes").any())
 
 
-_FOUR = (0.5, 0.25, 0.15, 0.1)
+FOUR = (0.5, 0.25, 0.15, 0.1)
 _SHARED = "one error, shared by all seeds"
 WORLDS = (
     *(_world(f"{_SHARED}, n {n}", Setting(n, 5, sd=0.0, common=1.0)) for n in (100, 200, 500)),
@@ -229,21 +230,21 @@ WORLDS = (
     ),
     _world(
         f"{_SHARED}, of the rarest of 4, n 500",
-        Setting(500, 3, _FOUR, sd=0.0, common=1.0, wrong_class=3),
+        Setting(500, 3, FOUR, sd=0.0, common=1.0, wrong_class=3),
     ),
     *(
         _world(f"2 classes, n 500, {seeds} seeds, sd 1", Setting(500, seeds))
         for seeds in (2, 3, 5, 10)
     ),
     *(
-        _world(f"4 classes, n 500, {seeds} seeds, sd 1", Setting(500, seeds, _FOUR, 0.85))
+        _world(f"4 classes, n 500, {seeds} seeds, sd 1", Setting(500, seeds, FOUR, 0.85))
         for seeds in (2, 3, 5, 10)
     ),
     _world("10 classes, n 500, 5 seeds, sd 1", Setting(500, 5, (1,) * 10, 0.8)),
     _world("2 classes, n 500, 3 seeds, sd 3", Setting(500, 3, sd=0.03)),
     _world("2 classes, n 4,000, 5 seeds, sd 1", Setting(4000, 5)),
     _world("2 classes, n 500, 5 seeds, sd 1", Setting(500, 5), "no"),
-    _world("4 classes, n 500, 5 seeds, sd 1", Setting(500, 5, _FOUR, 0.85), "no"),
+    _world("4 classes, n 500, 5 seeds, sd 1", Setting(500, 5, FOUR, 0.85), "no"),
     _world("until decided, n 500, sd 1", Setting(500, 5), until="decided"),
     _world("until decided, n 4,000, sd 1", Setting(4000, 5), until="decided"),
     World(

@@ -24,6 +24,8 @@ MODULES: tuple[str, ...] = (
     "inclusion",
 )
 """Files of this folder with a tuple ``WORLDS``; the name of the file is that of the kind."""
+BASELINES: tuple[str, ...] = ("percentile",)
+"""Kinds of what the product is compared with; they run only where they are named."""
 _CHUNK = 50  # repetitions of a process at a time
 Said = Callable[[np.random.Generator], bool]
 """Draws one data set and returns whether the sentence was said about it."""

@@ -70,7 +70,6 @@ class ArmSums:
         weights = unseen_weights(len(gold), replicates, seed)
         self.n_classes = n_classes
         self.seed = seed
-        self.predicted = predicted
         self.unseen = weights[:, -1].astype(np.float64)
         self.present = np.unique(gold)
         self.data = _sums(gold, predicted, n_classes, np.ones((1, len(gold)), dtype=np.float32))

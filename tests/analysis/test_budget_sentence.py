@@ -36,7 +36,7 @@ def test_equal_sources_are_not_told_apart_and_none_is_named_as_enough():
 
     assert text == (
         f"No source is shown to reach {GOAL} at these budgets; not excluded: random_5, entropy_5, "
-        "learned_5. Nothing is told apart from random at the same budget either."
+        "learned_5. No source is measurably better or worse than random at the same budget."
     )
 
 
@@ -54,7 +54,7 @@ def test_a_clear_winner_is_named_with_its_budget_as_an_upper_bound():
         f"At most 10 % human labels, by entropy_10, are enough for {GOAL}. All cheaper ones fall "
         "short. Random human labels need more: they fall short with up to 10 %. Against random at "
         "the same budget, in points of macro-F1, better: entropy_5 +3.0 [+1.0, +5.0], entropy_10 "
-        "+7.0 [+5.0, +9.0]; the other 1 not told apart."
+        "+7.0 [+5.0, +9.0]; no measurable difference: 1."
     )
 
 

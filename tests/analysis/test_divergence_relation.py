@@ -69,7 +69,7 @@ def test_limits_of_a_divergence_are_not_below_zero():
     ("said", "expected"),
     [
         ("further", "the LLM is further from the target than they are from the LLM (0.50 against"),
-        ("", "are not told apart (0.50 against 0.20 bits)"),
+        ("", "do not differ measurably (0.50 against 0.20 bits)"),
     ],
 )
 def test_the_answer_names_both_distances(said, expected):

@@ -1,4 +1,4 @@
-"""Which uncertainty finds wrong labels best: said only where it is told apart."""
+"""Which uncertainty finds wrong labels best: said only where it differs measurably."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def test_equal_uncertainties_are_not_told_apart():
     text = said(entropy=NOISE[0] + WRONG, margin=NOISE[1] + WRONG, votes=NOISE[2])
 
     assert text.startswith("Which uncertainty finds wrong labels best is not told: ")
-    assert text.endswith("are not told apart.")
+    assert text.endswith("do not differ measurably.")
     assert "entropy" in text
     assert "margin" in text
     assert "votes" not in text  # worse than the highest one
@@ -43,7 +43,7 @@ def test_uncertainties_that_rank_alike_share_the_first_place():
 def test_the_highest_of_several_that_know_nothing_is_not_told_apart_from_chance():
     text = said(**{f"u{index}": noise for index, noise in enumerate(NOISE)})
 
-    assert text.startswith("No uncertainty is told apart from chance in finding wrong labels")
+    assert text.startswith("No uncertainty finds wrong labels measurably better than chance")
     assert "the highest is u" in text
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import report
 from analysis.questions.verdict import verdict
 from analysis.questions.verdict_humans import HumanLabels
 from analysis.questions.verdict_judge import judge
@@ -76,7 +77,7 @@ def test_a_safe_remedy_is_no_headline_where_it_is_not_told_apart_from_undecided_
 
     assert decision.word == "cannot tell"
     assert decision.sentence.startswith("Undecided without human labels")
-    assert "entropy_5 is safe, but not told apart from the LLM's labels" in decision.sentence
+    assert "entropy_5 is safe, but not measurably better than the LLM's" in decision.sentence
     assert decision.sentence.endswith("ADVICE.")
 
 
@@ -100,7 +101,7 @@ def test_the_cheapest_told_apart_remedy_is_named_with_all_its_human_labels():
 
     assert decision.word == "safe with 98 human labels"
     assert "45 for training, 50 for validation, 3 as demonstrations" in decision.sentence
-    assert "told apart from the LLM's labels alone" in decision.sentence
+    assert "measurably better than the LLM's labels alone" in decision.sentence
 
 
 def test_the_same_trainings_lose_exactly_nothing():
@@ -191,3 +192,14 @@ def test_where_the_training_texts_have_no_gold_label_an_audit_is_advised(store):
 
     assert "-e audit" in sentence
     assert "arms=gold" not in sentence
+
+
+def test_a_page_without_a_judged_arm_has_no_empty_part(store):
+    gold = GOLD[:60]
+    arms = {arm: noisy(gold, 0.9, seed=seed) for seed, arm in enumerate(("gold", "llm"))}
+    run_id = log_experiment(store, gold, arms)
+    report.publish(run_id, str(store / "out"))
+    page = (store / "out" / "reports" / run_id / "report.html").read_text()
+
+    assert "60 test examples are too few" in page
+    assert "May I fine-tune on these labels?" not in page
