@@ -1,10 +1,13 @@
 """The verdict of an experiment whose answer is known: the word, its reason and its limits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from analysis.questions.verdict import tolerances, verdict
 from analysis.store.experiment import read_experiment
+from project.config.experiment import ExperimentConfig
 from project.config.results import VerdictConfig
 from tests.helpers.sections import GOLD
 from tests.helpers.stored import log_experiment, noisy
@@ -150,3 +153,38 @@ def test_limits_given_now_override_those_of_the_experiment_which_override_the_de
     assert tolerances(run_with, tolerance=1.0) == VerdictConfig(1.0, 0.7)
     assert tolerances(earlier) == VerdictConfig(3.0, 0.7)
     assert tolerances({"config": {}}) == VerdictConfig()
+
+
+def with_n_train(n_llm):
+    """A change of the children of an experiment: the arm llm has so many training labels."""
+
+    def change(arm, seed, child):
+        if arm != "llm":
+            return child
+        return dataclasses.replace(child, params={**child.params, "n_train": n_llm})
+
+    return change
+
+
+def test_missing_labels_of_the_llm_are_not_judged_as_wrong_ones(store):
+    arms = {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.6, seed=1)}
+    n = len(GOLD)
+    refused = judged(store, arms, change_child=with_n_train(n // 5))
+    few = judged(store, arms, change_child=with_n_train(n - 20))
+
+    assert refused.word == "cannot tell"
+    assert f"{n - n // 5} of {n} training texts have no usable label" in refused.sentence
+    assert few.word == "not safe"
+    assert "20 training texts have a gold label and no usable one of the LLM" in few.sentence
+    assert "no usable" not in judged(store, arms).sentence
+
+
+def test_validation_labels_of_a_logistic_regression_decide_nothing_and_do_not_count(store):
+    settings = ExperimentConfig().as_dict()
+    settings["finetune"] |= {"encoder": "linear", "seeds": 3}
+    settings["prompt"]["n_demonstrations"] = 0
+    arms = {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.95, seed=1)}
+    decision = judged(store, arms, config_changes={"config": settings})
+
+    assert decision.word == "safe"
+    assert "human labels:" not in decision.sentence

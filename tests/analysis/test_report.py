@@ -18,25 +18,23 @@ from tests.helpers.stored import log_experiment, noisy
 ROOT = Path(__file__).parents[2]
 
 
-def test_description_tags_and_page_hold_the_verdict_which_follows_the_tolerance(store):
+def test_description_tags_and_page_hold_the_verdict(store):
     run_id = log_experiment(
         store,
         GOLD,
         {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)},
         llm=noisy(GOLD, 0.7, 1, 2),
     )
-    report.publish(run_id, str(store / "out"), tolerance=0.5, min_alpha=0.5)
+    report.publish(run_id, str(store / "out"))
     root = read_run(run_id)
 
     assert root.tags["assay.verdict"] == "not safe"
     assert root.tags["mlflow.note.content"].startswith(
-        "**Not safe.** The loss decides. Trained on the LLM's labels alone"
+        "**Not safe.** Both loss and agreement decide. Trained on the LLM's labels alone"
     )
     written = (store / "out" / "reports" / run_id / "report.html").read_text()
     assert '<div class="verdict not"><b>Not safe</b>' in written
     assert root.tags["assay.verdict_reason"] in html.unescape(written)
-    report.publish(run_id, str(store / "out"), tolerance=50.0, min_alpha=0.1)
-    assert read_run(run_id).tags["assay.verdict"] == "safe"
     logged = {file.path for file in MlflowClient().list_artifacts(run_id, "report")}
     assert {
         "report/report.html",
@@ -44,6 +42,25 @@ def test_description_tags_and_page_hold_the_verdict_which_follows_the_tolerance(
         "report/verdict.csv",
         "report/noise_transition.png",
     } <= logged
+
+
+def test_a_report_by_other_limits_follows_them_and_leaves_the_run_as_it_is(store, capsys):
+    arms = {"gold": noisy(GOLD, 0.9), "llm": noisy(GOLD, 0.8, seed=1)}
+    run_id = log_experiment(store, GOLD, arms)
+    report.publish(run_id, str(store / "out"))
+    before = read_run(run_id)
+    page = store / "out" / "reports" / run_id / "report.html"
+    own = page.read_bytes()
+    capsys.readouterr()
+    report.publish(run_id, str(store / "out"), tolerance=50.0, min_alpha=0.1)
+
+    printed = capsys.readouterr().out
+    assert "SAFE. " in printed
+    assert "The run keeps the verdict by its own limits: not safe." in printed
+    assert read_run(run_id) == before
+    assert page.read_bytes() == own
+    aside = page.parent / "tolerance_50_min_alpha_0.1" / "report.html"
+    assert '<div class="verdict safe"><b>Safe</b>' in aside.read_text()
 
 
 def test_every_table_of_the_page_is_a_file_too(store):
