@@ -157,6 +157,25 @@ def test_shared_trainings_bring_their_chance_into_both_arms():
     assert shared.estimate == pytest.approx(apart.estimate)
 
 
+def test_a_shared_training_has_the_larger_spread_of_its_arms():
+    """Two that score alike are among ten that do not: 2 * 0.4^2 + 8 * 0.1^2 times the ten's."""
+    arms = {"two": TEN[[9, 9]].copy(), "ten": TEN}
+    arms["two"][1, :2] = arms["two"][1, 1::-1]  # another training, by its predictions
+    arms["ten"] = np.concatenate([arms["two"], TEN[:8]])
+    sums = sums_of(arms, {"two": NAMES[8:], "ten": NAMES[8:] + NAMES[:8]})
+    of_ten = 10 * sums.contrast({"ten": 1.0}).seeds.variance
+
+    variance = sums.difference("two", "ten").seeds.variance
+    assert variance == pytest.approx(0.4 * of_ten, rel=1e-6)
+
+
+def test_one_training_ten_times_is_that_training():
+    arms = {"once": TEN[:1], "ten times": TEN[[0] * 10]}
+    sums = sums_of(arms, {"once": NAMES[:1], "ten times": [NAMES[0]] * 10})
+
+    assert sums.difference("once", "ten times").interval() == (0, 0, 0)
+
+
 def test_draws_of_two_arms_are_welchs_t_and_differences_from_one_arm_share_its_chance():
     arms = {"a": TEN[:5], "b": TEN[4::-1], "c": TEN[[1, 3, 0, 2, 4]]}
     sums = sums_of(arms, replicates=20_000)
