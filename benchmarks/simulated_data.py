@@ -10,7 +10,7 @@ class, the others are any class.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ _DIFFICULTY_SHARE = 0.7  # share of the example in the variance of what makes a 
 _SAME_ERROR = 0.7  # share of wrong labels that are the example's own wrong class
 _SPREAD = 0.02  # accuracies of fixed seeds lie between -0.02 and 0.02 around the mean
 _NO_ANSWER = 0.02  # share of texts without an answer, in scenarios that have such
+_AGREED_ACCURACY = 0.9  # of arms that all give the same answers
 _NORMAL = NormalDist()
 
 
@@ -86,6 +87,24 @@ class World:
             is_right = effort < _NORMAL.inv_cdf(float(accuracy))
             labels.append(np.where(is_right, self.gold, wrong))
         return np.stack(labels)
+
+
+def agreeing_arms(
+    n: int, n_seeds: int, losses: Mapping[str, float], random: np.random.Generator
+) -> tuple[Codes, dict[str, Codes]]:
+    """Gold labels ``(n,)`` and predictions ``(n_seeds, n)`` of arms that differ on few texts.
+
+    Two classes. All arms and all seeds give the same answers, nine in ten right, but that an arm is
+    wrong about a share of the right ones. All its seeds are, so that its true accuracy and its true
+    macro-F1 are smaller by the loss, ``losses`` by name.
+    """
+    gold = random.integers(0, 2, size=n)
+    right = random.random(n) < _AGREED_ACCURACY
+    arms = {}
+    for name, loss in losses.items():
+        still_right = right & (random.random(n) >= loss / _AGREED_ACCURACY)
+        arms[name] = np.stack([np.where(still_right, gold, 1 - gold)] * n_seeds)
+    return gold, arms
 
 
 def fixed_accuracies(scenario: Scenario, difference: float = 0.0) -> Floats:

@@ -21,7 +21,7 @@ from analysis.store.command import section_command
 from analysis.store.root_results import ScoredPoints
 from project.config.arms import GOLD, LLM, RANDOM, arm_facts
 from project.config.metrics import arm_metrics, main_scores
-from project.stats.bootstrap import gap_closed
+from project.stats.score_limits import gap_closed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +36,12 @@ _NOTE = (
     "Test split; all numbers x 100. Mean and sample standard deviation (ddof 1) over the seeds; "
     "macro-F1 over the classes of the test split. human: per cent of the training texts that a "
     "human labels (drop_...: that are left out). closed: share of the way from llm to gold, in "
-    "macro-F1, if there is a gap; in brackets the middle 95 % of a paired bootstrap over test "
-    "examples and seeds, each interval by itself. repaired: wrong LLM labels replaced for each "
-    "human label. against goal: macro-F1 less the goal. against random: macro-F1 less that of "
-    "random at the same budget. The limits of these two columns hold all at once with 95 % (max-t "
-    "of the same bootstrap), so that the answer may pick among them. The annotator gives no new "
-    "answers: all sources share the same ones."
+    "macro-F1, if there is a gap; in brackets its 95 % interval, each by itself. repaired: wrong "
+    "LLM labels replaced for each human label. against goal: macro-F1 less the goal. against "
+    "random: macro-F1 less that of random at the same budget. The limits of these two columns "
+    "hold all at once with 95 %, so that the answer may pick among them. All limits hold the "
+    "chance of test examples, seen or not, and of seeds; arms of the same trainings differ by "
+    "exactly zero. The annotator gives no new answers: all sources share the same ones."
 )
 _COST_NOTE = (
     " cost: of the human labels, of the LLM's answers, paid now or earlier, and of one training, "
@@ -101,20 +101,17 @@ def budget_points(experiment: Experiment) -> ScoredPoints:
 
 def _limits(experiment: Experiment) -> Limits:
     """Limits of all sources, against the goal and against random."""
-    macro_f1 = {name: scores.macro_f1 for name, scores in experiment.resampled.items()}
-    goal = None
-    if GOLD in macro_f1:
-        goal = _reach(experiment.config) / 100 * macro_f1[GOLD]
+    reach = _reach(experiment.config) / 100 if GOLD in experiment.arms else None
     kinds = {arm: runs.runs[0].params["arm_kind"] for arm, runs in experiment.arms.items()}
     rivals = {}
     for arm in experiment.arms:
         # Arms are named by kind and budget: random_5 is random with 5 per cent.
         share = _replace_share(experiment.arms[arm].runs[0])
         rival = RANDOM if share is None else f"{RANDOM}_{share:g}"
-        if rival in macro_f1 and rival != arm and kinds[arm] not in (GOLD, LLM):
+        if rival in experiment.arms and rival != arm and kinds[arm] not in (GOLD, LLM):
             rivals[arm] = rival
     remedies = [arm for arm, kind in kinds.items() if arm_facts(kind).remedy]
-    return limits(macro_f1, goal, remedies, rivals)
+    return limits(experiment.score_sums, reach, remedies, rivals)
 
 
 def _point(arm: str, experiment: Experiment, found: Limits) -> dict[str, Any]:
@@ -125,10 +122,8 @@ def _point(arm: str, experiment: Experiment, found: Limits) -> dict[str, Any]:
     replace_share = _replace_share(first)
     row["share"] = _used_share(row, first) if replace_share is None else replace_share
     row["repaired"] = _repaired(first, experiment)
-    # Comparisons are paired: all arms are scored on the same resampled examples.
-    macro_f1 = {name: scores.macro_f1 for name, scores in experiment.resampled.items()}
-    if {GOLD, LLM} <= set(macro_f1) and arm not in (GOLD, LLM):
-        row |= columns("closed", gap_closed(macro_f1[arm], macro_f1[LLM], macro_f1[GOLD]))
+    if {GOLD, LLM} <= set(experiment.arms) and arm not in (GOLD, LLM):
+        row |= columns("closed", gap_closed(experiment.score_sums, arm, LLM, GOLD))
     if arm in found.over_goal:
         row |= columns("over_goal", found.over_goal[arm])
     if arm in found.over_random:

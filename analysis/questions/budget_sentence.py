@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analysis.render.text import listed, ranged
-from project.config.arms import RANDOM
+from project.config.arms import GOLD, RANDOM
 from project.stats.bootstrap import NO_INTERVAL, Interval
-from project.stats.multiple import together
-from project.stats.types import Floats
+from project.stats.contrasts import ScoreSums
+from project.stats.limits import simultaneous
 
 _MAX_NAMED = 6
 """Sources that a list in the sentence names; of longer ones it gives the number."""
@@ -82,27 +82,26 @@ class Findings(NamedTuple):
 
 
 def limits(
-    macro_f1: Mapping[str, Floats],
-    goal: Floats | None,
-    sources: Sequence[str],
-    rivals: Mapping[str, str],
+    sums: ScoreSums, reach: float | None, sources: Sequence[str], rivals: Mapping[str, str]
 ) -> Limits:
     """Simultaneous limits of every number that the sentence may pick.
 
     Parameters
     ----------
-    macro_f1
-        Of every arm ``(1 + replicates,)``, the first from the data, in [0, 1].
-    goal
-        The macro-F1 to reach ``(1 + replicates,)``; None without the arm gold.
+    sums
+        The predictions of every arm.
+    reach
+        The share of gold's macro-F1 that is the goal, in [0, 1]; None without the arm gold.
     sources
         The arms that may be the cheapest one.
     rivals
         The arms that are compared with random, each with the name of that random arm.
     """
-    over_goal = {} if goal is None else {name: macro_f1[name] - goal for name in sources}
-    over_random = {name: macro_f1[name] - macro_f1[rival] for name, rival in rivals.items()}
-    found = together(
+    over_goal = {}
+    if reach is not None:
+        over_goal = {name: sums.contrast({name: 1.0, GOLD: -reach}) for name in sources}
+    over_random = {name: sums.difference(name, rival) for name, rival in rivals.items()}
+    found = simultaneous(
         {f"goal {name}": values for name, values in over_goal.items()}
         | {f"random {name}": values for name, values in over_random.items()}
     )

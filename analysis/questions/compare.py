@@ -8,20 +8,17 @@ It prints a table and writes CSV and Markdown to outputs/reports/ONE-OTHER.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.questions.compare_arms import ArmDifference, ComparedArm, arm_differences
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import ranged, title
 from analysis.store.command import parser, run_command, show_section
 from project.config.metrics import METRICS
-from project.stats.agreement import resampled_agreement
-from project.stats.bootstrap import REPLICATES, Interval, example_weights
-from project.stats.multiple import paired_scores, together, training_keys
-from project.stats.types import Codes, Floats
+from project.stats.types import Codes
 from project.support.errors import AssayError
 
 if TYPE_CHECKING:
@@ -30,48 +27,11 @@ if TYPE_CHECKING:
 QUESTION = "Which of two experiments is better?"
 _NOTE = (
     "The second experiment's arm less the first one's, x 100. The 95 % limits of a column hold for "
-    "all arms at once (max-t), so that the answer may pick among them. Both experiments are scored "
-    "on the same resampled test examples. For accuracy and macro-F1 the limits hold the spread of "
-    "the seeds too, for alpha_K and unchanged they do not. shared: trainings that are the same in "
-    "both, by their digest and their predictions; the limits hold the chance of the others alone."
+    "all arms at once, so that the answer may pick among them. They hold the chance of the test "
+    "examples, seen or not, and, but for unchanged, of the seeds (for alpha_K with three seeds or "
+    "more). shared: trainings that are the same in both, by their digest and their predictions; "
+    "of accuracy and macro-F1 the limits hold the chance of the others alone."
 )
-
-
-class ComparedArm(NamedTuple):
-    """An arm in two experiments: class codes ``(n_seeds, n_test)``, identities of its trainings."""
-
-    first: Codes
-    second: Codes
-    first_trainings: Sequence[str]
-    second_trainings: Sequence[str]
-
-
-class ArmDifference(NamedTuple):
-    """Measures of an arm in the second experiment less those in the first one."""
-
-    arm: str
-    n_first: int
-    n_second: int
-    n_shared: int
-    accuracy: Interval
-    macro_f1: Interval
-    krippendorff_alpha: Interval
-    unchanged: Interval
-
-    @property
-    def is_same(self) -> bool:
-        """Whether the arm is the same trainings in both, so that all differences are zero."""
-        return self.n_shared == self.n_first == self.n_second
-
-    @property
-    def measures(self) -> dict[str, Interval]:
-        """The differences by the key of their metric."""
-        return {
-            "accuracy": self.accuracy,
-            "macro_f1": self.macro_f1,
-            "krippendorff_alpha": self.krippendorff_alpha,
-            "unchanged": self.unchanged,
-        }
 
 
 def comparison(first: Experiment, second: Experiment) -> Section:
@@ -142,73 +102,6 @@ def _order_of_examples(first: Experiment, second: Experiment) -> Codes:
 
     indices = pd.Index(second.test["example_id"]).get_indexer(pd.Index(first.test["example_id"]))
     return np.asarray(indices, dtype=np.int64)
-
-
-def arm_differences(
-    gold: Codes,
-    arms: Mapping[str, ComparedArm],
-    n_classes: int,
-    *,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-) -> list[ArmDifference]:
-    """Paired differences of every arm, the second experiment less the first one.
-
-    The limits of each measure hold for all arms at once. Arms that are the same trainings in both
-    experiments differ by exactly zero.
-
-    Parameters
-    ----------
-    gold
-        Gold class codes ``(n_test,)``.
-    arms
-        The arms by name, on the same test examples.
-    n_classes
-        Size of the label set.
-    replicates
-        Number of bootstrap replicates.
-    seed
-        Seed of the replicates.
-    """
-    predicted: dict[str, Codes] = {}
-    trainings: dict[str, Sequence[str]] = {}
-    for arm, both in arms.items():
-        predicted |= {f"first {arm}": both.first, f"second {arm}": both.second}
-        trainings |= {f"first {arm}": both.first_trainings, f"second {arm}": both.second_trainings}
-    scores = paired_scores(gold, predicted, trainings, n_classes, replicates=replicates, seed=seed)
-    # The same weights for all: the replicates of two arms are paired.
-    weights = example_weights(len(gold), replicates, seed)
-    agreement = {
-        name: resampled_agreement(codes, n_classes, weights) for name, codes in predicted.items()
-    }
-
-    def intervals(values: Mapping[str, Floats]) -> dict[str, Interval]:
-        return together({arm: values[f"second {arm}"] - values[f"first {arm}"] for arm in arms})
-
-    accuracy = intervals({name: values.accuracy for name, values in scores.items()})
-    macro_f1 = intervals({name: values.macro_f1 for name, values in scores.items()})
-    alpha = intervals({name: values[0] for name, values in agreement.items()})
-    unchanged = intervals({name: values[1] for name, values in agreement.items()})
-    return [
-        ArmDifference(
-            arm,
-            n_first=len(both.first),
-            n_second=len(both.second),
-            n_shared=_n_shared(both),
-            accuracy=accuracy[arm],
-            macro_f1=macro_f1[arm],
-            krippendorff_alpha=alpha[arm],
-            unchanged=unchanged[arm],
-        )
-        for arm, both in arms.items()
-    ]
-
-
-def _n_shared(arm: ComparedArm) -> int:
-    """How many trainings of an arm are the same in both experiments."""
-    first = Counter(training_keys(arm.first_trainings, arm.first))
-    second = Counter(training_keys(arm.second_trainings, arm.second))
-    return (first & second).total()
 
 
 def _table(differences: Sequence[ArmDifference]) -> Table:

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from analysis.render.classes import MIN_EXAMPLES, ClassGroup, absent_classes, class_groups
 from analysis.render.section import Table
 from analysis.render.text import ranged
-from project.stats.bootstrap import (
-    NO_INTERVAL,
-    REPLICATES,
-    Interval,
-    example_weights,
-    interval,
-    mean_over_seeds,
-)
-from project.stats.types import Codes, Floats, Mask
+from project.stats.bootstrap import NO_INTERVAL, Interval
+from project.stats.contrasts import ScoreSums
+from project.stats.score_sums import Metric
+from project.stats.types import Codes
 
 if TYPE_CHECKING:
     from analysis.store.experiment import Experiment
 
 _RECALL_NOTE = (
     "Test split, mean over the seeds; recall x 100, classes from rare to frequent in the test "
-    "split. Difference to gold-trained classifiers with 95 % limits of a paired bootstrap over "
-    "test examples and seeds, each row on its own; none for fewer than ten test examples. Recall "
-    "of several classes: the share of their examples that get their own class."
+    "split. Difference to gold-trained classifiers with 95 % limits for test examples, seen or "
+    "not, and seeds, each row on its own; none for fewer than ten test examples. Recall of several "
+    "classes: the share of their examples that get their own class."
 )
 _SHIFT_NOTE = (
     "Test split; macro averages x 100 less those of gold-trained classifiers, with 95 % limits of "
-    "the same bootstrap; precision and recall over the classes with test examples. Pangakis and "
+    "the same kind; precision and recall over the classes with test examples. Pangakis and "
     "Wolken (2024) find that recall holds and precision falls with LLM labels."
 )
 
@@ -47,7 +42,7 @@ def recall_table(experiment: Experiment) -> Table:
     rows = []
     for group in sorted(groups, key=lambda group: group.n):
         gold, llm, difference = _recalls(experiment, group)
-        cells = [f"{100 * gold[0]:.1f}", f"{100 * llm[0]:.1f}"]
+        cells = [f"{100 * gold:.1f}", f"{100 * llm:.1f}"]
         rows.append([group.name, str(group.n), *cells, ranged(difference, 100, 1, sign=True)])
     records = []
     for code in np.argsort(sizes, kind="stable"):
@@ -59,8 +54,8 @@ def recall_table(experiment: Experiment) -> Table:
             {
                 "class": one.name,
                 "n_test": one.n,
-                "gold": gold[0],
-                "llm": llm[0],
+                "gold": gold,
+                "llm": llm,
                 "difference": difference.estimate,
                 "low": difference.low,
                 "high": difference.high,
@@ -104,54 +99,47 @@ def _class_sizes(experiment: Experiment) -> Codes:
     return np.bincount(experiment.gold, minlength=len(experiment.label_set))
 
 
-def _recalls(experiment: Experiment, group: ClassGroup) -> tuple[Floats, Floats, Interval]:
-    """Recall under gold and under llm ``(1 + replicates,)``, and the second less the first.
+class _Recalls(NamedTuple):
+    """Recall under gold and under llm, and the second less the first."""
 
-    Recall of a group is the share of its examples that get their own class. With fewer than
-    ``MIN_EXAMPLES`` the difference has no limits.
+    gold: float
+    llm: float
+    difference: Interval
+
+
+def _recalls(experiment: Experiment, group: ClassGroup) -> _Recalls:
+    """Recall of a group of classes, the share of its examples that get their own class.
+
+    With fewer than ``MIN_EXAMPLES`` the difference has no limits.
     """
-    gold, llm = (_recall(experiment, arm, group) for arm in ("gold", "llm"))
-    difference = interval(llm - gold)
-    if group.n < MIN_EXAMPLES:
-        difference = NO_INTERVAL._replace(estimate=difference.estimate)
-    return gold, llm, difference
-
-
-def _recall(experiment: Experiment, arm: str, group: ClassGroup) -> Floats:
-    """Mean over the seeds in the data and in every replicate, nan where none is drawn."""
     of_group = group.holds(experiment.gold)
     gold = experiment.gold[of_group]
-    right = (experiment.arms[arm].predicted[:, of_group] == gold).astype(np.float64)
-    weights = example_weights(len(of_group), REPLICATES, 0)[:, of_group]
-    total = weights.sum(axis=1, keepdims=True)
-    by_seed = np.full((len(weights), len(right)), np.nan)
-    np.divide(weights @ right.T, total, out=by_seed, where=total > 0)
-    # The draws of all other scores of the arm: see project.stats.bootstrap.resampled_scores.
-    random = np.random.default_rng([0, list(experiment.arms).index(arm)])
-    drawn = ~np.isnan(by_seed[:, 0])
-    recall = np.full(len(weights), np.nan)
-    recall[drawn] = np.clip(mean_over_seeds(by_seed[drawn], random), 0.0, 1.0)
-    return recall
+    arms = {arm: experiment.arms[arm] for arm in ("gold", "llm")}
+    predicted = {arm: replicates.predicted[:, of_group] for arm, replicates in arms.items()}
+    recall = {arm: float((codes == gold).mean()) for arm, codes in predicted.items()}
+    difference = NO_INTERVAL._replace(estimate=recall["llm"] - recall["gold"])
+    if group.n >= MIN_EXAMPLES:
+        # Among the examples of the classes, recall is the accuracy.
+        trainings = {arm: replicates.trainings for arm, replicates in arms.items()}
+        sums = ScoreSums(gold, predicted, len(experiment.label_set), trainings=trainings)
+        difference = sums.difference("llm", "gold", "accuracy").interval()
+    return _Recalls(recall["gold"], recall["llm"], difference)
 
 
 def shift_table(experiment: Experiment) -> Table:
     """Accuracy, macro-F1, macro precision and macro recall of every arm less those of gold."""
     import pandas as pd
 
-    gold = experiment.resampled["gold"]
-    classes = np.arange(len(experiment.label_set))
-    weights = example_weights(len(experiment.gold), REPLICATES, 0)
-    drawn = weights @ (experiment.gold[:, None] == classes).astype(np.float64) > 0
     rows = []
     records = []
-    for arm, scores in experiment.resampled.items():
+    for arm in experiment.arms:
         if arm == "gold":
             continue
         record: dict[str, Any] = {"arm": arm}
         cells = []
-        for name in ("accuracy", "macro_f1", "precision", "recall"):
-            ours, theirs = (_macro(getattr(weighted, name), drawn) for weighted in (scores, gold))
-            difference = interval(ours - theirs)
+        metrics: tuple[Metric, ...] = ("accuracy", "macro_f1", "precision", "recall")
+        for name in metrics:
+            difference = experiment.score_sums.difference(arm, "gold", name).interval()
             cells.append(ranged(difference, 100, 1, sign=True))
             record[name] = difference.estimate
             record[f"{name}_low"] = difference.low
@@ -166,12 +154,3 @@ def shift_table(experiment: Experiment) -> Table:
         frame=pd.DataFrame(records),
         notes=[_SHIFT_NOTE],
     )
-
-
-def _macro(values: Floats, drawn: Mask) -> Floats:
-    """The mean over the classes of ``(1 + replicates, n_classes)``; one score as it is.
-
-    Classes of which a replicate has ``drawn`` no example ``(1 + replicates, n_classes)`` have no
-    recall there, and do not count.
-    """
-    return values if values.ndim == 1 else np.asarray(np.average(values, axis=1, weights=drawn))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from analysis.render.section import columns
@@ -15,8 +13,8 @@ from project.config.arms import GOLD, LLM
 from project.config.results import VerdictConfig
 from project.stats.alpha_limits import alpha_limits
 from project.stats.bootstrap import REPLICATES, Interval
-from project.stats.limits import LimitReplicates, exactly, simultaneous
-from project.stats.loss import ArmSums, loss
+from project.stats.contrasts import ScoreSums
+from project.stats.limits import NO_SPREAD, LimitReplicates, simultaneous
 from project.stats.types import Codes
 
 
@@ -29,11 +27,20 @@ class Judged(NamedTuple):
         One row for each arm; see :func:`judge`.
     losses, alphas
         By arm, those of ``gold`` among the alphas.
+    gains
+        The macro-F1 of every remedy less that of ``llm``.
     """
 
     rows: pd.DataFrame
     losses: dict[str, LimitReplicates]
     alphas: dict[str, LimitReplicates]
+    gains: dict[str, LimitReplicates]
+
+    @property
+    def named(self) -> list[str]:
+        """The remedies that may be the headline: safe and measurably better than ``llm``."""
+        is_named = (self.rows["safe"] == "yes") & self.rows["beats_llm"]
+        return list(self.rows["arm"][is_named])
 
 
 def judge(
@@ -43,7 +50,7 @@ def judge(
     *,
     config: VerdictConfig,
     level: float,
-    trainings: Mapping[str, object] | None = None,
+    trainings: Mapping[str, Sequence[str]] | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Judged:
@@ -62,8 +69,8 @@ def judge(
     level
         Level of the two-sided intervals: that of ``llm`` by itself, of the others together.
     trainings
-        What the seeds of an arm were trained on; arms with equal values are the same trainings, and
-        differ by exactly nothing.
+        For each arm the identity of each of its trainings. Arms that are the same trainings, with
+        the same predictions, differ by exactly nothing.
     replicates, seed
         Of the limits.
 
@@ -74,40 +81,39 @@ def judge(
         and ``_seed_share`` (of the variance); ``loss_is_small``, ``seeds_agree`` and ``safe``:
         yes, no or undecided; ``beats_llm``: whether it is measurably better than llm.
     """
-    trainings = trainings or {}
-    sums = {
-        arm: ArmSums(gold, codes, n_classes, replicates=replicates, seed=seed)
-        for arm, codes in predicted.items()
-    }
-    stream_of = {pair: index for index, pair in enumerate(itertools.product(predicted, repeat=2))}
-
-    def lost(better: str, worse: str) -> LimitReplicates:
-        known = trainings.get(better) is not None
-        same = known and trainings.get(better) == trainings.get(worse)
-        # The same labels may train to other bits on a GPU.
-        if same and np.array_equal(predicted[better], predicted[worse]):
-            return exactly(0.0, replicates)
-        return loss(sums[better], sums[worse], stream=stream_of[better, worse])
-
+    sums = ScoreSums(
+        gold, predicted, n_classes, trainings=trainings, replicates=replicates, seed=seed
+    )
     arms = [arm for arm in predicted if arm != GOLD]
-    losses = {arm: lost(GOLD, arm) for arm in arms}
+    losses = {arm: sums.difference(GOLD, arm) for arm in arms}
     alphas = {
         arm: alpha_limits(codes, n_classes, replicates=replicates, seed=seed, stream=index)
         for index, (arm, codes) in enumerate(predicted.items())
     }
-    loss_limits = _limits({arm: losses[arm] for arm in arms}, level)
-    alpha_limits_of = _limits({arm: alphas[arm] for arm in arms}, level)
-    remedies = [arm for arm in arms if arm != LLM]
-    gains = simultaneous({arm: lost(arm, LLM) for arm in remedies}, level)
+    gains = {arm: sums.difference(arm, LLM) for arm in arms if arm != LLM}
+    return Judged(_rows(losses, alphas, gains, config, level), losses, alphas, gains)
+
+
+def _rows(
+    losses: Mapping[str, LimitReplicates],
+    alphas: Mapping[str, LimitReplicates],
+    gains: Mapping[str, LimitReplicates],
+    config: VerdictConfig,
+    level: float,
+) -> pd.DataFrame:
+    """The rows of :class:`Judged`."""
+    loss_limits = _limits(losses, level)
+    alpha_limits_of = _limits({arm: alphas[arm] for arm in losses}, level)
+    gain_limits = simultaneous(gains, level)
     rows = []
-    for arm in arms:
+    for arm in losses:
         row = _judge_arm(loss_limits[arm], alpha_limits_of[arm], config)
         agrees_more = alpha_limits_of[arm].low > alpha_limits_of[LLM].high
         row["loss_seed_share"] = losses[arm].seed_share
         row["krippendorff_alpha_seed_share"] = alphas[arm].seed_share
-        row["beats_llm"] = arm in gains and (gains[arm].low > 0 or agrees_more)
+        row["beats_llm"] = arm in gains and (gain_limits[arm].low > 0 or agrees_more)
         rows.append({"arm": arm, **row})
-    return Judged(pd.DataFrame(rows), losses, alphas)
+    return pd.DataFrame(rows)
 
 
 def _limits(values: Mapping[str, LimitReplicates], level: float) -> dict[str, Interval]:
@@ -174,5 +180,38 @@ def seeds_may_decide(judged: Judged, config: VerdictConfig, level: float) -> boo
     )
 
 
+def arms_that_seeds_may_decide(judged: Judged, config: VerdictConfig, level: float) -> list[str]:
+    """The arms about which more seeds could change the headline; empty if it is settled.
+
+    ``llm`` is among them if it is undecided and more seeds could decide. Unless ``llm`` is safe, or
+    a remedy is the headline already, so are the remedies that might become it. The parameters are
+    those of :func:`seeds_may_decide`.
+    """
+    llm = judged.rows.set_index("arm").loc[LLM, "safe"]
+    if llm == "yes":
+        return []
+    is_open = llm == "undecided" and seeds_may_decide(judged, config, level)
+    arms = [LLM] if is_open else []
+    return arms if judged.named else arms + remedies_that_may_be_named(judged, config, level)
+
+
+def remedies_that_may_be_named(judged: Judged, config: VerdictConfig, level: float) -> list[str]:
+    """The remedies that would be the headline with infinitely many seeds of the same means.
+
+    Parameters
+    ----------
+    judged, config
+        See :func:`judge`.
+    level
+        Level of the intervals of the last look.
+    """
+    losses, alphas, gains = (
+        {arm: values._replace(seeds=NO_SPREAD) for arm, values in of_arm.items()}
+        for of_arm in (judged.losses, judged.alphas, judged.gains)
+    )
+    rows = _rows(losses, alphas, gains, config, level)
+    return judged._replace(rows=rows).named
+
+
 def _holds(interval: Interval, limit: float) -> bool:
-    return bool(np.less_equal(interval.low, limit) and np.greater_equal(interval.high, limit))
+    return interval.low <= limit <= interval.high

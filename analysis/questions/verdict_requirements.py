@@ -12,7 +12,6 @@ from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
 from analysis.store.spare import spare_texts
 from project.config.results import MAX_SILENT
-from project.stats.bootstrap import interval
 
 MIN_EXAMPLES = 100
 """Test examples; with fewer no interval is narrow enough to decide anything."""
@@ -114,14 +113,14 @@ def _few_seeds(experiment: Experiment) -> str:
 
 def _untrained(experiment: Experiment) -> str:
     """The reason if gold classifiers are no better than always giving the most frequent class."""
-    macro_f1 = experiment.resampled["gold"].macro_f1
+    macro_f1 = experiment.score_sums.contrast({"gold": 1.0}).interval()
     constant = _constant_macro_f1(_class_sizes(experiment))
-    if interval(macro_f1).low > constant:
+    if macro_f1.low > constant:
         return ""
     return (
         "Classifiers trained on gold labels are not told from one that always gives the same label "
-        f"(macro-F1 {100 * macro_f1[0]:.1f} against {100 * constant:.1f}). Give them more texts, "
-        "more steps or another learning rate."
+        f"(macro-F1 {100 * macro_f1.estimate:.1f} against {100 * constant:.1f}). Give them "
+        "more texts, more steps or another learning rate."
     )
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.render.section import columns
-from analysis.store.replicates import Replicates
+from analysis.store.replicates import Replicates, score_sums
 from analysis.store.stored_run import StoredRun
 from project.config.metric import Metric
 from project.config.metrics import arm_metrics, cost_metrics, score_metrics
 from project.data.tables import SPLITS, codes, is_asked
-from project.stats.multiple import paired_scores, score_limits
+from project.stats.score_limits import score_limits
 from project.stats.scores import score_answers, spread
 from project.stats.types import Codes, Floats
 from project.tracking import ABSENT, CHANCE, Record
@@ -106,13 +106,7 @@ def limit_columns(
         By name ``macro_f1_low`` and ``macro_f1_high`` and, for arms other than the reference,
         ``over_gold`` with its limits: the macro-F1 less that of the reference. In [0, 1].
     """
-    scores = paired_scores(
-        stored.gold,
-        {name: replicates.predicted for name, replicates in tested.items()},
-        {name: replicates.trainings for name, replicates in tested.items()},
-        len(stored.label_set),
-    )
-    found = score_limits({name: values.macro_f1 for name, values in scores.items()}, reference)
+    found = score_limits(score_sums(tested, stored), list(tested), reference)
     rows = {}
     for name, interval in found.score.items():
         rows[name] = {"macro_f1_low": interval.low, "macro_f1_high": interval.high}

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.store.replicates import Replicates, complete_replicates
+from analysis.store.replicates import Replicates, complete_replicates, score_sums
 from analysis.store.stored_run import StoredRun, read_root
 from project.stats.bootstrap import WeightedScores
+from project.stats.contrasts import ScoreSums
 from project.stats.multiple import paired_scores
 from project.tracking import SEEDS_TRAINED
 
@@ -39,6 +40,14 @@ class Experiment(StoredRun):
         predicted = {arm: replicates.predicted for arm, replicates in self.arms.items()}
         trainings = {arm: replicates.trainings for arm, replicates in self.arms.items()}
         return paired_scores(self.gold, predicted, trainings, len(self.label_set))
+
+    @functools.cached_property
+    def score_sums(self) -> ScoreSums:
+        """Predictions of every arm, of whose scores any contrast has limits.
+
+        These limits allow for examples that were not seen: see :mod:`project.stats.contrasts`.
+        """
+        return score_sums(self.arms, self)
 
     @property
     def llm_test(self) -> pd.DataFrame | None:

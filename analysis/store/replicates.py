@@ -20,6 +20,7 @@ from analysis.store.fetch import tables
 from analysis.store.stored_run import StoredRun, checked_table
 from project.config.arms import arm_facts
 from project.data.tables import class_columns, codes
+from project.stats.contrasts import ScoreSums
 from project.stats.types import Codes, Floats
 from project.support.errors import UnusableRun
 from project.tracking import DIGEST, SCHEMA, SCHEMA_VERSION, Record, all_children
@@ -49,6 +50,16 @@ class Replicates:
     def trainings(self) -> list[str]:
         """Identity of the training behind every run: its digest, or the run's id without one."""
         return [run.tags.get(DIGEST) or run.run_id for run in self.runs]
+
+
+def score_sums(arms: Mapping[str, Replicates], stored: StoredRun) -> ScoreSums:
+    """The predictions of arms on the test split of their root run, summed up for contrasts."""
+    return ScoreSums(
+        stored.gold,
+        {arm: replicates.predicted for arm, replicates in arms.items()},
+        len(stored.label_set),
+        trainings={arm: replicates.trainings for arm, replicates in arms.items()},
+    )
 
 
 class CompleteReplicates(NamedTuple, Generic[Key]):

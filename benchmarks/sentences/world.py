@@ -16,6 +16,7 @@ from entrypoints.wiring.terminal import Progress
 
 MODULES: tuple[str, ...] = (
     "verdict",
+    "remedies",
     "budget",
     "compare",
     "sweep",

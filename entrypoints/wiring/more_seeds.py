@@ -29,7 +29,8 @@ def train_looks(
     """Returns a function that trains conditions with more and more seeds; None if none are added.
 
     It trains all of them with the seeds asked for, with twice and with four times as many, and
-    stops as soon as the LLM's labels are decided, or as more seeds cannot decide them. After each
+    stops as soon as more seeds cannot change the headline of the verdict: the LLM's labels are
+    safe, or they are decided and a remedy is named, or more seeds cannot decide either. After each
     look the number of seeds is a tag of the root run, so that a report reads complete looks alone.
     """
     if config.verdict.until != "decided":
@@ -54,7 +55,7 @@ def train_looks(
 def _goes_on(run_id: str, config: ExperimentConfig, trained: int) -> bool:
     """Whether more seeds may decide the verdict; prints how it stands."""
     from analysis.questions.verdict import judge_experiment, level_of
-    from analysis.questions.verdict_judge import open_criteria, seeds_may_decide
+    from analysis.questions.verdict_judge import arms_that_seeds_may_decide, open_criteria
     from analysis.questions.verdict_looks import last_level
     from analysis.questions.verdict_requirements import (
         MIN_SEEDS,
@@ -73,12 +74,15 @@ def _goes_on(run_id: str, config: ExperimentConfig, trained: int) -> bool:
         return False
     level = level_of(experiment, config.verdict)
     judged = judge_experiment(experiment, config.verdict, level)
-    row = judged.rows.set_index("arm").loc["llm"]
-    if row["safe"] != "undecided":  # the LLM's labels are decided
-        return False
+    word = judged.rows.set_index("arm").loc["llm", "safe"]
     names = " and ".join(open_criteria(judged, config.verdict))
-    if not seeds_may_decide(judged, config.verdict, last_level()):
-        print_line(f"verdict: {names} undecided after {trained} seeds, and more cannot decide.")
-        return False
-    print_line(f"verdict: {names} undecided after {trained} seeds; more are trained.")
-    return True
+    standing = "llm is not safe" if word == "no" else f"{names} undecided"
+    arms = arms_that_seeds_may_decide(judged, config.verdict, last_level())
+    if arms:
+        print_line(
+            f"verdict: {standing} after {trained} seeds; more are trained, which may decide on "
+            f"{', '.join(arms)}."
+        )
+    elif word == "undecided":
+        print_line(f"verdict: {standing} after {trained} seeds, and more cannot decide.")
+    return bool(arms)

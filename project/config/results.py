@@ -37,8 +37,9 @@ class VerdictConfig(VerdictLimits):
     until: str = parameter(
         default="trained",
         help="when a verdict is final: trained, after the seeds asked for; or decided: seeds are "
-        "added, up to four times as many, until the LLM's labels are decided or more seeds cannot "
-        "decide them. The limits are stricter, so that the error stays that of a single look",
+        "added, up to four times as many, until the LLM's labels are decided and, if they are not "
+        "safe, a remedy is found to be, or more seeds cannot decide. The limits are stricter, so "
+        "that the error stays that of a single look",
         choices=("trained", "decided"),
     )
 

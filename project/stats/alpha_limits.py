@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from project.stats.agreement import alpha_of_sums, alpha_terms, label_counts, nominal_alpha
+from project.stats.agreement import (
+    alpha_of_sums,
+    alpha_terms,
+    label_counts,
+    nominal_alpha,
+    unchanged,
+)
 from project.stats.bootstrap import REPLICATES, example_weights
 from project.stats.limits import (
     NO_SPREAD,
@@ -73,6 +79,24 @@ def alpha_limits(
         draws=draws,
         largest=1.0,
     )
+
+
+def unchanged_limits(
+    codes: Codes, *, replicates: int = REPLICATES, seed: int = 0
+) -> LimitReplicates:
+    """The share of examples to which all of these seeds give the same label.
+
+    The unseen example is one about which they do, or do not. The seeds are taken as fixed. Of one
+    seed the share is nan. For the parameters see :func:`alpha_limits`.
+    """
+    estimate = unchanged(codes)
+    if np.isnan(estimate):
+        return exactly(float("nan"), replicates)
+    weights = unseen_weights(codes.shape[1], replicates, seed)
+    is_same = (codes == codes[0]).all(axis=0)
+    below = weights[:, :-1] @ is_same.astype(np.float32) / (codes.shape[1] + 1)
+    above = below + weights[:, -1] / (codes.shape[1] + 1)
+    return LimitReplicates(estimate, below, above, NO_SPREAD, np.zeros_like(below), largest=1.0)
 
 
 def _unseen_examples(counts: Counts) -> tuple[Counts, Counts]:

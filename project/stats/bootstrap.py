@@ -265,21 +265,3 @@ def resampled_scores(
             means[score] = np.clip(mean_over_seeds(values, random), 0.0, 1.0)
         scores_of_arm[name] = WeightedScores(**means)
     return scores_of_arm
-
-
-def gap_closed(arm: Floats, llm: Floats, gold: Floats) -> Interval:
-    """The share of the gap between two arms that a third one closes, with its interval.
-
-    Undefined where the 95 % interval of gold minus llm reaches down to zero, since the share of a
-    gap that may not exist means nothing.
-
-    Parameters
-    ----------
-    arm, llm, gold
-        Scores of the three arms ``(1 + replicates,)``, the first from the data.
-    """
-    gap = gold - llm
-    if interval(gap).low <= 0:
-        return NO_INTERVAL
-    undefined = np.full_like(gap, np.nan)
-    return interval(np.divide(arm - llm, gap, out=undefined, where=gap > 0))

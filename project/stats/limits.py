@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from project.stats.bootstrap import REPLICATES, Interval
+from project.stats.types import Singles
 
-Singles = npt.NDArray[np.float32]
 _MOST_SEEDS = 50
 """Nobody trains more seeds for one verdict."""
 
@@ -215,6 +215,29 @@ def needed(
         beside = ((texts_beside(seeds_reach(n)), n) for n in (2 * n_seeds, 4 * n_seeds))
         both = next(((texts, n) for texts, n in beside if texts is not None), None)
     return Needed(texts, seeds, both)
+
+
+def less(first: LimitReplicates, second: LimitReplicates) -> LimitReplicates:
+    """The first estimate less the second one, of independent seeds on the same examples.
+
+    The replicates of both must have the same weights, and their draws must be independent. Where
+    one is at its upper limit, the unseen example is the worst one for the other.
+    """
+    spread = add_spreads(first.seeds, second.seeds)
+    noise = (
+        math.sqrt(first.seeds.variance) * first.draws
+        - math.sqrt(second.seeds.variance) * second.draws
+    )
+    if spread.variance > 0:
+        noise = noise / math.sqrt(spread.variance)
+    return LimitReplicates(
+        first.estimate - second.estimate,
+        first.below - second.above,
+        first.above - second.below,
+        spread,
+        noise.astype(np.float32),
+        first.largest,
+    )
 
 
 def t_draws(spread: SeedSpread, replicates: int, seed: list[int]) -> Singles:

@@ -1,93 +1,25 @@
-"""Several arms or numbers at once: intervals that hold together, and trainings that arms share."""
+"""Scores of several arms on the same resampled examples, where arms may share trainings."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from project.stats.bootstrap import (
-    NO_INTERVAL,
     REPLICATES,
-    Interval,
     WeightedScores,
     example_weights,
     mean_with_draws,
     resampled_scores,
-    simultaneous_intervals,
     weighted_scores,
 )
 from project.stats.types import Codes, Floats
 
-
-def together(values: Mapping[str, Floats], level: float = 0.95) -> dict[str, Interval]:
-    """Intervals of several numbers that all hold at once with probability ``level``.
-
-    See :func:`project.stats.bootstrap.simultaneous_intervals`. Because they hold at once, a
-    sentence may pick any of them, such as the largest, and still be right so often.
-
-    Parameters
-    ----------
-    values
-        By name ``(1 + replicates,)``, the estimate first. A number without an estimate or without
-        a defined replicate has no interval and does not widen the others.
-    level
-        Probability with which all intervals hold.
-    """
-    intervals = dict.fromkeys(values, NO_INTERVAL)
-    defined = [
-        name
-        for name, replicated in values.items()
-        if not np.isnan(replicated[0]) and not np.isnan(replicated[1:]).all()
-    ]
-    if defined:
-        found = simultaneous_intervals(np.stack([values[name] for name in defined]), level)
-        intervals |= dict(zip(defined, found, strict=True))
-    return intervals
-
-
 TrainingKey: TypeAlias = tuple[str, bytes]
 """Name and predictions of a training."""
-
-
-class ScoreLimits(NamedTuple):
-    """Scores and their differences to a reference by name, with limits that all hold at once."""
-
-    score: dict[str, Interval]
-    difference: dict[str, Interval]
-
-
-def score_limits(scores: Mapping[str, Floats], reference: str = "") -> ScoreLimits:
-    """Scores and their differences to that of ``reference``, with simultaneous 95 % limits.
-
-    Parameters
-    ----------
-    scores
-        By name ``(1 + replicates,)``, the first from the data, in [0, 1], as are their limits.
-    reference
-        One of the names; without one there are no differences.
-    """
-    differences = {}
-    if reference in scores:
-        differences = {
-            name: values - scores[reference] for name, values in scores.items() if name != reference
-        }
-    found = together(
-        {f"score {name}": values for name, values in scores.items()}
-        | {f"difference {name}": values for name, values in differences.items()}
-    )
-    return ScoreLimits(
-        {name: _within_range(found[f"score {name}"]) for name in scores},
-        {name: found[f"difference {name}"] for name in differences},
-    )
-
-
-def _within_range(score: Interval) -> Interval:
-    """The interval of a score, without what lies outside [0, 1]."""
-    low, high = (float(np.clip(limit, 0.0, 1.0)) for limit in score[1:])
-    return Interval(score.estimate, low, high)
 
 
 def paired_scores(

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 """Real numbers."""
+Singles = npt.NDArray[np.float32]
+"""Real numbers of many replicates, in half the memory."""
 Codes = npt.NDArray[np.int64]
 """Class indices in the order of the label set; -1 where there is no label."""
 Mask = npt.NDArray[np.bool_]

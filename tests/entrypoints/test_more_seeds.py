@@ -41,6 +41,32 @@ def test_seeds_are_added_only_while_they_may_decide(store, capsys, rates, tolera
     assert ("more are trained" in said) is goes_on
 
 
+@pytest.mark.parametrize(
+    ("llm", "remedy", "goes_on"),
+    [
+        # Accuracies of the seeds; gold has 0.99.
+        ((0.5, 0.5, 0.5), (0.99, 0.99, 0.99), False),  # not safe, and the remedy is
+        ((0.5, 0.5, 0.5), (0.6, 0.6, 0.6), False),  # neither is
+        ((0.5, 0.5, 0.5), (0.99, 0.9, 0.8), True),  # the remedy might be with more seeds
+        ((0.99, 0.99, 0.99), (0.99, 0.9, 0.8), False),  # no remedy is needed
+        ((0.99, 0.9, 0.8), (0.5, 0.5, 0.5), True),
+    ],
+)
+def test_seeds_are_added_for_a_remedy_that_may_be_safe(store, capsys, llm, remedy, goes_on):
+    rates = {"gold": (0.99, 0.99, 0.99), "llm": llm, "entropy_5": remedy}
+    arms = {
+        arm: np.concatenate([noisy(GOLD, rate, 1, 10 * side + k) for k, rate in enumerate(of_arm)])
+        for side, (arm, of_arm) in enumerate(rates.items())
+    }
+    run_id = log_experiment(store, GOLD, arms)
+
+    assert _goes_on(run_id, config_of(tolerance=12.0, min_alpha=-1.0), 3) is goes_on
+    said = capsys.readouterr().err
+    if goes_on:
+        decides_on = "entropy_5" if llm[0] == 0.5 else "llm"
+        assert f"more are trained, which may decide on {decides_on}." in said
+
+
 def test_a_later_look_has_a_level_of_its_own_and_the_three_errors_add_up_to_five_per_cent(store):
     arms = {arm: noisy(GOLD, 0.9, 4, k) for k, arm in enumerate(("gold", "llm"))}
     experiment = read_experiment(log_experiment(store, GOLD, arms))

@@ -8,7 +8,6 @@ from sklearn.metrics import f1_score, precision_score
 
 from project.stats.bootstrap import (
     example_weights,
-    gap_closed,
     interval,
     mean_over_seeds,
     resampled_scores,
@@ -183,20 +182,6 @@ def test_simultaneous_intervals_are_wider_the_less_the_numbers_are_correlated():
     )
     constant = simultaneous_intervals(np.stack([np.ones(2001), common]))
     assert constant[0] == (1.0, 1.0, 1.0)
-
-
-def test_the_share_of_a_gap_is_defined_only_where_there_is_a_gap():
-    gold, arms = data()
-    macro_f1 = {name: arm.macro_f1 for name, arm in resampled_scores(gold, arms, 3).items()}
-    closed = gap_closed(macro_f1["half"], macro_f1["llm"], macro_f1["gold"])
-
-    assert closed.low < closed.estimate < closed.high
-    assert closed.estimate == pytest.approx(
-        (macro_f1["half"][0] - macro_f1["llm"][0]) / (macro_f1["gold"][0] - macro_f1["llm"][0])
-    )
-    assert closed.low > 0.1
-    assert closed.high < 0.8
-    assert math.isnan(gap_closed(macro_f1["half"], macro_f1["gold"], macro_f1["gold"]).estimate)
 
 
 def test_an_undefined_estimate_has_no_interval_and_undefined_replicates_are_left_out():

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import beta
 
 from project.stats.alpha_limits import alpha_limits
+from project.stats.contrasts import ScoreSums
 from project.stats.limits import (
     LimitReplicates,
     SeedSpread,
@@ -14,13 +15,15 @@ from project.stats.limits import (
     simultaneous,
     unseen_weights,
 )
-from project.stats.loss import ArmSums, loss
 
 TWENTY_THOUSAND = 20_000
 
 
-def sums(gold, predicted, n_classes=2, replicates=TWENTY_THOUSAND):
-    return ArmSums(gold, np.atleast_2d(predicted), n_classes, replicates=replicates)
+def lost(gold, better, worse, metric="macro_f1", n_classes=2, replicates=TWENTY_THOUSAND):
+    """The score of the arm ``better`` less that of ``worse``."""
+    arms = {"better": np.atleast_2d(better), "worse": np.atleast_2d(worse)}
+    sums = ScoreSums(gold, arms, n_classes, replicates=replicates)
+    return sums.difference("better", "worse", metric)
 
 
 @pytest.mark.parametrize("n_lost", [0, 1, 5])
@@ -30,7 +33,7 @@ def test_limits_of_a_share_are_those_of_clopper_and_pearson(n_lost):
     gold = np.arange(100) % 2
     worse = np.where(np.arange(100) < n_lost, 1 - gold, gold)
 
-    upper = loss(sums(gold, gold), sums(gold, worse), "accuracy").interval().high
+    upper = lost(gold, gold, worse, "accuracy").interval().high
 
     assert upper == pytest.approx(beta.ppf(0.975, n_lost + 1, 100 - n_lost), abs=0.002)
 
@@ -38,7 +41,7 @@ def test_limits_of_a_share_are_those_of_clopper_and_pearson(n_lost):
 def test_identical_predictions_on_few_texts_are_no_proof_of_no_loss():
     gold = np.arange(100) % 2
     for metric in ("accuracy", "macro_f1"):
-        limits = loss(sums(gold, [gold] * 3), sums(gold, [gold] * 3), metric).interval()
+        limits = lost(gold, [gold] * 3, [gold] * 3, metric).interval()
         assert limits.estimate == 0
         assert limits.high == pytest.approx(-limits.low, abs=0.003)
         assert 0.033 < limits.high < 0.04
@@ -47,7 +50,7 @@ def test_identical_predictions_on_few_texts_are_no_proof_of_no_loss():
 def test_a_class_without_an_example_does_not_shrink_the_loss():
     gold = np.arange(300) % 2
     worse = np.where(np.arange(300) % 10 == 0, 1 - gold, gold)
-    limits = [loss(sums(gold, gold, k), sums(gold, worse, k)).interval() for k in (2, 3, 4)]
+    limits = [lost(gold, gold, worse, n_classes=k).interval() for k in (2, 3, 4)]
 
     assert limits[1].estimate == limits[0].estimate == limits[2].estimate
     assert limits[0].estimate == pytest.approx(0.1, abs=0.01)
@@ -58,7 +61,7 @@ def test_seeds_that_differ_widen_the_loss_by_students_t():
     gold = np.arange(4000) % 2
     rates = (0.80, 0.86, 0.92)
     arm = np.stack([np.where(random.random(4000) < rate, gold, 1 - gold) for rate in rates])
-    found = loss(sums(gold, arm, replicates=2000), sums(gold, arm[::-1], replicates=2000))
+    found = lost(gold, arm, arm[::-1], replicates=2000)
 
     # sd 0.06 over three seeds in both arms: variance 2 * 0.06^2 / 3, Welch's df of equal variances
     assert found.seeds.variance == pytest.approx(2 * 0.06**2 / 3, rel=0.1)

@@ -1,10 +1,10 @@
-"""Intervals that hold at once, and arms that share trainings."""
+"""Resampled scores of arms that share trainings."""
 
 import numpy as np
 import pytest
 
 from project.stats.bootstrap import interval, resampled_scores
-from project.stats.multiple import paired_scores, together
+from project.stats.multiple import paired_scores
 
 GOLD = np.arange(200) % 2
 
@@ -22,16 +22,6 @@ NAMES = [f"training {index}" for index in range(10)]
 def f1(arms, trainings):
     scores = paired_scores(GOLD, arms, trainings, 2, replicates=500)
     return {name: values.macro_f1 for name, values in scores.items()}
-
-
-def test_an_undefined_number_has_no_interval_and_leaves_those_of_the_others_alone():
-    values = np.r_[0.0, np.random.default_rng(0).normal(size=1000)]
-    alone = together({"a": values})
-    both = together({"a": values, "b": np.full(1001, np.nan), "c": np.r_[1.0, [np.nan] * 1000]})
-
-    assert both["a"] == alone["a"]
-    assert np.isnan([both["b"].low, both["c"].low]).all()
-    assert together({}) == {}
 
 
 def test_arms_of_the_same_trainings_differ_by_exactly_zero_in_whatever_order():
