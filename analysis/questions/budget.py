@@ -9,7 +9,7 @@ It prints a table and writes CSV, Markdown and PNG to outputs/reports/RUN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.questions.budget_figure import budget_figure, kinds_with
@@ -69,7 +69,7 @@ def section(experiment: Experiment) -> Section:
     return Section(
         "budget",
         QUESTION,
-        cheapest(budget),
+        _answer(experiment, budget),
         [Table("budget", title(budget.config), head, rows, frame=frame)],
         figures=figures,
         notes=[note for note in notes if note],
@@ -202,14 +202,35 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
-def cheapest(budget: ScoredPoints) -> str:
+def _answer(experiment: Experiment, budget: ScoredPoints) -> str:
+    """What the scores support in words; why nothing, if they are too few or nothing was learned."""
+    from analysis.questions.untrained import untrained_arms
+    from analysis.questions.verdict_requirements import reason_to_refuse_scores
+
+    compared = [
+        name
+        for name, runs in experiment.arms.items()
+        if name == GOLD or arm_facts(runs.runs[0].params["arm_kind"]).remedy
+    ]
+    reason = reason_to_refuse_scores(experiment, compared)
+    if reason:
+        return f"Cannot tell. {reason}"
+    untrained = untrained_arms({name: experiment.arms[name] for name in compared})
+    text = cheapest(budget, without=list(untrained))
+    if untrained:
+        text += f" Not compared, since their trainings have not left their start: {', '.join(untrained)}."
+    return text.strip()
+
+
+def cheapest(budget: ScoredPoints, without: Sequence[str] = ()) -> str:
     """Which source reaches the goal, and which ones differ measurably from random.
 
-    Without prices the source with the fewest human labels is the cheapest one.
+    Without prices the source with the fewest human labels is the cheapest one. ``without`` are
+    arms of which nothing is said.
     """
     from analysis.store.arm_scores import priced
 
-    points = budget.points
+    points = budget.points[~budget.points["arm"].isin(without)]
     gold = points.loc[points["arm"] == GOLD, "macro_f1"]
     goal = ""
     if not gold.empty:

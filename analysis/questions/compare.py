@@ -28,8 +28,8 @@ QUESTION = "Which of two experiments is better?"
 _NOTE = (
     "The second experiment's arm less the first one's, x 100. The 95 % limits of a column hold for "
     "all arms at once, so that the answer may pick among them. They hold the chance of the test "
-    "examples, seen or not, and, but for unchanged, of the seeds (for alpha_K with three seeds or "
-    "more). shared: trainings that are the same in both, by their digest and their predictions; "
+    "examples, seen or not, and, but for unchanged, of the seeds, where an arm has several (for "
+    "alpha_K three or more). shared: trainings that are the same in both, by their digest and their predictions; "
     "of accuracy and macro-F1 the limits hold the chance of the others alone."
 )
 
@@ -71,7 +71,19 @@ def comparison(first: Experiment, second: Experiment) -> Section:
         *incomplete,
     ]
     table = _table(differences)
-    return Section("compare", QUESTION, answer(differences), [table], notes=notes)
+    return Section("compare", QUESTION, _answer(first, second, differences), [table], notes=notes)
+
+
+def _answer(first: Experiment, second: Experiment, differences: Sequence[ArmDifference]) -> str:
+    """What differs; why nothing can be said, if the scores are too few or nothing was learned."""
+    from analysis.questions.verdict_requirements import reason_to_refuse_scores
+
+    changed = [difference.arm for difference in differences if not difference.is_same]
+    for name, experiment in (("first", first), ("second", second)):
+        reason = reason_to_refuse_scores(experiment, changed) if changed else ""
+        if reason:
+            return f"Cannot tell, because of the {name} experiment. {reason}"
+    return answer(differences)
 
 
 def _check_comparable(first: Experiment, second: Experiment) -> None:

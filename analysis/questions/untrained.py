@@ -21,24 +21,33 @@ def reason_untrained(arms: Mapping[str, Replicates], names: Iterable[str] | None
     names
         The arms that are compared; None: all.
     """
-    untrained = []
-    has_steps = False
-    for name in arms if names is None else names:
-        runs = arms[name].runs
-        # Runs of older versions have no such metric.
-        n = sum(run.metrics.get("not_learned", 0.0) > 0 for run in runs)
-        if n and n >= NOT_LEARNED_SHARE * len(runs):
-            has_steps = has_steps or runs[0].params.get("n_steps", "") != "0"
-            untrained.append(f"{n} of {len(runs)} seeds of {name}")
+    considered = {name: arms[name] for name in (arms if names is None else names)}
+    untrained = untrained_arms(considered)
     if not untrained:
         return ""
     # A logistic regression (encoder=linear) takes no steps.
+    has_steps = any(considered[name].runs[0].params.get("n_steps", "") != "0" for name in untrained)
+    counts = (
+        f"{n} of {len(considered[name].runs)} seeds of {name}" for name, n in untrained.items()
+    )
     way_out = "Raise min_steps or learning_rate" if has_steps else "Give more texts"
     return (
-        f"Trainings have not left their start: {', '.join(untrained)} are no better than always "
+        f"Trainings have not left their start: {', '.join(counts)} are no better than always "
         f"answering the label shares, or predict one class for every text. {way_out}, or check the "
         "labels."
     )
+
+
+def untrained_arms(arms: Mapping[str, Replicates]) -> dict[str, int]:
+    """The arms of which nothing is concluded, with the number of seeds that have not learned."""
+    counts = {
+        # Runs of older versions have no such metric.
+        name: sum(run.metrics.get("not_learned", 0.0) > 0 for run in replicates.runs)
+        for name, replicates in arms.items()
+    }
+    return {
+        name: n for name, n in counts.items() if n and n >= NOT_LEARNED_SHARE * len(arms[name].runs)
+    }
 
 
 def few_steps_note(arms: Mapping[str, Replicates]) -> str:

@@ -34,7 +34,7 @@ def what_would_decide(
             "stricter limits, so that looking several times does not make it err more often."
         )
     elif config.until == "decided" and trained < FACTORS[-1] * asked and not may_decide:
-        sentences.append("More seeds alone cannot decide.")
+        sentences.append("More seeds alone would hardly decide.")
     return " ".join(sentences)
 
 
@@ -58,19 +58,19 @@ def _on_criterion(
     )
     ways = []
     if need.texts is not None:
-        ways.append(f"about {need.texts:,} test texts would decide{_where(need.texts, experiment)}")
+        ways.append(f"about {need.texts:,} test texts{_where(need.texts, experiment)}")
     if need.seeds is not None:
-        ways.append(f"about {need.seeds} seeds would decide ({options({'seeds': need.seeds})})")
+        ways.append(f"about {need.seeds} seeds ({options({'seeds': need.seeds})})")
     if need.both is not None:
         n_more, n_seeds_more = need.both
         ways.append(
             f"about {n_more:,} test texts{_where(n_more, experiment)} with {n_seeds_more} seeds "
-            f"({options({'seeds': n_seeds_more})}) would decide"
+            f"({options({'seeds': n_seeds_more})})"
         )
     if not ways:
         close = "; it is too close to its limit for more texts or more seeds alone"
         return f"{text}{close}."
-    return f"{text}; {', or '.join(ways)}."
+    return f"{text}. If {_NAMES[name]} stays as it is, {', or '.join(ways)} would decide."
 
 
 def _where(n_texts: int, experiment: Experiment) -> str:

@@ -94,6 +94,27 @@ def judge(
     return Judged(_rows(losses, alphas, gains, config, level), losses, alphas, gains)
 
 
+class _Limits(NamedTuple):
+    """Intervals by arm: that of llm by itself, and simultaneous ones of all other arms."""
+
+    loss: dict[str, Interval]
+    alpha: dict[str, Interval]
+    gain: dict[str, Interval]
+
+
+def _limits(
+    losses: Mapping[str, LimitReplicates],
+    alphas: Mapping[str, LimitReplicates],
+    gains: Mapping[str, LimitReplicates],
+    level: float,
+) -> _Limits:
+    def of(values: Mapping[str, LimitReplicates]) -> dict[str, Interval]:
+        others = {arm: values[arm] for arm in losses if arm != LLM}
+        return {LLM: values[LLM].interval(level), **simultaneous(others, level)}
+
+    return _Limits(of(losses), of(alphas), simultaneous(gains, level))
+
+
 def _rows(
     losses: Mapping[str, LimitReplicates],
     alphas: Mapping[str, LimitReplicates],
@@ -102,24 +123,16 @@ def _rows(
     level: float,
 ) -> pd.DataFrame:
     """The rows of :class:`Judged`."""
-    loss_limits = _limits(losses, level)
-    alpha_limits_of = _limits({arm: alphas[arm] for arm in losses}, level)
-    gain_limits = simultaneous(gains, level)
+    limits = _limits(losses, alphas, gains, level)
     rows = []
     for arm in losses:
-        row = _judge_arm(loss_limits[arm], alpha_limits_of[arm], config)
-        agrees_more = alpha_limits_of[arm].low > alpha_limits_of[LLM].high
+        row = _judge_arm(limits.loss[arm], limits.alpha[arm], config)
+        agrees_more = limits.alpha[arm].low > limits.alpha[LLM].high
         row["loss_seed_share"] = losses[arm].seed_share
         row["krippendorff_alpha_seed_share"] = alphas[arm].seed_share
-        row["beats_llm"] = arm in gains and (gain_limits[arm].low > 0 or agrees_more)
+        row["beats_llm"] = arm in gains and (limits.gain[arm].low > 0 or agrees_more)
         rows.append({"arm": arm, **row})
     return pd.DataFrame(rows)
-
-
-def _limits(values: Mapping[str, LimitReplicates], level: float) -> dict[str, Interval]:
-    """The interval of llm by itself, and simultaneous intervals of all other arms."""
-    others = {arm: replicates for arm, replicates in values.items() if arm != LLM}
-    return {LLM: values[LLM].interval(level), **simultaneous(others, level)}
 
 
 def _judge_arm(loss: Interval, alpha: Interval, config: VerdictConfig) -> dict[str, Any]:
@@ -162,41 +175,40 @@ def open_criteria(
     return found
 
 
+MIN_CHANCE = 0.1
+"""Chance of a decision by more seeds below which none are added."""
+
+
 def seeds_may_decide(judged: Judged, config: VerdictConfig, level: float) -> bool:
-    """Whether more seeds could decide on llm.
-
-    They cannot if the interval of infinitely many seeds, with the mean of these, holds its limit.
-
-    Parameters
-    ----------
-    judged, config
-        See :func:`judge`.
-    level
-        Level of the interval of the last look.
-    """
-    criteria = open_criteria(judged, config).values()
-    return any(
-        not _holds(values.interval(level, with_seeds=False), limit) for values, limit in criteria
-    )
+    """Whether more seeds might well decide on llm; see :func:`chances_of_more_seeds`."""
+    return chances_of_more_seeds(judged, config, level)[LLM] >= MIN_CHANCE
 
 
 def arms_that_seeds_may_decide(judged: Judged, config: VerdictConfig, level: float) -> list[str]:
-    """The arms about which more seeds could change the headline; empty if it is settled.
+    """The arms about which more seeds might well change the headline; empty if it is settled.
 
-    ``llm`` is among them if it is undecided and more seeds could decide. Unless ``llm`` is safe, or
+    ``llm`` is among them if it is undecided and more seeds might decide. Unless ``llm`` is safe, or
     a remedy is the headline already, so are the remedies that might become it. The parameters are
-    those of :func:`seeds_may_decide`.
+    those of :func:`chances_of_more_seeds`.
     """
     llm = judged.rows.set_index("arm").loc[LLM, "safe"]
     if llm == "yes":
         return []
-    is_open = llm == "undecided" and seeds_may_decide(judged, config, level)
-    arms = [LLM] if is_open else []
-    return arms if judged.named else arms + remedies_that_may_be_named(judged, config, level)
+    chances = chances_of_more_seeds(judged, config, level)
+    return [
+        arm
+        for arm, chance in chances.items()
+        if chance >= MIN_CHANCE and (llm == "undecided" if arm == LLM else not judged.named)
+    ]
 
 
-def remedies_that_may_be_named(judged: Judged, config: VerdictConfig, level: float) -> list[str]:
-    """The remedies that would be the headline with infinitely many seeds of the same means.
+def chances_of_more_seeds(judged: Judged, config: VerdictConfig, level: float) -> dict[str, float]:
+    """The chance that infinitely many seeds decide on an arm, judged by the seeds that are there.
+
+    With more seeds the interval shrinks to the part of the examples, and the mean moves by what
+    the chance of the seeds that are there allows. ``llm`` is decided if a criterion is missed or
+    both are met; a remedy if it may be the headline. So many seeds are never trained, so that the
+    true chance is smaller.
 
     Parameters
     ----------
@@ -205,13 +217,32 @@ def remedies_that_may_be_named(judged: Judged, config: VerdictConfig, level: flo
     level
         Level of the intervals of the last look.
     """
-    losses, alphas, gains = (
+    of_seeds = (judged.losses, judged.alphas, judged.gains)
+    without = [
         {arm: values._replace(seeds=NO_SPREAD) for arm, values in of_arm.items()}
-        for of_arm in (judged.losses, judged.alphas, judged.gains)
-    )
-    rows = _rows(losses, alphas, gains, config, level)
-    return judged._replace(rows=rows).named
-
-
-def _holds(interval: Interval, limit: float) -> bool:
-    return interval.low <= limit <= interval.high
+        for of_arm in of_seeds
+    ]
+    limits = _limits(*without, level)
+    moves = [
+        {arm: math.sqrt(values.seeds.variance) * values.draws for arm, values in of_arm.items()}
+        for of_arm in of_seeds
+    ]
+    loss_moves, alpha_moves, gain_moves = moves
+    tolerance = config.tolerance / 100
+    chances = {}
+    for arm, loss in limits.loss.items():
+        alpha = limits.alpha[arm]
+        is_small = loss.high + loss_moves[arm] <= tolerance
+        agree = alpha.low + alpha_moves[arm] >= config.min_alpha
+        is_safe = is_small & agree
+        if arm == LLM:
+            is_large = loss.low + loss_moves[arm] > tolerance
+            disagree = alpha.high + alpha_moves[arm] < config.min_alpha
+            chances[arm] = float((is_safe | is_large | disagree).mean())
+        else:
+            llm_high = limits.alpha[LLM].high + alpha_moves[LLM]
+            is_better = (limits.gain[arm].low + gain_moves[arm] > 0) | (
+                alpha.low + alpha_moves[arm] > llm_high
+            )
+            chances[arm] = float((is_safe & is_better).mean())
+    return chances

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,7 @@ from analysis.render.text import listed
 from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
 from analysis.store.spare import spare_texts
+from project.config.arms import GOLD, LLM
 from project.config.results import MAX_SILENT
 
 MIN_EXAMPLES = 100
@@ -26,8 +29,8 @@ def reason_to_refuse(experiment: Experiment) -> str:
     """Why the experiment supports no verdict, empty if it does."""
     return (
         reason_beyond_seeds(experiment)
-        or _few_seeds(experiment)
-        or reason_untrained(experiment.arms, ("gold", "llm"))
+        or _few_seeds(experiment, (GOLD, LLM))
+        or reason_untrained(experiment.arms, (GOLD, LLM))
         or _untrained(experiment)
     )
 
@@ -37,16 +40,25 @@ def reason_beyond_seeds(experiment: Experiment) -> str:
     return _missing_arms(experiment) or _missing_labels(experiment) or _few_examples(experiment)
 
 
+def reason_to_refuse_scores(experiment: Experiment, arms: Sequence[str]) -> str:
+    """Why no sentence may compare the scores of these complete arms, empty if one may."""
+    return (
+        _few_examples(experiment)
+        or _few_seeds(experiment, arms)
+        or reason_untrained(experiment.arms, [arm for arm in arms if arm in (GOLD, LLM)])
+    )
+
+
 def _missing_arms(experiment: Experiment) -> str:
     """The reason if the arm gold or llm is not complete; else empty, as in the functions below."""
-    missing = [arm for arm in ("gold", "llm") if arm not in experiment.arms]
+    missing = [arm for arm in (GOLD, LLM) if arm not in experiment.arms]
     if not missing:
         return ""
     text = f"There is no complete arm {' and no '.join(missing)} to compare."
     asked = [arm for arm in missing if arm in experiment.config.get("arms", ())]
     if asked:
         return f"{text} {_GO_ON}"
-    if "gold" in missing and _lacks_gold(experiment):
+    if GOLD in missing and _lacks_gold(experiment):
         return (
             f"{text} {_AUDIT} It estimates the loss from a few hundred texts that a person labels."
         )
@@ -99,21 +111,21 @@ def _few_examples(experiment: Experiment) -> str:
     )
 
 
-def _few_seeds(experiment: Experiment) -> str:
-    """The reason if gold or llm has too few seeds."""
-    counts = {arm: n_seeds(experiment.arms[arm]) for arm in ("gold", "llm")}
+def _few_seeds(experiment: Experiment, arms: Sequence[str]) -> str:
+    """The reason if one of these arms has too few seeds."""
+    counts = {arm: n_seeds(experiment.arms[arm]) for arm in arms}
     few = [f"{arm} ({n})" for arm, n in counts.items() if n < MIN_SEEDS]
     if not few:
         return ""
     return (
-        f"{', '.join(few)}: fewer than {MIN_SEEDS} seeds say too little of how trainings differ. "
+        f"{listed(few)}: fewer than {MIN_SEEDS} seeds say too little of how trainings differ. "
         "Raise seeds, to 5 as in the paper."
     )
 
 
 def _untrained(experiment: Experiment) -> str:
     """The reason if gold classifiers are no better than always giving the most frequent class."""
-    macro_f1 = experiment.score_sums.contrast({"gold": 1.0}).interval()
+    macro_f1 = experiment.score_sums.contrast({GOLD: 1.0}).interval()
     constant = _constant_macro_f1(_class_sizes(experiment))
     if macro_f1.low > constant:
         return ""
@@ -143,7 +155,7 @@ def n_missing_labels(experiment: Experiment) -> int:
 
 def _training_sizes(experiment: Experiment) -> tuple[int, int]:
     """Number of training labels of gold and of llm."""
-    n_gold, n_llm = (int(experiment.arms[arm].runs[0].params["n_train"]) for arm in ("gold", "llm"))
+    n_gold, n_llm = (int(experiment.arms[arm].runs[0].params["n_train"]) for arm in (GOLD, LLM))
     return n_gold, n_llm
 
 

@@ -30,7 +30,7 @@ def train_looks(
 
     It trains all of them with the seeds asked for, with twice and with four times as many, and
     stops as soon as more seeds cannot change the headline of the verdict: the LLM's labels are
-    safe, or they are decided and a remedy is named, or more seeds cannot decide either. After each
+    safe, or they are decided and a remedy is named, or more seeds would hardly decide. After each
     look the number of seeds is a tag of the root run, so that a report reads complete looks alone.
     """
     if config.verdict.until != "decided":
@@ -84,5 +84,5 @@ def _goes_on(run_id: str, config: ExperimentConfig, trained: int) -> bool:
             f"{', '.join(arms)}."
         )
     elif word == "undecided":
-        print_line(f"verdict: {standing} after {trained} seeds, and more cannot decide.")
+        print_line(f"verdict: {standing} after {trained} seeds, and more would hardly decide.")
     return bool(arms)

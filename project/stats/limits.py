@@ -24,6 +24,8 @@ from project.stats.types import Singles
 
 _MOST_SEEDS = 50
 """Nobody trains more seeds for one verdict."""
+_MOST_TEXTS = 10**7
+"""Nobody labels more texts for one verdict."""
 
 
 class SeedSpread(NamedTuple):
@@ -173,8 +175,9 @@ def needed(
 ) -> Needed:
     """What would take the limits of an estimate to ``limit``, if the estimate stays as it is.
 
-    The examples' part of the variance falls with their number, the seeds' part with theirs. With so
-    many, an estimate that is right decides in about half of all cases.
+    The replicates of the examples come closer to the estimate with the square root of their number,
+    those of the seeds with that of theirs, which have more degrees of freedom, too. With so many,
+    an estimate that is right decides in about half of all cases.
 
     Parameters
     ----------
@@ -187,33 +190,43 @@ def needed(
     level
         Level of the two-sided interval.
     """
-    from scipy.stats import norm, t
+    from scipy.stats import t
 
-    if math.isnan(values.estimate):
+    distance = abs(limit - values.estimate)
+    if not distance > 0:  # false for nan, too
         return Needed(None, None)
     tail = (1 + level) / 2
-    distance = (limit - values.estimate) ** 2
-    of_texts = norm.ppf(tail) ** 2 * values.text_variance
-    variance = values.seeds.variance
-    of_seeds = t.ppf(tail, values.seeds.degrees) ** 2 * variance if variance else 0.0
-    # Degrees of freedom grow with the number of seeds, too.
-    degrees = values.seeds.degrees / max(1, n_seeds - 1)
+    # How far the limit on this side is from the estimate.
+    if limit > values.estimate:
+        of_texts, of_seeds = values.above - values.estimate, values.draws
+    else:
+        of_texts, of_seeds = values.estimate - values.below, -values.draws
+    spread = values.seeds
+    # Degrees of freedom grow with the number of seeds.
+    degrees = spread.degrees / max(1, n_seeds - 1)
 
-    def seeds_reach(n: int) -> float:
-        return float(t.ppf(tail, degrees * (n - 1)) ** 2 * variance * n_seeds / n)
+    def reach(texts: float, seeds: int) -> float:
+        noise = math.sqrt(spread.variance * n_seeds / seeds) * of_seeds
+        if spread.variance > 0 and seeds > n_seeds:
+            noise *= t.ppf(tail, degrees * (seeds - 1)) / t.ppf(tail, spread.degrees)
+        return float(np.quantile(math.sqrt(n_texts / texts) * of_texts + noise, tail))
 
-    def texts_beside(reach: float) -> int | None:
-        if distance <= reach:
+    def texts_with(seeds: int) -> int | None:
+        if reach(_MOST_TEXTS, seeds) > distance:
             return None
-        return max(n_texts + 1, math.ceil(n_texts * of_texts / (distance - reach)))
+        low, high = n_texts, _MOST_TEXTS
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if reach(middle, seeds) <= distance else (middle, high)
+        return high
 
-    texts = texts_beside(of_seeds)
-    many = range(n_seeds + 1, _MOST_SEEDS + 1) if variance else ()
-    seeds = next((n for n in many if seeds_reach(n) + of_texts <= distance), None)
+    texts = texts_with(n_seeds)
+    many = range(n_seeds + 1, _MOST_SEEDS + 1) if spread.variance > 0 else ()
+    seeds = next((n for n in many if reach(n_texts, n) <= distance), None)
     both = None
-    if texts is None and seeds is None and variance:
-        beside = ((texts_beside(seeds_reach(n)), n) for n in (2 * n_seeds, 4 * n_seeds))
-        both = next(((texts, n) for texts, n in beside if texts is not None), None)
+    if texts is None and seeds is None and spread.variance > 0:
+        beside = ((texts_with(n), n) for n in (2 * n_seeds, 4 * n_seeds))
+        both = next(((found, n) for found, n in beside if found is not None), None)
     return Needed(texts, seeds, both)
 
 
