@@ -53,6 +53,15 @@ from tests.helpers.old_store import OldStore
 
 ROOTS = ("experiment", "crossed", "curve", "budget", "grid", "sweep")
 NAMES = {"arm", "raters", "class", "gold", "given", "source", "example_id"}  # columns of names
+CURVE_READINGS = (
+    "limit",
+    "rate",
+    "plateau",
+    "last_doubling",
+    "last",
+    "minus_gold",
+    "minus_gold_limit",
+)
 CHANGED_LIMITS = {
     # They hold for all rows at once since sentences that pick the best row rest on them.
     *(("budget.csv", f"over_random_{end}") for end in ("low", "high")),
@@ -69,6 +78,19 @@ CHANGED_LIMITS = {
         (file, name)
         for file in ("verdict.md", "report.md")
         for name in ("loss of macro-F1", "alpha_K")
+    ),
+    # They have the tails of Student's t, since few seeds tell little of their own spread.
+    *(("plateau.csv", f"{name}_{end}") for name in CURVE_READINGS for end in ("low", "high")),
+    *(
+        (file, name)
+        for file in ("curve.md", "report.md")
+        for name in (
+            "limit",
+            "flat from n",
+            "last doubling",
+            "minus gold, largest n",
+            "minus gold, limit",
+        )
     ),
 }
 """File and column; of a cell with an estimate and limits the estimate is compared."""
