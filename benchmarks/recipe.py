@@ -16,20 +16,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.labelled_texts import Data, add_line, lines, load, macro_f1
 from project.config.finetune import LINEAR, FinetuneConfig
-from project.stats.scores import confusion, scores
 from project.stats.types import Codes
 from project.training.checkpoint import Checkpoint
 from project.training.embeddings import embed
@@ -42,33 +41,9 @@ from project.training.predict import predict
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
-class Data(NamedTuple):
-    """Texts of one file, the test texts first; ``gold`` ``(n,)`` are class codes."""
-
-    name: str
-    texts: list[str]
-    gold: Codes
-    n_classes: int
-    n_test: int
-
-    def train(self, size: int, seed: int) -> Codes:
-        """Positions of ``size`` training texts; another ``seed`` draws others."""
-        random = np.random.default_rng([seed, 1])
-        return self.n_test + random.permutation(len(self.gold) - self.n_test)[:size]
-
-
-def load(path: Path, n_test: int, most: int) -> Data:
-    """The texts of a file, shuffled: ``n_test`` to predict and at most ``most`` to train on."""
-    table = pd.read_parquet(path).drop_duplicates("text")
-    table = table.sample(frac=1, random_state=0)[: n_test + most]
-    labels = sorted(table["label"].unique())
-    gold = pd.Categorical(table["label"], labels).codes.astype(np.int64)
-    return Data(path.stem, [str(text) for text in table["text"]], gold, len(labels), n_test)
-
-
-def macro_f1(data: Data, answers: Codes) -> float:
+def _test_f1(data: Data, answers: Codes) -> float:
     """Macro-F1 of the test texts, in [0, 1]."""
-    return scores(confusion(data.gold[: data.n_test], answers, data.n_classes)).macro_f1
+    return macro_f1(data.gold[: data.n_test], answers, data.n_classes)
 
 
 def fine_tuned(
@@ -106,7 +81,7 @@ def fine_tuned(
         batch_size=64,
     )
     return {
-        "macro_f1": macro_f1(data, predicted.argmax(axis=1)),
+        "macro_f1": _test_f1(data, predicted.argmax(axis=1)),
         "loss": model.history[-1].training_loss,
         "done_steps": model.history[-1].step,
         "seconds": time.perf_counter() - began,
@@ -120,7 +95,7 @@ def linear(data: Data, training: Mapping[str, Any], folder: Path) -> dict[str, f
     points = principal_components(vectors, fit_on=slice(data.n_test, None))
     model = LinearClassifier(points, data.n_classes)
     answers = model.predict(rows, data.gold[rows], np.arange(data.n_test))
-    return {"macro_f1": macro_f1(data, answers)}
+    return {"macro_f1": _test_f1(data, answers)}
 
 
 def grid(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -142,10 +117,10 @@ def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     config = FinetuneConfig(encoder=options.encoder, max_length=options.max_length)
     encoder = Encoder.find(config)
-    known = _lines(options.out)
-    done = {_key(line) for line in known}
+    done = {_key(line) for line in lines(options.out)}
     for name in options.names or sorted(path.stem for path in options.folder.glob("*.parquet")):
-        data = load(options.folder / f"{name}.parquet", options.test, max(options.sizes))
+        pool = options.pool or max(options.sizes)
+        data = load(options.folder / f"{name}.parquet", options.test, pool)
         with tempfile.TemporaryDirectory() as folder:
             for training in grid(options):
                 training["data"] = name
@@ -156,9 +131,7 @@ def measure(options: argparse.Namespace) -> None:
                 else:
                     found = fine_tuned(data, encoder, config, training, Path(folder))
                 done.add(_key(training))
-                with options.out.open("a", encoding="utf-8") as file:
-                    line = {**training, "max_length": options.max_length, **found}
-                    file.write(json.dumps(line) + "\n")
+                add_line(options.out, {**training, "max_length": options.max_length, **found})
 
 
 def _key(line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -166,16 +139,9 @@ def _key(line: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(line.get(name) for name in ("data", "encoder", "size", "seed", "steps", "rate"))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The trainings in a file; none where it does not exist."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def table(lines: Sequence[Mapping[str, Any]]) -> str:
+def table(trainings: Sequence[Mapping[str, Any]]) -> str:
     """Macro-F1 x 100: a row for each data set, size and encoder, a column for each recipe."""
-    frame = pd.DataFrame(lines)
+    frame = pd.DataFrame(trainings)
     keys = ["data", "size"]
     is_linear = frame["encoder"] == LINEAR
     tuned = frame[~is_linear].assign(encoder=lambda rows: [Path(x).name for x in rows["encoder"]])
@@ -192,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, or print the table of what was trained."""
     options = _parser().parse_args(arguments)
     if options.table:
-        sys.stdout.write(table(_lines(options.table)) + "\n")
+        sys.stdout.write(table(lines(options.table)) + "\n")
     else:
         measure(options)
     return 0
@@ -212,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rates", type=_numbers(float), default=[1e-4], help="learning rates")
     parser.add_argument("--seeds", type=int, default=1, help="draws of the training texts")
     parser.add_argument("--test", type=int, default=600, help="texts to predict")
+    parser.add_argument(
+        "--pool", type=int, help="texts that training texts are drawn from; default: largest size"
+    )
     parser.add_argument("--max_length", type=int, default=48, help="tokens of a text")
     return parser
 

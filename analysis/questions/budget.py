@@ -218,7 +218,8 @@ def _answer(experiment: Experiment, budget: ScoredPoints) -> str:
     untrained = untrained_arms({name: experiment.arms[name] for name in compared})
     text = cheapest(budget, without=list(untrained))
     if untrained:
-        text += f" Not compared, since their trainings have not left their start: {', '.join(untrained)}."
+        names = ", ".join(untrained)
+        text += f" Not compared, since their trainings have not left their start: {names}."
     return text.strip()
 
 

@@ -29,8 +29,8 @@ _NOTE = (
     "The second experiment's arm less the first one's, x 100. The 95 % limits of a column hold for "
     "all arms at once, so that the answer may pick among them. They hold the chance of the test "
     "examples, seen or not, and, but for unchanged, of the seeds, where an arm has several (for "
-    "alpha_K three or more). shared: trainings that are the same in both, by their digest and their predictions; "
-    "of accuracy and macro-F1 the limits hold the chance of the others alone."
+    "alpha_K three or more). shared: trainings that are the same in both, by their digest and "
+    "their predictions; of accuracy and macro-F1 the limits hold the chance of the others alone."
 )
 
 

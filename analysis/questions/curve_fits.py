@@ -28,13 +28,13 @@ _MAX_RESIDUAL = 2
 _NOTE = (
     "Where the curve flattens: the fit is limit - gain x n^-rate, by least squares over the scores "
     "of all seeds, limit at most 100. In brackets 95 % intervals by a bootstrap over the seeds of "
-    "each size; the texts and the test split stay the same. flat from n: from there on doubling "
-    "the texts gains less than {points}; > and < mark sizes beyond the measured ones. Beyond the "
-    "largest size it is an extrapolation (from half of it on the doubling ends there), and every "
-    "limit is one. last doubling: the fitted gain from half of the largest size to it. off by: "
-    "root mean square between fit and means; above twice the threshold the points follow no such "
-    "curve and have no plateau; with 3 sizes it means nothing. minus gold: between the fits, at "
-    "the largest common size and at the limits, paired by seed."
+    "each size, with the tails of Student's t; the texts and the test split stay the same. flat "
+    "from n: from there on doubling the texts gains less than {points}; > and < mark sizes beyond "
+    "the measured ones. Beyond the largest size it is an extrapolation (from half of it on the "
+    "doubling ends there), and every limit is one. last doubling: the fitted gain from half of the "
+    "largest size to it. off by: root mean square between fit and means; above twice the threshold "
+    "the points follow no such curve and have no plateau; with 3 sizes it means nothing. minus "
+    "gold: between the fits, at the largest common size and at the limits, paired by seed."
 )
 
 

@@ -242,11 +242,11 @@ WORLDS = (
     ),
     _world("10 classes, n 500, 5 seeds, sd 1", Setting(500, 5, (1,) * 10, 0.8)),
     _world("2 classes, n 500, 3 seeds, sd 3", Setting(500, 3, sd=0.03)),
-    _world("2 classes, n 4,000, 5 seeds, sd 1", Setting(4000, 5)),
+    _world("2 classes, n 8,000, 5 seeds, sd 1", Setting(8000, 5)),
     _world("2 classes, n 500, 5 seeds, sd 1", Setting(500, 5), "no"),
     _world("4 classes, n 500, 5 seeds, sd 1", Setting(500, 5, FOUR, 0.85), "no"),
     _world("until decided, n 500, sd 1", Setting(500, 5), until="decided"),
-    _world("until decided, n 4,000, sd 1", Setting(4000, 5), until="decided"),
+    _world("until decided, n 8,000, sd 1", Setting(8000, 5), until="decided"),
     World(
         name="any of 6 remedies is safe: 2 classes, n 500, 5 seeds, sd 1",
         promised=2.5,

@@ -23,6 +23,7 @@ MODULES: tuple[str, ...] = (
     "uncertainties",
     "divergence",
     "inclusion",
+    "curve",
 )
 """Files of this folder with a tuple ``WORLDS``; the name of the file is that of the kind."""
 BASELINES: tuple[str, ...] = ("percentile",)

@@ -83,9 +83,11 @@ def fit_curve(
     The intervals are the middle 95 % of a bootstrap over the seeds: of k seeds at a size, k - 1 are
     drawn with replacement, independently of other sizes, and the means are fitted again. Drawing k
     would make the means vary too little, by (k - 1) / k, which matters for few seeds (Rao and Wu
-    1988, JASA 83:231). The intervals do not cover other training texts or other test examples. With
-    one seed at any size they are nan. The interval of the rate is that of the replicates whose
-    curve rises; the others have no rate.
+    1988, JASA 83:231). That alone gives the tails of a normal distribution, where the variance of a
+    size is known from its few seeds only: each deviation is multiplied by a draw of what makes a
+    normal number one of Student's t with k - 1 degrees of freedom. The intervals do not cover other
+    training texts or other test examples. With one seed at any size they are nan. The interval of
+    the rate is that of the replicates whose curve rises; the others have no rate.
 
     Parameters
     ----------
@@ -124,12 +126,17 @@ def fit_curve(
 def _resampled_means(scores: Floats, size: int, replicates: int, seed: int) -> Floats:
     """Means of k - 1 of the k scores at one size, drawn with replacement, ``(replicates,)``.
 
-    The draws depend on the size, so that two curves with as many seeds at a size draw the same
-    ones there; see :func:`curve_gap`.
+    Their deviations have the tails of Student's t; means beyond [0, 1] are moved to its ends. The
+    draws depend on the size, so that two curves with as many seeds at a size draw the same ones
+    there; see :func:`curve_gap`.
     """
     random = np.random.default_rng([seed, size])
-    indices = random.integers(0, len(scores), (replicates, len(scores) - 1))
-    return np.asarray(scores[indices].mean(axis=1))
+    freedom = len(scores) - 1
+    deviations = scores[random.integers(0, len(scores), (replicates, freedom))].mean(axis=1)
+    deviations -= scores.mean()
+    # From the mean score, so that equal scores stay exactly what they are.
+    widened = deviations * np.sqrt(freedom / random.chisquare(freedom, replicates))
+    return np.clip(scores.mean() + widened, 0.0, 1.0)
 
 
 def _readings(law: PowerLaw, largest: float, threshold: float) -> _Readings:

@@ -55,6 +55,15 @@ ROOTS = ("experiment", "crossed", "curve", "budget", "grid", "sweep")
 NAMES = {"arm", "raters", "class", "gold", "given", "source", "example_id"}  # columns of names
 SHIFTS = ("accuracy", "macro_f1", "precision", "recall")
 SHIFT_TITLES = ("difference", "accuracy", "macro-F1", "macro precision", "macro recall")
+CURVE_READINGS = (
+    "limit",
+    "rate",
+    "plateau",
+    "last_doubling",
+    "last",
+    "minus_gold",
+    "minus_gold_limit",
+)
 CHANGED_LIMITS = {
     # They hold for all rows at once since sentences that pick the best row rest on them.
     *(("budget.csv", f"over_random_{end}") for end in ("low", "high")),
@@ -78,6 +87,19 @@ CHANGED_LIMITS = {
     *(("tail.csv", end) for end in ("low", "high")),
     *(("shift.csv", f"{name}_{end}") for name in SHIFTS for end in ("low", "high")),
     *((file, name) for file in ("errors.md", "report.md") for name in SHIFT_TITLES),
+    # They have the tails of Student's t, since few seeds tell little of their own spread.
+    *(("plateau.csv", f"{name}_{end}") for name in CURVE_READINGS for end in ("low", "high")),
+    *(
+        (file, name)
+        for file in ("curve.md", "report.md")
+        for name in (
+            "limit",
+            "flat from n",
+            "last doubling",
+            "minus gold, largest n",
+            "minus gold, limit",
+        )
+    ),
 }
 """File and column; of a cell with an estimate and limits the estimate is compared."""
 RENAMED = {"human labels": "human", "loss of macro-F1": "loss"}

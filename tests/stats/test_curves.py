@@ -200,7 +200,7 @@ def test_equal_scores_give_an_interval_of_width_zero_and_an_undefined_rate():
 
 
 @pytest.mark.parametrize("n_seeds", [3, 10])
-def test_about_95_of_100_intervals_cover_the_truth(n_seeds):
+def test_95_of_100_intervals_cover_the_truth_or_more_with_few_seeds(n_seeds):
     truth = [
         float(LAW.limit),
         float(LAW.rate),
@@ -218,19 +218,20 @@ def test_about_95_of_100_intervals_cover_the_truth(n_seeds):
             for interval, value in zip(found[4:], truth, strict=True)
         ]
 
-    assert (n_covered >= 84).all()
-    assert n_covered.mean() < 99
+    assert (n_covered >= 92).all()
+    if n_seeds == 10:
+        assert n_covered.mean() < 99
 
 
-def test_means_vary_over_the_replicates_with_the_standard_error_of_the_seeds():
-    # at one size alone: seeds 0.5 and 0.7, whose mean has the variance 0.2 ** 2 / 2 / 2
-    means = fit_curve(
-        [1, 10, 100, 1e6], [[0.0, 0.0], [0.3, 0.3], [0.5, 0.5], [0.5, 0.7]], 0.01, replicates=4000
-    ).replicates
-    drawn = np.unique(means.limit.round(9), return_counts=True)
+@pytest.mark.parametrize(("n_seeds", "quantile"), [(5, 2.776), (10, 2.262)])
+def test_a_mean_has_the_interval_of_students_t_over_its_seeds(n_seeds, quantile):
+    # The law passes through three points; only the last size varies. Quantiles are of k - 1.
+    spread = np.linspace(-0.02, 0.02, n_seeds)
+    scores = [np.full(n_seeds, 0.3), np.full(n_seeds, 0.5), 0.6 + spread]
+    last = fit_curve([10, 100, 1000], scores, 0.01, replicates=4000).last
+    half = quantile * spread.std(ddof=1) / np.sqrt(n_seeds)
 
-    assert len(drawn[0]) == 2
-    assert drawn[1] / 4000 == pytest.approx([0.5, 0.5], abs=0.03)
+    assert (last.low, last.high) == pytest.approx((0.6 - half, 0.6 + half), abs=0.1 * half)
 
 
 def test_the_gap_is_the_difference_of_the_fits_at_the_largest_common_size_and_at_the_limits():
@@ -257,10 +258,10 @@ def test_the_gap_is_the_difference_of_the_fits_at_the_largest_common_size_and_at
 def test_curves_of_the_same_seeds_are_paired_and_others_are_not():
     scores = scores_by_seed(LAW, 5, sd=0.02)
     gold, worse = (
-        fit_curve(SIZES, scores, 0.01),
-        fit_curve(SIZES, [values - 0.05 for values in scores], 0.01),
+        fit_curve(SIZES, [values - 0.1 for values in scores], 0.01),
+        fit_curve(SIZES, [values - 0.15 for values in scores], 0.01),
     )
-    apart = fit_curve(SIZES, [values - 0.05 for values in scores], 0.01, seed=1)
+    apart = fit_curve(SIZES, [values - 0.15 for values in scores], 0.01, seed=1)
 
     for found in curve_gap(worse, gold)[1:]:
         assert found == pytest.approx((-0.05, -0.05, -0.05), abs=1e-4)

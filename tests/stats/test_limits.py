@@ -129,10 +129,11 @@ def test_simultaneous_limits_are_those_of_one_estimate_alone_and_wider_for_many(
 def test_what_is_needed_narrows_the_part_that_is_too_wide():
     random = np.random.default_rng(3)
     noise = random.normal(size=5000).astype(np.float32)
+    draws = random.standard_t(8, size=5000).astype(np.float32)
 
     def estimate(texts, seeds):
         spread = SeedSpread(seeds**2, 8.0)
-        return LimitReplicates(0.0, texts * noise, texts * noise, spread, noise)
+        return LimitReplicates(0.0, texts * noise, texts * noise, spread, draws)
 
     # 1.96 * 0.01 = 0.0196 must become 0.0098: a quarter of the variance, four times the texts
     only_texts = needed(estimate(0.01, 0.0), 0.0098, n_texts=500, n_seeds=5)
