@@ -60,14 +60,26 @@ def our_seeds(work: Work, precision: str, seeds: int, workers: int) -> float:
     seeds, workers
         How many seeds are trained, and how many at a time.
     """
+    jobs = seed_jobs(work, precision, seeds)
+    with tempfile.TemporaryDirectory() as folder:
+        return seconds_of(
+            lambda: list(
+                run_jobs(jobs, folder=Path(folder), workers=workers, progress=lambda *_: None)
+            )
+        )
+
+
+def seed_jobs(work: Work, precision: str, seeds: int) -> list[Job]:
+    """A job for each seed, with an epoch of training and all predictions."""
     inputs = work.inputs()
+    encoder = work.encoder(precision)
     first = work.n + work.n_held_out
-    jobs = [
+    return [
         Job(
             arm="gold",
             seed=seed,
             digest=f"seed{seed}",
-            encoder=work.encoder(precision),
+            encoder=encoder,
             config=one_epoch(),
             inputs=inputs,
             test_indices=np.arange(first, first + work.n_held_out),
@@ -76,12 +88,6 @@ def our_seeds(work: Work, precision: str, seeds: int, workers: int) -> float:
         )
         for seed in range(seeds)
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        return seconds_of(
-            lambda: list(
-                run_jobs(jobs, folder=Path(folder), workers=workers, progress=lambda *_: None)
-            )
-        )
 
 
 def their_epoch(work: Work, padding: str) -> float:

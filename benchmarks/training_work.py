@@ -16,6 +16,7 @@ from project.stats.types import Codes
 from project.support.models import ModelSource, encoder_source, quiet_transformers
 from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs
+from project.training.seed_memory import ModelShape
 from project.training.tokens import Tokens
 
 N_CLASSES = 4
@@ -86,7 +87,15 @@ class Work:
 
     def encoder(self, precision: str) -> Encoder:
         """The model as our side loads it."""
-        return Encoder(self.model.source, precision, MAX_LENGTH)
+        n = self.weights().total
+        return Encoder(
+            self.model.source,
+            precision,
+            MAX_LENGTH,
+            n_parameters=n,
+            n_trained=n,
+            shape=ModelShape.of(self._loaded().config),
+        )
 
     @property
     def n_tokens(self) -> int:
@@ -95,10 +104,17 @@ class Work:
 
     def weights(self) -> WeightCounts:
         """The number of the model's weights."""
-        model = self.encoder("fp32").model(N_CLASSES, one_epoch())
-        sizes = {name: value.numel() for name, value in model.named_parameters()}
+        sizes = {name: value.numel() for name, value in self._loaded().named_parameters()}
         layers = sum(size for name, size in sizes.items() if "embeddings" not in name)
         return WeightCounts(layers, sum(sizes.values()))
+
+    def _loaded(self) -> Any:
+        """The model without its weights."""
+        settings = transformers.AutoConfig.from_pretrained(
+            self.model.source.location, num_labels=N_CLASSES
+        )
+        with torch.device("meta"):
+            return transformers.AutoModelForSequenceClassification.from_config(settings)
 
     def rows(self, start: int, stop: int) -> list[dict[str, Any]]:
         """The texts from ``start`` to ``stop`` as the Trainer takes them."""

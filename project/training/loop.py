@@ -22,7 +22,7 @@ from project.training.encoder import Encoder
 from project.training.history import Evaluation, best_evaluation
 from project.training.inputs import TrainingInputs
 from project.training.optimizer import build_optimizer
-from project.training.precision import autocast
+from project.training.precision import autocast, float32_products
 from project.training.predict import predict
 from project.training.targets import loss
 from project.training.text_order import TextOrder
@@ -74,7 +74,8 @@ def train(
         torch.manual_seed(seed)  # initial weights and dropout use torch's global generator
         order = TextOrder(seed)
         run = _TrainingRun(encoder, config, inputs, order=order, checkpoint=checkpoint)
-        return run.run(after_evaluation)
+        with float32_products(encoder.precision):
+            return run.run(after_evaluation)
 
 
 class _TrainingRun:

@@ -26,7 +26,6 @@ from project.training.results import Job
 from project.training.seed import run_job
 from project.training.targets import targets
 from project.training.tokens import Tokens
-from project.training.workers import gpu_workers
 
 
 @pytest.fixture(scope="module")
@@ -546,17 +545,6 @@ def test_a_job_that_another_process_finished_meanwhile_is_no_error(jobs, tmp_pat
     run_job(jobs[0], tmp_path, lambda evaluation: None)
 
     assert results_in(tmp_path) == ["digest0"]
-
-
-def test_a_gpu_trains_up_to_five_seeds_within_memory_and_cores_and_one_of_unknown_size():
-    gib = 2**30
-
-    assert gpu_workers(1, 79 * gib, gib // 2, 16) == 5
-    assert gpu_workers(1, 20 * gib, gib // 2, 16) == 2
-    assert gpu_workers(1, 79 * gib, 0, 16) == 1
-    assert gpu_workers(1, 6 * gib, gib, 16) == 1
-    assert gpu_workers(4, 79 * gib, gib // 2, 8) == 8
-    assert gpu_workers(4, 79 * gib, 28 * gib, 2) == 4
 
 
 def test_the_error_out_of_memory_names_what_to_lower(jobs, tmp_path, monkeypatch):
