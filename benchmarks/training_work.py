@@ -27,11 +27,19 @@ SIGMA = 0.6
 
 _MIN_LENGTH = 4
 _FIRST_WORD = 1000  # lower token ids are special tokens or rare
-# What RobertaConfig has to be changed in for the shape of roberta-base.
-_ROBERTA_BASE: dict[str, Any] = {
-    "vocab_size": 50265,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
+SMALL = "small"
+# What RobertaConfig has to be changed in, by the name of a shape.
+_SHAPES: dict[str, dict[str, Any]] = {
+    "roberta-base": {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1},
+    SMALL: {
+        "vocab_size": 5000,
+        "max_position_embeddings": 514,
+        "type_vocab_size": 1,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+    },
 }
 
 
@@ -132,11 +140,12 @@ def training_work(folder: Path, model_name: str, n: int) -> Work:
     folder
         Where tokens and random weights are written.
     model_name
-        ``bundled``, or ``roberta-base`` for random weights of its shape.
+        ``bundled``; ``roberta-base`` or ``small`` for random weights of such a shape.
     n
         How many texts there are to train on.
     """
-    model = _bundled() if model_name == "bundled" else _random_roberta(folder / "model")
+    is_bundled = model_name == "bundled"
+    model = _bundled() if is_bundled else _random_roberta(folder / "model", model_name)
     random = np.random.default_rng(0)
     total = n + 2 * (n // 4)
     lengths = np.exp(random.normal(np.log(MEDIAN_LENGTH), SIGMA, total)).astype(int)
@@ -156,13 +165,14 @@ def _bundled() -> NamedModel:
     return NamedModel(encoder_source("bundled", "main"), 30522, "MiniLM-L6 (22M)")
 
 
-def _random_roberta(folder: Path) -> NamedModel:
+def _random_roberta(folder: Path, name: str) -> NamedModel:
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(0)
-        config = transformers.RobertaConfig(**_ROBERTA_BASE)
-        transformers.RobertaModel(config).save_pretrained(folder)
-    source = ModelSource("roberta-base", str(folder), None, "random")
-    return NamedModel(source, _ROBERTA_BASE["vocab_size"], "roberta-base shape (125M)")
+        model = transformers.RobertaModel(transformers.RobertaConfig(**_SHAPES[name]))
+        model.save_pretrained(folder)
+    source = ModelSource(name, str(folder), None, "random")
+    millions = sum(weight.numel() for weight in model.parameters()) / 1e6
+    return NamedModel(source, _SHAPES[name]["vocab_size"], f"{name} shape ({millions:.0f}M)")
 
 
 def one_epoch(**changes: Any) -> FinetuneConfig:
