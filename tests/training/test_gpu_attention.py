@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from project.config.finetune import FinetuneConfig
 from project.training import packed_batch
-from project.training.batching import choose_batching
+from project.training.batching import _layers, choose_batching
 from project.training.encoder import Encoder
 from project.training.packed_batch import (
     AttentionOptions,
@@ -16,7 +17,9 @@ from project.training.packed_batch import (
 )
 from project.training.packing import Packed
 from project.training.padding import Padded
+from project.training.targets import loss
 
+PACKED = ["Bert", "Roberta", "DistilBert", "ModernBert", "Llama", "Mistral"]
 LENGTHS = [9, 30, 1, 17, 16]
 ROWS = [np.arange(5, 5 + n, dtype=np.int32) for n in LENGTHS]
 
@@ -55,6 +58,24 @@ def test_logits_and_gradients_are_those_of_padded_rows(load, monkeypatch, name):
     assert gradients.keys() == expected_gradients.keys()
     for key, value in expected_gradients.items():
         assert torch.allclose(gradients[key], value, atol=1e-4 * float(value.abs().max()) + 1e-7)
+
+
+@pytest.mark.parametrize(
+    "name", ["Bert", "Roberta", "DistilBert", "ModernBert", "Llama", "Mistral"]
+)
+def test_a_step_never_waits_for_a_number_from_the_device(tiny, name):
+    settings = transformers.AutoConfig.from_pretrained(tiny(name), num_labels=3)
+    settings.pad_token_id = settings.pad_token_id or 0
+    with torch.device("meta"):  # where a tensor has no numbers, and to read one is an error
+        model = transformers.AutoModelForSequenceClassification.from_config(settings)
+        targets = torch.ones(len(ROWS), 3)
+        weights = torch.ones(len(ROWS))
+    packed = Packed(model.train(), _layers(model))
+
+    loss(packed.logits(ROWS), targets, weights).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+
+    assert any(value.grad is not None for value in model.parameters())
 
 
 def test_padding_that_repeats_a_token_of_extreme_values_changes_no_gradient():
