@@ -1,7 +1,8 @@
 """How much memory the training of one seed takes, estimated before it starts.
 
-The estimate has three parts, in bytes. Measured on a CPU with a BERT of 22 million parameters and
-with the shape of roberta-base, it is between 0 and 30 % above the highest memory of the process.
+The estimate has three parts, in bytes. It was 4 to 16 % above the highest memory of the process in
+nine trainings on a CPU: of a BERT of 22 million parameters and of the shape of roberta-base, with
+8 to 256 tokens a text, in float32 and bfloat16.
 
 - The process: the libraries.
 - The model: each trained parameter takes 20 bytes (float32 weight, gradient, two moments, the best
