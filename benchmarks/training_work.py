@@ -132,7 +132,7 @@ class Work:
         ]
 
 
-def training_work(folder: Path, model_name: str, n: int) -> Work:
+def training_work(folder: Path, model_name: str, n: int, *, length: int | None = None) -> Work:
     """The work of a benchmark.
 
     Parameters
@@ -143,13 +143,16 @@ def training_work(folder: Path, model_name: str, n: int) -> Work:
         ``bundled``; ``roberta-base`` or ``small`` for random weights of such a shape.
     n
         How many texts there are to train on.
+    length
+        Tokens of every text; None: of random lengths.
     """
     is_bundled = model_name == "bundled"
     model = _bundled() if is_bundled else _random_roberta(folder / "model", model_name)
     random = np.random.default_rng(0)
     total = n + 2 * (n // 4)
     lengths = np.exp(random.normal(np.log(MEDIAN_LENGTH), SIGMA, total)).astype(int)
-    lengths = np.clip(lengths, _MIN_LENGTH, MAX_LENGTH)
+    lengths = np.clip(lengths if length is None else length, _MIN_LENGTH, MAX_LENGTH)
+    lengths = np.broadcast_to(lengths, total)
 
     def encode(texts: list[str]) -> Iterable[tuple[list[int], int]]:
         for length, _ in zip(lengths, texts, strict=True):
@@ -157,7 +160,7 @@ def training_work(folder: Path, model_name: str, n: int) -> Work:
             yield [0, *words, 2], int(length)
 
     texts = [str(index) for index in range(total)]
-    tokens = Tokens.of(texts, [model_name, n], folder / "tokens", encode)
+    tokens = Tokens.of(texts, [model_name, n, length], folder / "tokens", encode)
     return Work(folder, model, tokens, n, labels=random.integers(0, N_CLASSES, total))
 
 
@@ -166,13 +169,16 @@ def _bundled() -> NamedModel:
 
 
 def _random_roberta(folder: Path, name: str) -> NamedModel:
-    with quiet_transformers(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = transformers.RobertaModel(transformers.RobertaConfig(**_SHAPES[name]))
-        model.save_pretrained(folder)
+    settings = transformers.RobertaConfig(**_SHAPES[name])
+    if not folder.is_dir():
+        with quiet_transformers(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            transformers.RobertaModel(settings).save_pretrained(folder)
+    with torch.device("meta"):
+        weights = transformers.RobertaModel(settings).parameters()
+    millions = sum(weight.numel() for weight in weights) / 1e6
     source = ModelSource(name, str(folder), None, "random")
-    millions = sum(weight.numel() for weight in model.parameters()) / 1e6
-    return NamedModel(source, _SHAPES[name]["vocab_size"], f"{name} shape ({millions:.0f}M)")
+    return NamedModel(source, settings.vocab_size, f"{name} shape ({millions:.1f}M)")
 
 
 def one_epoch(**changes: Any) -> FinetuneConfig:

@@ -1,9 +1,17 @@
 """The arithmetic of training is what the hardware computes itself."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
+from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
+from project.training.checkpoint import Checkpoint
+from project.training.encoder import Encoder
+from project.training.inputs import Phase, TrainingInputs
+from project.training.loop import train
 from project.training.precision import autocast, float32_products, gpu_precision
 
 P100, V100, T4, A100, RTX_3090, H100 = (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0)
@@ -67,3 +75,33 @@ def test_tf32_is_used_where_it_is_asked_for_and_the_setting_comes_back(precision
 def test_float32_products_are_not_cast(precision, dtype):
     with autocast(precision, "cpu"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(("precision", "products"), [("fp32", "ieee"), ("tf32", "tf32")])
+def test_a_whole_training_has_the_products_of_its_precision(
+    tiny_encoder, tmp_path, monkeypatch, precision, products
+):
+    config = FinetuneConfig(
+        encoder=str(tiny_encoder), precision="fp32", epochs=1, learning_rate=1e-3
+    )
+    encoder = dataclasses.replace(Encoder.find(config), precision=precision)
+    tokens = encoder.tokens(["word " * 5] * 8, tmp_path)
+    phase = Phase(np.arange(8), np.eye(2)[[0, 1] * 4], np.ones(8))
+    seen = []
+    backward = torch.Tensor.backward
+
+    def recorded(tensor):
+        seen.append(torch.backends.cuda.matmul.fp32_precision)
+        backward(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "backward", recorded)
+    train(
+        encoder,
+        config,
+        TrainingInputs(tokens, (phase,), np.arange(0), np.arange(0)),
+        seed=0,
+        checkpoint=Checkpoint(tmp_path / "x.safetensors", "x", 1e9),
+        after_evaluation=lambda evaluation: None,
+    )
+
+    assert set(seen) == {products}
