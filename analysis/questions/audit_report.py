@@ -17,7 +17,7 @@ from analysis.store.artifacts import broken
 from analysis.store.audits import AUDIT_FILE, read_audit
 from analysis.store.publish import log_report
 from project.support.escape import escape_markdown
-from project.tracking import Record, latest_root, read_run
+from project.tracking import VERDICT, VERDICT_REASON, Record, latest_root, read_run
 
 
 def is_plan(result: Mapping[str, Any]) -> bool:
@@ -62,9 +62,7 @@ def publish(run_id: str, workspace: str) -> None:
         written,
         description,
         metrics={},
-        tags={}
-        if is_plan(result)
-        else {"assay.verdict": word, "assay.verdict_reason": sentence[:1000]},
+        tags={} if is_plan(result) else {VERDICT: word, VERDICT_REASON: sentence[:1000]},
     )
     print("\n\n".join(terminal(part) for part in parts[:3]))
     if not is_plan(result):

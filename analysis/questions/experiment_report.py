@@ -23,7 +23,7 @@ from analysis.render.page import VerdictBox, page
 from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.render.text import title
 from analysis.store.experiment import Experiment, read_experiment
-from analysis.store.publish import log_report
+from analysis.store.publish import log_report, write_aside
 from project.config.metrics import arm_metrics, columns_of, cost_metrics, score_metrics
 from project.support.escape import escape_markdown, escape_terminal
 from project.tracking import KIND
@@ -43,6 +43,8 @@ def publish_report(
 ) -> None:
     """Write, log and print the report.
 
+    With other limits than its own the run keeps its verdict, and the report is written only.
+
     Parameters
     ----------
     run_id, workspace, tolerance, min_alpha
@@ -50,7 +52,8 @@ def publish_report(
     """
     experiment = read_experiment(run_id)
     scored = ScoredExperiment(experiment)
-    decision = verdict(experiment, tolerances(experiment.config, tolerance, min_alpha))
+    limits = tolerances(experiment.config, tolerance, min_alpha)
+    decision = verdict(experiment, limits)
     # ``short`` is what the terminal and the run's description show.
     if experiment.root.tags.get(KIND) == "budget":
         short = budget.section(experiment)
@@ -70,14 +73,18 @@ def publish_report(
         f"**{decision.word.capitalize()}.** {escape_markdown(decision.sentence)}\n\n"
         f"{as_markdown(short)}"
     )
-    location = log_report(
-        experiment.root.run_id,
-        workspace,
-        written,
-        description,
-        metrics={0: _metrics(scored)},
-        tags=decision.tags,
-    )
+    if limits == tolerances(experiment.config):
+        location = log_report(
+            experiment.root.run_id,
+            workspace,
+            written,
+            description,
+            metrics={0: _metrics(scored)},
+            tags=decision.tags,
+        )
+    else:
+        folder = f"tolerance_{limits.tolerance:g}_min_alpha_{limits.min_alpha:g}"
+        location = write_aside(experiment.root.run_id, workspace, folder, written, description)
     sentence = escape_terminal(decision.sentence)
     print(f"{terminal(short)}\n\n{decision.word.upper()}. {sentence}\n{location}")
 

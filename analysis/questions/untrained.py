@@ -22,18 +22,22 @@ def reason_untrained(arms: Mapping[str, Replicates], names: Iterable[str] | None
         The arms that are compared; None: all.
     """
     untrained = []
+    has_steps = False
     for name in arms if names is None else names:
         runs = arms[name].runs
         # Runs of older versions have no such metric.
         n = sum(run.metrics.get("not_learned", 0.0) > 0 for run in runs)
         if n and n >= NOT_LEARNED_SHARE * len(runs):
+            has_steps = has_steps or runs[0].params.get("n_steps", "") != "0"
             untrained.append(f"{n} of {len(runs)} seeds of {name}")
     if not untrained:
         return ""
+    # A logistic regression (encoder=linear) takes no steps.
+    way_out = "Raise min_steps or learning_rate" if has_steps else "Give more texts"
     return (
         f"Trainings have not left their start: {', '.join(untrained)} are no better than always "
-        "answering the label shares, or predict one class for every text. Raise min_steps or "
-        "learning_rate, or check the labels."
+        f"answering the label shares, or predict one class for every text. {way_out}, or check the "
+        "labels."
     )
 
 

@@ -25,6 +25,7 @@ from analysis.questions.verdict_looks import look_level
 from analysis.questions.verdict_requirements import (
     MIN_SEEDS,
     n_gold_labels,
+    n_missing_labels,
     n_seeds,
     reason_to_refuse,
 )
@@ -32,7 +33,7 @@ from analysis.questions.verdict_sentences import Decision, Reference, decide
 from analysis.store.experiment import Experiment
 from project.config.arms import GOLD, LLM, arm_facts
 from project.config.results import VerdictConfig
-from project.tracking import DIGEST
+from project.tracking import DIGEST, VERDICT, VERDICT_REASON
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Verdict:
     @property
     def tags(self) -> dict[str, str]:
         """Tags of the root run."""
-        return {"assay.verdict": self.word, "assay.verdict_reason": self.sentence[:1000]}
+        return {VERDICT: self.word, VERDICT_REASON: self.sentence[:1000]}
 
 
 def tolerances(
@@ -176,4 +177,6 @@ def _reference(experiment: Experiment) -> Reference:
     """What the loss is against, and the classes that it leaves out."""
     sizes = np.bincount(experiment.gold, minlength=len(experiment.label_set))
     absent = [label for label, size in zip(experiment.label_set, sizes, strict=True) if size == 0]
-    return Reference(n_gold_labels(experiment), tuple(absent))
+    return Reference(
+        n_gold_labels(experiment), tuple(absent), n_missing=n_missing_labels(experiment)
+    )

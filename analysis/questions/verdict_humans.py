@@ -8,6 +8,7 @@ from analysis.store.artifacts import number_or_none
 from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
 from project.config.engines import has_prompt
+from project.config.finetune import LINEAR
 
 
 class HumanLabels(NamedTuple):
@@ -33,12 +34,15 @@ def human_labels(experiment: Experiment, replicates: Replicates) -> HumanLabels:
     """The human labels of an arm.
 
     Demonstrations count once for every draw that the arm reads. Validation labels count where they
-    are gold labels. An audit that an arm learns from is among its training labels.
+    are gold labels and pick the epoch; a logistic regression has none. An audit that an arm learns
+    from is among its training labels.
     """
     stages = experiment.config["config"]
     run = replicates.runs[0]
     validation = 0
-    if stages["finetune"].get("validation_labels", "gold") == "gold":
+    finetune = stages["finetune"]
+    is_linear = finetune.get("encoder") == LINEAR
+    if finetune.get("validation_labels", "gold") == "gold" and not is_linear:
         validation = int(experiment.config["task"]["counts"].get("validation", 0))
     demonstrations = 0
     has_annotator = bool(experiment.config["models"].get("annotator"))

@@ -11,6 +11,7 @@ from analysis.render.text import listed
 from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
 from analysis.store.spare import spare_texts
+from project.config.results import MAX_SILENT
 from project.stats.bootstrap import interval
 
 MIN_EXAMPLES = 100
@@ -34,7 +35,7 @@ def reason_to_refuse(experiment: Experiment) -> str:
 
 def reason_beyond_seeds(experiment: Experiment) -> str:
     """Why no number of seeds would support a verdict, empty if one might."""
-    return _missing_arms(experiment) or _few_examples(experiment)
+    return _missing_arms(experiment) or _missing_labels(experiment) or _few_examples(experiment)
 
 
 def _missing_arms(experiment: Experiment) -> str:
@@ -51,6 +52,19 @@ def _missing_arms(experiment: Experiment) -> str:
             f"{text} {_AUDIT} It estimates the loss from a few hundred texts that a person labels."
         )
     return f"{text} Run with arms=gold,llm."
+
+
+def _missing_labels(experiment: Experiment) -> str:
+    """The reason if the LLM gave no label for many training texts that have a gold label."""
+    n_gold, n_llm = _training_sizes(experiment)
+    n_missing = n_gold - n_llm
+    if n_missing <= MAX_SILENT * n_gold:
+        return ""
+    return (
+        f"{n_missing:,} of {n_gold:,} training texts have no usable label of the LLM, and at most "
+        f"{100 * MAX_SILENT:.0f} % may lack one: the loss would be that of missing labels, not of "
+        "wrong ones. Have these texts labelled again, or leave their rows out of the data."
+    )
 
 
 def _lacks_gold(experiment: Experiment) -> bool:
@@ -118,8 +132,20 @@ def _class_sizes(experiment: Experiment) -> npt.NDArray[np.int64]:
 
 def n_gold_labels(experiment: Experiment) -> int | None:
     """Number of gold training labels, if they are fewer than the LLM's; else None."""
-    sizes = [int(experiment.arms[arm].runs[0].params["n_train"]) for arm in ("gold", "llm")]
-    return sizes[0] if sizes[0] < _SAME_SIZE * sizes[1] else None
+    n_gold, n_llm = _training_sizes(experiment)
+    return n_gold if n_gold < _SAME_SIZE * n_llm else None
+
+
+def n_missing_labels(experiment: Experiment) -> int:
+    """Number of training texts that have a gold label and none of the LLM."""
+    n_gold, n_llm = _training_sizes(experiment)
+    return max(0, n_gold - n_llm)
+
+
+def _training_sizes(experiment: Experiment) -> tuple[int, int]:
+    """Number of training labels of gold and of llm."""
+    n_gold, n_llm = (int(experiment.arms[arm].runs[0].params["n_train"]) for arm in ("gold", "llm"))
+    return n_gold, n_llm
 
 
 def n_seeds(replicates: Replicates) -> int:

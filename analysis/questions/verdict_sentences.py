@@ -31,10 +31,13 @@ class Reference(NamedTuple):
         Number of gold training labels, where they are fewer than the LLM's; else None.
     absent
         Classes without a test example.
+    n_missing
+        Number of training texts that have a gold label and none of the LLM.
     """
 
     n_gold: int | None
     absent: tuple[str, ...]
+    n_missing: int = 0
 
     @property
     def text(self) -> str:
@@ -43,7 +46,21 @@ class Reference(NamedTuple):
 
     @property
     def note(self) -> str:
-        """A sentence on the classes that the loss leaves out; empty if there is none."""
+        """Sentences on texts and classes that a comparison leaves out; empty if it has all."""
+        return self._missing_note + self._absent_note
+
+    @property
+    def _missing_note(self) -> str:
+        if not self.n_missing:
+            return ""
+        have = "text has" if self.n_missing == 1 else "texts have"
+        return (
+            f" {self.n_missing:,} training {have} a gold label and no usable one of the LLM; the "
+            "loss holds what that costs."
+        )
+
+    @property
+    def _absent_note(self) -> str:
         if not self.absent:
             return ""
         names = listed(self.absent)
@@ -195,12 +212,16 @@ def _on_remedies(remedies: pd.DataFrame) -> str:
         return ""
     counts = remedies["safe"].value_counts()
     alike = remedies[(remedies["safe"] == "yes") & ~remedies["beats_llm"].astype(bool)]
+    if len(remedies) == 1 and not len(alike):
+        only = remedies.iloc[0]
+        state = "not safe" if only["safe"] == "no" else "undecided"
+        return f" The remedy {only['arm']} is {state}."
     text = f" Of the {len(remedies)} remedies tried none is safe"
     if len(alike):
         verb = "is" if len(alike) == 1 else "are"
         text = (
             f" {', '.join(alike['arm'])} {verb} safe, but not measurably better than the LLM's "
-            "labels, so that nothing shows that human labels helped"
+            "labels, so that nothing shows that a remedy helped"
         )
     n_undecided = int(counts.get("undecided", 0))
     return f"{text}{f'; {n_undecided} undecided' if n_undecided else ''}."

@@ -10,7 +10,7 @@ from analysis.store.taken import taken_note
 from project.support.escape import escape_markdown, escape_terminal
 from project.support.files import write_atomically
 from project.support.privacy import owner_only
-from project.tracking import PRIVATE, Record, Tracker, overruled_remark, read_run
+from project.tracking import PRIVATE, VERDICT, Record, Tracker, overruled_remark, read_run
 
 _NOT_IN_A_METRIC = re.compile(r"[^\w./\- :]")
 """Characters that MLflow refuses in the name of a metric; the name of an arm may have them."""
@@ -33,6 +33,31 @@ def write(folder: Path, files: Mapping[str, bytes], roots: Sequence[Record] = ()
         for name, data in files.items():
             write_atomically(folder / name, data)
     return f"\nreport   {(folder / list(files)[-1]).resolve()}"
+
+
+def write_aside(
+    run_id: str, workspace: str, name: str, files: Mapping[str, bytes], description: str
+) -> str:
+    """Write a report that judges a run by other limits than its own; the run stays as it is.
+
+    Parameters
+    ----------
+    run_id, workspace, files, description
+        See :func:`log_report`.
+    name
+        Folder of this report, below that of the run's own.
+
+    Returns
+    -------
+    str
+        Lines for the terminal.
+    """
+    folder = Path(workspace) / "reports" / run_id / name
+    root = read_run(run_id)
+    opened = write(folder, {"report.md": description.encode(), **files}, [root])
+    own = root.tags.get(VERDICT)
+    note = f"The run keeps the verdict by its own limits{f': {own}' if own else ''}."
+    return f"{note}\n{opened}\nrun      {run_id}"
 
 
 def log_report(

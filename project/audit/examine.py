@@ -17,13 +17,12 @@ from project.audit.sample import AuditSample
 from project.audit.shares import ClassShares, class_shares, shares_by
 from project.audit.slices import error_slices, length_classes, overlap
 from project.audit.verdict import CANNOT_TELL, Needs, Verdict, good_enough, refusal, verdict
+from project.config.results import MAX_SILENT
 from project.stats.agreement import alpha_interval, label_counts, unchanged_interval
 from project.stats.bootstrap import NO_INTERVAL, Interval
 from project.stats.types import Codes, Floats
 
 ALPHA_REPLICATES = 500
-MAX_SILENT = 0.1
-"""Share of texts without a label of the LLM above which nothing is said of a classifier."""
 TRAININGS = 5
 """How many trainings the agreement is computed from. Each trains on resampled texts."""
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.audit.loss import Loss, texts_to_decide
+from project.audit.loss import CHANCE, Loss, texts_to_decide
 from project.audit.sample import AuditSample
 from project.stats.bootstrap import Interval
 from project.stats.types import Codes, Floats
@@ -144,15 +144,16 @@ def _what_decides(sample: AuditSample, loss: Loss, tolerance: float, reason: str
     needed = texts_to_decide(error, distance)
     if needed > MAX_AUDIT:
         return Needs(
-            f"{reason}. The estimate is so near that {MAX_AUDIT} audited texts would not decide "
-            "it: set another tolerance, or train on human labels and compare",
+            f"{reason}. The estimate is so near that {MAX_AUDIT} audited texts would probably not "
+            "decide it: set another tolerance, or train on human labels and compare",
             more_audited=None,
         )
     more = max(10, math.ceil(needed) - sample.n)  # a few texts more or less cannot be told apart
     if more > len(sample.rest):
         return Needs(
-            f"{reason}. Labelling all of the pool would not decide it by an audit: set another "
-            "tolerance, or train on human labels and compare",
+            f"{reason}. About {math.ceil(needed):,} audited texts decide it with a chance of "
+            f"{100 * CHANCE:.0f} %, and the pool has {sample.n + len(sample.rest):,}: audit all of "
+            "it all the same, set another tolerance, or train on human labels and compare",
             more_audited=None,
         )
     return Needs(reason, more_audited=more)

@@ -6,6 +6,8 @@ from project.config.fields import ConfigSection, parameter, section
 from project.support.errors import AssayError
 
 REUSE = ("none", "mine", "team")
+MAX_SILENT = 0.1
+"""Share of texts without a label of the LLM above which nothing is said of a classifier."""
 
 
 @section

@@ -33,6 +33,8 @@ from project.tracking.names import (
     STUDY,
     TRIAL_STATE,
     USER,
+    VERDICT,
+    VERDICT_REASON,
 )
 from project.tracking.overruled import overruled_remark
 from project.tracking.read import (
@@ -79,6 +81,8 @@ __all__ = [
     "STUDY",
     "TRIAL_STATE",
     "USER",
+    "VERDICT",
+    "VERDICT_REASON",
     "Child",
     "Record",
     "RootRun",

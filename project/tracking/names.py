@@ -47,6 +47,10 @@ STUDY = "assay.study"
 TRIAL_STATE = "assay.trial_state"
 CHOSEN = "assay.chosen"
 
+# What a report concludes.
+VERDICT = "assay.verdict"
+VERDICT_REASON = "assay.verdict_reason"
+
 # Tags that MLflow itself and its UI read.
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"

@@ -1,8 +1,8 @@
 """How much memory the training of one seed takes, estimated before it starts.
 
-The estimate has three parts, in bytes. It was 4 to 16 % above the highest memory of the process in
-nine trainings on a CPU: of a BERT of 22 million parameters and of the shape of roberta-base, with
-8 to 256 tokens a text, in float32 and bfloat16.
+The estimate has three parts, in bytes. It is 3 to 28 % above the highest memory of the process in
+eight trainings on a CPU: of a BERT of 22 million parameters and of the shape of roberta-base, with
+8 to 256 tokens a text, in float32 and bfloat16 (``python -m benchmarks.seed_memory``).
 
 - The process: the libraries.
 - The model: each trained parameter takes 20 bytes (float32 weight, gradient, two moments, the best
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PROCESS_BYTES = 512 * 2**20
 _BYTES_OF_A_TRAINED_WEIGHT = 24
 _BYTES_OF_A_TOKEN = 80  # for each layer and each number of its vector
-_BYTES_OF_A_PAIR = 14  # for each layer and head: float32 scores, weights, dropout, its mask
+_BYTES_OF_A_PAIR = 16  # for each layer and head: float32 scores, weights, dropout, its mask
 _BYTES_OF_A_TOKEN_READ = 64  # in a prediction, one layer at a time: no gradients are computed
 
 

@@ -8,14 +8,14 @@ from analysis.store.replicates import Replicates
 from project.tracking import FEW, Record
 
 
-def arm(flags, tags=None):
+def arm(flags, tags=None, n_steps="12"):
     """An arm with a run for each value of the metric ``not_learned``; None: it is not stored."""
     runs = [
         Record(
             run_id=str(number),
             name="",
             status="FINISHED",
-            params={"n_steps": "12"},
+            params={"n_steps": n_steps},
             metrics={} if flag is None else {"not_learned": flag},
             tags=tags or {},
             experiment_id="0",
@@ -54,3 +54,10 @@ def test_only_the_compared_arms_count():
 def test_arms_of_few_steps_are_named():
     assert few_steps_note({"gold": arm([0.0])}) == ""
     assert "gold (12)" in few_steps_note({"gold": arm([0.0], {FEW: "12 steps"})})
+
+
+@pytest.mark.parametrize(("n_steps", "way_out"), [("12", "Raise min_steps"), ("0", "Give more")])
+def test_a_logistic_regression_is_not_told_to_take_more_steps(n_steps, way_out):
+    reason = reason_untrained({"llm": arm([1.0] * 3, n_steps=n_steps)})
+
+    assert f"{way_out} " in reason

@@ -115,9 +115,9 @@ def test_a_batch_is_that_of_the_longest_texts_and_smaller_in_parts():
 
     whole = batch_bytes(ROBERTA, lengths, config)
 
-    assert whole == 12 * (80 * 768 * 150 + 14 * 12 * (100**2 + 50**2))
+    assert whole == 12 * (80 * 768 * 150 + 16 * 12 * (100**2 + 50**2))
     in_parts = dataclasses.replace(config, gradient_accumulation=2)
-    assert batch_bytes(ROBERTA, lengths, in_parts) == 12 * (80 * 768 * 100 + 14 * 12 * 100**2)
+    assert batch_bytes(ROBERTA, lengths, in_parts) == 12 * (80 * 768 * 100 + 16 * 12 * 100**2)
     many = dataclasses.replace(in_parts, eval_batch_size=65_536)
     assert batch_bytes(ROBERTA, np.full(10_000, 10), many) == 64 * 768 * 100_000
     assert batch_bytes(UNKNOWN_SHAPE, lengths, config) == 0
