@@ -24,7 +24,7 @@ def names(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def parser(
-    description: str | None, parts: Iterable[str], *, repeats: int
+    description: str | None, parts: Iterable[str], *, repeats: int | None = None
 ) -> argparse.ArgumentParser:
     """A parser with the options that all benchmarks of speed have.
 
@@ -35,7 +35,7 @@ def parser(
     parts
         Names of its parts, for ``--only``.
     repeats
-        The default of ``--repeats``.
+        The default of ``--repeats``; None leaves the option out.
     """
     parts = list(parts)
     options = argparse.ArgumentParser(
@@ -48,7 +48,10 @@ def parser(
         metavar="PART,...",
         help=f"parts to run: {', '.join(parts)}",
     )
-    options.add_argument("--repeats", type=int, default=repeats, help="repeats of each measurement")
+    if repeats is not None:
+        options.add_argument(
+            "--repeats", type=int, default=repeats, help="repeats of each measurement"
+        )
     options.add_argument("--out", type=Path, help="file to which the report is written as well")
     return options
 

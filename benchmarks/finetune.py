@@ -31,7 +31,14 @@ from benchmarks.machine import (
     seconds_of,
     speedup_row,
 )
-from benchmarks.training import logged_seeds, our_epoch, our_seeds, their_epoch, their_seeds
+from benchmarks.training import (
+    logged_seeds,
+    our_epoch,
+    our_seeds,
+    seed_jobs,
+    their_epoch,
+    their_seeds,
+)
 from benchmarks.training_work import (
     MAX_LENGTH,
     MEDIAN_LENGTH,
@@ -41,7 +48,7 @@ from benchmarks.training_work import (
 )
 from project.support.machine import cpu_cores
 from project.training.precision import precision
-from project.training.workers import default_workers
+from project.training.worker_counts import worker_count
 
 SEEDS = 5
 BATCH_SIZE = 16
@@ -88,7 +95,7 @@ def seeds(settings: Settings, work: Work, report: Report) -> None:
     """Five seeds side by side, beside the Trainer five times in a row with dynamic padding."""
     has_gpu = torch.cuda.is_available()
     kind = precision("auto")
-    workers = default_workers(work.encoder(kind).weight_bytes)
+    workers = worker_count(None, seed_jobs(work, kind, SEEDS)).n
     torch.set_num_threads(cpu_cores())
     sides: dict[str, Callable[[int], float]] = {
         "ours": functools.partial(_repeat, our_seeds, work, kind, SEEDS, workers),

@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 
 from benchmarks.machine import seconds_of
 from benchmarks.training_work import MAX_LENGTH, N_CLASSES, Work, one_epoch
+from project.config.finetune import FinetuneConfig
 from project.config.loading import defaults
 from project.support.models import quiet_transformers
 from project.training.checkpoint import Checkpoint
@@ -60,22 +61,7 @@ def our_seeds(work: Work, precision: str, seeds: int, workers: int) -> float:
     seeds, workers
         How many seeds are trained, and how many at a time.
     """
-    inputs = work.inputs()
-    first = work.n + work.n_held_out
-    jobs = [
-        Job(
-            arm="gold",
-            seed=seed,
-            digest=f"seed{seed}",
-            encoder=work.encoder(precision),
-            config=one_epoch(),
-            inputs=inputs,
-            test_indices=np.arange(first, first + work.n_held_out),
-            test_ids=tuple(str(index) for index in range(work.n_held_out)),
-            label_set=tuple(f"label {index}" for index in range(N_CLASSES)),
-        )
-        for seed in range(seeds)
-    ]
+    jobs = seed_jobs(work, precision, seeds)
     with tempfile.TemporaryDirectory() as folder:
         return seconds_of(
             lambda: list(
@@ -84,10 +70,33 @@ def our_seeds(work: Work, precision: str, seeds: int, workers: int) -> float:
         )
 
 
+def seed_jobs(
+    work: Work, precision: str, seeds: int, config: FinetuneConfig | None = None
+) -> list[Job]:
+    """A job for each seed, with all predictions; without ``config`` it is of one epoch."""
+    inputs = work.inputs()
+    encoder = work.encoder(precision)
+    first = work.n + work.n_held_out
+    return [
+        Job(
+            arm="gold",
+            seed=seed,
+            digest=f"seed{seed}",
+            encoder=encoder,
+            config=config or one_epoch(),
+            inputs=inputs,
+            test_indices=np.arange(first, first + work.n_held_out),
+            test_ids=tuple(str(index) for index in range(work.n_held_out)),
+            label_set=tuple(f"label {index}" for index in range(N_CLASSES)),
+        )
+        for seed in range(seeds)
+    ]
+
+
 def their_epoch(work: Work, padding: str) -> float:
     """Seconds of one epoch as the Trainer reports them; padding: ``max_length`` or ``longest``."""
     with tempfile.TemporaryDirectory() as folder:
-        return float(_trainer(work, padding, folder, seed=0).train().metrics["train_runtime"])
+        return float(hf_trainer(work, padding, folder, seed=0).train().metrics["train_runtime"])
 
 
 def their_seeds(work: Work, seeds: int) -> float:
@@ -101,7 +110,7 @@ def their_seeds(work: Work, seeds: int) -> float:
     def run() -> None:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as folder:
-                trainer = _trainer(work, "longest", folder, seed=seed)
+                trainer = hf_trainer(work, "longest", folder, seed=seed)
                 trainer.train()
                 trainer.evaluate(work.rows(work.n, n_validated))
                 trainer.predict(work.rows(n_validated, n_predicted))
@@ -109,28 +118,30 @@ def their_seeds(work: Work, seeds: int) -> float:
     return seconds_of(run)
 
 
-def _trainer(work: Work, padding: str, folder: str, *, seed: int) -> Any:
+def hf_trainer(work: Work, padding: str, folder: str, *, seed: int, **changes: Any) -> Any:
     """The Trainer with the paper's recipe: float32 on a CPU, fp16 on a GPU.
 
-    It saves and logs nothing; our side does, which costs us time.
+    It saves and logs nothing; our side does, which costs us time. ``changes`` are other arguments
+    of it.
     """
     has_gpu = torch.cuda.is_available()
-    arguments: Any = transformers.TrainingArguments(
-        output_dir=folder,
-        num_train_epochs=1,
-        per_device_train_batch_size=16,
-        per_device_eval_batch_size=32,
-        learning_rate=2e-5,
-        weight_decay=0.01,
-        warmup_steps=0.05,
-        fp16=has_gpu,
-        use_cpu=not has_gpu,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-    )
+    chosen: dict[str, Any] = {
+        "output_dir": folder,
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 16,
+        "per_device_eval_batch_size": 32,
+        "learning_rate": 2e-5,
+        "weight_decay": 0.01,
+        "warmup_steps": 0.05,
+        "fp16": has_gpu,
+        "use_cpu": not has_gpu,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": seed,
+    }
+    arguments: Any = transformers.TrainingArguments(**{**chosen, **changes})
     with quiet_transformers():
         model = transformers.AutoModelForSequenceClassification.from_pretrained(
             work.model.source.location, num_labels=N_CLASSES, dtype=torch.float32
@@ -140,6 +151,7 @@ def _trainer(work: Work, padding: str, folder: str, *, seed: int) -> Any:
         arguments,
         data_collator=_collator(padding, model.config.pad_token_id),
         train_dataset=work.rows(0, work.n),
+        eval_dataset=work.rows(work.n, work.n + work.n_held_out),
     )
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer

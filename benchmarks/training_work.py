@@ -16,6 +16,7 @@ from project.stats.types import Codes
 from project.support.models import ModelSource, encoder_source, quiet_transformers
 from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs
+from project.training.seed_memory import ModelShape
 from project.training.tokens import Tokens
 
 N_CLASSES = 4
@@ -26,11 +27,19 @@ SIGMA = 0.6
 
 _MIN_LENGTH = 4
 _FIRST_WORD = 1000  # lower token ids are special tokens or rare
-# What RobertaConfig has to be changed in for the shape of roberta-base.
-_ROBERTA_BASE: dict[str, Any] = {
-    "vocab_size": 50265,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
+SMALL = "small"
+# What RobertaConfig has to be changed in, by the name of a shape.
+_SHAPES: dict[str, dict[str, Any]] = {
+    "roberta-base": {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1},
+    SMALL: {
+        "vocab_size": 5000,
+        "max_position_embeddings": 514,
+        "type_vocab_size": 1,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+    },
 }
 
 
@@ -86,7 +95,15 @@ class Work:
 
     def encoder(self, precision: str) -> Encoder:
         """The model as our side loads it."""
-        return Encoder(self.model.source, precision, MAX_LENGTH)
+        n = self.weights().total
+        return Encoder(
+            self.model.source,
+            precision,
+            MAX_LENGTH,
+            n_parameters=n,
+            n_trained=n,
+            shape=ModelShape.of(self._loaded().config),
+        )
 
     @property
     def n_tokens(self) -> int:
@@ -95,10 +112,17 @@ class Work:
 
     def weights(self) -> WeightCounts:
         """The number of the model's weights."""
-        model = self.encoder("fp32").model(N_CLASSES, one_epoch())
-        sizes = {name: value.numel() for name, value in model.named_parameters()}
+        sizes = {name: value.numel() for name, value in self._loaded().named_parameters()}
         layers = sum(size for name, size in sizes.items() if "embeddings" not in name)
         return WeightCounts(layers, sum(sizes.values()))
+
+    def _loaded(self) -> Any:
+        """The model without its weights."""
+        settings = transformers.AutoConfig.from_pretrained(
+            self.model.source.location, num_labels=N_CLASSES
+        )
+        with torch.device("meta"):
+            return transformers.AutoModelForSequenceClassification.from_config(settings)
 
     def rows(self, start: int, stop: int) -> list[dict[str, Any]]:
         """The texts from ``start`` to ``stop`` as the Trainer takes them."""
@@ -108,7 +132,7 @@ class Work:
         ]
 
 
-def training_work(folder: Path, model_name: str, n: int) -> Work:
+def training_work(folder: Path, model_name: str, n: int, *, length: int | None = None) -> Work:
     """The work of a benchmark.
 
     Parameters
@@ -116,15 +140,19 @@ def training_work(folder: Path, model_name: str, n: int) -> Work:
     folder
         Where tokens and random weights are written.
     model_name
-        ``bundled``, or ``roberta-base`` for random weights of its shape.
+        ``bundled``; ``roberta-base`` or ``small`` for random weights of such a shape.
     n
         How many texts there are to train on.
+    length
+        Tokens of every text; None: of random lengths.
     """
-    model = _bundled() if model_name == "bundled" else _random_roberta(folder / "model")
+    is_bundled = model_name == "bundled"
+    model = _bundled() if is_bundled else _random_roberta(folder / "model", model_name)
     random = np.random.default_rng(0)
     total = n + 2 * (n // 4)
     lengths = np.exp(random.normal(np.log(MEDIAN_LENGTH), SIGMA, total)).astype(int)
-    lengths = np.clip(lengths, _MIN_LENGTH, MAX_LENGTH)
+    lengths = np.clip(lengths if length is None else length, _MIN_LENGTH, MAX_LENGTH)
+    lengths = np.broadcast_to(lengths, total)
 
     def encode(texts: list[str]) -> Iterable[tuple[list[int], int]]:
         for length, _ in zip(lengths, texts, strict=True):
@@ -132,7 +160,7 @@ def training_work(folder: Path, model_name: str, n: int) -> Work:
             yield [0, *words, 2], int(length)
 
     texts = [str(index) for index in range(total)]
-    tokens = Tokens.of(texts, [model_name, n], folder / "tokens", encode)
+    tokens = Tokens.of(texts, [model_name, n, length], folder / "tokens", encode)
     return Work(folder, model, tokens, n, labels=random.integers(0, N_CLASSES, total))
 
 
@@ -140,13 +168,17 @@ def _bundled() -> NamedModel:
     return NamedModel(encoder_source("bundled", "main"), 30522, "MiniLM-L6 (22M)")
 
 
-def _random_roberta(folder: Path) -> NamedModel:
-    with quiet_transformers(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = transformers.RobertaConfig(**_ROBERTA_BASE)
-        transformers.RobertaModel(config).save_pretrained(folder)
-    source = ModelSource("roberta-base", str(folder), None, "random")
-    return NamedModel(source, _ROBERTA_BASE["vocab_size"], "roberta-base shape (125M)")
+def _random_roberta(folder: Path, name: str) -> NamedModel:
+    settings = transformers.RobertaConfig(**_SHAPES[name])
+    if not folder.is_dir():
+        with quiet_transformers(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            transformers.RobertaModel(settings).save_pretrained(folder)
+    with torch.device("meta"):
+        weights = transformers.RobertaModel(settings).parameters()
+    millions = sum(weight.numel() for weight in weights) / 1e6
+    source = ModelSource(name, str(folder), None, "random")
+    return NamedModel(source, settings.vocab_size, f"{name} shape ({millions:.1f}M)")
 
 
 def one_epoch(**changes: Any) -> FinetuneConfig:

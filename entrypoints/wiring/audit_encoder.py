@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from entrypoints.wiring.seed_runs import HISTORY, recipe_params
-from entrypoints.wiring.terminal import Progress
+from entrypoints.wiring.terminal import Progress, print_line
 from project.audit.fine_tuned import Training
 from project.audit.sample import AuditSample
 from project.config.audit import AuditConfig
@@ -23,7 +23,7 @@ from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.jobs import run_jobs
 from project.training.results import PREDICTIONS, RESULT, Job, SeedResult
-from project.training.workers import default_workers
+from project.training.worker_counts import worker_count
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -112,7 +112,9 @@ class EncoderTrainings:
         jobs = [self._job(training) for training in trainings]
         number_of = {id(job): number for number, job in enumerate(jobs)}
         found: list[Codes] = [_NOTHING] * len(jobs)
-        workers = self._config.workers or default_workers(self._encoder.weight_bytes)
+        workers, note = worker_count(self._config.workers, jobs)
+        if note:
+            print_line(f"fine-tune: {note}")
         with Progress(
             "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"
         ) as progress:

@@ -25,11 +25,12 @@ from project.labels.sources import arms
 from project.support.files import nearest_existing
 from project.support.machine import gpus, memory, visible_gpus
 from project.support.model_files import ModelFiles
+from project.training.seed_memory import SeedMemory, model_bytes
 
 _BYTES_OF_AN_ANSWER = 200  # and 8 for each class
 _BYTES_OF_A_SEED = 4096  # and, for each test text, 24 and 8 for each class
 _BYTES_OF_A_TOKEN = 4
-_TRAINING_FACTOR = 8  # times the float32 weights: weights, gradients, two moments, and as much more
+_CHECKPOINT_FACTOR = 8  # times the float32 weights: weights, two moments, best weights; two files
 _BYTES_OF_A_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -162,11 +163,18 @@ def _task_size(config: ExperimentConfig) -> TaskSize:
     return TaskSize(texts, len(task.label_set), recorded=recorded)
 
 
-def _workers(config: ExperimentConfig, needs: Needs, weight_bytes: int) -> int:
-    """Number of seeds that train at the same time."""
-    from project.training.workers import default_workers
+def _workers(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | None) -> int:
+    """Number of seeds that train at the same time, if mini-batches take little memory."""
+    from project.training.worker_counts import default_workers
 
-    return min(config.finetune.workers or default_workers(weight_bytes), needs.seeds)
+    seed = SeedMemory(_one_seed(encoder))
+    return min(config.finetune.workers or default_workers(seed), needs.seeds)
+
+
+def _one_seed(encoder: ModelFiles | None) -> int:
+    """Bytes of one encoder in training, all of whose weights are trained; 0 if it is unknown."""
+    n_parameters = encoder.n_parameters if encoder else 0
+    return model_bytes(n_parameters, n_trained=n_parameters, bytes_of_frozen=0)
 
 
 def _memory_rows(
@@ -178,7 +186,7 @@ def _memory_rows(
     """Most memory of annotation and of training; they never run at the same time.
 
     The annotator takes its parameters in its dtype (auto: two bytes each on a GPU, four on a CPU);
-    a seed takes eight times its float32 weights. A batch takes memory on top.
+    a seed takes weights, gradients, moments and best weights. A batch takes memory on top.
     """
     has_gpu = bool(visible_gpus())
     if has_gpu:
@@ -195,9 +203,8 @@ def _memory_rows(
             needed_beside_free(f"the annotator {size_text(n_bytes)}", n_bytes, free, location),
         )
     if encoder and encoder.n_parameters:
-        weight_bytes = 4 * encoder.n_parameters
-        workers = _workers(config, needs, weight_bytes)
-        one_seed = _TRAINING_FACTOR * weight_bytes
+        workers = _workers(config, needs, encoder)
+        one_seed = _one_seed(encoder)
         # On GPUs, workers are only started where their seeds fit.
         together = one_seed if has_gpu else one_seed * workers
         text = f"fine-tuning {size_text(one_seed)} a seed, {workers} at once"
@@ -215,7 +222,7 @@ def _disk_rows(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | Non
     # Which seed is the best is known at the end: until then the weights of all of them are kept.
     keeps_weights = config.finetune.log_model != "none"
     weights = weight_bytes * needs.seeds if keeps_weights else 0
-    checkpoints = _TRAINING_FACTOR * weight_bytes * _workers(config, needs, weight_bytes)
+    checkpoints = _CHECKPOINT_FACTOR * weight_bytes * _workers(config, needs, encoder)
     text = (
         f"{size_text(results)} of answers, predictions and tokens, {size_text(weights)} of "
         f"weights, {size_text(checkpoints)} of checkpoints for a while"

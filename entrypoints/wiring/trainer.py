@@ -35,7 +35,7 @@ from project.training.results import (
     has_result,
     import_result,
 )
-from project.training.workers import default_workers
+from project.training.worker_counts import worker_count
 
 
 class Trained(NamedTuple):
@@ -110,9 +110,9 @@ class Trainer:
         by_setting: dict[object, list[Trained]],
     ) -> Incomplete | None:
         """Run the jobs, log each and add it to ``by_setting``; returns the error if some failed."""
-        n_workers = self._config.finetune.workers or default_workers(self._encoder.weight_bytes)
-        if self._encoder.is_linear:
-            n_workers = 1  # a training takes less time than the start of a process
+        n_workers, note = worker_count(self._config.finetune.workers, jobs)
+        if note:
+            self._print_once(note)
         n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
         with Progress(
             "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"

@@ -193,14 +193,15 @@ class FinetuneConfig(ConfigSection):
     )
     precision: str = parameter(
         default=AUTO,
-        help="arithmetic of training; auto: bf16 where the hardware has it, else fp16 on a GPU "
-        "and fp32 on a CPU",
-        choices=(AUTO, "fp32", "bf16", "fp16"),
+        help="arithmetic of training; auto: bf16 where the hardware has it (GPUs from compute "
+        "capability 8.0), else fp16 on a GPU from 7.0, else fp32. tf32: float32 with faster, "
+        "coarser products on a GPU from 8.0; fp32 never uses them",
+        choices=(AUTO, "fp32", "tf32", "bf16", "fp16"),
     )
     workers: int | None = parameter(
         default=None,
         help="seeds trained at the same time, without influence on results; auto: number of CPU "
-        "cores, or what fits into the GPUs' memory",
+        "cores, or up to five on a GPU, if memory holds as many",
         ge=1,
         le=1024,
     )

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from project.support.cgroup import cpu_quota, memory_limits
 from project.support.files import cache_folder, write_atomically
 
 # Options of mallopt, by the names and numbers of malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-_CGROUP = Path("/sys/fs/cgroup")
 _NVIDIA_SMI = (
     "nvidia-smi",
     "--query-gpu=name,memory.total,memory.free,driver_version",
@@ -57,12 +57,8 @@ class GpuDriver(NamedTuple):
 def cpu_cores() -> int:
     """CPU cores that this process may use, by its affinity and the quota of its container."""
     cores = len(os.sched_getaffinity(0))
-    try:
-        # The container may use `quota` microseconds of CPU time in every `period` microseconds.
-        quota, period = (_CGROUP / "cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup, or "max": no quota
-        return cores
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def cpu_model() -> str:
@@ -78,7 +74,9 @@ def cpu_model() -> str:
 
 
 def memory() -> Memory:
-    """Memory that this process may use: the machine's, or its container's limit if that is lower.
+    """Memory that this process may use: the machine's, or less where a limit is set on it.
+
+    The limits are those of its container or job.
 
     Not from psutil, which reports the machine's memory inside a container too.
     """
@@ -87,12 +85,11 @@ def memory() -> Memory:
     amounts = dict(line.split(":", 1) for line in lines)
     total = int(amounts["MemTotal"].split()[0]) * _KIB
     free = int(amounts["MemAvailable"].split()[0]) * _KIB
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no cgroup, or "max": no limit
-        return Memory(total, free)
-    return Memory(min(total, limit), min(free, limit - used))
+    limits = memory_limits()
+    return Memory(
+        min([total, *(limit.limit for limit in limits)]),
+        min([free, *(limit.free for limit in limits)]),
+    )
 
 
 def keep_freed_memory() -> None:

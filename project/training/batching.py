@@ -17,10 +17,10 @@ from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.training.packing import Packed
 from project.training.padding import Padded, inner_model
-from project.training.precision import autocast
+from project.training.precision import autocast, float32_products
 from project.training.tokens import Ids
 
-_TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.05}
+_TOLERANCE = {"fp32": 1e-4, "tf32": 0.01, "bf16": 0.1, "fp16": 0.05}
 """Largest difference of logits in the exactness check, as a share of their spread."""
 # Values are distances from the middle of the vocabulary.
 _SAMPLE = (
@@ -61,7 +61,7 @@ def choose_batching(model: Any, requested: str, precision: str) -> Batching:
     requested
         ``packed``, ``padded``, or ``auto``: packed where that is exact.
     precision
-        fp32, bf16 or fp16; the tolerance of the check depends on it.
+        fp32, tf32, bf16 or fp16; the tolerance of the check depends on it.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _logits(batching: Batching, rows: Sequence[Ids], precision: str) -> torch.Te
     training = batching.model.training
     batching.model.eval()
     try:
-        with autocast(precision, batching.model.device.type):
+        with float32_products(precision), autocast(precision, batching.model.device.type):
             return batching.logits(rows).float()
     finally:
         batching.model.train(training)

@@ -134,7 +134,7 @@ class Checkpoint:
         history
             All evaluations so far.
         best
-            Weights of the best evaluation by name, on the CPU.
+            Weights of the best evaluation by name, on any device.
         """
         if time.monotonic() - self._saved < self._seconds:
             return
@@ -147,7 +147,7 @@ class Checkpoint:
         tensors |= {
             f"best.{name}": value
             for name, value in best.items()
-            if not torch.equal(value, state.parameters[name].detach().cpu())
+            if not torch.equal(value, state.parameters[name].detach().to(value.device))
         }
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():

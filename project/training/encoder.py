@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoTokenizer
@@ -17,6 +17,7 @@ from project.support.models import BUNDLED, ModelSource, encoder_source, quiet_t
 from project.training.model_settings import add_lora, max_positions, set_dropout, set_padding
 from project.training.precision import DTYPES, precision
 from project.training.pretrained import load_pretrained
+from project.training.seed_memory import UNKNOWN_SHAPE, ModelShape, model_bytes
 from project.training.tokens import Tokens
 from project.training.trial import TRIAL_CLASSES, check_reads, load_model, try_encoder
 
@@ -32,7 +33,7 @@ class Encoder:
     source
         Where its weights and its tokenizer are loaded from.
     precision
-        fp32, bf16 or fp16.
+        fp32, tf32, bf16 or fp16.
     max_length
         Longest input in tokens; longer texts are cut.
     remote_code
@@ -42,8 +43,10 @@ class Encoder:
     old_head
         Names of the weights of a classification head that the checkpoint brings along. They are
         not loaded: the head is new in every seed. None: not looked for yet.
-    n_parameters
-        Number of its parameters; 0: not counted yet.
+    n_parameters, n_trained
+        Number of its parameters, and of those that are trained; 0: not counted yet.
+    shape
+        Shape of its layers, for an estimate of memory.
     """
 
     source: ModelSource
@@ -53,6 +56,8 @@ class Encoder:
     is_linear: bool = False
     old_head: tuple[str, ...] | None = None
     n_parameters: int = 0
+    n_trained: int = 0
+    shape: ModelShape = UNKNOWN_SHAPE
 
     @classmethod
     def find(cls, config: FinetuneConfig) -> Encoder:
@@ -78,8 +83,7 @@ class Encoder:
         longest = max_positions(encoder._load(AutoConfig))
         if longest is not None:
             encoder = dataclasses.replace(encoder, max_length=min(config.max_length, longest))
-        old_head, n_parameters = _tried(encoder, config)
-        return dataclasses.replace(encoder, old_head=old_head, n_parameters=n_parameters)
+        return dataclasses.replace(encoder, **_tried(encoder, config)._asdict())
 
     @property
     def identity(self) -> list[object]:
@@ -103,10 +107,10 @@ class Encoder:
             "weights), which is not used: the head is new in every seed."
         )
 
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights on disk, 0 if they are not downloaded yet."""
-        return sum(path.stat().st_size for path in Path(self.source.location).glob("*.safetensors"))
+    def training_bytes(self, config: FinetuneConfig) -> int:
+        """Bytes of its weights in training and all that belongs to them; 0 if not counted yet."""
+        bytes_of_frozen = self._dtype(config).itemsize
+        return model_bytes(self.n_parameters, self.n_trained, bytes_of_frozen)
 
     def tokens(self, texts: list[str], folder: Path) -> Tokens:
         """The tokens of ``texts``, cut to ``max_length``, kept in a folder below ``folder``."""
@@ -185,20 +189,31 @@ class Encoder:
         return load_pretrained(auto_class, self.source, remote_code=self.remote_code, **options)
 
 
-def _tried(encoder: Encoder, config: FinetuneConfig) -> tuple[tuple[str, ...], int]:
-    """``old_head`` and ``n_parameters`` of an encoder; AssayError for one that will not do."""
+class _Facts(NamedTuple):
+    """What a trial finds out about an encoder, named as there."""
+
+    old_head: tuple[str, ...]
+    n_parameters: int
+    n_trained: int
+    shape: ModelShape
+
+
+def _tried(encoder: Encoder, config: FinetuneConfig) -> _Facts:
+    """The facts about an encoder; AssayError for one that will not do."""
     # Only what the trial depends on, so that other changes do not load the encoder again.
     names = ("dropout", "lora_rank", "lora_alpha", "lora_dropout", "batching")
     return _trial(encoder, FinetuneConfig(**{name: getattr(config, name) for name in names}))
 
 
 @functools.lru_cache(maxsize=8)
-def _trial(encoder: Encoder, config: FinetuneConfig) -> tuple[tuple[str, ...], int]:
+def _trial(encoder: Encoder, config: FinetuneConfig) -> _Facts:
     """:func:`_tried`; the identity of the encoder's source stands for its files."""
     model, old_head = _try(encoder, config)
     n_parameters = sum(weight.numel() for weight in model.parameters())
     check_reads(encoder._load, encoder.source.name, model, config)
-    return old_head, n_parameters
+    # LoRA has frozen weights of the same model by now.
+    n_trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return _Facts(old_head, n_parameters, n_trained, ModelShape.of(model.config))
 
 
 @functools.lru_cache(maxsize=8)

@@ -18,11 +18,12 @@ from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.training.batching import Batching, choose_batching
 from project.training.checkpoint import Checkpoint, TrainingState
+from project.training.device import to_device
 from project.training.encoder import Encoder
 from project.training.history import Evaluation, best_evaluation
 from project.training.inputs import TrainingInputs
 from project.training.optimizer import build_optimizer
-from project.training.precision import autocast
+from project.training.precision import autocast, float32_products
 from project.training.predict import predict
 from project.training.targets import loss
 from project.training.text_order import TextOrder
@@ -74,7 +75,8 @@ def train(
         torch.manual_seed(seed)  # initial weights and dropout use torch's global generator
         order = TextOrder(seed)
         run = _TrainingRun(encoder, config, inputs, order=order, checkpoint=checkpoint)
-        return run.run(after_evaluation)
+        with float32_products(encoder.precision):
+            return run.run(after_evaluation)
 
 
 class _TrainingRun:
@@ -149,11 +151,10 @@ class _TrainingRun:
                     self._state.parameters.values(), self._config
                 )
             history.append(self._steps_and_evaluation(number, begin, end))
-            # On the CPU, so that they take no memory of the GPU.
+            # On the device: a copy to the CPU would take as long as some of the steps.
             if best_evaluation(history).number == number:
                 best = {
-                    name: value.detach().to("cpu", copy=True)
-                    for name, value in self._state.parameters.items()
+                    name: value.detach().clone() for name, value in self._state.parameters.items()
                 }
             if number < len(planned):
                 self._checkpoint.save(self._state, history, best)
@@ -225,7 +226,7 @@ class _TrainingRun:
             chosen = batch[part]
             with autocast(self._precision, self._device):
                 logits = self._batching.logits(self._inputs.tokens.rows(self._indices[chosen]))
-            index = torch.from_numpy(chosen).to(self._device)
+            index = to_device(chosen, self._device)
             part_loss = loss(logits, self._targets[index], self._weights[index])
             scaler.scale(part_loss / len(batch)).backward()
             total += part_loss.detach()

@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from transformers import AttentionInterface
 
+from project.stats.types import Mask
+from project.training.device import to_device
+
 ATTENTION = "packed_texts"
 """Name of the attention below among those of transformers."""
-
-
-class PackedBatch(NamedTuple):
-    """The positions of a batch's tokens in padded rows.
-
-    Attributes
-    ----------
-    lengths
-        Number of tokens of each text.
-    width
-        The longest of these.
-    mask
-        Which positions of the padded rows are tokens, ``(n_texts, width)``.
-    flat
-        Indices of the tokens in the flattened padded rows, ``(n_tokens,)``.
-    """
-
-    lengths: list[int]
-    width: int
-    mask: torch.Tensor
-    flat: torch.Tensor
-
-    @classmethod
-    def of(cls, lengths: list[int], device: torch.device) -> PackedBatch:
-        """The batch of texts with these ``lengths``."""
-        width = max(lengths)
-        mask = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
-        flat = mask.flatten().nonzero()[:, 0]
-        return cls(lengths, width, mask.to(device), flat.to(device))
-
-    def pack(self, rows: torch.Tensor) -> torch.Tensor:
-        """``(n_texts or 1, width, ...)`` -> ``(1, n_tokens, ...)``."""
-        return rows.expand(len(self.lengths), *rows.shape[1:]).flatten(0, 1)[self.flat][None]
-
-    def unpack(self, row: torch.Tensor) -> torch.Tensor:
-        """``(1, n_tokens, ...)`` -> ``(n_texts, width, ...)``, zero where there is padding."""
-        rows = row.new_zeros(len(self.lengths) * self.width, *row.shape[2:])
-        return rows.index_copy(0, self.flat, row[0]).unflatten(0, (len(self.lengths), self.width))
+_WIDTHS = 16
 
 
 class AttentionOptions(NamedTuple):
@@ -56,6 +25,142 @@ class AttentionOptions(NamedTuple):
     scale: float
     causal: bool = False
     window: int | None = None
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """The positions of a batch's tokens in padded rows.
+
+    Attributes
+    ----------
+    lengths
+        Number of tokens of each text.
+    width
+        The longest of these.
+    flat
+        Indices of the tokens in the flattened padded rows, ``(n_tokens,)``.
+    device
+        Where ``flat`` is.
+    """
+
+    lengths: list[int]
+    width: int
+    flat: torch.Tensor
+    device: torch.device
+    _masks: dict[object, torch.Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device) -> PackedBatch:
+        """The batch of texts with these ``lengths``."""
+        width = max(lengths)
+        return cls(lengths, width, to_device(np.flatnonzero(_mask(lengths, width)), device), device)
+
+    def pack(self, rows: torch.Tensor) -> torch.Tensor:
+        """``(n_texts or 1, width, ...)`` -> ``(1, n_tokens, ...)``."""
+        return rows.expand(len(self.lengths), *rows.shape[1:]).flatten(0, 1)[self.flat][None]
+
+    def unpack(self, row: torch.Tensor) -> torch.Tensor:
+        """``(1, n_tokens, ...)`` -> ``(n_texts, width, ...)``, zero where there is padding."""
+        rows = row.new_zeros(len(self.lengths) * self.width, *row.shape[2:])
+        return rows.index_copy(0, self.flat, row.squeeze(0)).unflatten(
+            0, (len(self.lengths), self.width)
+        )
+
+    @functools.cached_property
+    def grid(self) -> Grid:
+        """Rows for attention to all texts at once; every layer uses the same ones."""
+        return Grid.of(self.lengths, self.device)
+
+    def scores_mask(self, options: AttentionOptions, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to the scores in :attr:`grid`: 0, or minus infinity where one is hidden.
+
+        ``(n_texts, 1, grid width, grid width)``. Padding sees padding alone, since a row that sees
+        nothing has no finite softmax.
+        """
+        key = (options.causal, options.window, dtype)
+        if key not in self._masks:
+            is_token = self.grid.is_token
+            visible = (is_token[:, :, None] == is_token[:, None]) & _visible(
+                self.grid.width, options, self.device
+            )
+            hidden = torch.zeros(visible.shape, dtype=dtype, device=self.device)
+            self._masks[key] = hidden.masked_fill_(~visible, float("-inf"))[:, None]
+        return self._masks[key]
+
+
+class Grid(NamedTuple):
+    """Padded rows of the texts of a packed row.
+
+    Attributes
+    ----------
+    width
+        Tokens of a row, a multiple of 16: the fast attention of a GPU copies other masks.
+    is_token
+        Which positions are tokens, ``(n_texts, width)``.
+    tokens
+        For each position of the flattened rows the index of its token in the packed row; 0 in
+        padding.
+    positions
+        For each token its position in the flattened rows.
+    """
+
+    width: int
+    is_token: torch.Tensor
+    tokens: torch.Tensor
+    positions: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device) -> Grid:
+        """The rows for texts of these ``lengths``."""
+        width = -(-max(lengths) // _WIDTHS) * _WIDTHS
+        mask = _mask(lengths, width)
+        positions = np.flatnonzero(mask)
+        tokens = np.zeros(mask.size, dtype=np.int64)
+        tokens[positions] = np.arange(len(positions))
+        arrays = (mask, tokens, positions)
+        return cls(width, *(to_device(array, device) for array in arrays))
+
+    def unpack(self, row: torch.Tensor) -> torch.Tensor:
+        """``(1, n_heads, n_tokens, d)`` -> ``(n_texts, n_heads, width, d)``."""
+        rows = _exchange(row.squeeze(0).transpose(0, 1), self.tokens, self.positions)
+        return rows.unflatten(0, (-1, self.width)).transpose(1, 2)
+
+    def pack(self, rows: torch.Tensor) -> torch.Tensor:
+        """The reverse of :meth:`unpack`."""
+        flat = rows.transpose(1, 2).flatten(0, 1)
+        return _exchange(flat, self.positions, self.tokens).transpose(0, 1)[None]
+
+
+def _mask(lengths: list[int], width: int) -> Mask:
+    """Which positions of rows of texts of ``lengths``, padded to ``width``, are tokens."""
+    return np.arange(width)[None] < np.array(lengths)[:, None]
+
+
+class _Exchange(torch.autograd.Function):
+    """Rows by index, whose gradient is read by index too, in one kernel each.
+
+    The gradient of torch's own indexing is added up row by row, for which it sorts or fills zeros.
+    Here a row of padding gets or gives a gradient of another row. That changes no gradient of a
+    token: the scores between padding and tokens are hidden, and padding is dropped in the end.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: torch.Tensor, index: torch.Tensor, back: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(back)
+        return rows.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (back,) = ctx.saved_tensors
+        return gradients[0].index_select(0, back), None, None
+
+
+def _exchange(rows: torch.Tensor, index: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+    """``rows`` by ``index``; ``back`` is the index by which its gradient is read."""
+    exchanged: torch.Tensor = _Exchange.apply(rows, index, back)
+    return exchanged
 
 
 def _attention(
@@ -111,17 +216,16 @@ def attend_together(
     options
         See :class:`AttentionOptions`.
     """
-    query, key, value = (
-        batch.unpack(tensor.transpose(1, 2)).transpose(1, 2) for tensor in (query, key, value)
-    )
-    is_token = batch.mask[:, None]
-    visible = _visible(batch.width, options, query.device)
-    # The results of padding are dropped, but a row without visible tokens has no finite gradient.
-    mask = (is_token[:, :, None] & visible) | ~is_token[..., None]
+    grid = batch.grid
     mixed = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=options.dropout, scale=options.scale
+        grid.unpack(query),
+        grid.unpack(key),
+        grid.unpack(value),
+        attn_mask=batch.scores_mask(options, query.dtype),
+        dropout_p=options.dropout,
+        scale=options.scale,
     )
-    return batch.pack(mixed.transpose(1, 2)).transpose(1, 2)
+    return grid.pack(mixed)
 
 
 def attend_one_by_one(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from project.stats.types import Codes
+from project.training.device import to_device
 from project.training.tokens import Ids
 
 _PAD_LEFT = ("xlnet",)  # its head reads the last position
@@ -58,8 +59,8 @@ def pad_rows(rows: Sequence[Ids], model: Any) -> dict[str, torch.Tensor]:
         ids[index, columns] = row
         mask[index, columns] = 1
     return {
-        "input_ids": torch.from_numpy(ids).to(model.device),
-        "attention_mask": torch.from_numpy(mask).to(model.device),
+        "input_ids": to_device(ids, model.device),
+        "attention_mask": to_device(mask, model.device),
     }
 
 

@@ -12,7 +12,7 @@ from project.data.tables import with_class_columns
 from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 from project.training.batching import Batching
-from project.training.precision import autocast
+from project.training.precision import autocast, float32_products
 from project.training.tokens import Tokens
 
 
@@ -30,7 +30,7 @@ def predict(
     indices
         Indices of the texts to predict, ``(n,)``.
     precision
-        fp32, bf16 or fp16.
+        fp32, tf32, bf16 or fp16.
     batch_size
         Texts of similar length that go through the model together.
 
@@ -42,7 +42,7 @@ def predict(
     batching.model.eval()
     order = np.argsort(tokens.lengths(indices), kind="stable")
     parts: list[torch.Tensor] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_products(precision):
         for start in range(0, len(order), batch_size):
             with autocast(precision, batching.model.device.type):
                 logits = batching.logits(tokens.rows(indices[order[start : start + batch_size]]))

@@ -1,4 +1,4 @@
-"""Jobs in this process or in worker processes, and how many at once."""
+"""Jobs in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 
 from project.support.errors import AssayError
-from project.support.machine import cpu_cores, visible_gpus
+from project.support.machine import visible_gpus
 from project.training.history import Evaluation
 from project.training.results import Job, is_finished
 from project.training.seed import run_job
@@ -36,35 +36,6 @@ class Outcome(NamedTuple):
 
     job: Job
     error: Exception | None
-
-
-def default_workers(weight_bytes: int = 0) -> int:
-    """How many seeds to train at once: one for each CPU core, or as many as the GPUs hold."""
-    if not torch.cuda.is_available():
-        return cpu_cores()
-    free = torch.cuda.mem_get_info()[0]
-    return gpu_workers(torch.cuda.device_count(), free, weight_bytes, cpu_cores())
-
-
-def gpu_workers(n_gpus: int, free: int, weight_bytes: int, cores: int) -> int:
-    """How many seeds to train at once on GPUs: one to five each, but at most one for each core.
-
-    A seed is given eight times the bytes of its float32 weights (weights, gradients, two moments,
-    and as much again) and 4 GiB for what a batch needs.
-
-    Parameters
-    ----------
-    n_gpus
-        Number of GPUs.
-    free
-        Free bytes on each GPU.
-    weight_bytes
-        Bytes of the model's weights; 0 if unknown, which means one seed for each GPU.
-    cores
-        Number of CPU cores.
-    """
-    each = min(5, free // (8 * weight_bytes + 4 * 2**30)) if weight_bytes else 1
-    return max(n_gpus, min(n_gpus * int(each), cores))
 
 
 def run_in_process(

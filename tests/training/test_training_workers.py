@@ -8,7 +8,6 @@ import pytest
 
 from project.support.errors import Incomplete
 from project.training.jobs import run_jobs
-from project.training.workers import gpu_workers
 from tests.helpers.trainings import finished_and_error, outcomes, results_in
 
 
@@ -76,14 +75,3 @@ def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(
         "a worker process died, often for lack of memory; going on with 1 at once"
         in capfd.readouterr().err
     )
-
-
-def test_a_gpu_trains_up_to_five_seeds_within_memory_and_cores_and_one_of_unknown_size():
-    gib = 2**30
-
-    assert gpu_workers(1, 79 * gib, gib // 2, 16) == 5
-    assert gpu_workers(1, 20 * gib, gib // 2, 16) == 2
-    assert gpu_workers(1, 79 * gib, 0, 16) == 1
-    assert gpu_workers(1, 6 * gib, gib, 16) == 1
-    assert gpu_workers(4, 79 * gib, gib // 2, 8) == 8
-    assert gpu_workers(4, 79 * gib, 28 * gib, 2) == 4
