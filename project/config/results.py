@@ -38,8 +38,8 @@ class VerdictConfig(VerdictLimits):
         default="trained",
         help="when a verdict is final: trained, after the seeds asked for; or decided: seeds are "
         "added, up to four times as many, until the LLM's labels are decided and, if they are not "
-        "safe, a remedy is found to be, or more seeds would hardly decide. The limits are stricter, "
-        "so that the error stays that of a single look",
+        "safe, a remedy is found to be, or more seeds would hardly decide. The limits are "
+        "stricter, so that the error stays that of a single look",
         choices=("trained", "decided"),
     )
 
