@@ -137,7 +137,7 @@ def test_attention_in_blocks_is_that_behind_a_mask_over_the_row(start, n_inner):
     expected = torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
 
     blocks = BlockAttention(Row(sizes, sees, start, torch.device("cpu"), torch.float32))
-    found = blocks(query, key, value, prefix=tuple(before) if start else None, scale=None)
+    found = blocks(query, key, value, prefix=(before[0], before[1]) if start else None, scale=None)
 
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
@@ -146,7 +146,10 @@ def test_blocks_compute_little_more_than_the_pairs_that_count():
     sizes = [61] * 134  # 8,174 tokens behind a prefix of 500
     row = Row(sizes, torch.ones(0, 0, dtype=torch.bool), 500, torch.device("cpu"), torch.bfloat16)
 
-    n_blocks, _, width, seen = BlockAttention(row)._bias.shape
+    bias = BlockAttention(row)._bias
+
+    assert bias is not None
+    n_blocks, _, width, seen = bias.shape
 
     needed = sum(size * (500 + (size + 1) / 2) for size in sizes)
     assert n_blocks * width * seen < 1.7 * needed

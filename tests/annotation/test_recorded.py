@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from project.annotation.annotate import annotate
-from project.annotation.cache import describe_sampling
 from project.annotation.cost import Meter
 from project.annotation.engines.recorded import RecordedAnnotator
+from project.annotation.question import describe_sampling
 from project.config.annotation import AnnotateConfig, RecordedConfig, SpendConfig
 from project.config.arms import Arm
 from project.config.labels import LabelConfig

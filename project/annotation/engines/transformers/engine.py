@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from project.annotation.engines.base import Answers, Arrived, Size
+from project.annotation.engines.base import ANY_NUMBER, Answers, Arrived, Size
 from project.annotation.engines.label_trie import LabelTrie
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.annotation.engines.transformers.feeding import (
@@ -81,6 +81,7 @@ class TransformersAnnotator:
         if config.max_model_len:
             identity["max_model_len"] = str(config.max_model_len)
         self.identity: Mapping[str, str] = identity
+        self.earlier_identities = _earlier(identity, config.annotator_dtype)
 
     @functools.cached_property
     def model(self) -> Any:
@@ -207,6 +208,21 @@ class TransformersAnnotator:
                 f"exact answers, so every text is read with its whole prompt, {batches}"
             ]
         return readers
+
+
+def _earlier(identity: Mapping[str, str], dtype: str) -> list[dict[str, str]]:
+    """Identities under which older versions stored the same answers, up to rounding.
+
+    Outside float32 they told batches of different sizes apart. On a GPU ``auto`` was always
+    bfloat16, also where it is emulated.
+    """
+    dtypes = {identity["dtype"]}
+    if dtype == AUTO and identity["device"] == "cuda":
+        dtypes.add("bfloat16")
+    return [
+        {**identity, "dtype": name, "batch_tokens": ANY_NUMBER}
+        for name in sorted(dtypes - {"float32"})
+    ]
 
 
 @contextlib.contextmanager
