@@ -15,7 +15,7 @@ import pandas as pd
 from entrypoints.wiring.annotation_notes import notes_on, print_summary, stored_notes
 from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.setup import reuse_sentence, reuse_tags, shared_params
-from entrypoints.wiring.stored_answers import CONTENT_FREE, fetch_answers, server_tag
+from entrypoints.wiring.stored_answers import CONTENT_FREE, PROMPT, fetch_answers, server_tag
 from entrypoints.wiring.terminal import Progress
 from project.annotation.annotate import Annotations, annotate
 from project.annotation.answers import ANSWER_KEY, RAW_LABEL
@@ -73,7 +73,7 @@ def annotate_split(
             progress=progress,
             meter=session.meter,
             seed=config.prompt.demonstration_seed,
-            fetch=fetch_answers(tracker, task, config),
+            fetch=fetch_answers(tracker, task, session, config),
             say=progress.print_line,
         )
         # Closed also where logging a draw is interrupted: requests under way are waited for.
@@ -145,7 +145,7 @@ def _log_annotations(
     # A prompt quotes texts in its demonstrations, so a private run logs its hash alone.
     sha256 = hashlib.sha256(prompt_text.encode()).hexdigest()
     prompt_tags = _register_prompt(tracker, task, draw.prompt, sha256=sha256, config=config)
-    tags = {"prompt.sha256": sha256, QUESTION: draw.question}
+    tags = {PROMPT: sha256, QUESTION: draw.question}
     tags |= {**prompt_tags, **server_tag(config), **reuse_tags(draw.sources)}
     description = (
         f"{annotator.name} labels {len(examples)} texts of the {split} split, draw "

@@ -69,7 +69,7 @@ def dry_run(
             config=config.annotate,
             spend=config.spend,
             folder=Path(config.host.workspace) / "annotations",
-            fetch=fetch_answers(tracker, task, config),
+            fetch=fetch_answers(tracker, task, session, config),
             measures=measures,
         )
         rows += [{"split": split, **dataclasses.asdict(draw)} for draw in plans]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from entrypoints.wiring.annotation_session import AnnotationSession
 from entrypoints.wiring.terminal import print_line
 from project.annotation.answers import checked_answers, raw_answers
 from project.annotation.cache import Fetch
+from project.annotation.question import earlier_questions, question_digest
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.data.tables import SourceRun, check
@@ -26,6 +29,8 @@ from project.tracking import (
     current_user,
 )
 
+PROMPT = "prompt.sha256"
+"""Tag with the hash of a run's prompt, a placeholder in the place of the text."""
 CONTENT_FREE = "content_free.parquet"
 """Artifact with the answers to content-free inputs, which contextual calibration needs."""
 
@@ -37,7 +42,9 @@ def server_tag(config: ExperimentConfig) -> dict[str, str]:
     return {SERVER: digest(config.server.annotator_url.rstrip("/"))}
 
 
-def fetch_answers(tracker: Tracker, task: Task, config: ExperimentConfig) -> Fetch:
+def fetch_answers(
+    tracker: Tracker, task: Task, session: AnnotationSession, config: ExperimentConfig
+) -> Fetch:
     """A function that yields answers to a question from finished runs, newest run first.
 
     Answers to content-free inputs are among them. A run whose artifacts are damaged is left out,
@@ -49,6 +56,8 @@ def fetch_answers(tracker: Tracker, task: Task, config: ExperimentConfig) -> Fet
         The tracker of the root run.
     task
         The task, for its label set.
+    session
+        The annotator and its prompts: what older versions asked under them is found as well.
     config
         Engine, server, and whose runs may be reused.
     """
@@ -56,7 +65,7 @@ def fetch_answers(tracker: Tracker, task: Task, config: ExperimentConfig) -> Fet
     def fetch(question: str) -> Iterator[tuple[SourceRun, pd.DataFrame]]:
         if not engine_facts(config.annotate.annotator).has_prompt:
             return
-        for run in tracker.reusable_runs("annotation", QUESTION, question, config.store.reuse):
+        for run in _runs(tracker, session, question, config):
             if _is_of_another_server(run, config):
                 continue
             try:
@@ -70,6 +79,26 @@ def fetch_answers(tracker: Tracker, task: Task, config: ExperimentConfig) -> Fet
             yield from ((source, table) for table in tables)
 
     return fetch
+
+
+def _runs(
+    tracker: Tracker, session: AnnotationSession, question: str, config: ExperimentConfig
+) -> Iterator[Record]:
+    """Finished runs with answers to ``question``, then those that asked it in an older version."""
+    reuse = config.store.reuse
+    yield from tracker.reusable_runs("annotation", QUESTION, question, reuse)
+    annotator = session.annotator
+    if not getattr(annotator, "earlier_identities", ()):
+        return
+    for prompt in session.prompts:
+        if question_digest(annotator, prompt) != question:
+            continue
+        sha256 = hashlib.sha256(prompt.for_people("{input_text}").encode()).hexdigest()
+        for run in tracker.reusable_runs("annotation", PROMPT, sha256, reuse):
+            asked = run.tags.get(QUESTION)
+            if asked != question and asked in earlier_questions(annotator, prompt):
+                yield run
+        return
 
 
 def _is_of_another_server(run: Record, config: ExperimentConfig) -> bool:

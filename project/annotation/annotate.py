@@ -14,13 +14,14 @@ import pandas as pd
 import pyarrow as pa
 
 from project.annotation.answers import ANSWER_KEY, SAMPLING
-from project.annotation.cache import Fetch, describe_sampling
+from project.annotation.cache import Fetch
 from project.annotation.calibration import calibrate
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator
 from project.annotation.items import CONTENT_FREE, item_keys, question_items
 from project.annotation.label_mass import LabelMassCheck
 from project.annotation.prompt import Prompt
+from project.annotation.question import describe_sampling
 from project.annotation.repeats import with_repeats
 from project.annotation.shards import OpenDraw, open_draw, read_shards
 from project.config.annotation import AnnotateConfig

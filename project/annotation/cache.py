@@ -7,11 +7,12 @@ appends to a file of its own, batch by batch, and one process at a time asks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,49 +27,19 @@ from project.annotation.answer_log import (
     write_answers,
 )
 from project.annotation.answers import ANSWER_KEY, SAMPLING, sampled_rows
-from project.annotation.engines.base import NOT_NUMBERS, Annotator, Answers
+from project.annotation.engines.base import NOT_NUMBERS, Answers
 from project.annotation.items import DistinctItems
-from project.annotation.prompt import Prompt
-from project.annotation.reading.reader import REPLY_READING
-from project.config.annotation import AnnotateConfig
+from project.annotation.question import mark_folder
 from project.data.tables import RAW_LOG_PROBABILITY, SourceRun
 from project.stats.types import Mask
 from project.support.errors import AssayError
 from project.support.files import digest
-
-READING_VERSION = 3
-"""Part of every question. Raise it when a change of the code changes answers.
-
-All texts are then asked about, and paid for, once more. A change of how replies in words are read
-raises ``REPLY_READING`` instead, which leaves answers that hold probabilities as they are.
-"""
 
 Fetch = Callable[[str], Iterable[tuple[SourceRun, pd.DataFrame]]]
 """Yields answers to a question (its digest) from finished runs elsewhere, one table at a time."""
 
 _MOST_FILES = 8  # more are merged into one
 _ATTEMPTS = 5  # to read all files, while another process merges them
-
-
-def question_digest(annotator: Annotator, prompt: Prompt) -> str:
-    """Digest of all that can change an answer except the text.
-
-    That is the model and engine, the prompt to the letter, and the labels in their order.
-    """
-    system = prompt.system if prompt.chat else None
-    parts = [prompt.before, prompt.after, *prompt.answers, system]
-    return digest(
-        {"reading": READING_VERSION, "annotator": dict(annotator.identity), "prompt": parts}
-    )
-
-
-def describe_sampling(config: AnnotateConfig) -> str:
-    """How an engine without probabilities samples labels; stored beside the answers.
-
-    It names the version of the reader: replies that were read otherwise are asked for once more.
-    """
-    sampled = f"{config.repeats} at temperature {config.temperature:g}"
-    return f"{sampled}, reading {REPLY_READING}"
 
 
 class KnownItems(NamedTuple):
@@ -97,11 +68,32 @@ class AnswerCache:
         A sentence for each damaged file that was met: its name, and what was lost.
     """
 
-    def __init__(self, folder: Path, sampled_as: str = "") -> None:
-        """``folder``: made at the first write. ``sampled_as``: see :func:`describe_sampling`."""
+    def __init__(
+        self,
+        folder: Path,
+        sampled_as: str = "",
+        identity: Mapping[str, str] | None = None,
+        earlier: Callable[[], Iterable[Path]] = tuple,
+    ) -> None:
+        """Nothing is read or written yet.
+
+        Parameters
+        ----------
+        folder
+            Made at the first write.
+        sampled_as
+            See :func:`project.annotation.question.describe_sampling`.
+        identity
+            That of the annotator, written into the folder.
+        earlier
+            Folders in which older versions wrote answers to the same question; called where
+            answers are missing here.
+        """
         self.path = folder
         self.damage: list[str] = []
         self._sampled_as = sampled_as
+        self._identity = identity
+        self._earlier = earlier
         self._writers: dict[str, AnswerWriter] = {}
         self._lock = threading.Lock()
         self._damaged: set[Path] = set()
@@ -136,22 +128,39 @@ class AnswerCache:
         if stored is not None:
             indices = items.indices_of(stored)
             answered[indices[indices >= 0]] = True
+        if not answered.all():
+            for folder in self._earlier():
+                before = AnswerCache(folder, self._sampled_as).load()
+                if before is not None:
+                    self._add_missing(before.to_pandas(), items, answered)
         # Runs elsewhere are read one by one, and no more of them than are needed: each costs
         # requests to the tracking store.
         elsewhere = fetch(self.path.name) if fetch and not answered.all() else ()
         for source, fetched in elsewhere:
-            table = self._without_other_samples(fetched)
-            keys = pa.table({ANSWER_KEY: pa.array(table[ANSWER_KEY].tolist(), pa.string())})
-            indices = items.indices_of(keys)
-            is_new = (indices >= 0) & ~answered[indices]
-            if is_new.any():
-                self.write(table[is_new])
-                answered[indices[is_new]] = True
-                n_fetched += int((items.counts[indices[is_new]] > 0).sum())
+            added = self._add_missing(fetched, items, answered)
+            if len(added):
+                n_fetched += int((items.counts[added] > 0).sum())
                 sources.append(source)
             if answered.all():
                 break
         return KnownItems(answered, n_fetched, list(dict.fromkeys(sources)))
+
+    def _add_missing(
+        self, found: pd.DataFrame, items: DistinctItems, answered: Mask
+    ) -> npt.NDArray[np.int64]:
+        """Write the answers of ``found`` that are missing here; returns their indices in ``items``.
+
+        ``answered``, ``(n,)``, is changed in place.
+        """
+        table = self._without_other_samples(found)
+        keys = pa.table({ANSWER_KEY: pa.array(table[ANSWER_KEY].tolist(), pa.string())})
+        indices = items.indices_of(keys)
+        is_new = (indices >= 0) & ~answered[indices]
+        added: npt.NDArray[np.int64] = indices[is_new]
+        if len(added):
+            self.write(table[is_new])
+            answered[added] = True
+        return added
 
     def answers(self, wanted: pa.Array) -> pd.DataFrame:
         """The answers to the keys ``wanted``, in their order.
@@ -265,6 +274,7 @@ class AnswerCache:
         prefix = _ASIDE if is_aside else prefix
         with self._lock:
             if prefix not in self._writers:
+                mark_folder(self.path, self._identity)
                 self._writers[prefix] = AnswerWriter(self.path, prefix, self._sampled_as)
             self._writers[prefix].append(batch, class_columns)
 

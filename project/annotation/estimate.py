@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
+from project.annotation.cache import AnswerCache, Fetch
 from project.annotation.cost import price
 from project.annotation.engines.base import Annotator
 from project.annotation.items import question_items
+from project.annotation.open_cache import open_cache
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig, SpendConfig
 from project.support.claims import Claim
@@ -104,7 +105,7 @@ def plan(
     n_probed = 0
     plans = []
     for prompt in prompts:
-        cache = AnswerCache(folder / question_digest(annotator, prompt), describe_sampling(config))
+        cache = open_cache(folder, annotator, prompt, config)
         unknown = np.flatnonzero(~cache.known(items, fetch).answered)
         texts = dict(zip(items.keys_at(unknown), items.values_at(unknown), strict=True))
         # All draws have prompts of about the same length, so the first one with a text is probed.

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from project.annotation.cache import AnswerCache, Fetch, describe_sampling, question_digest
+from project.annotation.cache import AnswerCache, Fetch
 from project.annotation.calibration import check_probabilities
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, Answers
 from project.annotation.items import DistinctItems, Indices
 from project.annotation.label_mass import LabelMassCheck
+from project.annotation.open_cache import open_cache
 from project.annotation.prompt import Prompt
 from project.annotation.workers import PATIENCE, WorkItem, share
 from project.config.annotation import AnnotateConfig
@@ -110,11 +111,11 @@ def open_draw(
     config, folder, fetch
         See :func:`project.annotation.annotate.annotate`.
     """
-    path = folder / question_digest(annotator, prompt)
+    cache = open_cache(folder, annotator, prompt, config)
     draw = OpenDraw(
         prompt=prompt,
-        cache=AnswerCache(path, describe_sampling(config)),
-        claim=Claim(path / "asking.lock"),
+        cache=cache,
+        claim=Claim(cache.path / "asking.lock"),
         items=items,
         shard_size=annotator.shard_size,
     )

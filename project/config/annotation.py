@@ -8,6 +8,14 @@ from project.config.engines import engines_help
 from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
 
+QUANTIZATIONS = (
+    AUTO,
+    "fp8",
+    "int8_per_channel_weight_only",
+    "awq",
+    "gptq",
+    "compressed-tensors",
+)
 CALIBRATIONS = ("none", "contextual", "batch")
 
 
@@ -78,6 +86,23 @@ class AnnotateConfig(ConfigSection):
     )
     gpu_memory: float = parameter(
         default=0.9, help="share of a GPU's memory that vllm may take", gt=0, le=1
+    )
+    max_num_seqs: int | None = parameter(
+        default=None,
+        help="most texts in one forward pass (vllm); auto: vLLM's own",
+        ge=1,
+        le=65_536,
+    )
+    quantization: str = parameter(
+        default=AUTO,
+        help="how vllm holds the weights; auto: as the model comes, quantised or not; fp8 and int8 "
+        "quantise it while it is loaded, which changes its answers",
+        choices=QUANTIZATIONS,
+    )
+    enforce_eager: bool = parameter(
+        default=False,
+        help="vllm without compiling and CUDA graphs: starts about a minute sooner and reads "
+        "somewhat slower, for some thousand texts",
     )
     max_model_len: int | None = parameter(
         default=None,

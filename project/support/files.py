@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -28,6 +29,15 @@ def digest(value: object) -> str:
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digests_with(value: object, mark: str, numbers: Iterable[int]) -> set[str]:
+    """The digests of ``value`` with the string ``mark`` in it replaced by each of ``numbers``."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    head, tail = (part.encode() for part in text.split(json.dumps(mark), 1))
+    return {
+        hashlib.sha256(b'%s"%d"%s' % (head, number, tail)).hexdigest()[:16] for number in numbers
+    }
 
 
 def write_atomically(path: Path, data: bytes) -> None:

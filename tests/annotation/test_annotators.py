@@ -260,7 +260,7 @@ def test_a_gpu_out_of_memory_names_the_parameter_to_lower(tiny_llm, small_task, 
             "CUDA out of memory"  # the message of torch; there is no GPU here to fill
         )
 
-    monkeypatch.setattr(engine.packed, "logs", full)
+    monkeypatch.setattr(engine.packed, "reads", full)
     with pytest.raises(
         AssayError,
         match="ran out of GPU memory with 77 tokens .*Lower annotator_batch_tokens .*are kept",

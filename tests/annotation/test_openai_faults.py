@@ -15,10 +15,11 @@ import pytest
 
 from project.annotation.annotate import Annotations, annotate
 from project.annotation.answers import raw_answers
-from project.annotation.cache import AnswerCache, describe_sampling
+from project.annotation.cache import AnswerCache
 from project.annotation.cost import Meter
 from project.annotation.engines.openai.engine import OpenAIAnnotator
 from project.annotation.items import question_items
+from project.annotation.question import describe_sampling
 from project.config.annotation import AnnotateConfig, ServerConfig, SpendConfig
 from project.data.tables import SourceRun
 from project.support.errors import AssayError, Incomplete

@@ -47,7 +47,7 @@ def alone(model, prefix, text, trie):
         )
 
 
-@pytest.mark.parametrize("split", [True, False], ids=["in two parts", "behind a mask"])
+@pytest.mark.parametrize("split", [True, False], ids=["in two parts", "in blocks"])
 @pytest.mark.parametrize("trie", list(TRIES.values()), ids=list(TRIES))
 @pytest.mark.parametrize("prefix", [PREFIX, []], ids=["prefix", "no prefix"])
 @pytest.mark.parametrize("heads", [2, 4], ids=["shared keys", "keys of their own"])

@@ -47,6 +47,19 @@ class ObedientAnnotator:
         pass
 
 
+class HandingOver(ObedientAnnotator):
+    """Hands over the answer to every item, and dies at the item "die"."""
+
+    def read(self, prompt, items, arrived=None):
+        for position, item in enumerate(items):
+            if item == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            answers = super().read(prompt, [item])
+            if arrived:
+                arrived([position], answers)
+        return Answers.joined([answers] * len(items))
+
+
 PROMPT = Prompt(0, "", "", ("a", "b"))
 
 
@@ -110,3 +123,19 @@ def test_the_transformers_engine_reads_the_same_in_another_process(tiny_llm, sma
         front.read(prompt, texts).log_probabilities, abs=1e-6
     )
     assert apart.identity == front.identity
+
+
+def test_answers_are_handed_over_as_they_come_also_by_a_process_that_dies(forked_workers):
+    annotator = ProcessAnnotator(HandingOver(), HandingOver, "3,4")
+    arrived = []
+    try:
+        annotator.read(PROMPT, ["one", "two"], lambda positions, _: arrived.extend(positions))
+        assert arrived == [0, 1]
+        with pytest.raises(Incomplete, match="died"):
+            annotator.read(
+                PROMPT, ["one", "two", "die"], lambda positions, _: arrived.extend(positions)
+            )
+    finally:
+        annotator.close()
+
+    assert arrived == [0, 1, 0, 1]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from project.annotation.annotate import annotate
-from project.annotation.cache import describe_sampling
 from project.annotation.cost import Meter
 from project.annotation.engines.recorded import RecordedAnnotator
+from project.annotation.question import describe_sampling
 from project.config.annotation import AnnotateConfig, RecordedConfig, SpendConfig
 from project.config.arms import Arm
 from project.config.labels import LabelConfig
@@ -373,7 +373,7 @@ def test_labels_of_another_version_of_the_reader_are_not_taken(recorded, small_t
     config = RecordedConfig(recorded=file)
     before = RecordedAnnotator(config, small_task).identity
     sampled = describe_sampling(AnnotateConfig(repeats=3))
-    for module in ("engines.recorded", "cache"):
+    for module in ("engines.recorded", "question"):
         monkeypatch.setattr(f"project.annotation.{module}.REPLY_READING", 99)
 
     assert RecordedAnnotator(config, small_task).identity != before

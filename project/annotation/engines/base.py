@@ -21,6 +21,9 @@ from project.stats.types import Codes, Floats, Mask
 NOT_NUMBERS = "the log probabilities are not numbers"
 """Error of an answer whose log probabilities are not finite."""
 
+ANY_NUMBER = "<any number>"
+"""In an identity of an older version: a number that was part of it and is not any more."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -150,14 +153,16 @@ class Annotator(Protocol):
 
     Nothing heavy is loaded before the first ``read`` or ``size``. An engine whose requests cost
     something when they are sent also has a method ``stop()``, called from another thread: ``read``
-    then sends nothing new, and ends when what was sent is answered.
+    then sends nothing new, and ends when what was sent is answered. An engine whose identity had
+    more in it once has ``earlier_identities``; answers stored under these are found too.
 
     Attributes
     ----------
     name
         For people.
     identity
-        All that can change an answer except prompt and text; ``engine`` is the engine's name.
+        All that can change an answer by more than rounding, except prompt and text; ``engine`` is
+        the engine's name.
     keyed_by
         What ``read`` gets: ``text``, or ``example_id`` where answers belong to examples.
     shard_size

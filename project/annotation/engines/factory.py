@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -13,6 +14,7 @@ from project.annotation.engines.process import ProcessAnnotator
 from project.config.annotation import AnnotateConfig
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
+from project.config.fields import AUTO
 from project.data.task import Task
 from project.support.errors import AssayError
 from project.support.machine import visible_gpus
@@ -28,6 +30,25 @@ def check_engine(name: str) -> None:
         )
 
 
+def _check_engine_settings(config: AnnotateConfig) -> None:
+    """Refuse settings of vLLM with another engine of ours, which would leave them out in silence.
+
+    Engines of other packages may take them.
+    """
+    if config.annotator not in _WITHOUT_VLLM_SETTINGS:
+        return
+    for name in ("max_num_seqs", "quantization", "enforce_eager"):
+        value = getattr(config, name)
+        if value not in (None, AUTO, False):
+            raise AssayError(
+                f"{name} is a setting of annotator=vllm; got {name}={value} with "
+                f"annotator={config.annotator}. Leave it out, or set annotator=vllm."
+            )
+
+
+_WITHOUT_VLLM_SETTINGS = ("transformers", "openai", "recorded")
+
+
 def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     """The annotators that work side by side. No model is loaded yet.
 
@@ -36,6 +57,7 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     """
     name = config.annotate.annotator
     check_engine(name)
+    _check_engine_settings(config.annotate)
     facts = engine_facts(name)
     # An engine's facts name the parts of the configuration that its class takes.
     arguments = [task if part == "task" else getattr(config, part) for part in facts.takes]
@@ -43,7 +65,11 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     groups = device_groups(config.annotate) if facts.runs_here else [None]
     if len(groups) == 1:
         return [annotator] * facts.shards_at_once
-    # Another process does not know what was registered in this one, so it gets the path itself.
+    # Another process does not know what was registered in this one, so it gets the path itself. It
+    # computes in the dtype that was chosen here: its GPU may be better than the other copies' GPUs.
+    dtype = annotator.identity.get("dtype", config.annotate.annotator_dtype)
+    same_dtype = dataclasses.replace(config.annotate, annotator_dtype=dtype)
+    arguments = [same_dtype if part is config.annotate else part for part in arguments]
     opener = functools.partial(open_engine, facts.open, *arguments)
     return [ProcessAnnotator(annotator, opener, devices) for devices in groups]
 

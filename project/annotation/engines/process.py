@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -40,6 +42,13 @@ class _Reply(NamedTuple):
     notes: Sequence[str]
 
 
+class _Arrival(NamedTuple):
+    """Answers that the other process sends back before its call ends."""
+
+    positions: list[int]
+    answers: Answers
+
+
 class ProcessAnnotator:
     """An annotator whose work is done in another process, which starts at the first call."""
 
@@ -59,6 +68,7 @@ class ProcessAnnotator:
         """
         self.name = local.name
         self.identity: Mapping[str, str] = local.identity
+        self.earlier_identities = getattr(local, "earlier_identities", ())
         self.keyed_by = local.keyed_by
         self.shard_size = local.shard_size
         self.notes: Sequence[str] = ()
@@ -69,7 +79,7 @@ class ProcessAnnotator:
 
     def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        answers: Answers = self._call("read", prompt, items)
+        answers: Answers = self._call("read", prompt, items, arrived)
         return answers
 
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
@@ -87,12 +97,16 @@ class ProcessAnnotator:
             if self._process.is_alive():
                 self._process.terminate()
 
-    def _call(self, method: str, prompt: Prompt, items: Sequence[str]) -> Any:
+    def _call(
+        self, method: str, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None
+    ) -> Any:
         """The result of a method in the other process; its errors are raised here."""
         pipe = self._pipe or self._start()
         try:
             pipe.send(_Request(method, prompt, list(items)))
-            reply: _Reply = pipe.recv()
+            while isinstance(reply := pipe.recv(), _Arrival):
+                if arrived:
+                    arrived(reply.positions, reply.answers)
         except (EOFError, OSError):
             self._process.join(5)
             self._pipe = None  # the next call starts another process
@@ -136,7 +150,7 @@ def _serve(pipe: Connection, opener: Callable[[], Annotator], devices: str | Non
         error: type[AssayError] | None = None
         try:
             annotator = annotator or opener()
-            value = getattr(annotator, request.method)(request.prompt, request.items)
+            value = _result(annotator, request, pipe)
         except AssayError as problem:
             # A subclass may not be picklable; callers tell these two apart alone.
             error = Incomplete if isinstance(problem, Incomplete) else AssayError
@@ -151,3 +165,18 @@ def _serve(pipe: Connection, opener: Callable[[], Annotator], devices: str | Non
         pipe.send(_Reply(error, value, tuple(getattr(annotator, "notes", ()))))
     if annotator:
         annotator.close()
+
+
+def _result(annotator: Annotator, request: _Request, pipe: Connection) -> Any:
+    """What the called method returns. Answers of a read are sent back as they come."""
+    method = getattr(annotator, request.method)
+    # Engines may hand answers over from several threads; pipes are for one at a time.
+    lock = threading.Lock()
+
+    def arrived(positions: list[int], answers: Answers) -> None:
+        with lock:
+            pipe.send(_Arrival(positions, answers))
+
+    if "arrived" in inspect.signature(method).parameters:
+        return method(request.prompt, request.items, arrived=arrived)
+    return method(request.prompt, request.items)

@@ -56,6 +56,8 @@ class VllmAnnotator:
             identity["max_model_len"] = str(config.max_model_len)
         if config.tensor_parallel > 1:
             identity["tensor_parallel"] = str(config.tensor_parallel)
+        if config.quantization != AUTO:
+            identity["quantization"] = config.quantization
         self.identity: Mapping[str, str] = identity
 
     @functools.cached_property
@@ -70,6 +72,9 @@ class VllmAnnotator:
                 max_model_len=config.max_model_len,
                 max_num_batched_tokens=config.annotator_batch_tokens,
                 tensor_parallel_size=config.tensor_parallel,
+                quantization=None if config.quantization == AUTO else config.quantization,
+                enforce_eager=config.enforce_eager,
+                max_num_seqs=config.max_num_seqs,
                 gpu_memory_utilization=config.gpu_memory,
                 seed=0,
                 enable_prefix_caching=True,

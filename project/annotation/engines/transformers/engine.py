@@ -15,26 +15,32 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from project.annotation.engines.base import Answers, Arrived, Size
+from project.annotation.engines.base import ANY_NUMBER, Answers, Arrived, Size
 from project.annotation.engines.label_trie import LabelTrie
-from project.annotation.engines.prompt_tokens import PromptTokens, TokenizedPrompts
+from project.annotation.engines.prompt_tokens import PromptTokens
+from project.annotation.engines.transformers.feeding import (
+    Feeding,
+    auto_dtype,
+    exact_products,
+    fastest_batch,
+    slices,
+    this_machine,
+)
 from project.annotation.engines.transformers.packed import PackedModel
+from project.annotation.engines.transformers.passes import Passes, PassSize
 from project.annotation.engines.transformers.prepacked import prepack
 from project.annotation.engines.transformers.self_check import Readers, exact_readers
 from project.annotation.engines.transformers.unpacked import UnpackedModel, max_steady_positions
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig
 from project.config.fields import AUTO
-from project.stats.types import Floats
 from project.support.errors import AssayError
-from project.support.machine import cpu_cores, faster_cpu_dtype, keep_freed_memory
+from project.support.machine import cpu_cores, keep_freed_memory
 from project.support.models import ModelSource, annotator_source, quiet_transformers
 
-_BATCH_TOKENS = {"cuda": 8192, "cpu": 1024}
 _MAX_CONTEXT_WITHOUT_LIMIT = 2048
 """Models without learnt or rotary positions, such as BLOOM, state no limit and were trained on so
 many tokens."""
@@ -43,22 +49,27 @@ many tokens."""
 class TransformersAnnotator:
     """A causal language model and its tokenizer.
 
-    Float32 is the only dtype in which answers do not depend on batching (to 1e-4 in log
-    probability).
+    Batching changes log probabilities by rounding alone: by at most 2.4e-6 in float32 and 0.028 in
+    bfloat16, measured on a CPU. So it is no part of an answer's identity.
     """
 
     keyed_by = "text"
-    shard_size = 64
 
-    def __init__(self, config: AnnotateConfig) -> None:
-        """Find the model that ``config`` names; it is loaded at the first read."""
+    def __init__(self, config: AnnotateConfig, feeding: Feeding | None = None) -> None:
+        """Find the model that ``config`` names; it is loaded at the first read.
+
+        ``feeding``: how texts are fed to it; by default what suits this machine.
+        """
         self._config = config
         self._source = annotator_source(config.annotator_model, config.annotator_revision)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._feeding = feeding or this_machine()
+        self.shard_size = self._feeding.shard_size
+        self._device = self._feeding.device
         self.dtype = config.annotator_dtype
         if self.dtype == AUTO:
-            self.dtype = "bfloat16" if self._device == "cuda" else faster_cpu_dtype()
-        self._batch_tokens = config.annotator_batch_tokens or _BATCH_TOKENS[self._device]
+            self.dtype = auto_dtype()
+        chosen = config.annotator_batch_tokens
+        self._size = PassSize(chosen or self._feeding.batch_tokens, fixed=chosen is not None)
         self.name = self._source.name
         self.notes: list[str] = []
         identity = {
@@ -67,11 +78,10 @@ class TransformersAnnotator:
             "dtype": self.dtype,
             "device": self._device,
         }
-        if self.dtype != "float32":  # in float32 answers do not depend on batching
-            identity["batch_tokens"] = str(self._batch_tokens)
         if config.max_model_len:
             identity["max_model_len"] = str(config.max_model_len)
         self.identity: Mapping[str, str] = identity
+        self.earlier_identities = _earlier(identity, config.annotator_dtype)
 
     @functools.cached_property
     def model(self) -> Any:
@@ -96,7 +106,7 @@ class TransformersAnnotator:
                 f"{min(report['missing_keys'])}. Name a generative model."
             )
         model = model.to(self._device).eval()
-        prepack(model, self._batch_tokens)
+        prepack(model, self._size.tokens)
         return model
 
     @functools.cached_property
@@ -129,22 +139,33 @@ class TransformersAnnotator:
 
     def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        trie = self.tokens.trie(prompt)
-        tokenized = self.tokens.fit(prompt, items)
-        prefix = tokenized.prefix
-        suffixes = tokenized.suffixes
-        reads = np.empty((len(items), trie.n_reads))
-        with self._memory_errors():
-            packed, unpacked = self._readers
-            alone = self._unpacked_indices(tokenized, trie)
-            if alone:
-                texts = [suffixes[index] for index in alone]
-                reads[alone] = unpacked.reads(prefix, texts, trie)
-            if packed is not None:
-                for chunk in self._chunks(suffixes, len(trie.nodes) - 1, set(alone)):
-                    logs = packed.logs(prefix, [suffixes[index] for index in chunk], trie)
-                    reads[chunk] = _gather(logs, trie)
-        return Answers.exact(trie.classes(reads), tokenized.truncated, tokenized.lengths)
+        with self._memory_errors(), exact_products():
+            passes = self._passes(self.tokens.trie(prompt), arrived)
+            with passes.handing_over():
+                for part in slices(len(items), self._feeding.first):
+                    passes.add(self.tokens.fit(prompt, items[part.start : part.stop]), part.start)
+                return passes.finish()
+
+    def _passes(self, trie: LabelTrie, arrived: Arrived | None) -> Passes:
+        """The forward passes of one call."""
+        return Passes(
+            self._readers,
+            trie,
+            size=self._size,
+            max_length=max_steady_positions(self.model.config.get_text_config()),
+            padded=self._feeding.split,
+            queued=self._feeding.queued,
+            # Where nothing is queued, a shard is short and is written as a whole: then a run that
+            # was killed sends the same batches to the model as one that was not.
+            arrived=arrived if self._feeding.queued else None,
+            shrunk=self._note_smaller_passes,
+        )
+
+    def _note_smaller_passes(self, before: int) -> None:
+        self.notes.append(
+            f"annotator: {before} tokens in a forward pass did not fit the GPU's memory; "
+            f"{self._size.tokens} do"
+        )
 
     @contextlib.contextmanager
     def _memory_errors(self) -> Iterator[None]:
@@ -154,49 +175,9 @@ class TransformersAnnotator:
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise AssayError(
-                f"{self.name} ran out of GPU memory with {self._batch_tokens} tokens in a forward "
+                f"{self.name} ran out of GPU memory with {self._size.tokens} tokens in a forward "
                 "pass. Lower annotator_batch_tokens (then max_model_len); answers on disk are kept."
             ) from error
-
-    def _unpacked_indices(self, tokenized: TokenizedPrompts, trie: LabelTrie) -> list[int]:
-        """Indices of texts that are read as whole prompts.
-
-        All of them where packing is not exact, else those too long to share the prefix.
-        """
-        if self.packed is None:
-            return list(range(len(tokenized.suffixes)))
-        max_length = max_steady_positions(self.model.config.get_text_config())
-        return np.flatnonzero(tokenized.lengths + trie.depth > max_length).tolist()
-
-    def _chunks(
-        self, suffixes: Sequence[Sequence[int]], n_extra: int, excluded: set[int]
-    ) -> Iterator[list[int]]:
-        """Indices of ``suffixes`` in chunks for one forward pass each, the short ones first.
-
-        A chunk has at most ``batch_tokens`` tokens, with ``n_extra`` for every text, and all
-        chunks have about the same size. Where a text is padded to the longest of its chunk,
-        padding at most doubles the chunk.
-        """
-        indices = set(range(len(suffixes))) - excluded
-        # Texts of similar length share a chunk, so that little of it is padding.
-        order = sorted(indices, key=lambda index: len(suffixes[index]))
-        sizes = [len(suffixes[index]) + n_extra for index in order]
-        n_chunks = max(1, -(-sum(sizes) // self._batch_tokens))
-        average = max(1, sum(sizes)) / n_chunks
-        chunk: list[int] = []
-        n_tokens = 0
-        for index, size in zip(order, sizes, strict=True):
-            # A text is added if that brings the chunk closer to the average size.
-            is_full = n_tokens + size > min(average + size / 2, self._batch_tokens)
-            is_mostly_padding = (len(chunk) + 1) * size > 2 * (n_tokens + size)
-            if chunk and (is_full or is_mostly_padding):
-                yield chunk
-                chunk = []
-                n_tokens = 0
-            chunk.append(index)
-            n_tokens += size
-        if chunk:
-            yield chunk
 
     @property
     def packed(self) -> PackedModel | None:
@@ -211,8 +192,11 @@ class TransformersAnnotator:
     @functools.cached_property
     def _readers(self) -> Readers:
         """The exact ways to read the model. Leaves a note where packing is not exact."""
-        is_cpu = self._device == "cpu"
-        readers = exact_readers(self.model, self._batch_tokens, self.dtype, split=is_cpu)
+        readers = exact_readers(
+            self.model, self._size.tokens, self.dtype, split=self._feeding.split
+        )
+        if readers.packed and self._device == "cuda" and not self._size.fixed:
+            self._size.tokens = fastest_batch(readers.packed.seconds)
         if readers.packed is None:
             batches = (
                 "in padded batches"
@@ -226,11 +210,19 @@ class TransformersAnnotator:
         return readers
 
 
-def _gather(logs: torch.Tensor, trie: LabelTrie) -> Floats:
-    """The reads of ``trie``, ``(n, n_reads)``, taken from ``logs`` ``(n, n_nodes, vocabulary)``."""
-    columns = [logs[:, node, list(trie.nodes[node].tokens)] for node in range(len(trie.nodes))]
-    reads: Floats = torch.cat(columns, dim=1).double().cpu().numpy()
-    return reads
+def _earlier(identity: Mapping[str, str], dtype: str) -> list[dict[str, str]]:
+    """Identities under which older versions stored the same answers, up to rounding.
+
+    Outside float32 they told batches of different sizes apart. On a GPU ``auto`` was always
+    bfloat16, also where it is emulated.
+    """
+    dtypes = {identity["dtype"]}
+    if dtype == AUTO and identity["device"] == "cuda":
+        dtypes.add("bfloat16")
+    return [
+        {**identity, "dtype": name, "batch_tokens": ANY_NUMBER}
+        for name in sorted(dtypes - {"float32"})
+    ]
 
 
 @contextlib.contextmanager

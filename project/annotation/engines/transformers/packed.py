@@ -8,6 +8,7 @@ texts must be kept apart in the attention alone: see
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -20,13 +21,16 @@ from transformers.masking_utils import sdpa_mask
 from project.annotation.engines.label_trie import LabelTrie
 from project.annotation.engines.transformers.attention import (
     Attention,
+    BlockAttention,
     Layer,
-    MaskedAttention,
     Row,
     SplitAttention,
+    to_device,
 )
 
 _NAME = "packed_row"
+_MAX_LOGITS = 2**28  # numbers in float32 that are normalised at the same time: 1 GiB
+_PROBE_TOKENS = 64  # of each text with which passes are timed
 _UNSUPPORTED = ("softcap", "sliding_window", "s_aux", "position_bias")
 """Extras of some models' attention, which the packed attention does not compute."""
 
@@ -45,19 +49,21 @@ class PackedModel:
     """
 
     def __init__(self, model: Any, *, split: bool) -> None:
-        """``split``: attention in two parts, only on a CPU; else behind a mask over the row.
+        """``split``: attention in two parts, only on a CPU; else in blocks of texts.
 
         Raises NotImplementedError for a model whose attention cannot be replaced.
         """
         self._model = model
         self._device = model.device
-        self._attention: type[Attention] = SplitAttention if split else MaskedAttention
+        self._attention: type[Attention] = SplitAttention if split else BlockAttention
         self._prefix = _Prefix((), {})
+        self._nodes = _NO_NODES
+        self._nodes_of: LabelTrie | None = None
+        self._unused_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self._device)
         model.set_attn_implementation(_NAME)
         if model.config.get_text_config()._attn_implementation != _NAME:
             raise NotImplementedError(f"{type(model).__name__} has an attention of its own")
 
-    @torch.inference_mode()
     def logs(
         self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie
     ) -> torch.Tensor:
@@ -70,31 +76,71 @@ class PackedModel:
         trie
             The next token is read behind every text, and behind every text and inner node.
         """
+        return self._behind(prefix, suffixes, trie).float().log_softmax(-1)
+
+    @torch.inference_mode()
+    def reads(
+        self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie
+    ) -> torch.Tensor:
+        """The reads of ``trie``: natural log probabilities ``(n, n_reads)`` on the model's device.
+
+        The arguments are those of :meth:`logs`. On a GPU this returns before they are computed.
+        """
+        logits = self._behind(prefix, suffixes, trie)
+        node, token = (to_device(index, self._device) for index in _read_indices(trie))
+        # In float32, and normalised, the logits of a whole row of texts may not fit the memory.
+        parts = logits.split(max(1, _MAX_LOGITS // logits[0].numel()))
+        return torch.cat([part.float().log_softmax(-1)[:, node, token] for part in parts])
+
+    def seconds(self, n_tokens: int) -> float:
+        """What a forward pass over ``n_tokens`` takes, in texts of 64 tokens without a prefix."""
+        texts = [list(range(_PROBE_TOKENS))] * max(1, n_tokens // _PROBE_TOKENS)
+        trie = LabelTrie([(0,), (1,)], "ab", ())
+        seconds = 0.0
+        for _ in range(2):  # the first one also pays for memory and the choice of kernels
+            began = time.perf_counter()
+            self.reads((), texts, trie).cpu()  # which waits for the GPU
+            seconds = time.perf_counter() - began
+        return seconds
+
+    @torch.inference_mode()
+    def _behind(
+        self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], trie: LabelTrie
+    ) -> torch.Tensor:
+        """Logits of the next token, ``(n, n_nodes, vocabulary)``; see :meth:`logs`."""
         if prefix and self._prefix.tokens != tuple(prefix):
             # One pass over the prefix alone stores its keys and values.
             layers: dict[int, Layer] = {}
             last = torch.tensor([len(prefix) - 1])
-            self._logits([prefix], (), 0, layers, store=True, positions=last)
+            self._logits([prefix], _NO_NODES, 0, layers, store=True, positions=last)
             self._prefix = _Prefix(tuple(prefix), layers)
         # The inner nodes follow their text. What is read: the last token of the text, whose next
         # token is the first of the reply, and every inner node.
-        paths = [node.path for node in trie.nodes[1:]]
-        sizes = torch.tensor([len(suffix) + len(paths) for suffix in suffixes])
-        last = sizes.cumsum(0) - len(paths) - 1
+        nodes = self._inner_nodes(trie)
+        n_inner = len(nodes.tokens)
+        sizes = torch.tensor([len(suffix) + n_inner for suffix in suffixes])
+        last = sizes.cumsum(0) - n_inner - 1
         logits = self._logits(
             suffixes,
-            paths,
+            nodes,
             len(prefix),
             self._prefix.layers if prefix else {},
             store=False,
-            positions=(last[:, None] + torch.arange(len(paths) + 1)).flatten(),
+            positions=(last[:, None] + torch.arange(n_inner + 1)).flatten(),
         )
-        return logits.float().log_softmax(-1).reshape(len(suffixes), len(trie.nodes), -1)
+        return logits.reshape(len(suffixes), len(trie.nodes), -1)
+
+    def _inner_nodes(self, trie: LabelTrie) -> _InnerNodes:
+        """The inner nodes below the root of ``trie``, kept while rows are read under it."""
+        if self._nodes_of is not trie:
+            self._nodes = _InnerNodes.of([node.path for node in trie.nodes[1:]])
+            self._nodes_of = trie
+        return self._nodes
 
     def _logits(
         self,
         texts: Sequence[Sequence[int]],
-        paths: Sequence[Sequence[int]],
+        nodes: _InnerNodes,
         start: int,
         layers: dict[int, Layer],
         *,
@@ -107,8 +153,8 @@ class PackedModel:
         ----------
         texts
             Token ids of every text behind the prefix.
-        paths
-            Paths of the trie's inner nodes, whose tokens follow every text.
+        nodes
+            The trie's inner nodes, whose tokens follow every text.
         start
             Number of tokens of the prefix.
         layers
@@ -118,47 +164,69 @@ class PackedModel:
         positions
             Indices of tokens in the row.
         """
-        node_tokens = [path[-1] for path in paths]
-        ids = [token for text in texts for token in (*text, *node_tokens)]
-        position_ids = start + _positions(texts, paths)
+        ids = [token for text in texts for token in (*text, *nodes.tokens)]
+        # Counted behind the prefix. That of a node is the position of its last token in the reply;
+        # in the row, siblings with the same position follow one another.
+        places = [
+            place
+            for text in texts
+            for place in (*range(len(text)), *(len(text) + depth for depth in nodes.depths))
+        ]
         row = Row(
-            sizes=[len(text) + len(paths) for text in texts],
-            sees=_ancestors(paths),
+            sizes=[len(text) + len(nodes.tokens) for text in texts],
+            sees=nodes.sees,
             start=start,
             device=self._device,
             dtype=self._model.dtype,
         )
         with _replaced(_Replacement(self._attention(row), layers, store)):
             output = self._model(
-                input_ids=torch.tensor([ids], device=self._device),
-                position_ids=position_ids[None].to(self._device),
+                input_ids=to_device(torch.tensor([ids]), self._device),
+                position_ids=to_device(start + torch.tensor([places]), self._device),
                 use_cache=False,
                 # transformers takes a mask with four dimensions as it is, and the replaced
                 # attention does not look at it.
-                attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self._device),
-                logits_to_keep=positions.to(self._device),
+                attention_mask=self._unused_mask,
+                logits_to_keep=to_device(positions, self._device),
             )
         logits: torch.Tensor = output.logits[0]
         return logits
 
 
-def _positions(texts: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Position of every token of a row behind the prefix, ``(n_tokens,)``.
+class _InnerNodes(NamedTuple):
+    """The inner nodes below the root of a trie.
 
-    That of a node is the position of its last token in the reply; in the row, siblings with the
-    same position follow one another.
+    Attributes
+    ----------
+    tokens, depths
+        The last token of each node's path, and how many tokens of the path stand before it.
+    sees
+        ``(n_inner, n_inner)``: whether node j is node i or an ancestor of it.
     """
-    depths = torch.tensor([len(path) - 1 for path in paths], dtype=torch.long)
-    by_text = [torch.cat([torch.arange(len(text)), len(text) + depths]) for text in texts]
-    return torch.cat(by_text)
+
+    tokens: list[int]
+    depths: list[int]
+    sees: torch.Tensor
+
+    @classmethod
+    def of(cls, paths: Sequence[tuple[int, ...]]) -> _InnerNodes:
+        """The nodes at ``paths``."""
+        sees = [[path[: len(other)] == other for other in paths] for path in paths]
+        return cls(
+            tokens=[path[-1] for path in paths],
+            depths=[len(path) - 1 for path in paths],
+            sees=torch.tensor(sees, dtype=torch.bool).reshape(len(paths), len(paths)),
+        )
 
 
-def _ancestors(paths: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Whether node j is node i or an ancestor of it, ``(n_inner, n_inner)``."""
-    return torch.tensor(
-        [[tuple(path[: len(other)]) == tuple(other) for other in paths] for path in paths],
-        dtype=torch.bool,
-    ).reshape(len(paths), len(paths))
+_NO_NODES = _InnerNodes.of([])
+
+
+def _read_indices(trie: LabelTrie) -> tuple[torch.Tensor, torch.Tensor]:
+    """Index of the node and token id of every read of ``trie``, each ``(n_reads,)``."""
+    pairs = [(index, token) for index, node in enumerate(trie.nodes) for token in node.tokens]
+    node, token = torch.tensor(pairs).unbind(1)
+    return node, token
 
 
 class _Replacement(NamedTuple):

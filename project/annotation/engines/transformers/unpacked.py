@@ -21,13 +21,14 @@ _ROPE_TYPES_BY_LENGTH = ("dynamic", "longrope")
 class UnpackedModel:
     """A causal language model over batches of whole prompts.
 
-    ``padded``: rows of different lengths may share a batch.
+    ``padded``: rows of different lengths may share a batch. ``batch_tokens``: most tokens of a
+    batch with padding; a longer row is a batch alone.
     """
 
     def __init__(self, model: Any, batch_tokens: int) -> None:
-        """``batch_tokens``: most tokens of a batch with padding; a longer row is a batch alone."""
+        """Set the attributes; ``padded`` is true until the caller knows better."""
         self._model = model
-        self._batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens
         self._device = model.device
         self._max_steady = max_steady_positions(model.config.get_text_config())
         self.padded = True
@@ -83,7 +84,7 @@ class UnpackedModel:
         may_pad = self.padded and max(lengths) <= self._max_steady
         batch: list[int] = []
         for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
-            is_full = (len(batch) + 1) * lengths[index] > self._batch_tokens
+            is_full = (len(batch) + 1) * lengths[index] > self.batch_tokens
             if batch and (is_full or not (may_pad or lengths[index] == lengths[batch[0]])):
                 yield batch
                 batch = []
