@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 from entrypoints.wiring.check_report import Rows
-from project.config.cluster import NO_CLUSTER
 from project.config.experiment import ExperimentConfig
 from project.support.files import cache_folder, nearest_existing
 from project.support.machine import cpu_cores, gpus, memory, visible_gpus
@@ -59,16 +58,13 @@ def machine_rows(workspace: Path) -> Rows[None]:
 
 def cluster_rows(config: ExperimentConfig) -> Rows[None]:
     """The nodes on which seeds are trained."""
-    name = config.cluster.cluster
-    if name == NO_CLUSTER:
-        yield "cluster", "none: seeds are trained on this machine"
-        return
     from project.training.on_cluster import training_cluster
 
+    name = config.cluster.cluster
     notes: list[str] = []
     with training_cluster(name, Path(config.host.workspace) / "seeds", notes):
         for note in notes:
-            yield name, note
+            yield "Ray", note
 
 
 def _gpu_rows() -> Rows[None]:
