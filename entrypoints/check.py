@@ -19,11 +19,12 @@ def check(params: Mapping[str, str]) -> None:
     """
     from pathlib import Path
 
-    from entrypoints.wiring.check_machine import machine_rows, store_rows
+    from entrypoints.wiring.check_machine import cluster_rows, machine_rows, store_rows
     from entrypoints.wiring.check_models import annotator_weights, encoder_weights
     from entrypoints.wiring.check_needs import experiment_rows
     from entrypoints.wiring.check_report import CheckReport
     from entrypoints.wiring.default_arms import with_possible_arms
+    from project.config.cluster import NO_CLUSTER
     from project.config.experiment import experiment_config
     from project.config.labels import LabelConfig
     from project.labels.sources import arms
@@ -35,6 +36,8 @@ def check(params: Mapping[str, str]) -> None:
     with report.catch():
         config = experiment_config(params)
         arms(with_possible_arms(config, LabelConfig).label, config.prompt.ensemble_size)
+        if config.cluster.cluster != NO_CLUSTER:
+            report.section("cluster", cluster_rows(config))
         annotator = report.section("annotator", annotator_weights(config))
         encoder = report.section("encoder", encoder_weights(config))
         report.section("experiment", experiment_rows(config, annotator, encoder))

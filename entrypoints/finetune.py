@@ -18,6 +18,7 @@ from project.support.errors import AssayError
 def finetune(params: Mapping[str, str]) -> None:
     """Train one arm, ``gold`` or ``given``, with all seeds, and report scores and agreement."""
     from analysis.report import publish
+    from entrypoints.wiring.clusters import opened_cluster
     from entrypoints.wiring.encoders import find_encoder, with_recipe_for
     from entrypoints.wiring.external_labels import labels_condition
     from entrypoints.wiring.invocation import Invocation
@@ -36,16 +37,17 @@ def finetune(params: Mapping[str, str]) -> None:
     check_store(config.host.workspace)
     task = load_task(config.task)
     config = config.resolved(task.defaults)
-    encoder = find_encoder(config.finetune)
-    config = with_recipe_for(config, encoder, task)
-    condition = labels_condition(parse(LabelsConfig, params).labels, task, config.finetune)
-    arm = condition.arm.name
-    workspace = config.host.workspace
-    with root_run("experiment", f"{task.name} {arm}", params, workspace) as tracker:
-        invocation = Invocation("finetune", params)
-        log_setup(tracker, invocation, task, config, arms=[arm], encoder=encoder)
-        with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
-            Trainer(tracker, encoder, task, config).train([condition])
+    with opened_cluster(config) as cluster:
+        encoder = find_encoder(config.finetune, cluster)
+        config = with_recipe_for(config, encoder, task)
+        condition = labels_condition(parse(LabelsConfig, params).labels, task, config.finetune)
+        arm = condition.arm.name
+        workspace = config.host.workspace
+        with root_run("experiment", f"{task.name} {arm}", params, workspace) as tracker:
+            invocation = Invocation("finetune", params)
+            log_setup(tracker, invocation, task, config, arms=[arm], encoder=encoder)
+            with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
+                Trainer(tracker, encoder, task, config, cluster).train([condition])
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ room       holds                                             may import
 support    errors, files, secrets, this machine, models      nothing of the project
 stats      pure functions of arrays                          nothing of the project
 config     parameters; tables of arms, engines and metrics   support
+cluster    Ray: the connection, its nodes, tasks             config, support
 data       task cards, tasks, splits, the tables of stages      config, stats, support
 annotation prompts, engines, answers on disk, costs          data, config, stats, support
 labels     label sources: annotations -> training labels     data, config, stats, support
 audit      human labels of a sample -> what they tell        data, config, stats, support
-training   labels + encoder + seed -> predictions            data, config, stats, support
+training   labels + encoder + seed -> predictions            data, config, stats, support, cluster
 search     studies of Optuna                                 labels, config, stats, support
 tracking   the tracking store; the only room with mlflow     support
 ========== ================================================= ===================================

@@ -17,8 +17,10 @@ MAY_IMPORT = {
     "support": set(),
     "stats": set(),
     "config": {"support"},
+    "cluster": {"config", "support"},
     "data": {"config", "stats", "support"},
     **dict.fromkeys(STAGES, SHARED),
+    "training": {*SHARED, "cluster"},
     "search": {"labels", "config", "stats", "support"},
     "tracking": {"support"},
 }
@@ -28,6 +30,7 @@ ANALYSIS_ORDER = ("render", "store", "questions", "report")
 """Inside ``analysis/`` a file imports its own folder and those before it."""
 ENGINES = {
     "mlflow": ("project/tracking/",),
+    "ray": ("project/cluster/",),
     "vllm": ("project/annotation/engines/vllm",),
     "aiohttp": ("project/annotation/engines/openai/",),
     "openai": (),
@@ -147,6 +150,9 @@ def test_every_folder_of_the_project_has_a_rule():
         ("project/data/task.py", "import mlflow.tracking", "mlflow"),
         ("project/config/fields.py", "from project.data.card import load_card", "data"),
         ("project/labels/human.py", "import analysis.report", "analysis"),
+        ("project/training/on_cluster.py", "import ray", "ray"),
+        ("project/cluster/tasks.py", "from project.training.seed import run_job", "training"),
+        ("analysis/report.py", "from project.cluster import connect", "cluster"),
         ("entrypoints/main.py", "import optuna", "optuna"),
         ("entrypoints/main.py", "import pickle", "pickle"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, PromptlessAnnotator, RecordedRows
 from project.annotation.engines.factory import open_annotators
 from project.annotation.prompt import Prompt, build_prompts
+from project.config.arms import arm_facts
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS
@@ -96,3 +98,13 @@ def open_session(
         n_draws = n_draws or n_recorded
         prompts = recorded.prompts(n_draws if needs_all_draws else min(n_draws, n_recorded))
     return AnnotationSession(annotators, prompts, Meter(config.spend))
+
+
+def session_of_arms(
+    stack: contextlib.ExitStack, task: Task, config: ExperimentConfig, *, needs_all_draws: bool
+) -> AnnotationSession | None:
+    """:func:`open_session`, closed by ``stack``; None where no arm reads labels of an LLM."""
+    if not any(arm_facts(kind).reads_llm for kind in config.label.arms):
+        return None
+    session = open_session(task, config, needs_all_draws=needs_all_draws)
+    return stack.enter_context(contextlib.closing(session))

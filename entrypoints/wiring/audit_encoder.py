@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from entrypoints.wiring.encoders import training_of
 from entrypoints.wiring.seed_runs import HISTORY, recipe_params
 from entrypoints.wiring.terminal import Progress, print_line
 from project.audit.fine_tuned import Training
@@ -23,7 +25,9 @@ from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.jobs import run_jobs
 from project.training.results import PREDICTIONS, RESULT, Job, SeedResult
-from project.training.worker_counts import worker_count
+
+if TYPE_CHECKING:
+    from project.training.on_cluster import TrainingCluster
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -71,11 +75,14 @@ class EncoderTrainings:
         workspace: Path,
         *,
         after_training: Callable[[Training, Job, SeedResult], object] | None = None,
+        cluster: TrainingCluster | None = None,
     ) -> None:
         """``examples`` are the pool; results are kept below ``workspace``.
 
-        ``after_training`` is called for each result as soon as it is on disk.
+        ``after_training`` is called for each result as soon as it is on disk. ``cluster`` is
+        where encoders are trained; None: here.
         """
+        self._cluster = cluster
         self._encoder = encoder
         self._config = config
         self._label_set = tuple(label_set)
@@ -112,17 +119,18 @@ class EncoderTrainings:
         jobs = [self._job(training) for training in trainings]
         number_of = {id(job): number for number, job in enumerate(jobs)}
         found: list[Codes] = [_NOTHING] * len(jobs)
-        workers, note = worker_count(self._config.workers, jobs)
-        if note:
-            print_line(f"fine-tune: {note}")
+        how = training_of(self._encoder, self._config, jobs, self._cluster)
+        if how.note:
+            print_line(f"fine-tune: {how.note}")
         with Progress(
             "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"
         ) as progress:
             results = run_jobs(
                 jobs,
                 folder=self._folder,
-                workers=workers,
+                workers=how.workers,
                 progress=lambda job, evaluation: progress(1),
+                run=how.run,
             )
             # Closing ends the worker processes, also where a training fails.
             with contextlib.closing(results):

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.store.audits import AUDIT_FILE
 from entrypoints.wiring.annotation_runs import annotate_split
@@ -29,6 +29,7 @@ from entrypoints.wiring.audit_labels import (
 from entrypoints.wiring.audit_next import write_next
 from entrypoints.wiring.audit_plan import planned
 from entrypoints.wiring.audit_pool import audit_config, with_recorded_file, with_rows
+from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.encoders import find_encoder, with_recipe_for
 from entrypoints.wiring.invocation import Invocation
@@ -46,6 +47,9 @@ from project.config.finetune import LINEAR
 from project.data.pool import Pool, load_pool
 from project.tracking import Tracker, root_run
 from project.training.encoder import Encoder
+
+if TYPE_CHECKING:
+    from project.training.on_cluster import TrainingCluster
 
 
 def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None]) -> None:
@@ -74,12 +78,12 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     notes += filter(None, [note_on_headings(pool.task.examples, config)])
     for note in notes:
         print_line(f"note: {note}")
-    encoder = _encoder(pool, asked, sample, config)
-    config = with_recorded_file(config.resolved(pool.task.defaults), pool)
-    if encoder is not None:
-        config = with_recipe_for(config, encoder, pool.task, trains_on_parts=True)
-    workspace = config.host.workspace
-    with contextlib.closing(open_session(pool.task, config)) as session:
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(opened_cluster(config))
+        encoder = _encoder(pool, asked, sample, config, cluster)
+        config = _resolved(config, pool, encoder)
+        workspace = config.host.workspace
+        session = stack.enter_context(contextlib.closing(open_session(pool.task, config)))
         config = session.resolved(config)
         pool, complete = with_rows(pool, session), with_rows(complete, session)
         kind = "audit plan" if asked.plan else "audit"
@@ -100,7 +104,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
                 result = planned(pool, asked, config, llm)
             else:
                 work = AuditWork(pool, complete, judgements, notes, asked, config)
-                trainings = _trainings(tracker, encoder, work) if encoder else None
+                trainings = _trainings(tracker, encoder, work, cluster) if encoder else None
                 result = examined(work, table, trainings)
             result["annotator"] = annotator.name
             if not asked.plan:
@@ -110,16 +114,30 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
 
 
 def _encoder(
-    pool: Pool, asked: AuditConfig, sample: AuditSample, config: ExperimentConfig
+    pool: Pool,
+    asked: AuditConfig,
+    sample: AuditSample,
+    config: ExperimentConfig,
+    cluster: TrainingCluster | None,
 ) -> Encoder | None:
     """The encoder that is to be trained, found and checked; None for the cheap classifier."""
     if config.finetune.encoder == LINEAR:
         return None
     check_encoder(sample, documents_of(pool, asked), asked)
-    return find_encoder(config.finetune)
+    return find_encoder(config.finetune, cluster)
 
 
-def _trainings(tracker: Tracker, encoder: Encoder, work: AuditWork) -> EncoderTrainings:
+def _resolved(config: ExperimentConfig, pool: Pool, encoder: Encoder | None) -> ExperimentConfig:
+    """The configuration with what the pool and the encoder fill in."""
+    config = with_recorded_file(config.resolved(pool.task.defaults), pool)
+    if encoder is None:
+        return config
+    return with_recipe_for(config, encoder, pool.task, trains_on_parts=True)
+
+
+def _trainings(
+    tracker: Tracker, encoder: Encoder, work: AuditWork, cluster: TrainingCluster | None
+) -> EncoderTrainings:
     """The trainings of an encoder on the pool, each logged as a run."""
     return EncoderTrainings(
         encoder,
@@ -128,6 +146,7 @@ def _trainings(tracker: Tracker, encoder: Encoder, work: AuditWork) -> EncoderTr
         work.pool.task.label_set,
         Path(work.config.host.workspace),
         after_training=functools.partial(log_training, tracker, encoder, work.pool.task.name),
+        cluster=cluster,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from entrypoints.wiring.terminal import print_line
 from project.config.experiment import ExperimentConfig
@@ -10,14 +12,53 @@ from project.config.finetune import FinetuneConfig
 from project.config.recipe import is_papers, with_recipe
 from project.data.task import Task
 from project.training.encoder import Encoder
+from project.training.jobs import Run
+from project.training.results import Job
+from project.training.worker_counts import worker_count
+
+if TYPE_CHECKING:
+    from project.training.on_cluster import TrainingCluster
 
 
-def find_encoder(config: FinetuneConfig) -> Encoder:
-    """:meth:`Encoder.find`; prints what the user should know of the encoder."""
-    encoder = Encoder.find(config)
+def find_encoder(config: FinetuneConfig, cluster: TrainingCluster | None = None) -> Encoder:
+    """:meth:`Encoder.find`; prints what the user should know of the encoder.
+
+    ``cluster`` is where it is trained, which decides the precision; None: here. Raises AssayError
+    if no node of it can hold a training.
+    """
+    encoder = Encoder.find(config, cluster.machine if cluster else None)
+    if cluster:
+        cluster.needs(encoder, config)
     if encoder.note:
         print_line(f"note: {encoder.note}")
     return encoder
+
+
+class Training(NamedTuple):
+    """How seeds are trained: ``at_once``, and ``workers`` and ``run`` of ``run_jobs``.
+
+    ``note`` is for the user; empty where there is none.
+    """
+
+    at_once: int
+    workers: int
+    run: Run | None
+    note: str = ""
+
+
+def training_of(
+    encoder: Encoder,
+    config: FinetuneConfig,
+    jobs: Sequence[Job],
+    cluster: TrainingCluster | None,
+) -> Training:
+    """How these seeds of an encoder are trained: here, or on a cluster."""
+    if cluster and not encoder.is_linear:
+        # Nodes may come, so that only the user limits how many run.
+        n_slots = cluster.n_slots(encoder, config, jobs)
+        return Training(min(config.workers or n_slots, n_slots), config.workers or 0, cluster.run)
+    n_workers, note = worker_count(config.workers, jobs)
+    return Training(n_workers, n_workers, None, note)
 
 
 def with_recipe_for(

@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from entrypoints.wiring import arm_checks
 from entrypoints.wiring.annotation_runs import annotate_split
-from entrypoints.wiring.annotation_session import AnnotationSession, open_session
+from entrypoints.wiring.annotation_session import AnnotationSession, session_of_arms
+from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.conditions import (
     Condition,
     SplitAnnotations,
@@ -29,7 +31,7 @@ from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trainer import Trainer
 from project.annotation.engines.factory import check_engine
-from project.config.arms import Arm, arm_facts
+from project.config.arms import Arm
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.labels import LabelConfig
 from project.data.task import Task, load_task
@@ -39,6 +41,9 @@ from project.stats.types import Floats
 from project.tracking import Tracker, root_run
 from project.training.embeddings import embeddings
 from project.training.encoder import Encoder
+
+if TYPE_CHECKING:
+    from project.training.on_cluster import TrainingCluster
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class PreparedExperiment:
         Whether the test split is annotated too, to score the annotator itself.
     answers
         Human labels from the files ``human``; None if gold labels are used in their place.
+    cluster
+        Where seeds are trained; None: here.
     """
 
     config: ExperimentConfig
@@ -69,6 +76,7 @@ class PreparedExperiment:
     n_draws: int
     annotates_test: bool
     answers: HumanLabels | None = None
+    cluster: TrainingCluster | None = None
 
     @property
     def human(self) -> pd.Series | None:
@@ -168,13 +176,13 @@ def prepare_experiment(
     config = config.resolved(task.defaults)
     if checks_audits:
         arm_checks.check_audits(possible, task.counts, config)
-    encoder = find_encoder(config.finetune)
-    config = with_recipe_for(
-        config, encoder, task, trains_on_parts=trains_on_parts, sets_epochs=sets_epochs
-    )
-    reads_llm = any(arm_facts(kind).reads_llm for kind in config.label.arms)
-    session = open_session(task, config, needs_all_draws=needs_all_draws) if reads_llm else None
-    with contextlib.closing(session) if session else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(opened_cluster(config))
+        encoder = find_encoder(config.finetune, cluster)
+        config = with_recipe_for(
+            config, encoder, task, trains_on_parts=trains_on_parts, sets_epochs=sets_epochs
+        )
+        session = session_of_arms(stack, task, config, needs_all_draws=needs_all_draws)
         n_draws = len(session.prompts) if session else 1
         if session:
             config = with_possible_arms(session.resolved(config), labels, session.annotator)
@@ -194,6 +202,7 @@ def prepare_experiment(
             n_draws=draws_needed(compared, config, n_draws),
             annotates_test=annotates_test,
             answers=answers,
+            cluster=cluster,
         )
 
 
@@ -278,7 +287,7 @@ def run_experiment(
         labelled = conditions(annotations)
         if note := note_on_answers(labelled, experiment.answers, task):
             print_line(f"note: {note}")
-        trainer = Trainer(tracker, experiment.encoder, task, config)
+        trainer = Trainer(tracker, experiment.encoder, task, config, experiment.cluster)
         with publish_after(tracker, lambda: publish(tracker.run_id, config.host.workspace)):
             if train is None:
                 trainer.train(labelled)

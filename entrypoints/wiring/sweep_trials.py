@@ -61,7 +61,9 @@ class TrialTrainer:
         self._study = study
         self._annotations: dict[tuple[int, str], SplitAnnotations] = {}
         self._trained: dict[str, Condition] = {}
-        self._trainer = Trainer(tracker, experiment.encoder, experiment.task, experiment.config)
+        self._trainer = Trainer(
+            tracker, experiment.encoder, experiment.task, experiment.config, experiment.cluster
+        )
         if experiment.session:
             # The meter counts annotation alone; it runs while draws are annotated.
             experiment.session.meter.pause()

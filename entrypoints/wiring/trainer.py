@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from entrypoints.wiring import seed_runs
 from entrypoints.wiring.conditions import Condition
+from entrypoints.wiring.encoders import training_of
 from entrypoints.wiring.seed_jobs import SeedJobs
 from entrypoints.wiring.terminal import Progress, print_line
 from entrypoints.wiring.training_notes import (
@@ -25,17 +26,13 @@ from project.tracking import ABSENT, DIGEST, NOT_LEARNED, USER, StoreUnavailable
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
 from project.training.history import Evaluation, best_evaluation
+from project.training.imported import import_result
 from project.training.jobs import run_jobs
 from project.training.not_learned import has_not_learned
-from project.training.results import (
-    MODEL,
-    PREDICTIONS,
-    Job,
-    SeedResult,
-    has_result,
-    import_result,
-)
-from project.training.worker_counts import worker_count
+from project.training.results import MODEL, PREDICTIONS, Job, SeedResult, has_result
+
+if TYPE_CHECKING:
+    from project.training.on_cluster import TrainingCluster
 
 
 class Trained(NamedTuple):
@@ -59,13 +56,19 @@ class Trainer:
     """Trains conditions for one root run. Every warning is printed once."""
 
     def __init__(
-        self, tracker: Tracker, encoder: Encoder, task: Task, config: ExperimentConfig
+        self,
+        tracker: Tracker,
+        encoder: Encoder,
+        task: Task,
+        config: ExperimentConfig,
+        cluster: TrainingCluster | None = None,
     ) -> None:
         """``config``: of the experiment; every condition has its own recipe."""
         self._tracker = tracker
         self._encoder = encoder
         self._task = task
         self._config = config
+        self._cluster = cluster
         self._jobs = SeedJobs(encoder, task, Path(config.host.workspace))
         self._folder = Path(config.host.workspace) / "seeds"
         self._printed: set[str] = set()
@@ -110,9 +113,9 @@ class Trainer:
         by_setting: dict[object, list[Trained]],
     ) -> Incomplete | None:
         """Run the jobs, log each and add it to ``by_setting``; returns the error if some failed."""
-        n_workers, note = worker_count(self._config.finetune.workers, jobs)
-        if note:
-            self._print_once(note)
+        how = training_of(self._encoder, self._config.finetune, jobs, self._cluster)
+        if how.note:
+            self._print_once(how.note)
         n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
         with Progress(
             "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"
@@ -124,14 +127,20 @@ class Trainer:
                     progress.print_line(progress_line(job, evaluation))
                 progress(1)
 
-            running = run_jobs(jobs, folder=self._folder, workers=n_workers, progress=report)
+            running = run_jobs(
+                jobs,
+                folder=self._folder,
+                workers=how.workers,
+                progress=report,
+                run=how.run,
+            )
             # Closing ends the worker processes, also where a run cannot be logged.
             with contextlib.closing(running) as results:
                 try:
                     for job, result in results:
                         condition = condition_of[id(job)]
                         # Seeds that train at the same time share the machine's seconds.
-                        at_once = min(n_workers, len(jobs) if result.reused else n_new)
+                        at_once = min(how.at_once, len(jobs) if result.reused else n_new)
                         trained = self._log(condition, job, result, at_once=at_once)
                         setting = (condition.arm.name, condition.setting, len(condition.examples))
                         by_setting.setdefault(setting, []).append(trained)

@@ -18,6 +18,7 @@ from project.config.audit import (
     AuditTaskConfig,
     PoolConfig,
 )
+from project.config.cluster import ClusterConfig
 from project.config.designs import (
     BudgetConfig,
     CurveConfig,
@@ -50,6 +51,7 @@ _EXPERIMENT = (
     LabelConfig,
     ReplicateConfig,
     FinetuneConfig,
+    ClusterConfig,
     VerdictConfig,
     HostConfig,
     StoreConfig,
@@ -123,7 +125,7 @@ _DECLARED = (
     EntryPoint(
         "finetune",
         "Fine-tune an encoder on gold labels, or on the labels of a file, with several seeds.",
-        (TaskConfig, LabelsConfig, FinetuneConfig, HostConfig, StoreConfig),
+        (TaskConfig, LabelsConfig, FinetuneConfig, ClusterConfig, HostConfig, StoreConfig),
     ),
     EntryPoint(
         "curve",
@@ -134,6 +136,7 @@ _DECLARED = (
             LabelConfig,
             CurveConfig,
             FinetuneConfig,
+            ClusterConfig,
             HostConfig,
             StoreConfig,
         ),
@@ -147,6 +150,7 @@ _DECLARED = (
             GridLabelConfig,
             GridConfig,
             FinetuneConfig,
+            ClusterConfig,
             HostConfig,
             StoreConfig,
         ),
@@ -159,6 +163,7 @@ _DECLARED = (
             *ANNOTATION,
             BudgetConfig,
             FinetuneConfig,
+            ClusterConfig,
             VerdictConfig,
             HostConfig,
             StoreConfig,
@@ -173,7 +178,15 @@ _DECLARED = (
     EntryPoint(
         "sweep",
         "Search label sources, shares and ensemble sizes in a study of Optuna.",
-        (TaskConfig, *ANNOTATION, SweepConfig, FinetuneConfig, HostConfig, StoreConfig),
+        (
+            TaskConfig,
+            *ANNOTATION,
+            SweepConfig,
+            FinetuneConfig,
+            ClusterConfig,
+            HostConfig,
+            StoreConfig,
+        ),
     ),
     EntryPoint(
         "audit",
@@ -188,6 +201,7 @@ _DECLARED = (
             PoolConfig,
             AuditConfig,
             AuditFinetuneConfig,
+            ClusterConfig,
             VerdictLimits,
             HostConfig,
             StoreConfig,

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoTokenizer
 from project.config.finetune import LINEAR, FinetuneConfig
 from project.support.models import BUNDLED, ModelSource, encoder_source, quiet_transformers
 from project.training.model_settings import add_lora, max_positions, set_dropout, set_padding
-from project.training.precision import DTYPES, precision
+from project.training.precision import DTYPES, Machine, device, precision
 from project.training.pretrained import load_pretrained
 from project.training.seed_memory import UNKNOWN_SHAPE, ModelShape, model_bytes
 from project.training.tokens import Tokens
@@ -47,6 +47,8 @@ class Encoder:
         Number of its parameters, and of those that are trained; 0: not counted yet.
     shape
         Shape of its layers, for an estimate of memory.
+    device
+        Where it is trained: ``cuda`` or ``cpu``.
     """
 
     source: ModelSource
@@ -58,11 +60,13 @@ class Encoder:
     n_parameters: int = 0
     n_trained: int = 0
     shape: ModelShape = UNKNOWN_SHAPE
+    device: str = dataclasses.field(default_factory=device)
 
     @classmethod
-    def find(cls, config: FinetuneConfig) -> Encoder:
-        """The encoder that ``config`` names, with the precision for this machine.
+    def find(cls, config: FinetuneConfig, machine: Machine | None = None) -> Encoder:
+        """The encoder that ``config`` names, with the precision for the machine that trains it.
 
+        ``machine`` is the one that trains; None: this one.
         ``max_length`` is at most the model's own longest input. The encoder is loaded once and
         reads a text, so that one that will not do is refused here and not in the first training.
 
@@ -76,9 +80,10 @@ class Encoder:
             return _linear(config)
         encoder = cls(
             encoder_source(config.encoder, config.encoder_revision),
-            precision(config.precision),
+            precision(config.precision, machine),
             config.max_length,
             bool(config.remote_code),
+            device=machine.device if machine else device(),
         )
         longest = max_positions(encoder._load(AutoConfig))
         if longest is not None:
@@ -91,7 +96,7 @@ class Encoder:
         return [
             self.source.identity,
             self.precision,
-            "cuda" if torch.cuda.is_available() else "cpu",
+            self.device,
             self.max_length,
             # Only where it makes a difference: other results keep their names.
             *(["new head"] if self.old_head else []),

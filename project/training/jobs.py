@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from project.support.claims import Claim
@@ -12,11 +12,18 @@ from project.support.errors import Incomplete
 from project.training.results import Job, SeedResult, has_result, is_finished, load_result
 from project.training.workers import Outcome, Progress, run_in_process, run_in_processes
 
+Run = Callable[[Sequence[Job], Path, int, Progress], Iterator[Outcome]]
+"""Trains jobs; see :func:`project.training.workers.run_in_processes`."""
 _MOST_CLAIMS = 256  # at a time; many systems let a process open 1024 files
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, folder: Path, workers: int, progress: Progress
+    jobs: Sequence[Job],
+    *,
+    folder: Path,
+    workers: int,
+    progress: Progress,
+    run: Run | None = None,
 ) -> Generator[tuple[Job, SeedResult], None, None]:
     """Train the jobs without a result; yield each job with its result once that is on disk.
 
@@ -32,6 +39,8 @@ def run_jobs(
         How many are trained at once; it changes no result.
     progress
         Called with each job and each of its evaluations, also where they were trained before.
+    run
+        Trains the jobs; None: this machine does, in one or several processes.
 
     Raises
     ------
@@ -47,7 +56,7 @@ def run_jobs(
     # Of jobs with equal digests the first one is trained; the others read its result.
     failures: list[str] = []
     to_train = [duplicates[0] for duplicates in by_digest.values()]
-    for trained, error in _train(to_train, folder, workers, progress):
+    for trained, error in _train(to_train, folder, workers, progress, run or _run):
         for job in by_digest[trained.digest]:
             if error is not None:
                 failures.append(f"arm {job.arm}, seed {job.seed}: {error}")
@@ -63,15 +72,15 @@ def run_jobs(
 
 
 def _train(
-    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
+    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress, run: Run
 ) -> Iterator[Outcome]:
     """Train the jobs, some hundreds at a time: each claim keeps a file open."""
     for start in range(0, len(jobs), _MOST_CLAIMS):
-        yield from _train_some(jobs[start : start + _MOST_CLAIMS], folder, workers, progress)
+        yield from _train_some(jobs[start : start + _MOST_CLAIMS], folder, workers, progress, run)
 
 
 def _train_some(
-    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress
+    jobs: Sequence[Job], folder: Path, workers: int, progress: Progress, run: Run
 ) -> Iterator[Outcome]:
     """Train the jobs; those that another process trains are waited for, at the end."""
     claims = {job.digest: Claim(folder / "claims" / f"{job.digest}.lock") for job in jobs}
@@ -85,7 +94,7 @@ def _train_some(
                 yield Outcome(job, None)
             elif is_mine[job.digest]:
                 mine.append(job)
-        for outcome in _run(mine, folder, workers, progress):
+        for outcome in run(mine, folder, workers, progress):
             claims[outcome.job.digest].close()
             yield outcome
         for job in jobs:
@@ -99,7 +108,7 @@ def _train_some(
             if is_finished(folder, job):
                 yield Outcome(job, None)
             else:  # the other process died
-                yield from _run([job], folder, workers, progress)
+                yield from run([job], folder, workers, progress)
             claim.close()
     finally:
         for claim in claims.values():

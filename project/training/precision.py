@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 
 from project.config.fields import AUTO
 from project.support.errors import AssayError
+from project.support.gpu_dtype import gpu_dtype, lowest_capability
 from project.support.machine import faster_cpu_dtype
 
 DTYPES = {
@@ -18,59 +20,64 @@ DTYPES = {
     "fp16": torch.float16,
 }
 """Name of a precision -> torch's type."""
-Capability = tuple[int, int]
-"""Compute capability of a GPU, such as (8, 0) of an A100."""
-_FIRST_WITH_BF16: Capability = (8, 0)  # and with TF32
-_FIRST_WITH_TENSOR_CORES: Capability = (7, 0)
+PRECISION_OF = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""Name of a dtype -> that of the precision."""
 
 
-def precision(requested: str) -> str:
-    """The precision ``requested``, or for ``auto`` the fastest one of this machine.
+class Machine(NamedTuple):
+    """The machine that trains, as far as it changes what is computed.
 
-    Raises
-    ------
-    AssayError
-        If the machine does not have the one requested.
+    ``device`` is ``cuda`` or ``cpu``; ``fastest`` is its fastest precision.
     """
-    if torch.cuda.is_available():
-        devices = range(torch.cuda.device_count())
-        return gpu_precision(requested, [torch.cuda.get_device_capability(i) for i in devices])
-    if requested in ("fp16", "tf32"):
-        raise AssayError(f"precision {requested} needs a GPU; use bf16, fp32 or auto on a CPU.")
-    if requested == AUTO:
-        return "bf16" if faster_cpu_dtype() == "bfloat16" else "fp32"
-    return requested
+
+    device: str
+    fastest: str
 
 
-def gpu_precision(requested: str, capabilities: Sequence[Capability]) -> str:
-    """The precision for GPUs: ``auto`` is the fastest one that all of them compute in hardware.
+def device() -> str:
+    """The device on which this process trains: ``cuda`` or ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
-    That is bf16 from compute capability 8.0 on (A100, RTX 30). GPUs from 7.0 on (V100, T4) emulate
-    bf16 slowly, but multiply in fp16, which needs a scaled loss. Older ones gain nothing from
-    either, and train in fp32.
+
+def this_machine() -> Machine:
+    """The machine of this process.
+
+    Where GPUs differ, the oldest decides, since seeds are spread over all of them and must agree.
+    A V100 or T4 trains in fp16, with a scaled loss, an older GPU in fp32.
+    """
+    capability = lowest_capability()
+    if capability is None:
+        return Machine("cpu", PRECISION_OF[faster_cpu_dtype()])
+    return Machine("cuda", PRECISION_OF[gpu_dtype(capability)])
+
+
+def precision(requested: str, machine: Machine | None = None) -> str:
+    """The precision ``requested``, or for ``auto`` the fastest one of the machine that trains.
 
     Parameters
     ----------
     requested
         ``auto`` or a precision.
-    capabilities
-        Compute capability of every GPU. Seeds are spread over all of them, and must agree.
+    machine
+        The one that trains; None: this one.
 
     Raises
     ------
     AssayError
-        If bf16 or tf32 is requested and a GPU has not got it.
+        If the machine has not got it in hardware.
     """
-    oldest = min(capabilities)
+    machine = machine or this_machine()
     if requested == AUTO:
-        if oldest >= _FIRST_WITH_BF16:
-            return "bf16"
-        return "fp16" if oldest >= _FIRST_WITH_TENSOR_CORES else "fp32"
-    if requested in ("bf16", "tf32") and oldest < _FIRST_WITH_BF16:
+        return machine.fastest
+    if machine.device == "cpu":
+        if requested in ("fp16", "tf32"):
+            raise AssayError(f"precision {requested} needs a GPU; use bf16, fp32 or auto on a CPU.")
+        return requested
+    # GPUs have TF32 since they have bf16.
+    if requested in ("bf16", "tf32") and machine.fastest != "bf16":
         raise AssayError(
-            f"precision {requested} needs a GPU of compute capability 8.0 or more; this one has "
-            f"{oldest[0]}.{oldest[1]}. Use precision=auto, which is "
-            f"{gpu_precision(AUTO, capabilities)} here."
+            f"precision {requested} needs a GPU of compute capability 8.0 or more, such as an A100 "
+            f"or an RTX 30. Use precision=auto, which is {machine.fastest} here."
         )
     return requested
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from project.config.recipe import Schedule
 from project.data.tables import SourceRun, check
 from project.stats.types import Codes
 from project.support.checksums import damaged_files, report_damage, seal
-from project.support.errors import AssayError
 from project.support.files import new_folder, write_atomically
 from project.support.parquet import read_table, write_table
 from project.training.encoder import Encoder
@@ -176,103 +174,37 @@ def save_result(
     model
         The trained model, written only if the job keeps it.
     """
-    final = folder / job.digest
-    with _temporary_folder(folder, job) as temporary:
+    with temporary_folder(folder, job) as temporary:
         write_table(temporary / PREDICTIONS, predictions)
         write_atomically(temporary / RESULT, json.dumps(facts, indent=1).encode())
         if job.keep_model:
             job.encoder.save(model, job.label_set, temporary / MODEL)
-        if (final / SOURCE).is_file():  # taken from the store, which did not hold the model
-            shutil.rmtree(final)
-        if job.keep_model and (final / RESULT).is_file() and not (final / MODEL).is_dir():
-            # Trained before without the model: the same result gains it.
-            (temporary / MODEL).rename(final / MODEL)
-            seal(final)
-            return
-        seal(temporary)
-        try:
-            temporary.rename(final)
-        except OSError:
-            if not is_finished(folder, job):  # else another process finished the same job
-                raise
+        publish(temporary, folder, job)
+
+
+def publish(temporary: Path, folder: Path, job: Job) -> None:
+    """Rename a complete result to ``folder / digest``, sealed."""
+    final = folder / job.digest
+    if (final / SOURCE).is_file():  # taken from the store, which did not hold the model
+        shutil.rmtree(final)
+    if job.keep_model and (final / RESULT).is_file() and not (final / MODEL).is_dir():
+        # Trained before without the model: the same result gains it.
+        (temporary / MODEL).rename(final / MODEL)
+        seal(final)
+        return
+    seal(temporary)
+    try:
+        temporary.rename(final)
+    except OSError:
+        if not is_finished(folder, job):  # else another process finished the same job
+            raise
 
 
 @contextlib.contextmanager
-def _temporary_folder(folder: Path, job: Job) -> Iterator[Path]:
+def temporary_folder(folder: Path, job: Job) -> Iterator[Path]:
     """A folder for a result that is not complete yet; what is left of it is deleted at the end."""
     temporary = new_folder(folder, job.digest)
     try:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def import_result(
-    folder: Path, job: Job, *, predictions: bytes, result: bytes, source: SourceRun
-) -> None:
-    """Write a result from the tracking store to ``folder / digest``, as if it were trained here.
-
-    Parameters
-    ----------
-    folder
-        Folder of all results.
-    job
-        The job with the same digest.
-    predictions, result
-        Bytes of ``predictions.parquet`` and ``result.json``.
-    source
-        The run that they come from.
-
-    Raises
-    ------
-    AssayError
-        If the files are not a valid result of the job.
-    """
-    files = {PREDICTIONS: predictions, RESULT: result, SOURCE: json.dumps(source).encode()}
-    with _temporary_folder(folder, job) as temporary:
-        for name, data in files.items():
-            write_atomically(temporary / name, data)
-        _check_imported(temporary, job)
-        seal(temporary)
-        with contextlib.suppress(OSError):  # another process was faster
-            temporary.rename(folder / job.digest)
-
-
-def _check_imported(folder: Path, job: Job) -> None:
-    """Refuse files that are no result, one of other examples, or one with an invalid history."""
-    try:
-        result = load_result(folder, job, reused=True)
-    except (
-        ValueError,  # AssayError is one
-        TypeError,
-        KeyError,
-        AttributeError,
-        OSError,
-        RecursionError,
-    ) as error:
-        raise AssayError(
-            f"not a valid trained seed: {' '.join(str(error).split())[:200]}"
-        ) from error
-    if tuple(result.predictions["example_id"]) != job.test_ids:
-        raise AssayError("not a valid trained seed of this split: it predicts other examples.")
-    if not _is_history_valid(result):
-        raise AssayError("not a valid trained seed: its history is incomplete or no numbers.")
-
-
-def _is_history_valid(result: SeedResult) -> bool:
-    """Whether evaluations are numbered from 1, and all their values are finite numbers."""
-    values: list[object] = [result.seconds]
-    for evaluation in result.history:
-        values += evaluation.as_json().values()
-    numbers = [evaluation.number for evaluation in result.history]
-    return (
-        bool(numbers)
-        and all(_is_finite(value) for value in values)
-        and numbers == list(range(1, len(numbers) + 1))
-        and isinstance(result.batching, str)
-    )
-
-
-def _is_finite(value: object) -> bool:
-    """Whether ``value`` is a finite number; true and false, which Python counts, are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

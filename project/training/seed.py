@@ -21,7 +21,13 @@ from project.training.predict import predict, predictions_table
 from project.training.results import Job, save_result
 
 
-def run_job(job: Job, folder: Path, after_evaluation: Callable[[Evaluation], None]) -> None:
+def run_job(
+    job: Job,
+    folder: Path,
+    after_evaluation: Callable[[Evaluation], None],
+    *,
+    checkpoints: Path | None = None,
+) -> None:
     """Train a job and write its result to ``folder / digest``.
 
     On a CPU it computes in one thread: with more, the order of additions and so the result would
@@ -32,9 +38,11 @@ def run_job(job: Job, folder: Path, after_evaluation: Callable[[Evaluation], Non
     job
         The job.
     folder
-        Folder of all results, and of the checkpoint until the job is finished.
+        Folder of all results.
     after_evaluation
         Called after each evaluation.
+    checkpoints
+        Folder of the checkpoint until the job is finished; None: that of the results.
 
     Raises
     ------
@@ -44,7 +52,7 @@ def run_job(job: Job, folder: Path, after_evaluation: Callable[[Evaluation], Non
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
         keep_freed_memory()
-    path = folder / f"{job.digest}.safetensors"
+    path = (checkpoints or folder) / f"{job.digest}.safetensors"
     checkpoint = Checkpoint(path, job.digest, job.config.checkpoint_seconds)
     try:
         _train_and_save(job, folder, checkpoint, after_evaluation)

@@ -1,0 +1,163 @@
+"""What Ray costs beside training in one process, and how sleeping jobs scale over its workers.
+
+The same small training runs in this process and on one worker of Ray, in turn. The start of Ray
+and of its worker is measured apart. Then jobs that only sleep run on 1, 2, 4 and 8 workers: the
+cores do not limit them, so that what is missing to perfect scaling is Ray's part and ours.
+
+python -m benchmarks.cluster                                     about 6 minutes on 2 cores
+python -m benchmarks.cluster --epochs 1 --repeats 1 --sleep 0.5  a minute
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import alternate, machine_lines
+from project.cluster.connect import Cluster, connected
+from project.cluster.tasks import Needs, Send, Work, run_tasks
+from project.config.finetune import FinetuneConfig
+from project.config.task import TaskConfig
+from project.data.tables import codes
+from project.data.task import load_task
+from project.training.encoder import Encoder
+from project.training.inputs import Phase, TrainingInputs
+from project.training.jobs import Run, run_jobs
+from project.training.on_cluster import TrainingCluster, training_cluster
+from project.training.results import Job
+
+_REPLICAS = (1, 2, 4, 8)
+_JOBS_EACH = 4  # sleeping jobs for each replica
+
+
+def small_jobs(folder: Path, seeds: int, epochs: int) -> list[Job]:
+    """Seeds of the bundled encoder on 200 texts of the embedded task."""
+    task = load_task(TaskConfig(max_train=200, max_validation=32, max_test=32))
+    config = FinetuneConfig(epochs=epochs, precision="fp32", max_length=64)
+    encoder = Encoder.find(config)
+    examples = [task.split(split) for split in ("train", "validation", "test")]
+    texts = [text for rows in examples for text in rows["text"]]
+    ends = np.cumsum([len(rows) for rows in examples])
+    train, validation, test = np.split(np.arange(len(texts)), ends[:2])
+    labels = codes(examples[0]["gold_label"], task.label_set)
+    inputs = TrainingInputs(
+        encoder.tokens(texts, folder / "tokens"),
+        (Phase(train, np.eye(len(task.label_set))[labels], np.ones(len(train))),),
+        validation,
+        codes(examples[1]["gold_label"], task.label_set),
+    )
+    return [
+        Job(
+            arm="gold",
+            seed=seed,
+            digest=f"seed{seed}",
+            encoder=encoder,
+            config=dataclasses.replace(config, learning_rate=1e-4),
+            inputs=inputs,
+            test_indices=test,
+            test_ids=tuple(examples[2]["example_id"]),
+            label_set=task.label_set,
+        )
+        for seed in range(seeds)
+    ]
+
+
+def seconds_of_training(jobs: Sequence[Job], run: Run | None) -> float:
+    """Seconds until all results are on disk, one job at a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        for _ in run_jobs(
+            jobs, folder=Path(folder), workers=1, progress=lambda job, one: None, run=run
+        ):
+            pass
+        return time.perf_counter() - began
+
+
+def nap(seconds: float, send: Send) -> None:
+    """A job that sleeps."""
+    del send
+    time.sleep(seconds)
+
+
+def seconds_of_naps(cluster: Cluster, seconds: float, replicas: int) -> float:
+    """Seconds of four naps for each of ``replicas`` workers."""
+    naps = {str(number): seconds for number in range(_JOBS_EACH * replicas)}
+    began = time.perf_counter()
+    for _ in run_tasks(
+        cluster,
+        Work(nap, Needs(0, 0.0, 0), replicas),
+        naps,
+        received=lambda key, message: None,
+        finish=lambda key, value, error: (value, error),
+    ):
+        pass
+    return time.perf_counter() - began
+
+
+def measured_training(cluster: TrainingCluster, jobs: list[Job], repeats: int) -> list[str]:
+    """Lines on the overhead of Ray in a training."""
+    began = time.perf_counter()
+    short = dataclasses.replace(jobs[0].config, epochs=1)
+    seconds_of_training([dataclasses.replace(jobs[0], config=short)], cluster.run)
+    warm = time.perf_counter() - began
+    seconds = alternate(
+        {
+            "here": lambda _: seconds_of_training(jobs, None),
+            "ray": lambda _: seconds_of_training(jobs, cluster.run),
+        },
+        repeats,
+    )
+    here, ray = (statistics.median(seconds[side]) for side in ("here", "ray"))
+    return [
+        f"first training on a worker, with its imports: {warm:.1f} s",
+        f"{len(jobs)} trainings, median of {repeats}: in this process {here:.1f} s, "
+        f"on Ray {ray:.1f} s, overhead {100 * (ray / here - 1):+.1f} %",
+    ]
+
+
+def measured_naps(cluster: Cluster, seconds: float) -> list[str]:
+    """Lines on the scaling of sleeping jobs."""
+    seconds_of_naps(cluster, 0.01, max(_REPLICAS))  # starts the workers
+    lines = []
+    for replicas in _REPLICAS:
+        wall = seconds_of_naps(cluster, seconds, replicas)
+        share = 100 * _JOBS_EACH * seconds / wall
+        lines.append(
+            f"{replicas} workers, {_JOBS_EACH} jobs of {seconds:g} s each: {wall:.2f} s, "
+            f"efficiency {share:.0f} %"
+        )
+    return lines
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sleep", type=float, default=2.0)
+    options = parser.parse_args()
+    lines = [*machine_lines(), f"ray {importlib.metadata.version('ray')}"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        jobs = small_jobs(folder, options.seeds, options.epochs)
+        began = time.perf_counter()
+        with training_cluster("local", folder, []) as cluster:
+            lines.append(f"start of Ray and checks: {time.perf_counter() - began:.1f} s")
+            lines += measured_training(cluster, jobs, options.repeats)
+    with connected("local") as connection:
+        lines += measured_naps(connection, options.sleep)
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
