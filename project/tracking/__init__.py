@@ -10,6 +10,7 @@ from project.tracking.child import Child
 from project.tracking.doctor.preflight import findings, preflight
 from project.tracking.entries import RootRun
 from project.tracking.failures import StoreUnavailable
+from project.tracking.model_cards import VERDICT_BEGIN, VERDICT_END, write_verdicts
 from project.tracking.names import (
     ABSENT,
     CHANCE,
@@ -79,6 +80,8 @@ __all__ = [
     "STUDY",
     "TRIAL_STATE",
     "USER",
+    "VERDICT_BEGIN",
+    "VERDICT_END",
     "Child",
     "Record",
     "RootRun",
@@ -107,4 +110,5 @@ __all__ = [
     "store_digest",
     "study_runs",
     "tagged",
+    "write_verdicts",
 ]

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.tracking import MlflowClient
@@ -99,9 +100,7 @@ class Tracker:
             return self._outbox.put(entry, files)
 
     @signals.deferred()
-    def log_model(
-        self, run_id: str, folder: Path, *, source: str, max_length: int, about: str
-    ) -> str:
+    def log_model(self, run_id: str, folder: Path, **classifier: Any) -> str:
         """Log a classifier as the model of a child run.
 
         ``mlflow.transformers.load_model`` loads it, ``mlflow models serve`` serves it.
@@ -110,7 +109,7 @@ class Tracker:
         ----------
         run_id
             What :meth:`log_child` returned.
-        folder, source, max_length, about
+        folder, **classifier
             See :func:`project.tracking.model.log_classifier`.
 
         Returns
@@ -126,7 +125,6 @@ class Tracker:
         check_classifier(folder)
         paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
         files = {str(path.relative_to(folder)): path for path in paths}
-        classifier = {"source": source, "max_length": max_length, "about": about}
         sent_to = self._outbox.put(Entry(classifier_run=run_id, classifier=classifier), files)
         if sent_to.startswith(UNSENT):
             return ""
