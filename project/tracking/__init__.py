@@ -10,6 +10,12 @@ from project.tracking.child import Child
 from project.tracking.doctor.preflight import findings, preflight
 from project.tracking.entries import RootRun
 from project.tracking.failures import StoreUnavailable
+from project.tracking.logged_models import (
+    LoggedClassifier,
+    classifier_files,
+    newest_models,
+    register,
+)
 from project.tracking.model_cards import VERDICT_BEGIN, VERDICT_END, write_verdicts
 from project.tracking.names import (
     ABSENT,
@@ -83,12 +89,14 @@ __all__ = [
     "VERDICT_BEGIN",
     "VERDICT_END",
     "Child",
+    "LoggedClassifier",
     "Record",
     "RootRun",
     "StoreUnavailable",
     "Tracker",
     "all_children",
     "children",
+    "classifier_files",
     "current_user",
     "dead_runs",
     "end_dead",
@@ -96,6 +104,7 @@ __all__ = [
     "findings",
     "latest_root",
     "local_artifact",
+    "newest_models",
     "newest_runs",
     "overruled_remark",
     "preflight",
@@ -104,6 +113,7 @@ __all__ = [
     "read_run",
     "read_table",
     "read_uri",
+    "register",
     "root_run",
     "send_spool",
     "spools",

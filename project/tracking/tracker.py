@@ -22,7 +22,7 @@ from mlflow.tracking import MlflowClient
 from project.support.redact import scrubbed
 from project.tracking.child import Child, as_texts, child_entry, metric_values
 from project.tracking.delivery import ready_models, send
-from project.tracking.entries import Entry, RootRun, milliseconds
+from project.tracking.entries import DataInput, Entry, RootRun, milliseconds
 from project.tracking.failures import (
     StoreUnavailable,
     address,
@@ -91,6 +91,11 @@ class Tracker:
         """Log metrics to the root run."""
         now_ms = milliseconds()
         self._outbox.put(Entry(created_ms=now_ms, metrics=metric_values(metrics, step, now_ms)))
+
+    @signals.deferred()
+    def log_inputs(self, inputs: Sequence[tuple[str, str, str]]) -> None:
+        """Log data that the root run used: name, SHA-256 of the content, and what it was for."""
+        self._outbox.put(Entry(inputs=[DataInput(*data) for data in inputs]))
 
     @signals.deferred()
     def log_child(self, child: Child) -> str:

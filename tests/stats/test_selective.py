@@ -28,11 +28,13 @@ def test_the_smallest_threshold_that_passes_is_chosen():
 
     found = calibrate(top, right, min_precision=0.9, n_classes=2)
     chosen = chosen_threshold(found)
+    assert chosen
 
     assert chosen.threshold == 0.6
     assert (chosen.n_accepted, chosen.n_right) == (500, 500)
     assert chosen.lower > 0.98
     everything = chosen_threshold(calibrate(top, right, min_precision=0.7, n_classes=2))
+    assert everything
     assert (everything.threshold, everything.n_accepted) == (0.0, 1000)
 
 

@@ -25,6 +25,7 @@ def trained(params, capsys):
     finetune.finetune(values)
     (run,) = children(latest_root(), "seed")
     outputs = MlflowClient().get_run(run.run_id).outputs
+    assert outputs
     address = f"models:/{outputs.model_outputs[0].model_id}"
     return run, address, values, capsys.readouterr().err
 
