@@ -48,6 +48,7 @@ def run_prediction(params: Mapping[str, str]) -> None:
     Raises AssayError for input that cannot be used, before anything is logged.
     """
     config = parse(PredictConfig, params)
+    config.check_complete()
     check_store(config.workspace)
     choice = choose(config)
     print_line(f"predict: {choice.sentence}")

@@ -110,6 +110,14 @@ class PredictConfig(ConfigSection):
                 "register_model needs seeds=one: several seeds are not one model. Register the "
                 "best one in a call of its own, without data."
             )
+        if self.output and not self.output.lower().endswith((".parquet", ".csv", ".jsonl")):
+            raise AssayError(
+                f"output must end in .parquet, .csv or .jsonl; got {self.output!r}. Name another "
+                "file."
+            )
+
+    def check_complete(self) -> None:
+        """Refuse a call that names nothing to do, or no file for what it does."""
         if self.data and not self.output and not self.dry_run:
             raise AssayError(
                 "output must name the file to write; got ''. Set output=labels.parquet."
@@ -117,9 +125,4 @@ class PredictConfig(ConfigSection):
         if not self.data and not (self.register_model or self.dry_run):
             raise AssayError(
                 "data must name the texts to label: a file, a folder or hub:OWNER/NAME; got ''."
-            )
-        if self.output and not self.output.lower().endswith((".parquet", ".csv", ".jsonl")):
-            raise AssayError(
-                f"output must end in .parquet, .csv or .jsonl; got {self.output!r}. Name another "
-                "file."
             )

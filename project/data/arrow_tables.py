@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from project.support.errors import AssayError
+
 _TEXT = pa.large_string()
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def table_of_rows(rows: Sequence[dict[str, Any]]) -> pa.Table:
@@ -18,8 +22,24 @@ def table_of_rows(rows: Sequence[dict[str, Any]]) -> pa.Table:
     it is not a text itself.
     """
     names = dict.fromkeys(name for row in rows for name in row)
-    arrays = {str(name): _array([row.get(name) for row in rows]) for name in names}
+    arrays = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        try:
+            arrays[str(name)] = _array(values)
+        except UnicodeEncodeError:
+            raise _half_character(str(name), values) from None
     return pa.table(arrays)
+
+
+def _half_character(name: str, values: list[Any]) -> AssayError:
+    """The error for texts with half of a surrogate pair, which no UTF-8 file can hold."""
+    wrong = [value for value in values if _SURROGATE.search(str(value))]
+    return AssayError(
+        f"data column {name} must hold characters of Unicode; {len(wrong)} of {len(values)} rows "
+        f"read together hold half of one, the first is {str(wrong[0])[:40]!a}. Remove it, or "
+        "write the file again from its source."
+    )
 
 
 def n_other_than_text(column: pa.ChunkedArray) -> int:
@@ -41,6 +61,8 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.array(values, _TEXT)
     try:
         return pa.array(values)
+    except UnicodeEncodeError:
+        raise
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return pa.array([_as_json(value) for value in values], pa.json_(_TEXT))
 

@@ -69,7 +69,7 @@ def classifier_files(run_id: str, model_id: str) -> Iterator[LoggedClassifier]:
         with store_errors():
             location = str(MlflowClient().get_logged_model(model_id).artifact_location)
             local = location.removeprefix("file://")
-            if local.startswith("/"):
+            if local.startswith("/") and Path(local).is_dir():
                 folder = Path(local)
             else:
                 folder = Path(

@@ -147,6 +147,7 @@ def test_no_value_is_changed_by_a_value_of_another_kind_in_its_column(here):
         (b'{"text": "a"}\n{"text"\n', "a.jsonl", "cannot be read as JSON: line 2"),
         (b'{"text": 7}\n{"text": "a"}\n', "a.jsonl", "1 of 2 rows hold something else"),
         (b'{"text": 7}\n{"text": 8}\n', "a.jsonl", "2 of 2 rows hold something else"),
+        (b'{"text": "a"}\n{"text": "\\ud83d!"}\n', "a.jsonl", "text must hold characters of Uni"),
         (b"not parquet", "a.parquet", "a.parquet cannot be read"),
         (b"not gzip", "a.csv.gz", "a.csv.gz cannot be unpacked"),
         (gzip.compress(b"text\na\n")[:-6], "a.csv.gz", "a.csv.gz cannot be unpacked"),
