@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
-from project.support.machine import keep_freed_memory
+from project.support.machine import cpu_cores, keep_freed_memory
 from project.support.models import ModelSource
 from project.training.batching import Batching, choose_batching
 from project.training.precision import precision
@@ -90,8 +91,11 @@ class Classifiers:
         self.precision = precision(requested)
         self._batch_size = batch_size
         self._max_length = saved[0].max_length
+        self._n_threads = 1
         if not torch.cuda.is_available():
             keep_freed_memory()
+            self._n_threads = cpu_cores()
+        self._threads = ThreadPoolExecutor(self._n_threads, initializer=_one_thread_each)
         source = _source(saved[0].name, saved[0].tokenizer)
         self._tokenizer: Any = load_pretrained(AutoTokenizer, source)
         models = [_load(one) for one in saved]
@@ -110,18 +114,32 @@ class Classifiers:
         encoded = list(encode(self._tokenizer, texts, self._max_length))
         tokens = TokenRows([np.array(ids, dtype=np.int32) for ids, _ in encoded])
         n_cut = sum(length > len(ids) for ids, length in encoded)
-        indices = np.arange(len(texts))
-        parts = [
-            predict(
-                batching,
-                tokens,
-                indices,
-                precision=self.precision,
-                batch_size=self._batch_size,
-            )
-            for batching in self._batchings
-        ]
+        parts = [self._predict(batching, tokens, len(texts)) for batching in self._batchings]
         return Classified(np.exp(np.stack(parts)), n_cut)
+
+    def _predict(self, batching: Batching, tokens: TokenRows, n: int) -> Floats:
+        """Log probabilities ``(n, n_classes)``; on a CPU by one thread for each core.
+
+        Threads that share an operation wait for one another at each of thousands of small ones.
+        """
+        order = np.argsort(tokens.lengths(np.arange(n)), kind="stable")
+        shares = [order[start :: self._n_threads] for start in range(self._n_threads)]
+        shares = [share for share in shares if len(share)]
+
+        def run(share: Codes) -> Floats:
+            return predict(
+                batching, tokens, share, precision=self.precision, batch_size=self._batch_size
+            )
+
+        result = np.empty((n, len(self.labels)))
+        for share, values in zip(shares, self._threads.map(run, shares), strict=True):
+            result[share] = values
+        return result
+
+
+def _one_thread_each() -> None:
+    """Let operations of this thread use no other threads."""
+    torch.set_num_threads(1)
 
 
 def _source(name: str, folder: Path) -> ModelSource:
