@@ -18,11 +18,11 @@ def budget(params: Mapping[str, str]) -> None:
     """Train gold, the LLM's labels, and every source at every budget that it can use."""
     import dataclasses
 
-    from analysis.report import publish
     from entrypoints.wiring.designs import budget_arms
     from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.more_seeds import train_looks
+    from entrypoints.wiring.reports import publish_experiment
 
     reach = parse(BudgetConfig, params).reach
     with prepare_experiment(params, checks_audits=False, labels=BudgetConfig) as with_all_arms:
@@ -33,7 +33,7 @@ def budget(params: Mapping[str, str]) -> None:
             prepared,
             design={"reach": reach},
             conditions=prepared.conditions,
-            publish=publish,
+            publish=publish_experiment,
             train=train_looks(prepared.config),
         )
 

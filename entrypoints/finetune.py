@@ -17,12 +17,11 @@ from project.support.errors import AssayError
 
 def finetune(params: Mapping[str, str]) -> None:
     """Train one arm, ``gold`` or ``given``, with all seeds, and report scores and agreement."""
-    from analysis.report import publish
     from entrypoints.wiring.clusters import opened_cluster
     from entrypoints.wiring.encoders import find_encoder, with_recipe_for
     from entrypoints.wiring.external_labels import labels_condition
     from entrypoints.wiring.invocation import Invocation
-    from entrypoints.wiring.reports import publish_after
+    from entrypoints.wiring.reports import publish_after, publish_experiment
     from entrypoints.wiring.setup import check_store, log_setup
     from entrypoints.wiring.trainer import Trainer
     from project.data.task import load_task
@@ -46,7 +45,7 @@ def finetune(params: Mapping[str, str]) -> None:
         with root_run("experiment", f"{task.name} {arm}", params, workspace) as tracker:
             invocation = Invocation("finetune", params)
             log_setup(tracker, invocation, task, config, arms=[arm], encoder=encoder)
-            with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
+            with publish_after(tracker, lambda: publish_experiment(tracker.run_id, workspace)):
                 Trainer(tracker, encoder, task, config, cluster).train([condition])
 
 

@@ -16,11 +16,11 @@ from entrypoints.wiring.command import main
 
 def experiment(params: Mapping[str, str]) -> None:
     """Annotate one task, train several arms with several seeds each, and write the report."""
-    from analysis.report import publish
     from entrypoints.wiring.experiment import prepare_experiment, run_experiment
     from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.more_seeds import check_until, train_looks
     from entrypoints.wiring.replicates import replicate_conditions, replicate_counts
+    from entrypoints.wiring.reports import publish_experiment
 
     with prepare_experiment(params) as prepared:
         config = prepared.config
@@ -34,7 +34,7 @@ def experiment(params: Mapping[str, str]) -> None:
             conditions=lambda annotations: replicate_conditions(
                 prepared.arms, prepared.task, annotations, config
             ),
-            publish=publish,
+            publish=publish_experiment,
             train=train_looks(config),
         )
 

@@ -217,17 +217,16 @@ def chances_of_more_seeds(judged: Judged, config: VerdictConfig, level: float) -
     level
         Level of the intervals of the last look.
     """
-    of_seeds = (judged.losses, judged.alphas, judged.gains)
-    without = [
-        {arm: values._replace(seeds=NO_SPREAD) for arm, values in of_arm.items()}
-        for of_arm in of_seeds
-    ]
-    limits = _limits(*without, level)
-    moves = [
+    limits = _limits(
+        _without_seeds(judged.losses),
+        _without_seeds(judged.alphas),
+        _without_seeds(judged.gains),
+        level,
+    )
+    loss_moves, alpha_moves, gain_moves = (
         {arm: math.sqrt(values.seeds.variance) * values.draws for arm, values in of_arm.items()}
-        for of_arm in of_seeds
-    ]
-    loss_moves, alpha_moves, gain_moves = moves
+        for of_arm in (judged.losses, judged.alphas, judged.gains)
+    )
     tolerance = config.tolerance / 100
     chances = {}
     for arm, loss in limits.loss.items():
@@ -246,3 +245,8 @@ def chances_of_more_seeds(judged: Judged, config: VerdictConfig, level: float) -
             )
             chances[arm] = float((is_safe & is_better).mean())
     return chances
+
+
+def _without_seeds(by_arm: Mapping[str, LimitReplicates]) -> dict[str, LimitReplicates]:
+    """The same estimates without the chance of the seeds."""
+    return {arm: values._replace(seeds=NO_SPREAD) for arm, values in by_arm.items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from entrypoints.wiring.terminal import print_line
 from project.support.errors import AssayError, Incomplete
-from project.tracking import Tracker
+from project.tracking import StoreUnavailable, Tracker, latest_root, write_verdicts
 
 
 def publish_report(
@@ -49,9 +50,26 @@ def publish_report(
 
         audit.publish_report(run_id, workspace)
     else:
-        from analysis import report
+        publish_experiment(run_id, workspace, tolerance, min_alpha)
 
-        report.publish(run_id, workspace, tolerance, min_alpha)
+
+def publish_experiment(
+    run_id: str, workspace: str, tolerance: float | None = None, min_alpha: float | None = None
+) -> None:
+    """Publish the report of an experiment or a budget, and note its verdict in its models' cards.
+
+    Parameters
+    ----------
+    run_id, workspace, tolerance, min_alpha
+        See :func:`publish_report`.
+    """
+    from analysis import report
+
+    report.publish(run_id, workspace, tolerance, min_alpha)
+    try:
+        write_verdicts(run_id or latest_root().run_id)
+    except StoreUnavailable as error:  # the report is complete, and holds the verdict too
+        print_line(f"note: the model cards of the logged classifiers lack the verdict: {error}")
 
 
 @contextlib.contextmanager

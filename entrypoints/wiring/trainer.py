@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from entrypoints.wiring import seed_runs
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.encoders import training_of
+from entrypoints.wiring.model_card import TrainedModel, model_card, model_tags
 from entrypoints.wiring.seed_jobs import SeedJobs
 from entrypoints.wiring.terminal import Progress, print_line
 from entrypoints.wiring.training_notes import (
@@ -236,14 +237,20 @@ class Trainer:
             title = seed.condition.title
             encoder = self._encoder
             print_line(f"fine-tune: logging the weights of {title}, seed {seed.job.seed:02d}.")
-            self._tracker.log_model(
+            trained = TrainedModel(seed.condition, seed.job, seed.scores, seed.run_id)
+            address = self._tracker.log_model(
                 seed.run_id,
                 seed.result.folder / MODEL,
                 source=encoder.source.name,
                 max_length=encoder.max_length,
                 about=f"{encoder.source.name} fine-tuned on {len(seed.condition.labels)} labels of "
                 f"{title}, task {self._task.name}, seed {seed.job.seed}.",
+                text_column=self._task.columns["text"],
+                card=model_card(encoder, self._task, trained),
+                tags=model_tags(self._task, trained),
             )
+            if address:
+                print_line(f"fine-tune: logged as {address}.")
 
     def _report_not_learned(self, seeds: Sequence[Trained]) -> None:
         """Print and tag how many seeds of one setting have not learned, if some have not."""

@@ -31,6 +31,7 @@ from project.config.designs import (
 from project.config.fields import ConfigSection, Rule, parameters, rule_of, section_name
 from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig, ReplicateConfig
+from project.config.predict import PredictConfig
 from project.config.prompt import PromptConfig
 from project.config.results import HostConfig, StoreConfig, VerdictConfig, VerdictLimits
 from project.config.task import TaskConfig
@@ -206,6 +207,12 @@ _DECLARED = (
             HostConfig,
             StoreConfig,
         ),
+    ),
+    EntryPoint(
+        "predict",
+        "Label any number of texts with a classifier of an experiment, and register it.",
+        (PredictConfig,),
+        computes=False,
     ),
     EntryPoint(
         "report",

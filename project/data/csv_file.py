@@ -55,8 +55,8 @@ def read_csv(path: Path, header: Sequence[str] | None = None) -> pd.DataFrame:
     """
     data = utf8_bytes(path)
     data, stand_in = _without_lone_returns(data)
-    data, separator = _without_excel_hint(data)
-    form = _Form(separator or _separator(data, header))
+    data, separator = without_excel_hint(data)
+    form = _Form(separator or find_separator(data, header))
     rows, is_wrong = _rows(data, form)
     if is_wrong or (form.separator == "\t" and b'"' in data):
         rows = _checked_quotes(path, data, form, rows, is_wrong=is_wrong)
@@ -74,7 +74,7 @@ def read_csv(path: Path, header: Sequence[str] | None = None) -> pd.DataFrame:
     _check_lengths(path, rows, len(names), form.separator, has_header=header is None)
     merged = row_with_others(rows, len(names), form.separator)
     if merged is not None:
-        raise _wrong_quote(path, merged + 1, form.separator)
+        raise wrong_quote(path, merged + 1, form.separator)
     names = [name or f"Unnamed: {index}" for index, name in enumerate(names)]
     return _table(rows, names)
 
@@ -105,13 +105,13 @@ def _without_lone_returns(data: bytes) -> tuple[bytes, str]:
     return _LONE_RETURN.sub(stand_in.encode(), data), stand_in
 
 
-def _without_excel_hint(data: bytes) -> tuple[bytes, str]:
+def without_excel_hint(data: bytes) -> tuple[bytes, str]:
     """The data without a first line such as ``sep=;``, and the separator that it names, if any."""
     hint = re.match(rb"sep=([^\r\n])\r?\n", data)
     return (data[hint.end() :], hint[1].decode()) if hint else (data, "")
 
 
-def _separator(data: bytes, header: Sequence[str] | None) -> str:
+def find_separator(data: bytes, header: Sequence[str] | None) -> str:
     """The separator that fits the header and the first rows best; a comma if none occurs."""
     best = (False, False, 1)
     found = ","
@@ -175,10 +175,11 @@ def _checked_quotes(
         number = len(rows)  # the header is a record, too
     else:
         number = next(index for index, row in enumerate(rows) if any("\n" in cell for cell in row))
-    raise _wrong_quote(path, number, form.separator)
+    raise wrong_quote(path, number, form.separator)
 
 
-def _wrong_quote(path: Path, number: int, separator: str) -> AssayError:
+def wrong_quote(path: Path, number: int, separator: str) -> AssayError:
+    """The error for a quote in row ``number`` that does not close."""
     return AssayError(
         f"data file {path.name}: row {number} has a quote that does not close before the next "
         f"{separator!r}, or a text with quotes inside. Write each quote inside a quoted text "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from project.support.errors import AssayError
 
-_MARKS = (
+MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins like the mark of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -38,7 +38,7 @@ def utf8_bytes(path: Path) -> bytes:
                 "give it without .gz."
             ) from None
     mark, encoding = next(
-        ((mark, encoding) for mark, encoding in _MARKS if data.startswith(mark)), (b"", "utf-8")
+        ((mark, encoding) for mark, encoding in MARKS if data.startswith(mark)), (b"", "utf-8")
     )
     try:
         if encoding == "utf-8":

@@ -33,7 +33,7 @@ def read_json_lines(path: Path) -> pd.DataFrame:
         records = []
         for number, line in enumerate(io.BytesIO(data), 1):
             if line.strip():
-                records.append(_object(line, number, path))
+                records.append(json_object(line, number, path))
     if not records:
         raise AssayError(f"data file {path.name} must hold rows; it is empty. Name another file.")
     return _with_exact_numbers(pd.DataFrame(records), records)
@@ -62,7 +62,7 @@ def _array(data: bytes, path: Path) -> list[dict[str, Any]]:
     return list(records)
 
 
-def _object(line: bytes, number: int, path: Path) -> dict[str, Any]:
+def json_object(line: bytes, number: int, path: Path) -> dict[str, Any]:
     """The object in a line."""
     try:
         record = json.loads(line, object_pairs_hook=_distinct)

@@ -10,6 +10,13 @@ from project.tracking.child import Child
 from project.tracking.doctor.preflight import findings, preflight
 from project.tracking.entries import RootRun
 from project.tracking.failures import StoreUnavailable
+from project.tracking.logged_models import (
+    LoggedClassifier,
+    classifier_files,
+    newest_models,
+    register,
+)
+from project.tracking.model_cards import VERDICT_BEGIN, VERDICT_END, write_verdicts
 from project.tracking.names import (
     ABSENT,
     CHANCE,
@@ -82,14 +89,18 @@ __all__ = [
     "TRIAL_STATE",
     "USER",
     "VERDICT",
+    "VERDICT_BEGIN",
+    "VERDICT_END",
     "VERDICT_REASON",
     "Child",
+    "LoggedClassifier",
     "Record",
     "RootRun",
     "StoreUnavailable",
     "Tracker",
     "all_children",
     "children",
+    "classifier_files",
     "current_user",
     "dead_runs",
     "end_dead",
@@ -97,6 +108,7 @@ __all__ = [
     "findings",
     "latest_root",
     "local_artifact",
+    "newest_models",
     "newest_runs",
     "overruled_remark",
     "preflight",
@@ -105,10 +117,12 @@ __all__ = [
     "read_run",
     "read_table",
     "read_uri",
+    "register",
     "root_run",
     "send_spool",
     "spools",
     "store_digest",
     "study_runs",
     "tagged",
+    "write_verdicts",
 ]

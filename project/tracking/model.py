@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
+from mlflow.types import ColSpec, Schema
 
 from project.support.errors import AssayError
+from project.tracking.model_flavour import Flavour
+from project.tracking.names import NOTE
 
 # Tags of the run that its model gets too.
 _SHARED_TAGS = (
@@ -18,7 +24,7 @@ _SHARED_TAGS = (
     "mlflow.source.type",
     "mlflow.source.git.commit",
 )
-_REQUIRED_PACKAGES = ("mlflow", "torch", "transformers", "safetensors")
+_REQUIRED_PACKAGES = ("mlflow", "torch", "transformers", "safetensors", "tokenizers", "pandas")
 
 
 def check_classifier(folder: Path) -> None:
@@ -30,8 +36,21 @@ def check_classifier(folder: Path) -> None:
         )
 
 
-def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, about: str) -> str:
+def log_classifier(
+    run_id: str,
+    folder: Path,
+    *,
+    source: str,
+    max_length: int,
+    about: str,
+    text_column: str = "text",
+    card: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> str:
     """Log a classifier as the run's model; returns the model's address, ``models:/...``.
+
+    However MLflow loads it, it cuts and reads texts as in training: see
+    :mod:`project.support.served_classifier`.
 
     Parameters
     ----------
@@ -42,9 +61,15 @@ def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, a
     source
         Name of the encoder that was fine-tuned; it is not looked up on the hub.
     max_length
-        Tokens at which texts are cut when the model is served.
+        Tokens at which texts are cut.
     about
-        Text of the model card.
+        One sentence on the model.
+    text_column
+        Column of the model's input with the texts.
+    card
+        Text of the model's ``README.md``; ``about`` if empty.
+    tags
+        Further tags of the model.
 
     Raises
     ------
@@ -54,48 +79,44 @@ def log_classifier(run_id: str, folder: Path, *, source: str, max_length: int, a
     check_classifier(folder)
     client = MlflowClient()
     run = client.get_run(run_id)
-    tags = {name: text for name, text in run.data.tags.items() if name in _SHARED_TAGS}
+    shared = {name: text for name, text in run.data.tags.items() if name in _SHARED_TAGS}
     # Model.log would make it in this process's experiment, which need not be the run's.
     model = client.create_logged_model(
         str(run.info.experiment_id),
         name="model",
         source_run_id=run_id,
-        tags=tags,
+        tags={**shared, **(tags or {}), NOTE: about},
         params=run.data.params,
     )
     info = mlflow.models.Model.log(
         artifact_path=None,
-        flavor=_Flavour(source),
+        flavor=Flavour(source, max_length, text_column, card or f"{about}\n"),
         name="model",
         run_id=run_id,
         model_id=model.model_id,
         transformers_model=str(folder),
         task="text-classification",
-        model_config={"truncation": True, "max_length": max_length},
-        model_card=_card(about),
+        signature=_signature(folder, text_column),
+        model_card=_hub_card(about),
         pip_requirements=[_pinned(package) for package in _REQUIRED_PACKAGES],
     )
     return str(info.model_uri)
 
 
-class _Flavour:
-    """MLflow's flavour ``transformers``, without the paths of this machine.
-
-    MLflow would write the folder as the name of the source model, and look its licence up on the
-    hub.
-    """
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-
-    def save_model(self, path: str, mlflow_model: mlflow.models.Model, **options: Any) -> None:
-        """Write the model's folder."""
-        mlflow.transformers.save_model(path=path, mlflow_model=mlflow_model, **options)
-        mlflow_model.flavors["transformers"]["source_model_name"] = self._source
-        mlflow_model.save(str(Path(path, "MLmodel")))
-        Path(path, "LICENSE.txt").write_text(
-            f"Fine-tuned from {self._source}, whose licence holds.\n", encoding="utf-8"
-        )
+def _signature(folder: Path, text_column: str) -> ModelSignature:
+    """A column of texts in; the label, its probability and that of every class out."""
+    names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
+    labels = [names[code] for code in sorted(names, key=int)]
+    return ModelSignature(
+        inputs=Schema([ColSpec("string", text_column)]),
+        outputs=Schema(
+            [
+                ColSpec("string", "label"),
+                ColSpec("double", "score"),
+                *(ColSpec("double", f"probability.{label}") for label in labels),
+            ]
+        ),
+    )
 
 
 def _pinned(package: str) -> str:
@@ -103,7 +124,7 @@ def _pinned(package: str) -> str:
     return f"{package}=={importlib.metadata.version(package).partition('+')[0]}"
 
 
-def _card(about: str) -> Any:
+def _hub_card(about: str) -> Any:
     """A model card of the hub's form."""
     from huggingface_hub import ModelCard
 

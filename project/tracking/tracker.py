@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.tracking import MlflowClient
@@ -21,7 +22,7 @@ from mlflow.tracking import MlflowClient
 from project.support.redact import scrubbed
 from project.tracking.child import Child, as_texts, child_entry, metric_values
 from project.tracking.delivery import ready_models, send
-from project.tracking.entries import Entry, RootRun, milliseconds
+from project.tracking.entries import DataInput, Entry, RootRun, milliseconds
 from project.tracking.failures import (
     StoreUnavailable,
     address,
@@ -92,6 +93,11 @@ class Tracker:
         self._outbox.put(Entry(created_ms=now_ms, metrics=metric_values(metrics, step, now_ms)))
 
     @signals.deferred()
+    def log_inputs(self, inputs: Sequence[tuple[str, str, str]]) -> None:
+        """Log data that the root run used: name, SHA-256 of the content, and what it was for."""
+        self._outbox.put(Entry(inputs=[DataInput(*data) for data in inputs]))
+
+    @signals.deferred()
     def log_child(self, child: Child) -> str:
         """Log a finished nested run; its id, or a placeholder while the store is away."""
         with tempfile.TemporaryDirectory() as folder:
@@ -99,9 +105,7 @@ class Tracker:
             return self._outbox.put(entry, files)
 
     @signals.deferred()
-    def log_model(
-        self, run_id: str, folder: Path, *, source: str, max_length: int, about: str
-    ) -> str:
+    def log_model(self, run_id: str, folder: Path, **classifier: Any) -> str:
         """Log a classifier as the model of a child run.
 
         ``mlflow.transformers.load_model`` loads it, ``mlflow models serve`` serves it.
@@ -110,7 +114,7 @@ class Tracker:
         ----------
         run_id
             What :meth:`log_child` returned.
-        folder, source, max_length, about
+        folder, **classifier
             See :func:`project.tracking.model.log_classifier`.
 
         Returns
@@ -126,7 +130,6 @@ class Tracker:
         check_classifier(folder)
         paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
         files = {str(path.relative_to(folder)): path for path in paths}
-        classifier = {"source": source, "max_length": max_length, "about": about}
         sent_to = self._outbox.put(Entry(classifier_run=run_id, classifier=classifier), files)
         if sent_to.startswith(UNSENT):
             return ""

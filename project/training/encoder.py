@@ -18,10 +18,8 @@ from project.training.model_settings import add_lora, max_positions, set_dropout
 from project.training.precision import DTYPES, Machine, device, precision
 from project.training.pretrained import load_pretrained
 from project.training.seed_memory import UNKNOWN_SHAPE, ModelShape, model_bytes
-from project.training.tokens import Tokens
+from project.training.tokens import Tokens, encode
 from project.training.trial import TRIAL_CLASSES, check_reads, load_model, try_encoder
-
-_TOKENIZED_TOGETHER = 10_000  # texts
 
 
 @dataclass(frozen=True)
@@ -123,24 +121,7 @@ class Encoder:
 
     def encode(self, texts: list[str]) -> Iterator[tuple[list[int], int]]:
         """Token ids of every text, cut to ``max_length``, and their number before the cut."""
-        tokenizer = self._load(AutoTokenizer)
-        for start in range(0, len(texts), _TOKENIZED_TOGETHER):
-            batch = texts[start : start + _TOKENIZED_TOGETHER]
-            with quiet_transformers():
-                uncut = tokenizer(batch, split_special_tokens=True)["input_ids"]
-                # Long texts are tokenised again, so that the cut keeps the special tokens.
-                cut = {
-                    index: tokenizer(
-                        batch[index],
-                        split_special_tokens=True,
-                        truncation=True,
-                        max_length=self.max_length,
-                    )["input_ids"]
-                    for index, ids in enumerate(uncut)
-                    if len(ids) > self.max_length
-                }
-            for index, ids in enumerate(uncut):
-                yield cut.get(index, ids), len(ids)
+        return encode(self._load(AutoTokenizer), texts, self.max_length)
 
     def model(self, n_classes: int, config: FinetuneConfig) -> Any:
         """The encoder with a new classification layer.

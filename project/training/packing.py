@@ -9,6 +9,7 @@ exact.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,8 @@ class Packed:
     def __init__(self, model: Any, layers: Any) -> None:
         """Replace the attention of ``model`` and hook its ``layers``, until :meth:`undo`."""
         self.model = model
-        self._batch = PackedBatch.of([1], torch.device("cpu"))
+        # By thread: several threads may predict with one model.
+        self._batches: dict[int, PackedBatch] = {}
         self._hooks = [
             layer.register_forward_pre_hook(
                 self._enter if layer is layers[0] else self._continue, with_kwargs=True
@@ -41,6 +43,11 @@ class Packed:
         ]
         self._hooks.append(layers[-1].register_forward_hook(self._leave))
         _set_attention(model, ATTENTION)
+
+    @property
+    def _batch(self) -> PackedBatch:
+        """The batch that goes through the model in this thread."""
+        return self._batches[threading.get_ident()]
 
     def undo(self, attention: str) -> None:
         """Remove the hooks and set the model's own ``attention`` again."""
@@ -54,7 +61,9 @@ class Packed:
 
     def logits(self, rows: Sequence[Ids]) -> torch.Tensor:
         """Logits ``(n_rows, n_classes)`` in the order of ``rows``."""
-        self._batch = PackedBatch.of([len(row) for row in rows], self.model.device)
+        self._batches[threading.get_ident()] = PackedBatch.of(
+            [len(row) for row in rows], self.model.device
+        )
         logits: torch.Tensor = self.model(**pad_rows(rows, self.model)).logits
         return logits
 

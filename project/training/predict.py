@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,21 @@ from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 from project.training.batching import Batching
 from project.training.precision import autocast, float32_products
-from project.training.tokens import Tokens
+from project.training.tokens import Ids
+
+
+class HasTokens(Protocol):
+    """Token ids of texts, as :class:`project.training.tokens.Tokens` has them."""
+
+    def lengths(self, indices: Codes) -> Codes:
+        """The number of ids of each text at ``indices``, ``(n,)``."""
+
+    def rows(self, indices: Codes) -> list[Ids]:
+        """The ids of the texts at ``indices``."""
 
 
 def predict(
-    batching: Batching, tokens: Tokens, indices: Codes, *, precision: str, batch_size: int
+    batching: Batching, tokens: HasTokens, indices: Codes, *, precision: str, batch_size: int
 ) -> Floats:
     """Natural log probabilities of texts, ``(n, n_classes)``, in the order of ``indices``.
 

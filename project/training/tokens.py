@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from project.stats.types import Codes
 from project.support.checksums import damaged_files, report_damage, seal
 from project.support.files import digest, new_folder
+from project.support.models import quiet_transformers
 
 Ids = npt.NDArray[np.int32]
+_TOKENIZED_TOGETHER = 10_000  # texts
 
 
 class Tokens:
@@ -91,6 +94,32 @@ class Tokens:
     @functools.cached_property
     def _ends(self) -> Codes:
         return np.load(self.folder / "ends.npy", allow_pickle=False)
+
+
+def encode(
+    tokenizer: Any, texts: Sequence[str], max_length: int
+) -> Iterator[tuple[list[int], int]]:
+    """Token ids of every text, cut to ``max_length``, and their number before the cut.
+
+    Special tokens that are written in a text are read as plain characters.
+    """
+    for start in range(0, len(texts), _TOKENIZED_TOGETHER):
+        batch = list(texts[start : start + _TOKENIZED_TOGETHER])
+        with quiet_transformers():
+            uncut = tokenizer(batch, split_special_tokens=True)["input_ids"]
+            # Long texts are tokenised again, so that the cut keeps the special tokens.
+            cut = {
+                index: tokenizer(
+                    batch[index],
+                    split_special_tokens=True,
+                    truncation=True,
+                    max_length=max_length,
+                )["input_ids"]
+                for index, ids in enumerate(uncut)
+                if len(ids) > max_length
+            }
+        for index, ids in enumerate(uncut):
+            yield cut.get(index, ids), len(ids)
 
 
 def _write(folder: Path, encoded: Iterable[tuple[list[int], int]]) -> None:

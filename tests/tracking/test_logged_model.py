@@ -51,7 +51,12 @@ def logged(tiny_encoder, store):
             )
         )
         address = tracker.log_model(
-            run_id, folder, source="tiny", max_length=64, about="A classifier for tests."
+            run_id,
+            folder,
+            source="tiny",
+            max_length=64,
+            about="A classifier for tests.",
+            text_column="body",
         )
     return run_id, address, folder
 
@@ -67,7 +72,7 @@ def test_mlflow_loads_the_weights_with_the_label_names(logged):
     )
     served = mlflow.pyfunc.load_model(address)
     too_long = "kettle " * 500  # more tokens than the encoder reads
-    assert list(served.predict([too_long])["label"]) == ["books & more"]
+    assert list(served.predict({"body": [too_long]})["label"]) == ["books & more"]
     outputs = MlflowClient().get_run(run_id).outputs
     assert outputs is not None
     assert [model.model_id for model in outputs.model_outputs] == [address.removeprefix("models:/")]
@@ -144,7 +149,7 @@ def test_a_logged_model_is_served(logged):
             command, cwd=Path.cwd(), env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        body = json.dumps({"inputs": ["kettle", "novel"]}).encode()
+        body = json.dumps({"dataframe_records": [{"body": "kettle"}, {"body": "123"}]}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
         )
@@ -169,7 +174,7 @@ def predicted(run, address, task):
     test = task.split("test")
     served = mlflow.pyfunc.load_model(address)
     table = read_table(run.run_id, "predictions.parquet").set_index("example_id")
-    return list(served.predict(list(test["text"]))["label"]), list(
+    return list(served.predict(test[["text"]])["label"]), list(
         table.loc[test["example_id"], "label"]
     )
 

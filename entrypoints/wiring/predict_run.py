@@ -1,0 +1,207 @@
+"""Labelling of a corpus as a run of the tracking store: in blocks, which survive a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from entrypoints.wiring.predict_choice import (
+    Choice,
+    Threshold,
+    calibration_json,
+    choose,
+    pick_threshold,
+)
+from entrypoints.wiring.setup import check_store
+from entrypoints.wiring.terminal import Progress, print_line
+from project.config.fields import parse
+from project.config.predict import PredictConfig
+from project.data.corpus import Corpus, open_corpus, text_list
+from project.data.labelled_blocks import Columns, LabelledBlocks, Summary, labelled
+from project.support.escape import escape_markdown
+from project.tracking import LoggedClassifier, Tracker, classifier_files, register, root_run
+from project.training.classifier import Classifiers, SavedClassifier
+from project.training.evaluate import metric_names
+
+_MODEL = "assay.model"
+_DEFAULT_COLUMN = "text"
+
+
+class _Labelling(NamedTuple):
+    """What a finished labelling took.
+
+    ``n_new`` texts were labelled by this process, in ``seconds``; ``n_cut`` of them were cut.
+    """
+
+    summary: Summary
+    n_new: int
+    n_cut: int
+    seconds: float
+
+
+def run_prediction(params: Mapping[str, str]) -> None:
+    """Choose the classifier, register it where that is asked for, and label the corpus.
+
+    Raises AssayError for input that cannot be used, before anything is logged.
+    """
+    config = parse(PredictConfig, params)
+    config.check_complete()
+    check_store(config.workspace)
+    choice = choose(config)
+    print_line(f"predict: {choice.sentence}")
+    threshold = pick_threshold(config, choice)
+    if config.data:
+        print_line(f"predict: {threshold.sentence}")
+    with contextlib.ExitStack() as stack:
+        files = [
+            stack.enter_context(classifier_files(run.run_id, model_id))
+            for run, model_id in zip(choice.runs, choice.model_ids, strict=True)
+        ]
+        for file in files:
+            print_line(f"predict: model {file.address} of run {file.run_id}.")
+        if config.register_model and not config.dry_run:
+            address = register(choice.model_ids[0], config.register_model)
+            print_line(f"predict: registered as {address}.")
+        if not config.data:
+            return
+        columns = Columns(choice.experiment.label_set, config.prefix, len(files) > 1)
+        text_column = config.text_column or files[0].text_column or _DEFAULT_COLUMN
+        corpus = open_corpus(config, text_column, columns.names)
+        _print_corpus(corpus)
+        if config.dry_run:
+            print_line("predict: a dry run labels nothing. Run again without dry_run.")
+            return
+        _label(params, config, choice, threshold, files=files, corpus=corpus, columns=columns)
+
+
+def _print_corpus(corpus: Corpus) -> None:
+    """Print how many texts there are, and how many rows have none."""
+    print_line(
+        f"predict: {corpus.n_rows} rows in {len(corpus.parts)} files or splits, text in column "
+        f"{corpus.text_column}."
+    )
+    if corpus.n_without_text:
+        print_line(
+            f"predict: {corpus.n_without_text} of {corpus.n_rows} rows have no text; they get no "
+            "label and abstained=true."
+        )
+
+
+def _label(
+    params: Mapping[str, str],
+    config: PredictConfig,
+    choice: Choice,
+    threshold: Threshold,
+    *,
+    files: list[LoggedClassifier],
+    corpus: Corpus,
+    columns: Columns,
+) -> None:
+    """Label the corpus in a root run."""
+    saved = [
+        SavedClassifier(
+            file.address,
+            model=file.folder / "model",
+            tokenizer=file.folder / "components" / "tokenizer",
+            max_length=file.max_length,
+        )
+        for file in files
+    ]
+    classifiers = Classifiers(saved, config.precision, config.batch_size)
+    facts = {
+        "model": list(choice.model_ids),
+        "data": corpus.sha256,
+        "text_column": corpus.text_column,
+        "block_size": config.block_size,
+        "precision": classifiers.precision,
+        "prefix": config.prefix,
+    }
+    output = Path(config.output).expanduser().absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    blocks = LabelledBlocks(output, facts)
+    root = choice.experiment.root
+    model = ",".join(file.address for file in files)
+    run_id = files[0].run_id if len(files) == 1 else root.run_id
+    with (
+        contextlib.closing(blocks),
+        root_run("predict", f"{root.name} predict", params, config.workspace) as tracker,
+    ):
+        tracker.tag({_MODEL: model, "assay.predicted_by": run_id})
+        tracker.log_inputs([(Path(config.data).name[:400], corpus.sha256, "prediction")])
+        began = time.monotonic()
+        n_new, n_cut = _label_blocks(blocks, classifiers, corpus, columns, config.block_size)
+        seconds = time.monotonic() - began
+        summary = blocks.finish(columns, threshold=threshold.value, model=model, run_id=run_id)
+        done = _Labelling(summary, n_new, n_cut, seconds)
+        _log(tracker, done, choice, threshold, output=output)
+
+
+def _label_blocks(
+    blocks: LabelledBlocks,
+    classifiers: Classifiers,
+    corpus: Corpus,
+    columns: Columns,
+    size: int,
+) -> tuple[int, int]:
+    """Label the blocks that are not done; returns how many texts were labelled and cut."""
+    n_done = blocks.n_done
+    if n_done:
+        print_line(f"predict: {n_done} blocks are done already, and not computed again.")
+    n_new = n_cut = 0
+    with Progress("predict", corpus.n_rows, "texts") as progress:
+        for index, table in enumerate(corpus.blocks(size)):
+            if index >= n_done:
+                texts = text_list(table, corpus.text_column)
+                given = [text for text in texts if text is not None]
+                classified = classifiers.classify(given)
+                has_text = [text is not None for text in texts]
+                blocks.write(index, labelled(table, has_text, classified.probabilities, columns))
+                n_new += len(given)
+                n_cut += classified.n_cut
+            progress(table.num_rows)
+    return n_new, n_cut
+
+
+def _log(
+    tracker: Tracker, done: _Labelling, choice: Choice, threshold: Threshold, *, output: Path
+) -> None:
+    """Log and print what the output holds."""
+    summary = done.summary
+    n_texts = summary.n_rows - summary.n_without_text
+    n_given = summary.n_rows - summary.n_abstained
+    rate = done.n_new / done.seconds if done.n_new else 0.0
+    shares = {
+        name: n / max(1, n_given)
+        for name, n in zip(
+            metric_names(list(summary.n_by_label)), summary.n_by_label.values(), strict=True
+        )
+    }
+    tracker.log_metrics(
+        {
+            "texts": n_texts,
+            "rows_without_text": summary.n_without_text,
+            "texts_cut": done.n_cut,
+            "texts_per_second": rate,
+            "abstained_share": (summary.n_abstained - summary.n_without_text) / max(1, n_texts),
+            "threshold": threshold.value,
+            **{f"share.{name}": share for name, share in shares.items()},
+        }
+    )
+    tracker.log_json("summary.json", {**summary._asdict(), "threshold": threshold.sentence})
+    if threshold.candidates:
+        tracker.log_json("calibration.json", calibration_json(threshold))
+    cut = f" {done.n_cut} texts were cut at the end." if done.n_cut else ""
+    listed = ", ".join(
+        f"{label} {100 * n / max(1, n_given):.1f} %" for label, n in summary.n_by_label.items()
+    )
+    text = (
+        f"{n_texts} texts labelled, {summary.n_abstained - summary.n_without_text} of them "
+        f"abstained; of the given labels: {listed}.{cut} These shares are not corrected for the "
+        "classifier's errors."
+    )
+    tracker.describe(escape_markdown(f"{choice.sentence} {threshold.sentence} {text}"))
+    print_line(f"predict: {text}")
+    print_line(f"predict: written to {output} ({rate:.0f} texts per second).")
