@@ -14,7 +14,9 @@ from entrypoints.wiring.model_card import TrainedModel, model_card, model_tags
 from entrypoints.wiring.seed_jobs import SeedJobs
 from entrypoints.wiring.terminal import Progress, print_line
 from entrypoints.wiring.training_notes import (
+    absent_classes_note,
     few_steps_notes,
+    missing_label_notes,
     not_learned_note,
     progress_line,
     recipe_lines,
@@ -275,28 +277,16 @@ class Trainer:
     def _warn_about_missing_labels(self, conditions: Sequence[Condition]) -> None:
         """Print and tag examples without a label, and classes without a training label."""
         # Nothing is left out in silence.
-        for condition in conditions:
-            if condition.chance:
-                self._print_once(f"{condition.name} chose at random: {condition.chance}.")
-            n_missing = len(condition.examples) - len(condition.labels)
-            if n_missing:
-                self._print_once(
-                    f"{condition.name} leaves out {n_missing} of {len(condition.examples)} "
-                    "training examples that have no label."
-                )
+        for message in missing_label_notes(conditions):
+            self._print_once(message)
         absent = {
             condition.name: condition.absent(self._task.label_set) for condition in conditions
         }
         listed = "; ".join(f"{name}: {', '.join(names)}" for name, names in absent.items() if names)
-        if not listed:
-            return
-        is_weighted = any(c.config.class_weights == "balanced" for c in conditions)
-        weight = ", and class_weights=balanced gives them no weight" if is_weighted else ""
-        self._print_once(
-            f"classes without any training label ({listed}) cannot be learned{weight}. Macro-F1 "
-            "counts them all the same where they have test examples."
-        )
-        self._tracker.tag({ABSENT: listed[:1000]})
+        if listed:
+            is_weighted = any(c.config.class_weights == "balanced" for c in conditions)
+            self._print_once(absent_classes_note(listed, is_weighted=is_weighted))
+            self._tracker.tag({ABSENT: listed[:1000]})
 
     def _print_once(self, message: str) -> None:
         if message not in self._printed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from entrypoints.wiring.conditions import Condition
 from project.config.finetune import FinetuneConfig
 from project.config.recipe import FEW_STEPS, MIN_STEPS, Schedule
 from project.training.history import Evaluation
@@ -43,6 +44,33 @@ def few_steps_notes(jobs: Iterable[Job]) -> list[str]:
         f"or set min_steps={MIN_STEPS}."
         for n, names in arms.items()
     ]
+
+
+def missing_label_notes(conditions: Iterable[Condition]) -> list[str]:
+    """What is said of arms that chose at random, or leave examples without a label out."""
+    notes = []
+    for condition in conditions:
+        if condition.chance:
+            notes.append(f"{condition.name} chose at random: {condition.chance}.")
+        n_missing = len(condition.examples) - len(condition.labels)
+        if n_missing:
+            notes.append(
+                f"{condition.name} leaves out {n_missing} of {len(condition.examples)} "
+                "training examples that have no label."
+            )
+    return notes
+
+
+def absent_classes_note(listed: str, *, is_weighted: bool) -> str:
+    """What is said of arms and their classes without a training label.
+
+    ``is_weighted``: whether classes are weighted by their frequency.
+    """
+    weight = ", and class_weights=balanced gives them no weight" if is_weighted else ""
+    return (
+        f"classes without any training label ({listed}) cannot be learned{weight}. Macro-F1 "
+        "counts them all the same where they have test examples."
+    )
 
 
 def not_learned_note(title: str, n: int, n_seeds: int) -> str:
