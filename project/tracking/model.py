@@ -105,7 +105,9 @@ def log_classifier(
 
 def _signature(folder: Path, text_column: str) -> ModelSignature:
     """A column of texts in; the label, its probability and that of every class out."""
-    names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    # transformers leaves out names that are its own for two classes.
+    names = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
     labels = [names[code] for code in sorted(names, key=int)]
     return ModelSignature(
         inputs=Schema([ColSpec("string", text_column)]),

@@ -42,6 +42,7 @@ compared, nor figures. Nor are limits that were changed on purpose: ``CHANGED_LI
 
 import csv
 import itertools
+import json
 import math
 import re
 import sys
@@ -117,10 +118,23 @@ class Reports(OldStore):
         """Make the report of one root run; returns the folder of its files."""
         root, workspace = self.roots[name], self.folder / "work"
         command = [sys.executable, "-m", "entrypoints.report", "--run_id", root["run_id"]]
-        command += ["--workspace", str(workspace), *root["options"]]
+        command += ["--workspace", str(workspace)]
+        self._set_limits(root)
         done = forked.run(command, cwd=self.folder, env=self.environment())
         assert done.returncode == 0, done.stderr
         return workspace
+
+    def _set_limits(self, root):
+        """Give a run the limits by which it was judged then, as its own.
+
+        Then they were options of the report, which today leaves the run's verdict alone.
+        """
+        (path,) = self.folder.glob(f"artifacts/*/{root['run_id']}/artifacts/config.json")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        options = root["options"]
+        limits = zip(options[::2], map(float, options[1::2]), strict=True)
+        config["config"].get("verdict", {}).update({name[2:]: value for name, value in limits})
+        path.write_text(json.dumps(config), encoding="utf-8")
 
     def changes(self, name, made):
         """What the report of a root run in the folder ``made`` says otherwise than it did then."""

@@ -25,7 +25,7 @@ def test_a_damaged_encoder_is_refused_before_the_annotator_is_opened(
     name, params, damaged, monkeypatch
 ):
     opened = []
-    for module in ("experiment", "audit_run"):
+    for module in ("annotation_session", "audit_run"):
         monkeypatch.setattr(
             f"entrypoints.wiring.{module}.open_session", lambda *_, **__: opened.append(1)
         )

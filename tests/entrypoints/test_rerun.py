@@ -382,8 +382,8 @@ def test_annotation_alone_is_run_again_too(params):
     assert latest_root("annotation set").tags["assay.rerun_of"] == first.run_id
 
 
-def test_every_entry_point_that_makes_a_root_run_can_be_run_again():
-    others = {"report", "relog", "reap", "rerun", "check", "hits"}
+def test_every_entry_point_that_makes_an_experiment_can_be_run_again():
+    others = {"predict", "report", "relog", "reap", "rerun", "check", "hits"}
 
     assert {name for name in ENTRY_POINTS if not can_rerun(name)} == others
     assert all(callable(rerun.function_of(name)) for name in ENTRY_POINTS)
