@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from project.config.task import TaskConfig
 from project.data.card import Card
 from project.data.csv_file import check_names, read_csv
+from project.data.hub_tables import load_hub
 from project.data.json_file import read_json_lines
 from project.data.where import matching_rows
 from project.support.errors import AssayError
@@ -119,32 +120,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _read_hub(card: Card) -> tuple[pd.DataFrame, str]:
     """Every split of a hub data set that the card names, in one table with a column ``split``."""
-    import datasets
-    import huggingface_hub.constants
-
     hub = card.source.hub
-    revision = card.source.revision or "main"
-    if Path(hub).exists():  # datasets would read the folder instead
-        raise AssayError(
-            f"data set {hub} of the hub has the name of the folder {Path(hub).resolve()}, which "
-            "would be read in its place. Run in another folder, or give data=FILE."
-        )
-    try:
-        if not huggingface_hub.constants.HF_HUB_OFFLINE:
-            # Without a network this fails at once; load_dataset would retry for minutes.
-            info = huggingface_hub.HfApi().dataset_info(hub, revision=revision, timeout=10)
-            revision = info.sha or revision
-        loaded = datasets.load_dataset(hub, card.source.config or None, revision=revision)
-    except Exception as error:  # the hub's client raises a dozen unrelated types when unreachable
-        raise AssayError(
-            f"data set {hub} could not be read from the hub ({type(error).__name__}). Run where "
-            "the hub can be reached, set HF_HUB_OFFLINE=1 to use a copy fetched before, or give "
-            "a file with data=PATH."
-        ) from error
+    loaded, commit = load_hub(hub, card.source.config, card.source.revision or "main")
     splits = card.source.splits
     parts = [
         part.to_pandas().assign(split=splits.get(name, "train"))
         for name, part in loaded.items()
         if not splits or name in splits
     ]
-    return pd.concat(parts, ignore_index=True), f"hub {hub}@{revision}"
+    return pd.concat(parts, ignore_index=True), f"hub {hub}@{commit}"

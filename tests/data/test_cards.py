@@ -166,7 +166,7 @@ def test_a_folder_is_not_read_in_place_of_the_hub_data_set_of_that_name(
 
     with pytest.raises(
         AssayError,
-        match="data set owner/pets of the hub has the name of the folder .*data=FILE",
+        match="data set owner/pets of the hub has the name of the folder .*data=PATH",
     ):
         load_task(config)
 
