@@ -21,6 +21,7 @@ from analysis.store.command import section_command
 from analysis.store.root_results import ScoredPoints
 from project.config.arms import GOLD, LLM, RANDOM, arm_facts
 from project.config.metrics import arm_metrics, main_scores
+from project.stats.bootstrap import NO_INTERVAL
 from project.stats.score_limits import gap_closed
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def cheapest(budget: ScoredPoints, without: Sequence[str] = ()) -> str:
     """Which source reaches the goal, and which ones differ measurably from random.
 
     Without prices the source with the fewest human labels is the cheapest one. ``without`` are
-    arms of which nothing is said.
+    arms of which nothing is said, and with which nothing is compared.
     """
     from analysis.store.arm_scores import priced
 
@@ -247,7 +248,9 @@ def cheapest(budget: ScoredPoints, without: Sequence[str] = ()) -> str:
             row["human_share"],
             row[price],
             over_goal=interval_of(row, "over_goal"),
-            over_random=interval_of(row, "over_random"),
+            over_random=NO_INTERVAL
+            if {RANDOM, f"{RANDOM}_{row['share']:g}"} & set(without)
+            else interval_of(row, "over_random"),
         )
         for row in remedies.to_dict("records")
     ]
