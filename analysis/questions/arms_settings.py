@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analysis.questions.arms_table import ScoredExperiment, result_cells, result_table
+from analysis.render.text import n_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,7 @@ def settings(scored: ScoredExperiment) -> dict[str, str]:
         "annotator": config["models"]["annotator"] or MISSING,
         "classifier": config["models"]["encoder"],
         **{f"{split} texts": n for split, n in task.get("counts", {}).items()},
-        "seeds": config["config"]["finetune"]["seeds"],
+        "seeds": n_seeds(config),
         "data": str(task.get("examples_sha256", MISSING))[:_DIGITS],
     }
     sections = sorted(config["config"].items(), key=lambda section: section[0] in _LAST)

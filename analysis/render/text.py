@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from project.stats.bootstrap import Interval
 
 
+TRAINED_SEEDS = "trained_seeds"
+"""Key of a configuration: seeds of every arm, where more were trained than were asked for."""
+
+
 def replicate_of(config: Mapping[str, Any]) -> str:
     """What the replicates of an experiment differ in: training, pipeline or crossed."""
     return str(config["config"].get("replicate", {}).get("replicate", "training"))
@@ -66,12 +70,17 @@ def pair(row: Mapping[str, Any], name: str) -> str:
     return mean if deviation == "-" else f"{mean} ±{deviation}"
 
 
+def n_seeds(config: Mapping[str, Any]) -> int:
+    """Seeds of every arm of an experiment, added ones included."""
+    return int(config.get(TRAINED_SEEDS, config["config"]["finetune"]["seeds"]))
+
+
 def title(config: Mapping[str, Any]) -> str:
     """Task, annotator, classifier and number of seeds of an experiment, as a table's heading."""
     models = config["models"]
     parts = [f"labels by {models['annotator']}"] if models["annotator"] else []
-    n_seeds = config["config"]["finetune"]["seeds"]
-    parts += [f"classifier {models['encoder']}", f"{n_seeds} seed{'' if n_seeds == 1 else 's'}"]
+    n = n_seeds(config)
+    parts += [f"classifier {models['encoder']}", f"{n} seed{'' if n == 1 else 's'}"]
     replicate = replicate_of(config)
     if replicate != "training":
         parts.append(f"replicate={replicate}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.render.text import TRAINED_SEEDS
 from analysis.store.replicates import Replicates, complete_replicates, score_sums
 from analysis.store.stored_run import StoredRun, read_root
 from project.stats.bootstrap import WeightedScores
@@ -68,7 +69,9 @@ def read_experiment(run_id: str = "", kind: str = "experiment") -> Experiment:
     replicated = config.get("design", {}).get("replicates", {})
     n_seeds = {arm: int(replicated.get(arm, seeds)) for arm in config["arms"]}
     if SEEDS_TRAINED in stored.root.tags:  # seeds were added until the verdict was decided
-        n_seeds = dict.fromkeys(n_seeds, int(stored.root.tags[SEEDS_TRAINED]))
+        trained = int(stored.root.tags[SEEDS_TRAINED])
+        n_seeds = dict.fromkeys(n_seeds, trained)
+        config = {**config, TRAINED_SEEDS: trained}
     arms, incomplete = complete_replicates(stored, n_seeds, lambda run: run.params["arm"])
     return Experiment(
         root=stored.root,

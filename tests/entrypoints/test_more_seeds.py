@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.questions.verdict import level_of, verdict
+from analysis.render.text import title
 from analysis.store.experiment import read_experiment
 from entrypoints import main
 from entrypoints.wiring.more_seeds import _goes_on
@@ -118,6 +119,7 @@ def test_a_run_adds_seeds_and_its_report_counts_them(params, tmp_path, capsys):
     assert n_trained in (4, 8)  # two seeds say too little
     assert len(children(root, "seed")) == 2 * n_trained
     assert len(experiment.arms["llm"].predicted) == n_trained
+    assert title(experiment.config).endswith(f", {n_trained} seeds")
     assert "verdict: 2 seeds are too few to tell; more are trained." in capsys.readouterr().err
 
 
