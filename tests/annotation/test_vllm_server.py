@@ -26,7 +26,7 @@ KEY, MODEL = "sk-vllm-0123456789", "bundled"
 pytestmark = [
     pytest.mark.skipif(
         importlib.util.find_spec("vllm") is None,
-        reason="vllm is not installed here; tests/annotation/test_openai_engine.py has a server of its own",
+        reason="vllm is not installed here; test_openai_engine.py has a server of its own",
     ),
     pytest.mark.timeout(900),  # a server takes a minute to start on a CPU
 ]
