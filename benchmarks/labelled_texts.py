@@ -5,8 +5,10 @@ The same file, numbers and seed give the same texts, whatever is trained on them
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,3 +84,16 @@ def add_line(path: Path, line: Mapping[str, Any]) -> None:
     """Add a training to a result file."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def measure_or_show(
+    options: argparse.Namespace,
+    measure: Callable[[argparse.Namespace], None],
+    table: Callable[[list[dict[str, Any]]], str],
+) -> int:
+    """Print the table of the result file ``options.table``, or measure; returns the exit status."""
+    if options.table:
+        sys.stdout.write(table(lines(options.table)) + "\n")
+    else:
+        measure(options)
+    return 0

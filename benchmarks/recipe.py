@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.labelled_texts import Data, add_line, lines, load, macro_f1
+from benchmarks.labelled_texts import Data, add_line, lines, load, macro_f1, measure_or_show
 from project.config.finetune import LINEAR, FinetuneConfig
 from project.stats.types import Codes
 from project.training.checkpoint import Checkpoint
@@ -156,12 +156,7 @@ def table(trainings: Sequence[Mapping[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, or print the table of what was trained."""
-    options = _parser().parse_args(arguments)
-    if options.table:
-        sys.stdout.write(table(lines(options.table)) + "\n")
-    else:
-        measure(options)
-    return 0
+    return measure_or_show(_parser().parse_args(arguments), measure, table)
 
 
 def _parser() -> argparse.ArgumentParser:

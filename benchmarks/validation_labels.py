@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from benchmarks.labelled_texts import Data, add_line, lines, load, macro_f1
+from benchmarks.labelled_texts import Data, add_line, lines, load, macro_f1, measure_or_show
 from project.config.finetune import FinetuneConfig
 from project.config.recipe import EVALUATIONS, with_recipe
 from project.stats.types import Codes, Floats
@@ -211,12 +211,7 @@ def table(trainings: Sequence[Mapping[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, or print the table of what was trained."""
-    options = _parser().parse_args(arguments)
-    if options.table:
-        sys.stdout.write(table(lines(options.table)) + "\n")
-    else:
-        measure(options)
-    return 0
+    return measure_or_show(_parser().parse_args(arguments), measure, table)
 
 
 def _parser() -> argparse.ArgumentParser:

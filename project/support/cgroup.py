@@ -31,8 +31,7 @@ def cpu_quota() -> float | None:
 def memory_limits() -> list[MemoryLimit]:
     """Every limit of memory that holds for the process.
 
-    Cached files that nobody has used lately count as free, since the kernel drops them before it
-    ends a process.
+    Inactive file cache counts as free, since the kernel reclaims it before it kills a process.
     """
     limits = []
     for folder in _folders("memory"):
@@ -89,7 +88,7 @@ def _quota(folder: Path) -> float | None:
 
 
 def _unused_cache(folder: Path) -> int:
-    """Bytes of cached files that nobody has used lately."""
+    """Bytes of inactive file cache of a group; 0 if they are unknown."""
     try:
         lines = (folder / "memory.stat").read_text(encoding="utf-8").splitlines()
         amounts = dict(line.split() for line in lines)
