@@ -98,6 +98,8 @@ class Page:
         self._session = browser.send("Target.attachToTarget", flatten=True, **target)["sessionId"]
         for domain in ("Page", "Runtime", "Network"):
             self.send(f"{domain}.enable")
+        self.send("Page.setLifecycleEventsEnabled", enabled=True)
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)  # other pages are open too
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.send("Emulation.setDeviceMetricsOverride", **size)
 
@@ -113,11 +115,20 @@ class Page:
         self.load("Page.navigate", url=url)
 
     def load(self, method, **params):
-        """Send a command and wait until its document is loaded."""
-        n_loaded = len(self.events("Page.loadEventFired"))
+        """Send a command and wait until its document is loaded and painted."""
+        before = self._document()
         self.send(method, **params)
-        while len(self.events("Page.loadEventFired")) == n_loaded:
-            self._browser.send("Browser.getVersion")  # any command, to receive events
+        wait_for(lambda: self._document() != before and self._document() in self._loaded())
+        # Chromium drops keys and clicks that come before the first picture of a document.
+        self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def _document(self):
+        return self.send("Page.getFrameTree")["frameTree"]["frame"]["loaderId"]
+
+    def _loaded(self):
+        """All documents of this page that have been loaded."""
+        events = self.events("Page.lifecycleEvent")
+        return {event["loaderId"] for event in events if event["name"] == "load"}
 
     def value(self, expression):
         """The value of JavaScript; a promise is waited for."""
@@ -140,9 +151,21 @@ class Page:
     def downloaded(self, folder, press):
         """The one file that ``press()`` downloads into the new ``folder``."""
         options = {"behavior": "allow", "downloadPath": str(folder), **self._context}
-        self._browser.send("Browser.setDownloadBehavior", **options)
+        self._browser.send("Browser.setDownloadBehavior", eventsEnabled=True, **options)
+        n_before = self._n_downloaded()
         press()
-        return wait_for(lambda: next(folder.glob("*.jsonl"), None))
+        wait_for(lambda: self._n_downloaded() > n_before)
+        return next(folder.glob("*.jsonl"))
+
+    def _n_downloaded(self):
+        """How many files the browser has downloaded completely."""
+        self._browser.send("Browser.getVersion")  # any command, to receive events
+        states = [
+            event["params"]["state"]
+            for event in self._browser.events
+            if event.get("method") == "Browser.downloadProgress"
+        ]
+        return states.count("completed")
 
     def screenshot(self):
         return base64.b64decode(self.send("Page.captureScreenshot")["data"])
