@@ -1,9 +1,10 @@
 """The memory that a training takes on a CPU, beside the estimate that decides how many run at once.
 
-    python -m benchmarks.seed_memory                    # 5 minutes, 4 GB of memory
+    python -m benchmarks.seed_memory                    # 12 minutes, 4 GB of memory
     python -m benchmarks.seed_memory --only bundled
 
-Each training runs in a process of its own, in one thread, and takes two steps of two epochs.
+Each training runs in a process of its own, in one thread, and takes two steps of two epochs. The
+last row is a process that trains six times on texts of mixed lengths.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import torch
 
 from benchmarks import command
 from benchmarks.machine import Report, Row, machine_lines
-from benchmarks.training_work import one_epoch, training_work
-from project.support.machine import keep_freed_memory
+from benchmarks.training_work import Work, one_epoch, training_work
+from project.support.machine import set_memory_limits
 from project.training.checkpoint import Checkpoint
 from project.training.loop import train
 from project.training.seed_memory import PROCESS_BYTES, batch_bytes
@@ -31,19 +32,32 @@ _CHILD = "child"
 
 
 class _Shape(NamedTuple):
-    """A training: the model, tokens of every text, precision, texts of a mini-batch."""
+    """A training: the model, tokens of every text, precision, texts of a mini-batch and in all.
+
+    ``length`` 0: of random lengths. ``trainings``: how many the process trains one after the other.
+    """
 
     model: str
     length: int
     precision: str
     batch: int
+    texts: int
+    trainings: int = 1
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+        lengths = f"{self.length}" if self.length else "4 to 256"
+        times = f", {self.trainings} trainings" if self.trainings > 1 else ""
+        return f"{self.model}, {self.precision}: {self.batch} texts of {lengths} tokens{times}"
 
 
 _SHAPES = [
-    *(_Shape("bundled", length, "fp32", 16) for length in (8, 42, 256)),
-    _Shape("bundled", 256, "bf16", 16),
-    *(_Shape("roberta-base", 8, kind, 4) for kind in ("fp32", "bf16")),
-    *(_Shape("roberta-base", 256, kind, 4) for kind in ("fp32", "bf16")),
+    *(_Shape("bundled", length, "fp32", 16, 32) for length in (8, 42, 256)),
+    _Shape("bundled", 256, "bf16", 16, 32),
+    *(_Shape("roberta-base", 8, kind, 4, 8) for kind in ("fp32", "bf16")),
+    *(_Shape("roberta-base", 256, kind, 4, 8) for kind in ("fp32", "bf16")),
+    _Shape("bundled", 0, "bf16", 16, 400, trainings=6),
 ]
 
 
@@ -62,7 +76,7 @@ def _row(shape: _Shape) -> Row:
     """The peak of one training beside its estimate."""
     with tempfile.TemporaryDirectory() as folder:
         # The random weights are made here, so that they do not count as memory of the training.
-        training_work(Path(folder), shape.model, 2 * shape.batch, length=shape.length)
+        _work(Path(folder), shape)
         child = subprocess.run(
             [sys.executable, "-m", "benchmarks.seed_memory", _CHILD, folder, *map(str, shape)],
             check=True,
@@ -72,7 +86,7 @@ def _row(shape: _Shape) -> Row:
         )
     peak, estimate = json.loads(child.stdout.splitlines()[-1])
     return Row(
-        f"{shape.model}, {shape.precision}: {shape.batch} texts of {shape.length} tokens, peak",
+        f"{shape.name}, peak",
         f"{peak / 2**20:,.0f} MiB",
         f"estimate {estimate / 2**20:,.0f} MiB",
         f"{estimate / peak - 1:+.0%}",
@@ -81,22 +95,28 @@ def _row(shape: _Shape) -> Row:
     )
 
 
+def _work(folder: Path, shape: _Shape) -> Work:
+    """The texts and the model of a training."""
+    return training_work(folder, shape.model, shape.texts, length=shape.length or None)
+
+
 def _train(folder: Path, shape: _Shape) -> tuple[int, int]:
     """The peak of this process after a training, and the estimate, in bytes."""
     torch.set_num_threads(1)
-    keep_freed_memory()
-    work = training_work(folder, shape.model, 2 * shape.batch, length=shape.length)
+    set_memory_limits()
+    work = _work(folder, shape)
     encoder = work.encoder(shape.precision)
     config = dataclasses.replace(one_epoch(), train_batch_size=shape.batch, epochs=2)
     inputs = work.inputs()
-    train(
-        encoder,
-        config,
-        inputs,
-        seed=0,
-        checkpoint=Checkpoint(folder / "none.safetensors", "none", 1e9),
-        after_evaluation=lambda evaluation: None,
-    )
+    for seed in range(shape.trainings):
+        train(
+            encoder,
+            config,
+            inputs,
+            seed=seed,
+            checkpoint=Checkpoint(folder / f"{seed}.safetensors", "none", 1e9),
+            after_evaluation=lambda evaluation: None,
+        )
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     lengths = work.tokens.lengths(inputs.phases[0].indices)
@@ -106,8 +126,8 @@ def _train(folder: Path, shape: _Shape) -> tuple[int, int]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [_CHILD]:
-        at, model, length, kind, batch = sys.argv[2:]
-        found = _train(Path(at), _Shape(model, int(length), kind, int(batch)))
+        at, model, length, kind, *counts = sys.argv[2:]
+        found = _train(Path(at), _Shape(model, int(length), kind, *map(int, counts)))
         sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.exit(main())

@@ -30,9 +30,9 @@ def against_vllm(settings: Settings, folder: str, report: Report) -> None:
     if importlib.util.find_spec("vllm") is None:
         report.rows.append(Row("vLLM", "not run: vllm is not installed here"))
         return
-    annotator: Any = importlib.import_module("project.annotation.engines.vllm").VllmAnnotator(
-        AnnotateConfig(annotator="vllm", annotator_model=folder, max_model_len=2048)
-    )
+    annotator: Any = importlib.import_module(
+        "project.annotation.engines.vllm.engine"
+    ).VllmAnnotator(AnnotateConfig(annotator="vllm", annotator_model=folder, max_model_len=2048))
     try:
         _Comparison(settings, annotator).measure(report)
     finally:

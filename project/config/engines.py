@@ -84,13 +84,15 @@ ENGINES: dict[str, EngineFacts] = {
         runs_here=True,
     ),
     "vllm": EngineFacts(
-        open="project.annotation.engines.vllm:VllmAnnotator",
+        open="project.annotation.engines.vllm.engine:VllmAnnotator",
         local_weights=True,
         runs_here=True,
         needs_gpu=True,
         package="vllm",
         without_package="The file conda.yaml lists it, requirements.txt does not. Use "
         "annotator=transformers here, or annotator=openai with a vLLM server elsewhere.",
+        # While the answers to one shard are written, the engine reads another.
+        shards_at_once=2,
     ),
     "openai": EngineFacts(
         open="project.annotation.engines.openai.engine:OpenAIAnnotator",

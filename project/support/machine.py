@@ -28,6 +28,7 @@ _NVIDIA_SMI = (
 _KIB = 2**10
 _MIB = 2**20
 _MIN_SPEEDUP = 1.3  # of bfloat16 over float32
+_COMPILED_KERNELS = "128"
 _MEASURING_SECONDS = 0.5  # for each dtype
 
 
@@ -92,12 +93,16 @@ def memory() -> Memory:
     )
 
 
-def keep_freed_memory() -> None:
-    """Let this process keep up to 1 GiB of the memory it frees, where the C library is glibc.
+def set_memory_limits() -> None:
+    """Limit what this process keeps in memory for models on a CPU, before the first one computes.
 
-    By default glibc returns freed memory to the kernel, so that every layer of a model on a CPU
-    pays for fresh pages again.
+    It keeps up to 1 GiB of the memory it frees, where the C library is glibc. By default glibc
+    returns freed memory to the kernel, so that every layer pays for fresh pages again.
+    It keeps 128 compiled kernels of oneDNN, one for each shape of a matrix. By default it keeps
+    1,024, and nearly every mini-batch of texts of mixed lengths has new shapes, so that memory
+    grows with every training.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _COMPILED_KERNELS)
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library, which has no mallopt
@@ -198,6 +203,7 @@ def _seconds(dtype: str) -> float:
     """
     import torch
 
+    set_memory_limits()
     left = torch.ones(512, 2048, dtype=getattr(torch, dtype))
     right = torch.ones(2048, 512, dtype=getattr(torch, dtype))
     times: list[float] = []

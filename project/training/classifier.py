@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
-from project.support.machine import cpu_cores, keep_freed_memory
+from project.support.machine import cpu_cores, set_memory_limits
 from project.support.models import ModelSource
 from project.training.batching import Batching, choose_batching
 from project.training.precision import precision
@@ -93,7 +93,7 @@ class Classifiers:
         self._max_length = saved[0].max_length
         self._n_threads = 1
         if not torch.cuda.is_available():
-            keep_freed_memory()
+            set_memory_limits()
             self._n_threads = cpu_cores()
         self._threads = ThreadPoolExecutor(self._n_threads, initializer=_one_thread_each)
         source = _source(saved[0].name, saved[0].tokenizer)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from project.support.errors import AssayError
-from project.support.machine import keep_freed_memory
+from project.support.machine import set_memory_limits
 from project.support.redact import scrubbed, short_message
 from project.training.checkpoint import Checkpoint
 from project.training.history import Evaluation
@@ -51,7 +51,7 @@ def run_job(
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-        keep_freed_memory()
+        set_memory_limits()
     path = (checkpoints or folder) / f"{job.digest}.safetensors"
     checkpoint = Checkpoint(path, job.digest, job.config.checkpoint_seconds)
     try:

@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import os
 import signal
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -58,6 +60,21 @@ class HandingOver(ObedientAnnotator):
             if arrived:
                 arrived([position], answers)
         return Answers.joined([answers] * len(items))
+
+
+class Meeting(ObedientAnnotator):
+    """Answers two reads only if they are under way at the same time."""
+
+    def __init__(self):
+        self.both = threading.Barrier(2, timeout=10)
+
+    def read(self, prompt, items, arrived=None):
+        self.both.wait()
+        if items == ["die"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        arrived([0], super().read(prompt, items))
+        self.both.wait()
+        return dataclasses.replace(super().read(prompt, items), error=list(items))
 
 
 PROMPT = Prompt(0, "", "", ("a", "b"))
@@ -139,3 +156,37 @@ def test_answers_are_handed_over_as_they_come_also_by_a_process_that_dies(forked
         annotator.close()
 
     assert arrived == [0, 1, 0, 1]
+
+
+def read_at_once(annotator, *texts):
+    """What two reads of one text each return or raise, and the number of answers on the way."""
+    arrived = []
+    with ThreadPoolExecutor(2) as pool:
+        reads = [
+            pool.submit(annotator.read, PROMPT, [text], lambda *part: arrived.append(part))
+            for text in texts
+        ]
+    return [read.exception() or read.result() for read in reads], len(arrived)
+
+
+def test_two_threads_read_in_one_process_at_the_same_time(forked_workers):
+    annotator = ProcessAnnotator(Meeting(), Meeting, None)
+    try:
+        (first, second), n_arrived = read_at_once(annotator, "one", "two")
+    finally:
+        annotator.close()
+
+    assert (first.error, second.error, n_arrived) == (["one"], ["two"], 2)
+    assert first.prompt_tokens.tolist() == second.prompt_tokens.tolist()  # the same process
+
+
+def test_all_threads_learn_that_their_process_died(forked_workers):
+    annotator = ProcessAnnotator(Meeting(), Meeting, None)
+    try:
+        (first, second), _ = read_at_once(annotator, "die", "two")
+    finally:
+        annotator.close()
+
+    for error in (first, second):
+        assert isinstance(error, Incomplete)
+        assert "died (exit code -9" in str(error)

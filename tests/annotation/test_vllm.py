@@ -7,11 +7,13 @@ import gc
 import importlib.util
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from project.annotation.demonstrations import demonstration_sets
+from project.annotation.engines.base import Answers
 from project.annotation.engines.factory import check_engine, open_engine
 from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.annotation.engines.transformers.self_check import Readers
@@ -99,6 +101,28 @@ def test_long_texts_are_cut_and_unusual_ones_are_read_without_changes(engines, s
 
 @needs_vllm
 @pytest.mark.timeout(900)
+def test_two_threads_share_an_engine_and_each_gets_its_own_answers(engines, small_task):
+    vllm = engines[2]
+    prompt = prompt_for(small_task, "name")
+    texts = list(small_task.split("train")["text"][:12])
+    handed_over = []
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(vllm.read, prompt, texts[:8], lambda *part: handed_over.append(part))
+        second = pool.submit(vllm.read, prompt, texts[8:])
+    together = Answers.joined([first.result(), second.result()])
+
+    alone = vllm.read(prompt, texts)
+    assert together.log_probabilities == pytest.approx(alone.log_probabilities, abs=1e-3)
+    assert together.prompt_tokens.tolist() == alone.prompt_tokens.tolist()
+    positions = [position for part in handed_over for position in part[0]]
+    assert sorted(positions) == list(range(8))
+    sent = Answers.joined([part[1] for part in handed_over]).take(np.argsort(positions))
+    assert sent.log_probabilities.tolist() == first.result().log_probabilities.tolist()
+
+
+@needs_vllm
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # vLLM leaves a ZeroMQ context open when its engine is killed
@@ -107,10 +131,11 @@ def test_a_dead_engine_raises_incomplete(engines, small_task):
     core = engines[2].engine.llm_engine.engine_core.resources.engine_manager.processes[0]
     os.kill(core.pid, signal.SIGKILL)
 
-    with pytest.raises(
-        Incomplete, match="vLLM's engine died: .*Answers on disk are kept; run again to go on"
-    ):
-        engines[2].read(prompt_for(small_task, "name"), ["text"])
+    for _ in range(2):  # also where a thread reads after the death
+        with pytest.raises(
+            Incomplete, match="vLLM's engine died: .*Answers on disk are kept; run again to go on"
+        ):
+            engines[2].read(prompt_for(small_task, "name"), ["text"])
     engines[2].close()
     gc.collect()  # or the open context would be the next test's warning
 

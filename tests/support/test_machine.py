@@ -1,6 +1,7 @@
 """The machine at hand: the faster dtype of its CPU, and the names of its processes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,15 @@ def test_basic_support_modules_import_no_heavy_library(module):
     )
 
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "128"), ("16", "16")])
+def test_compiled_kernels_are_limited_unless_the_user_has_set_how_many(monkeypatch, given, used):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, given or "")  # so that it is removed again
+    if given is None:
+        monkeypatch.delenv(name)
+
+    machine.set_memory_limits()
+
+    assert os.environ[name] == used

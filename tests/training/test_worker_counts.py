@@ -171,11 +171,11 @@ def test_memory_that_keeps_cores_idle_is_reported(job, monkeypatch):
     n, note = with_free(2 * one)
     assert n == 2
     assert note.startswith(
-        "a seed takes about 0.5 GB, and 1.1 GB of memory are free: 2 are trained"
+        "a seed takes about 0.9 GB, and 1.9 GB of memory are free: 2 are trained"
     )
     n, note = with_free(one // 2)
     assert n == 1
-    assert note.startswith("note: a seed takes about 0.5 GB, and 0.3 GB")
+    assert note.startswith("note: a seed takes about 0.9 GB, and 0.5 GB")
     assert worker_count(7, [job]) == (7, "")
 
 

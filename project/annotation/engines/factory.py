@@ -53,7 +53,8 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     """The annotators that work side by side. No model is loaded yet.
 
     An engine that runs here has one annotator for each group of GPUs, each in its own process.
-    Any other engine has one annotator, listed once for each shard that it reads at the same time.
+    Any other engine has one annotator. Each is listed once for each shard that it reads at the
+    same time.
     """
     name = config.annotate.annotator
     check_engine(name)
@@ -71,7 +72,8 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     same_dtype = dataclasses.replace(config.annotate, annotator_dtype=dtype)
     arguments = [same_dtype if part is config.annotate else part for part in arguments]
     opener = functools.partial(open_engine, facts.open, *arguments)
-    return [ProcessAnnotator(annotator, opener, devices) for devices in groups]
+    copies = [ProcessAnnotator(annotator, opener, devices) for devices in groups]
+    return [copy for copy in copies for _ in range(facts.shards_at_once)]
 
 
 def open_engine(path: str, *arguments: Any) -> Annotator:

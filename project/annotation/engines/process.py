@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import inspect
+import itertools
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -22,21 +25,26 @@ from project.support.redact import scrubbed, short_message
 _START_METHOD = "spawn"  # CUDA does not survive a fork
 
 
-class _Request(NamedTuple):
-    """A call of the annotator in the other process."""
+_PATIENCE = 10.0  # seconds, for reads to end and a model to be freed
 
+
+class _Request(NamedTuple):
+    """A call of the annotator in the other process; ``number`` tells it from other calls."""
+
+    number: int
     method: str
     prompt: Prompt
     items: list[str]
 
 
 class _Reply(NamedTuple):
-    """What the other process sends back.
+    """What the other process sends back in the end.
 
-    ``error``: the class to raise with the message ``value``; None where ``value`` is the result.
-    ``notes``: those of the annotator.
+    ``number``: that of the request. ``error``: the class to raise with the message ``value``; None
+    where ``value`` is the result. ``notes``: those of the annotator.
     """
 
+    number: int
     error: type[AssayError] | None
     value: Any
     notes: Sequence[str]
@@ -45,12 +53,70 @@ class _Reply(NamedTuple):
 class _Arrival(NamedTuple):
     """Answers that the other process sends back before its call ends."""
 
+    number: int
     positions: list[int]
     answers: Answers
 
 
+class _Calls:
+    """The calls to one process, from any number of threads at a time."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._messages: dict[int, queue.SimpleQueue[_Arrival | _Reply | None]] = {}
+        self.is_over = False
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._receiver.start()
+
+    def call(self, method: str, prompt: Prompt, items: list[str]) -> Iterator[_Arrival | _Reply]:
+        """What comes back, the reply last. Raises EOFError if the process dies."""
+        messages: queue.SimpleQueue[_Arrival | _Reply | None] = queue.SimpleQueue()
+        with self._lock:
+            if self.is_over:
+                raise EOFError
+            number = next(self._numbers)
+            self._messages[number] = messages
+            self._pipe.send(_Request(number, method, prompt, items))
+        while True:
+            message = messages.get()
+            if message is None:
+                raise EOFError
+            yield message
+            if isinstance(message, _Reply):
+                return
+
+    def end(self) -> None:
+        """Let the process end when its calls have ended."""
+        with self._lock:
+            if not self.is_over:
+                self._pipe.send(None)
+
+    def _receive(self) -> None:
+        """Hand the messages to the calls that they belong to, until the process ends."""
+        try:
+            while True:
+                message: _Arrival | _Reply = self._pipe.recv()
+                with self._lock:
+                    messages = self._messages[message.number]
+                    if isinstance(message, _Reply):
+                        del self._messages[message.number]
+                messages.put(message)
+        except (EOFError, OSError):
+            pass
+        with self._lock:
+            self.is_over = True
+            for messages in self._messages.values():
+                messages.put(None)
+            self._pipe.close()
+
+
 class ProcessAnnotator:
-    """An annotator whose work is done in another process, which starts at the first call."""
+    """An annotator whose work is done in another process, which starts at the first call.
+
+    Its methods may be called from as many threads as those of the annotator itself.
+    """
 
     def __init__(
         self, local: Annotator, opener: Callable[[], Annotator], devices: str | None
@@ -74,7 +140,8 @@ class ProcessAnnotator:
         self.notes: Sequence[str] = ()
         self._opener = opener
         self._devices = devices
-        self._pipe: Connection | None = None
+        self._lock = threading.Lock()
+        self._calls: _Calls | None = None
         self._process: Any = None
 
     def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
@@ -89,11 +156,12 @@ class ProcessAnnotator:
 
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        if self._pipe is not None:
-            self._pipe.close()  # which ends the loop of the other process
-            self._pipe = None
+        if self._calls is not None:
+            with contextlib.suppress(OSError):  # it is dead
+                self._calls.end()
+            self._calls = None
         if self._process is not None:
-            self._process.join(10)  # seconds, for a model to be freed
+            self._process.join(2 * _PATIENCE)
             if self._process.is_alive():
                 self._process.terminate()
 
@@ -101,18 +169,21 @@ class ProcessAnnotator:
         self, method: str, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None
     ) -> Any:
         """The result of a method in the other process; its errors are raised here."""
-        pipe = self._pipe or self._start()
+        with self._lock:
+            if self._calls is None or self._calls.is_over:
+                self._calls = self._start()
+            calls, process = self._calls, self._process
         try:
-            pipe.send(_Request(method, prompt, list(items)))
-            while isinstance(reply := pipe.recv(), _Arrival):
-                if arrived:
-                    arrived(reply.positions, reply.answers)
+            for message in calls.call(method, prompt, list(items)):
+                if isinstance(message, _Reply):
+                    reply = message
+                elif arrived:
+                    arrived(message.positions, message.answers)
         except (EOFError, OSError):
-            self._process.join(5)
-            self._pipe = None  # the next call starts another process
+            process.join(5)
             gpu = f" on GPU {self._devices}" if self._devices else ""
             raise Incomplete(
-                f"the process of {self.name}{gpu} died (exit code {self._process.exitcode}; -9 is "
+                f"the process of {self.name}{gpu} died (exit code {process.exitcode}; -9 is "
                 "often the machine out of memory). Answers on disk are kept; run again to go on."
             ) from None
         self.notes = reply.notes
@@ -120,8 +191,8 @@ class ProcessAnnotator:
             raise reply.error(reply.value)
         return reply.value
 
-    def _start(self) -> Connection:
-        """Start the process; returns this process's end of the pipe."""
+    def _start(self) -> _Calls:
+        """Start the process."""
         context: Any = multiprocessing.get_context(_START_METHOD)
         pipe, other_end = context.Pipe()
         # Not a daemon: vLLM starts processes of its own, which a daemon may not do.
@@ -132,25 +203,39 @@ class ProcessAnnotator:
         other_end.close()
         # multiprocessing waits for its children at exit, so this one must end before that.
         atexit.register(self.close)
-        self._pipe = pipe
-        return pipe
+        return _Calls(pipe)
 
 
 def _serve(pipe: Connection, opener: Callable[[], Annotator], devices: str | None) -> None:
-    """Answer requests until the other end of the pipe is closed; runs in the other process."""
+    """Answer requests until the other end says so or is closed; runs in the other process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices
-    annotator: Annotator | None = None
-    while True:
-        try:
-            request: _Request = pipe.recv()
-        except EOFError:
-            break
+    server = _Server(pipe, opener)
+    threads = []
+    with contextlib.suppress(EOFError):
+        while request := pipe.recv():
+            threads = [thread for thread in threads if thread.is_alive()]
+            threads.append(threading.Thread(target=server.answer, args=(request,), daemon=True))
+            threads[-1].start()
+    server.close(threads)
+
+
+class _Server:
+    """The annotator in its own process, and the threads that answer requests."""
+
+    def __init__(self, pipe: Connection, opener: Callable[[], Annotator]) -> None:
+        self._pipe = pipe
+        self._opener = opener
+        self._annotator: Annotator | None = None
+        self._opening = threading.Lock()
+        self._sending = threading.Lock()
+
+    def answer(self, request: _Request) -> None:
+        """Do what is requested and send back what comes of it."""
         error: type[AssayError] | None = None
         try:
-            annotator = annotator or opener()
-            value = _result(annotator, request, pipe)
+            value = self._result(request)
         except AssayError as problem:
             # A subclass may not be picklable; callers tell these two apart alone.
             error = Incomplete if isinstance(problem, Incomplete) else AssayError
@@ -162,21 +247,33 @@ def _serve(pipe: Connection, opener: Callable[[], Annotator], devices: str | Non
                 f"{type(problem).__name__}: {short_message(problem)} Answers on disk are kept; "
                 "run again to go on."
             )
-        pipe.send(_Reply(error, value, tuple(getattr(annotator, "notes", ()))))
-    if annotator:
-        annotator.close()
+        notes = tuple(getattr(self._annotator, "notes", ()))
+        self._send(_Reply(request.number, error, value, notes))
 
+    def close(self, threads: Sequence[threading.Thread]) -> None:
+        """Let the threads end, and free the annotator."""
+        if self._annotator is None:
+            return
+        if any(thread.is_alive() for thread in threads) and hasattr(self._annotator, "stop"):
+            self._annotator.stop()
+        for thread in threads:
+            thread.join(_PATIENCE / len(threads))
+        self._annotator.close()
 
-def _result(annotator: Annotator, request: _Request, pipe: Connection) -> Any:
-    """What the called method returns. Answers of a read are sent back as they come."""
-    method = getattr(annotator, request.method)
-    # Engines may hand answers over from several threads; pipes are for one at a time.
-    lock = threading.Lock()
+    def _result(self, request: _Request) -> Any:
+        """What the called method returns. Answers of a read are sent back as they come."""
+        with self._opening:
+            self._annotator = self._annotator or self._opener()
+        method = getattr(self._annotator, request.method)
 
-    def arrived(positions: list[int], answers: Answers) -> None:
-        with lock:
-            pipe.send(_Arrival(positions, answers))
+        def arrived(positions: list[int], answers: Answers) -> None:
+            self._send(_Arrival(request.number, positions, answers))
 
-    if "arrived" in inspect.signature(method).parameters:
-        return method(request.prompt, request.items, arrived=arrived)
-    return method(request.prompt, request.items)
+        if "arrived" in inspect.signature(method).parameters:
+            return method(request.prompt, request.items, arrived=arrived)
+        return method(request.prompt, request.items)
+
+    def _send(self, message: _Arrival | _Reply) -> None:
+        # Where the other end is gone, the loop over the requests ends.
+        with self._sending, contextlib.suppress(OSError):
+            self._pipe.send(message)

@@ -38,7 +38,7 @@ from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig
 from project.config.fields import AUTO
 from project.support.errors import AssayError
-from project.support.machine import cpu_cores, keep_freed_memory
+from project.support.machine import cpu_cores, set_memory_limits
 from project.support.models import ModelSource, annotator_source, quiet_transformers
 
 _MAX_CONTEXT_WITHOUT_LIMIT = 2048
@@ -89,7 +89,7 @@ class TransformersAnnotator:
         if self._device == "cpu":
             # Annotators in several processes would otherwise each use every core.
             torch.set_num_threads(max(1, cpu_cores() // (self._config.annotator_processes or 1)))
-            keep_freed_memory()
+            set_memory_limits()
         with _loading_errors(self._source), quiet_transformers():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 self._source.location,

@@ -3,34 +3,38 @@
 The log probabilities of the label tokens are read, normalised over the whole vocabulary. Their
 argmax is the answer that constrained greedy decoding would give, and one minus their sum, the label
 mass, is the probability of all other tokens.
+
+A label of several tokens takes one request for each node of the trie of all labels. The log
+probabilities of a prompt's own tokens would be fewer requests, but vLLM computes a prompt anew for
+these instead of reading its prefix cache.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import multiprocessing.connection
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from vllm import LLM, SamplingParams
+from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from project.annotation.engines.base import Answers, Arrived, Size
 from project.annotation.engines.label_trie import LabelTrie, Node
 from project.annotation.engines.prompt_tokens import PromptTokens, TokenizedPrompts
+from project.annotation.engines.vllm.feed import Feed, FeedClosedError, Request
 from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig
 from project.config.fields import AUTO
-from project.stats.types import Floats
 from project.support.errors import AssayError, Incomplete
 from project.support.models import annotator_source
 from project.support.redact import short_message
 
 MAX_LOGPROB_TOKENS = 128  # vLLM's own limit of logprob_token_ids
+_HANDED_OVER = 256  # texts whose answers are written together
 
 
 class VllmAnnotator:
@@ -45,6 +49,7 @@ class VllmAnnotator:
     def __init__(self, config: AnnotateConfig) -> None:
         """Find the model that ``config`` names; the engine starts at the first read."""
         self._config = config
+        self._lock = threading.Lock()
         self._source = annotator_source(config.annotator_model, config.annotator_revision)
         self.name = self._source.name
         identity = {
@@ -100,7 +105,7 @@ class VllmAnnotator:
     def size(self, prompt: Prompt, items: Sequence[str]) -> Size:
         """See :class:`project.annotation.engines.base.Annotator`."""
         tokenized = self.tokens.fit(prompt, items)
-        n_requests = sum(len(_portions(node)) for node in self.tokens.trie(prompt).nodes)
+        n_requests = len(_asked(self.tokens.trie(prompt)))
         return Size(
             prefix=len(tokenized.prefix),
             total=tokenized.lengths,
@@ -109,87 +114,122 @@ class VllmAnnotator:
             generated=n_requests,  # vLLM generates one token in each request
         )
 
+    @functools.cached_property
+    def _feed(self) -> Feed:
+        """What gives the engine its requests; made under the lock, which every reader takes."""
+        return Feed(self.engine.llm_engine)
+
     def close(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
+        self.stop()
         if "engine" in self.__dict__:
             self.__dict__.pop("tokens", None)
+            self.__dict__.pop("_feed", None)
             self.__dict__.pop("engine").llm_engine.engine_core.shutdown()
+
+    def stop(self) -> None:
+        """See :class:`project.annotation.engines.base.Annotator`."""
+        if "_feed" in self.__dict__:
+            self._feed.close()
 
     def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        trie = self.tokens.trie(prompt)
-        tokenized = self.tokens.fit(prompt, items)
-        requests = [(node.path, tokens) for node in trie.nodes for tokens in _portions(node)]
-        outputs = self._outputs(tokenized, requests)
-        values = _log_probabilities(outputs, [len(tokens) for _, tokens in requests])
-        answers = Answers.exact(
-            trie.classes(_reads(values, len(items), trie)), tokenized.truncated, tokenized.lengths
-        )
-        return replace(answers, requests=len(requests), generated=len(requests))
-
-    def _outputs(
-        self,
-        tokenized: TokenizedPrompts,
-        requests: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
-    ) -> list[Any]:
-        """The output of every request of every text; a request is a path and label tokens."""
-        parameters = [
-            SamplingParams(
-                max_tokens=1,
-                temperature=0.0,
-                logprob_token_ids=list(tokens),
-                flat_logprobs=True,
-                detokenize=False,
-            )
-            for _, tokens in requests
-        ]
-        prefix = list(tokenized.prefix)
-        prompts = [
-            {"prompt_token_ids": [*prefix, *suffix, *path]}
-            for suffix in tokenized.suffixes
-            for path, _ in requests
-        ]
+        with self._lock:  # the first of several readers starts the engine
+            trie = self.tokens.trie(prompt)
+            tokenized = self.tokens.fit(prompt, items)
+            feed = self._feed
+        requests = _requests(tokenized, trie)
+        reads = _Reads(tokenized, trie)
         try:
-            # All requests at once: vLLM batches them, and those of a draw share its prefix.
-            with _watched(self.engine):
-                return list(
-                    self.engine.generate(
-                        prompts, parameters * len(tokenized.suffixes), use_tqdm=False
-                    )
-                )
+            for position, output in feed.outputs(requests):
+                reads.add(position, output)
+                if arrived and len(reads.unsent) >= _HANDED_OVER:
+                    reads.hand_over(arrived)
+        except FeedClosedError as error:
+            raise Incomplete("the annotation was stopped.") from error
         except (EngineDeadError, EngineGenerateError) as error:
             raise Incomplete(
                 f"vLLM's engine died: {short_message(error)} Answers on disk are kept; run again "
                 "to go on. Where its output above reports that GPU memory ran out, lower "
                 "annotator_batch_tokens or max_model_len first."
             ) from error
+        finally:
+            if arrived:
+                reads.hand_over(arrived)
+        return reads.answers(range(len(items)))
 
 
-@contextlib.contextmanager
-def _watched(engine: Any) -> Iterator[None]:
-    """Inside, the death of the engine's process ends the wait for its answers.
+class _Reads:
+    """Log probabilities of the nodes of a trie, text by text, as requests are answered.
 
-    vLLM 0.32 would wait for ever.
+    ``unsent``: texts that are read and not handed over.
     """
-    core = engine.llm_engine.engine_core
-    manager = getattr(getattr(core, "resources", None), "engine_manager", None)
-    sentinels = [process.sentinel for process in getattr(manager, "processes", ())]
-    ours, theirs = multiprocessing.Pipe()
 
-    def watch() -> None:
-        # Returns when a process ended, or when ``ours`` was closed below.
-        ended = multiprocessing.connection.wait([*sentinels, theirs])
-        if any(sentinel in sentinels for sentinel in ended):
-            core.outputs_queue.put_nowait(EngineDeadError())
+    def __init__(self, tokenized: TokenizedPrompts, trie: LabelTrie) -> None:
+        n = len(tokenized.suffixes)
+        self.unsent: list[int] = []
+        self._tokenized = tokenized
+        self._trie = trie
+        self._widths = [len(tokens) for _, tokens in _asked(trie)]
+        self._starts = np.cumsum([0, *self._widths])
+        self._values = np.full((n, trie.n_reads), np.nan)
+        self._n_missing = [len(self._widths)] * n
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ours.close()
-        thread.join()
-        theirs.close()
+    def add(self, position: int, output: Any) -> None:
+        """The output of the request at this position; those of a text follow one another."""
+        text, request = divmod(position, len(self._widths))
+        start, width = self._starts[request], self._widths[request]
+        # Position 0 of the flat list is the sampled token; the requested tokens follow in order.
+        found = output.outputs[0].logprobs.logprobs[1 : 1 + width]
+        self._values[text, start : start + width] = found
+        self._n_missing[text] -= 1
+        if not self._n_missing[text]:
+            self.unsent.append(text)
+
+    def hand_over(self, arrived: Arrived) -> None:
+        """Hand over the answers to all texts that are read and were not handed over before."""
+        texts, self.unsent = self.unsent, []
+        if texts:
+            arrived(texts, self.answers(texts))
+
+    def answers(self, texts: Sequence[int]) -> Answers:
+        """The answers to these texts."""
+        rows = list(texts)
+        answers = Answers.exact(
+            self._trie.classes(self._values[rows]),
+            self._tokenized.truncated[rows],
+            self._tokenized.lengths[rows],
+        )
+        n_requests = len(self._widths)
+        return replace(answers, requests=n_requests, generated=n_requests)
+
+
+def _asked(trie: LabelTrie) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """What each text is asked: tokens behind its prompt, and label tokens that may follow."""
+    return [(node.path, tokens) for node in trie.nodes for tokens in _portions(node)]
+
+
+def _requests(tokenized: TokenizedPrompts, trie: LabelTrie) -> list[Request]:
+    """All requests, text by text."""
+    parts = [
+        (
+            path,
+            SamplingParams(
+                max_tokens=1,
+                temperature=0.0,
+                logprob_token_ids=list(tokens),
+                flat_logprobs=True,
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            ),
+        )
+        for path, tokens in _asked(trie)
+    ]
+    return [
+        Request([*tokenized.prefix, *suffix, *path], parameters)
+        for suffix in tokenized.suffixes
+        for path, parameters in parts
+    ]
 
 
 def _portions(node: Node) -> list[tuple[int, ...]]:
@@ -198,18 +238,3 @@ def _portions(node: Node) -> list[tuple[int, ...]]:
         node.tokens[start : start + MAX_LOGPROB_TOKENS]
         for start in range(0, len(node.tokens), MAX_LOGPROB_TOKENS)
     ]
-
-
-def _log_probabilities(outputs: Sequence[Any], widths: Sequence[int]) -> Iterator[float]:
-    """The log probabilities of the label tokens, request by request.
-
-    Position 0 of a flat list is the sampled token; the requested tokens follow in their order.
-    """
-    for index, output in enumerate(outputs):
-        yield from output.outputs[0].logprobs.logprobs[1 : 1 + widths[index % len(widths)]]
-
-
-def _reads(values: Iterator[float], n_items: int, trie: LabelTrie) -> Floats:
-    """The values as ``(n_items, n_reads)``."""
-    flat = np.fromiter(values, dtype=np.float64, count=n_items * trie.n_reads)
-    return flat.reshape(n_items, trie.n_reads)
