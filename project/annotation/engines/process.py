@@ -212,7 +212,7 @@ def _serve(pipe: Connection, opener: Callable[[], Annotator], devices: str | Non
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices
     server = _Server(pipe, opener)
-    threads = []
+    threads: list[threading.Thread] = []
     with contextlib.suppress(EOFError):
         while request := pipe.recv():
             threads = [thread for thread in threads if thread.is_alive()]
