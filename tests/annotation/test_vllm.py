@@ -117,9 +117,8 @@ def test_two_threads_share_an_engine_and_each_gets_its_own_answers(engines, smal
     assert together.prompt_tokens.tolist() == alone.prompt_tokens.tolist()
     positions = [position for part in handed_over for position in part[0]]
     assert sorted(positions) == list(range(8))
-    sent = Answers.joined([part[1] for part in handed_over]).take(
-        [positions.index(n) for n in range(8)]
-    )
+    order = [positions.index(number) for number in range(8)]
+    sent = Answers.joined([part[1] for part in handed_over]).take(order)
     assert sent.log_probabilities.tolist() == first.result().log_probabilities.tolist()
 
 
