@@ -1,11 +1,14 @@
-"""What Ray costs beside training in one process, and how sleeping jobs scale over its workers.
+"""What Ray costs beside one process, and how sleeping work scales over its workers.
 
 The same small training runs in this process and on one worker of Ray, in turn. The start of Ray
-and of its worker is measured apart. Then jobs that only sleep run on 1, 2, 4 and 8 workers: the
-cores do not limit them, so that what is missing to perfect scaling is Ray's part and ours.
+and of its worker is measured apart. Then jobs that only sleep run on 1, 2, 4 and 8 workers, and
+so does the annotation of texts by engines that only sleep: the cores do not limit them, so that
+what is missing to perfect scaling is Ray's part and ours. With the annotation come its overhead
+over one process, and the share of prompt beginnings that were computed more than once.
 
-python -m benchmarks.cluster                                     about 6 minutes on 2 cores
-python -m benchmarks.cluster --epochs 1 --repeats 1 --sleep 0.5  a minute
+python -m benchmarks.cluster                                     about 8 minutes on 2 cores
+python -m benchmarks.cluster --epochs 1 --repeats 1 --sleep 0.5  two minutes
+python -m benchmarks.cluster --only annotation                   the annotation alone
 """
 
 from __future__ import annotations
@@ -19,12 +22,25 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import pandas as pd
 
+from benchmarks import sleeping
 from benchmarks.machine import alternate, machine_lines
-from project.cluster.connect import Cluster, connected
+from project.annotation.annotate import annotate
+from project.annotation.cost import Meter
+from project.annotation.engines.base import Annotator
+from project.annotation.on_cluster import RemoteAnnotators
+from project.annotation.on_node import Order, Seen, look
+from project.annotation.orders import Placement
+from project.annotation.prompt import Prompt
+from project.annotation.remote import Fleet
+from project.cluster.checks import versions
+from project.cluster.connect import Cluster, Node, connected
 from project.cluster.tasks import Needs, Send, Work, run_tasks
+from project.config.annotation import AnnotateConfig, SpendConfig
 from project.config.finetune import FinetuneConfig
 from project.config.task import TaskConfig
 from project.data.tables import codes
@@ -37,6 +53,8 @@ from project.training.results import Job
 
 _REPLICAS = (1, 2, 4, 8)
 _JOBS_EACH = 4  # sleeping jobs for each replica
+_BLOCKS_EACH = 20  # blocks of texts for each copy of a sleeping engine
+_DRAWS = 5
 
 
 def small_jobs(folder: Path, seeds: int, epochs: int) -> list[Job]:
@@ -138,6 +156,87 @@ def measured_naps(cluster: Cluster, seconds: float) -> list[str]:
     return lines
 
 
+def seconds_of_annotation(annotators: Sequence[Annotator], folder: Path, n_texts: int) -> float:
+    """Seconds until all answers under each prompt are on disk."""
+    texts = [f"text {number}" for number in range(n_texts)]
+    began = time.perf_counter()
+    for _ in annotate(
+        annotators,
+        [Prompt(draw, f"Prompt {draw}: ", "", ("a", "b")) for draw in range(_DRAWS)],
+        pd.DataFrame({"example_id": texts, "text": texts}),
+        ("a", "b"),
+        config=AnnotateConfig(min_label_mass=0),
+        folder=folder,
+        progress=lambda n: None,
+        meter=Meter(SpendConfig()),
+    ):
+        pass
+    return time.perf_counter() - began
+
+
+class _Crowded(Placement):
+    """As many copies on a node as asked for: they sleep, and need no CPU."""
+
+    def slots(self, node: Node) -> int:
+        """How many copies a node holds."""
+        del node
+        return self.most
+
+    def needs(self, node: Node) -> Needs:
+        """Hardly anything."""
+        del node
+        return Needs(0.01, 0.0, 0)
+
+
+def sleeping_copies(cluster: Cluster, config: AnnotateConfig, n: int) -> RemoteAnnotators:
+    """Copies of the sleeping engine on a cluster, all of them open."""
+    order = Order(
+        engine="sleeping",
+        facts=sleeping.FACTS,
+        arguments={"annotate": config},
+        source=None,
+        files=None,
+        key_variable="",
+        versions=versions(),
+    )
+    placement = _Crowded(0, 1, on_gpu=False, most=max(_REPLICAS))
+    seen = cast("Seen", look(order))  # no file is missing
+    copies = RemoteAnnotators(cluster, Fleet(cluster, order, placement, seen, n))
+    while not all(copy.is_ready() for copy in copies):
+        pass
+    return copies
+
+
+def measured_annotation(cluster: Cluster, seconds: float) -> list[str]:
+    """Lines on the annotation by sleeping engines, with ``seconds`` for each block of texts."""
+    lines = []
+    alone = 0.0
+    for replicas in (0, *_REPLICAS):  # 0: in this process
+        n_blocks = _BLOCKS_EACH * max(1, replicas)
+        n_texts = n_blocks * sleeping.SleepingAnnotator.shard_size // _DRAWS
+        with tempfile.TemporaryDirectory() as name:
+            config = AnnotateConfig(annotator_model=f"{seconds}:{name}")
+            if not replicas:
+                here: list[Annotator] = [sleeping.SleepingAnnotator(config)]
+                alone = seconds_of_annotation(here, Path(name) / "answers", n_texts)
+                lines.append(f"annotation in this process, {n_blocks} blocks: {alone:.2f} s")
+                continue
+            copies = sleeping_copies(cluster, config, replicas)
+            wall = seconds_of_annotation(copies, Path(name) / "answers", n_texts)
+            copies.close()
+            n_prompts = sleeping.prompts_computed(Path(name))
+        # With a prompt of 512 tokens before texts of 60.
+        again = 512 * (n_prompts - _DRAWS) / (512 * n_prompts + 60 * n_texts * _DRAWS)
+        lines.append(
+            f"annotation by {replicas} copies, {n_blocks} blocks of {seconds:g} s: {wall:.2f} s, "
+            f"efficiency {100 * _BLOCKS_EACH * seconds / wall:.0f} %, {100 * again:.2f} % of the "
+            "tokens are beginnings of prompts computed again"
+        )
+        if replicas == 1:
+            lines.append(f"overhead of Ray over this process: {100 * (wall / alone - 1):+.1f} %")
+    return lines
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
@@ -145,17 +244,21 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sleep", type=float, default=2.0)
+    parser.add_argument("--only", choices=("annotation",))
     options = parser.parse_args()
     lines = [*machine_lines(), f"ray {importlib.metadata.version('ray')}"]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        jobs = small_jobs(folder, options.seeds, options.epochs)
-        began = time.perf_counter()
-        with training_cluster("local", folder, []) as cluster:
-            lines.append(f"start of Ray and checks: {time.perf_counter() - began:.1f} s")
-            lines += measured_training(cluster, jobs, options.repeats)
+    if options.only is None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            jobs = small_jobs(folder, options.seeds, options.epochs)
+            began = time.perf_counter()
+            with training_cluster("local", folder, []) as cluster:
+                lines.append(f"start of Ray and checks: {time.perf_counter() - began:.1f} s")
+                lines += measured_training(cluster, jobs, options.repeats)
     with connected("local") as connection:
-        lines += measured_naps(connection, options.sleep)
+        if options.only is None:
+            lines += measured_naps(connection, options.sleep)
+        lines += measured_annotation(connection, options.sleep)
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -21,6 +21,7 @@ def annotate(params: Mapping[str, str]) -> None:
     """Annotate every split of the parameter ``splits`` with ``ensemble_size`` draws."""
     from entrypoints.wiring.annotation_runs import annotate_split
     from entrypoints.wiring.annotation_session import open_session
+    from entrypoints.wiring.clusters import opened_cluster
     from entrypoints.wiring.dry_run import dry_run
     from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.prompt_headings import with_heading_note
@@ -33,8 +34,12 @@ def annotate(params: Mapping[str, str]) -> None:
     splits = parse(SplitsConfig, params).splits
     check_store(config.host.workspace)
     task = with_heading_note(load_task(config.task), config)
-    with contextlib.closing(open_session(task, config.resolved(task.defaults))) as session:
-        config = session.resolved(config.resolved(task.defaults))
+    config = config.resolved(task.defaults)
+    with (
+        opened_cluster(config, trains=False) as cluster,
+        contextlib.closing(open_session(task, config, cluster.annotation)) as session,
+    ):
+        config = session.resolved(config)
         session.check_rows(task, splits)
         n_draws = len(session.prompts)
         kind = "dry run" if config.spend.only_plans else "annotation set"

@@ -37,7 +37,7 @@ def finetune(params: Mapping[str, str]) -> None:
     task = load_task(config.task)
     config = config.resolved(task.defaults)
     with opened_cluster(config) as cluster:
-        encoder = find_encoder(config.finetune, cluster)
+        encoder = find_encoder(config.finetune, cluster.training)
         config = with_recipe_for(config, encoder, task)
         condition = labels_condition(parse(LabelsConfig, params).labels, task, config.finetune)
         arm = condition.arm.name
@@ -46,7 +46,7 @@ def finetune(params: Mapping[str, str]) -> None:
             invocation = Invocation("finetune", params)
             log_setup(tracker, invocation, task, config, arms=[arm], encoder=encoder)
             with publish_after(tracker, lambda: publish_experiment(tracker.run_id, workspace)):
-                Trainer(tracker, encoder, task, config, cluster).train([condition])
+                Trainer(tracker, encoder, task, config, cluster.training).train([condition])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "cluster": {"config", "support"},
     "data": {"config", "stats", "support"},
     **dict.fromkeys(STAGES, SHARED),
+    "annotation": {*SHARED, "cluster"},
     "training": {*SHARED, "cluster"},
     "search": {"labels", "config", "stats", "support"},
     "tracking": {"support"},

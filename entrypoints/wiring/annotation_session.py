@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -20,6 +20,9 @@ from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS
 from project.data.task import Task
+
+if TYPE_CHECKING:
+    from project.cluster.connect import Cluster
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,15 @@ class AnnotationSession:
 
 
 def open_session(
-    task: Task, config: ExperimentConfig, *, needs_all_draws: bool = True
+    task: Task,
+    config: ExperimentConfig,
+    cluster: Cluster | None = None,
+    *,
+    needs_all_draws: bool = True,
 ) -> AnnotationSession:
     """The annotator of the configuration and one prompt for each draw.
+
+    It works on ``cluster``, if there is one and it reads a prompt; labels of a file are read here.
 
     There are ``ensemble_size`` draws. Without this parameter, there are as many as in the paper or,
     for recorded labels, as in the file. Recorded labels with fewer draws are refused unless
@@ -82,7 +91,14 @@ def open_session(
     facts = engine_facts(config.annotate.annotator)
     if config.annotate.annotator_model == "bundled" and facts.local_weights:
         print_line("annotator: the bundled one (unpacked on first use, about 20 s)")
-    annotators = open_annotators(config, task)
+    annotators: Sequence[Annotator]
+    if cluster and facts.has_prompt:
+        from project.annotation.on_cluster import open_on_cluster
+
+        annotators = open_on_cluster(cluster, config, task)
+        print_line(f"annotator: {annotators.where}.")
+    else:
+        annotators = open_annotators(config, task)
     n_draws = config.prompt.ensemble_size
     if facts.has_prompt:
         prompts = build_prompts(
@@ -101,10 +117,15 @@ def open_session(
 
 
 def session_of_arms(
-    stack: contextlib.ExitStack, task: Task, config: ExperimentConfig, *, needs_all_draws: bool
+    stack: contextlib.ExitStack,
+    task: Task,
+    config: ExperimentConfig,
+    cluster: Cluster | None,
+    *,
+    needs_all_draws: bool,
 ) -> AnnotationSession | None:
     """:func:`open_session`, closed by ``stack``; None where no arm reads labels of an LLM."""
     if not any(arm_facts(kind).reads_llm for kind in config.label.arms):
         return None
-    session = open_session(task, config, needs_all_draws=needs_all_draws)
+    session = open_session(task, config, cluster, needs_all_draws=needs_all_draws)
     return stack.enter_context(contextlib.closing(session))

@@ -12,6 +12,7 @@ import pandas as pd
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
 from entrypoints.wiring.audit_pool import with_recorded_file, with_rows
+from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.next_command import FILE, command_line
 from entrypoints.wiring.question_context import context_of
@@ -53,9 +54,12 @@ def draw_questions(params: Mapping[str, str]) -> None:
     # Refuses a wrong column before anything is annotated.
     context_of(pool.task, config.task, asked.context)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
-    session = open_session(pool.task, config) if reads_llm else None
-    with contextlib.closing(session) if session else contextlib.nullcontext():
-        if session:
+    with contextlib.ExitStack() as stack:
+        session = None
+        if reads_llm:
+            cluster = stack.enter_context(opened_cluster(config, trains=False))
+            session = open_session(pool.task, config, cluster.annotation)
+            stack.enter_context(contextlib.closing(session))
             config = session.resolved(config)
             pool = with_rows(pool, session)
             _check_size(asked, pool)

@@ -64,7 +64,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     """
     asked = parse(AuditConfig, params)
     config = audit_config(params)
-    check_engine(config.annotate.annotator)
+    check_engine(config.annotate.annotator, config.cluster)
     check_store(config.host.workspace)
     known = parse(PoolConfig, params)
     own = [("by", column) for column in asked.by_columns]
@@ -79,11 +79,12 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     for note in notes:
         print_line(f"note: {note}")
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(opened_cluster(config))
-        encoder = _encoder(pool, asked, sample, config, cluster)
+        cluster, training = stack.enter_context(opened_cluster(config))
+        encoder = _encoder(pool, asked, sample, config, training)
         config = _resolved(config, pool, encoder)
         workspace = config.host.workspace
-        session = stack.enter_context(contextlib.closing(open_session(pool.task, config)))
+        session = open_session(pool.task, config, cluster)
+        stack.enter_context(contextlib.closing(session))
         config = session.resolved(config)
         pool, complete = with_rows(pool, session), with_rows(complete, session)
         kind = "audit plan" if asked.plan else "audit"
@@ -104,8 +105,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
                 result = planned(pool, asked, config, llm)
             else:
                 work = AuditWork(pool, complete, judgements, notes, asked, config)
-                trainings = _trainings(tracker, encoder, work, cluster) if encoder else None
-                result = examined(work, table, trainings)
+                result = examined(work, table, _trainings(tracker, encoder, work, training))
             result["annotator"] = annotator.name
             if not asked.plan:
                 _log_next(tracker, pool, result, config)
@@ -136,9 +136,11 @@ def _resolved(config: ExperimentConfig, pool: Pool, encoder: Encoder | None) -> 
 
 
 def _trainings(
-    tracker: Tracker, encoder: Encoder, work: AuditWork, cluster: TrainingCluster | None
-) -> EncoderTrainings:
-    """The trainings of an encoder on the pool, each logged as a run."""
+    tracker: Tracker, encoder: Encoder | None, work: AuditWork, cluster: TrainingCluster | None
+) -> EncoderTrainings | None:
+    """The trainings of an encoder on the pool, each logged as a run; None without an encoder."""
+    if encoder is None:
+        return None
     return EncoderTrainings(
         encoder,
         work.config.finetune,

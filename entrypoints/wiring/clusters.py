@@ -1,35 +1,53 @@
-"""The cluster on which seeds are trained, opened before anything is paid for."""
+"""The cluster of the parameter ``cluster``, opened before anything is paid for."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from entrypoints.wiring.terminal import print_line
 from project.config.cluster import NO_CLUSTER
 from project.config.experiment import ExperimentConfig
+from project.config.finetune import LINEAR
 
 if TYPE_CHECKING:
+    from project.cluster.connect import Cluster
     from project.training.on_cluster import TrainingCluster
 
 
-@contextlib.contextmanager
-def opened_cluster(config: ExperimentConfig) -> Iterator[TrainingCluster | None]:
-    """The cluster of the parameter ``cluster``; None where seeds are trained here.
+class OpenCluster(NamedTuple):
+    """Where texts are annotated and where seeds are trained; None: here."""
 
-    Prints what it consists of.
+    annotation: Cluster | None
+    training: TrainingCluster | None
+
+
+@contextlib.contextmanager
+def opened_cluster(config: ExperimentConfig, *, trains: bool = True) -> Iterator[OpenCluster]:
+    """The cluster of the parameter ``cluster``. Prints what it consists of.
+
+    Without ``trains``, and for ``encoder=linear``, it gets no trainings.
     """
     name = config.cluster.cluster
     if name == NO_CLUSTER:
-        yield None
+        yield OpenCluster(None, None)
         return
-    from project.training.on_cluster import training_cluster
+    from project.cluster.checks import checked_cluster
+    from project.training.on_cluster import training_on
 
-    notes: list[str] = []
     print_line(f"cluster: connecting ({name}).")
-    with training_cluster(name, Path(config.host.workspace) / "seeds", notes) as cluster:
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(checked_cluster(name))
+        if not trains or config.finetune.encoder == LINEAR:
+            n_nodes = len(connection.nodes())
+            print_line(f"cluster: {n_nodes} node{'s' if n_nodes > 1 else ''}.")
+            yield OpenCluster(connection, None)
+            return
+        notes: list[str] = []
+        folder = Path(config.host.workspace) / "seeds"
+        training = stack.enter_context(training_on(connection, folder, notes))
         for note in notes:
             print_line(f"cluster: {note}")
-        yield cluster
+        yield OpenCluster(connection, training)

@@ -167,7 +167,7 @@ def prepare_experiment(
     """
     # In this order, so that a mistake shows before a model is unpacked or data are downloaded.
     config = experiment_config(params)
-    check_engine(config.annotate.annotator)
+    check_engine(config.annotate.annotator, config.cluster)
     early = with_possible_arms(config, labels)
     possible = arms(early.label, config.prompt.ensemble_size)  # refuses impossible arms
     arm_checks.check_phases(possible, config.finetune)
@@ -177,12 +177,12 @@ def prepare_experiment(
     if checks_audits:
         arm_checks.check_audits(possible, task.counts, config)
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(opened_cluster(config))
-        encoder = find_encoder(config.finetune, cluster)
+        cluster, training = stack.enter_context(opened_cluster(config))
+        encoder = find_encoder(config.finetune, training)
         config = with_recipe_for(
             config, encoder, task, trains_on_parts=trains_on_parts, sets_epochs=sets_epochs
         )
-        session = session_of_arms(stack, task, config, needs_all_draws=needs_all_draws)
+        session = session_of_arms(stack, task, config, cluster, needs_all_draws=needs_all_draws)
         n_draws = len(session.prompts) if session else 1
         if session:
             config = with_possible_arms(session.resolved(config), labels, session.annotator)
@@ -202,7 +202,7 @@ def prepare_experiment(
             n_draws=draws_needed(compared, config, n_draws),
             annotates_test=annotates_test,
             answers=answers,
-            cluster=cluster,
+            cluster=training,
         )
 
 

@@ -89,6 +89,10 @@ class Meter:
     began: float = field(default_factory=time.monotonic)
     seconds_before_pause: float = 0.0
     running: bool = True
+    n_machines: int = 1
+    """Machines that work now; the price of an hour is that of one. See :meth:`use_machines`."""
+    machine_seconds_before: float = 0.0
+    machines_since: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
@@ -108,6 +112,20 @@ class Meter:
             self.began = time.monotonic()
             self.running = True
 
+    def use_machines(self, n: int) -> None:
+        """Count the time of ``n`` machines from now on."""
+        with self._changed:
+            if n != self.n_machines:
+                self.machine_seconds_before = self.machine_seconds
+                self.machines_since = self.seconds
+                self.n_machines = n
+
+    @property
+    def machine_seconds(self) -> float:
+        """Seconds of all machines since the meter was made, without pauses."""
+        since = self.seconds - self.machines_since
+        return self.machine_seconds_before + since * self.n_machines
+
     @property
     def cost(self) -> float:
         """Price of what was paid for so far."""
@@ -115,7 +133,7 @@ class Meter:
             self.config,
             prompt_tokens=self.prompt_tokens,
             generated_tokens=self.generated_tokens,
-            seconds=self.seconds,
+            seconds=self.machine_seconds,
         )
 
     def admit(self, texts: int) -> None:

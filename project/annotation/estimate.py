@@ -99,7 +99,8 @@ def plan(
     annotator = annotators[0]
     # The same annotator listed several times reads several shards at once, in the probe too.
     # Only copies in processes of their own divide the time.
-    n_copies = len({id(copy) for copy in annotators})
+    n_copies = getattr(annotators, "n_copies", None) or len({id(copy) for copy in annotators})
+    n_machines = getattr(annotators, "n_machines", 1)
     items = question_items(examples, annotator, config)
     seconds_per_token: float | None = 0.0 if measures else None
     n_probed = 0
@@ -128,6 +129,7 @@ def plan(
             n_known=len(items) - len(texts),
             n_probed=n_probed if is_probed else 0,
             seconds_per_token=seconds_per_token,
+            n_machines=n_machines,
         )
         plans.append(draw_plan)
     return plans
@@ -142,8 +144,9 @@ def _draw_plan(
     n_known: int,
     n_probed: int,
     seconds_per_token: float | None,
+    n_machines: int,
 ) -> DrawPlan:
-    """The plan of a draw that must ask about ``texts``."""
+    """The plan of a draw that must ask about ``texts``; each machine has a price of an hour."""
     requests = 0
     generated = 0
     tokens = 0
@@ -168,7 +171,12 @@ def _draw_plan(
         tokens_reused=tokens_reused,
         exact=is_exact,
         seconds=seconds,
-        cost=price(spend, prompt_tokens=tokens, generated_tokens=generated, seconds=seconds or 0.0),
+        cost=price(
+            spend,
+            prompt_tokens=tokens,
+            generated_tokens=generated,
+            seconds=(seconds or 0.0) * n_machines,
+        ),
         probed=n_probed,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +14,13 @@ import pandas as pd
 from project.annotation.cache import AnswerCache, Fetch
 from project.annotation.calibration import check_probabilities
 from project.annotation.cost import Meter
-from project.annotation.engines.base import Annotator, Answers
+from project.annotation.engines.base import Annotator
 from project.annotation.items import DistinctItems, Indices
 from project.annotation.label_mass import LabelMassCheck
 from project.annotation.open_cache import open_cache
 from project.annotation.prompt import Prompt
-from project.annotation.workers import PATIENCE, WorkItem, share
+from project.annotation.shard_writer import ShardWriter
+from project.annotation.workers import PATIENCE, WorkerLost, WorkItem, share
 from project.config.annotation import AnnotateConfig
 from project.data.tables import SourceRun
 from project.support.claims import Claim
@@ -169,7 +169,12 @@ def read_shards(
     reader = _ShardReader(
         draws, label_set, str(config.calibration), meter, mass, n_parallel=n_parallel
     )
-    return share(annotators, work, reader.read, reader.admit, stop)
+
+    def admit(item: WorkItem) -> None:
+        meter.use_machines(getattr(annotators, "n_machines", 1))
+        reader.admit(item)
+
+    return share(annotators, work, reader.read, admit, stop)
 
 
 class _ShardReader:
@@ -192,6 +197,7 @@ class _ShardReader:
         self._mass = mass
         self._n_parallel = n_parallel
         self._lock = threading.Lock()
+        self._kept: dict[WorkItem, int] = {}  # examples labelled before a worker was lost
 
     def admit(self, work: WorkItem) -> None:
         """Raise Stopped if reading this shard would pass a limit."""
@@ -204,15 +210,21 @@ class _ShardReader:
         """
         draw = self._draws[work.group]
         shard = draw.shards[work.number]
+        if not len(shard):  # a lost worker had answered all of it
+            return draw, self._kept.pop(work, 0)
         keys = draw.items.keys_at(shard)
         texts = draw.items.values_at(shard)
-        writer = _ShardWriter(draw, keys, self._label_set, self._n_parallel)
+        n_parallel = getattr(annotator, "side_by_side", self._n_parallel)
+        writer = ShardWriter(draw.cache, keys, self._label_set, n_parallel)
         try:
             if _hands_over(annotator):
                 answers = annotator.read(draw.prompt, texts, arrived=writer.write)
             else:
                 answers = annotator.read(draw.prompt, texts)
             writer.write_rest(answers)
+        except WorkerLost:
+            self._keep(work, writer)
+            raise
         except BaseException as error:
             # Ctrl-C too: other threads wait for the meter until these texts are counted.
             self._meter.cancel(len(texts))
@@ -220,14 +232,17 @@ class _ShardReader:
                 positions, answers = error.partial
                 writer.write_rest(answers, positions)
             raise
-        self._meter.add(
-            len(texts),
-            int(answers.prompt_tokens.sum()) * answers.requests,
-            answers.generated * len(texts),
-        )
+        n_examples = self._count(work, writer)
         # Answers that cannot be calibrated end the run now, not when everything is paid for.
         check_probabilities(answers.log_probabilities, answers.label, self._calibration)
         self._mass.add(draw.prompt.draw, pd.Series(answers.label_mass))
+        return draw, n_examples
+
+    def _count(self, work: WorkItem, writer: ShardWriter) -> int:
+        """Count what is written of a shard; returns how many examples the shard labels."""
+        draw = self._draws[work.group]
+        shard = np.delete(draw.shards[work.number], writer.unwritten())
+        self._meter.add(len(shard), writer.prompt_tokens, writer.generated_tokens)
         with self._lock:
             draw.n_broken += writer.n_broken
             if writer.n_broken:
@@ -235,57 +250,18 @@ class _ShardReader:
             # Content-free inputs stand in no row of the examples and are not counted.
             draw.n_asked += int((draw.items.counts[shard] > 0).sum())
             draw.seconds += writer.seconds
-        return draw, draw.n_examples(shard)
+        return self._kept.pop(work, 0) + draw.n_examples(shard)
+
+    def _keep(self, work: WorkItem, writer: ShardWriter) -> None:
+        """Count what a lost worker has answered of a shard, and leave the rest for another one."""
+        draw = self._draws[work.group]
+        unwritten = writer.unwritten()
+        rest = draw.shards[work.number][unwritten]
+        self._kept[work] = self._count(work, writer)
+        self._meter.cancel(len(rest))
+        draw.shards[work.number] = rest
 
 
 def _hands_over(annotator: Annotator) -> bool:
     """Whether ``read`` takes the function ``arrived``, to hand answers over as they come."""
     return "arrived" in inspect.signature(annotator.read).parameters
-
-
-class _ShardWriter:
-    """Writes the answers to a shard as they come. Threads of the engine call it.
-
-    Attributes
-    ----------
-    seconds
-        What the answers took; annotators that run side by side share the machine, and each counts
-        a part of the time.
-    n_broken
-        Answers that are not numbers.
-    """
-
-    def __init__(
-        self, draw: OpenDraw, keys: Sequence[str], label_set: Sequence[str], n_parallel: int
-    ) -> None:
-        self.seconds = 0.0
-        self.n_broken = 0
-        self._cache = draw.cache
-        self._keys = keys
-        self._label_set = label_set
-        self._n_parallel = n_parallel
-        self._unwritten = set(range(len(keys)))
-        self._began = time.perf_counter()
-        self._lock = threading.Lock()
-
-    def write(self, positions: Sequence[int], answers: Answers) -> None:
-        """Write the answers to the items at ``positions``."""
-        with self._lock:
-            now = time.perf_counter()
-            seconds = (now - self._began) / self._n_parallel
-            self._began = now
-            keys = [self._keys[position] for position in positions]
-            self.n_broken += self._cache.add(keys, answers, self._label_set, seconds)
-            self._unwritten.difference_update(positions)
-            self.seconds += seconds
-
-    def write_rest(self, answers: Answers, positions: Sequence[int] | None = None) -> None:
-        """Write those of ``answers`` that are not written yet.
-
-        ``positions``: the items that they belong to; all items by default.
-        """
-        if positions is None:
-            positions = range(len(self._keys))
-        rest = [row for row, position in enumerate(positions) if position in self._unwritten]
-        if rest:
-            self.write([positions[row] for row in rest], answers.take(rest))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from project.cluster.connect import Cluster, Node
+from project.cluster.connect import Cluster, Node, connected
 from project.support.errors import AssayError
 
 _PACKAGES = ("numpy", "peft", "ray", "safetensors", "tokenizers", "torch", "transformers")
@@ -74,6 +74,17 @@ def check_versions(cluster: Cluster) -> list[Node]:
                 "requirements-ray.txt there as here."
             )
     return [*found]
+
+
+@contextlib.contextmanager
+def checked_cluster(cluster: str) -> Iterator[Cluster]:
+    """A connection to a cluster all of whose nodes have the versions that are here.
+
+    ``cluster``: the parameter of that name; not ``none``.
+    """
+    with connected(cluster) as connection:
+        check_versions(connection)
+        yield connection
 
 
 def _versions_there(argument: None) -> dict[str, str]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +15,11 @@ import numpy as np
 from project.cluster.connect import Cluster
 from project.support.checksums import checksum, damaged_files, report_damage, seal
 from project.support.files import cache_folder, digest, new_folder
+from project.support.models import ModelSource
 
 _KEPT_SECONDS = 7 * 24 * 3600  # after their last use
+_PART_BYTES = 2**28  # held in memory at a time
+_OTHER_WEIGHTS = {".bin", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".pth", ".gguf"}
 
 
 class Bundle(NamedTuple):
@@ -26,22 +29,55 @@ class Bundle(NamedTuple):
     ----------
     digest
         Identity of their names and contents.
-    reference
-        A list with the reference of their contents by name. In a list, so that Ray does not fetch
-        them for a task on a node that has them.
+    parts
+        Name of a file and the reference of a part of its content, in order. In a list, so that Ray
+        does not fetch them for a task on a node that has them.
     """
 
     digest: str
-    reference: list[Any]
+    parts: list[tuple[str, Any]]
 
 
 def bundle(cluster: Cluster, paths: Iterable[Path]) -> Bundle:
-    """Put files into the object store; their names must differ."""
-    contents = {path.name: path.read_bytes() for path in sorted(paths)}
-    identity = digest([[name, checksum(data)] for name, data in contents.items()])
-    # As arrays, which a node reads from shared memory without a copy.
-    arrays = {name: np.frombuffer(data, np.uint8) for name, data in contents.items()}
-    return Bundle(identity, [cluster.ray.put(arrays)])
+    """Put files into the object store, part by part; their names must differ."""
+    sums: list[list[str]] = []
+    parts: list[tuple[str, Any]] = []
+    for path in sorted(paths):
+        for data in _parts(path):
+            sums.append([path.name, checksum(data)])
+            # As an array, which a node reads from shared memory without a copy.
+            parts.append((path.name, cluster.ray.put(np.frombuffer(data, np.uint8))))
+    return Bundle(digest(sums), parts)
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    """The content of a file in parts of bounded size; an empty file has one."""
+    with path.open("rb") as file:
+        yield file.read(_PART_BYTES)
+        while data := file.read(_PART_BYTES):
+            yield data
+
+
+def model_files(source: ModelSource, *, fetch: bool = False) -> list[Path]:
+    """The files of a model that are sent to nodes: those at the top, with its safetensors.
+
+    ``fetch``: download what the hub's cache lacks.
+    """
+    folder = Path(source.location)
+    if source.revision is not None:
+        import huggingface_hub
+
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                source.location,
+                revision=source.revision,
+                local_files_only=not fetch,
+                ignore_patterns=[f"*{suffix}" for suffix in _OTHER_WEIGHTS] if fetch else None,
+            )
+        )
+    return [
+        path for path in folder.iterdir() if path.is_file() and path.suffix not in _OTHER_WEIGHTS
+    ]
 
 
 def node_folder(*parts: str) -> Path:
@@ -72,17 +108,18 @@ def _fetch(files: Bundle, folder: Path) -> None:
 
     temporary = new_folder(folder.parent, folder.name)
     try:
-        for name, data in ray.get(files.reference[0]).items():
-            (temporary / name).write_bytes(data)
+        for name, reference in files.parts:
+            with (temporary / name).open("ab") as file:
+                file.write(ray.get(reference))
         seal(temporary)
-        with contextlib.suppress(OSError):  # another task on this node was faster
+        with contextlib.suppress(OSError):  # another process of this node was faster
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _forget_old(parent: Path) -> None:
-    """Delete what no training has used for a week."""
+    """Delete what nothing has used for a week."""
     for path in parent.iterdir():
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _KEPT_SECONDS:

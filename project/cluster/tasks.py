@@ -29,10 +29,15 @@ _DEATHS = (
 """Errors of Ray for a task that can be run again on another worker."""
 
 
-class Needs(NamedTuple):
-    """What one task needs: CPUs, a share of one GPU, and bytes of main memory."""
+def deaths(ray: Any) -> tuple[type[Exception], ...]:
+    """The errors of Ray for a worker, an actor or a node that died; ``ray`` is the module."""
+    return tuple(getattr(ray.exceptions, name) for name in _DEATHS)
 
-    cpus: int
+
+class Needs(NamedTuple):
+    """What one task or actor needs: CPUs, GPUs or a share of one, and bytes of main memory."""
+
+    cpus: float
     gpus: float
     memory: int
 
@@ -207,8 +212,7 @@ class _Run:
         return (self._finish(key, reply.value, None),)
 
     def _failed(self, key: str, error: Exception) -> tuple[Any] | None:
-        deaths = tuple(getattr(self._ray.exceptions, name) for name in _DEATHS)
-        if not isinstance(error, deaths):
+        if not isinstance(error, deaths(self._ray)):
             cause = getattr(error, "cause", None) or error
             text = f"{type(cause).__name__}: {short_message(cause)}"
             return (self._finish(key, None, AssayError(text)),)

@@ -79,8 +79,8 @@ class AnnotateConfig(ConfigSection):
     )
     annotator_processes: int | None = parameter(
         default=None,
-        help="copies of the engine, each in a process and on GPUs of its own; auto: as many as the "
-        "GPUs allow, 1 on a CPU",
+        help="copies of the engine on a machine, each in a process with GPUs of its own; auto: as "
+        "many as the GPUs allow, 1 on a CPU",
         ge=1,
         le=1024,
     )

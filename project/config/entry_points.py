@@ -121,7 +121,7 @@ _DECLARED = (
     EntryPoint(
         "annotate",
         "Label the texts of a task with an LLM, and log every draw as a run.",
-        (TaskConfig, *ANNOTATION, SplitsConfig, HostConfig, StoreConfig),
+        (TaskConfig, *ANNOTATION, SplitsConfig, ClusterConfig, HostConfig, StoreConfig),
     ),
     EntryPoint(
         "finetune",
@@ -174,7 +174,7 @@ _DECLARED = (
         "ask",
         "Choose the texts that a person should label, and write them for a person or for Label "
         "Studio.",
-        (TaskConfig, *ANNOTATION, PoolConfig, AskConfig, HostConfig, StoreConfig),
+        (TaskConfig, *ANNOTATION, PoolConfig, AskConfig, ClusterConfig, HostConfig, StoreConfig),
     ),
     EntryPoint(
         "sweep",

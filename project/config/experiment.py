@@ -51,7 +51,9 @@ class ExperimentConfig:
         ``mlflow run`` logs parameters before any code of the project runs, so the text is in the
         store by now. It can only be deleted there.
         """
-        if self.cluster.cluster != NO_CLUSTER and self.finetune.encoder == LINEAR:
+        annotates = self.annotate.annotator != "none"
+        is_linear = self.finetune.encoder == LINEAR and not annotates
+        if self.cluster.cluster != NO_CLUSTER and is_linear:
             raise AssayError(
                 "cluster must be none with encoder=linear, which takes less time than to send it "
                 f"to a cluster; got {self.cluster.cluster!r}. Name an encoder, or leave cluster "

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from project.cluster.checks import Marker, blind_nodes, check_versions, marked
-from project.cluster.connect import Cluster, Node, connected
-from project.cluster.files import bundle
+from project.cluster.checks import Marker, blind_nodes, checked_cluster, marked
+from project.cluster.connect import Cluster, Node
+from project.cluster.files import bundle, model_files
 from project.cluster.tasks import Needs, Work, run_tasks
 from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
-from project.support.models import ModelSource
 from project.training.encoder import Encoder
 from project.training.history import Evaluation
 from project.training.imported import save_files
@@ -27,7 +26,6 @@ from project.training.workers import Outcome, Progress
 _GIB = 2**30
 _FASTEST_FIRST = ("bf16", "fp16", "fp32")
 _MAX_SEEDS_ON_A_GPU = 5
-_OTHER_WEIGHTS = {".bin", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".pth", ".gguf"}
 
 
 class TrainingCluster:
@@ -115,6 +113,7 @@ class TrainingCluster:
         if not jobs:
             return
         results = _Results(jobs, folder, progress)
+        # A model of the hub is in its cache, since the encoder was tried before.
         weights = bundle(self._cluster, model_files(jobs[0].encoder.source))
         folders = {job.inputs.tokens.folder for job in jobs}
         tokens = {source: bundle(self._cluster, source.iterdir()) for source in folders}
@@ -171,13 +170,27 @@ def training_cluster(cluster: str, folder: Path, notes: list[str]) -> Iterator[T
     ----------
     cluster
         The parameter of that name; not ``none``.
+    folder, notes
+        See :func:`training_on`.
+    """
+    with checked_cluster(cluster) as connection, training_on(connection, folder, notes) as training:
+        yield training
+
+
+@contextlib.contextmanager
+def training_on(connection: Cluster, folder: Path, notes: list[str]) -> Iterator[TrainingCluster]:
+    """A connected cluster for trainings.
+
+    Parameters
+    ----------
+    connection
+        The cluster, whose nodes have the right versions.
     folder
         Folder of all results.
     notes
         Gets sentences for the user.
     """
-    with connected(cluster) as connection, marked(folder) as marker:
-        check_versions(connection)
+    with marked(folder) as marker:
         if blind := blind_nodes(connection, marker):
             notes.append(
                 f"{len(blind)} of {len(connection.nodes())} nodes do not see the workspace. "
@@ -195,23 +208,6 @@ def common_machine(machines: Sequence[Machine]) -> Machine:
     best = "cuda" if any(machine.device == "cuda" for machine in machines) else "cpu"
     fastest = {machine.fastest for machine in machines if machine.device == best}
     return Machine(best, max(fastest, key=_FASTEST_FIRST.index))
-
-
-def model_files(source: ModelSource) -> list[Path]:
-    """The files of a model that are sent to nodes: those at the top, with its safetensors."""
-    folder = Path(source.location)
-    if source.revision is not None:
-        import huggingface_hub
-
-        # They are in the hub's cache, since the encoder was tried before.
-        folder = Path(
-            huggingface_hub.snapshot_download(
-                source.location, revision=source.revision, local_files_only=True
-            )
-        )
-    return [
-        path for path in folder.iterdir() if path.is_file() and path.suffix not in _OTHER_WEIGHTS
-    ]
 
 
 def _too_large(encoder: Encoder, needed: int, kind: str, largest: int) -> AssayError:

@@ -92,3 +92,17 @@ def test_parallel_copies_share_the_seconds_of_the_machine(small_task, tmp_path):
     # eight shards of 0.05 s, four at a time
     assert 0.1 <= draw.table["seconds"].sum() < 0.3
     assert draw.seconds == pytest.approx(draw.table["seconds"].sum())
+
+
+def test_the_price_of_an_hour_counts_for_each_machine_while_it_works(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("project.annotation.cost.time.monotonic", lambda: now[0])
+    meter = Meter(SpendConfig(price_hour=3600.0), began=0.0)
+    now[0] = 10.0
+    meter.use_machines(3)
+    now[0] = 12.0
+    meter.use_machines(2)
+    now[0] = 13.0
+
+    assert meter.cost == pytest.approx(10 + 3 * 2 + 2 * 1)
+    assert meter.seconds == 13.0

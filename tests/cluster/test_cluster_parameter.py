@@ -33,15 +33,18 @@ def test_a_typo_gets_the_word_that_is_meant():
         ClusterConfig(cluster="locl")
 
 
-def test_a_logistic_regression_is_not_sent_to_a_cluster():
+def test_a_logistic_regression_alone_is_not_sent_to_a_cluster():
+    alone = {"annotator": "none", "annotator_model": "none"}
     with pytest.raises(AssayError, match="cluster must be none with encoder=linear"):
-        experiment_config({"encoder": "linear", "cluster": "local"})
+        experiment_config({"encoder": "linear", "cluster": "local", **alone})
+    assert experiment_config({"encoder": "linear", "cluster": "local"}).cluster.cluster == "local"
 
 
-def test_every_entry_point_that_fine_tunes_takes_the_parameter_and_no_other_does():
+def test_every_entry_point_that_annotates_or_fine_tunes_takes_the_parameter():
     taking = {name for name, entry in ENTRY_POINTS.items() if "cluster" in entry.rules()}
 
-    assert taking == {"main", "finetune", "curve", "grid", "budget", "sweep", "audit", "check"}
+    trains = {"main", "finetune", "curve", "grid", "budget", "sweep", "audit", "check"}
+    assert taking == trains | {"annotate", "ask"}
 
 
 def test_a_missing_ray_is_named_with_the_command_that_installs_it(monkeypatch):

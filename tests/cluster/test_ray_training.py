@@ -10,10 +10,6 @@ import pytest
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed here; make test-cluster installs it", allow_module_level=True)
 
-# Without telemetry, on the loopback address alone.
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-
 import dataclasses
 import signal
 import subprocess
@@ -22,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from ray.cluster_utils import Cluster as NodesHere
 
 from project.cluster import checks, connect
 from project.cluster.tasks import Needs, Work, run_tasks
@@ -33,7 +28,7 @@ from project.training.inputs import Phase, TrainingInputs
 from project.training.jobs import run_jobs
 from project.training.on_cluster import training_cluster
 from project.training.results import Job
-from tests.helpers.ray_tasks import die_once, double
+from tests.helpers.ray_tasks import NODE, die_once, double
 
 pytestmark = [
     pytest.mark.xdist_group("ray"),
@@ -42,24 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 ROOT = Path(__file__).parents[2]
-NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "memory": 2 << 30}
 SMALL = Needs(1, 0.0, 0)
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    """Three nodes with one CPU each; one is the head."""
-    before = os.environ.get("ASSAY_CACHE")
-    os.environ["ASSAY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    cluster = NodesHere(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(**NODE, wait=False)
-    yield cluster
-    cluster.shutdown()
-    if before is None:
-        del os.environ["ASSAY_CACHE"]
-    else:
-        os.environ["ASSAY_CACHE"] = before
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
-"""Tasks that tests run on the nodes of a Ray cluster."""
+"""Nodes of a small Ray cluster, and tasks that tests run on them."""
 
 import os
 from pathlib import Path
+
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "memory": 2 << 30}
+"""Options of each node."""
 
 
 def double(argument, send):

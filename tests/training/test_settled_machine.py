@@ -2,10 +2,11 @@
 
 import pytest
 
+from project.cluster.files import model_files
 from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
 from project.training.encoder import Encoder
-from project.training.on_cluster import common_machine, model_files
+from project.training.on_cluster import common_machine
 from project.training.precision import Machine, precision, this_machine
 
 GPU = Machine("cuda", "bf16")

@@ -12,7 +12,8 @@ from typing import Any
 from project.annotation.engines.base import Annotator
 from project.annotation.engines.process import ProcessAnnotator
 from project.config.annotation import AnnotateConfig
-from project.config.engines import engine_facts
+from project.config.cluster import NO_CLUSTER, ClusterConfig
+from project.config.engines import EngineFacts, engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.fields import AUTO
 from project.data.task import Task
@@ -20,9 +21,18 @@ from project.support.errors import AssayError
 from project.support.machine import visible_gpus
 
 
-def check_engine(name: str) -> None:
-    """Raise AssayError for an engine that is unknown or whose package is not installed."""
+def check_engine(name: str, cluster: ClusterConfig | None = None) -> None:
+    """Raise AssayError for an engine that is unknown or whose package is not installed.
+
+    Where ``cluster`` names one, the package is looked for on its nodes, later.
+    """
     facts = engine_facts(name)
+    if cluster is None or cluster.cluster == NO_CLUSTER:
+        check_package(name, facts)
+
+
+def check_package(name: str, facts: EngineFacts) -> None:
+    """Raise AssayError for an engine whose package is not installed."""
     if facts.package and importlib.util.find_spec(facts.package) is None:
         raise AssayError(
             f"annotator {name} needs the package {facts.package}, which is not installed. "
@@ -30,7 +40,7 @@ def check_engine(name: str) -> None:
         )
 
 
-def _check_engine_settings(config: AnnotateConfig) -> None:
+def check_engine_settings(config: AnnotateConfig) -> None:
     """Refuse settings of vLLM with another engine of ours, which would leave them out in silence.
 
     Engines of other packages may take them.
@@ -58,7 +68,7 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     """
     name = config.annotate.annotator
     check_engine(name)
-    _check_engine_settings(config.annotate)
+    check_engine_settings(config.annotate)
     facts = engine_facts(name)
     # An engine's facts name the parts of the configuration that its class takes.
     arguments = [task if part == "task" else getattr(config, part) for part in facts.takes]
