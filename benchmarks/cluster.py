@@ -112,8 +112,8 @@ def seconds_of_naps(cluster: Cluster, seconds: float, replicas: int) -> float:
     began = time.perf_counter()
     for _ in run_tasks(
         cluster,
-        Work(nap, Needs(0, 0.0, 0), replicas),
-        naps,
+        Work(nap, Needs(0, 0.0, 0), replicas, "Run again."),
+        naps.items(),
         received=lambda key, message: None,
         finish=lambda key, value, error: (value, error),
     ):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
 
 from entrypoints.wiring.predict_choice import (
     Choice,
@@ -17,6 +19,7 @@ from entrypoints.wiring.predict_choice import (
 )
 from entrypoints.wiring.setup import check_store
 from entrypoints.wiring.terminal import Progress, print_line
+from project.config.cluster import NO_CLUSTER
 from project.config.fields import parse
 from project.config.predict import PredictConfig
 from project.data.corpus import Corpus, open_corpus, text_list
@@ -25,6 +28,9 @@ from project.support.escape import escape_markdown
 from project.tracking import LoggedClassifier, Tracker, classifier_files, register, root_run
 from project.training.classifier import Classifiers, SavedClassifier
 from project.training.evaluate import metric_names
+
+if TYPE_CHECKING:
+    from project.training.classify_on_cluster import ClassifierCluster
 
 _MODEL = "assay.model"
 _DEFAULT_COLUMN = "text"
@@ -110,23 +116,12 @@ def _label(
         )
         for file in files
     ]
-    classifiers = Classifiers(saved, config.precision, config.batch_size)
-    facts = {
-        "model": list(choice.model_ids),
-        "data": corpus.sha256,
-        "text_column": corpus.text_column,
-        "block_size": config.block_size,
-        "precision": classifiers.precision,
-        "prefix": config.prefix,
-    }
-    output = Path(config.output).expanduser().absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    blocks = LabelledBlocks(output, facts)
     root = choice.experiment.root
     model = ",".join(file.address for file in files)
     run_id = files[0].run_id if len(files) == 1 else root.run_id
     with (
-        contextlib.closing(blocks),
+        _opened(config, saved) as classifiers,
+        contextlib.closing(_blocks(config, choice, corpus, classifiers.precision)) as blocks,
         root_run("predict", f"{root.name} predict", params, config.workspace) as tracker,
     ):
         tracker.tag({_MODEL: model, "assay.predicted_by": run_id})
@@ -136,31 +131,77 @@ def _label(
         seconds = time.monotonic() - began
         summary = blocks.finish(columns, threshold=threshold.value, model=model, run_id=run_id)
         done = _Labelling(summary, n_new, n_cut, seconds)
-        _log(tracker, done, choice, threshold, output=output)
+        _log(tracker, done, choice, threshold, output=Path(config.output).expanduser().absolute())
+
+
+@contextlib.contextmanager
+def _opened(
+    config: PredictConfig, saved: Sequence[SavedClassifier]
+) -> Iterator[Classifiers | ClassifierCluster]:
+    """The classifiers, here or on a cluster."""
+    if config.cluster == NO_CLUSTER:
+        yield Classifiers(saved, config.precision, config.batch_size)
+        return
+    from project.cluster.checks import checked_cluster
+    from project.training.classify_on_cluster import ClassifierCluster
+
+    print_line(f"cluster: connecting ({config.cluster}).")
+    with checked_cluster(config.cluster) as connection:
+        cluster = ClassifierCluster(connection, saved, config.precision, config.batch_size)
+        n_nodes, n = len(connection.nodes()), cluster.n_places
+        print_line(
+            f"cluster: {n_nodes} node{'s' if n_nodes > 1 else ''}, {n} "
+            f"block{'s' if n > 1 else ''} at a time."
+        )
+        yield cluster
+
+
+def _blocks(
+    config: PredictConfig, choice: Choice, corpus: Corpus, precision: str
+) -> LabelledBlocks:
+    """The blocks on disk, those of an earlier process among them."""
+    output = Path(config.output).expanduser().absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "model": list(choice.model_ids),
+        "data": corpus.sha256,
+        "text_column": corpus.text_column,
+        "block_size": config.block_size,
+        "precision": precision,
+        "prefix": config.prefix,
+    }
+    return LabelledBlocks(output, facts)
 
 
 def _label_blocks(
     blocks: LabelledBlocks,
-    classifiers: Classifiers,
+    classifiers: Classifiers | ClassifierCluster,
     corpus: Corpus,
     columns: Columns,
     size: int,
 ) -> tuple[int, int]:
     """Label the blocks that are not done; returns how many texts were labelled and cut."""
-    n_done = blocks.n_done
-    if n_done:
-        print_line(f"predict: {n_done} blocks are done already, and not computed again.")
+    if blocks.n_done:
+        print_line(f"predict: {blocks.n_done} blocks are done already, and not computed again.")
+    under_way: dict[int, tuple[pa.Table, list[str | None]]] = {}
     n_new = n_cut = 0
     with Progress("predict", corpus.n_rows, "texts") as progress:
-        for index, table in enumerate(corpus.blocks(size)):
-            if index >= n_done:
+
+        def open_blocks() -> Iterator[tuple[int, list[str]]]:
+            for index, table in enumerate(corpus.blocks(size)):
+                if blocks.has(index):
+                    progress(table.num_rows)
+                    continue
                 texts = text_list(table, corpus.text_column)
-                given = [text for text in texts if text is not None]
-                classified = classifiers.classify(given)
-                has_text = [text is not None for text in texts]
-                blocks.write(index, labelled(table, has_text, classified.probabilities, columns))
-                n_new += len(given)
-                n_cut += classified.n_cut
+                under_way[index] = (table, texts)
+                yield index, [text for text in texts if text is not None]
+
+        for index, classified in classifiers.classified(open_blocks()):
+            table, texts = under_way.pop(index)
+            has_text = [text is not None for text in texts]
+            blocks.write(index, labelled(table, has_text, classified.probabilities, columns))
+            n_new += sum(has_text)
+            n_cut += classified.n_cut
             progress(table.num_rows)
     return n_new, n_cut
 

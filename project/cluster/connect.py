@@ -29,6 +29,14 @@ _START = (
 )
 
 
+_GONE = ("NodeDiedError", "TaskUnschedulableError")
+"""Errors of Ray for a task whose node is not there any more."""
+
+
+class _NodeGoneError(Exception):
+    """A node went away while it was asked."""
+
+
 class Node(NamedTuple):
     """A node that can run tasks: its id and name, CPUs, GPUs, and bytes of memory for tasks."""
 
@@ -66,7 +74,7 @@ class Cluster:
     def on_every_node(
         self, function: Callable[[Any], Any], argument: object, *, with_gpu: bool = False
     ) -> dict[Node, Any]:
-        """What ``function(argument)`` returns on each node.
+        """What ``function(argument)`` returns on each node; one that goes away is left out.
 
         Parameters
         ----------
@@ -80,7 +88,7 @@ class Cluster:
         Raises
         ------
         AssayError
-            If there is no node, or one that does not answer or cannot run the function.
+            If no node is left, or one does not answer or cannot run the function.
         """
         nodes = self.nodes()
         if not nodes:
@@ -106,14 +114,20 @@ class Cluster:
                 f"{_NODE_SECONDS:.0f} s. Look whether other work holds it, or remove it from the "
                 "cluster, and run again."
             )
-        return {
-            running[reference]: self._answer(running[reference], reference) for reference in done
-        }
+        answers = {}
+        for reference in done:
+            with contextlib.suppress(_NodeGoneError):
+                answers[running[reference]] = self._answer(running[reference], reference)
+        if not answers:
+            raise Incomplete("cluster: all nodes went away while they were asked. Run again.")
+        return answers
 
     def _answer(self, node: Node, reference: Any) -> Any:
         try:
             return self.ray.get(reference)
         except Exception as error:  # Ray wraps whatever went wrong on the node
+            if type(error).__name__ in _GONE:
+                raise _NodeGoneError from None
             cause = getattr(error, "cause", None) or error
             raise AssayError(
                 f"cluster: node {node.name} cannot run Assay ({type(cause).__name__}: "

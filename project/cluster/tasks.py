@@ -6,7 +6,8 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from project.cluster.connect import Cluster
@@ -60,12 +61,16 @@ class Work(NamedTuple):
     needs
         What each task needs.
     at_once
-        How many run at the same time; 0: as many as the cluster holds.
+        How many run or wait on the cluster at the same time; 0: all. A function is asked again and
+        again, so that the number follows the nodes.
+    way_out
+        What to do where workers die again and again.
     """
 
     function: Callable[[Any, Send], Any]
     needs: Needs
-    at_once: int
+    at_once: int | Callable[[], int]
+    way_out: str
 
 
 class Mailbox:
@@ -89,7 +94,7 @@ class Mailbox:
 def run_tasks(
     cluster: Cluster,
     work: Work,
-    arguments: Mapping[str, object],
+    arguments: Iterable[tuple[str, object]],
     *,
     received: Callable[[str, Any], None],
     finish: Callable[[str, Any, AssayError | None], Result],
@@ -105,7 +110,7 @@ def run_tasks(
     cluster, work
         Where the tasks run, and what they do.
     arguments
-        The argument of each task by its key.
+        Key and argument of each task. They are taken as tasks begin.
     received
         Called with the key and each message of a task; messages may be missing.
     finish
@@ -132,18 +137,20 @@ class _Run:
         self,
         cluster: Cluster,
         work: Work,
-        arguments: Mapping[str, object],
+        arguments: Iterable[tuple[str, object]],
         finish: Callable[[str, Any, AssayError | None], Any],
     ) -> None:
         self._cluster = cluster
         self._ray = cluster.ray
         self._work = work
-        self._arguments = arguments
+        self._upcoming = iter(arguments)
+        self._is_drained = False
+        self._arguments: dict[str, object] = {}  # of tasks that have begun
         self._finish = finish
-        self._at_once = work.at_once
-        self._waiting = [*arguments]
+        self._most = sys.maxsize  # at once, since memory ran out
+        self._waiting: list[str] = []  # to run again
         self._running: dict[Any, str] = {}
-        self._deaths = dict.fromkeys(arguments, 0)
+        self._deaths = Counter[str]()
         self._n_nodes = len(cluster.nodes())
         self._looked = time.monotonic()
         # On the node of this process, so that it lives as long as this process does.
@@ -162,22 +169,38 @@ class _Run:
     @property
     def is_open(self) -> bool:
         """Whether tasks wait or run."""
-        return bool(self._waiting or self._running)
+        return bool(self._waiting or self._running or not self._is_drained)
 
     def submit(self) -> None:
         """Give waiting tasks to Ray, which runs them where there is room."""
-        while self._waiting and (not self._work.at_once or len(self._running) < self._work.at_once):
-            key = self._waiting.pop(0)
+        at_once = self._work.at_once
+        limit = min(self._most, (at_once() if callable(at_once) else at_once) or sys.maxsize)
+        while len(self._running) < limit:
+            key = self._next()
+            if key is None:
+                return
             reference = self._task.remote(
                 self._work.function, self._arguments[key], self._mailbox, key
             )
             self._running[reference] = key
+
+    def _next(self) -> str | None:
+        """The key of the next task; None if none is left."""
+        if self._waiting:
+            return self._waiting.pop(0)
+        for key, argument in self._upcoming:
+            self._arguments[key] = argument
+            return key
+        self._is_drained = True
+        return None
 
     def wait(self, seconds: float = _POLL_SECONDS) -> list[Any]:
         """References of tasks that are done, after ``seconds`` at the latest."""
         if time.monotonic() - self._looked > _WAITING_SECONDS:
             self._report_nodes()
         references = [*self._running]
+        if not references:
+            return []
         done, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
         if not done:
             done, _ = self._ray.wait(references, num_returns=1, timeout=seconds)
@@ -207,19 +230,23 @@ class _Run:
             reply = self._ray.get(reference)
         except Exception as error:  # Ray raises many types, also those of the task
             return self._failed(key, error)
-        if reply.error:
-            return (self._finish(key, None, AssayError(reply.error)),)
-        return (self._finish(key, reply.value, None),)
+        refusal = AssayError(reply.error) if reply.error else None
+        return self._finished(key, reply.value, refusal)
+
+    def _finished(self, key: str, value: Any, error: AssayError | None) -> tuple[Any]:
+        """What ``finish`` returns; the task does not run again."""
+        del self._arguments[key]
+        return (self._finish(key, value, error),)
 
     def _failed(self, key: str, error: Exception) -> tuple[Any] | None:
         if not isinstance(error, deaths(self._ray)):
             cause = getattr(error, "cause", None) or error
             text = f"{type(cause).__name__}: {short_message(cause)}"
-            return (self._finish(key, None, AssayError(text)),)
+            return self._finished(key, None, AssayError(text))
         self._deaths[key] += 1
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
             # Memory that others use too: fewer at once than there were.
-            self._at_once = max(1, len(self._running))
+            self._most = max(1, len(self._running))
         n_deaths = self._deaths[key]
         text = f"{type(error).__name__}: {short_message(error)}"
         if n_deaths < _MOST_DEATHS:
@@ -227,10 +254,10 @@ class _Run:
             self._waiting.append(key)
             return None
         reason = (
-            f"its worker or node died {n_deaths} times ({text}), often for lack of memory. Raise "
-            "gradient_accumulation, lower max_length, or use nodes with more memory."
+            f"its worker or node died {n_deaths} times ({text}), often for lack of memory. "
+            f"{self._work.way_out}"
         )
-        return (self._finish(key, None, AssayError(reason)),)
+        return self._finished(key, None, AssayError(reason))
 
     def end(self) -> None:
         """Finish the tasks that are done; cancel the others."""

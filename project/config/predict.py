@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from project.config.cluster import NO_CLUSTER, check_cluster
 from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.config.results import check_workspace
 from project.support.errors import AssayError
@@ -86,6 +87,13 @@ class PredictConfig(ConfigSection):
         help="texts in one block; a block is on disk when it is done, and not computed again",
         ge=1,
         le=1_000_000,
+    )
+    cluster: str = parameter(
+        default=NO_CLUSTER,
+        help="where the texts are labelled: none (here), local (Ray on this machine), auto (the "
+        "Ray cluster of RAY_ADDRESS, or the one that this machine belongs to), HOST:PORT or "
+        "ray://HOST:10001; it changes no result",
+        check=check_cluster,
     )
     dry_run: bool = parameter(
         default=False, help="choose the classifier, check the data, and label nothing"

@@ -149,11 +149,12 @@ class LabelledBlocks:
 
     @property
     def n_done(self) -> int:
-        """How many blocks are done: the first ones, without a gap."""
-        n = 0
-        while self._file(n).is_file():
-            n += 1
-        return n
+        """How many blocks are done."""
+        return sum(1 for _ in self._folder.glob("[0-9]*.parquet"))
+
+    def has(self, index: int) -> bool:
+        """Whether a block is done."""
+        return self._file(index).is_file()
 
     def write(self, index: int, table: pa.Table) -> None:
         """Keep a block."""

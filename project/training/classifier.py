@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ from project.training.precision import precision
 from project.training.predict import predict
 from project.training.pretrained import load_pretrained
 from project.training.tokens import Ids, encode
+
+_BATCHES_AT_A_TIME = 4  # that a thread computes before it takes others
 
 
 class SavedClassifier(NamedTuple):
@@ -71,7 +73,13 @@ class TokenRows:
 class Classifiers:
     """Classifiers of the same texts: the seeds of one arm, which share tokenizer and labels."""
 
-    def __init__(self, saved: Sequence[SavedClassifier], requested: str, batch_size: int) -> None:
+    def __init__(
+        self,
+        saved: Sequence[SavedClassifier],
+        requested: str,
+        batch_size: int,
+        n_threads: int | None = None,
+    ) -> None:
         """Load the classifiers.
 
         Parameters
@@ -82,6 +90,8 @@ class Classifiers:
             Precision: fp32, bf16, fp16 or auto.
         batch_size
             Texts that go through a model together.
+        n_threads
+            Threads on a CPU, which change no result; None: one for each core.
 
         Raises
         ------
@@ -94,7 +104,7 @@ class Classifiers:
         self._n_threads = 1
         if not torch.cuda.is_available():
             set_memory_limits()
-            self._n_threads = cpu_cores()
+            self._n_threads = n_threads or cpu_cores()
         self._threads = ThreadPoolExecutor(self._n_threads, initializer=_one_thread_each)
         source = _source(saved[0].name, saved[0].tokenizer)
         self._tokenizer: Any = load_pretrained(AutoTokenizer, source)
@@ -107,6 +117,13 @@ class Classifiers:
         ]
         self.batching = self._batchings[0].name
 
+    def classified(
+        self, blocks: Iterable[tuple[int, list[str]]]
+    ) -> Iterator[tuple[int, Classified]]:
+        """Number and class probabilities of every block, in their order."""
+        for number, texts in blocks:
+            yield number, self.classify(texts)
+
     def classify(self, texts: Sequence[str]) -> Classified:
         """Class probabilities of texts, cut as in training."""
         if not texts:
@@ -118,13 +135,15 @@ class Classifiers:
         return Classified(np.exp(np.stack(parts)), n_cut)
 
     def _predict(self, batching: Batching, tokens: TokenRows, n: int) -> Floats:
-        """Log probabilities ``(n, n_classes)``; on a CPU by one thread for each core.
+        """Log probabilities ``(n, n_classes)``; on a CPU by several threads.
 
-        Threads that share an operation wait for one another at each of thousands of small ones.
+        Threads that share an operation wait for one another at each of thousands of small ones, so
+        each thread computes batches of its own. How many threads there are changes no batch.
         """
         order = np.argsort(tokens.lengths(np.arange(n)), kind="stable")
-        shares = [order[start :: self._n_threads] for start in range(self._n_threads)]
-        shares = [share for share in shares if len(share)]
+        size = _BATCHES_AT_A_TIME * self._batch_size
+        # The longest texts first, so that no thread begins with them when the others are done.
+        shares = [order[start : start + size] for start in range(0, n, size)][::-1]
 
         def run(share: Codes) -> Floats:
             return predict(

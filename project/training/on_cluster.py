@@ -119,11 +119,19 @@ class TrainingCluster:
         tokens = {source: bundle(self._cluster, source.iterdir()) for source in folders}
         yield from run_tasks(
             self._cluster,
-            Work(train_on_node, self.needs(jobs[0].encoder, jobs[0].config, jobs), workers),
-            {
-                job.digest: RemoteJob(job, weights, tokens[job.inputs.tokens.folder], self._marker)
+            Work(
+                train_on_node,
+                self.needs(jobs[0].encoder, jobs[0].config, jobs),
+                workers,
+                "Raise gradient_accumulation, lower max_length, or use nodes with more memory.",
+            ),
+            [
+                (
+                    job.digest,
+                    RemoteJob(job, weights, tokens[job.inputs.tokens.folder], self._marker),
+                )
                 for job in jobs
-            },
+            ],
             received=results.report,
             finish=results.finish,
         )

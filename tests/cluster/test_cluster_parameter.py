@@ -40,11 +40,11 @@ def test_a_logistic_regression_alone_is_not_sent_to_a_cluster():
     assert experiment_config({"encoder": "linear", "cluster": "local"}).cluster.cluster == "local"
 
 
-def test_every_entry_point_that_annotates_or_fine_tunes_takes_the_parameter():
+def test_every_entry_point_that_annotates_fine_tunes_or_predicts_takes_the_parameter():
     taking = {name for name, entry in ENTRY_POINTS.items() if "cluster" in entry.rules()}
 
     trains = {"main", "finetune", "curve", "grid", "budget", "sweep", "audit", "check"}
-    assert taking == trains | {"annotate", "ask"}
+    assert taking == trains | {"annotate", "ask", "predict"}
 
 
 def test_a_missing_ray_is_named_with_the_command_that_installs_it(monkeypatch):

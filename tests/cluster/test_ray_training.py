@@ -200,8 +200,8 @@ def test_a_task_that_dies_again_and_again_is_named_and_the_others_go_on(cluster,
     def run(function, arguments):
         for _ in run_tasks(
             cluster._cluster,
-            Work(function, SMALL, 2),
-            arguments,
+            Work(function, SMALL, 2, "Use nodes with more memory."),
+            arguments.items(),
             received=lambda key, message: received.append((key, message)),
             finish=lambda key, value, error: ends.update({key: str(error or value)}),
         ):
