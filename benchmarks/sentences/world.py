@@ -24,9 +24,10 @@ MODULES: tuple[str, ...] = (
     "divergence",
     "inclusion",
     "curve",
+    "monitor",
 )
 """Files of this folder with a tuple ``WORLDS``; the name of the file is that of the kind."""
-BASELINES: tuple[str, ...] = ("percentile",)
+BASELINES: tuple[str, ...] = ("percentile", "monitor_fixed")
 """Kinds of what the product is compared with; they run only where they are named."""
 _CHUNK = 50  # repetitions of a process at a time
 Said = Callable[[np.random.Generator], bool]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,8 @@ from project.training.classifier import Classifiers, SavedClassifier
 from project.training.evaluate import metric_names
 
 _MODEL = "assay.model"
-_DEFAULT_COLUMN = "text"
+DEFAULT_COLUMN = "text"
+"""Column with the texts, for a model of an earlier version, which does not name it."""
 
 
 class _Labelling(NamedTuple):
@@ -68,7 +69,7 @@ def run_prediction(params: Mapping[str, str]) -> None:
         if not config.data:
             return
         columns = Columns(choice.experiment.label_set, config.prefix, len(files) > 1)
-        text_column = config.text_column or files[0].text_column or _DEFAULT_COLUMN
+        text_column = config.text_column or files[0].text_column or DEFAULT_COLUMN
         corpus = open_corpus(config, text_column, columns.names)
         _print_corpus(corpus)
         if config.dry_run:
@@ -90,6 +91,19 @@ def _print_corpus(corpus: Corpus) -> None:
         )
 
 
+def saved_classifiers(files: Sequence[LoggedClassifier]) -> list[SavedClassifier]:
+    """Where the weights and tokenizers of logged classifiers lie."""
+    return [
+        SavedClassifier(
+            file.address,
+            model=file.folder / "model",
+            tokenizer=file.folder / "components" / "tokenizer",
+            max_length=file.max_length,
+        )
+        for file in files
+    ]
+
+
 def _label(
     params: Mapping[str, str],
     config: PredictConfig,
@@ -101,16 +115,7 @@ def _label(
     columns: Columns,
 ) -> None:
     """Label the corpus in a root run."""
-    saved = [
-        SavedClassifier(
-            file.address,
-            model=file.folder / "model",
-            tokenizer=file.folder / "components" / "tokenizer",
-            max_length=file.max_length,
-        )
-        for file in files
-    ]
-    classifiers = Classifiers(saved, config.precision, config.batch_size)
+    classifiers = Classifiers(saved_classifiers(files), config.precision, config.batch_size)
     facts = {
         "model": list(choice.model_ids),
         "data": corpus.sha256,

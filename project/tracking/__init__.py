@@ -19,6 +19,7 @@ from project.tracking.logged_models import (
 from project.tracking.model_cards import VERDICT_BEGIN, VERDICT_END, write_verdicts
 from project.tracking.names import (
     ABSENT,
+    BATCH,
     CHANCE,
     CHOSEN,
     CONFIG_FILE,
@@ -26,7 +27,9 @@ from project.tracking.names import (
     EXPERIMENT,
     FEW,
     KIND,
+    MONITOR,
     NOT_LEARNED,
+    NOTE,
     OVERRULED,
     PRIVATE,
     QUESTION,
@@ -49,6 +52,7 @@ from project.tracking.read import (
     children,
     latest_root,
     local_artifact,
+    monitor_runs,
     newest_runs,
     read_artifact,
     read_json,
@@ -62,11 +66,12 @@ from project.tracking.records import Record
 from project.tracking.relog import send_spool
 from project.tracking.root import current_user, root_run, tagged
 from project.tracking.spool import spools
-from project.tracking.store import experiments, store_digest
+from project.tracking.store import OwnExperiment, experiments, store_digest
 from project.tracking.tracker import Tracker
 
 __all__ = [
     "ABSENT",
+    "BATCH",
     "CHANCE",
     "CHOSEN",
     "CONFIG_FILE",
@@ -74,6 +79,8 @@ __all__ = [
     "EXPERIMENT",
     "FEW",
     "KIND",
+    "MONITOR",
+    "NOTE",
     "NOT_LEARNED",
     "OVERRULED",
     "PRIVATE",
@@ -94,6 +101,7 @@ __all__ = [
     "VERDICT_REASON",
     "Child",
     "LoggedClassifier",
+    "OwnExperiment",
     "Record",
     "RootRun",
     "StoreUnavailable",
@@ -108,6 +116,7 @@ __all__ = [
     "findings",
     "latest_root",
     "local_artifact",
+    "monitor_runs",
     "newest_models",
     "newest_runs",
     "overruled_remark",

@@ -18,7 +18,7 @@ from project.support.errors import AssayError, UnusableRun
 from project.support.parquet import parquet
 from project.support.redact import scrubbed
 from project.tracking.failures import StoreUnavailable, address, is_outage, reason, store_errors
-from project.tracking.names import KIND, PARENT, STUDY
+from project.tracking.names import KIND, MONITOR, PARENT, STUDY
 from project.tracking.records import Record, to_record
 from project.tracking.store import experiment_ids
 
@@ -75,6 +75,13 @@ def all_children(root: Record, kind: str) -> list[Record]:
 def study_runs(study_id: str, kind: str) -> list[Record]:
     """The runs of a study of one kind in any experiment, whatever their status, oldest first."""
     filter_string = f"tags.`{STUDY}` = '{study_id}' AND tags.`{KIND}` = '{kind}'"
+    with store_errors():
+        return _search(experiment_ids(), filter_string)
+
+
+def monitor_runs(monitor: str) -> list[Record]:
+    """The finished batches of a monitor in any experiment, oldest first."""
+    filter_string = f"tags.`{MONITOR}` = '{monitor}' AND attributes.status = 'FINISHED'"
     with store_errors():
         return _search(experiment_ids(), filter_string)
 
