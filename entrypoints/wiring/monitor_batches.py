@@ -13,7 +13,7 @@ from project.stats.types import Floats
 from project.support.errors import AssayError, UnusableRun
 from project.support.parquet import read_table as read_local
 from project.support.parquet import write_table
-from project.tracking import BATCH, Record, monitor_runs, read_table
+from project.tracking import BATCH, MONITOR, Record, finished_with_tag, read_table
 
 SAMPLE = "sample.parquet"
 """Artifact of a batch: what the tests read of its texts."""
@@ -64,7 +64,9 @@ class Monitor(NamedTuple):
 
 def open_monitor(key: str, workspace: Path) -> Monitor:
     """The monitor with this key, which may have no batches yet."""
-    runs = [run for run in monitor_runs(key) if {NUMBER, OF_BATCH} <= run.metrics.keys()]
+    runs = [
+        run for run in finished_with_tag(MONITOR, key) if {NUMBER, OF_BATCH} <= run.metrics.keys()
+    ]
     return Monitor(key, workspace / "monitors" / key, sorted(runs, key=number_of))
 
 

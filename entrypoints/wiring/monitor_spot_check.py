@@ -13,16 +13,14 @@ from entrypoints.wiring.audit_labels import answered_probability
 from entrypoints.wiring.monitor_texts import Predicted, Source
 from entrypoints.wiring.question_sheet import QuestionSheet, write_sheet
 from entrypoints.wiring.terminal import print_line
+from entrypoints.wiring.text_task import task_of_texts
 from project.audit.design import draw_audit
 from project.audit.judgements import audit_labels, combine
-from project.data.card import Card, CardColumns, CardSource
-from project.data.task import Task
 from project.labels.clients.formats import notes_on_reasons
 from project.labels.human import answer_rows, questions
 from project.stats.bootstrap import Interval
 from project.stats.survey import Design, share_interval
 from project.support.errors import AssayError
-from project.support.parquet import content_hash
 
 
 class SpotCheck(NamedTuple):
@@ -110,7 +108,7 @@ def draw_spot_check(
         }
     )
     sheet = QuestionSheet(
-        task=_task(examples, label_set, title),
+        task=task_of_texts(examples, label_set, title),
         annotator="",
         asked=[questions(examples, None, seed)],
         sampling=sampling,
@@ -146,7 +144,7 @@ def accuracy_of(
     ids = source.example_ids()
     indices = np.flatnonzero(ids.isin(sampling["example_id"]))
     examples = pd.DataFrame({"example_id": ids.to_numpy()[indices], "text": source.some(indices)})
-    task = _task(examples, label_set, source.name)
+    task = task_of_texts(examples, label_set, source.name)
     tables = {name: answer_rows(Path(name).expanduser(), task) for name in files}
     for name, table in tables.items():
         for note in notes_on_reasons(table, name):
@@ -170,27 +168,3 @@ def accuracy_of(
     design = Design(1 / probability, None, len(labelled) / source.n)
     interval = share_interval(right.astype(np.float64), design)
     return Accuracy(interval, len(labelled), len(sampling))
-
-
-def _task(examples: pd.DataFrame, label_set: Sequence[str], title: str) -> Task:
-    """The drawn texts as a task, which reading and writing of questions need."""
-    table = examples.assign(gold_label=None, split="train")
-    name = " ".join(title.split())
-    card = Card(
-        name=name,
-        source=CardSource(file="batch"),
-        columns=CardColumns(text="text", label="label"),
-        description=f"Sort the text into one of these classes: {', '.join(label_set)}.",
-        labels=tuple(label_set),
-    )
-    return Task(
-        card=card,
-        label_set=tuple(label_set),
-        examples=table,
-        source=name,
-        data_hash="",
-        content_hash=content_hash(table),
-        counts={},
-        columns={"text": "text", "label": "label", "id": ""},
-        notes=(),
-    )

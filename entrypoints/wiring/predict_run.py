@@ -15,16 +15,28 @@ from entrypoints.wiring.predict_choice import (
     choose,
     pick_threshold,
 )
+from entrypoints.wiring.predict_done import file_hash, finished_job
+from entrypoints.wiring.predict_shares import CorpusAudit, publish_shares, read_corpus_audit
 from entrypoints.wiring.setup import check_store
 from entrypoints.wiring.terminal import Progress, print_line
 from project.config.fields import parse
 from project.config.predict import PredictConfig
-from project.data.corpus import Corpus, open_corpus, text_list
+from project.data.corpus import Corpus, file_tables, open_corpus, text_list
 from project.data.labelled_blocks import Columns, LabelledBlocks, Summary, labelled
 from project.support.escape import escape_markdown
-from project.tracking import LoggedClassifier, Tracker, classifier_files, register, root_run
+from project.support.files import digest
+from project.tracking import (
+    DIGEST,
+    OUTPUT,
+    LoggedClassifier,
+    Tracker,
+    classifier_files,
+    register,
+    root_run,
+)
 from project.training.classifier import Classifiers, SavedClassifier
 from project.training.evaluate import metric_names
+from project.training.precision import precision
 
 _MODEL = "assay.model"
 DEFAULT_COLUMN = "text"
@@ -41,6 +53,31 @@ class _Labelling(NamedTuple):
     n_new: int
     n_cut: int
     seconds: float
+
+
+class _Job(NamedTuple):
+    """Texts, and the classifiers that label them; ``audit`` has human labels of some of them."""
+
+    params: Mapping[str, str]
+    config: PredictConfig
+    choice: Choice
+    threshold: Threshold
+    files: Sequence[LoggedClassifier]
+    corpus: Corpus
+    columns: Columns
+    audit: CorpusAudit | None
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """Everything that can change a block, by name."""
+        return {
+            "model": list(self.choice.model_ids),
+            "data": self.corpus.sha256,
+            "text_column": self.corpus.text_column,
+            "block_size": self.config.block_size,
+            "precision": precision(self.config.precision),
+            "prefix": self.config.prefix,
+        }
 
 
 def run_prediction(params: Mapping[str, str]) -> None:
@@ -75,7 +112,9 @@ def run_prediction(params: Mapping[str, str]) -> None:
         if config.dry_run:
             print_line("predict: a dry run labels nothing. Run again without dry_run.")
             return
-        _label(params, config, choice, threshold, files=files, corpus=corpus, columns=columns)
+        audit = read_corpus_audit(config, corpus, choice.experiment)
+        job = _Job(params, config, choice, threshold, files, corpus, columns, audit)
+        _label(job)
 
 
 def _print_corpus(corpus: Corpus) -> None:
@@ -104,44 +143,46 @@ def saved_classifiers(files: Sequence[LoggedClassifier]) -> list[SavedClassifier
     ]
 
 
-def _label(
-    params: Mapping[str, str],
-    config: PredictConfig,
-    choice: Choice,
-    threshold: Threshold,
-    *,
-    files: list[LoggedClassifier],
-    corpus: Corpus,
-    columns: Columns,
-) -> None:
-    """Label the corpus in a root run."""
-    classifiers = Classifiers(saved_classifiers(files), config.precision, config.batch_size)
-    facts = {
-        "model": list(choice.model_ids),
-        "data": corpus.sha256,
-        "text_column": corpus.text_column,
-        "block_size": config.block_size,
-        "precision": classifiers.precision,
-        "prefix": config.prefix,
-    }
+def _label(job: _Job) -> None:
+    """Label the corpus in a root run, unless the output holds these labels already."""
+    config = job.config
+    facts = job.facts
     output = Path(config.output).expanduser().absolute()
+    root = job.choice.experiment.root
+    model = ",".join(file.address for file in job.files)
+    run_id = job.files[0].run_id if len(job.files) == 1 else root.run_id
+    identity = digest([facts, job.threshold.value, model, run_id])
+    if earlier := finished_job(output, identity):
+        print_line(
+            f"predict: {output} holds these labels already (run {earlier.run_id}). Nothing is "
+            "computed."
+        )
+        if job.audit:
+            tables = file_tables(output, config.block_size)
+            publish_shares(Tracker(earlier.run_id), job.audit, tables, job.columns)
+        return
     output.parent.mkdir(parents=True, exist_ok=True)
     blocks = LabelledBlocks(output, facts)
-    root = choice.experiment.root
-    model = ",".join(file.address for file in files)
-    run_id = files[0].run_id if len(files) == 1 else root.run_id
-    with (
-        contextlib.closing(blocks),
-        root_run("predict", f"{root.name} predict", params, config.workspace) as tracker,
-    ):
-        tracker.tag({_MODEL: model, "assay.predicted_by": run_id})
-        tracker.log_inputs([(Path(config.data).name[:400], corpus.sha256, "prediction")])
-        began = time.monotonic()
-        n_new, n_cut = _label_blocks(blocks, classifiers, corpus, columns, config.block_size)
-        seconds = time.monotonic() - began
-        summary = blocks.finish(columns, threshold=threshold.value, model=model, run_id=run_id)
-        done = _Labelling(summary, n_new, n_cut, seconds)
-        _log(tracker, done, choice, threshold, output=output)
+    with contextlib.closing(blocks):
+        classifiers = Classifiers(saved_classifiers(job.files), config.precision, config.batch_size)
+        name = f"{root.name} predict"
+        with root_run("predict", name, job.params, config.workspace) as tracker:
+            tracker.tag({_MODEL: model, "assay.predicted_by": run_id})
+            tracker.log_inputs([(Path(config.data).name[:400], job.corpus.sha256, "prediction")])
+            began = time.monotonic()
+            n_new, n_cut = _label_blocks(
+                blocks, classifiers, job.corpus, job.columns, config.block_size
+            )
+            seconds = time.monotonic() - began
+            corrected = ""
+            if job.audit:
+                corrected = publish_shares(tracker, job.audit, blocks.tables(), job.columns)
+            summary = blocks.finish(
+                job.columns, threshold=job.threshold.value, model=model, run_id=run_id
+            )
+            tracker.tag({DIGEST: identity, OUTPUT: file_hash(output)})
+            done = _Labelling(summary, n_new, n_cut, seconds)
+            _log(tracker, done, job.choice, job.threshold, output=output, corrected=corrected)
 
 
 def _label_blocks(
@@ -171,9 +212,15 @@ def _label_blocks(
 
 
 def _log(
-    tracker: Tracker, done: _Labelling, choice: Choice, threshold: Threshold, *, output: Path
+    tracker: Tracker,
+    done: _Labelling,
+    choice: Choice,
+    threshold: Threshold,
+    *,
+    output: Path,
+    corrected: str,
 ) -> None:
-    """Log and print what the output holds."""
+    """Log and print what the output holds; ``corrected`` is the table of corrected shares."""
     summary = done.summary
     n_texts = summary.n_rows - summary.n_without_text
     n_given = summary.n_rows - summary.n_abstained
@@ -205,8 +252,11 @@ def _log(
     text = (
         f"{n_texts} texts labelled, {summary.n_abstained - summary.n_without_text} of them "
         f"abstained; of the given labels: {listed}.{cut} These shares are not corrected for the "
-        "classifier's errors."
+        f"classifier's errors{'; those in the table are' if corrected else ''}."
     )
-    tracker.describe(escape_markdown(f"{choice.sentence} {threshold.sentence} {text}"))
+    note = escape_markdown(f"{choice.sentence} {threshold.sentence} {text}")
+    if corrected:
+        note += f"\n\n```\n{corrected.replace('`', chr(39))}\n```"
+    tracker.describe(note)
     print_line(f"predict: {text}")
     print_line(f"predict: written to {output} ({rate:.0f} texts per second).")

@@ -51,6 +51,9 @@ CHOSEN = "assay.chosen"
 MONITOR = "assay.monitor"  # digest of the classifier, the old texts and the settings
 BATCH = "assay.batch"  # digest of the texts of a batch
 
+# SHA-256 of the file that a run wrote.
+OUTPUT = "assay.output"
+
 # What a report concludes.
 VERDICT = "assay.verdict"
 VERDICT_REASON = "assay.verdict_reason"

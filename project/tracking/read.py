@@ -18,7 +18,7 @@ from project.support.errors import AssayError, UnusableRun
 from project.support.parquet import parquet
 from project.support.redact import scrubbed
 from project.tracking.failures import StoreUnavailable, address, is_outage, reason, store_errors
-from project.tracking.names import KIND, MONITOR, PARENT, STUDY
+from project.tracking.names import KIND, PARENT, STUDY
 from project.tracking.records import Record, to_record
 from project.tracking.store import experiment_ids
 
@@ -79,9 +79,9 @@ def study_runs(study_id: str, kind: str) -> list[Record]:
         return _search(experiment_ids(), filter_string)
 
 
-def monitor_runs(monitor: str) -> list[Record]:
-    """The finished batches of a monitor in any experiment, oldest first."""
-    filter_string = f"tags.`{MONITOR}` = '{monitor}' AND attributes.status = 'FINISHED'"
+def finished_with_tag(tag: str, value: str) -> list[Record]:
+    """The finished runs in any experiment whose ``tag`` is ``value``, oldest first."""
+    filter_string = f"tags.`{tag}` = '{value}' AND attributes.status = 'FINISHED'"
     with store_errors():
         return _search(experiment_ids(), filter_string)
 
