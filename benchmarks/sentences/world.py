@@ -25,9 +25,10 @@ MODULES: tuple[str, ...] = (
     "inclusion",
     "curve",
     "stopping",
+    "monitor",
 )
 """Files of this folder with a tuple ``WORLDS``; the name of the file is that of the kind."""
-BASELINES: tuple[str, ...] = ("percentile", "stopping_by_mean")
+BASELINES: tuple[str, ...] = ("percentile", "stopping_by_mean", "monitor_fixed")
 """Kinds of what the product is compared with; they run only where they are named."""
 _CHUNK = 50  # repetitions of a process at a time
 Said = Callable[[np.random.Generator], bool]

@@ -68,8 +68,11 @@ class Threshold(NamedTuple):
     candidates: Sequence[Calibration] = ()
 
 
-def choose(config: PredictConfig) -> Choice:
+def choose(config: PredictConfig, seeds: str = "") -> Choice:
     """The classifiers that ``config`` asks for.
+
+    ``seeds`` takes the place of the configuration's; ``auto`` is all seeds if all are logged, else
+    the best one.
 
     Raises
     ------
@@ -84,8 +87,8 @@ def choose(config: PredictConfig) -> Choice:
             f"private must be true: run {root.run_id} is private, and so are labels of its "
             "classifier. Set private=true."
         )
-    seeds = [run for replicates in experiment.arms.values() for run in replicates.runs]
-    models = newest_models(seeds)
+    trained = [run for replicates in experiment.arms.values() for run in replicates.runs]
+    models = newest_models(trained)
     available = {
         arm: [run for run in replicates.runs if run.run_id in models]
         for arm, replicates in experiment.arms.items()
@@ -95,7 +98,7 @@ def choose(config: PredictConfig) -> Choice:
         raise AssayError(_no_models(experiment))
     arm = chosen_arm(experiment, "" if config.arm == AUTO else config.arm, available)
     every = list(experiment.arms[arm.arm].runs)
-    runs = _members(config, arm.arm, every, available[arm.arm])
+    runs = _members(seeds or config.seeds, arm.arm, every, available[arm.arm])
     return Choice(
         experiment=experiment,
         arm=arm,
@@ -122,10 +125,12 @@ def _no_models(experiment: Experiment) -> str:
 
 
 def _members(
-    config: PredictConfig, arm: str, every: Sequence[Record], logged: Sequence[Record]
+    seeds: str, arm: str, every: Sequence[Record], logged: Sequence[Record]
 ) -> list[Record]:
     """The runs whose classifiers are used."""
-    if config.seeds == "all":
+    if seeds == AUTO and len(logged) == len(every):
+        return list(every)
+    if seeds == "all":
         if len(logged) < len(every):
             raise AssayError(
                 f"seeds=all needs the classifier of every seed of {arm}; {len(logged)} of "

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -17,23 +17,32 @@ from entrypoints.wiring.predict_choice import (
     choose,
     pick_threshold,
 )
+from entrypoints.wiring.predict_done import file_hash, finished_job
+from entrypoints.wiring.predict_shares import CorpusAudit, publish_shares, read_corpus_audit
+from entrypoints.wiring.predict_where import BlockClassifier, open_place
 from entrypoints.wiring.setup import check_store
 from entrypoints.wiring.terminal import Progress, print_line
-from project.config.cluster import NO_CLUSTER
 from project.config.fields import parse
 from project.config.predict import PredictConfig
-from project.data.corpus import Corpus, open_corpus, text_list
+from project.data.corpus import Corpus, file_tables, open_corpus, text_list
 from project.data.labelled_blocks import Columns, LabelledBlocks, Summary, labelled
 from project.support.escape import escape_markdown
-from project.tracking import LoggedClassifier, Tracker, classifier_files, register, root_run
-from project.training.classifier import Classifiers, SavedClassifier
+from project.support.files import digest
+from project.tracking import (
+    DIGEST,
+    OUTPUT,
+    LoggedClassifier,
+    Tracker,
+    classifier_files,
+    register,
+    root_run,
+)
+from project.training.classifier import SavedClassifier
 from project.training.evaluate import metric_names
 
-if TYPE_CHECKING:
-    from project.training.classify_on_cluster import ClassifierCluster
-
 _MODEL = "assay.model"
-_DEFAULT_COLUMN = "text"
+DEFAULT_COLUMN = "text"
+"""Column with the texts, for a model of an earlier version, which does not name it."""
 
 
 class _Labelling(NamedTuple):
@@ -46,6 +55,30 @@ class _Labelling(NamedTuple):
     n_new: int
     n_cut: int
     seconds: float
+
+
+class _Job(NamedTuple):
+    """Texts, and the classifiers that label them; ``audit`` has human labels of some of them."""
+
+    params: Mapping[str, str]
+    config: PredictConfig
+    choice: Choice
+    threshold: Threshold
+    files: Sequence[LoggedClassifier]
+    corpus: Corpus
+    columns: Columns
+    audit: CorpusAudit | None
+
+    def facts(self, precision: str) -> dict[str, object]:
+        """Everything that can change a block, by name."""
+        return {
+            "model": list(self.choice.model_ids),
+            "data": self.corpus.sha256,
+            "text_column": self.corpus.text_column,
+            "block_size": self.config.block_size,
+            "precision": precision,
+            "prefix": self.config.prefix,
+        }
 
 
 def run_prediction(params: Mapping[str, str]) -> None:
@@ -74,13 +107,15 @@ def run_prediction(params: Mapping[str, str]) -> None:
         if not config.data:
             return
         columns = Columns(choice.experiment.label_set, config.prefix, len(files) > 1)
-        text_column = config.text_column or files[0].text_column or _DEFAULT_COLUMN
+        text_column = config.text_column or files[0].text_column or DEFAULT_COLUMN
         corpus = open_corpus(config, text_column, columns.names)
         _print_corpus(corpus)
         if config.dry_run:
             print_line("predict: a dry run labels nothing. Run again without dry_run.")
             return
-        _label(params, config, choice, threshold, files=files, corpus=corpus, columns=columns)
+        audit = read_corpus_audit(config, corpus, choice.experiment)
+        job = _Job(params, config, choice, threshold, files, corpus, columns, audit)
+        _label(job)
 
 
 def _print_corpus(corpus: Corpus) -> None:
@@ -96,18 +131,9 @@ def _print_corpus(corpus: Corpus) -> None:
         )
 
 
-def _label(
-    params: Mapping[str, str],
-    config: PredictConfig,
-    choice: Choice,
-    threshold: Threshold,
-    *,
-    files: list[LoggedClassifier],
-    corpus: Corpus,
-    columns: Columns,
-) -> None:
-    """Label the corpus in a root run."""
-    saved = [
+def saved_classifiers(files: Sequence[LoggedClassifier]) -> list[SavedClassifier]:
+    """Where the weights and tokenizers of logged classifiers lie."""
+    return [
         SavedClassifier(
             file.address,
             model=file.folder / "model",
@@ -116,71 +142,53 @@ def _label(
         )
         for file in files
     ]
-    root = choice.experiment.root
-    model = ",".join(file.address for file in files)
-    run_id = files[0].run_id if len(files) == 1 else root.run_id
-    with (
-        _opened(config, saved) as classifiers,
-        contextlib.closing(_blocks(config, choice, corpus, classifiers.precision)) as blocks,
-        root_run("predict", f"{root.name} predict", params, config.workspace) as tracker,
-    ):
-        tracker.tag({_MODEL: model, "assay.predicted_by": run_id})
-        tracker.log_inputs([(Path(config.data).name[:400], corpus.sha256, "prediction")])
-        began = time.monotonic()
-        n_new, n_cut = _label_blocks(blocks, classifiers, corpus, columns, config.block_size)
-        seconds = time.monotonic() - began
-        summary = blocks.finish(columns, threshold=threshold.value, model=model, run_id=run_id)
-        done = _Labelling(summary, n_new, n_cut, seconds)
-        _log(tracker, done, choice, threshold, output=Path(config.output).expanduser().absolute())
 
 
-@contextlib.contextmanager
-def _opened(
-    config: PredictConfig, saved: Sequence[SavedClassifier]
-) -> Iterator[Classifiers | ClassifierCluster]:
-    """The classifiers, here or on a cluster."""
-    if config.cluster == NO_CLUSTER:
-        yield Classifiers(saved, config.precision, config.batch_size)
-        return
-    from project.cluster.checks import checked_cluster
-    from project.training.classify_on_cluster import ClassifierCluster
-
-    print_line(f"cluster: connecting ({config.cluster}).")
-    with checked_cluster(config.cluster) as connection:
-        cluster = ClassifierCluster(connection, saved, config.precision, config.batch_size)
-        n_nodes, n = len(connection.nodes()), cluster.n_places
-        print_line(
-            f"cluster: {n_nodes} node{'s' if n_nodes > 1 else ''}, {n} "
-            f"block{'s' if n > 1 else ''} at a time."
-        )
-        yield cluster
-
-
-def _blocks(
-    config: PredictConfig, choice: Choice, corpus: Corpus, precision: str
-) -> LabelledBlocks:
-    """The blocks on disk, those of an earlier process among them."""
+def _label(job: _Job) -> None:
+    """Label the corpus in a root run, unless the output holds these labels already."""
+    config = job.config
     output = Path(config.output).expanduser().absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "model": list(choice.model_ids),
-        "data": corpus.sha256,
-        "text_column": corpus.text_column,
-        "block_size": config.block_size,
-        "precision": precision,
-        "prefix": config.prefix,
-    }
-    return LabelledBlocks(output, facts)
+    root = job.choice.experiment.root
+    model = ",".join(file.address for file in job.files)
+    run_id = job.files[0].run_id if len(job.files) == 1 else root.run_id
+    with open_place(config, saved_classifiers(job.files)) as place:
+        facts = job.facts(place.precision)
+        identity = digest([facts, job.threshold.value, model, run_id])
+        if earlier := finished_job(output, identity):
+            print_line(
+                f"predict: {output} holds these labels already (run {earlier.run_id}). Nothing is "
+                "computed."
+            )
+            if job.audit:
+                tables = file_tables(output, config.block_size)
+                publish_shares(Tracker(earlier.run_id), job.audit, tables, job.columns)
+            return
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            contextlib.closing(LabelledBlocks(output, facts)) as blocks,
+            root_run("predict", f"{root.name} predict", job.params, config.workspace) as tracker,
+        ):
+            tracker.tag({_MODEL: model, "assay.predicted_by": run_id})
+            tracker.log_inputs([(Path(config.data).name[:400], job.corpus.sha256, "prediction")])
+            began = time.monotonic()
+            n_new, n_cut = _label_blocks(blocks, place.load(), job)
+            seconds = time.monotonic() - began
+            corrected = ""
+            if job.audit:
+                corrected = publish_shares(tracker, job.audit, blocks.tables(), job.columns)
+            summary = blocks.finish(
+                job.columns, threshold=job.threshold.value, model=model, run_id=run_id
+            )
+            tracker.tag({DIGEST: identity, OUTPUT: file_hash(output)})
+            done = _Labelling(summary, n_new, n_cut, seconds)
+            _log(tracker, done, job.choice, job.threshold, output=output, corrected=corrected)
 
 
 def _label_blocks(
-    blocks: LabelledBlocks,
-    classifiers: Classifiers | ClassifierCluster,
-    corpus: Corpus,
-    columns: Columns,
-    size: int,
+    blocks: LabelledBlocks, classifiers: BlockClassifier, job: _Job
 ) -> tuple[int, int]:
     """Label the blocks that are not done; returns how many texts were labelled and cut."""
+    corpus = job.corpus
     if blocks.n_done:
         print_line(f"predict: {blocks.n_done} blocks are done already, and not computed again.")
     under_way: dict[int, tuple[pa.Table, list[str | None]]] = {}
@@ -188,7 +196,7 @@ def _label_blocks(
     with Progress("predict", corpus.n_rows, "texts") as progress:
 
         def open_blocks() -> Iterator[tuple[int, list[str]]]:
-            for index, table in enumerate(corpus.blocks(size)):
+            for index, table in enumerate(corpus.blocks(job.config.block_size)):
                 if blocks.has(index):
                     progress(table.num_rows)
                     continue
@@ -199,7 +207,7 @@ def _label_blocks(
         for index, classified in classifiers.classified(open_blocks()):
             table, texts = under_way.pop(index)
             has_text = [text is not None for text in texts]
-            blocks.write(index, labelled(table, has_text, classified.probabilities, columns))
+            blocks.write(index, labelled(table, has_text, classified.probabilities, job.columns))
             n_new += sum(has_text)
             n_cut += classified.n_cut
             progress(table.num_rows)
@@ -207,9 +215,15 @@ def _label_blocks(
 
 
 def _log(
-    tracker: Tracker, done: _Labelling, choice: Choice, threshold: Threshold, *, output: Path
+    tracker: Tracker,
+    done: _Labelling,
+    choice: Choice,
+    threshold: Threshold,
+    *,
+    output: Path,
+    corrected: str,
 ) -> None:
-    """Log and print what the output holds."""
+    """Log and print what the output holds; ``corrected`` is the table of corrected shares."""
     summary = done.summary
     n_texts = summary.n_rows - summary.n_without_text
     n_given = summary.n_rows - summary.n_abstained
@@ -241,8 +255,11 @@ def _log(
     text = (
         f"{n_texts} texts labelled, {summary.n_abstained - summary.n_without_text} of them "
         f"abstained; of the given labels: {listed}.{cut} These shares are not corrected for the "
-        "classifier's errors."
+        f"classifier's errors{'; those in the table are' if corrected else ''}."
     )
-    tracker.describe(escape_markdown(f"{choice.sentence} {threshold.sentence} {text}"))
+    note = escape_markdown(f"{choice.sentence} {threshold.sentence} {text}")
+    if corrected:
+        note += f"\n\n```\n{corrected.replace('`', chr(39))}\n```"
+    tracker.describe(note)
     print_line(f"predict: {text}")
     print_line(f"predict: written to {output} ({rate:.0f} texts per second).")

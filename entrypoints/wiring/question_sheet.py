@@ -78,7 +78,7 @@ def publish_sheet(
     """
     folder = Path(config.host.workspace) / "questions" / tracker.run_id
     context = context_of(sheet.task, config.task, asked.context)
-    files = _write(folder, sheet, context, codebook=codebook, blind=asked.blind)
+    files = write_sheet(folder, sheet, context, codebook=codebook, blind=asked.blind)
     # In a private run, only the sampling is logged: it names texts by their ids alone.
     logged = (SAMPLING,) if config.store.private else files
     tracker.log_files({f"questions/{name}": folder / name for name in logged})
@@ -97,7 +97,7 @@ def publish_sheet(
     )
 
 
-def _write(
+def write_sheet(
     folder: Path, sheet: QuestionSheet, context: pd.DataFrame, *, codebook: str, blind: bool
 ) -> tuple[str, ...]:
     """Write all files into ``folder``; their names."""

@@ -31,6 +31,7 @@ from project.config.designs import (
 from project.config.fields import ConfigSection, Rule, parameters, rule_of, section_name
 from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig, ReplicateConfig
+from project.config.monitor import MonitorConfig
 from project.config.predict import PredictConfig
 from project.config.prompt import PromptConfig
 from project.config.results import HostConfig, StoreConfig, VerdictConfig, VerdictLimits
@@ -212,6 +213,13 @@ _DECLARED = (
         "predict",
         "Label any number of texts with a classifier of an experiment, and register it.",
         (PredictConfig,),
+        computes=False,
+    ),
+    EntryPoint(
+        "monitor",
+        "Compare a new batch of texts with the old ones, and raise an alarm that looking every day "
+        "does not make false.",
+        (MonitorConfig,),
         computes=False,
     ),
     EntryPoint(

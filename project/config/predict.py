@@ -70,6 +70,26 @@ class PredictConfig(ConfigSection):
     register_model: str = parameter(
         default="", help="name under which the classifier is registered; empty: not registered"
     )
+    human: str = parameter(
+        default="",
+        help="files with human labels of a random sample of data, comma-separated, as in the entry "
+        "point audit: class shares of data are then corrected for the classifier's errors",
+    )
+    audit_design: str = parameter(
+        default="",
+        help="how the texts in human were drawn: random (every text of data with the same "
+        "probability), or the sampling.parquet that the entry point ask wrote",
+    )
+    by: str = parameter(
+        default="",
+        help="column of data by whose values corrected class shares are told apart; empty: none",
+        aliases=("group",),
+    )
+    id_column: str = parameter(
+        default="",
+        help="column of data with the ids that human and audit_design use; empty: ids made from "
+        "the texts, as the entry point ask makes them",
+    )
     hub_config: str = parameter(default="", help="configuration of a hub data set; empty: its own")
     hub_split: str = parameter(default="", help="split of a hub data set; empty: all, in order")
     hub_revision: str = parameter(default="main", help="revision of a hub data set")
@@ -117,6 +137,20 @@ class PredictConfig(ConfigSection):
             raise AssayError(
                 "register_model needs seeds=one: several seeds are not one model. Register the "
                 "best one in a call of its own, without data."
+            )
+        if self.human and not (
+            self.audit_design == "random" or self.audit_design.endswith((".parquet", ".csv"))
+        ):
+            raise AssayError(
+                "audit_design must be random or the path of a sampling.parquet with human: without "
+                "the design of the sample, shares cannot be corrected; got "
+                f"{self.audit_design!r}."
+            )
+        if (self.by or self.audit_design) and not self.human:
+            name = "by" if self.by else "audit_design"
+            raise AssayError(
+                f"{name} needs human: only human labels of a random sample correct class shares. "
+                f"Name their files in human, or leave {name} out."
             )
         if self.output and not self.output.lower().endswith((".parquet", ".csv", ".jsonl")):
             raise AssayError(

@@ -149,6 +149,11 @@ def open_corpus(config: PredictConfig, text_column: str, reserved: Sequence[str]
     )
 
 
+def file_tables(path: Path, size: int) -> Iterator[pa.Table]:
+    """The rows of one file in tables of at most ``size`` rows."""
+    return _reader(path)(size)
+
+
 def text_list(table: pa.Table, column: str) -> list[str | None]:
     """The texts of a table's rows; None for a null or blank one."""
     values = _texts(table, column)

@@ -162,6 +162,11 @@ class LabelledBlocks:
         pq.write_table(table, temporary, compression="zstd")
         temporary.replace(self._file(index))
 
+    def tables(self) -> Iterator[pa.Table]:
+        """The blocks that are done, in their order."""
+        for index in range(self.n_done):
+            yield pq.read_table(self._file(index))
+
     def close(self) -> None:
         """Let another process work on the output; the blocks stay."""
         self._claim.close()

@@ -19,6 +19,7 @@ from project.tracking.logged_models import (
 from project.tracking.model_cards import VERDICT_BEGIN, VERDICT_END, write_verdicts
 from project.tracking.names import (
     ABSENT,
+    BATCH,
     CHANCE,
     CHOSEN,
     CONFIG_FILE,
@@ -26,7 +27,10 @@ from project.tracking.names import (
     EXPERIMENT,
     FEW,
     KIND,
+    MONITOR,
     NOT_LEARNED,
+    NOTE,
+    OUTPUT,
     OVERRULED,
     PRIVATE,
     QUESTION,
@@ -47,6 +51,7 @@ from project.tracking.overruled import overruled_remark
 from project.tracking.read import (
     all_children,
     children,
+    finished_with_tag,
     latest_root,
     local_artifact,
     newest_runs,
@@ -62,11 +67,12 @@ from project.tracking.records import Record
 from project.tracking.relog import send_spool
 from project.tracking.root import current_user, root_run, tagged
 from project.tracking.spool import spools
-from project.tracking.store import experiments, store_digest
+from project.tracking.store import OwnExperiment, experiments, store_digest
 from project.tracking.tracker import Tracker
 
 __all__ = [
     "ABSENT",
+    "BATCH",
     "CHANCE",
     "CHOSEN",
     "CONFIG_FILE",
@@ -74,7 +80,10 @@ __all__ = [
     "EXPERIMENT",
     "FEW",
     "KIND",
+    "MONITOR",
+    "NOTE",
     "NOT_LEARNED",
+    "OUTPUT",
     "OVERRULED",
     "PRIVATE",
     "QUESTION",
@@ -94,6 +103,7 @@ __all__ = [
     "VERDICT_REASON",
     "Child",
     "LoggedClassifier",
+    "OwnExperiment",
     "Record",
     "RootRun",
     "StoreUnavailable",
@@ -106,6 +116,7 @@ __all__ = [
     "end_dead",
     "experiments",
     "findings",
+    "finished_with_tag",
     "latest_root",
     "local_artifact",
     "newest_models",

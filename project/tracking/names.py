@@ -47,6 +47,13 @@ STUDY = "assay.study"
 TRIAL_STATE = "assay.trial_state"
 CHOSEN = "assay.chosen"
 
+# Batches of a monitor.
+MONITOR = "assay.monitor"  # digest of the classifier, the old texts and the settings
+BATCH = "assay.batch"  # digest of the texts of a batch
+
+# SHA-256 of the file that a run wrote.
+OUTPUT = "assay.output"
+
 # What a report concludes.
 VERDICT = "assay.verdict"
 VERDICT_REASON = "assay.verdict_reason"

@@ -79,6 +79,13 @@ def study_runs(study_id: str, kind: str) -> list[Record]:
         return _search(experiment_ids(), filter_string)
 
 
+def finished_with_tag(tag: str, value: str) -> list[Record]:
+    """The finished runs in any experiment whose ``tag`` is ``value``, oldest first."""
+    filter_string = f"tags.`{tag}` = '{value}' AND attributes.status = 'FINISHED'"
+    with store_errors():
+        return _search(experiment_ids(), filter_string)
+
+
 def running_runs() -> list[Record]:
     """The runs with status RUNNING in any experiment, oldest first."""
     return _search(experiment_ids(), "attributes.status = 'RUNNING'")

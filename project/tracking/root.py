@@ -41,7 +41,7 @@ from project.tracking.outbox import signals
 from project.tracking.overruled import overruled_remark
 from project.tracking.records import valid_run_id
 from project.tracking.spool import Spool
-from project.tracking.store import root_experiment_id
+from project.tracking.store import OwnExperiment, own_experiment_id, root_experiment_id
 from project.tracking.tracker import Tracker
 
 _EXPERIMENT_TAGS = {
@@ -63,7 +63,11 @@ _more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def root_run(
-    kind: str, name: str, params: Mapping[str, str], workspace: str = "outputs"
+    kind: str,
+    name: str,
+    params: Mapping[str, str],
+    workspace: str = "outputs",
+    own: OwnExperiment | None = None,
 ) -> Iterator[Tracker]:
     """Open the root run of an experiment, and end it when the context ends.
 
@@ -82,6 +86,9 @@ def root_run(
         Parameters of the entry point. Those that ``mlflow run`` logged are not logged again.
     workspace
         Folder below which the spool lies.
+    own
+        The experiment of the run, where it is not the usual one. The run is a new one then, and the
+        run that ``mlflow run`` made names it in its description.
 
     Raises
     ------
@@ -97,7 +104,7 @@ def root_run(
             with contextlib.ExitStack() as opening:
                 opening.enter_context(signals.deferred())
                 with store_errors():
-                    root, spool = _open(kind, name, params, Path(workspace))
+                    root, spool = _open(kind, name, params, Path(workspace), own)
                 yield from _run_to_end(root, spool, opening.close)
         finally:
             signals.restore()
@@ -138,11 +145,11 @@ class _OpenedRun(NamedTuple):
 
 
 def _open(
-    kind: str, name: str, params: Mapping[str, str], workspace: Path
+    kind: str, name: str, params: Mapping[str, str], workspace: Path, own: OwnExperiment | None
 ) -> tuple[RootRun, Spool]:
     """Make or take over the root run, and begin its spool."""
     user = current_user()
-    run, experiment_id, tags_before = _own_run(kind, name, user)
+    run, experiment_id, tags_before = _own_run(kind, name, user, own)
     root = RootRun(
         run_id=valid_run_id(run),
         experiment_id=experiment_id,
@@ -153,7 +160,8 @@ def _open(
     spool = None
     try:
         spool = Spool.begin(workspace, root)
-        _describe_experiment(experiment_id)
+        if own is None:
+            _describe_experiment(experiment_id)
         tags = {ROOT: root.run_id, **identity_tags(kind, user)}
         if is_private(params):
             tags[PRIVATE] = "true"
@@ -175,19 +183,22 @@ def _open(
     return root, spool
 
 
-def _own_run(kind: str, name: str, user: str) -> _OpenedRun:
+def _own_run(kind: str, name: str, user: str, own: OwnExperiment | None) -> _OpenedRun:
     """The run that ``mlflow run`` made for this process, else a new one."""
     client = MlflowClient()
     # Popped, as mlflow.start_run does: a process that is started from here must not take it over.
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
-    if run_id:
+    if run_id and own is None:
         run = client.get_run(run_id)
         client.update_run(run_id, "RUNNING")
         return _OpenedRun(run, str(run.info.experiment_id), run.data.tags)
-    experiment_id = root_experiment_id()
+    experiment_id = root_experiment_id() if own is None else own_experiment_id(own)
     tags = {**as_texts(resolve_tags({})), **identity_tags(kind, user)}
     with without_retries():
         run = client.create_run(experiment_id, tags=tags, run_name=name)
+        if run_id and own:
+            note = f"Logged as run {run.info.run_id} of the experiment {own.name}."
+            client.set_tag(run_id, NOTE, note)
     return _OpenedRun(run, experiment_id, {})
 
 

@@ -7,6 +7,7 @@ import os
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
 from mlflow.entities import Experiment
@@ -14,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from project.support.redact import public_address
 from project.tracking.failures import store_errors
-from project.tracking.names import EXPERIMENT
+from project.tracking.names import EXPERIMENT, NOTE
 
 
 def experiments() -> dict[str, int]:
@@ -89,3 +90,26 @@ def root_experiment_id() -> str:
             if experiment is None:
                 raise
     return str(experiment.experiment_id)
+
+
+class OwnExperiment(NamedTuple):
+    """An experiment for one kind of root runs alone: its name, and what it holds (Markdown)."""
+
+    name: str
+    about: str
+
+
+def own_experiment_id(own: OwnExperiment) -> str:
+    """The id of the experiment, which is made if needed."""
+    client = MlflowClient()
+    for attempt in range(2):
+        experiment = client.get_experiment_by_name(own.name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        try:
+            return str(client.create_experiment(own.name, tags={NOTE: own.about}))
+        except mlflow.MlflowException:
+            # Another process may have made it since we looked.
+            if attempt:
+                raise
+    raise AssertionError

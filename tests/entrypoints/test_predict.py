@@ -125,8 +125,17 @@ def test_a_stop_keeps_the_blocks_that_are_done_and_other_parameters_are_refused(
     pd.testing.assert_frame_equal(
         table, label(output="again.parquet", block_size="7", threshold="0.3")
     )
+    monkeypatch.setattr(Classifiers, "classify", None)
+    n_runs = len(all_runs())
+    label(block_size="7", threshold="0.3")  # the same command: nothing is left to do
+    printed = capsys.readouterr().err
+    assert "out.parquet holds these labels already (run " in printed
+    assert len(all_runs()) == n_runs
     with pytest.raises(AssayError, match="must be a new file"):
-        label(block_size="7")
+        label(block_size="7")  # another threshold
+    table.iloc[:-1].to_parquet("out.parquet")
+    with pytest.raises(AssayError, match="must be a new file"):
+        label(block_size="7", threshold="0.3")  # the file was changed
 
 
 def test_a_precision_that_cannot_be_promised_is_refused_before_anything_is_computed(

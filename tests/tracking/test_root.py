@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from project.tracking import StoreUnavailable, Tracker, read_run, root_run
+from project.tracking import OwnExperiment, StoreUnavailable, Tracker, read_run, root_run
 from project.tracking import root as root_module
 from tests.helpers.stored import log_small
 
@@ -121,3 +121,26 @@ def test_a_root_run_that_cannot_be_opened_leaves_no_spool(store, monkeypatch):
 
     assert not Path("work", "spool").exists()
     assert {run.info.status for run in MlflowClient().search_runs(["1"])} == {"FAILED"}
+
+
+def test_a_root_run_of_its_own_experiment_leaves_its_address_in_the_run_of_mlflow(
+    store, monkeypatch
+):
+    client = MlflowClient()
+    made = client.create_run(client.create_experiment("everyday"))
+    own = OwnExperiment("monitor of pets", "Batches of texts.")
+    runs = []
+    for _ in range(2):
+        monkeypatch.setenv("MLFLOW_RUN_ID", made.info.run_id)
+        with root_run("monitor", "batch", {"data": "d"}, "work", own) as tracker:
+            runs.append(client.get_run(tracker.run_id))
+
+    experiment = client.get_experiment_by_name("monitor of pets")
+    assert experiment is not None
+    assert {run.info.experiment_id for run in runs} == {experiment.experiment_id}
+    assert len({made.info.run_id, *(run.info.run_id for run in runs)}) == 3
+    assert runs[1].data.params == {"data": "d"}
+    assert experiment.tags["mlflow.note.content"] == "Batches of texts."
+    assert "mlflow.experiment.primaryMetric.name" not in experiment.tags
+    note = client.get_run(made.info.run_id).data.tags["mlflow.note.content"]
+    assert note == f"Logged as run {runs[1].info.run_id} of the experiment monitor of pets."
