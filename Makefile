@@ -5,6 +5,7 @@
 # make docs        the documentation as a site, built into site/
 # make reference   the generated pages of the documentation
 # make test-vllm   the tests that need a vLLM engine, on the CPU, in an environment of its own
+# make gpu-check   the benchmark for GPUs with small shapes on the CPU, to see that it runs
 # make test-cluster  the tests that need Ray, on three nodes of this machine, in an environment of its own
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +19,7 @@ AUDIT := -P task=catalogue -P human_column=label -P simulate=250 -P max_train=38
 DEMO := -P max_train=208 -P min_steps=52 -P evaluations=4 -P learning_rate=2e-4
 QUICK := -P epochs=3 -P max_train=48 -P max_validation=24 -P max_test=48 -P seeds=2 -P ensemble_size=2
 
-.PHONY: demo demo-quick server test test-vllm test-cluster lint reference docs install ui clean
+.PHONY: demo demo-quick server test test-vllm test-cluster gpu-check lint reference docs install ui clean
 
 demo: install
 	$(RUN) mlflow run . -e audit --env-manager local --experiment-name assay --run-name catalogue-audit $(AUDIT)
@@ -39,6 +40,9 @@ test-vllm: $(VLLM)/installed
 
 test-cluster: $(RAY)/installed
 	PATH="$(CURDIR)/$(RAY)/bin:$$PATH" MLFLOW_DISABLE_TELEMETRY=true RAY_USAGE_STATS_ENABLED=0 python -m pytest -n 0 tests/cluster
+
+gpu-check: install
+	$(RUN) python -m benchmarks.gpu --small
 
 lint: install
 	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
