@@ -20,6 +20,7 @@ _DELAY = 20  # batches after a change within which an alarm counts as power
 _FEW = 199  # permutations; any number keeps the promise
 _MANY = 999  # with more of them, p-values can be smaller, and the power is higher
 _SIZE = 8  # of an embedding
+_MOST = 150  # texts of a side
 
 
 class Stream(NamedTuple):
@@ -65,17 +66,17 @@ def raises_alarm(stream: Stream, n_looks: int, random: np.random.Generator) -> b
     )
     for look in range(n_looks):
         new = texts(stream.n_new, random, stream.kind if look >= stream.change else "")
-        before = _some(joined(parts), stream, random)
+        before = _some(joined(parts), random)
         of_batches.append(compare(before, new).together)
         parts.append(new)
         if share_of_look(look + 1):
-            of_all[look + 1] = compare(old, _some(joined(parts[1:]), stream, random)).together
+            of_all[look + 1] = compare(old, _some(joined(parts[1:]), random)).together
     return bool(anytime_p_values(np.array(of_batches), of_all)[-1] <= FALSE_ALARMS)
 
 
-def _some(pool: Aspects, stream: Stream, random: np.random.Generator) -> Aspects:
+def _some(pool: Aspects, random: np.random.Generator) -> Aspects:
     """A random part of the texts, as a monitor takes one."""
-    return pool.rows(random.permutation(pool.n)[: max(stream.n_old, stream.n_new)])
+    return pool.rows(random.permutation(pool.n)[:_MOST])
 
 
 def _world(stream: Stream, change: int | None = None, kind: str = "shares") -> World:

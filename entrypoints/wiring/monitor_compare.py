@@ -56,6 +56,7 @@ def compare(
     earlier: Sequence[Aspects],
     p_values: tuple[Floats, dict[int, float]],
     *,
+    most: int,
     rng: np.random.Generator,
 ) -> Comparison:
     """Compare a batch with the old texts, and with the earlier batches.
@@ -69,6 +70,8 @@ def compare(
     p_values
         Of the earlier batches, and of all so far by number: see
         :func:`project.stats.anytime.anytime_p_values`.
+    most
+        Most texts that a test reads of the old texts and earlier batches together.
     rng
         Draws permutations, and the parts of large sides.
     """
@@ -77,7 +80,6 @@ def compare(
     alone = two_sample_test(old, new, rng=rng)
     # Texts that join the old ones are drawn from all that were seen, so that each batch can be
     # exchanged with any choice of them: project.stats.anytime.
-    most = max(old.n, new.n)
     before = _some(joined([old, *earlier]), most, rng)
     of_batch = two_sample_test(before, new, rng=rng) if earlier else alone
     so_far = None

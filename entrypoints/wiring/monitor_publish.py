@@ -100,6 +100,7 @@ def publish_batch(
         aspects_of(side.sample),
         [aspects_of(sample) for sample in earlier],
         monitor.p_values(),
+        most=call.config.sample_size,
         rng=call.rng,
     )
     sentence = alarm_sentence(comparison, number, _first_alarm(monitor))
@@ -135,7 +136,7 @@ def _experiment(call: Call) -> OwnExperiment:
     root = call.choice.experiment.root
     of = f" against {Path(call.config.reference).name}" if call.config.reference else ""
     return OwnExperiment(
-        f"monitor of {root.name} {root.run_id[:8]}{of}",
+        f"monitor of {root.name} {root.run_id[:8]}{of} ({call.monitor.key[:6]})",
         f"Batches of new texts beside old ones, by a classifier of run {root.run_id}. Every run is "
         "one batch; the newest one holds all earlier batches too, so that its charts, with the "
         "step as the x-axis, show the whole monitor. Step 0 is the old texts.",

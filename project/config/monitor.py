@@ -66,8 +66,8 @@ class MonitorConfig(ConfigSection):
     )
     sample_size: int = parameter(
         default=1000,
-        help="most texts of a batch, and of the old ones, that the tests read; they are drawn at "
-        "random, embedded and logged. Another value begins another monitor",
+        help="most texts of each side that the tests read; they are drawn at random, and those of "
+        "a batch are embedded and logged. Another value begins another monitor",
         ge=20,
         le=5000,
     )

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 from project.stats.bootstrap import Interval
 from project.stats.types import Codes, Floats
 
+_ROUNDING = 1e-9  # shares nearer to 0 or 1 count as 0 or 1
 _NO_VARIANCE = 1e-15  # rounding errors leave less than this where all values are alike
 
 
@@ -107,7 +108,8 @@ def share_interval(values: Floats, design: Design, level: float = 0.95) -> Inter
 
 def _equivalent_size(share: float, variance: float, design: Design) -> float:
     """Size of a simple random sample with this variance; Kish's where there is no variance."""
-    if 0 < share < 1 and variance > _NO_VARIANCE:
+    # A share that is 1 but for rounding errors has a product of next to 0, and no size.
+    if _ROUNDING < share < 1 - _ROUNDING and variance > _NO_VARIANCE:
         return share * (1 - share) / variance
     return effective_size(design)
 

@@ -62,7 +62,8 @@ def test_batches_are_numbered_runs_of_one_experiment_and_count_once(task, capsys
     first, second = batches()
     root = latest_root()
     experiment = MlflowClient().get_experiment(second.info.experiment_id)
-    assert experiment.name == f"monitor of {root.name} {root.run_id[:8]}"
+    key = second.data.tags["assay.monitor"]
+    assert experiment.name == f"monitor of {root.name} {root.run_id[:8]} ({key[:6]})"
     assert second.data.tags["assay.monitored"] == root.run_id
     assert second.data.tags["mlflow.note.content"].startswith("No alarm after batch 2")
     history = MlflowClient().get_metric_history(second.info.run_id, "monitor.mean_probability")

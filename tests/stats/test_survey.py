@@ -225,3 +225,17 @@ def test_corrected_shares_cover_the_truth_and_are_narrower_than_the_audits_own(e
     assert intervals[:, 0].mean() == pytest.approx(gold.mean(), abs=0.003)
     width = np.ptp(intervals[:, 1:], axis=1).mean()
     assert width < narrower * np.ptp(alone[:, 1:], axis=1).mean()
+
+
+@pytest.mark.parametrize("n", [10, 27, 49, 98])
+def test_a_class_that_every_audited_text_has_gets_a_share_of_1_and_a_narrow_interval(n):
+    # The weights of 49 texts, for instance, add up to a little less than 1.
+    proxy = np.ones(n)
+    proxy[: n // 4] = 0
+
+    share = corrected_share(np.ones(n), proxy, 0.8, Design(np.ones(n), None, 0.4))
+
+    assert share.estimate == pytest.approx(1)
+    assert 1 - share.low < 4 / n
+    none = corrected_share(np.zeros(n), 1 - proxy, 0.2, Design(np.ones(n), None, 0.4))
+    assert none.high == pytest.approx(1 - share.low)
