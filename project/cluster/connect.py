@@ -115,6 +115,10 @@ class Cluster:
             return self.ray.get(reference)
         except Exception as error:  # Ray wraps whatever went wrong on the node
             cause = getattr(error, "cause", None) or error
+            if isinstance(cause, AssayError):
+                raise AssayError(
+                    f"cluster: node {node.name}: {short_message(cause, 500)}"
+                ) from None
             raise AssayError(
                 f"cluster: node {node.name} cannot run Assay ({type(cause).__name__}: "
                 f"{short_message(cause)}). Install requirements.txt and requirements-ray.txt there "
