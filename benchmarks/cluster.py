@@ -30,13 +30,13 @@ import pandas as pd
 from benchmarks import sleeping
 from benchmarks.machine import alternate, machine_lines
 from project.annotation.annotate import annotate
+from project.annotation.copies import Fleet
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator
 from project.annotation.on_cluster import RemoteAnnotators
 from project.annotation.on_node import Order, Seen, look
 from project.annotation.orders import Placement
 from project.annotation.prompt import Prompt
-from project.annotation.remote import Fleet
 from project.cluster.checks import versions
 from project.cluster.connect import Cluster, Node, connected
 from project.cluster.tasks import Needs, Send, Work, run_tasks

@@ -20,7 +20,7 @@ from project.support.models import BUNDLED
 def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
     """The engine, its server and its model; returns the weights that this machine would load."""
     annotate = config.annotate
-    check_engine(annotate.annotator)
+    check_engine(annotate.annotator, config.cluster)
     if not any(arm_facts(kind).reads_llm for kind in config.label.arms):
         yield "engine", f"none: {', '.join(config.label.arms)} need no LLM"
         return None

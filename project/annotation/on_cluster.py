@@ -19,9 +19,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import overload
 
+from project.annotation.copies import Copy, Fleet
 from project.annotation.on_node import look
 from project.annotation.orders import agreed, order_of, placement_of, with_files
-from project.annotation.remote import Copy, Fleet, RemoteAnnotator
+from project.annotation.remote import RemoteAnnotator
 from project.cluster.connect import Cluster, Node
 from project.config.experiment import ExperimentConfig
 from project.config.fields import AUTO

@@ -19,6 +19,7 @@ from project.config.experiment import ExperimentConfig
 from project.config.fields import AUTO
 from project.data.task import Task
 from project.support.errors import AssayError
+from project.support.model_files import model_files as weights_of
 from project.support.models import annotator_source
 
 _PROCESS_BYTES = 512 * 2**20  # an engine's process without its model
@@ -128,9 +129,13 @@ def placement_of(order: Order, nodes: Sequence[Node]) -> Placement:
     facts = order.facts
     annotate = order.arguments["annotate"]
     n_bytes = 0
+    n_parameters = 0
     if facts.local_weights:
-        weights = [path for path in files_of(order) if path.suffix == ".safetensors"]
-        n_bytes = sum(path.stat().st_size for path in weights)
+        weights = weights_of(
+            "annotator_model", annotate.annotator_model, annotate.annotator_revision
+        )
+        n_bytes = weights.n_bytes
+        n_parameters = weights.n_parameters
     most = annotate.annotator_processes or 0
     on_gpu = facts.runs_here and any(node.gpus for node in nodes)
     if on_gpu:
@@ -138,8 +143,9 @@ def placement_of(order: Order, nodes: Sequence[Node]) -> Placement:
         placement = Placement(gpus, _PROCESS_BYTES + n_bytes, True, most)
     else:
         # On a CPU the weights may be read as float32 where they are stored in half of that.
+        n_bytes = max(n_bytes, 4 * n_parameters)
         most = (most if facts.runs_here else 0) or 1
-        placement = Placement(0, _PROCESS_BYTES + 2 * n_bytes, False, most)
+        placement = Placement(0, _PROCESS_BYTES + n_bytes, False, most)
     if nodes and not any(map(placement.slots, nodes)):
         raise AssayError(_too_large(order, placement, nodes))
     return placement

@@ -129,6 +129,10 @@ class Cluster:
             if type(error).__name__ in _GONE:
                 raise _NodeGoneError from None
             cause = getattr(error, "cause", None) or error
+            if isinstance(cause, AssayError):
+                raise AssayError(
+                    f"cluster: node {node.name}: {short_message(cause, 500)}"
+                ) from None
             raise AssayError(
                 f"cluster: node {node.name} cannot run Assay ({type(cause).__name__}: "
                 f"{short_message(cause)}). Install requirements.txt and requirements-ray.txt there "

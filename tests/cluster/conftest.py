@@ -6,7 +6,9 @@ import os
 import pytest
 
 if importlib.util.find_spec("ray"):
-    # Without telemetry, on the loopback address alone; set before Ray is imported.
+    # Without telemetry, on the loopback address alone; set before Ray is imported. Without a token,
+    # which Ray would take from the user's home for some of these processes and not for others.
+    os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
@@ -16,10 +18,11 @@ def nodes(tmp_path_factory):
     """Three nodes with one CPU each; one is the head."""
     from ray.cluster_utils import Cluster
 
-    from tests.helpers.ray_tasks import NODE
+    from tests.helpers.ray_tasks import KEY_OF_NODES, KEY_VARIABLE, NODE
 
-    before = os.environ.get("ASSAY_CACHE")
-    os.environ["ASSAY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    changes = pytest.MonkeyPatch()
+    changes.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+    changes.setenv(KEY_VARIABLE, KEY_OF_NODES)
     # Ray would end workers where other programs take the memory of the machine.
     settings = {"include_dashboard": False, "_system_config": {"memory_monitor_refresh_ms": 0}}
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, **settings})
@@ -27,7 +30,4 @@ def nodes(tmp_path_factory):
         cluster.add_node(**NODE, wait=False)
     yield cluster
     cluster.shutdown()
-    if before is None:
-        del os.environ["ASSAY_CACHE"]
-    else:
-        os.environ["ASSAY_CACHE"] = before
+    changes.undo()

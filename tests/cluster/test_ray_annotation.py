@@ -9,6 +9,7 @@ if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed here; make test-cluster installs it", allow_module_level=True)
 
 import dataclasses
+import json
 import subprocess
 import sys
 import time
@@ -22,7 +23,6 @@ from project.annotation.annotate import annotate
 from project.annotation.cache import AnswerCache
 from project.annotation.cost import Meter
 from project.annotation.engines.factory import open_annotators
-from project.annotation.on_cluster import open_on_cluster
 from project.annotation.prompt import Prompt
 from project.cluster.checks import checked_cluster
 from project.config.annotation import AnnotateConfig, SpendConfig
@@ -31,7 +31,9 @@ from project.config.loading import defaults
 from project.support.errors import AssayError, Incomplete
 from tests.helpers import ray_engines
 from tests.helpers.annotators import answers_hash
-from tests.helpers.ray_tasks import NODE
+from tests.helpers.faulty_server import EXACT
+from tests.helpers.ray_tasks import KEY_OF_NODES, KEY_VARIABLE, NODE
+from tests.helpers.serving import task_prompt
 
 pytestmark = [
     pytest.mark.xdist_group("ray"),
@@ -124,7 +126,7 @@ def test_a_node_killed_in_the_middle_loses_nothing_and_pays_at_most_for_its_bloc
             nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
             killed.append(1)
 
-    annotators = open_on_cluster(cluster, config, small_task)
+    annotators = on_cluster.open_on_cluster(cluster, config, small_task)
     try:
         there = run(annotators, config, texts, tmp_path / "there", progress=kill)
     finally:
@@ -148,7 +150,12 @@ def test_an_engine_that_always_dies_is_named_with_its_error(engines, cluster, sm
     with pytest.raises(
         Incomplete, match=r"never-starting.*(3 times before it answered|3 workers died).*ActorDied"
     ):
-        run(open_on_cluster(cluster, config, small_task), config, texts, tmp_path / "there")
+        run(
+            on_cluster.open_on_cluster(cluster, config, small_task),
+            config,
+            texts,
+            tmp_path / "there",
+        )
 
 
 def test_a_text_that_ends_every_worker_is_given_up_after_the_others_are_answered(
@@ -160,7 +167,7 @@ def test_a_text_that_ends_every_worker_is_given_up_after_the_others_are_answered
 
     with pytest.raises(Incomplete, match="3 workers died with the same texts"):
         run(
-            open_on_cluster(cluster, config, small_task),
+            on_cluster.open_on_cluster(cluster, config, small_task),
             config,
             texts,
             tmp_path / "there",
@@ -184,7 +191,7 @@ def test_a_node_that_comes_later_gets_a_copy(engines, cluster, nodes, small_task
             added.append(nodes.add_node(**NODE))
         counts.append(len(annotators))
 
-    annotators = open_on_cluster(cluster, config, small_task)
+    annotators = on_cluster.open_on_cluster(cluster, config, small_task)
     try:
         run(annotators, config, texts, tmp_path / "there", progress=add)
     finally:
@@ -195,34 +202,77 @@ def test_a_node_that_comes_later_gets_a_copy(engines, cluster, nodes, small_task
     assert max(counts) == 4
 
 
+def prompts_in(bodies):
+    """Token ids of every prompt in requests of one prompt or of many."""
+    prompts = [body["prompt"] for body in bodies]
+    many = [one if isinstance(one[0], list) else [one] for one in prompts]
+    return [tuple(ids) for one in many for ids in one]
+
+
+def test_nodes_send_to_a_server_with_their_own_key_and_get_the_same_answers(
+    cluster, serve, vocabulary, tiny_llm, small_task, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(KEY_VARIABLE, "sk-of-the-driver")
+    server, here = serve(
+        vocabulary,
+        tokenizer=tiny_llm,
+        can={EXACT},
+        key=KEY_OF_NODES,
+        settings={"api_key_variable": KEY_VARIABLE},
+    )
+    config = dataclasses.replace(config_of("openai", "model"), server=here._server)
+    prompts = [task_prompt(small_task, "name")]
+    texts = [f"text number {number}" for number in range(150)]
+    copies = on_cluster.open_on_cluster(cluster, config, small_task)
+    there = run(copies, config, texts, tmp_path / "there", prompts)
+    sent = Counter(prompts_in(server.posts))
+    n_posts = len(server.posts)
+    monkeypatch.setenv(KEY_VARIABLE, KEY_OF_NODES)
+    alone = run([here], config, texts, tmp_path / "here", prompts)
+    sent_here = Counter(prompts_in(server.posts[n_posts:]))
+
+    assert [draw.digest for draw in there] == [draw.digest for draw in alone]
+    assert hashes(there) == hashes(alone)
+    # Each copy tries the server with the same few prompts. No text is sent twice.
+    assert sent.keys() == sent_here.keys()
+    assert len(sent - sent_here) < 30
+
+
 def test_a_key_that_is_missing_on_the_nodes_is_named_and_does_not_travel(
     cluster, small_task, monkeypatch
 ):
-    monkeypatch.setenv("SOME_KEY", "sk-secret-of-the-driver")
+    monkeypatch.setenv("OTHER_KEY", "sk-secret-of-the-driver")
     config = config_of("openai", "model")
     server = dataclasses.replace(
-        config.server, api_key_variable="SOME_KEY", annotator_tokenizer="none"
+        config.server, api_key_variable="OTHER_KEY", annotator_tokenizer="none"
     )
 
-    with pytest.raises(AssayError, match="SOME_KEY is not set there.*keys are not sent to nodes"):
-        open_on_cluster(cluster, dataclasses.replace(config, server=server), small_task)
+    with pytest.raises(
+        AssayError,
+        match=r"node [\d.]+: the environment variable OTHER_KEY is not set there.*each node\.$",
+    ):
+        on_cluster.open_on_cluster(cluster, dataclasses.replace(config, server=server), small_task)
 
 
-def test_a_model_that_no_node_can_hold_is_refused_with_both_sizes(
-    cluster, tiny_llm, small_task, tmp_path
-):
+def test_a_model_that_no_node_can_hold_is_refused_with_both_sizes(cluster, small_task, tmp_path):
     folder = tmp_path / "large"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
+    n_bytes = 1 << 30
+    tensor = {"dtype": "BF16", "shape": [n_bytes // 2], "data_offsets": [0, n_bytes]}
+    header = json.dumps({"weight": tensor}).encode()
     with (folder / "model.safetensors").open("wb") as file:
-        file.truncate(4 << 30)
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + n_bytes)  # zeros that take no place on the disk
     config = config_of("transformers", folder)
 
-    with pytest.raises(AssayError, match=r"large needs 8\.5 GiB of memory.*has 2\.0 GiB"):
-        open_on_cluster(cluster, config, small_task)
+    with pytest.raises(AssayError, match=r"large needs 2\.5 GiB of memory.*has 2\.0 GiB"):
+        on_cluster.open_on_cluster(cluster, config, small_task)
 
 
-def test_a_driver_that_is_killed_goes_on_with_the_same_command(nodes, tiny_llm, store, tmp_path):
+def test_a_driver_that_is_killed_asks_for_the_rest_and_gets_the_answers_of_a_run_without_ray(
+    tiny_llm, store, tmp_path
+):
     work = tmp_path / "work"
     settings = {
         "annotator_model": tiny_llm,
@@ -232,7 +282,7 @@ def test_a_driver_that_is_killed_goes_on_with_the_same_command(nodes, tiny_llm, 
         "ensemble_size": 3,
     }
     command = [sys.executable, "-m", "entrypoints.annotate", "--workspace", str(work)]
-    command += ["--cluster", nodes.address]
+    command += ["--cluster", "local"]
     command += [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     while driver.poll() is None and not stored(work):

@@ -5,6 +5,9 @@ from pathlib import Path
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "memory": 2 << 30}
 """Options of each node."""
+KEY_VARIABLE = "KEY_OF_A_SERVER"
+KEY_OF_NODES = "sk-of-the-nodes"
+"""An environment variable, and its value where the nodes are started."""
 
 
 def double(argument, send):
