@@ -95,11 +95,11 @@ def worlds(rule: Rule, name: str) -> tuple[World, ...]:
             where_true=functools.partial(_is_stopped, Setting(n, 3, sd=sd), loss, rule),
         )
         for n, sd, loss in (
-            (1500, 0.02, 0.0),
-            (1500, 0.02, 0.01),
-            (1500, 0.02, 0.05),
-            (1500, 0.025, 0.06),
-            (500, 0.01, 0.02),
+            (200, 0.01, 0.0),
+            (200, 0.01, 0.02),
+            (500, 0.01, 0.01),
+            (500, 0.02, 0.02),
+            (2000, 0.01, 0.02),
         )
     )
 
