@@ -92,6 +92,10 @@ def log_setup(
         texts[DIFF] = code.diff
     examples = table_for_store(task.examples, private=config.store.private)
     _log_files(tracker, texts, examples, tags=tags(origin))
+    splits = [str(name) for name in task.examples["split"].unique()]
+    tracker.log_inputs(
+        [(f"{task.name}/{split}", content_hash(task.split(split)), split) for split in splits]
+    )
 
 
 def _log_files(

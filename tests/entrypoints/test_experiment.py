@@ -29,6 +29,12 @@ def test_the_store_holds_complete_root_annotation_and_seed_runs(params, capsys):
         "validation",
         "test",
     }
+    assert sorted(datasets(root.run_id)) == [
+        "catalogue/demonstration",
+        "catalogue/test",
+        "catalogue/train",
+        "catalogue/validation",
+    ]
     metrics = {"gold.accuracy", "llm.krippendorff_alpha", "ensemble_2.human_share"}
     assert metrics <= root.metrics.keys()
 
