@@ -8,7 +8,7 @@ sets of the power are those that twelve seeds leave undecided: it is the share t
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +84,19 @@ def _is_stopped(setting: Setting, loss: float, rule: Rule, random: np.random.Gen
     raise RuntimeError(f"all of {_MOST_DRAWS} data sets of {setting}, loss {loss}, are decided")
 
 
-def worlds(rule: Rule, name: str) -> tuple[World, ...]:
+SETTINGS = (
+    (200, 0.01, 0.0),
+    (200, 0.01, 0.02),
+    (500, 0.01, 0.01),
+    (500, 0.02, 0.02),
+    (2000, 0.01, 0.02),
+)
+"""Test texts, standard deviation of the seeds, and the true loss; the rule stops in all of them."""
+
+
+def worlds(
+    rule: Rule, name: str, settings: Sequence[tuple[int, float, float]] = SETTINGS
+) -> tuple[World, ...]:
     """The worlds of a rule, under a name that says which."""
     return tuple(
         World(
@@ -94,13 +106,7 @@ def worlds(rule: Rule, name: str) -> tuple[World, ...]:
             where_false=functools.partial(_is_wrong_stop, Setting(n, 3, sd=sd), loss, rule),
             where_true=functools.partial(_is_stopped, Setting(n, 3, sd=sd), loss, rule),
         )
-        for n, sd, loss in (
-            (200, 0.01, 0.0),
-            (200, 0.01, 0.02),
-            (500, 0.01, 0.01),
-            (500, 0.02, 0.02),
-            (2000, 0.01, 0.02),
-        )
+        for n, sd, loss in settings
     )
 
 

@@ -24,4 +24,6 @@ def by_mean(judged: Judged) -> bool:
     return stopping.by_chance(judged._replace(**unmoved))
 
 
-WORLDS = stopping.worlds(by_mean, ", by the mean so far")
+# In the last two the seeds vary so much that the rule of until=decided hardly ever stops.
+_SETTINGS = (*stopping.SETTINGS, (500, 0.02, 0.0), (500, 0.03, 0.06))
+WORLDS = stopping.worlds(by_mean, ", by the mean so far", _SETTINGS)

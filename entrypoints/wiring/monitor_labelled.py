@@ -53,5 +53,6 @@ def publish_accuracy(call: Call, seen: Record | None, source: Source) -> None:
     tracker.log_metrics(metrics, step=number)
     parts = seen.tags.get(NOTE, "").split("\n\n")
     others = [part for part in parts if not part.startswith(_BEGIN)]
-    tracker.describe("\n\n".join([escape_markdown(sentence), *others]))
+    # The alarm stays in front.
+    tracker.describe("\n\n".join([*others[:1], escape_markdown(sentence), *others[1:]]))
     print_line(f"monitor: batch {number} (run {seen.run_id}). {sentence}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from entrypoints.wiring.monitor_batches import number_of, open_monitor
+from entrypoints.wiring.monitor_batches import Monitor, number_of, open_monitor
 from entrypoints.wiring.monitor_labelled import publish_accuracy
 from entrypoints.wiring.monitor_publish import Call, publish_batch
 from entrypoints.wiring.monitor_texts import (
@@ -36,7 +36,14 @@ from project.support.claims import Claim
 from project.support.errors import AssayError
 from project.support.files import digest, write_atomically
 from project.support.parquet import read_table, write_table
-from project.tracking import PRIVATE, VERDICT_REASON, LoggedClassifier, classifier_files
+from project.tracking import (
+    PRIVATE,
+    VERDICT,
+    VERDICT_REASON,
+    LoggedClassifier,
+    Record,
+    classifier_files,
+)
 from project.training.classifier import Classifiers
 from project.training.precision import precision
 
@@ -72,10 +79,18 @@ def run_monitor(params: Mapping[str, str]) -> None:
             print_line(
                 f"monitor: {new.name} is batch {number_of(seen)} of this monitor (run "
                 f"{seen.run_id}) already. Nothing is computed, and it does not count twice. "
-                f"{seen.tags.get(VERDICT_REASON, '')}"
+                f"{seen.tags.get(VERDICT_REASON, '')}{_since(monitor, seen)}"
             )
         else:
             _compare(call, files, old, gold, new)
+
+
+def _since(monitor: Monitor, seen: Record) -> str:
+    """What the newest batch says, in case it is another one than ``seen``."""
+    newest = monitor.batches[-1]
+    if newest.run_id == seen.run_id:
+        return ""
+    return f" After batch {number_of(newest)}: {newest.tags.get(VERDICT, 'unknown')}."
 
 
 def _compare(

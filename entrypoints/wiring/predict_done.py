@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from project.support.files import sha256_of
 from project.tracking import DIGEST, OUTPUT, Record, finished_with_tag
 
 
@@ -20,11 +20,5 @@ def finished_job(output: Path, job: str) -> Record | None:
     """
     if not output.is_file():
         return None
-    runs = finished_with_tag(OUTPUT, file_hash(output))
+    runs = finished_with_tag(OUTPUT, sha256_of(output))
     return next((run for run in runs if run.tags.get(DIGEST) == job), None)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

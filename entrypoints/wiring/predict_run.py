@@ -17,7 +17,7 @@ from entrypoints.wiring.predict_choice import (
     choose,
     pick_threshold,
 )
-from entrypoints.wiring.predict_done import file_hash, finished_job
+from entrypoints.wiring.predict_done import finished_job
 from entrypoints.wiring.predict_shares import CorpusAudit, publish_shares, read_corpus_audit
 from entrypoints.wiring.predict_where import BlockClassifier, open_place
 from entrypoints.wiring.setup import check_store
@@ -25,13 +25,15 @@ from entrypoints.wiring.terminal import Progress, print_line
 from project.config.fields import parse
 from project.config.predict import PredictConfig
 from project.data.corpus import Corpus, file_tables, open_corpus, text_list
-from project.data.labelled_blocks import Columns, LabelledBlocks, Summary, labelled
+from project.data.labelled_blocks import Columns, LabelledBlocks, Summary, forget_blocks, labelled
 from project.support.escape import escape_markdown
-from project.support.files import digest
+from project.support.files import digest, sha256_of
 from project.tracking import (
     DIGEST,
+    NOTE,
     OUTPUT,
     LoggedClassifier,
+    Record,
     Tracker,
     classifier_files,
     register,
@@ -41,6 +43,9 @@ from project.training.classifier import SavedClassifier
 from project.training.evaluate import metric_names
 
 _MODEL = "assay.model"
+_UNCORRECTED = "These shares are not corrected for the classifier's errors"
+_BUT = "; those in the table are"
+_TABLE = "\n\n```\n"  # after which the table of corrected shares begins
 DEFAULT_COLUMN = "text"
 """Column with the texts, for a model of an earlier version, which does not name it."""
 
@@ -159,9 +164,9 @@ def _label(job: _Job) -> None:
                 f"predict: {output} holds these labels already (run {earlier.run_id}). Nothing is "
                 "computed."
             )
+            forget_blocks(output)
             if job.audit:
-                tables = file_tables(output, config.block_size)
-                publish_shares(Tracker(earlier.run_id), job.audit, tables, job.columns)
+                _correct_again(earlier, job, job.audit, output)
             return
         output.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -179,9 +184,25 @@ def _label(job: _Job) -> None:
             summary = blocks.finish(
                 job.columns, threshold=job.threshold.value, model=model, run_id=run_id
             )
-            tracker.tag({DIGEST: identity, OUTPUT: file_hash(output)})
+            tracker.tag({DIGEST: identity, OUTPUT: sha256_of(output)})
             done = _Labelling(summary, n_new, n_cut, seconds)
             _log(tracker, done, job.choice, job.threshold, output=output, corrected=corrected)
+        # Only now: a process that is killed before goes on from the blocks.
+        forget_blocks(output)
+
+
+def _correct_again(earlier: Record, job: _Job, audit: CorpusAudit, output: Path) -> None:
+    """Log what human labels say that came after the texts were labelled."""
+    tracker = Tracker(earlier.run_id)
+    tables = file_tables(output, job.config.block_size)
+    table = publish_shares(tracker, audit, tables, job.columns, earlier.metrics)
+    said, _, _ = earlier.tags.get(NOTE, "").partition(_TABLE)
+    tracker.describe(_with_table(said.replace(f"{_UNCORRECTED}.", f"{_UNCORRECTED}{_BUT}."), table))
+
+
+def _with_table(text: str, table: str) -> str:
+    """A description that ends with the table of corrected shares."""
+    return f"{text}{_TABLE}{table.replace('`', chr(39))}\n```"
 
 
 def _label_blocks(
@@ -254,12 +275,9 @@ def _log(
     )
     text = (
         f"{n_texts} texts labelled, {summary.n_abstained - summary.n_without_text} of them "
-        f"abstained; of the given labels: {listed}.{cut} These shares are not corrected for the "
-        f"classifier's errors{'; those in the table are' if corrected else ''}."
+        f"abstained; of the given labels: {listed}.{cut} {_UNCORRECTED}{_BUT if corrected else ''}."
     )
     note = escape_markdown(f"{choice.sentence} {threshold.sentence} {text}")
-    if corrected:
-        note += f"\n\n```\n{corrected.replace('`', chr(39))}\n```"
-    tracker.describe(note)
+    tracker.describe(_with_table(note, corrected) if corrected else note)
     print_line(f"predict: {text}")
     print_line(f"predict: written to {output} ({rate:.0f} texts per second).")

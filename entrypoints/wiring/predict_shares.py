@@ -10,7 +10,8 @@ What is left of the sample is a random sample of what is left of the corpus.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,31 +101,29 @@ def read_corpus_audit(
     known = set(trained_on) | {hashed(text) for text in trained_on}
     is_known = texts.isin(known) | texts.map(hashed).isin(known)
     counts = ~is_known.to_numpy(dtype=bool)
-    examples = pd.DataFrame({"example_id": ids, "text": texts})[counts].reset_index(drop=True)
-    if examples.empty:
+    examples = pd.DataFrame({"example_id": ids, "text": texts}).reset_index(drop=True)
+    if not counts.any():
         raise AssayError(
             "human cannot correct shares of data whose texts are all training or validation texts "
             "of the experiment: the classifier knows them. Leave human out."
         )
-    task = task_of_texts(examples, experiment.label_set, "corpus")
     asked = AuditConfig(human=config.human, audit_design=config.audit_design)
+    task = task_of_texts(examples, experiment.label_set, "corpus")
     gathered = gather(Pool(task, examples, ()), PoolConfig(), asked)
-    sample = audit_sample(gathered.pool, asked)
+    pool = _without(gathered.pool, ~counts)
+    sample = audit_sample(pool, asked)
     if not sample.n:
-        raise AssayError(
-            "human must label texts of data that the classifier was not trained on; none of its "
-            "rows does. Name the labels of a sample of data."
-        )
+        raise AssayError(_why_no_label(gathered.pool, config))
     parts: list[str] = []
     if config.by:
         values = table["by"][counts].astype(object)
-        parts = [_NO_VALUE if pd.isna(value) else str(value) for value in values]
+        parts = [_NO_VALUE if pd.isna(value) else _as_text(value) for value in values]
         if len(set(parts)) > _MAX_PARTS:
             raise AssayError(
                 f"by must be a column with at most {_MAX_PARTS} different values; {config.by} has "
                 f"{len(set(parts))}. Name another one."
             )
-    notes = [*gathered.notes, *notes_on_audit(gathered.pool, asked, sample)]
+    notes = [*gathered.notes, *notes_on_audit(pool, asked, sample)]
     notes = [note.replace("the LLM", "the classifier") for note in notes]
     if n_known := int((~counts).sum()):
         notes.append(
@@ -132,6 +131,34 @@ def read_corpus_audit(
             "which the classifier knows; corrected shares are those of the other texts."
         )
     return CorpusAudit(sample, counts, parts, config.by, notes)
+
+
+def _without(pool: Pool, left_out: Mask) -> Pool:
+    """The pool without these texts."""
+    examples = pool.task.examples[~left_out].reset_index(drop=True)
+    task = dataclasses.replace(pool.task, examples=examples)
+    return Pool(task, pool.columns[~left_out].reset_index(drop=True), pool.notes)
+
+
+def _why_no_label(pool: Pool, config: PredictConfig) -> str:
+    """The error where no text that counts has a human label."""
+    if n := int(pool.examples["gold_label"].notna().sum()):
+        return (
+            "human must label texts of data that the classifier was not trained on; all "
+            f"{n} labelled texts are training or validation texts of the experiment. Label others."
+        )
+    ids = f"the ids in the column {config.id_column}" if config.id_column else "hashes of the texts"
+    return (
+        f"human must label texts of data; none of its ids is among {ids}. Name the labels of a "
+        "sample of data, and in id_column the column whose ids they have."
+    )
+
+
+def _as_text(value: object) -> str:
+    """A value of the column ``by``; whole numbers read alike, whatever their type in a file."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _rows(config: PredictConfig, corpus: Corpus) -> Iterator[pd.DataFrame]:
@@ -198,20 +225,34 @@ def _cells(item: ClassShares) -> list[str]:
 
 
 def publish_shares(
-    tracker: Tracker, audit: CorpusAudit, tables: Iterator[pa.Table], columns: Columns
+    tracker: Tracker,
+    audit: CorpusAudit,
+    tables: Iterator[pa.Table],
+    columns: Columns,
+    before: Mapping[str, float] | None = None,
 ) -> str:
     """Correct the shares, log them into the run of the labels and print them; the table.
 
-    ``tables`` hold the labels of all rows of the corpus, in their order.
+    Parameters
+    ----------
+    tracker, audit, columns
+        The run of the labels, the human labels, and the columns of the labels.
+    tables
+        The labels of all rows of the corpus, in their order.
+    before
+        The metrics of the run, some of which earlier human labels may have given.
     """
     shares = corrected_shares(audit, tables, columns)
     table = shares_table(shares, columns.labels, audit.notes)
     metrics: dict[str, float] = {"texts_labelled_by_people": shares.n_labelled}
     for name, item in zip(metric_names(columns.labels), shares.overall, strict=True):
-        if not np.isnan(item.corrected.estimate):
-            metrics[f"corrected_share.{name}"] = item.corrected.estimate
-            metrics[f"corrected_share_low.{name}"] = item.corrected.low
-            metrics[f"corrected_share_high.{name}"] = item.corrected.high
+        for kind in ("estimate", "low", "high"):
+            suffix = "" if kind == "estimate" else f"_{kind}"
+            metric = f"corrected_share{suffix}.{name}"
+            value = getattr(item.corrected, kind)
+            # Fewer labels than before may leave a share without an estimate.
+            if not np.isnan(value) or metric in (before or {}):
+                metrics[metric] = value
     tracker.log_metrics(metrics)
     tracker.log_json("corrected_shares.json", shares_json(shares, columns.labels))
     print_line(f"\n{table}\n")

@@ -21,6 +21,7 @@ from project.data.csv_file import check_names
 from project.data.hub_tables import hub_parts
 from project.data.line_files import csv_form, csv_rows, json_rows
 from project.support.errors import AssayError, unknown_value
+from project.support.files import sha256_of
 
 Rows = Iterator[dict[str, Any]]
 _ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -189,7 +190,7 @@ def _parts(config: PredictConfig) -> Iterator[Part]:
     output = Path(config.output).expanduser().resolve() if config.output else None
     for file in files:
         if file.resolve() != output:
-            yield Part(file.name, _sha256(file), _reader(file))
+            yield Part(file.name, sha256_of(file), _reader(file))
 
 
 def _is_hidden(path: Path) -> bool:
@@ -200,11 +201,6 @@ def _ending(path: Path) -> str:
     """The ending that tells the format, without ``.gz``."""
     name = path.name.lower().removesuffix(".gz")
     return Path(name).suffix
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reader(path: Path) -> Callable[[int], Iterator[pa.Table]]:

@@ -19,9 +19,10 @@ from project.data.tables import PROBABILITY
 from project.stats.types import Floats
 from project.support.claims import Claim
 from project.support.errors import AssayError
-from project.support.files import write_atomically
+from project.support.files import sha256_of, write_atomically
 
 _FACTS = "job.json"
+_WRITTEN = "output.sha256"
 _ROWS = 4096  # written together
 
 
@@ -121,12 +122,13 @@ class LabelledBlocks:
             If the output exists, another process works on it, or the blocks on disk are of another
             job.
         """
-        if output.exists():
-            raise AssayError(
-                f"output must be a new file; {output} exists. Name another file, or remove it."
-            )
         self._output = output
-        self._folder = output.with_name(f"{output.name}.parts")
+        self._folder = _folder(output)
+        if output.exists() and not self._wrote_output():
+            raise AssayError(
+                f"output must be a new file; {output} exists and holds something else: labels by "
+                "another model or threshold, of other data, or changed since. Name another file."
+            )
         self._claim = Claim(output.with_name(f".{output.name}.lock"))
         if not self._claim.take():
             self._claim.close()
@@ -167,12 +169,17 @@ class LabelledBlocks:
         for index in range(self.n_done):
             yield pq.read_table(self._file(index))
 
+    def _wrote_output(self) -> bool:
+        """Whether the output is that of these blocks, by a process that ended before its run."""
+        file = self._folder / _WRITTEN
+        return file.is_file() and file.read_text(encoding="utf-8") == sha256_of(self._output)
+
     def close(self) -> None:
         """Let another process work on the output; the blocks stay."""
         self._claim.close()
 
     def finish(self, columns: Columns, *, threshold: float, model: str, run_id: str) -> Summary:
-        """Write the output and delete the blocks.
+        """Write the output. The blocks stay until :func:`forget_blocks`.
 
         Parameters
         ----------
@@ -209,14 +216,23 @@ class LabelledBlocks:
                     given = table.column(f"{columns.prefix}label").filter(pa.array(~abstained))
                     for pair in given.value_counts().to_pylist():
                         counts[pair["values"]] += pair["counts"]
+            write_atomically(self._folder / _WRITTEN, sha256_of(temporary).encode())
             temporary.replace(self._output)
         finally:
             temporary.unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
         return Summary(n_rows, n_without, n_abstained, counts)
 
     def _file(self, index: int) -> Path:
         return self._folder / f"{index:07d}.parquet"
+
+
+def forget_blocks(output: Path) -> None:
+    """Delete the blocks of an output that is complete and logged."""
+    shutil.rmtree(_folder(output), ignore_errors=True)
+
+
+def _folder(output: Path) -> Path:
+    return output.with_name(f"{output.name}.parts")
 
 
 def _read(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -81,3 +81,9 @@ def nearest_existing(folder: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

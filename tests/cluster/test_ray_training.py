@@ -222,7 +222,7 @@ def test_a_task_that_dies_again_and_again_is_named_and_the_others_go_on(cluster,
 def test_a_model_that_no_node_can_hold_is_refused_with_both_sizes(encoder, cluster):
     large = dataclasses.replace(encoder, n_parameters=10**9, n_trained=10**9)
 
-    with pytest.raises(AssayError, match=r"needs 22\.9 GiB of memory.*largest node.* 2\.0"):
+    with pytest.raises(AssayError, match=r"needs 23\.2 GiB of memory.*largest node.* 2\.0"):
         cluster.needs(large, FinetuneConfig())
     assert cluster.n_slots(encoder, FinetuneConfig()) == 3
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from project.data.labelled_blocks import Columns, LabelledBlocks, labelled
+from project.data.labelled_blocks import Columns, LabelledBlocks, forget_blocks, labelled
 from project.support.errors import AssayError
 
 ONE = Columns(("no", "yes"), "", has_agreement=False)
@@ -55,7 +55,27 @@ def test_blocks_go_on_after_a_stop_and_become_one_file(tmp_path):
     ]
     assert list(table["abstained"]) == [False, True, True]
     assert set(table["model"]) == {"models:/m"}
+    forget_blocks(output)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_an_output_whose_run_did_not_end_is_written_again_unless_it_was_changed(tmp_path):
+    output = tmp_path / "out.parquet"
+    blocks = LabelledBlocks(output, FACTS)
+    blocks.write(0, block(["a"], [[[0.2, 0.8]]]))
+    blocks.finish(ONE, threshold=0.0, model="m", run_id="r")
+    blocks.close()  # as a kill does it
+    first = output.read_bytes()
+
+    again = LabelledBlocks(output, FACTS)
+    assert again.has(0)
+    again.finish(ONE, threshold=0.0, model="m", run_id="r")
+    again.close()
+    assert output.read_bytes() == first
+
+    output.write_bytes(first + b"x")
+    with pytest.raises(AssayError, match="holds something else"):
+        LabelledBlocks(output, FACTS)
 
 
 def test_blocks_of_another_job_and_an_output_that_exists_are_refused(tmp_path):

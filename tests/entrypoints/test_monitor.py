@@ -111,7 +111,8 @@ def check_labelled(run, task, capsys):
     assert "1 drawn texts have no label" in printed
     assert "On the old texts it is" in printed
     note = labelled.data.tags["mlflow.note.content"]
-    assert note.startswith("Accuracy in this batch: 80.0")
+    assert note.startswith("No alarm after batch 2")
+    assert note.split("\n\n")[1].startswith("Accuracy in this batch: 80.0")
     assert note.count("Accuracy in this batch") == 1
     assert "No alarm after batch 2" in note
 

@@ -1,6 +1,7 @@
 """Human labels of a sample of a corpus correct the class shares that a classifier gives it."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from entrypoints import finetune, predict
+from entrypoints.wiring import predict_run
 from entrypoints.wiring.predict_shares import CorpusAudit, corrected_shares
 from project.audit.sample import AuditSample
 from project.config.experiment import experiment_config
@@ -104,6 +106,52 @@ def test_shares_are_corrected_by_the_texts_that_the_classifier_does_not_know(
     assert read_json(run.run_id, "corrected_shares.json")["labelled"] == 40
     assert latest_root("predict").run_id == run.run_id
 
+    # Too few labels leave no figure of earlier ones behind.
+    later.head(8).to_csv("answers.csv", index=False)
+    label(**given)
+    metrics = latest_root("predict").metrics
+    assert metrics["texts_labelled_by_people"] == 4
+    assert np.isnan([metrics["corrected_share.books"], metrics["corrected_share_low.books"]]).all()
+
+
+def test_an_output_without_labels_gets_its_table_when_they_come(corpus, capsys):
+    label()
+    label(human="answers.csv", audit_design="random")
+
+    note = latest_root("predict").tags["mlflow.note.content"]
+    assert "classifier's errors; those in the table are." in note
+    assert note.count("```") == 2
+    assert note.count("Corrected class shares") == 1
+    assert "of no text of this task" not in capsys.readouterr().err
+
+
+def test_a_call_that_was_killed_before_its_run_ended_goes_on(corpus, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(predict_run, "_log", None)
+        with pytest.raises(TypeError):
+            label()
+    first = pd.read_parquet("out.parquet")
+
+    monkeypatch.setattr(Classifiers, "classify", None)
+    label()
+
+    pd.testing.assert_frame_equal(pd.read_parquet("out.parquet"), first)
+    assert latest_root("predict").status == "FINISHED"
+    assert not Path("out.parquet.parts").exists()
+
+
+def test_whole_numbers_of_the_column_by_are_one_part_whatever_their_type(corpus):
+    table = corpus[0]
+    rows = table[["text", "year"]]
+    Path("folder").mkdir()
+    rows.head(100).to_csv("folder/a.csv", index=False)
+    rows.tail(112).astype({"year": float}).to_parquet("folder/b.parquet")
+
+    label(data="folder", human="answers.csv", audit_design="random", by="year")
+
+    parts = read_json(latest_root("predict").run_id, "corrected_shares.json")["parts"]
+    assert [part["value"] for part in parts] == ["1999", "2025", "2026"]
+
 
 def test_labels_are_matched_with_the_texts_that_count():
     rng = np.random.default_rng(1)
@@ -146,7 +194,8 @@ def test_labels_that_cannot_correct_shares_are_refused_before_anything_is_comput
         (random, "audit_design needs human"),
         ({"human": "answers.csv", "by": "place", **random}, "by must be one of text, year"),
         ({"human": "answers.csv", "id_column": "id", **random}, "id_column must be one of"),
-        ({"human": "known.csv", **random}, "human must label texts of data that the classifier"),
+        ({"human": "known.csv", **random}, "all 4 labelled texts are training or validation"),
+        ({"human": "others.csv", **random}, "none of its ids is among hashes of the texts"),
         ({"human": "wrong.csv", **random}, "labels must be among"),
         ({"human": "gone.csv", **random}, "gone.csv"),
     ):
