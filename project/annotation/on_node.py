@@ -23,7 +23,7 @@ from project.support.errors import AssayError, Incomplete
 from project.support.models import ANNOTATOR_PACKAGE, BUNDLED, ModelSource, annotator_source
 from project.support.redact import scrubbed, short_message
 
-_WAIT_SECONDS = 1.0  # for the first answer, before the driver is told that there is none yet
+_WAIT_SECONDS = 1.0  # after which "no answer yet" is the reply to the driver
 
 
 class Order(NamedTuple):

@@ -43,7 +43,7 @@ FALSE_ALARMS = 0.05
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _POWERS = (_NODES + 1) / 2
 _POWER_WEIGHTS = _WEIGHTS / 2
-_MOST = 700.0  # logarithm of the largest evidence that is told apart
+_MAX_LOG_EVIDENCE = 700.0  # exp of more than 709 is infinite in float64
 
 
 def evidence(p_values: Floats) -> Floats:
@@ -60,7 +60,12 @@ def evidence(p_values: Floats) -> Floats:
     Parameters
     ----------
     p_values
-        Independent, uniform p-values of the batches in their order ``(n,)``, in (0, 1].
+        Independent, uniform p-values of the batches in their order ``(n,)``, in [0, 1].
+
+    Returns
+    -------
+    Floats
+        ``(n,)``, at most ``exp(700)``.
     """
     logs = np.log(np.maximum(np.asarray(p_values, dtype=np.float64), np.finfo(np.float64).tiny))
     total = np.concatenate([[0.0], np.cumsum(logs)])
@@ -72,7 +77,8 @@ def evidence(p_values: Floats) -> Floats:
         bets = length[:, None] * np.log(_POWERS) + (_POWERS - 1) * log_sum[:, None]
         stakes = _POWER_WEIGHTS / ((start + 1) * (start + 2))[:, None]
         not_begun = -np.log(last + 2)
-        result[last] = np.exp(min(np.logaddexp(logsumexp(bets, b=stakes), not_begun), _MOST))
+        log_evidence = np.logaddexp(logsumexp(bets, b=stakes), not_begun)
+        result[last] = np.exp(min(log_evidence, _MAX_LOG_EVIDENCE))
     return result
 
 

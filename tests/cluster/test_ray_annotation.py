@@ -32,15 +32,10 @@ from project.support.errors import AssayError, Incomplete
 from tests.helpers import ray_engines
 from tests.helpers.annotators import answers_hash
 from tests.helpers.faulty_server import EXACT
-from tests.helpers.ray_tasks import KEY_OF_NODES, KEY_VARIABLE, NODE
+from tests.helpers.ray_tasks import KEY_OF_NODES, KEY_VARIABLE, MARKS, NODE
 from tests.helpers.serving import task_prompt
 
-pytestmark = [
-    pytest.mark.xdist_group("ray"),
-    # Ray leaves files and sockets of its processes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 ROOT = Path(__file__).parents[2]
 PROMPTS = [Prompt(draw, f"Draw {draw}: ", "", ("a", "b")) for draw in range(2)]
 

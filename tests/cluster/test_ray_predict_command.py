@@ -11,13 +11,9 @@ import pandas as pd
 
 from entrypoints import finetune, predict
 from project.config.loading import defaults
+from tests.helpers.ray_tasks import MARKS
 
-pytestmark = [
-    pytest.mark.xdist_group("ray"),
-    # Ray leaves files and sockets of its processes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 
 def test_the_entry_point_writes_the_same_file_with_and_without_ray(params, nodes, capsys):

@@ -15,14 +15,9 @@ from project.cluster.checks import checked_cluster
 from project.support.errors import AssayError
 from project.training.classifier import Classified, Classifiers, SavedClassifier
 from project.training.classify_on_cluster import ClassifierCluster
-from tests.helpers.ray_tasks import NODE
+from tests.helpers.ray_tasks import MARKS, NODE
 
-pytestmark = [
-    pytest.mark.xdist_group("ray"),
-    # Ray leaves files and sockets of its processes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 SIZE = 24  # texts of a block
 
 

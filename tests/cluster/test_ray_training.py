@@ -28,14 +28,9 @@ from project.training.inputs import Phase, TrainingInputs
 from project.training.jobs import run_jobs
 from project.training.on_cluster import training_cluster
 from project.training.results import Job
-from tests.helpers.ray_tasks import NODE, die_once, double
+from tests.helpers.ray_tasks import MARKS, NODE, die_once, double
 
-pytestmark = [
-    pytest.mark.xdist_group("ray"),
-    # Ray leaves files and sockets of its processes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 ROOT = Path(__file__).parents[2]
 SMALL = Needs(1, 0.0, 0)
 

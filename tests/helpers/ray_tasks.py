@@ -3,8 +3,17 @@
 import os
 from pathlib import Path
 
+import pytest
+
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "memory": 2 << 30}
 """Options of each node."""
+MARKS = [
+    pytest.mark.xdist_group("ray"),
+    # Ray leaves files and sockets of its processes to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+"""Marks of every file of tests that use Ray."""
 KEY_VARIABLE = "KEY_OF_A_SERVER"
 KEY_OF_NODES = "sk-of-the-nodes"
 """An environment variable, and its value where the nodes are started."""

@@ -64,14 +64,16 @@ class Feed:
             if self._failure:
                 raise self._failure
             self._waiting.append(batch.outputs)
-        self._inbox.put(batch)
-        for _ in requests:
-            found = batch.outputs.get()
-            if isinstance(found, BaseException):
-                raise found
-            yield found
-        with self._lock:
-            self._waiting.remove(batch.outputs)
+        try:
+            self._inbox.put(batch)
+            for _ in requests:
+                found = batch.outputs.get()
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
+        finally:  # also where the caller takes no more
+            with self._lock:
+                self._waiting.remove(batch.outputs)
 
     def close(self) -> None:
         """Answer nothing more; the engine can be shut down afterwards."""
