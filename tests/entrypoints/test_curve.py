@@ -130,7 +130,7 @@ def test_a_curve_trains_every_arm_at_every_size_and_its_report_can_be_rebuilt(
     # the entry point report rebuilds the files byte by byte
     folder = store / "work" / "reports" / curve_run.run_id
     written = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert written.keys() == {"report.md", "curve.csv", "plateau.csv", "curve.png"}
+    assert written.keys() == {"report.md", "curve.csv", "plateau.csv", "curve.png", "curve.svg"}
     report.report({"run_id": curve_run.run_id, "workspace": str(store / "elsewhere")})
     rebuilt = store / "elsewhere" / "reports" / curve_run.run_id
     assert {path.name: path.read_bytes() for path in rebuilt.iterdir()} == written
@@ -323,7 +323,7 @@ def test_the_figure_tells_arms_apart_without_colour_and_has_a_band_of_one_standa
     )
     annotator = pd.DataFrame([{"split": "test", "accuracy": 0.3, "macro_f1": 0.2}])
 
-    assert curve_figure(points, annotator).image.startswith(b"\x89PNG")
+    assert curve_figure(points, annotator).picture.png
     left = figures[0].axes[0]
     lines = left.get_lines()
     assert left.get_xscale() == "log"
