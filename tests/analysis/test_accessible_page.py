@@ -73,9 +73,8 @@ def test_axe_finds_nothing_on_any_screen_nothing_scrolls_sideways_and_it_prints_
 def test_a_reader_with_a_keyboard_sorts_a_table_by_a_column_and_back(written, tmp_path):
     with chromium(tmp_path) as browser:
         page = opened(browser, written, 1280, "light")
-        column = (
-            "[...document.querySelectorAll('#arms tbody td:nth-child(5)')].map(c => c.textContent)"
-        )
+        cells = "document.querySelector('#arms table').querySelectorAll('td:nth-child(5)')"
+        column = f"[...{cells}].map(cell => cell.textContent)"
         before = page.value(column)
         page.value("document.querySelectorAll('#arms th button')[4].focus()")
         page.press("Enter")
