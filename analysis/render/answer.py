@@ -6,6 +6,7 @@ follows dark and light, and is read by a screen reader as a table.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,21 +99,26 @@ class IntervalPlot:
     @property
     def ends(self) -> tuple[float, float]:
         """The ends of the axis: all rows and the finite ends of the tolerated range fit."""
+        low, high, _ = self._scale
+        return low, high
+
+    @property
+    def ticks(self) -> list[Tick]:
+        """Round numbers along the axis."""
+        low, high, step = self._scale
+        count = round((high - low) / step)
+        values = [low + step * index for index in range(count + 1)]
+        return [Tick(self.position(value), f"{round(value, 9):g}") for value in values]
+
+    @functools.cached_property
+    def _scale(self) -> tuple[float, float, float]:
+        """The ends of the axis and the distance of its ticks."""
         values = [value for row in self.rows for value in row.value if math.isfinite(value)]
         values += [end for end in self.tolerated if math.isfinite(end)]
         step = _step(min(values), max(values))
         low = step * math.floor(min(values) / step)
         high = step * math.ceil(max(values) / step)
-        return (low, high) if high > low else (low, low + step)
-
-    @property
-    def ticks(self) -> list[Tick]:
-        """Round numbers along the axis."""
-        low, high = self.ends
-        step = _step(low, high)
-        count = round((high - low) / step)
-        values = [low + step * index for index in range(count + 1)]
-        return [Tick(self.position(value), f"{round(value, 9):g}") for value in values]
+        return low, max(high, low + step), step
 
     @property
     def band(self) -> tuple[float, float]:
