@@ -115,6 +115,13 @@ NOW_LOST = {
     ("agreement.csv", "alpha_difference_high"): "alpha_lost_low",
     ("agreement.md", "alpha_K minus gold"): "lost against gold",
     ("tail.csv", "difference"): "lost",
+    ("plateau.csv", "minus_gold"): "loss",
+    ("plateau.csv", "minus_gold_limit"): "loss_limit",
+    **{
+        (file, f"minus gold, {where}"): f"loss, {where}"
+        for file in ("curve.md", "report.md")
+        for where in ("largest n", "limit")
+    },
     **{("shift.csv", name): f"{name}_lost" for name in SHIFTS},
     **{("errors.md", name): name for name in SHIFT_TITLES[1:]},
     ("errors.md", "difference"): "lost",
