@@ -79,8 +79,9 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
         print_line(f"error: {error}\nThe whole command: {command}")
         sys.exit(2)
     except AssayError as error:
-        text = with_syntax(error, entry)
-        print_line(f"error: {text}{about_relative_paths(text, arguments)}")
+        for each in (error, *error.others):
+            text = with_syntax(each, entry)
+            print_line(f"error: {text}{about_relative_paths(text, arguments)}")
         sys.exit(1 if isinstance(error, Incomplete) else 2)
     except (KeyboardInterrupt, SystemExit):
         print_line(f"\n{STOPPED}")
