@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from entrypoints.wiring import seed_runs
+from entrypoints.wiring.clusters import HERE, OpenCluster
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.encoders import training_of
 from entrypoints.wiring.model_card import TrainedModel, model_card, model_tags
@@ -33,9 +34,6 @@ from project.training.imported import import_result
 from project.training.jobs import run_jobs
 from project.training.not_learned import has_not_learned
 from project.training.results import MODEL, PREDICTIONS, Job, SeedResult, has_result
-
-if TYPE_CHECKING:
-    from project.training.on_cluster import TrainingCluster
 
 
 class Trained(NamedTuple):
@@ -64,7 +62,7 @@ class Trainer:
         encoder: Encoder,
         task: Task,
         config: ExperimentConfig,
-        cluster: TrainingCluster | None = None,
+        cluster: OpenCluster = HERE,
     ) -> None:
         """``config``: of the experiment; every condition has its own recipe."""
         self._tracker = tracker
@@ -72,7 +70,7 @@ class Trainer:
         self._task = task
         self._config = config
         self._cluster = cluster
-        self._jobs = SeedJobs(encoder, task, Path(config.host.workspace))
+        self._jobs = SeedJobs(encoder, task, Path(config.host.workspace), cluster)
         self._folder = Path(config.host.workspace) / "seeds"
         self._printed: set[str] = set()
         self._not_learned: dict[str, str] = {}
@@ -116,7 +114,7 @@ class Trainer:
         by_setting: dict[object, list[Trained]],
     ) -> Incomplete | None:
         """Run the jobs, log each and add it to ``by_setting``; returns the error if some failed."""
-        how = training_of(self._encoder, self._config.finetune, jobs, self._cluster)
+        how = training_of(self._encoder, self._config.finetune, jobs, self._cluster.training)
         if how.note:
             self._print_once(how.note)
         n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
