@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from project.training.embedder import BLOCK, Embedder
 from project.training.encoder import Encoder
 from project.training.vector_store import Vectors, VectorStore, text_key
 
-if TYPE_CHECKING:
-    from project.training.embed_on_cluster import EmbeddingCluster
-
 FEW = 2 * BLOCK
 """New texts up to which the driver of a cluster embeds them.
 
@@ -25,8 +22,23 @@ Sending them, and a process there that imports torch and loads the encoder, take
 """
 
 
+class BlockEmbedder(Protocol):
+    """Embeds blocks elsewhere; see :class:`project.training.embed_on_cluster.EmbeddingCluster`."""
+
+    def n_places(self, encoder: Encoder) -> int:
+        """How many blocks it embeds at the same time; 0: it cannot hold the encoder."""
+
+    def run(
+        self,
+        encoder: Encoder,
+        blocks: Sequence[list[str]],
+        done: Callable[[int, Vectors], object],
+    ) -> None:
+        """Embed blocks, and call ``done`` with the number and the embeddings of each."""
+
+
 def embeddings(
-    texts: Sequence[str], workspace: Path, cluster: EmbeddingCluster | None = None
+    texts: Sequence[str], workspace: Path, cluster: BlockEmbedder | None = None
 ) -> Floats:
     """Embeddings of texts in float64, ``(n, size)``; see :func:`embed`."""
     vectors = embed(texts, workspace, progress=lambda n: None, cluster=cluster)
@@ -38,7 +50,7 @@ def embed(
     workspace: Path,
     *,
     progress: Callable[[int], object],
-    cluster: EmbeddingCluster | None = None,
+    cluster: BlockEmbedder | None = None,
 ) -> Vectors:
     """Embeddings of texts, ``(n, size)``: the mean over a text's tokens, scaled to length 1.
 
@@ -82,7 +94,7 @@ def _append(
     encoder: Encoder,
     missing: dict[bytes, str],
     progress: Callable[[int], object],
-    cluster: EmbeddingCluster | None,
+    cluster: BlockEmbedder | None,
 ) -> None:
     """Embed the texts of ``missing`` by key, block by block, the shortest ones first."""
     # Texts of a similar length share a batch, so that little of it is padding. Of equally long

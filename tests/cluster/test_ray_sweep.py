@@ -25,7 +25,7 @@ def test_trials_fill_the_nodes_and_a_node_killed_in_the_middle_changes_no_trial(
     labels = examples[["example_id"]].assign(llm=examples["gold_label"])
     labels.to_csv(store / "labels.csv", index=False)
     original = on_cluster._Results.report
-    killed = []
+    killed: list[object] = []
 
     def kill_a_node(results, digest, message):
         if not killed:
