@@ -36,6 +36,7 @@ class ClusterConfig(ConfigSection):
         default=NO_CLUSTER,
         help="where texts are annotated and embedded, and seeds trained: none (here), local (Ray "
         "on this machine), auto (the Ray cluster of RAY_ADDRESS, or the one that this machine "
-        "belongs to), HOST:PORT or ray://HOST:10001; it changes no result (a sweep: see sweep_at_once)",
+        "belongs to), HOST:PORT or ray://HOST:10001; it changes no result (of a sweep, see "
+        "sweep_at_once)",
         check=check_cluster,
     )
