@@ -19,7 +19,8 @@ def check(params: Mapping[str, str]) -> None:
     """
     from pathlib import Path
 
-    from entrypoints.wiring.check_machine import cluster_rows, machine_rows, store_rows
+    from entrypoints.wiring.check_cluster import check_cluster
+    from entrypoints.wiring.check_machine import machine_rows, store_rows
     from entrypoints.wiring.check_models import annotator_weights, encoder_weights
     from entrypoints.wiring.check_needs import experiment_rows
     from entrypoints.wiring.check_report import CheckReport
@@ -37,7 +38,7 @@ def check(params: Mapping[str, str]) -> None:
         config = experiment_config(params)
         arms(with_possible_arms(config, LabelConfig).label, config.prompt.ensemble_size)
         if config.cluster.cluster != NO_CLUSTER:
-            report.section("cluster", cluster_rows(config))
+            check_cluster(report, config)
         annotator = report.section("annotator", annotator_weights(config))
         encoder = report.section("encoder", encoder_weights(config))
         report.section("experiment", experiment_rows(config, annotator, encoder))

@@ -46,7 +46,7 @@ def finetune(params: Mapping[str, str]) -> None:
             invocation = Invocation("finetune", params)
             log_setup(tracker, invocation, task, config, arms=[arm], encoder=encoder)
             with publish_after(tracker, lambda: publish_experiment(tracker.run_id, workspace)):
-                Trainer(tracker, encoder, task, config, cluster.training).train([condition])
+                Trainer(tracker, encoder, task, config, cluster).train([condition])
 
 
 if __name__ == "__main__":

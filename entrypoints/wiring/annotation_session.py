@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
+from entrypoints.wiring.clusters import OpenCluster
 from entrypoints.wiring.terminal import print_line
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, PromptlessAnnotator, RecordedRows
@@ -120,12 +121,12 @@ def session_of_arms(
     stack: contextlib.ExitStack,
     task: Task,
     config: ExperimentConfig,
-    cluster: Cluster | None,
+    cluster: OpenCluster,
     *,
     needs_all_draws: bool,
 ) -> AnnotationSession | None:
     """:func:`open_session`, closed by ``stack``; None where no arm reads labels of an LLM."""
     if not any(arm_facts(kind).reads_llm for kind in config.label.arms):
         return None
-    session = open_session(task, config, cluster, needs_all_draws=needs_all_draws)
+    session = open_session(task, config, cluster.annotation, needs_all_draws=needs_all_draws)
     return stack.enter_context(contextlib.closing(session))

@@ -17,6 +17,7 @@ from entrypoints.wiring.audit_labels import (
     samples_of_raters,
 )
 from entrypoints.wiring.audit_plan import linear_classifier
+from entrypoints.wiring.clusters import HERE, OpenCluster
 from entrypoints.wiring.terminal import Progress
 from project.audit import fine_tuned
 from project.audit.as_json import as_json
@@ -55,6 +56,8 @@ class AuditWork(NamedTuple):
         What was left out of these.
     asked, config
         The parameters of the entry point.
+    cluster
+        Where the pool is embedded and the encoder trained.
     """
 
     pool: Pool
@@ -63,6 +66,7 @@ class AuditWork(NamedTuple):
     notes: list[str]
     asked: AuditConfig
     config: ExperimentConfig
+    cluster: OpenCluster = HERE
 
 
 def examined(
@@ -85,7 +89,7 @@ def examined(
     llm = llm_codes(pool, table, private=private)
     sample = audit_sample(pool, asked)
     alone = samples_of_raters(pool, work.judgements, asked)
-    classifier = linear_classifier(pool, Path(work.config.host.workspace))
+    classifier = linear_classifier(pool, Path(work.config.host.workspace), work.cluster)
     question = _question(work, table, classifier, sample)
     trained = None
     if encoder is not None and refused(sample, llm, question.label_set) is None:

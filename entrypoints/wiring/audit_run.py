@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from analysis.store.audits import AUDIT_FILE
 from entrypoints.wiring.annotation_runs import annotate_split
-from entrypoints.wiring.annotation_session import open_session
+from entrypoints.wiring.annotation_session import AnnotationSession, open_session
 from entrypoints.wiring.audit_encoder import (
     EncoderTrainings,
     check_encoder,
@@ -27,7 +29,7 @@ from entrypoints.wiring.audit_labels import (
     simulated,
 )
 from entrypoints.wiring.audit_next import write_next
-from entrypoints.wiring.audit_plan import planned
+from entrypoints.wiring.audit_plan import linear_classifier, planned
 from entrypoints.wiring.audit_pool import audit_config, with_recorded_file, with_rows
 from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.dry_run import dry_run
@@ -79,11 +81,11 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     for note in notes:
         print_line(f"note: {note}")
     with contextlib.ExitStack() as stack:
-        cluster, training = stack.enter_context(opened_cluster(config))
-        encoder = _encoder(pool, asked, sample, config, training)
+        cluster = stack.enter_context(opened_cluster(config))
+        encoder = _encoder(pool, asked, sample, config, cluster.training)
         config = _resolved(config, pool, encoder)
         workspace = config.host.workspace
-        session = open_session(pool.task, config, cluster)
+        session = open_session(pool.task, config, cluster.annotation)
         stack.enter_context(contextlib.closing(session))
         config = session.resolved(config)
         pool, complete = with_rows(pool, session), with_rows(complete, session)
@@ -96,21 +98,28 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             if config.spend.only_plans:
                 dry_run(tracker, session, pool.task, splits={"train": 1}, config=config)
                 return
-            (table,) = annotate_split(
-                tracker, session, pool.task, split="train", n_draws=1, config=config
-            )
-            session.close()
+            table = _annotated(tracker, session, pool, config)
             if asked.plan:
                 llm = llm_codes(pool, table, private=config.store.private)
-                result = planned(pool, asked, config, llm)
+                classifier = linear_classifier(pool, Path(workspace), cluster)
+                result = planned(pool, asked, config, llm, classifier)
             else:
-                work = AuditWork(pool, complete, judgements, notes, asked, config)
-                result = examined(work, table, _trainings(tracker, encoder, work, training))
+                work = AuditWork(pool, complete, judgements, notes, asked, config, cluster)
+                result = examined(work, table, _trainings(tracker, encoder, work))
             result["annotator"] = annotator.name
             if not asked.plan:
                 _log_next(tracker, pool, result, config)
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
+
+
+def _annotated(
+    tracker: Tracker, session: AnnotationSession, pool: Pool, config: ExperimentConfig
+) -> pd.DataFrame:
+    """The LLM's labels of the pool; the annotator is closed, so that others use its memory."""
+    tables = annotate_split(tracker, session, pool.task, split="train", n_draws=1, config=config)
+    session.close()
+    return tables[0]
 
 
 def _encoder(
@@ -136,7 +145,7 @@ def _resolved(config: ExperimentConfig, pool: Pool, encoder: Encoder | None) -> 
 
 
 def _trainings(
-    tracker: Tracker, encoder: Encoder | None, work: AuditWork, cluster: TrainingCluster | None
+    tracker: Tracker, encoder: Encoder | None, work: AuditWork
 ) -> EncoderTrainings | None:
     """The trainings of an encoder on the pool, each logged as a run; None without an encoder."""
     if encoder is None:
@@ -148,7 +157,7 @@ def _trainings(
         work.pool.task.label_set,
         Path(work.config.host.workspace),
         after_training=functools.partial(log_training, tracker, encoder, work.pool.task.name),
-        cluster=cluster,
+        cluster=work.cluster.training,
     )
 
 

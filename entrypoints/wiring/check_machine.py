@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 from entrypoints.wiring.check_report import Rows
-from project.config.experiment import ExperimentConfig
 from project.support.files import cache_folder, nearest_existing
 from project.support.machine import cpu_cores, gpus, memory, visible_gpus
 from project.tracking import findings
@@ -54,17 +53,6 @@ def machine_rows(workspace: Path) -> Rows[None]:
     for name, folder in folders.items():
         free = shutil.disk_usage(nearest_existing(folder)).free
         yield name, f"{folder}: {size_text(free)} free"
-
-
-def cluster_rows(config: ExperimentConfig) -> Rows[None]:
-    """The nodes on which seeds are trained."""
-    from project.training.on_cluster import training_cluster
-
-    name = config.cluster.cluster
-    notes: list[str] = []
-    with training_cluster(name, Path(config.host.workspace) / "seeds", notes):
-        for note in notes:
-            yield "Ray", note
 
 
 def _gpu_rows() -> Rows[None]:

@@ -8,6 +8,7 @@ from entrypoints.wiring.check_machine import size_text
 from entrypoints.wiring.check_report import Rows
 from project.annotation.engines.factory import check_engine
 from project.config.arms import arm_facts
+from project.config.cluster import NO_CLUSTER
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR
@@ -32,7 +33,8 @@ def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
         yield "engine", f"{annotate.annotator}: {config.server.annotator_url}"
     else:
         yield "engine", annotate.annotator
-    if facts.needs_gpu and not visible_gpus():
+    is_here = config.cluster.cluster == NO_CLUSTER
+    if is_here and facts.needs_gpu and not visible_gpus():
         yield "GPU", f"note: {annotate.annotator} is meant for a GPU, and none is visible here"
     spend = config.spend
     if facts.price_by_tokens and not (spend.price_input or spend.price_output):

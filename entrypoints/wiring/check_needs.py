@@ -14,6 +14,7 @@ from entrypoints.wiring.default_arms import with_possible_arms
 from entrypoints.wiring.replicates import annotated_splits, draws_needed, replicate_counts
 from project.annotation.engines.base import PromptlessAnnotator
 from project.annotation.engines.factory import open_annotators
+from project.config.cluster import NO_CLUSTER
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR
@@ -128,7 +129,8 @@ def experiment_rows(
         test_texts=size.texts["test"],
         n_classes=size.n_classes,
     )
-    yield from _memory_rows(config, needs, annotator, encoder)
+    if config.cluster.cluster == NO_CLUSTER:
+        yield from _memory_rows(config, needs, annotator, encoder)
     yield from _disk_rows(config, needs, encoder)
 
 

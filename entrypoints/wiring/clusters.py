@@ -14,14 +14,20 @@ from project.config.finetune import LINEAR
 
 if TYPE_CHECKING:
     from project.cluster.connect import Cluster
+    from project.training.embed_on_cluster import EmbeddingCluster
     from project.training.on_cluster import TrainingCluster
 
 
 class OpenCluster(NamedTuple):
-    """Where texts are annotated and where seeds are trained; None: here."""
+    """Where texts are annotated, seeds trained, and texts embedded; None: here."""
 
-    annotation: Cluster | None
-    training: TrainingCluster | None
+    annotation: Cluster | None = None
+    training: TrainingCluster | None = None
+    embedding: EmbeddingCluster | None = None
+
+
+HERE = OpenCluster()
+"""All work is done here."""
 
 
 @contextlib.contextmanager
@@ -32,22 +38,24 @@ def opened_cluster(config: ExperimentConfig, *, trains: bool = True) -> Iterator
     """
     name = config.cluster.cluster
     if name == NO_CLUSTER:
-        yield OpenCluster(None, None)
+        yield HERE
         return
     from project.cluster.checks import checked_cluster
+    from project.training.embed_on_cluster import EmbeddingCluster
     from project.training.on_cluster import training_on
 
     print_line(f"cluster: connecting ({name}).")
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(checked_cluster(name))
+        embedding = EmbeddingCluster(connection)
         if not trains or config.finetune.encoder == LINEAR:
             n_nodes = len(connection.nodes())
             print_line(f"cluster: {n_nodes} node{'s' if n_nodes > 1 else ''}.")
-            yield OpenCluster(connection, None)
+            yield OpenCluster(connection, None, embedding)
             return
         notes: list[str] = []
         folder = Path(config.host.workspace) / "seeds"
         training = stack.enter_context(training_on(connection, folder, notes))
         for note in notes:
             print_line(f"cluster: {note}")
-        yield OpenCluster(connection, training)
+        yield OpenCluster(connection, training, embedding)

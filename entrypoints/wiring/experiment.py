@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from entrypoints.wiring import arm_checks
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, session_of_arms
-from entrypoints.wiring.clusters import opened_cluster
+from entrypoints.wiring.clusters import HERE, OpenCluster, opened_cluster
 from entrypoints.wiring.conditions import (
     Condition,
     SplitAnnotations,
@@ -42,9 +41,6 @@ from project.tracking import Tracker, root_run
 from project.training.embeddings import embeddings
 from project.training.encoder import Encoder
 
-if TYPE_CHECKING:
-    from project.training.on_cluster import TrainingCluster
-
 
 @dataclass(frozen=True)
 class PreparedExperiment:
@@ -65,7 +61,7 @@ class PreparedExperiment:
     answers
         Human labels from the files ``human``; None if gold labels are used in their place.
     cluster
-        Where seeds are trained; None: here.
+        Where seeds are trained and texts embedded.
     """
 
     config: ExperimentConfig
@@ -76,7 +72,7 @@ class PreparedExperiment:
     n_draws: int
     annotates_test: bool
     answers: HumanLabels | None = None
-    cluster: TrainingCluster | None = None
+    cluster: OpenCluster = HERE
 
     @property
     def human(self) -> pd.Series | None:
@@ -108,7 +104,9 @@ class PreparedExperiment:
         """Sentence embeddings of training or validation examples, ``(n, size)``."""
         # Always of both splits together: the embeddings of one list of texts are kept on disk.
         embedded = pd.concat([self.task.split("train"), self.task.split("validation")])
-        vectors = embeddings(list(embedded["text"]), Path(self.config.host.workspace))
+        vectors = embeddings(
+            list(embedded["text"]), Path(self.config.host.workspace), self.cluster.embedding
+        )
         return vectors[pd.Index(embedded["example_id"]).get_indexer(examples["example_id"])]
 
     def conditions(self, annotations: SplitAnnotations) -> list[Condition]:
@@ -177,8 +175,8 @@ def prepare_experiment(
     if checks_audits:
         arm_checks.check_audits(possible, task.counts, config)
     with contextlib.ExitStack() as stack:
-        cluster, training = stack.enter_context(opened_cluster(config))
-        encoder = find_encoder(config.finetune, training)
+        cluster = stack.enter_context(opened_cluster(config))
+        encoder = find_encoder(config.finetune, cluster.training)
         config = with_recipe_for(
             config, encoder, task, trains_on_parts=trains_on_parts, sets_epochs=sets_epochs
         )
@@ -202,7 +200,7 @@ def prepare_experiment(
             n_draws=draws_needed(compared, config, n_draws),
             annotates_test=annotates_test,
             answers=answers,
-            cluster=training,
+            cluster=cluster,
         )
 
 

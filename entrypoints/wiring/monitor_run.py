@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from entrypoints.wiring.monitor_texts import (
 )
 from entrypoints.wiring.predict_choice import Choice, choose
 from entrypoints.wiring.predict_run import DEFAULT_COLUMN, saved_classifiers
+from entrypoints.wiring.predict_where import Place, open_place
 from entrypoints.wiring.question_sheet import load_codebook
 from entrypoints.wiring.setup import check_store
 from entrypoints.wiring.terminal import print_line
@@ -40,12 +41,9 @@ from project.tracking import (
     PRIVATE,
     VERDICT,
     VERDICT_REASON,
-    LoggedClassifier,
     Record,
     classifier_files,
 )
-from project.training.classifier import Classifiers
-from project.training.precision import precision
 
 
 def run_monitor(params: Mapping[str, str]) -> None:
@@ -67,7 +65,9 @@ def run_monitor(params: Mapping[str, str]) -> None:
         text_column = config.text_column or files[0].text_column or DEFAULT_COLUMN
         new = _read(config, "data", config.data, text_column)
         old, gold = _old_texts(config, choice, text_column)
-        settings = [config.sample_size, precision(config.precision)]
+        saved = saved_classifiers(files)
+        place = stack.enter_context(open_place(config.texts(config.data), saved))
+        settings = [config.sample_size, place.precision]
         key = digest([list(choice.model_ids), old.digest, *settings])[:16]
         stack.enter_context(_alone(Path(config.workspace), key))
         monitor = open_monitor(key, Path(config.workspace))
@@ -82,7 +82,7 @@ def run_monitor(params: Mapping[str, str]) -> None:
                 f"{seen.tags.get(VERDICT_REASON, '')}{_since(monitor, seen)}"
             )
         else:
-            _compare(call, files, old, gold, new)
+            _compare(call, place, old, gold, new)
 
 
 def _since(monitor: Monitor, seen: Record) -> str:
@@ -93,28 +93,39 @@ def _since(monitor: Monitor, seen: Record) -> str:
     return f" After batch {number_of(newest)}: {newest.tags.get(VERDICT, 'unknown')}."
 
 
-def _compare(
-    call: Call, files: Sequence[LoggedClassifier], old: Source, gold: Codes | None, new: Source
-) -> None:
+def _compare(call: Call, place: Place, old: Source, gold: Codes | None, new: Source) -> None:
     """Predict what is not predicted yet, and publish the comparison."""
-    config = call.config
-    classifiers = Classifiers(saved_classifiers(files), config.precision, config.batch_size)
+    classifiers = place.load()
     side = _kept_side(call.monitor.folder)
     if side is None:
         rng = _rng(call.monitor.key, old.digest)
-        side = _side(call, old, predicted(old, classifiers), gold, rng)
+        side = _side(call, place, old, predicted(old, classifiers), gold=gold, rng=rng)
         _keep_side(call.monitor.folder, side)
     texts = predicted(new, classifiers)
-    publish_batch(call, (old, side), (new, _side(call, new, texts, None, call.rng)), texts)
+    side_of_new = _side(call, place, new, texts, gold=None, rng=call.rng)
+    publish_batch(call, (old, side), (new, side_of_new), texts)
 
 
 def _side(
-    call: Call, source: Source, texts: Predicted, gold: Codes | None, rng: np.random.Generator
+    call: Call,
+    place: Place,
+    source: Source,
+    texts: Predicted,
+    *,
+    gold: Codes | None,
+    rng: np.random.Generator,
 ) -> Side:
     """The numbers to show of predicted texts, and the random part that the tests read."""
     facts = facts_of(texts, len(call.choice.experiment.label_set), gold)
-    workspace = Path(call.config.workspace)
-    return Side(facts, sample_table(source, texts, call.config.sample_size, workspace, rng=rng))
+    sample = sample_table(
+        source,
+        texts,
+        call.config.sample_size,
+        Path(call.config.workspace),
+        rng=rng,
+        cluster=place.embedding,
+    )
+    return Side(facts, sample)
 
 
 def _keep_side(folder: Path, side: Side) -> None:

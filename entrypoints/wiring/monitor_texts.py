@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from entrypoints.wiring.predict_where import BlockClassifier
 from entrypoints.wiring.terminal import Progress
 from project.data.corpus import Corpus, text_list
 from project.stats.two_samples import Aspects
 from project.stats.types import Codes, Floats
-from project.training.classifier import Classifiers
+from project.training.classifier import Classified
 from project.training.embeddings import embed
+
+if TYPE_CHECKING:
+    from project.training.embed_on_cluster import EmbeddingCluster
 
 MEAN_PROBABILITY = "mean_probability"
 """Score: the probability of the predicted class."""
@@ -144,28 +148,29 @@ def _source(name: str, blocks: Callable[[], Iterator[list[str | None]]]) -> Sour
     return Source(name, blocks, as_numbers, n_without)
 
 
-def predicted(source: Source, classifiers: Classifiers) -> Predicted:
+def predicted(source: Source, classifiers: BlockClassifier) -> Predicted:
     """Predict all texts; several classifiers give the mean of their probabilities."""
-    codes: list[Codes] = []
-    top: list[Floats] = []
-    agreement: list[Floats] = []
-    n_cut = 0
-    n_seeds = 1
+    blocks: dict[int, Predicted] = {}  # by number, since they may come in another order
     with Progress("monitor", source.n, "texts") as progress:
-        for block in source.texts():
-            classified = classifiers.classify(block)
-            n_seeds = len(classified.probabilities)
-            mean = classified.probabilities.mean(axis=0)
-            best = mean.argmax(axis=1)
-            codes.append(best)
-            top.append(mean.max(axis=1))
-            agreement.append((classified.probabilities.argmax(axis=2) == best).mean(axis=0))
-            n_cut += classified.n_cut
-            progress(len(block))
-    scores = {MEAN_PROBABILITY: np.concatenate(top)}
-    if n_seeds > 1:
-        scores[AGREEMENT] = np.concatenate(agreement)
-    return Predicted(np.concatenate(codes), scores, n_cut)
+        for number, classified in classifiers.classified(enumerate(source.texts())):
+            blocks[number] = _predicted(classified)
+            progress(len(blocks[number].codes))
+    parts = [blocks[number] for number in sorted(blocks)]
+    scores = {
+        name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores
+    }
+    n_cut = sum(part.n_cut for part in parts)
+    return Predicted(np.concatenate([part.codes for part in parts]), scores, n_cut)
+
+
+def _predicted(classified: Classified) -> Predicted:
+    """The predictions of one block."""
+    mean = classified.probabilities.mean(axis=0)
+    codes = mean.argmax(axis=1)
+    scores = {MEAN_PROBABILITY: mean.max(axis=1)}
+    if len(classified.probabilities) > 1:
+        scores[AGREEMENT] = (classified.probabilities.argmax(axis=2) == codes).mean(axis=0)
+    return Predicted(codes, scores, classified.n_cut)
 
 
 def facts_of(texts: Predicted, n_classes: int, gold: Codes | None = None) -> Facts:
@@ -182,15 +187,22 @@ def facts_of(texts: Predicted, n_classes: int, gold: Codes | None = None) -> Fac
 
 
 def sample_table(
-    source: Source, texts: Predicted, size: int, workspace: Path, *, rng: np.random.Generator
+    source: Source,
+    texts: Predicted,
+    size: int,
+    workspace: Path,
+    *,
+    rng: np.random.Generator,
+    cluster: EmbeddingCluster | None = None,
 ) -> pd.DataFrame:
     """At most ``size`` random texts with what the tests read of them.
 
     Columns: ``key``, ``code``, the scores, and ``embedding``, the bytes of 16-bit floats.
+    ``cluster`` is where they are embedded; None: here.
     """
     indices = np.sort(rng.permutation(source.n)[:size])
     with Progress("embeddings", len(indices), "texts") as progress:
-        vectors = embed(source.some(indices), workspace, progress=progress)
+        vectors = embed(source.some(indices), workspace, progress=progress, cluster=cluster)
     columns = {
         "key": source.keys[indices],
         "code": texts.codes[indices],

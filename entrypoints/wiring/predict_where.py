@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from entrypoints.wiring.terminal import print_line
 from project.config.cluster import NO_CLUSTER
 from project.config.predict import PredictConfig
 from project.training.classifier import Classified, Classifiers, SavedClassifier
 from project.training.precision import precision
+
+if TYPE_CHECKING:
+    from project.training.embed_on_cluster import EmbeddingCluster
 
 
 class BlockClassifier(Protocol):
@@ -23,10 +26,14 @@ class BlockClassifier(Protocol):
 
 
 class Place(NamedTuple):
-    """Where classifiers compute: the precision there, and a function that loads them."""
+    """Where classifiers compute: the precision there, and a function that loads them.
+
+    ``embedding`` is where texts are embedded; None: here.
+    """
 
     precision: str
     load: Callable[[], BlockClassifier]
+    embedding: EmbeddingCluster | None = None
 
 
 @contextlib.contextmanager
@@ -40,6 +47,7 @@ def open_place(config: PredictConfig, saved: Sequence[SavedClassifier]) -> Itera
         return
     from project.cluster.checks import checked_cluster
     from project.training.classify_on_cluster import ClassifierCluster
+    from project.training.embed_on_cluster import EmbeddingCluster
 
     print_line(f"cluster: connecting ({config.cluster}).")
     with checked_cluster(config.cluster) as connection:
@@ -49,4 +57,4 @@ def open_place(config: PredictConfig, saved: Sequence[SavedClassifier]) -> Itera
             f"cluster: {n_nodes} node{'s' if n_nodes > 1 else ''}, {n} "
             f"block{'s' if n > 1 else ''} at a time."
         )
-        yield Place(cluster.precision, lambda: cluster)
+        yield Place(cluster.precision, lambda: cluster, EmbeddingCluster(connection))

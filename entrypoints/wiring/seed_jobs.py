@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from entrypoints.wiring.clusters import HERE, OpenCluster
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.terminal import Progress
 from project.data.tables import codes
@@ -33,8 +34,10 @@ class _Labelled(NamedTuple):
 class SeedJobs:
     """Makes training jobs for one task. Every text is tokenised once."""
 
-    def __init__(self, encoder: Encoder, task: Task, workspace: Path) -> None:
-        """Tokens are kept below ``workspace``."""
+    def __init__(
+        self, encoder: Encoder, task: Task, workspace: Path, cluster: OpenCluster = HERE
+    ) -> None:
+        """Tokens are kept below ``workspace``; ``cluster`` is where texts are embedded."""
         self._encoder = encoder
         self._task = task
         self.indices: dict[str, Codes] = {}
@@ -45,7 +48,9 @@ class SeedJobs:
             texts += split_texts
         self.tokens: Tokens = encoder.tokens(texts, workspace / "tokens")
         n_train = len(self.indices["train"])
-        self._points = _points(texts, n_train, workspace) if encoder.is_linear else None
+        self._points = None
+        if encoder.is_linear:
+            self._points = _points(texts, n_train, workspace, cluster)
 
     def of(self, condition: Condition) -> list[Job]:
         """A job for each seed of a condition.
@@ -109,10 +114,10 @@ class SeedJobs:
         return _Labelled(joined[mask].reset_index(drop=True), self.indices[split][mask])
 
 
-def _points(texts: list[str], n_train: int, workspace: Path) -> Points:
+def _points(texts: list[str], n_train: int, workspace: Path, cluster: OpenCluster) -> Points:
     """Coordinates of all texts on the principal components of the training texts' embeddings."""
     with Progress("embed", len(texts), "texts") as progress:
-        vectors = embed(texts, workspace, progress=progress)
+        vectors = embed(texts, workspace, progress=progress, cluster=cluster.embedding)
     return principal_components(vectors, fit_on=slice(n_train))
 
 

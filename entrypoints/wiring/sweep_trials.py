@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,9 +17,11 @@ from entrypoints.wiring.trainer import Trained, Trainer
 from project.annotation.cost import Spent
 from project.config.arms import GOLD, Arm
 from project.config.experiment import ExperimentConfig
+from project.search.sampling import trials_at_once
 from project.search.space import Setting, Values
 from project.search.study import SharedStudy
 from project.search.trials import Trial
+from project.support.errors import AssayError, Incomplete, Stopped
 from project.tracking import Tracker
 
 
@@ -49,6 +51,14 @@ class TrialResult(NamedTuple):
         return metrics
 
 
+class _OpenTrial(NamedTuple):
+    """A trial whose labels are known, with the seeds of it that are trained."""
+
+    trial: Trial
+    condition: Condition
+    trained: list[Trained]
+
+
 class TrialTrainer:
     """Annotates and trains the trials of one worker; every draw is annotated once."""
 
@@ -68,23 +78,66 @@ class TrialTrainer:
             # The meter counts annotation alone; it runs while draws are annotated.
             experiment.session.meter.pause()
 
-    def train(self, trial: Trial) -> TrialResult:
-        """Train the seeds of a trial and evaluate them on validation.
+    def at_once(self) -> int:
+        """How many trials to have open at the same time."""
+        cluster = self._experiment.cluster.training
+        encoder = self._experiment.encoder
+        config = self._experiment.config.finetune
+        n_places = 0
+        if cluster and not encoder.is_linear:
+            n_places = cluster.n_slots(encoder, config)
+            n_places = min(config.workers or n_places, n_places)
+        return trials_at_once(self._prepared.config, self._study.wanted, n_places)
 
-        With ``prune``, the first seed is trained alone and may end the trial.
+    def train(self, trials: Sequence[Trial]) -> list[TrialResult | AssayError]:
+        """Train the seeds of trials and evaluate them on validation.
+
+        With ``prune``, the first seeds are trained alone and may end their trials. Returns the
+        result of each trial, or the error that ended it: Incomplete where it failed, another
+        AssayError where its setting is not possible.
         """
-        condition = dataclasses.replace(
-            self._condition(trial.number, trial.setting), evaluated="validation"
-        )
+        results: dict[int, TrialResult | AssayError] = {}
+        open_trials: dict[int, _OpenTrial] = {}
+        for trial in trials:
+            try:
+                condition = self._condition(trial.number, trial.setting)
+            except Stopped:
+                raise
+            except AssayError as error:
+                results[trial.number] = error
+                continue
+            condition = dataclasses.replace(condition, evaluated="validation")
+            open_trials[trial.number] = _OpenTrial(trial, condition, [])
         seeds = range(self._prepared.config.sweep_seeds)
-        trained: list[Trained] = []
         if self._prepared.config.prune and len(seeds) > 1:
-            trained = self._trainer.train([dataclasses.replace(condition, seeds=seeds[:1])])
-            first = self._result(condition, trained)
-            if self._study.should_stop(trial, first.values):
-                return first._replace(pruned=True)
-        rest = dataclasses.replace(condition, seeds=seeds[len(trained) :])
-        return self._result(condition, [*trained, *self._trainer.train([rest])])
+            for number, first in self._results(open_trials, seeds[:1]).items():
+                if isinstance(first, AssayError):
+                    results[number] = first
+                elif self._study.should_stop(open_trials[number].trial, first.values):
+                    results[number] = first._replace(pruned=True)
+            open_trials = {
+                number: trial for number, trial in open_trials.items() if number not in results
+            }
+            seeds = seeds[1:]
+        results.update(self._results(open_trials, seeds))
+        return [results[trial.number] for trial in trials]
+
+    def _results(
+        self, trials: Mapping[int, _OpenTrial], seeds: Sequence[int]
+    ) -> dict[int, TrialResult | Incomplete]:
+        """Train seeds of every trial: its result with these and earlier seeds, or its error."""
+        conditions = [
+            dataclasses.replace(trial.condition, seeds=seeds) for trial in trials.values()
+        ]
+        results: dict[int, TrialResult | Incomplete] = {}
+        trained = self._trainer.train_each(conditions) if conditions else []
+        for (number, trial), new in zip(trials.items(), trained, strict=True):
+            if isinstance(new, Incomplete):
+                results[number] = new
+            else:
+                trial.trained.extend(new)
+                results[number] = self._result(trial.condition, trial.trained)
+        return results
 
     def test(self, chosen: Sequence[tuple[int, Setting]]) -> None:
         """Train the chosen trials and gold with all seeds, and evaluate them on the test split.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from entrypoints.wiring.sweep_design import PreparedSweep
 from entrypoints.wiring.sweep_runs import TrialRuns, setting_text
-from entrypoints.wiring.sweep_trials import TrialTrainer
+from entrypoints.wiring.sweep_trials import TrialResult, TrialTrainer
 from entrypoints.wiring.terminal import print_line
 from project.search.space import Values
 from project.search.study import SharedStudy
-from project.search.trials import Lost, Trial
+from project.search.trials import Lost, Trial, with_open_duplicate
 from project.support.errors import AssayError, Incomplete, Stopped
 from project.support.privacy import hashed
 from project.support.redact import scrubbed
@@ -30,6 +31,7 @@ class Worker:
         self._tracker = tracker
         self._study = study
         self._private = prepared.experiment.config.store.private
+        self._label = prepared.experiment.config.label
         self._runs = TrialRuns(tracker, prepared, study)
         self._trainer = TrialTrainer(tracker, prepared, study)
 
@@ -40,16 +42,16 @@ class Worker:
         """
         n_failures = 0
         seconds: list[float] = []
-        while trial := self._study.ask(print_line, self._log_lost):
+        while trials := self._next_trials():
             began = time.monotonic()
-            failure = self._run_trial(trial)
-            n_failures = n_failures + 1 if failure else 0
-            if failure and n_failures == MAX_FAILURES:
-                raise Incomplete(
-                    f"{MAX_FAILURES} trials in a row failed, the last one because {failure} "
-                    "Correct the cause and run again."
-                ) from failure
-            seconds.append(time.monotonic() - began)
+            for failure in self._run_trials(trials):
+                n_failures = n_failures + 1 if failure else 0
+                if failure and n_failures == MAX_FAILURES:
+                    raise Incomplete(
+                        f"{MAX_FAILURES} trials in a row failed, the last one because {failure} "
+                        "Correct the cause and run again."
+                    ) from failure
+            seconds += [(time.monotonic() - began) / len(trials)] * len(trials)
             self._print_progress(statistics.fmean(seconds))
         if seconds and (note := self._trainer.note_on_answers()):
             print_line(f"note: {note}")
@@ -68,51 +70,84 @@ class Worker:
             f"{n_left * seconds_of_a_trial / 60:.1f} min left."
         )
 
-    def _run_trial(self, trial: Trial) -> Incomplete | None:
-        """Run one trial and report it to the study; returns the error of a failed trial.
+    def _next_trials(self) -> list[Trial]:
+        """The trials to run now, which are open at the same time; none when all are done."""
+        trials: list[Trial] = []
+        n = self._trainer.at_once()
+        with self._left_to_others(trials):
+            while len(trials) < n:
+                # Other workers are waited for only where nothing is left to do here.
+                trial = self._study.ask(print_line, self._log_lost, waits=not trials)
+                if trial is None:
+                    break
+                trials.append(with_open_duplicate(trial, self._label, trials))
+        return trials
 
-        A trial that this worker cannot end, for example after Ctrl-C, is left to other workers.
+    def _run_trials(self, trials: Sequence[Trial]) -> list[Incomplete | None]:
+        """Run trials and report them to the study; returns the errors of those that failed.
+
+        Trials that this worker cannot end, for example after Ctrl-C, are left to other workers.
         """
-        print_line(f"sweep: trial {trial.number}: {setting_text(trial.setting)}.")
+        for trial in trials:
+            print_line(f"sweep: trial {trial.number}: {setting_text(trial.setting)}.")
+        remaining = [*trials]
+        failures: list[Incomplete | None] = []
+        with self._left_to_others(remaining), contextlib.ExitStack() as stack:
+            for trial in trials:
+                stack.enter_context(self._study.working_on(trial))
+            new = [trial for trial in trials if trial.duplicate_of is None]
+            trained = zip(new, self._trainer.train(new), strict=True)
+            results = {trial.number: result for trial, result in trained}
+            for trial in trials:
+                failures.append(self._finish(trial, _result_of(trial, results)))
+                remaining.remove(trial)
+        return failures
+
+    @contextlib.contextmanager
+    def _left_to_others(self, trials: Sequence[Trial]) -> Iterator[None]:
+        """Leave trials to other workers where this one is interrupted or fails."""
         try:
-            with self._study.working_on(trial):
-                if trial.duplicate_of is None:
-                    return self._train(trial)
-                values = self._study.values_of(trial.duplicate_of)
-                reason = (
-                    f"a duplicate of trial {trial.duplicate_of}: the settings differ only in what "
-                    "their label source does not use"
-                )
-                self._complete(trial, values, values._asdict(), reason)
-                return None
+            yield
         except BaseException as error:
             # A trial that was given back too often is given up, unless it was not its fault.
             is_blameless = isinstance(error, KeyboardInterrupt | SystemExit | Stopped)
-            self._study.give_back(trial, blameless=is_blameless)
+            for trial in trials:
+                self._study.give_back(trial, blameless=is_blameless)
             raise
 
-    def _train(self, trial: Trial) -> Incomplete | None:
-        """Train a trial and report it to the study; returns the error of a failed trial."""
-        try:
-            result = self._trainer.train(trial)
-        except Stopped:
-            raise
-        except Incomplete as error:
-            print_line(f"sweep: trial {trial.number} failed: {error}")
-            self._end(trial, "FAIL", {}, self._reason(error))
-            return error
-        except AssayError as error:
+    def _finish(self, trial: Trial, result: TrialResult | AssayError | None) -> Incomplete | None:
+        """Report a trial to the study; returns the error of a failed one.
+
+        ``result`` is what its training gave; None for a duplicate of another trial.
+        """
+        if result is None:
+            self._complete_duplicate(trial)
+        elif isinstance(result, Incomplete):
+            print_line(f"sweep: trial {trial.number} failed: {result}")
+            self._end(trial, "FAIL", {}, self._reason(result))
+            return result
+        elif isinstance(result, AssayError):
             # The setting is not possible, such as an ensemble of one draw.
-            print_line(f"sweep: trial {trial.number} cannot be run: {error}")
-            self._end(trial, "PRUNED", {}, self._reason(error))
-            return None
-        if result.pruned:
+            print_line(f"sweep: trial {trial.number} cannot be run: {result}")
+            self._end(trial, "PRUNED", {}, self._reason(result))
+        elif result.pruned:
             metrics = self._with_objective(result.metrics(), result.values)
             reason = "after its first seed it was below the median of the trials so far"
             self._end(trial, "PRUNED", metrics, reason)
         else:
             self._complete(trial, result.values, result.metrics(), "")
         return None
+
+    def _complete_duplicate(self, trial: Trial) -> None:
+        """Complete a trial by the values of an earlier one with the same labels."""
+        if trial.duplicate_of is None:
+            raise ValueError("not a duplicate")
+        values = self._study.values_of(trial.duplicate_of)
+        reason = (
+            f"a duplicate of trial {trial.duplicate_of}: the settings differ only in what their "
+            "label source does not use"
+        )
+        self._complete(trial, values, values._asdict(), reason)
 
     def _with_objective(self, metrics: Mapping[str, float], values: Values) -> dict[str, float]:
         return {**metrics, "objective": self._study.objective(values)}
@@ -176,3 +211,17 @@ class Worker:
             reason += "; its setting was tried again"
         setting = self._study.space.setting(lost.params)
         self._runs.log(lost.number, setting, "FAIL", reason=reason)
+
+
+def _result_of(
+    trial: Trial, results: Mapping[int, TrialResult | AssayError]
+) -> TrialResult | AssayError | None:
+    """What the training of a trial gave, by number; None for a duplicate of a complete trial.
+
+    A duplicate of a trial that was open at the same time, and is not complete, ends as that one.
+    """
+    if trial.duplicate_of is None:
+        return results[trial.number]
+    other = results.get(trial.duplicate_of)
+    is_complete = isinstance(other, TrialResult) and not other.pruned
+    return None if is_complete else other

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from entrypoints.wiring import seed_runs
+from entrypoints.wiring.clusters import HERE, OpenCluster
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.encoders import training_of
+from entrypoints.wiring.imported_seeds import import_finished_seeds
 from entrypoints.wiring.model_card import TrainedModel, model_card, model_tags
 from entrypoints.wiring.seed_jobs import SeedJobs
 from entrypoints.wiring.terminal import Progress, print_line
@@ -22,20 +24,16 @@ from entrypoints.wiring.training_notes import (
     recipe_lines,
 )
 from project.config.experiment import ExperimentConfig
-from project.data.tables import SourceRun, codes
+from project.data.tables import codes
 from project.data.task import Task
-from project.support.errors import AssayError, Incomplete
-from project.tracking import ABSENT, DIGEST, NOT_LEARNED, USER, StoreUnavailable, Tracker
+from project.support.errors import Incomplete
+from project.tracking import ABSENT, NOT_LEARNED, Tracker
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
 from project.training.history import Evaluation, best_evaluation
-from project.training.imported import import_result
-from project.training.jobs import run_jobs
+from project.training.jobs import SeedsFailed, run_jobs
 from project.training.not_learned import has_not_learned
-from project.training.results import MODEL, PREDICTIONS, Job, SeedResult, has_result
-
-if TYPE_CHECKING:
-    from project.training.on_cluster import TrainingCluster
+from project.training.results import MODEL, Job, SeedResult
 
 
 class Trained(NamedTuple):
@@ -64,7 +62,7 @@ class Trainer:
         encoder: Encoder,
         task: Task,
         config: ExperimentConfig,
-        cluster: TrainingCluster | None = None,
+        cluster: OpenCluster = HERE,
     ) -> None:
         """``config``: of the experiment; every condition has its own recipe."""
         self._tracker = tracker
@@ -72,7 +70,7 @@ class Trainer:
         self._task = task
         self._config = config
         self._cluster = cluster
-        self._jobs = SeedJobs(encoder, task, Path(config.host.workspace))
+        self._jobs = SeedJobs(encoder, task, Path(config.host.workspace), cluster)
         self._folder = Path(config.host.workspace) / "seeds"
         self._printed: set[str] = set()
         self._not_learned: dict[str, str] = {}
@@ -83,6 +81,27 @@ class Trainer:
         Seeds of one arm, recipe and training size are neighbours in the result. A seed that fails
         does not stop the others; Incomplete is raised at the end.
         """
+        trained, failure = self._train(conditions)
+        if failure:
+            raise failure
+        return trained
+
+    def train_each(self, conditions: Sequence[Condition]) -> list[list[Trained] | Incomplete]:
+        """Train conditions with different titles: the seeds of each in order, or why it failed."""
+        trained, failure = self._train(conditions)
+        results: list[list[Trained] | Incomplete] = []
+        for condition in conditions:
+            seeds = [seed for seed in trained if seed.condition is condition]
+            if failure is None or len(seeds) == len(condition.seeds):
+                results.append(sorted(seeds, key=lambda seed: seed.job.seed))
+            elif isinstance(failure, SeedsFailed):
+                results.append(failure.of(condition.title, len(condition.seeds)))
+            else:
+                results.append(failure)
+        return results
+
+    def _train(self, conditions: Sequence[Condition]) -> tuple[list[Trained], Incomplete | None]:
+        """The seeds that were trained, and the error if some failed."""
         self._warn_about_cut_texts(conditions)
         self._warn_about_missing_labels(conditions)
         if self._encoder.is_linear:
@@ -99,15 +118,14 @@ class Trainer:
             condition_of.update({id(job): condition for job in new_jobs})
         for message in (*recipe_lines(jobs), *few_steps_notes(jobs)):
             self._print_once(message)
-        self._import_finished(jobs)
+        reuse = self._config.store.reuse
+        import_finished_seeds(self._tracker, jobs, self._folder, reuse=reuse)
         by_setting: dict[object, list[Trained]] = {}
         failure = self._run(jobs, condition_of, by_setting)
         for seeds in by_setting.values():
             self._log_models(seeds)
             self._report_not_learned(seeds)
-        if failure:
-            raise failure
-        return [seed for seeds in by_setting.values() for seed in seeds]
+        return [seed for seeds in by_setting.values() for seed in seeds], failure
 
     def _run(
         self,
@@ -116,7 +134,7 @@ class Trainer:
         by_setting: dict[object, list[Trained]],
     ) -> Incomplete | None:
         """Run the jobs, log each and add it to ``by_setting``; returns the error if some failed."""
-        how = training_of(self._encoder, self._config.finetune, jobs, self._cluster)
+        how = training_of(self._encoder, self._config.finetune, jobs, self._cluster.training)
         if how.note:
             self._print_once(how.note)
         n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
@@ -180,48 +198,6 @@ class Trainer:
             seconds=seconds,
             not_learned=not_learned,
         )
-
-    def _import_finished(self, jobs: Sequence[Job]) -> None:
-        """Copy results of finished runs in the store into the workspace.
-
-        Seeds whose weights must be logged are trained here.
-        """
-        open_jobs = {
-            job.digest: job
-            for job in jobs
-            if not job.keep_model and not has_result(self._folder, job)
-        }
-        sources = [
-            source for job in open_jobs.values() if (source := self._import_one(job)) is not None
-        ]
-        if sources:
-            users = ", ".join(dict.fromkeys(source.user for source in sources))
-            print_line(
-                f"fine-tune: {len(sources)} seeds are taken from finished runs of {users} in the "
-                "tracking store, and are not trained again."
-            )
-
-    def _import_one(self, job: Job) -> SourceRun | None:
-        """Copy a result from the newest run that has a valid one; returns that run, if any."""
-        reuse = self._config.store.reuse
-        for run in self._tracker.reusable_runs("seed", DIGEST, job.digest, reuse):
-            source = SourceRun(run.run_id, run.tags.get(USER, "unknown user"))
-            try:
-                files = self._tracker.verified_artifacts(run, [PREDICTIONS, seed_runs.HISTORY])
-                import_result(
-                    self._folder,
-                    job,
-                    predictions=files[PREDICTIONS],
-                    result=files[seed_runs.HISTORY],
-                    source=source,
-                )
-            except StoreUnavailable:  # the tracker has reported it
-                return None
-            except AssayError as error:  # a damaged run of a colleague must not stop this one
-                print_line(f"fine-tune: {error} It is not used.")
-                continue
-            return source
-        return None
 
     def _log_models(self, seeds: Sequence[Trained]) -> None:
         """Log the weights of all seeds, or of the one with the best validation macro-F1."""

@@ -210,14 +210,19 @@ def look(order: Order) -> Seen | None:
     )
 
 
-def opened(order: Order) -> Annotator:
-    """The annotator on this node. Raises AssayError where it cannot be opened."""
+def check_node(order: Order) -> None:
+    """Raise AssayError where this node lacks the engine's package or the server's key."""
     check_package(order.engine, order.facts)
     if order.key_variable and not os.environ.get(order.key_variable):
         raise AssayError(
             f"the environment variable {order.key_variable} is not set there. It holds the key of "
             "the server, and keys are not sent to nodes: set it where Ray is started on each node."
         )
+
+
+def opened(order: Order) -> Annotator:
+    """The annotator on this node. Raises AssayError where it cannot be opened."""
+    check_node(order)
     arguments = dict(order.arguments)
     # Weights are large, so those on the node's disk are used. A tokenizer is always sent.
     is_sent = not (order.facts.local_weights and order.source and _is_here(order.source))

@@ -24,7 +24,7 @@ from project.support.models import annotator_source
 
 _PROCESS_BYTES = 512 * 2**20  # an engine's process without its model
 _GIB = 2**30
-_FASTEST_FIRST = ("bfloat16", "float16", "float32")
+FASTEST_FIRST = ("bfloat16", "float16", "float32")
 
 
 class Placement(NamedTuple):
@@ -62,8 +62,11 @@ class Placement(NamedTuple):
         return Needs(cpus, self.gpus, self.memory)
 
 
-def order_of(config: ExperimentConfig, task: Task) -> Order:
-    """What nodes open for a configuration; files are added where a node lacks them."""
+def order_of(config: ExperimentConfig, task: Task | None) -> Order:
+    """What nodes open for a configuration; files are added where a node lacks them.
+
+    ``task`` may be None for engines that do not take it.
+    """
     annotate = config.annotate
     server = config.server
     facts = engine_facts(annotate.annotator)
@@ -171,7 +174,7 @@ def agreed(seen: Sequence[Seen]) -> Seen:
     with_gpu = [one for one in seen if one.identity.get("device") == "cuda"] or seen
     dtypes = {one.identity.get("dtype", AUTO) for one in with_gpu}
     if len(dtypes) > 1:
-        slowest = max(dtypes & {*_FASTEST_FIRST}, key=_FASTEST_FIRST.index)
+        slowest = max(dtypes & {*FASTEST_FIRST}, key=FASTEST_FIRST.index)
         with_gpu = [one for one in with_gpu if one.identity["dtype"] == slowest]
     first = with_gpu[0]
     for other in with_gpu:

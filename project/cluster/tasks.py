@@ -7,10 +7,10 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from project.cluster.connect import Cluster
+from project.cluster.connect import Cluster, Node
 from project.support.errors import AssayError
 from project.support.redact import short_message
 
@@ -41,6 +41,11 @@ class Needs(NamedTuple):
     cpus: float
     gpus: float
     memory: int
+
+    def places(self, node: Node) -> int:
+        """How many such tasks a node has room for when it has no other work."""
+        rooms = zip((node.cpus, node.gpus, node.memory), self, strict=True)
+        return int(min(room / needed for room, needed in rooms if needed) + 1e-6)
 
 
 class Reply(NamedTuple):
@@ -98,7 +103,7 @@ def run_tasks(
     *,
     received: Callable[[str, Any], None],
     finish: Callable[[str, Any, AssayError | None], Result],
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Run tasks on a cluster.
 
     A task whose worker or node dies runs again, elsewhere if its node is gone. After three deaths

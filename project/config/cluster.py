@@ -1,4 +1,4 @@
-"""Where texts are annotated and seeds trained: here, or on a Ray cluster."""
+"""Where texts are annotated and embedded, and seeds trained: here, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def check_cluster(value: object) -> None:
 
 @section
 class ClusterConfig(ConfigSection):
-    """Where texts are annotated and seeds trained."""
+    """Where texts are annotated and embedded, and seeds trained."""
 
     cluster: str = parameter(
         default=NO_CLUSTER,
-        help="where texts are annotated and seeds trained: none (here), local (Ray on this "
-        "machine), auto (the Ray cluster of RAY_ADDRESS, or the one that this machine belongs to), "
-        "HOST:PORT or ray://HOST:10001; it changes no result",
+        help="where texts are annotated and embedded, and seeds trained: none (here), local (Ray "
+        "on this machine), auto (the Ray cluster of RAY_ADDRESS, or the one that this machine "
+        "belongs to), HOST:PORT or ray://HOST:10001; it changes no result (of a sweep, see "
+        "sweep_at_once)",
         check=check_cluster,
     )

@@ -210,6 +210,14 @@ class SweepConfig(LabelConfig):
         ge=1,
         le=1000,
     )
+    sweep_at_once: int | None = parameter(
+        default=None,
+        help="trials that are open, and train their seeds, at the same time; auto: 1, on a cluster "
+        "as many as fill it, with tpe and gp at most a quarter of all. These two learn from trials "
+        "that have ended, so that another number tries other settings",
+        ge=1,
+        le=1000,
+    )
     prune: bool = parameter(
         default=False,
         help="stop a trial after its first seed where that is below the median of the trials so "

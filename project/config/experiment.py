@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from project.config.annotation import AnnotateConfig, RecordedConfig, ServerConfig, SpendConfig
-from project.config.cluster import NO_CLUSTER, ClusterConfig
+from project.config.cluster import ClusterConfig
 from project.config.fields import parse
-from project.config.finetune import LINEAR, FinetuneConfig
+from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig, ReplicateConfig
 from project.config.prompt import PromptConfig
 from project.config.results import HostConfig, StoreConfig, VerdictConfig
@@ -46,19 +46,11 @@ class ExperimentConfig:
     store: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a system message in a private run, and a cluster with nothing to train on it.
+        """Refuse a system message in a private run.
 
         ``mlflow run`` logs parameters before any code of the project runs, so the text is in the
         store by now. It can only be deleted there.
         """
-        annotates = self.annotate.annotator != "none"
-        is_linear = self.finetune.encoder == LINEAR and not annotates
-        if self.cluster.cluster != NO_CLUSTER and is_linear:
-            raise AssayError(
-                "cluster must be none with encoder=linear, which takes less time than to send it "
-                f"to a cluster; got {self.cluster.cluster!r}. Name an encoder, or leave cluster "
-                "out."
-            )
         if self.store.private and self.prompt.system_prompt:
             raise AssayError(
                 "system_prompt must be empty with private=true: mlflow run logs parameters before "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from project.config.cluster import NO_CLUSTER, check_cluster
 from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.config.lists import split_list
 from project.config.predict import PredictConfig
@@ -83,6 +84,13 @@ class MonitorConfig(ConfigSection):
     batch_size: int = parameter(
         default=64, help="texts that go through the model together", ge=1, le=65_536
     )
+    cluster: str = parameter(
+        default=NO_CLUSTER,
+        help="where the texts are predicted and embedded: none (here), local (Ray on this "
+        "machine), auto (the Ray cluster of RAY_ADDRESS, or the one that this machine belongs to), "
+        "HOST:PORT or ray://HOST:10001; it changes no result",
+        check=check_cluster,
+    )
     workspace: str = parameter(
         default="outputs",
         help="folder of spot checks, of embeddings and of what waits for the tracking store",
@@ -116,6 +124,7 @@ class MonitorConfig(ConfigSection):
             text_column=self.text_column,
             precision=self.precision,
             batch_size=self.batch_size,
+            cluster=self.cluster,
             hub_config=self.hub_config,
             hub_split=self.hub_split,
             hub_revision=self.hub_revision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import optuna
 
 from project.config.designs import SweepConfig
+
+_LEARNING_STEPS = 4
 
 
 def make_sampler(config: SweepConfig, n_trials: int) -> optuna.samplers.BaseSampler:
@@ -25,6 +28,29 @@ def make_sampler(config: SweepConfig, n_trials: int) -> optuna.samplers.BaseSamp
         # Never used: every trial of a grid comes from the queue, with all its values.
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(seed=seed)
+
+
+def trials_at_once(config: SweepConfig, wanted: int, n_places: int) -> int:
+    """How many trials a worker has open at the same time.
+
+    Parameters
+    ----------
+    config
+        ``sweep_at_once`` is the number; without it, the sampler decides together with the others.
+    wanted
+        How many trials the study is to have.
+    n_places
+        How many seeds a cluster trains at the same time; 0 without one.
+    """
+    if config.sweep_at_once or not n_places:
+        return config.sweep_at_once or 1
+    # Where trials are pruned, the first seeds are trained alone.
+    n_seeds = 1 if config.prune else config.sweep_seeds
+    filling = math.ceil(n_places / n_seeds)
+    # A point of a grid depends on no other trial. The other samplers learn from those that have
+    # ended: with a quarter of all trials open, they learn at least three times.
+    most = wanted if config.sampler == "grid" else math.ceil(wanted / _LEARNING_STEPS)
+    return min(filling, most)
 
 
 def suggest_params(

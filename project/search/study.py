@@ -38,7 +38,7 @@ from project.search.trials import (
     counted,
     duplicate_of,
     is_complete_setting,
-    is_queued_twice,
+    is_surplus,
     progress,
     tried_params,
 )
@@ -132,7 +132,13 @@ class SharedStudy:
         for number in self._failed(trials):
             self._queue.retry(trials[number], attempt_of(trials[number]) + 1)
 
-    def ask(self, report: Callable[[str], None], on_lost: Callable[[Lost], None]) -> Trial | None:
+    def ask(
+        self,
+        report: Callable[[str], None],
+        on_lost: Callable[[Lost], None],
+        *,
+        waits: bool = True,
+    ) -> Trial | None:
         """The next trial, None when all are done.
 
         It waits for other workers' last trials: if one of them dies, its trial is left to do.
@@ -143,6 +149,8 @@ class SharedStudy:
             Called with a line for the user.
         on_lost
             Called with each trial whose worker died.
+        waits
+            False: None also where only trials are left that others run, or this worker itself.
         """
         is_reported = False
         while True:
@@ -157,6 +165,8 @@ class SharedStudy:
                 if trial := self._start():
                     return trial
                 continue  # others have started enough at the same time
+            if not waits:
+                return None
             if not is_reported:
                 report(
                     f"sweep: all {self.wanted} trials are done or taken; waiting for other "
@@ -176,7 +186,9 @@ class SharedStudy:
             # The name comes first: a trial without one counts as lost after a minute.
             handle.set_user_attr(WORKER, self._own_name)
             self._heartbeats.record(handle)
-            if self._is_surplus(handle.number, queued=is_queued):
+            trials = self._trials()
+            n_missing = self.wanted - self._n_done(trials)
+            if is_surplus(handle.number, trials, n_missing, queued=is_queued, grid=self._is_grid):
                 handle.set_user_attr(SURPLUS, value=True)
                 self._study.tell(handle, state=TrialState.FAIL)
                 return None
@@ -189,16 +201,6 @@ class SharedStudy:
             handle=handle,
             duplicate_of=duplicate_of(setting, self._label, before),
         )
-
-    def _is_surplus(self, number: int, *, queued: bool) -> bool:
-        """Whether a trial is one too many, because several workers started one at the same time."""
-        trials = self._trials()
-        earlier = trials[:number]
-        if queued:
-            return is_queued_twice(trials[number], earlier)
-        # In a grid, a trial that was not queued means that the queue had become empty.
-        n_running = sum(trial.state == TrialState.RUNNING for trial in earlier)
-        return self._is_grid or self._n_done(trials) + n_running >= self.wanted
 
     def values_of(self, number: int) -> Values:
         """What a complete trial measured."""
@@ -218,8 +220,7 @@ class SharedStudy:
     def objective(self, values: Values) -> float:
         """What a single objective maximises: points of macro-F1, less the cost in points."""
         price = self._config.price_point
-        cost_in_points = values.cost / price if price else 0.0
-        return 100 * values.macro_f1 - cost_in_points
+        return 100 * values.macro_f1 - (values.cost / price if price else 0.0)
 
     def complete(self, trial: Trial, values: Values, run_id: str) -> None:
         """Store the values of a complete trial.

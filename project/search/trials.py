@@ -6,6 +6,7 @@ Surplus trials do not count, nor do those without a complete setting.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -43,7 +44,7 @@ class Trial:
     handle
         Optuna's trial.
     duplicate_of
-        Number of a complete trial with the same setting, whose values are used again.
+        Number of a trial with the same setting, complete or open, whose values are used again.
     """
 
     number: int
@@ -119,9 +120,8 @@ def duplicate_of(setting: Setting, label: LabelConfig, trials: Sequence[FrozenTr
     trials
         The trials before.
     """
-    try:
-        name = setting.name(label)
-    except AssayError:  # the setting is not possible, so no trial with it is complete
+    name = _name(setting, label)
+    if name is None:  # so that no trial with it is complete
         return None
     for trial in trials:
         if trial.state == TrialState.COMPLETE and trial.user_attrs.get(SETTING) == name:
@@ -129,7 +129,53 @@ def duplicate_of(setting: Setting, label: LabelConfig, trials: Sequence[FrozenTr
     return None
 
 
-def is_queued_twice(trial: FrozenTrial, earlier: Sequence[FrozenTrial]) -> bool:
+def with_open_duplicate(trial: Trial, label: LabelConfig, open_trials: Sequence[Trial]) -> Trial:
+    """The trial, with the first one of ``open_trials`` that has the same setting, if any has.
+
+    ``label`` holds the parameters of the label sources that do not vary.
+    """
+    name = _name(trial.setting, label)
+    if name is None or trial.duplicate_of is not None:
+        return trial
+    for other in open_trials:
+        if other.duplicate_of is None and _name(other.setting, label) == name:
+            return dataclasses.replace(trial, duplicate_of=other.number)
+    return trial
+
+
+def _name(setting: Setting, label: LabelConfig) -> str | None:
+    """The name of a setting; None where it is not possible."""
+    try:
+        return setting.name(label)
+    except AssayError:
+        return None
+
+
+def is_surplus(
+    number: int, trials: Sequence[FrozenTrial], n_missing: int, *, queued: bool, grid: bool
+) -> bool:
+    """Whether a trial is one too many, because several workers started one at the same time.
+
+    Parameters
+    ----------
+    number
+        Number of the trial.
+    trials
+        All trials of the study.
+    n_missing
+        How many of the trials that are wanted have not ended.
+    queued, grid
+        Whether the trial comes from the queue, and whether the study is a grid.
+    """
+    earlier = trials[:number]
+    if queued:
+        return _is_queued_twice(trials[number], earlier)
+    # In a grid, a trial that was not queued means that the queue had become empty.
+    n_running = sum(trial.state == TrialState.RUNNING for trial in earlier)
+    return grid or n_running >= n_missing
+
+
+def _is_queued_twice(trial: FrozenTrial, earlier: Sequence[FrozenTrial]) -> bool:
     """Whether two workers have queued the same attempt, and ``trial`` is the later one."""
     return any(
         other.user_attrs.get(QUEUED) == trial.user_attrs[QUEUED]

@@ -16,7 +16,7 @@ from project.support.errors import AssayError
 from project.support.machine import cpu_cores, set_memory_limits
 from project.support.models import ModelSource
 from project.training.batching import Batching, choose_batching
-from project.training.precision import precision
+from project.training.precision import one_thread_each, precision
 from project.training.predict import predict
 from project.training.pretrained import load_pretrained
 from project.training.tokens import Ids, encode
@@ -105,7 +105,7 @@ class Classifiers:
         if not torch.cuda.is_available():
             set_memory_limits()
             self._n_threads = n_threads or cpu_cores()
-        self._threads = ThreadPoolExecutor(self._n_threads, initializer=_one_thread_each)
+        self._threads = ThreadPoolExecutor(self._n_threads, initializer=one_thread_each)
         source = _source(saved[0].name, saved[0].tokenizer)
         self._tokenizer: Any = load_pretrained(AutoTokenizer, source)
         models = [_load(one) for one in saved]
@@ -154,11 +154,6 @@ class Classifiers:
         for share, values in zip(shares, self._threads.map(run, shares), strict=True):
             result[share] = values
         return result
-
-
-def _one_thread_each() -> None:
-    """Let operations of this thread use no other threads."""
-    torch.set_num_threads(1)
 
 
 def _source(name: str, folder: Path) -> ModelSource:

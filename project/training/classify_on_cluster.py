@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 from project.cluster.connect import Cluster, Node
@@ -31,7 +32,7 @@ class ClassifierCluster:
     def __init__(
         self, cluster: Cluster, saved: Sequence[SavedClassifier], requested: str, batch_size: int
     ) -> None:
-        """Settle what the nodes compute with, and give them the files.
+        """Settle what the nodes compute with.
 
         Parameters
         ----------
@@ -52,16 +53,21 @@ class ClassifierCluster:
         n_bytes = sum(path.stat().st_size for one in saved for path in one.model.iterdir())
         memory = PROCESS_BYTES + _BYTES_OF_A_FILE * n_bytes
         self._needs = Needs(1, float(machine.device == "cuda"), memory)
-        if not any(self._places(node) for node in cluster.nodes()):
-            kind = "GPU" if self._needs.gpus else "CPU"
+        if not any(map(self._needs.places, cluster.nodes())):
             kind = "GPU" if self._needs.gpus else "CPU"
             raise AssayError(
                 f"cluster: no node has a {kind} and {memory / _GIB:.1f} GiB of memory for "
                 f"{saved[0].name}. Add a larger node."
             )
-        self._classifiers = RemoteClassifiers(
-            tuple(self._sent(one) for one in saved), machine.device, self.precision, batch_size
-        )
+        self._saved = saved
+        self._device = machine.device
+        self._batch_size = batch_size
+
+    @functools.cached_property
+    def _classifiers(self) -> RemoteClassifiers:
+        """The classifiers, whose files are sent when the first block is to be labelled."""
+        sent = tuple(self._sent(one) for one in self._saved)
+        return RemoteClassifiers(sent, self._device, self.precision, self._batch_size)
 
     def _sent(self, saved: SavedClassifier) -> RemoteClassifier:
         model, tokenizer = (
@@ -73,13 +79,7 @@ class ClassifierCluster:
     @property
     def n_places(self) -> int:
         """How many blocks the nodes that are here now can label at the same time; at least 1."""
-        return max(1, sum(self._places(node) for node in self._cluster.nodes()))
-
-    def _places(self, node: Node) -> int:
-        rooms = [node.cpus / self._needs.cpus, node.memory / self._needs.memory]
-        if self._needs.gpus:
-            rooms.append(node.gpus / self._needs.gpus)
-        return int(min(rooms))
+        return max(1, sum(map(self._needs.places, self._cluster.nodes())))
 
     def classified(
         self, blocks: Iterable[tuple[int, list[str]]]

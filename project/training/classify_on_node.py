@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from project.cluster.files import Bundle, unpacked
 from project.cluster.tasks import Send
-from project.support.errors import AssayError
 from project.training.classifier import Classified, Classifiers, SavedClassifier
-from project.training.precision import device
+from project.training.on_node import check_device
 
 
 class RemoteClassifier(NamedTuple):
@@ -55,11 +54,7 @@ def classify_on_node(block: RemoteBlock, send: Send) -> Classified:
     """The class probabilities of a block of texts."""
     del send
     asked = block.classifiers
-    if device() != asked.device:
-        raise AssayError(
-            f"this node computes on {device()}, where {asked.device} was planned. Start Ray on it "
-            "with --num-gpus as it has GPUs."
-        )
+    check_device(asked.device)
     if asked.identity not in _loaded:
         _loaded.clear()
         _loaded[asked.identity] = Classifiers(

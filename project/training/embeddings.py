@@ -4,33 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
-import torch
-from transformers import AutoModel
 
 from project.config.finetune import FinetuneConfig
 from project.stats.types import Floats
 from project.support.files import digest
+from project.training.embedder import BLOCK, Embedder
 from project.training.encoder import Encoder
-from project.training.pretrained import load_pretrained
 from project.training.vector_store import Vectors, VectorStore, text_key
 
-_BATCH_SIZE = 32
-_CHUNK = 2048  # texts that are embedded, and then written, at a time
+FEW = 2 * BLOCK
+"""New texts up to which the driver of a cluster embeds them.
+
+Sending them, and a process there that imports torch and loads the encoder, take about as long.
+"""
 
 
-def embeddings(texts: Sequence[str], workspace: Path) -> Floats:
+class BlockEmbedder(Protocol):
+    """Embeds blocks elsewhere; see :class:`project.training.embed_on_cluster.EmbeddingCluster`."""
+
+    def n_places(self, encoder: Encoder) -> int:
+        """How many blocks it embeds at the same time; 0: it cannot hold the encoder."""
+
+    def run(
+        self,
+        encoder: Encoder,
+        blocks: Sequence[list[str]],
+        done: Callable[[int, Vectors], object],
+    ) -> None:
+        """Embed blocks, and call ``done`` with the number and the embeddings of each."""
+
+
+def embeddings(
+    texts: Sequence[str], workspace: Path, cluster: BlockEmbedder | None = None
+) -> Floats:
     """Embeddings of texts in float64, ``(n, size)``; see :func:`embed`."""
-    return embed(texts, workspace, progress=lambda n: None).astype(np.float64)
+    vectors = embed(texts, workspace, progress=lambda n: None, cluster=cluster)
+    return vectors.astype(np.float64)
 
 
-def embed(texts: Sequence[str], workspace: Path, *, progress: Callable[[int], object]) -> Vectors:
+def embed(
+    texts: Sequence[str],
+    workspace: Path,
+    *,
+    progress: Callable[[int], object],
+    cluster: BlockEmbedder | None = None,
+) -> Vectors:
     """Embeddings of texts, ``(n, size)``: the mean over a text's tokens, scaled to length 1.
 
     The bundled all-MiniLM-L6-v2 was trained with this mean. A text is embedded once, whichever
-    task or list it is in. Every chunk of texts is on disk before the next one begins, so that a
+    task or list it is in. Every block of texts is on disk as soon as it is embedded, so that a
     run that was killed goes on where it stopped.
 
     Parameters
@@ -40,7 +65,14 @@ def embed(texts: Sequence[str], workspace: Path, *, progress: Callable[[int], ob
     workspace
         Files go to ``embeddings`` below it.
     progress
-        Called with the number of texts that need no work, then with that of every chunk.
+        Called with the number of texts that need no work, then with that of every block.
+    cluster
+        Where more than :data:`FEW` new texts are embedded; None: here.
+
+    Raises
+    ------
+    Incomplete
+        If the cluster cannot embed a block; the others are kept.
     """
     encoder = Encoder.find(FinetuneConfig(precision="fp32"))
     name = digest([encoder.source.identity, encoder.max_length])
@@ -51,7 +83,7 @@ def embed(texts: Sequence[str], workspace: Path, *, progress: Callable[[int], ob
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
         progress(len(texts) - len(missing))
         if missing:
-            _append(store, encoder, missing, progress)
+            _append(store, encoder, missing, progress, cluster)
             rows = store.rows()
         # Inside the lock: another process may cut off what a killed one left.
         return store.read([rows[key] for key in keys])
@@ -62,32 +94,22 @@ def _append(
     encoder: Encoder,
     missing: dict[bytes, str],
     progress: Callable[[int], object],
+    cluster: BlockEmbedder | None,
 ) -> None:
-    """Embed the texts of ``missing`` by key, chunk by chunk, the shortest ones first."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_pretrained(AutoModel, encoder.source, use_safetensors=True, dtype=torch.float32)
-    model = model.to(device).eval()
-    # Texts of a similar length share a batch, so that little of it is padding.
-    ordered = sorted(missing.items(), key=lambda item: len(item[1]))
-    for start in range(0, len(ordered), _CHUNK):
-        chunk = ordered[start : start + _CHUNK]
-        vectors = _embed(encoder, model, [text for _, text in chunk], device)
-        store.append([key for key, _ in chunk], vectors)
-        progress(len(chunk))
+    """Embed the texts of ``missing`` by key, block by block, the shortest ones first."""
+    # Texts of a similar length share a batch, so that little of it is padding. Of equally long
+    # ones the key decides, so that the order in which texts are given changes no bit.
+    ordered = sorted(missing.items(), key=lambda item: (len(item[1]), item[0]))
+    blocks = [ordered[start : start + BLOCK] for start in range(0, len(ordered), BLOCK)]
+    texts = [[text for _, text in block] for block in blocks]
 
+    def keep(number: int, vectors: Vectors) -> None:
+        store.append([key for key, _ in blocks[number]], vectors)
+        progress(len(blocks[number]))
 
-@torch.inference_mode()
-def _embed(encoder: Encoder, model: Any, texts: list[str], device: str) -> Vectors:
-    """Embeddings ``(n, size)``, computed in batches of texts of similar length."""
-    tokens = [torch.tensor(ids, dtype=torch.long) for ids, _ in encoder.encode(texts)]
-    order = np.argsort([len(ids) for ids in tokens], kind="stable")
-    parts = []
-    for start in range(0, len(order), _BATCH_SIZE):
-        rows = [tokens[index] for index in order[start : start + _BATCH_SIZE]]
-        ones = [torch.ones_like(row) for row in rows]
-        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
-        mask = torch.nn.utils.rnn.pad_sequence(ones, batch_first=True).to(device)
-        states = model(input_ids=ids, attention_mask=mask).last_hidden_state * mask[..., None]
-        parts.append(torch.nn.functional.normalize(states.sum(dim=1), dim=1).cpu())
-    result: Vectors = torch.cat(parts).numpy()[np.argsort(order)]
-    return result
+    if cluster is not None and len(missing) > FEW and cluster.n_places(encoder):
+        cluster.run(encoder, texts, keep)
+        return
+    embedder = Embedder(encoder)
+    for number, block in enumerate(texts):
+        keep(number, embedder.embed(block))

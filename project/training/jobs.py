@@ -17,6 +17,25 @@ Run = Callable[[Sequence[Job], Path, int, Progress], Iterator[Outcome]]
 _MOST_CLAIMS = 256  # at a time; many systems let a process open 1024 files
 
 
+class SeedsFailed(Incomplete):
+    """Some of several jobs failed; the others are kept.
+
+    ``failures`` holds each failed job with the reason.
+    """
+
+    def __init__(self, n_jobs: int, failures: Sequence[tuple[Job, str]]) -> None:
+        """``n_jobs``: how many jobs there were in all."""
+        reasons = "; ".join(f"arm {job.arm}, seed {job.seed}: {text}" for job, text in failures)
+        super().__init__(
+            f"{len(failures)} of {n_jobs} seeds failed; the others are kept. {reasons}"
+        )
+        self.failures = failures
+
+    def of(self, arm: str, n_jobs: int) -> SeedsFailed:
+        """The same error of the jobs of one arm alone, of which there were ``n_jobs``."""
+        return SeedsFailed(n_jobs, [pair for pair in self.failures if pair[0].arm == arm])
+
+
 def run_jobs(
     jobs: Sequence[Job],
     *,
@@ -44,7 +63,7 @@ def run_jobs(
 
     Raises
     ------
-    Incomplete
+    SeedsFailed
         At the end, with all failures; a failed job does not stop the others.
     """
     by_digest: dict[str, list[Job]] = {}
@@ -54,21 +73,18 @@ def run_jobs(
         else:
             by_digest.setdefault(job.digest, []).append(job)
     # Of jobs with equal digests the first one is trained; the others read its result.
-    failures: list[str] = []
+    failures: list[tuple[Job, str]] = []
     to_train = [duplicates[0] for duplicates in by_digest.values()]
     for trained, error in _train(to_train, folder, workers, progress, run or _run):
         for job in by_digest[trained.digest]:
             if error is not None:
-                failures.append(f"arm {job.arm}, seed {job.seed}: {error}")
+                failures.append((job, str(error)))
             elif job is trained:
                 yield job, load_result(folder / job.digest, job, reused=False)
             else:
                 yield job, _load_reused(folder, job, progress)
     if failures:
-        raise Incomplete(
-            f"{len(failures)} of {len(jobs)} seeds failed; the others are kept. "
-            f"{'; '.join(failures)}"
-        )
+        raise SeedsFailed(len(jobs), failures)
 
 
 def _train(

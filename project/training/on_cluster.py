@@ -95,13 +95,7 @@ class TrainingCluster:
     def n_slots(self, encoder: Encoder, config: FinetuneConfig, jobs: Sequence[Job] = ()) -> int:
         """How many trainings the nodes that are here now can hold at the same time."""
         needs = self.needs(encoder, config, jobs)
-        slots = 0
-        for node in self._nodes:
-            rooms = [node.cpus / needs.cpus, node.memory / needs.memory]
-            if needs.gpus:
-                rooms.append(node.gpus / needs.gpus)
-            slots += int(min(rooms) + 1e-6)
-        return max(1, slots)
+        return max(1, sum(map(needs.places, self._nodes)))
 
     def run(
         self, jobs: Sequence[Job], folder: Path, workers: int, progress: Progress

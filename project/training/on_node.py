@@ -15,6 +15,7 @@ from project.cluster.checks import Marker, sees
 from project.cluster.files import Bundle, node_folder, unpacked
 from project.cluster.tasks import Send
 from project.support.errors import AssayError
+from project.training.encoder import Encoder
 from project.training.history import Evaluation
 from project.training.inputs import Phase
 from project.training.precision import Machine, device, this_machine
@@ -56,11 +57,7 @@ def train_on_node(remote: RemoteJob, send: Send) -> dict[str, bytes]:
     from there, and else on this node.
     """
     job = _with_local_paths(remote)
-    if device() != job.encoder.device:
-        raise AssayError(
-            f"this node trains on {device()}, where {job.encoder.device} was planned. Start Ray "
-            "on it with --num-gpus as it has GPUs."
-        )
+    check_device(job.encoder.device)
     marker = remote.marker
     checkpoints = Path(marker.path).parent if sees(marker) else node_folder("checkpoints")
     scratch = node_folder("results", uuid.uuid4().hex)
@@ -83,9 +80,6 @@ def train_on_node(remote: RemoteJob, send: Send) -> dict[str, bytes]:
 def _with_local_paths(remote: RemoteJob) -> Job:
     """The job with the paths of this node."""
     job = remote.job
-    source = dataclasses.replace(
-        job.encoder.source, location=str(unpacked(remote.weights)), revision=None
-    )
     inputs = dataclasses.replace(
         job.inputs,
         tokens=Tokens(unpacked(remote.tokens)),
@@ -96,10 +90,25 @@ def _with_local_paths(remote: RemoteJob) -> Job:
     )
     return dataclasses.replace(
         job,
-        encoder=dataclasses.replace(job.encoder, source=source),
+        encoder=with_weights(job.encoder, remote.weights),
         inputs=inputs,
         test_indices=np.array(job.test_indices),
     )
+
+
+def with_weights(encoder: Encoder, weights: Bundle) -> Encoder:
+    """The encoder with the files of a bundle, which this node unpacks."""
+    source = dataclasses.replace(encoder.source, location=str(unpacked(weights)), revision=None)
+    return dataclasses.replace(encoder, source=source)
+
+
+def check_device(planned: str) -> None:
+    """Raise AssayError where this node computes on another device than the driver planned."""
+    if device() != planned:
+        raise AssayError(
+            f"this node computes on {device()}, where {planned} was planned. Start Ray on it with "
+            "--num-gpus as it has GPUs."
+        )
 
 
 def _copied(phase: Phase) -> Phase:

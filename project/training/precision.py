@@ -39,6 +39,14 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def one_thread_each() -> None:
+    """Let operations of this thread use no other threads; for the threads of a pool.
+
+    Threads that share an operation wait for one another at each of thousands of small ones.
+    """
+    torch.set_num_threads(1)
+
+
 def this_machine() -> Machine:
     """The machine of this process.
 

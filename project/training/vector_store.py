@@ -68,14 +68,20 @@ class VectorStore:
 
     def _all_keys(self) -> list[bytes]:
         """The keys of all complete rows, damaged ones included."""
-        data = self._keys.read_bytes() if self._keys.exists() else b""
-        count = min(len(data) // KEY_BYTES, self._n_vectors())
-        keys = [data[row * KEY_BYTES : (row + 1) * KEY_BYTES] for row in range(count)]
-        if keys and not self._sums.exists():
+        return self._first_keys(self._n_rows())
+
+    def _n_rows(self) -> int:
+        """Number of complete rows, damaged ones included; it reads no row."""
+        count = min(_file_size(self._keys) // KEY_BYTES, self._n_vectors())
+        if count and not self._sums.exists():
             # An older version wrote these vectors, without checksums.
-            _write_at(self._sums, 0, self._checksums(keys).tobytes())
-        n_sums = self._sums.stat().st_size // 4 if self._sums.exists() else 0
-        return keys[:n_sums]
+            _write_at(self._sums, 0, self._checksums(self._first_keys(count)).tobytes())
+        return min(count, _file_size(self._sums) // 4)
+
+    def _first_keys(self, count: int) -> list[bytes]:
+        """The keys of the first ``count`` rows."""
+        data = self._keys.read_bytes() if count else b""
+        return [data[row * KEY_BYTES : (row + 1) * KEY_BYTES] for row in range(count)]
 
     def _checksums(self, keys: Sequence[bytes]) -> npt.NDArray[np.uint32]:
         """CRC-32 of each key with its vector, as they are on disk, ``(n,)``."""
@@ -96,7 +102,7 @@ class VectorStore:
         """Write vectors ``(n, size)``, then their keys; all are on disk when it returns."""
         if self._vector_size() != vectors.shape[1]:  # the first vectors, or a damaged file
             self._size.write_text(str(vectors.shape[1]))
-        count = len(self._all_keys())
+        count = self._n_rows()
         row_bytes = 4 * self._vector_size()
         values = np.ascontiguousarray(vectors, dtype=np.float32)
         _write_at(self._values, count * row_bytes, values.tobytes())
@@ -111,9 +117,12 @@ class VectorStore:
     def _n_vectors(self) -> int:
         """Number of complete vectors."""
         size = self._vector_size()
-        if not size or not self._values.exists():
-            return 0
-        return self._values.stat().st_size // (4 * size)
+        return _file_size(self._values) // (4 * size) if size else 0
+
+
+def _file_size(path: Path) -> int:
+    """Bytes of a file; 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _checksums(keys: Sequence[bytes], vectors: Vectors) -> npt.NDArray[np.uint32]:

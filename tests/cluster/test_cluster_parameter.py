@@ -7,6 +7,8 @@ import pytest
 
 from project.cluster import connect
 from project.cluster.checks import Marker, differences, marked, sees, versions
+from project.cluster.connect import Node
+from project.cluster.tasks import Needs
 from project.config.cluster import ClusterConfig
 from project.config.entry_points import ENTRY_POINTS
 from project.config.experiment import experiment_config
@@ -33,18 +35,27 @@ def test_a_typo_gets_the_word_that_is_meant():
         ClusterConfig(cluster="locl")
 
 
-def test_a_logistic_regression_alone_is_not_sent_to_a_cluster():
+def test_a_logistic_regression_takes_a_cluster_for_its_embeddings():
     alone = {"annotator": "none", "annotator_model": "none"}
-    with pytest.raises(AssayError, match="cluster must be none with encoder=linear"):
-        experiment_config({"encoder": "linear", "cluster": "local", **alone})
-    assert experiment_config({"encoder": "linear", "cluster": "local"}).cluster.cluster == "local"
+    for others in ({}, alone):
+        config = experiment_config({"encoder": "linear", "cluster": "local", **others})
+        assert config.cluster.cluster == "local"
+
+
+def test_a_node_has_as_many_places_as_its_scarcest_resource_allows():
+    node = Node("id", "name", cpus=8, gpus=2, memory=10 << 30)
+
+    assert Needs(1, 0, 0).places(node) == 8
+    assert Needs(1, 0, 3 << 30).places(node) == 3
+    assert Needs(1, 1 / 3, 0).places(node) == 6
+    assert Needs(16, 0, 0).places(node) == 0
 
 
 def test_every_entry_point_that_annotates_fine_tunes_or_predicts_takes_the_parameter():
     taking = {name for name, entry in ENTRY_POINTS.items() if "cluster" in entry.rules()}
 
     trains = {"main", "finetune", "curve", "grid", "budget", "sweep", "audit", "check"}
-    assert taking == trains | {"annotate", "ask", "predict"}
+    assert taking == trains | {"annotate", "ask", "predict", "monitor"}
 
 
 def test_a_missing_ray_is_named_with_the_command_that_installs_it(monkeypatch):

@@ -31,4 +31,4 @@ def no_model(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr("project.training.embeddings.load_pretrained", fail)
+    monkeypatch.setattr("project.training.embedder.load_pretrained", fail)

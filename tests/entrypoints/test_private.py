@@ -247,7 +247,7 @@ def test_the_reason_why_a_trial_failed_is_not_quoted(params, store):
     runs = all_children(read_run(root.info.run_id), "trial")
 
     assert len(runs) == 3
-    reason = r"Incomplete, sha256:[0-9a-f]{16}"
+    reason = r"SeedsFailed, sha256:[0-9a-f]{16}"
     assert all(re.fullmatch(reason, run.tags["assay.reason"]) for run in runs)
     assert "diverged" not in "".join(run.tags["mlflow.note.content"] for run in runs)
     assert leaks(store, secret_pieces()) == {}

@@ -6,6 +6,7 @@ import pytest
 
 from project.config.designs import SweepConfig
 from project.config.labels import LabelConfig
+from project.search.sampling import trials_at_once
 from project.search.space import Setting, Space, Values
 from project.support.errors import AssayError
 
@@ -129,3 +130,51 @@ def test_a_settings_name_holds_only_what_its_source_uses():
     assert two.arm(LabelConfig()).name == "random_5"
     learned = [Setting("learned", 5.0, size, 3, "none").name(LabelConfig()) for size in (2, 3)]
     assert learned[0] != learned[1]
+
+
+@pytest.mark.parametrize(
+    ("config", "n_places", "expected"),
+    [
+        ({}, 0, 1),  # without a cluster
+        ({"sweep_at_once": 7}, 0, 7),
+        ({"sweep_at_once": 1}, 64, 1),
+        ({"sweep_seeds": 2}, 3, 2),  # trials of two seeds fill three places
+        ({"sweep_seeds": 2}, 64, 5),  # a quarter of twenty, since the sampler learns
+        ({"sweep_seeds": 2, "sampler": "grid"}, 64, 20),
+        ({"sweep_seeds": 2, "sampler": "grid"}, 16, 8),
+        ({"sweep_seeds": 2, "sampler": "grid", "prune": True, "objective": "single"}, 16, 16),
+    ],
+)
+def test_as_many_trials_are_open_as_fill_a_cluster_while_the_sampler_can_learn(
+    config, n_places, expected
+):
+    assert trials_at_once(SweepConfig(**config), 20, n_places) == expected
+
+
+def test_a_worker_with_open_trials_gets_all_that_are_left_and_does_not_wait_for_itself(open_study):
+    study = open_study(sampler="grid")
+
+    def next_trial():
+        return study.ask(print, print, waits=False)
+
+    trials = [next_trial() for _ in range(9)]
+    assert [trial and trial.number for trial in trials] == [*range(8), None]
+    for trial in trials[:8]:
+        study.complete(trial, Values(0.5, 0.5, 1.0, 1.0), "run")
+    assert next_trial() is None
+    assert study.done() == 8
+
+
+def test_the_same_trials_open_at_once_are_the_same_whoever_runs_them(open_study):
+    def numbers_and_settings(name):
+        study = open_study(name=name, trials=12)
+        found = []
+        for _ in range(3):
+            trials = [study.ask(print, print, waits=False) for _ in range(4)]
+            found += [(trial.number, trial.setting) for trial in trials]
+            for trial in trials:
+                share = trial.setting.replace_share / 100
+                study.complete(trial, Values(share, share, 1.0, 1.0), "run")
+        return found
+
+    assert numbers_and_settings("first") == numbers_and_settings("second")

@@ -6,7 +6,10 @@ import torch
 from transformers import AutoModel
 
 from project.config.finetune import FinetuneConfig
+from project.support.errors import Incomplete
+from project.training import embedder
 from project.training import embeddings as module
+from project.training.embedder import Embedder
 from project.training.embeddings import embed, embeddings
 from project.training.encoder import Encoder
 from project.training.pretrained import load_pretrained
@@ -36,7 +39,7 @@ def no_model(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr(module, "load_pretrained", fail)
+    monkeypatch.setattr(embedder, "load_pretrained", fail)
 
 
 @torch.inference_mode()
@@ -82,7 +85,7 @@ def test_no_text_has_no_embedding(workspace, no_model):
 
 
 def test_progress_counts_every_text_once(workspace, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 2)
+    monkeypatch.setattr(module, "BLOCK", 2)
     counted: list[int] = []
     embed([*TEXTS[:2], "new 1", "new 2", "new 3"], workspace, progress=counted.append)
 
@@ -90,18 +93,18 @@ def test_progress_counts_every_text_once(workspace, monkeypatch):
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 2)
+    monkeypatch.setattr(module, "BLOCK", 2)
     embedded: list[list[str]] = []
-    original = module._embed
+    original = Embedder.embed
 
-    def fail_in_second_chunk(encoder, model, texts, device):
+    def fail_in_second_block(self, texts):
         if len(embedded) == 1:
             embedded.append([])
             raise KeyboardInterrupt
         embedded.append(list(texts))
-        return original(encoder, model, texts, device)
+        return original(self, texts)
 
-    monkeypatch.setattr(module, "_embed", fail_in_second_chunk)
+    monkeypatch.setattr(Embedder, "embed", fail_in_second_block)
     with pytest.raises(KeyboardInterrupt):
         embed(TEXTS, tmp_path, progress=lambda n: None)
     first = embedded[0]
@@ -112,3 +115,80 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(workspace, tmp_path, mon
     assert not set(first) & set(again)
     assert sorted([*first, *again]) == sorted(set(TEXTS))
     assert found == pytest.approx(embed(TEXTS, workspace, progress=lambda n: None), abs=1e-5)
+
+
+def test_the_number_of_threads_changes_no_bit(words):
+    encoder = Encoder.find(FinetuneConfig(precision="fp32"))
+    # Of a single short text, operations of two threads often give other last bits.
+    texts = [" ".join(words[index : index + 4]) for index in range(0, 60, 4)]
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            loaded = Embedder(encoder, n_threads)
+            found.append([loaded.embed(some) for some in [*([text] for text in texts), texts]])
+    finally:
+        torch.set_num_threads(before)
+
+    for alone, several in zip(*found, strict=True):
+        assert (alone == several).all()
+
+
+class Nodes:
+    """A cluster whose nodes are this process. Its last block comes first; others may fail."""
+
+    def __init__(self, n_places=1, failing=()):
+        self._n_places = n_places
+        self._failing = failing
+        self.blocks: list[list[str]] = []
+
+    def n_places(self, encoder):
+        return self._n_places
+
+    def run(self, encoder, blocks, done):
+        there = Embedder(encoder)
+        for number in reversed(range(len(blocks))):
+            if number in self._failing:
+                raise Incomplete("a block cannot be embedded")
+            self.blocks.append(blocks[number])
+            done(number, there.embed(blocks[number]))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of two texts; up to four new texts stay on the driver."""
+    monkeypatch.setattr(module, "BLOCK", 2)
+    monkeypatch.setattr(module, "FEW", 4)
+
+
+def test_many_new_texts_go_to_the_cluster_and_come_back_in_any_order(small_blocks, tmp_path):
+    nodes = Nodes()
+    counted: list[int] = []
+    there = embed(TEXTS, tmp_path / "there", progress=counted.append, cluster=nodes)
+    here = embed(TEXTS, tmp_path / "here", progress=lambda n: None)
+
+    assert (there == here).all()
+    assert [len(block) for block in nodes.blocks] == [1, 2, 2]
+    assert counted == [1, 1, 2, 2]
+
+
+def test_few_new_texts_and_those_that_no_node_can_hold_stay_on_the_driver(small_blocks, tmp_path):
+    nodes = Nodes()
+    embed(TEXTS[:5], tmp_path, progress=lambda n: None, cluster=nodes)
+    embed([*TEXTS, "one", "new"], tmp_path, progress=lambda n: None, cluster=nodes)
+    without_room = Nodes(n_places=0)
+    others = [f"text {number}" for number in range(6)]
+    embed(others, tmp_path, progress=lambda n: None, cluster=without_room)
+
+    assert nodes.blocks == without_room.blocks == []
+
+
+def test_blocks_that_came_before_a_failure_are_kept(small_blocks, tmp_path):
+    failing = Nodes(failing=[0])
+    with pytest.raises(Incomplete):
+        embed(TEXTS, tmp_path, progress=lambda n: None, cluster=failing)
+    counted: list[int] = []
+    embed(TEXTS, tmp_path, progress=counted.append)
+
+    assert counted == [1 + sum(map(len, failing.blocks)), 2]
