@@ -27,6 +27,8 @@ _WORD = re.compile(r"[^\W\d_]{3}")  # "of" stands between numbers, too
 _FOLDER = Path(__file__).parent
 _MAX_EMBEDDED = 40_000
 """Bytes of the largest CSV file within the page; larger ones are linked, beside the page."""
+_MAX_PICTURE = 120_000
+"""The same for a PNG file."""
 _CELL = re.compile(
     r"(?P<estimate>[+\-\u2212]?[\d.,]+( %)?)( (?P<spread>±[\d.,]+))?( (?P<limits>\[[^\]]*\]))?"
 )
@@ -155,6 +157,9 @@ def _csv_link(table: Table) -> str:
 
 
 def _png_link(figure: Figure) -> str:
+    """Where the figure's PNG file is: within the page or, if it is large, beside it."""
+    if len(figure.picture.png) > _MAX_PICTURE:
+        return f"{figure.name}.png"
     return f"data:image/png;base64,{_base64(figure.picture.png)}"
 
 
