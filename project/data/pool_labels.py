@@ -7,8 +7,9 @@ import pandas as pd
 from project.data.card import folded_name
 from project.support.errors import AssayError
 
-_MAX_CLASSES_GUESSED = 50
-_NO_LABEL = {"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "missing"}
+MAX_CLASSES_GUESSED = 50
+"""A column with more different values is not taken for one of labels."""
+NO_LABEL = {"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "missing"}
 """What programs and people write into a cell without a label; some of it may be a class."""
 
 
@@ -22,7 +23,7 @@ def labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
     known = human.dropna().map(_written)
     labels = tuple(sorted(set(known)))
     for label in labels:
-        if label.casefold() in _NO_LABEL:
+        if label.casefold() in NO_LABEL:
             raise AssayError(
                 f"human_column must hold labels, or nothing; {column!r} has {label!r} in "
                 f"{int((known == label).sum())} rows. Leave these cells empty, or name every class "
@@ -37,7 +38,7 @@ def labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
                 "which differ in upper and lower case or in form alone. Name every class in "
                 "labels: other spellings then count as the class, unless both are named."
             )
-    if len(labels) > _MAX_CLASSES_GUESSED:
+    if len(labels) > MAX_CLASSES_GUESSED:
         raise AssayError(
             f"human_column must hold labels; {column!r} has {len(labels)} different values, such "
             f"as {labels[0][:40]!r}. Name the right column, or every class in labels."
