@@ -37,7 +37,9 @@ def write_files(proposal: Proposal, config: InitConfig) -> InitFiles:
     """
     source = proposal.source.path
     folder = Path(config.folder).expanduser() if config.folder else source.parent
-    run_name = f"{config.name}_run.yaml" if config.name else "run.yaml"
+    # The card of a file run.csv has the name run.yaml itself.
+    is_usual = not config.name and proposal.name != "run"
+    run_name = "run.yaml" if is_usual else f"{_file_stem(proposal.name)}_run.yaml"
     card = folder / f"{_file_stem(proposal.name)}.yaml"
     is_beside = proposal.copy is not None or folder.resolve() == source.parent.resolve()
     files = InitFiles(card, folder / run_name, folder / proposal.file_name if is_beside else source)

@@ -38,8 +38,12 @@ def columns_part(proposal: Proposal, width: int) -> Iterator[str]:
     yield from _row("text", about + _others(roles.others["text"], "text_column"), width)
     yield from _row("label", _label(proposal), width)
     if roles.recorded:
-        several = "; the first is audited" if len(roles.recorded) > 1 else ""
-        yield from _row("LLM", f"{', '.join(roles.recorded)}{several}", width)
+        another = (
+            f"; the first is audited (another: recorded_columns={roles.recorded[1]})"
+            if (len(roles.recorded) > 1)
+            else ""
+        )
+        yield from _row("LLM", f"{', '.join(roles.recorded)}{another}", width)
     own_id = roles.id + _others(roles.others["id"], "id_column") if roles.id else "made from texts"
     yield from _row("id", own_id, width)
     if roles.group:
@@ -112,7 +116,9 @@ def files_part(proposal: Proposal, files: InitFiles, width: int) -> Iterator[str
         yield from _wrapped(f"{shown_path(files.data)}: a copy of the data ({changes})", width)
 
 
-def next_part(rows: Sequence[Support], files: InitFiles, width: int) -> Iterator[str]:
+def next_part(
+    rows: Sequence[Support], files: InitFiles, width: int, *, has_prices: bool
+) -> Iterator[str]:
     """The commands that run now, each with its cost; where none does, the one that says why."""
     yield ""
     yield "Next"
@@ -124,6 +130,9 @@ def next_part(rows: Sequence[Support], files: InitFiles, width: int) -> Iterator
     for number, row in enumerate(ready, 1):
         yield from _wrapped(f"{number}. {row.title}: {row.cost}", width, 2, 5)
         yield from command_lines(command_line(row.entry, row.parameters), width)
+    if ready and not has_prices:
+        prices = "With price_label (one human label) and price_input (a million tokens), init shows"
+        yield from _wrapped(f"{prices} prices, too.", width, 2, 2)
 
 
 def command_lines(command: str, width: int) -> Iterator[str]:

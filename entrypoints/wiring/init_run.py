@@ -50,7 +50,8 @@ def run_init(params: Mapping[str, str]) -> None:
     rows = supported(proposal, files, config, max_length)
     _print(support_part(rows, width))
     _print(files_part(proposal, files, width))
-    _print(next_part(rows, files, width))
+    has_prices = bool(config.price_label or config.price_input)
+    _print(next_part(rows, files, width, has_prices=has_prices))
 
 
 def _default_max_length() -> int:

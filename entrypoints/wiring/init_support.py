@@ -180,6 +180,8 @@ def _audit(context: _Context, pool: Pool, needs: Needs | None) -> Support:
         reason = f"it runs, but cannot decide yet: {needs.reason}."
         if needs.more_audited:
             reason += f" Label {needs.more_audited:,} more, at random (ask)."
+        if needs.join_classes:
+            reason += f" Or join the classes {', '.join(needs.join_classes)}."
         if needs.more_pool:
             reason += f" Add {needs.more_pool:,} texts."
     cost = audit_cost(context.texts, context.config, asks_llm=context.asks_llm)

@@ -7,8 +7,7 @@ import pandas as pd
 from project.data.card import folded_name
 from project.support.errors import AssayError
 
-MAX_CLASSES_GUESSED = 50
-"""A column with more different values is not taken for one of labels."""
+_MAX_CLASSES_GUESSED = 50
 NO_LABEL = {"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "missing"}
 """What programs and people write into a cell without a label; some of it may be a class."""
 
@@ -38,7 +37,7 @@ def labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
                 "which differ in upper and lower case or in form alone. Name every class in "
                 "labels: other spellings then count as the class, unless both are named."
             )
-    if len(labels) > MAX_CLASSES_GUESSED:
+    if len(labels) > _MAX_CLASSES_GUESSED:
         raise AssayError(
             f"human_column must hold labels; {column!r} has {len(labels)} different values, such "
             f"as {labels[0][:40]!r}. Name the right column, or every class in labels."

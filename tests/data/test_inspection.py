@@ -10,8 +10,8 @@ from project.config.config_file import safe_yaml
 from project.config.init import InitConfig
 from project.data.card import load_card
 from project.data.inspection.card_text import card_text, run_text, scalar
+from project.data.inspection.column_names import words_of
 from project.data.inspection.proposal import Limits, inspect_file
-from project.data.inspection.roles import words_of
 from project.support.errors import AssayError
 
 LIMITS = Limits(max_characters=400, min_of_class=10, min_test=100)
@@ -155,6 +155,26 @@ def test_a_file_that_cannot_be_used_gets_one_clear_error(look, name, content, me
         look(content, name)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"text_column": "blank"}, "text_column 'blank' is empty in every row"),
+        ({"label_column": "blank"}, "label_column 'blank' is empty in every row"),
+        ({"text_column": "label", "label_column": "label"}, "both are 'label'"),
+        ({"group": "autor"}, "group must be one of .* Set group to the name of a column"),
+    ],
+)
+def test_a_named_column_that_cannot_serve_is_refused(look, given, message):
+    with pytest.raises(AssayError, match=message):
+        look(reviews(blank=" "), **given)
+
+
+def test_cells_of_several_lines_are_no_classes(look):
+    proposal = look(reviews(gold=["one\nline", "two\nlines", "two\nlines"] * 20))
+
+    assert proposal.roles.label == "label"
+
+
 def test_a_file_without_a_header_gets_names_of_columns(look, tmp_path):
     proposal = look(reviews().to_csv(index=False, header=False).encode(), label_column="column_2")
 
@@ -195,6 +215,20 @@ def test_a_column_is_taken_for_labels_by_its_name_and_else_only_offered(look, na
     assert proposal.roles.label == (name if is_label else "")
     if not is_label and name != "author":
         assert proposal.roles.others["label"] == (name,)
+
+
+def test_many_classes_are_found_where_each_has_rows_enough(look):
+    table = reviews(n=900, intent=[f"topic {i % 77}" for i in range(900)])
+
+    assert len(look(table.drop(columns="label")).labels.labels) == 77
+    with pytest.raises(AssayError, match=r"label_column 'text' must hold classes; it has 900"):
+        look(table, label_column="text", text_column="intent")
+
+
+def test_the_reason_of_an_llm_is_not_the_text(look):
+    reason = [f"I chose this because {sentence(i + 100, 30)}" for i in range(60)]
+
+    assert look(reviews(llm_explanation=reason)).roles.text == "text"
 
 
 def test_values_of_an_llm_tell_the_label_column_whatever_its_name(look):
@@ -294,6 +328,20 @@ def test_html_addresses_garbled_letters_and_personal_data_are_counted(look):
     assert trap(proposal, "web addresses").startswith("2 of 60 texts")
     assert trap(proposal, "wrong encoding").startswith("1 of 60 texts")
     assert "e-mail addresses (1) and telephone numbers (1)" in trap(proposal, "private=true")
+
+
+@pytest.mark.parametrize(
+    ("cells", "held"),
+    [
+        (["12", "7,5"], "numbers"),
+        (["2025-01-31", "1.2.2024"], "dates"),
+        (["T-1", "T-22"], "tokens"),
+    ],
+)
+def test_a_named_text_column_without_texts_is_pointed_out(look, cells, held):
+    proposal = look(reviews(price=cells * 30), text_column="price")
+
+    assert proposal.traps[0].startswith(f"the text column price mostly holds {held}")
 
 
 def test_ids_that_repeat_or_count_the_rows_are_named(look):

@@ -120,7 +120,7 @@ def test_a_file_of_windows_with_few_labels_is_ready_after_one_command(propose, s
 
 
 def test_tickets_without_labels_need_the_names_of_the_classes_and_then_people(
-    propose, store, workspace
+    propose, store, workspace, capsys
 ):
     tickets = [
         {
@@ -143,6 +143,8 @@ def test_tickets_without_labels_need_the_names_of_the_classes_and_then_people(
     assert f"blocked: needs human labels of random texts, {NEW_AUDIT}" in support(printed, "audit")
     assert f"needs {2 * MIN_TEST} texts with human labels" in support(printed, "main")
     start("ask", commands(printed)["ask"], workspace=str(workspace))
+    assert "config=run.yaml" in (then := capsys.readouterr().err.partition("Then run:")[2])
+    assert "COLUMN" not in then  # the file names the annotator
     (folder,) = (workspace / "questions").iterdir()
     questions = pd.read_csv(folder / "questions.csv")
     assert questions["text"].str.startswith("my bill").all()
@@ -218,6 +220,13 @@ def test_parameters_of_another_file_and_a_copy_are_not_replaced_either(propose):
     assert Path("mine_ready.csv").read_text() == "notes"
     with pytest.raises(AssayError, match="name must be a file's name without a folder"):
         propose(name="../elsewhere")
+
+
+def test_a_file_called_run_gets_a_card_and_parameters_too(propose):
+    printed = propose(rows(60, label=["yea", "nay"] * 30), "run.csv")
+
+    assert "config=run_run.yaml" in commands(printed)["main"]
+    assert Path("run.yaml").read_text().startswith("# Task card of run.csv")
 
 
 def test_files_can_be_written_into_another_folder(propose, tmp_path):

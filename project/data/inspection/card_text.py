@@ -14,6 +14,7 @@ from project.data.preset_splits import USUAL_NAME
 from project.support.command_line import options
 
 _PLAIN = re.compile(r"[^\W\d_](?:[\w ./-]*\w)?")
+_MAX_SIMILAR = 10  # pairs of classes with nearly equal names
 _WORDS_OF_YAML = ("yes", "no", "on", "off", "true", "false", "null", "y", "n", "none", "auto")
 
 
@@ -105,7 +106,8 @@ def _values(labels: LabelSet) -> list[str]:
         lines.append("# A value in the data -> the class for which it stands.")
         lines.append("values:")
         lines += [f"  {on_one_line(value)}: {scalar(own)}" for value, own in labels.values.items()]
-    examples = [f"  {on_one_line(rare)}: {scalar(frequent)}" for rare, frequent in labels.similar]
+    similar = labels.similar[:_MAX_SIMILAR]
+    examples = [f"  {on_one_line(rare)}: {scalar(frequent)}" for rare, frequent in similar]
     why = "If these are one class, take the first out of labels:"
     if labels.are_numbers and not examples:
         examples = [f"  {on_one_line(number)}: NAME" for number in labels.labels]

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from project.data.cells import is_blank, single_label
-from project.data.pool_labels import MAX_CLASSES_GUESSED
 from project.stats.types import Mask
 
 MAX_PROFILED = 20_000  # cells of a column that are looked at one by one
+MAX_CLASSES = 200
+"""A column with more different values is not taken for one of classes."""
 _MAX_NAME = 60  # characters of a class
 _MOST = 0.9  # of the cells, that decide what a column holds
 _NUMBER = re.compile(r"[+-]?\d{1,3}(?:[.,\s']\d{3})*(?:[.,]\d+)?|[+-]?\d*[.,]?\d+(?:[eE][+-]?\d+)?")
@@ -42,7 +43,7 @@ class ColumnFacts(NamedTuple):
     mean_characters, mean_words
         Of the filled cells, as texts.
     counts
-        How often each value occurs, the most frequent first; empty where there are more than 50,
+        How often each value occurs, the most frequent first; empty where there are more than 200,
         or where values are too long for names of classes.
     has_decimal_commas
         Whether numbers have a comma before their decimals.
@@ -91,8 +92,8 @@ def column_facts(column: pd.Series) -> ColumnFacts:
     else:
         all_written = values.map(written)
     counts = all_written.value_counts()
-    may_be_class = len(counts) <= MAX_CLASSES_GUESSED and all(
-        len(str(value)) <= _MAX_NAME for value in counts.index
+    may_be_class = len(counts) <= MAX_CLASSES and all(
+        len(str(value)) <= _MAX_NAME and str(value).isprintable() for value in counts.index
     )
     return ColumnFacts(
         name=str(column.name),

@@ -9,8 +9,9 @@ import pandas as pd
 
 from project.config.init import NONE, InitConfig
 from project.data.inspection.column_facts import ColumnFacts, filled
+from project.data.inspection.column_names import words_of
 from project.data.inspection.label_set import LabelSet
-from project.data.inspection.roles import Roles, words_of
+from project.data.inspection.roles import Roles
 from project.data.preset_splits import USUAL_NAME
 
 _SHOWN = 4  # names in a sentence

@@ -83,7 +83,7 @@ def find_labels(
     no_label = {value: n for value, n in of_people.items() if _is_no_label(value, named)}
     of_people = {value: n for value, n in of_people.items() if value not in no_label}
     class_of = {} if named else _one_spelling(of_people)
-    labels = list(named) or sorted(set(class_of.values()), key=_order)
+    labels = list(dict.fromkeys(named)) or sorted(set(class_of.values()), key=_order)
     only_llm: list[str] = []
     if not named:
         only_llm = _only_of_llm(llm, labels, has_people=bool(of_people))
@@ -186,7 +186,8 @@ def _similar(labels: Sequence[str], counts: Mapping[str, int]) -> list[tuple[str
             continue
         is_negation = any(b == f"{word}{gap}{a}" for word in _NEGATIONS for gap in ("", " ", "-"))
         is_short_form = b.startswith(a) and " " not in b
-        is_near = difflib.SequenceMatcher(None, a, b).ratio() >= _MIN_SIMILARITY
+        matcher = difflib.SequenceMatcher(None, a, b)
+        is_near = matcher.quick_ratio() >= _MIN_SIMILARITY <= matcher.ratio()
         if not is_negation and (is_short_form or (is_near and len(a) > _MIN_LETTERS)):
             rare, frequent = sorted((long, short), key=lambda label: counts.get(label, 0))
             pairs.append((rare, frequent))

@@ -12,13 +12,18 @@ import pandas as pd
 from project.config.init import InitConfig
 from project.data.card import CardSizes, as_label
 from project.data.cells import single_label
-from project.data.inspection.column_facts import ColumnFacts, column_facts, filled, written
+from project.data.inspection.column_facts import (
+    MAX_CLASSES,
+    ColumnFacts,
+    column_facts,
+    filled,
+    written,
+)
 from project.data.inspection.column_traps import column_traps, label_traps
 from project.data.inspection.label_set import LabelSet, find_labels
 from project.data.inspection.roles import Roles, propose_roles
 from project.data.inspection.source import Source, open_source, table_bytes
 from project.data.inspection.text_traps import text_traps
-from project.data.pool_labels import MAX_CLASSES_GUESSED
 from project.data.split import MIN_DEMONSTRATIONS
 from project.support.errors import AssayError
 
@@ -135,9 +140,13 @@ def inspect_file(config: InitConfig, limits: Limits) -> Proposal:
     emptied = _emptied(table, roles, labels)
     texts = emptied[roles.text]
     has_text = pd.Series(filled(texts), index=table.index)
+    if not has_text.any():
+        raise AssayError(
+            f"text_column {roles.text!r} is empty in every row. Set text_column to another column."
+        )
     n_labelled = int((has_text & human.notna()).sum())
     content, changes = _copy(source, emptied, roles)
-    stem = path.name.split(".")[0]
+    stem = path.name.split(".")[0] or "data"
     known = human if roles.label else None
     traps = (
         *source.notes,
@@ -165,6 +174,11 @@ def inspect_file(config: InitConfig, limits: Limits) -> Proposal:
 
 def _check_label_column(roles: Roles, facts: Mapping[str, ColumnFacts], config: InitConfig) -> None:
     """Raise AssayError for a named column of labels whose values cannot be classes."""
+    if roles.label == roles.text:
+        raise AssayError(
+            f"label_column must not be the column of the texts; both are {roles.text!r}. Set "
+            "text_column or label_column to another one."
+        )
     if not roles.label or facts[roles.label].counts:
         return
     column = facts[roles.label]
@@ -176,7 +190,7 @@ def _check_label_column(roles: Roles, facts: Mapping[str, ColumnFacts], config: 
     raise AssayError(
         f"label_column {config.label_column!r} must hold classes; it has {column.n_distinct:,} "
         f"different values of {column.mean_characters:.0f} characters in the mean, and "
-        f"{MAX_CLASSES_GUESSED} short ones are the most. Name another column."
+        f"{MAX_CLASSES} short ones are the most. Name another column."
     )
 
 

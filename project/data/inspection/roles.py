@@ -12,46 +12,27 @@ from typing import NamedTuple
 
 from project.config.init import NONE, InitConfig
 from project.data.inspection.column_facts import ColumnFacts
+from project.data.inspection.column_names import (
+    GROUPS,
+    IDS,
+    LABELS,
+    MAIN_TEXTS,
+    NAMES_OF_PEOPLE,
+    PEOPLE,
+    ROW_NUMBERS,
+    SHORT_TEXTS,
+    TIMES,
+    is_model,
+    words_of,
+)
 from project.data.preset_splits import SPLIT_NAMES
 from project.support.errors import AssayError, unknown_value
 
-
-def _words(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
-
-
-# Words in names of columns, in English and a few other languages.
-_MAIN_TEXTS = _words(
-    """text texts body content message review comment sentence tweet post document doc
-    description utterance speech transcript abstract statement feedback verbatim paragraph article
-    kommentar nachricht beschreibung antwort freitext aussage inhalt texte texto testo contenu
-    commentaire comentario mensaje mensagem tekst"""
-)
-_SHORT_TEXTS = _words("title subject headline summary name question titel betreff titre titulo")
-_LABELS = _words(
-    """label labels gold class category code coding coded target sentiment stance topic truth
-    annotation human rating stars intent polarity tag theme issue klasse kategorie thema bewertung
-    sterne etikett categoria classe categorie y"""
-)
-_PEOPLE = _words("gold human coder rater annotator expert hand manual judge mensch kodierer")
-_NAMES_OF_PEOPLE = _words("coder rater annotator expert judge kodierer")
-_MODELS = _words(
-    """llm gpt chatgpt claude gemini llama mistral mixtral qwen deepseek gemma phi olmo grok
-    model modell pred predicted prediction predictions machine openai ai ki bot zeroshot auto"""
-)
-_IDS = _words("id ids uuid guid key nr no num number identifier nummer")
-_ROW_NUMBERS = _words("unnamed index idx row rownames rowid lfdnr x")
-_GROUPS = _words(
-    """author user username speaker thread conversation dialog dialogue document doc source
-    customer client patient session video article account requester outlet page channel party
-    organisation organization company product autor nutzer sprecher quelle kunde participant
-    respondent interview email mail"""
-)
-_TIMES = _words("date year month day time lang language")
 _ENOUGH = 2.0  # points for a column to be taken for labels
 _NEAR = 1.0  # points within which another column is as likely
 _MAX_UNIQUE = 0.95  # of the values of a group's column
+_MAX_SHOWN = 12  # columns in an error
+_FEW_CLASSES = 50  # more need ten rows each on average to be taken for classes
 _MIN_GROUPS = 30
 """Groups below which whole groups cannot be resampled."""
 
@@ -77,12 +58,6 @@ class Roles(NamedTuple):
         """Every column that has a role."""
         named = (self.text, self.label, self.id, self.group, self.split, *self.recorded)
         return {name for name in named if name}
-
-
-def words_of(name: str) -> list[str]:
-    """The words of a column's name in lower case: ``llmLabel_2`` has llm, label and 2."""
-    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return [part for part in re.split(r"[\W_]+", parts.casefold()) if part]
 
 
 def propose_roles(facts: Sequence[ColumnFacts], n_rows: int, config: InitConfig) -> Roles:
@@ -139,19 +114,11 @@ def _recorded(facts: Sequence[ColumnFacts], config: InitConfig) -> tuple[str, ..
         column.name
         for column in facts
         if column.name not in chosen
-        and _is_model(column.name)
+        and is_model(column.name)
         and _may_be_label(column)
         and column.n_distinct > 1
         and "," not in column.name  # recorded_columns separates names by commas
     )
-
-
-def _is_model(name: str) -> bool:
-    """Whether a column's name says that a model wrote it."""
-    words = words_of(name)
-    if set(words) & _PEOPLE:
-        return False
-    return any(re.fullmatch(rf"({'|'.join(sorted(_MODELS))})[\d.o]*[a-z]?", word) for word in words)
 
 
 def _may_be_label(column: ColumnFacts) -> bool:
@@ -161,7 +128,8 @@ def _may_be_label(column: ColumnFacts) -> bool:
     is_whole = all(re.fullmatch(r"-?\d+", value) for value in column.counts)
     if column.kind == "number" and not is_whole:
         return False
-    return bool(column.counts) and column.n_distinct <= max(2, column.n_filled / 2)
+    n_each = 2 if column.n_distinct <= _FEW_CLASSES else 10
+    return bool(column.counts) and column.n_distinct <= max(2, column.n_filled / n_each)
 
 
 def _text(
@@ -177,7 +145,8 @@ def _text(
     }
     likely = sorted((name for name in points if points[name] > 0), key=lambda name: -points[name])
     if not likely:
-        columns = ", ".join(f"{column.name} ({column.kind})" for column in facts)
+        columns = ", ".join(f"{column.name} ({column.kind})" for column in facts[:_MAX_SHOWN])
+        columns += ", ..." if len(facts) > _MAX_SHOWN else ""
         raise AssayError(
             f"no column of the file looks like texts; it has {columns}. Set text_column to the "
             "column with the texts."
@@ -190,15 +159,16 @@ def _text_points(column: ColumnFacts) -> float:
     if column.kind != "text":
         return 0.0
     words = set(words_of(column.name))
-    is_main = bool(words & _MAIN_TEXTS)
-    is_short = bool(words & _SHORT_TEXTS)
+    is_main = bool(words & MAIN_TEXTS)
+    is_short = bool(words & SHORT_TEXTS)
     differs = column.n_distinct / column.n_filled
     if differs < 0.2 and column.n_distinct < 50:
         return 0.0
     if not is_main and not is_short and (column.mean_words < 2.5 or differs < 0.2):
         return 0.0
     length = min(column.mean_characters, 1000) ** 0.25  # 100 characters: 3.2; 1,000: 5.6
-    return length + 2.5 * is_main + 0.5 * is_short + differs
+    # What a model wrote beside its label, such as a reason, is not the text that it read.
+    return length + 2.5 * is_main + 0.5 * is_short + differs - 5 * is_model(column.name)
 
 
 def _label(
@@ -233,14 +203,14 @@ def _label_points(column: ColumnFacts, n_rows: int, of_llm: Collection[str]) -> 
     """How much a column looks like people's labels."""
     words = set(words_of(column.name))
     # A column called coder names people; coder_a or gold_coder holds a person's labels.
-    is_persons = bool(words & _PEOPLE) and not words <= _NAMES_OF_PEOPLE
-    points = 2.5 * bool(words & _LABELS) + 2.0 * is_persons
+    is_persons = bool(words & PEOPLE) and not words <= NAMES_OF_PEOPLE
+    points = 2.5 * bool(words & LABELS) + 2.0 * is_persons
     values = {value.casefold() for value in column.counts}
     if of_llm:
         points += 3.0 * len(values & set(of_llm)) / len(values)
     points += 0.5 * (column.n_filled < n_rows)
     points -= 0.5 * (column.kind == "number")
-    points -= 2.0 * bool(words & (_GROUPS | _IDS | _TIMES))
+    points -= 2.0 * bool(words & (GROUPS | IDS | TIMES))
     points -= 3.0 * (column.n_distinct < 2)
     return points
 
@@ -253,7 +223,7 @@ def _names_splits(column: ColumnFacts) -> bool:
 def _counts_rows(column: ColumnFacts) -> bool:
     """Whether the name says that a column only counts the rows."""
     words = words_of(column.name)
-    return column.is_unique and bool(words) and words[0] in _ROW_NUMBERS
+    return column.is_unique and bool(words) and words[0] in ROW_NUMBERS
 
 
 def _id(
@@ -270,7 +240,7 @@ def _id(
         and column.n_filled == n_rows
         and column.kind in ("number", "token", "text", "other")
         and not column.has_decimal_commas
-        and set(words_of(column.name)) & _IDS
+        and set(words_of(column.name)) & IDS
     ]
     known.sort(key=lambda name: len(words_of(name)))
     return (known[0], tuple(known[1:])) if known else ("", ())
@@ -286,7 +256,7 @@ def _group(
         column
         for column in facts
         if column.name not in taken
-        and set(words_of(column.name)) & _GROUPS
+        and set(words_of(column.name)) & GROUPS
         and column.kind not in ("date", "list")
         and column.n_filled >= n_rows / 2
         and _MIN_GROUPS <= column.n_distinct <= _MAX_UNIQUE * column.n_filled
