@@ -228,7 +228,7 @@ def test_many_classes_are_found_where_each_has_rows_enough(look):
 def test_the_reason_of_an_llm_is_not_the_text(look):
     reason = [f"I chose this because {sentence(i + 100, 30)}" for i in range(60)]
 
-    assert look(reviews(llm_explanation=reason)).roles.text == "text"
+    assert look(reviews(gpt_comment=reason)).roles.text == "text"
 
 
 def test_values_of_an_llm_tell_the_label_column_whatever_its_name(look):

@@ -27,8 +27,8 @@ from tests.helpers.audit_runs import LABELLED, N, catalogue
 
 ROOT = Path(__file__).parents[2]
 RUN = {"audit": audit.audit, "ask": ask.ask, "main": main.experiment}
-# One worker: the first run embeds texts for all tests.
-pytestmark = pytest.mark.xdist_group("audit")
+# One worker for tests with a finished audit, which embeds texts for all of them.
+with_audit = pytest.mark.xdist_group("audit")
 
 
 def rows(n, **columns):
@@ -84,6 +84,7 @@ def support(printed, entry):
     return " ".join(" ".join(text).split())
 
 
+@with_audit
 def test_the_printed_commands_run_as_they_stand(propose, store, workspace, no_model, tiny_encoder):
     printed = propose(catalogue(), "codes.csv")
     found = commands(printed)
@@ -106,6 +107,7 @@ def test_the_printed_commands_run_as_they_stand(propose, store, workspace, no_mo
     )
 
 
+@with_audit
 def test_a_file_of_windows_with_few_labels_is_ready_after_one_command(propose, store, workspace):
     table = catalogue().drop(columns="llm").rename(columns={"text": "Kommentar", "human": "Code"})
     table["Kommentar"] += " für Müller"
@@ -119,6 +121,7 @@ def test_a_file_of_windows_with_few_labels_is_ready_after_one_command(propose, s
     assert pd.read_csv(folder / "questions.csv")["text"].str.endswith("für Müller").all()
 
 
+@with_audit
 def test_tickets_without_labels_need_the_names_of_the_classes_and_then_people(
     propose, store, workspace, capsys
 ):
