@@ -16,10 +16,9 @@ from analysis.store.experiment import Experiment
 from analysis.store.replicates import Replicates
 from analysis.store.spare import spare_texts
 from project.config.arms import GOLD, LLM
-from project.config.results import MAX_SILENT
+from project.config.results import MAX_SILENT, MIN_TEST
 
-MIN_EXAMPLES = 100
-"""Test examples; with fewer no interval is narrow enough to decide anything."""
+MIN_EXAMPLES = MIN_TEST
 MIN_SEEDS = 3
 _SAME_SIZE = 0.98
 """Gold labels for this share of the LLM's texts and more count as labels for all of them."""

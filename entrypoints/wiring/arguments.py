@@ -69,3 +69,18 @@ def asks_for_help(entry: EntryPoint, arguments: Sequence[str]) -> bool:
         word in HELP and previous not in options
         for previous, word in zip(before, arguments, strict=False)
     )
+
+
+def with_named(name: str, arguments: Sequence[str]) -> list[str]:
+    """``arguments`` with the first word that is neither option nor value as the option ``--name``.
+
+    The word behind an option is its value.
+    """
+    words = list(arguments)
+    previous = ""
+    for index, word in enumerate(words):
+        is_value = previous.startswith("--") and "=" not in previous
+        if not is_value and not word.startswith("-"):
+            return [*words[:index], f"--{name}", *words[index:]]
+        previous = "" if is_value else word
+    return words

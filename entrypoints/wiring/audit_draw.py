@@ -146,8 +146,8 @@ def _next_command(params: Mapping[str, str], n_raters: int) -> str:
     }
     if not params.get("data"):
         given["task"] = params["task"]
-    # Without an annotator, an audit reads labels that exist.
-    if "annotator" not in given:
+    # Without an annotator, an audit reads labels that exist; a configuration file may name both.
+    if "annotator" not in given and not params.get("config"):
         given.setdefault("recorded_columns", "COLUMN")
     given["human"] = ",".join([FILE] * n_raters)
     line = command_line("audit", given).replace("{", "{{").replace("}", "}}")

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from entrypoints.wiring.arm_checks import check_answers, check_audits
 from entrypoints.wiring.check_machine import size_text
 from entrypoints.wiring.check_report import Rows
-from entrypoints.wiring.default_arms import with_possible_arms
-from entrypoints.wiring.replicates import annotated_splits, draws_needed, replicate_counts
-from project.annotation.engines.base import PromptlessAnnotator
-from project.annotation.engines.factory import open_annotators
+from entrypoints.wiring.experiment_size import TaskSize, count_experiment
 from project.config.cluster import NO_CLUSTER
-from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR
-from project.config.labels import PAPER_DRAWS, LabelConfig
 from project.config.recipe import is_papers, schedule, with_recipe
-from project.data.card import load_card
-from project.data.task import load_task
-from project.labels.sources import arms
 from project.support.files import nearest_existing
 from project.support.machine import gpus, memory, visible_gpus
 from project.support.model_files import ModelFiles
@@ -33,15 +24,6 @@ _BYTES_OF_A_SEED = 4096  # and, for each test text, 24 and 8 for each class
 _BYTES_OF_A_TOKEN = 4
 _CHECKPOINT_FACTOR = 8  # times the float32 weights: weights, two moments, best weights; two files
 _BYTES_OF_A_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-
-class TaskSize(NamedTuple):
-    """Texts by split, number of classes, a remark, and the recorded labels if there are any."""
-
-    texts: dict[str, int]
-    n_classes: int
-    remark: str = ""
-    recorded: PromptlessAnnotator | None = None
 
 
 class Needs(NamedTuple):
@@ -89,32 +71,23 @@ def experiment_rows(
     annotator, encoder
         The weights that this machine would load; None if there are none, or they are unknown.
     """
-    size = _task_size(config)
-    counted = ", ".join(f"{n:,} {split}" for split, n in size.texts.items())
+    counted = count_experiment(config)
+    size, config = counted.size, counted.config
+    texts = ", ".join(f"{n:,} {split}" for split, n in size.texts.items())
     yield (
         "task",
-        f"{config.task.task}: {counted} texts, {size.n_classes} classes{size.remark}",
+        f"{config.task.task}: {texts} texts, {size.n_classes} classes{size.remark}",
     )
-    n_recorded_draws = len(size.recorded.draws) if size.recorded else 0
-    n_draws = config.prompt.ensemble_size or n_recorded_draws or PAPER_DRAWS
-    if size.recorded:
-        counted_draws = dataclasses.replace(config.prompt, ensemble_size=n_draws)
-        config = dataclasses.replace(config, prompt=counted_draws)
-        config = with_possible_arms(config, LabelConfig, size.recorded)
-    compared = arms(config.label, n_draws)
-    check_audits(compared, size.texts, config)
-    check_answers(compared, size.recorded, config)
-    draws: dict[str, int] = {}
-    if any(arm.draws for arm in compared):
-        n_needed = draws_needed(compared, config, n_draws)
-        draws = annotated_splits(config, n_needed, annotates_test=True)
-    n_answers = sum(n * size.texts[split] for split, n in draws.items())
+    check_audits(counted.arms, size.texts, config)
+    check_answers(counted.arms, size.recorded, config)
+    draws = counted.draws
+    n_answers = counted.n_answers
     parts = " + ".join(
         f"{n} {'draw' if n == 1 else 'draws'} of {size.texts[split]:,} {split} texts"
         for split, n in draws.items()
     )
     yield "annotate", f"{n_answers:,} answers: {parts}" if n_answers else "nothing"
-    counts = replicate_counts(compared, config, n_draws)
+    counts = counted.seeds
     n_seeds = sum(counts.values())
     by_arm = ", ".join(f"{name} {n}" for name, n in counts.items())
     noun = "seed" if n_seeds == 1 else "seeds"
@@ -145,24 +118,6 @@ def _training(config: ExperimentConfig, size: TaskSize, encoder: ModelFiles | No
     )
     planned = schedule(finetune, n_train)
     return f"{planned.n_steps} steps ({planned.epochs} epochs, recipe {finetune.recipe})"
-
-
-def _task_size(config: ExperimentConfig) -> TaskSize:
-    """The size of the task. Data of the hub are not fetched: the limits of the card are taken."""
-    splits = ("train", "validation", "test")
-    card = load_card(config.task.task)
-    if card.source.hub and not config.task.data:
-        limits = {
-            split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits
-        }
-        remark = f", at most; the data come from the hub, {card.source.hub}"
-        return TaskSize(limits, len(card.labels), remark)
-    task = load_task(config.task)
-    recorded = None
-    if not engine_facts(config.annotate.annotator).has_prompt:
-        recorded = cast("PromptlessAnnotator", open_annotators(config, task)[0])
-    texts = {split: len(task.split(split)) for split in splits}
-    return TaskSize(texts, len(task.label_set), recorded=recorded)
 
 
 def _workers(config: ExperimentConfig, needs: Needs, encoder: ModelFiles | None) -> int:

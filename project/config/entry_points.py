@@ -30,6 +30,7 @@ from project.config.designs import (
 )
 from project.config.fields import ConfigSection, Rule, parameters, rule_of, section_name
 from project.config.finetune import FinetuneConfig
+from project.config.init import InitConfig
 from project.config.labels import LabelConfig, ReplicateConfig
 from project.config.monitor import MonitorConfig
 from project.config.predict import PredictConfig
@@ -113,6 +114,12 @@ class EntryPoint:
 
 
 _DECLARED = (
+    EntryPoint(
+        "init",
+        "Look at a file, and propose a task card, parameters and the next commands.",
+        (InitConfig,),
+        computes=False,
+    ),
     EntryPoint(
         "main",
         "Label texts with an LLM, fine-tune on gold labels, on the LLM's and on remedies, and "

@@ -276,14 +276,14 @@ def as_yaml(
             if value is None and card and card.get(name) is not None:
                 value = card[name]  # noqa: PLW2901  # what auto stands for
                 origin = CARD
-            comment = "" if origin == DEFAULT else f"  # {_on_one_line(origin)[1:-1]}"
-            lines.append(f"  {name}: {_on_one_line(AUTO if value is None else value)}{comment}")
+            comment = "" if origin == DEFAULT else f"  # {on_one_line(origin)[1:-1]}"
+            lines.append(f"  {name}: {on_one_line(AUTO if value is None else value)}{comment}")
         sections.append("\n".join(lines))
     header = f"# effective configuration of the entry point {entry.name}\n"
     return header + "\n\n".join(sections) + "\n"
 
 
-def _on_one_line(value: Any) -> str:
+def on_one_line(value: Any) -> str:
     """``value`` as JSON in which YAML reads the same value."""
     escaped = json.dumps(value, ensure_ascii=False)
     return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)

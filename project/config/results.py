@@ -5,6 +5,8 @@ from __future__ import annotations
 from project.config.fields import ConfigSection, parameter, section
 from project.support.errors import AssayError
 
+MIN_TEST = 100
+"""Test examples; with fewer no interval is narrow enough to decide anything."""
 REUSE = ("none", "mine", "team")
 MAX_SILENT = 0.1
 """Share of texts without a label of the LLM above which nothing is said of a classifier."""

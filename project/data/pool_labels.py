@@ -8,7 +8,7 @@ from project.data.card import folded_name
 from project.support.errors import AssayError
 
 _MAX_CLASSES_GUESSED = 50
-_NO_LABEL = {"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "missing"}
+NO_LABEL = {"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "missing"}
 """What programs and people write into a cell without a label; some of it may be a class."""
 
 
@@ -22,7 +22,7 @@ def labels_of(human: pd.Series, column: str) -> tuple[str, ...]:
     known = human.dropna().map(_written)
     labels = tuple(sorted(set(known)))
     for label in labels:
-        if label.casefold() in _NO_LABEL:
+        if label.casefold() in NO_LABEL:
             raise AssayError(
                 f"human_column must hold labels, or nothing; {column!r} has {label!r} in "
                 f"{int((known == label).sum())} rows. Leave these cells empty, or name every class "

@@ -10,10 +10,10 @@ from project.support.errors import AssayError, unknown_value
 
 NONE = "none"
 """In place of a column's name: no column assigns splits."""
-_USUAL_NAME = "split"
+USUAL_NAME = "split"
 _SPLITS = ("train", "validation", "test")
 # The names that data sets use, and the split that each stands for.
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "": "",
     "train": "train",
     "training": "train",
@@ -41,7 +41,7 @@ def split_column(table: pd.DataFrame, card: Card, config: TaskConfig) -> str:
             raise unknown_value(parameter, column, map(str, table.columns), way_out)
         if column:
             return column
-    return _USUAL_NAME if _USUAL_NAME in table.columns else ""
+    return USUAL_NAME if USUAL_NAME in table.columns else ""
 
 
 def preset_splits(table: pd.DataFrame, column: str) -> pd.Series:
@@ -63,13 +63,13 @@ def preset_splits(table: pd.DataFrame, column: str) -> pd.Series:
         return pd.Series("", index=table.index)
     names = table[column].astype(object).where(table[column].notna(), "")
     names = names.map(lambda value: str(value).strip().casefold())
-    unknown = sorted(set(names) - _SPLIT_NAMES.keys())
+    unknown = sorted(set(names) - SPLIT_NAMES.keys())
     if unknown:
         raise AssayError(
             f"column {column!r} must name the splits train, validation and test; it holds "
             f"{unknown[0]!r}. Rename the values, or set split_column=none to split at random."
         )
-    return names.map(_SPLIT_NAMES)
+    return names.map(SPLIT_NAMES)
 
 
 def note_on_preset_splits(

@@ -383,7 +383,7 @@ def test_annotation_alone_is_run_again_too(params):
 
 
 def test_every_entry_point_that_makes_an_experiment_can_be_run_again():
-    others = {"predict", "monitor", "report", "relog", "reap", "rerun", "check", "hits"}
+    others = {"init", "predict", "monitor", "report", "relog", "reap", "rerun", "check", "hits"}
 
     assert {name for name in ENTRY_POINTS if not can_rerun(name)} == others
     assert all(callable(rerun.function_of(name)) for name in ENTRY_POINTS)
