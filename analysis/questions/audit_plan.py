@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.render.figures import look, new_figure, picture
-from analysis.render.section import Figure, Section, Table
+from analysis.render.section import Figure, Picture, Section, Table
 
 _WIDTHS = {
     "llm_accuracy": "LLM, accuracy",
@@ -123,7 +123,7 @@ def _basis(result: Mapping[str, Any]) -> str:
     )
 
 
-def plan_figure(rows: list[Mapping[str, Any]]) -> bytes:
+def plan_figure(rows: list[Mapping[str, Any]]) -> Picture:
     """A picture with the half width of every interval and the chance of a verdict, by size."""
     figure = new_figure(8.4, 3.8)
     widths, chance = figure.subplots(1, 2, width_ratios=(3, 2))

@@ -171,7 +171,7 @@ def test_an_audit_shows_the_llm_and_both_classifiers_from_the_score_that_is_tole
     assert [number.value for number in shown.numbers] == ["20.0", "60 %", "57 %"]
     assert shown.plot is not None
     assert [row.kind for row in shown.plot.rows] == ["annotator", "llm", "reference"]
-    assert shown.plot.tolerated == (pytest.approx(78.0), np.inf)
+    assert shown.plot.tolerated == pytest.approx((78.0, np.inf))
     assert "the 50 texts that the LLM most probably got wrong" in shown.steps[0].text
 
 

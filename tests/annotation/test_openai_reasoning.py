@@ -71,9 +71,9 @@ def test_generated_tokens_are_counted_with_the_thoughts(thinker):
 
     answers = annotator.read(prompt_of(LABELS, chat=True), TEXTS[:2])
 
-    assert np.asarray(answers.generated).tolist() == [3 * NEEDED] * 2
-    assert Answers.joined([answers, answers]).generated.tolist() == [3 * NEEDED] * 4
-    assert answers.take([1]).generated.tolist() == [3 * NEEDED]
+    joined, taken = Answers.joined([answers, answers]), answers.take([1])
+    counted = [np.asarray(each.generated).tolist() for each in (answers, joined, taken)]
+    assert counted == [[3 * NEEDED] * 2, [3 * NEEDED] * 4, [3 * NEEDED]]
 
 
 def test_a_server_that_counts_nothing_is_taken_to_use_all_tokens(thinker):

@@ -39,6 +39,9 @@ class Walk:
     def run(self, words, **replaced):
         """Run one command, some of whose words are replaced; returns what it printed."""
         words = [self._filled(word, replaced) for word in words]
+        if words[0] == "cp":
+            shutil.copy(self.folder / words[1], self.folder / words[2])
+            return ""
         if words[:2] == ["python", "-m"]:
             line = words[1:]
         else:
@@ -75,8 +78,10 @@ def walk(store, params):
         if name not in ("main", "curve", "budget"):
             return {}
         chosen = params(name, seeds="3", epochs="1", learning_rate="0.003")
-        names = ("annotator_model", "annotator_dtype", "min_label_mass", "ensemble_size", "encoder")
-        names += ("seeds", "epochs", "learning_rate", "workers", "max_validation")
+        names = [
+            *("annotator_model", "annotator_dtype", "min_label_mass", "ensemble_size", "encoder"),
+            *("seeds", "epochs", "learning_rate", "workers", "max_validation"),
+        ]
         sizes = {"sizes": "8,20,40"} if "sizes" in given else {}
         return {
             **{key: chosen[key] for key in names if key in chosen},
@@ -107,8 +112,10 @@ def test_the_tutorial_from_an_api_runs_as_it_stands(walk, serve, monkeypatch):
     server, _ = serve(can={LISTED}, completions=False)
     monkeypatch.setenv("OPENAI_API_KEY", "not-a-key")
     at_server = {"http://127.0.0.1:8000/v1": server.url, "MODEL": "model"}
-    estimate, ask, audit = commands("tutorial-api.md")
+    *begin, estimate, ask, audit = commands("tutorial-api.md")
 
+    for words in begin:
+        walk.run(words)
     assert "200" in walk.run(estimate, **at_server)
     assert not server.posts
     walk.run(ask)
