@@ -1,6 +1,7 @@
-"""Write the report of a root run again, from the tracking store alone.
+"""Write the report of a root run again, or that of several, from the tracking store alone.
 
 mlflow run . -e report -P run_id=RUN
+mlflow run . -e report -P run_id=RUN,RUN
 python -m entrypoints.report
 """
 
@@ -14,11 +15,15 @@ from project.config.upkeep import ReportConfig
 
 
 def report(params: Mapping[str, str]) -> None:
-    """Write the report of one root run: an experiment, a budget, a curve, a grid or a sweep."""
-    from entrypoints.wiring.reports import publish_report
+    """Write the report of one root run of any kind, or that of several experiments."""
+    from entrypoints.wiring.reports import publish_report, publish_side_by_side
     from project.tracking import KIND, read_run
 
     config = parse(ReportConfig, params)
+    run_ids = [run_id.strip() for run_id in config.run_id.split(",")]
+    if len(run_ids) > 1:
+        publish_side_by_side(run_ids, config.workspace, config.tolerance, config.min_alpha)
+        return
     kind = read_run(config.run_id).tags.get(KIND, "") if config.run_id else ""
     publish_report(
         config.run_id,

@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis.questions.agreement_figure import MAX_RATERS, agreement_figure
 from analysis.render.section import Section, Table, columns
-from analysis.render.text import number, ranged
+from analysis.render.text import lost, number, ranged
 from analysis.store.command import parser, run_command, show_section
 from project.stats.agreement import (
     alpha_interval,
@@ -41,12 +41,13 @@ if TYPE_CHECKING:
 QUESTION = "Do the trainings agree?"
 _NOTE = (
     "alpha_K: Krippendorff's alpha (nominal), 95 % limits of a bootstrap over the examples; "
-    "unchanged: share of the examples that all raters of the group label alike, Wilson's limits; "
-    "churn: share of pairs of raters that disagree, mean over the examples; kappas: Fleiss' of "
-    "all, Cohen's as the mean over pairs. The raters are not resampled. undefined: the group gives "
-    "one class alone."
+    "unchanged: share of the examples that all raters of the group label alike, Wilson's limits. "
+    "The raters are not resampled. undefined: the group gives one class alone. agreement.csv has "
+    "churn (share of pairs of raters that disagree), Fleiss' and Cohen's kappa, too."
 )
-_DIFFERENCE_NOTE = " Difference to {first}: on the same resampled examples, 95 % limits."
+_LOST_NOTE = " lost: alpha_K of {first} less that of the row, on the same resampled examples."
+_LOW_ALPHA = 0.5
+_MANY_UNCHANGED = 0.75
 _BETWEEN_NOTE = (
     "Mean share of the examples that two raters label alike: raters of one group on the diagonal, "
     "of two groups beside it."
@@ -56,14 +57,14 @@ _BETWEEN_NOTE = (
 class GroupAgreement(NamedTuple):
     """Agreement within one group of raters; shares, kappas and alphas are not scaled.
 
-    ``difference`` is its alpha less that of the first group.
+    ``lost`` is the alpha of the first group less its own.
     """
 
     name: str
     n_raters: int
     n_examples: int
     alpha: Interval
-    difference: Interval
+    lost: Interval
     unchanged: Interval
     churn: float
     fleiss_kappa: float
@@ -79,11 +80,8 @@ class GroupAgreement(NamedTuple):
             self.name,
             str(self.n_raters),
             alpha,
-            ranged(self.difference, 100, 1, sign=True),
+            ranged(self.lost, 100, 1),
             ranged(self.unchanged, 100, 1),
-            number(100 * self.churn),
-            number(100 * self.fleiss_kappa),
-            number(100 * self.cohen_kappa),
         ]
 
     @property
@@ -94,7 +92,7 @@ class GroupAgreement(NamedTuple):
             "n_raters": self.n_raters,
             "n_examples": self.n_examples,
             **columns("krippendorff_alpha", self.alpha),
-            **columns("alpha_difference", self.difference),
+            **columns("alpha_lost", self.lost),
             **columns("unchanged", self.unchanged),
             "churn": self.churn,
             "fleiss_kappa": self.fleiss_kappa,
@@ -125,8 +123,8 @@ def agreement_section(raters: Raters) -> Section:
     }
     groups = {}
     for name in names:
-        difference = NO_INTERVAL if name == first else interval(alphas[name] - alphas[first])
-        groups[name] = _group_agreement(name, raters.group(name), n_classes, difference)
+        lost = NO_INTERVAL if name == first else interval(alphas[first] - alphas[name])
+        groups[name] = _group_agreement(name, raters.group(name), n_classes, lost)
     pairs = pairwise_agreement(raters.codes, n_classes)
     tables = [_group_table(list(groups.values()), first)]
     if len(names) > 1:
@@ -135,9 +133,7 @@ def agreement_section(raters: Raters) -> Section:
     return Section("agreement", QUESTION, _answer(groups, first), tables, figures=figures)
 
 
-def _group_agreement(
-    name: str, codes: Codes, n_classes: int, difference: Interval
-) -> GroupAgreement:
+def _group_agreement(name: str, codes: Codes, n_classes: int, lost: Interval) -> GroupAgreement:
     """Agreement of the raters in ``codes`` ``(n_raters, n_examples)``."""
     counts = label_counts(codes, n_classes)
     churns = churn(counts)
@@ -153,7 +149,7 @@ def _group_agreement(
         n_raters=len(codes),
         n_examples=codes.shape[1],
         alpha=alpha_interval(counts),
-        difference=difference,
+        lost=lost,
         unchanged=unchanged_interval(codes),
         churn=float("nan") if np.isnan(churns).all() else float(np.nanmean(churns)),
         fleiss_kappa=fleiss_kappa(counts) if complete else float("nan"),
@@ -165,24 +161,14 @@ def _group_table(groups: Sequence[GroupAgreement], first: str) -> Table:
     """One row for each group; alphas are compared with that of the group ``first``."""
     import pandas as pd
 
-    head = [
-        "raters",
-        "n",
-        "alpha_K",
-        f"alpha_K minus {first}",
-        "unchanged",
-        "churn",
-        "Fleiss' kappa",
-        "Cohen's kappa",
-    ]
-    difference_note = _DIFFERENCE_NOTE.format(first=first) if len(groups) > 1 else ""
     return Table(
         "agreement",
         "",
-        head,
+        ["raters", "n", "alpha_K", f"lost against {first}", "unchanged"],
         [group.cells for group in groups],
         frame=pd.DataFrame([group.record for group in groups]),
-        notes=[_NOTE + difference_note],
+        notes=[_NOTE + (_LOST_NOTE.format(first=first) if len(groups) > 1 else "")],
+        units=["", "", "x 100 [95 % limits]", "x 100 [95 % limits]", "% [95 % limits]"],
     )
 
 
@@ -196,6 +182,7 @@ def _between_table(raters: Raters, pairs: Floats) -> Table:
     others = pairs.copy()
     np.fill_diagonal(others, np.nan)
     rows = []
+    shares: list[list[float | None]] = []
     records: list[dict[str, Any]] = []
     for name in names:
         means = {}
@@ -203,14 +190,17 @@ def _between_table(raters: Raters, pairs: Floats) -> Table:
             block = others[np.ix_(members[name], members[other])]
             means[other] = float("nan") if np.isnan(block).all() else float(np.nanmean(block))
         rows.append([name, *(number(100 * mean) for mean in means.values())])
+        shares.append([None, *(None if np.isnan(mean) else mean for mean in means.values())])
         records.append({"raters": name, **means})
     return Table(
         "between",
-        "Within and between",
+        "Agreement within and between the groups",
         ["raters", *names],
         rows,
         frame=pd.DataFrame(records),
         notes=[_BETWEEN_NOTE],
+        shares=shares,
+        folded=True,
     )
 
 
@@ -218,18 +208,28 @@ def _answer(groups: Mapping[str, GroupAgreement], first: str) -> str:
     """How the group llm, else the second group, compares with the group ``first``."""
     others = [name for name in groups if name != first]
     name = "llm" if "llm" in others else next(iter(others), first)
-    difference = groups[name].difference
-    if np.isnan(difference.estimate):
+    loss = groups[name].lost
+    if np.isnan(loss.estimate):
         return ""
-    if difference.high < 0:
+    if loss.low > 0:
         relation = "less than"
-    elif difference.low > 0:
+    elif loss.high < 0:
         relation = "more than"
     else:
         relation = "neither measurably more nor less than"
     return (
         f"The raters of {name} agree {relation} those of {first}: "
-        f"alpha_K {ranged(difference, 100, 1, sign=True)} points."
+        f"alpha_K {lost(loss, 100, 1, 'points')}.{_one_class_note(groups[name])}"
+    )
+
+
+def _one_class_note(group: GroupAgreement) -> str:
+    """A sentence on a low alpha beside many unchanged labels; empty where they do not differ."""
+    if not (group.alpha.estimate < _LOW_ALPHA and group.unchanged.estimate > _MANY_UNCHANGED):
+        return ""
+    return (
+        f" Alpha is low although {100 * group.unchanged.estimate:.0f} % of the examples are "
+        "labelled alike: most are of one class, on which raters agree by chance alone."
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.render.figures import new_figure, picture, tilted
+from analysis.render.figures import MAP, new_figure, picture, tilted
 from analysis.render.section import Figure
 from project.stats.types import Floats
 
@@ -16,7 +16,7 @@ _LINE_COLOUR = "#b5530f"
 
 
 def agreement_figure(pairs: Floats, groups: Sequence[str]) -> Figure:
-    """A map of the shares of examples labelled alike, ``(n_raters, n_raters)``; lighter is more.
+    """A map of the shares of examples labelled alike, ``(n_raters, n_raters)``; darker is more.
 
     ``groups`` has the group of every rater; lines separate groups, whose raters are neighbours.
     """
@@ -24,7 +24,7 @@ def agreement_figure(pairs: Floats, groups: Sequence[str]) -> Figure:
     figure = new_figure(size + 0.9, size)
     axes = figure.subplots()
     per_cent = 100 * pairs
-    image = axes.imshow(per_cent, cmap="Greys_r", vmin=float(np.nanmin(per_cent)), vmax=100)
+    image = axes.imshow(per_cent, cmap=MAP, vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, shrink=0.8, label="same label, per cent of the examples")
     names = list(dict.fromkeys(groups))
     # A cell is one wide and centred at its rater's index: edges lie half a cell off.
@@ -36,7 +36,8 @@ def agreement_figure(pairs: Floats, groups: Sequence[str]) -> Figure:
     axes.set_xticks(middles, names, **tilted(45), fontsize=8)
     axes.set_yticks(middles, names, fontsize=8)
     return Figure(
-        "agreement",
+        "between",
         picture(figure, legend=False),
-        "Share of test examples that every two raters label alike; the lighter, the more alike.",
+        "Share of test examples that every two raters label alike; the darker, the more alike.",
+        beside=True,
     )

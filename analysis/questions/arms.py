@@ -22,9 +22,9 @@ from analysis.questions.arms_table import (
 )
 from analysis.questions.variance import variance_table
 from analysis.render.section import Figure, Section, Table, files, terminal
-from analysis.render.text import title
+from analysis.render.text import n_seeds, title
 from analysis.store.command import parser, run_command
-from project.config.metrics import columns_of, cost_metrics
+from project.config.metrics import arm_metrics, columns_of, cost_metrics, main_scores
 from project.support.errors import AssayError, UnusableRun
 from project.support.files import digest
 
@@ -38,6 +38,10 @@ _SPENDING_NOTE = (
     "For the training labels of an arm, whichever run paid for them: labels by a human, requests "
     "to the LLM, the tokens of all requests, seconds of annotation; seconds of one training, mean "
     "over the seeds; cost at the prices given, of the labels and one training."
+)
+_UNPRICED_NOTE = (
+    " No cost is shown, since no price was given: price_label, price_input, price_output, "
+    "price_hour."
 )
 _INTERVALS_NOTE = (
     "In brackets 95 % intervals over the test examples, with the replicates as they are: a "
@@ -53,41 +57,70 @@ _MAX_SETTINGS = 8
 
 def sections(scored: ScoredExperiment) -> list[Section]:
     """The result table, the sources of the spread of crossed replicates, and the costs."""
+    from analysis.store.arm_scores import priced
+
     table = result_table(scored)
     # The page has room for intervals; the terminal's table in ``brief`` has not.
     head, rows = result_cells(table, intervals=True)
+    how, mind = caption(scored, table)
     main = Table(
         name="arms",
         heading=title(scored.config),
         head=head,
         rows=rows,
         frame=table,
-        notes=[_INTERVALS_NOTE + caption(scored, table)],
+        notes=[_INTERVALS_NOTE + how],
         kinds=list(table["kind"]),
+        units=_units(n_seeds(scored.config)),
     )
-    figure = Figure("arms", arms_figure(scored.arms), _FIGURE_CAPTION)
+    figure = Figure("arms", arms_figure(scored.arms), _FIGURE_CAPTION, seen=_seen(table))
     question = "What does each source of labels cost?"
     first = Section(
-        "arms", question, summary(table), [main, recall_table(scored, table)], figures=[figure]
+        "arms",
+        question,
+        summary(table),
+        [main, recall_table(scored, table)],
+        figures=[figure],
+        notes=[mind] if mind else [],
     )
+    spent = _spending(table, is_priced=priced(scored.config))
     spread = []
     if len(scored.variance):
         crossed = variance_table(scored.variance)
         spread = [Section("variance", "Where does the spread come from?", "", [crossed])]
-    return [first, *spread, Section("spent", "What did it take?", "", [_spending(table)])]
+    return [first, *spread, Section("spent", "What did it take?", "", [spent])]
 
 
-def _spending(table: pd.DataFrame) -> Table:
-    """What the labels and one training of every arm took."""
+def _units(n: int) -> list[str]:
+    """The second line of the headings: what stands behind the numbers."""
+    spread = f"mean ± sd of {n} seeds" if n > 1 else ""
+    scores = [spread for _ in main_scores()]
+    return ["", "texts", "labels", *scores, *("[95 % limits]" for _ in arm_metrics())]
+
+
+def _seen(table: pd.DataFrame) -> str:
+    """The means of the figure, for readers who cannot see it."""
+    rows = table[table["kind"] == "arm"].to_dict("records")
+    metrics = (*main_scores(), *arm_metrics())
+    parts = [
+        f"{row['labels']}: "
+        + ", ".join(f"{metric.title} {metric.text(row[metric.key])}" for metric in metrics)
+        for row in rows
+    ]
+    return f"{'; '.join(parts)}."
+
+
+def _spending(table: pd.DataFrame, *, is_priced: bool) -> Table:
+    """What the labels and one training of every arm took; a cost where prices are known."""
     arms = table[table["kind"] == "arm"]
-    head, rows = spending_cells(table)
+    head, rows = spending_cells(table, with_cost=is_priced)
     return Table(
         name="spent",
         heading="",
         head=head,
         rows=rows,
         frame=arms[["labels", "human_labels", *columns_of(cost_metrics())]],
-        notes=[_SPENDING_NOTE],
+        notes=[_SPENDING_NOTE if is_priced else _SPENDING_NOTE + _UNPRICED_NOTE],
         kinds=["arm"] * len(arms),
     )
 
@@ -108,7 +141,7 @@ def brief(scored: ScoredExperiment) -> Section:
     ]
     if len(scored.variance):
         tables.append(variance_table(scored.variance))
-    return Section("arms", "", summary(table), tables, notes=[caption(scored, table)])
+    return Section("arms", "", summary(table), tables, notes=["".join(caption(scored, table))])
 
 
 def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) -> Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analysis.questions.arms_table import MIN_SCORED, ScoredExperiment
 from analysis.questions.paper import CITATION
@@ -32,8 +32,15 @@ _REPLICATES = {
 _UNDEFINED = " undefined: all replicates give all examples one class, where alpha has no value."
 
 
-def caption(scored: ScoredExperiment, table: pd.DataFrame) -> str:
-    """The note below the result table."""
+class Caption(NamedTuple):
+    """The note below the result table: what the columns mean, and what to mind."""
+
+    how: str
+    mind: str
+
+
+def caption(scored: ScoredExperiment, table: pd.DataFrame) -> Caption:
+    """The note below the result table; its parts follow one another."""
     from analysis.questions.answers_note import answers_note
     from analysis.store.arm_scores import chance_note
 
@@ -41,17 +48,20 @@ def caption(scored: ScoredExperiment, table: pd.DataFrame) -> str:
     no_alpha = arms["krippendorff_alpha"].isna() & (arms["too_few"] == "")
     is_undefined = (no_alpha & (arms["n_seeds"] > 1)).any()
     has_paper = (table["kind"] == "paper").any()
-    return (
+    how = (
         _columns_note(scored.config)
         + _labels_note(scored.config, table)
-        + chance_note(scored.arms)
+        + (_UNDEFINED if is_undefined else "")
+        + (f" Rows in italics: {CITATION}; RoBERTa-base." if has_paper else "")
+    )
+    mind = (
+        chance_note(scored.arms)
         + _no_row_note(scored.annotator)
         + too_few_note(table)
         + answers_note(scored.experiment)
         + _incomplete_note(scored.experiment.incomplete)
-        + (_UNDEFINED if is_undefined else "")
-        + (f" Rows in italics: {CITATION}; RoBERTa-base." if has_paper else "")
     )
+    return Caption(how, mind)
 
 
 def _columns_note(config: Mapping[str, Any]) -> str:

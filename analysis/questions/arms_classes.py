@@ -47,6 +47,7 @@ def recall_table(scored: ScoredExperiment, table: pd.DataFrame) -> Table:
         "heading": "Recall of each class",
         "frame": ours[["labels", *columns, "weighted_f1"]],
         "notes": [f"{_NOTE} {absent}".strip()],
+        "folded": True,
     }
     if len(label_set) <= FEW:
         rows = [

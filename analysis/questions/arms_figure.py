@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from analysis.render.figures import new_figure, rendered
+from analysis.render.section import Picture
 from project.config.metric import Metric
 from project.config.metrics import arm_metrics, main_scores
 
@@ -18,7 +19,7 @@ _GAP = 0.26
 _LONG_TITLES = {"alpha_K": "Krippendorff's alpha"}
 
 
-def arms_figure(arms: pd.DataFrame) -> bytes:
+def arms_figure(arms: pd.DataFrame) -> Picture:
     """A picture with a row for each arm: scores of every seed on the left, agreement on the right.
 
     ``arms`` has the columns of :func:`analysis.store.arm_scores.arm_row`, unscaled.
@@ -32,19 +33,12 @@ def arms_figure(arms: pd.DataFrame) -> bytes:
         _draw_seeds(left, arms, metric, shift, look=_SCORE_MARKS[index % len(_SCORE_MARKS)])
     for index, metric in enumerate(arm_metrics()):
         mark, colour = _AGREEMENT_MARKS[index % len(_AGREEMENT_MARKS)]
-        right.plot(
-            metric.scale * arms[metric.key],
-            range(len(arms)),
-            mark,
-            color=colour,
-            markersize=7,
-            label=_LONG_TITLES.get(metric.title, metric.title),
-        )
+        _draw_agreement(right, arms, metric, look=(mark, colour))
     labels = [f"{row['arm']}\n{row['human_labels']} human" for row in arms.to_dict("records")]
     left.set_yticks(list(range(len(arms))), labels)
     left.invert_yaxis()
     left.set_xlabel("score x 100 (dots: seeds, bar: mean)")
-    right.set_xlabel("agreement of the seeds x 100")
+    right.set_xlabel("agreement of the seeds x 100, 95 % limits")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -54,7 +48,24 @@ def arms_figure(arms: pd.DataFrame) -> bytes:
             ncols=2,
             frameon=False,
         )
-    return rendered(figure, dpi=150)
+    return rendered(figure)
+
+
+def _draw_agreement(axes: Any, arms: pd.DataFrame, metric: Metric, look: tuple[str, str]) -> None:
+    """A mark for every arm, with a line for its interval if the metric has one."""
+    mark, colour = look
+    if metric.has_interval:
+        for position, row in enumerate(arms.to_dict("records")):
+            ends = [metric.scale * row[f"{metric.key}_{end}"] for end in ("low", "high")]
+            axes.plot(ends, [position, position], color=colour, linewidth=1.5)
+    axes.plot(
+        metric.scale * arms[metric.key],
+        range(len(arms)),
+        mark,
+        color=colour,
+        markersize=7,
+        label=_LONG_TITLES.get(metric.title, metric.title),
+    )
 
 
 def _draw_seeds(

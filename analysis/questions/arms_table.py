@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.questions.paper import paper_row
 from analysis.questions.variance import variance_rows
 from analysis.render.scores import scales, score_head, with_interval, with_spread
-from analysis.render.text import number, signed
+from analysis.render.text import number
 from project.config.metric import Metric
 from project.config.metrics import (
     METRICS,
@@ -161,9 +161,10 @@ def _agreement(metric: Metric, row: Mapping[Any, Any], *, intervals: bool) -> st
     return with_interval(metric, row) if intervals else metric.text(row[metric.key])
 
 
-def spending_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def spending_cells(table: pd.DataFrame, *, with_cost: bool) -> tuple[list[str], list[list[str]]]:
     """Head and rows of what the labels and the training of every arm took."""
-    metrics = (METRICS["human_labels"], *cost_metrics())
+    costs = [metric for metric in cost_metrics() if with_cost or metric.key != "cost"]
+    metrics = (METRICS["human_labels"], *costs)
     rows = [
         [str(row["labels"]), *(metric.text(row[metric.key]) for metric in metrics)]
         for row in table[table["kind"] == "arm"].to_dict("records")
@@ -183,20 +184,14 @@ def summary(table: pd.DataFrame) -> str:
     llm = arms.loc["llm"]
     if gold["too_few"] or llm["too_few"]:
         return ""
-    changes = [
-        f"{_change(gold[metric.key], llm[metric.key])} {metric.title}" for metric in main_scores()
+    losses = [
+        f"{gold[metric.key] - llm[metric.key]:.1f} points of {metric.title}"
+        for metric in main_scores()
     ]
-    sentence = (
-        "Against gold labels, training on the LLM's labels changes the mean by "
-        f"{' and '.join(changes)} points"
-    )
+    sentence = f"Against gold labels, training on the LLM's labels loses {' and '.join(losses)}."
     if math.isnan(llm["unchanged"]):
-        return f"{sentence}."
+        return sentence
     return (
-        f"{sentence}, and the share of test examples that all seeds label alike from "
-        f"{number(gold['unchanged'])} to {number(llm['unchanged'])} %."
+        f"{sentence} All seeds label {number(llm['unchanged'])} % of the test examples alike; on "
+        f"gold labels {number(gold['unchanged'])} %."
     )
-
-
-def _change(before: float, after: float) -> str:
-    return signed(after - before)

@@ -47,6 +47,7 @@ def scores_figure(result: Mapping[str, Any]) -> Figure | None:
         "Macro-F1 with 95 % limits of the LLM, of a classifier trained on its labels and of one "
         f"trained on human labels; right, the loss between the two with {level_of_loss(result)} "
         "limits, and what is tolerated.",
+        folded=True,
     )
 
 

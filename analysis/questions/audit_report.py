@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.questions import audit_tables
+from analysis.questions.audit_answer import answer
 from analysis.questions.audit_people import people_section
 from analysis.questions.audit_plan import plan_section
-from analysis.questions.audit_sentences import judged, reason, way_out
+from analysis.questions.audit_sentences import reason, way_out
 from analysis.questions.audit_shares import shares_section
+from analysis.questions.report_made import CITE
 from analysis.questions.root_metrics import audit_metrics
-from analysis.render.page import VerdictBox, page
+from analysis.render.page import page
 from analysis.render.section import Section, as_markdown, files, terminal, wrapped
 from analysis.store.artifacts import broken
 from analysis.store.audits import AUDIT_FILE, read_audit
 from analysis.store.publish import log_report
 from analysis.store.root_summary import note
+from project.config.next_command import command_line
 from project.config.results import VerdictConfig
 from project.support.escape import escape_markdown
 from project.tracking import VERDICT, VERDICT_REASON, Record, latest_root, read_run
@@ -91,12 +94,12 @@ def _page(root: Record, result: Mapping[str, Any], parts: Sequence[Section], sen
         "how these were drawn": str(result.get("audit_design", "")),
         "classes": ", ".join(result.get("label_set", ())),
     }
-    box = None if is_plan(result) else VerdictBox(result["verdict"], sentence, judged(result))
     return page(
-        "How much gold is in these labels?",
-        [root.name, f"{result['n_audit']} of {result['n_pool']} texts labelled by people"],
-        verdict=box,
+        root.name,
+        [f"{result['n_audit']} of {result['n_pool']} texts labelled by people"],
+        answer=None if is_plan(result) else answer(root, result, sentence),
         sections=parts,
         facts=facts,
-        warning="",
+        cite=CITE,
+        remake=command_line("rerun", {"run_id": root.run_id}),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.questions.audit_figure import scores_figure
 from analysis.questions.audit_sentences import interval, level_of_loss, points
+from analysis.render.classes import FEW
 from analysis.render.section import Section, Table, columns
 from project.data.spreadsheet import safe_id
 
@@ -100,7 +102,7 @@ def _scores_table(result: Mapping[str, Any]) -> Table:
     frame = []
     for key, title in who.items():
         intervals = {metric: result[key][metric] for metric in metrics}
-        rows.append([title, *(points(value, sign=key == "loss") for value in intervals.values())])
+        rows.append([title, *(points(value) for value in intervals.values())])
         line: dict[str, Any] = {"who": key}
         for metric, value in intervals.items():
             line |= columns(metric, interval(value))
@@ -142,11 +144,11 @@ def errors_section(result: Mapping[str, Any]) -> Section | None:
         for label, item in classes.items()
     ]
     head = ["class", "audited", "precision", "recall"]
-    tables = [audit_table("audit_classes", "the LLM by class", head, rows, frame)]
+    tables = [audit_table("audit_classes", "The LLM by class", head, rows, frame)]
     tables.append(_transition_table(result["llm"]["transition"]))
     tests = result["errors_by"][:_MAX_TESTS]
     if tests:
-        tables.append(_slices_table(tests))
+        tables.append(_folded(_slices_table(tests)))
     both = result["errors_overlap"]
     notes = [
         f"Of the audited texts, LLM and classifier are both wrong on {both['both']}, the LLM alone "
@@ -159,18 +161,46 @@ def errors_section(result: Mapping[str, Any]) -> Section | None:
 
 
 def _transition_table(cells: Sequence[Mapping[str, Any]]) -> Table:
-    """Which label the LLM gives to texts of each class; cells without a text are left out."""
+    """Which label the LLM gives to texts of each class, as a map if the classes are few.
+
+    Of many classes every pair that occurs is a row.
+    """
+    frame = [
+        {"gold": cell["gold"], "given": cell["given"], **columns("share", interval(cell))}
+        for cell in cells
+    ]
+    heading = "What the LLM makes of each class"
+    golds = list(dict.fromkeys(cell["gold"] for cell in cells))
+    if len(golds) <= FEW:
+        givens = list(dict.fromkeys(cell["given"] for cell in cells))
+        by_pair = {(cell["gold"], cell["given"]): cell for cell in cells}
+        rows = [[gold, *(_pair_cell(by_pair, gold, given) for given in givens)] for gold in golds]
+        shares = [
+            [None, *((by_pair.get((gold, given)) or {}).get("estimate") for given in givens)]
+            for gold in golds
+        ]
+        names = ["no label" if given is None else given for given in givens]
+        table = audit_table("audit_transition", heading, ["human label", *names], rows, frame)
+        units = ["rows; columns: the LLM's", *["%" for _ in givens]]
+        return dataclasses.replace(table, shares=shares, units=units)
     seen = [cell for cell in cells if cell["estimate"]]
     rows = [
         [cell["gold"], "no label" if cell["given"] is None else cell["given"], points(cell)]
         for cell in seen
     ]
-    frame = [
-        {"gold": cell["gold"], "given": cell["given"], **columns("share", interval(cell))}
-        for cell in cells
-    ]
     head = ["human label", "LLM's label", "% of the class"]
-    return audit_table("audit_transition", "what the LLM makes of each class", head, rows, frame)
+    return _folded(audit_table("audit_transition", heading, head, rows, frame))
+
+
+def _pair_cell(by_pair: Mapping[Any, Mapping[str, Any]], gold: str, given: str | None) -> str:
+    """The share of a class that gets a label, in per cent; empty for a pair that cannot occur."""
+    cell = by_pair.get((gold, given))
+    return points(cell) if cell else ""
+
+
+def _folded(table: Table) -> Table:
+    """The table, shown on demand."""
+    return dataclasses.replace(table, folded=True)
 
 
 def _slices_table(tests: Sequence[Mapping[str, Any]]) -> Table:
@@ -198,7 +228,7 @@ def _slices_table(tests: Sequence[Mapping[str, Any]]) -> Table:
         for item in test["values"]
     ]
     head = ["column", "value", "audited", "% wrong", "p"]
-    return audit_table("audit_errors_by", "the LLM's errors by column", head, rows, frame)
+    return audit_table("audit_errors_by", "The LLM's errors by column", head, rows, frame)
 
 
 def shortened(text: str) -> str:

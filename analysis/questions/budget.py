@@ -38,7 +38,7 @@ _NOTE = (
     "macro-F1 over the classes of the test split. human: per cent of the training texts that a "
     "human labels (drop_...: that are left out). closed: share of the way from llm to gold, in "
     "macro-F1, if there is a gap; in brackets its 95 % interval, each by itself. repaired: wrong "
-    "LLM labels replaced for each human label. against goal: macro-F1 less the goal. against "
+    "LLM labels replaced for each human label. above goal: macro-F1 less the goal. over "
     "random: macro-F1 less that of random at the same budget. The limits of these two columns "
     "hold all at once with 95 %, so that the answer may pick among them. All limits hold the "
     "chance of test examples, seen or not, and of seeds; arms of the same trainings differ by "
@@ -182,7 +182,7 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
         *(metric.title for metric in main_scores()),
         "closed",
         *(metric.title for metric in arm_metrics()),
-        *("repaired", "against goal", "against random"),
+        *("repaired", "above goal", "over random"),
     ]
     rows = []
     scaled_rows = scaled_metrics(budget.points).to_dict("records")

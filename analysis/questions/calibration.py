@@ -115,11 +115,12 @@ def _calibration_table(confidences: Mapping[str, Confidences]) -> Table:
         )
     return Table(
         "calibration",
-        "",
+        "Is the confidence right?",
         ["labels", "mean confidence", "accuracy", "ECE"],
         rows,
         frame=pd.DataFrame(records),
         notes=[_CALIBRATION_NOTE],
+        folded=True,
     )
 
 
@@ -184,6 +185,7 @@ def _detector_table(detectors: Sequence[Detector]) -> Table:
         ],
         frame=pd.DataFrame(records),
         notes=[_DETECTOR_NOTE],
+        folded=True,
     )
 
 

@@ -50,4 +50,5 @@ def reliability_figure(confidences: Mapping[str, Confidences]) -> Figure:
         "reliability",
         picture(figure),
         "Share of right answers against confidence; below the dotted line is overconfident.",
+        folded=True,
     )

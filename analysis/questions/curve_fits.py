@@ -12,7 +12,7 @@ import numpy as np
 from analysis.render.figures import measures
 from analysis.render.section import Table, columns
 from analysis.render.text import number, ranged
-from project.config.arms import GOLD
+from project.config.arms import GOLD, LLM
 from project.stats.bootstrap import Interval, interval
 from project.stats.curves import CurveGap, FittedCurve, curve_gap, fit_curve
 from project.stats.power_law import plateau_size
@@ -33,8 +33,8 @@ _NOTE = (
     "the measured ones. Beyond the largest size it is an extrapolation (from half of it on the "
     "doubling ends there), and every limit is one. last doubling: the fitted gain from half of the "
     "largest size to it. off by: root mean square between fit and means; above twice the threshold "
-    "the points follow no such curve and have no plateau; with 3 sizes it means nothing. minus "
-    "gold: between the fits, at the largest common size and at the limits, paired by seed."
+    "the points follow no such curve and have no plateau; with 3 sizes it means nothing. loss: "
+    "gold's fit less the arm's, at the largest common size and at the limits, paired by seed."
 )
 
 
@@ -62,10 +62,10 @@ class CurveFits:
         return list(self.n_sizes)
 
     def gap_to_gold(self, arm: str, measure: str) -> CurveGap | None:
-        """How far an arm's curve lies above gold's; None for gold or if either has no fit."""
+        """How far an arm's curve lies below gold's; None for gold or if either has no fit."""
         fit = self.fits.get((arm, measure))
         gold = self.fits.get((GOLD, measure))
-        return curve_gap(fit, gold) if fit and gold and arm != GOLD else None
+        return curve_gap(gold, fit) if fit and gold and arm != GOLD else None
 
     def follows(self, fit: FittedCurve) -> bool:
         """Whether the points follow the law closely enough for a plateau to mean anything."""
@@ -120,8 +120,8 @@ def fit_table(curves: CurveFits) -> Table:
         "off by",
         "flat from n",
         "last doubling",
-        "minus gold, largest n",
-        "minus gold, limit",
+        "loss, largest n",
+        "loss, limit",
     ]
     rows = []
     for arm in curves.arms:
@@ -138,7 +138,7 @@ def _cells(curves: CurveFits, arm: str, measure: str) -> list[str]:
         return ["-"] * 6
     gap = curves.gap_to_gold(arm, measure)
     differences = (gap.at_size, gap.limit) if gap else ()
-    gaps = [ranged(difference, 100, 1, sign=True) for difference in differences]
+    gaps = [ranged(difference, 100, 1) for difference in differences]
     return [
         ranged(fit.limit, 100, 1),
         number(100 * float(fit.law.residual)),
@@ -176,23 +176,25 @@ def fit_sentences(curves: CurveFits) -> str:
 
     The limits of the sizes hold for all arms at once (Bonferroni), over the seeds alone.
     """
-    sentences = [_sentence(curves, arm) for arm in curves.arms]
+    # The LLM's labels first: the question is about them.
+    in_order = sorted(curves.arms, key=lambda arm: arm != LLM)
+    sentences = [_sentence(curves, arm) for arm in in_order]
     n_fitted = sum((arm, "macro_f1") in curves.fits for arm in curves.arms)
     scope = ", limits for all arms at once" if n_fitted > 1 else ""
-    return f"Macro-F1, by the fit, over the seeds alone{scope}. {' '.join(sentences)}"
+    return f"{' '.join(sentences)} (Macro-F1 by the fitted curve, over the seeds alone{scope}.)"
 
 
 def _sentence(curves: CurveFits, arm: str) -> str:
     fit = curves.fits.get((arm, "macro_f1"))
     if fit is None:
-        return f"{arm}: fewer than {MIN_SIZES} sizes, no fit."
+        return f"For {arm}, fewer than {MIN_SIZES} sizes, no fit."
     if not curves.follows(fit):
         residual = 100 * float(fit.law.residual)
-        return f"{arm}: the points follow no power law (off by {residual:.1f}), so no plateau."
+        return f"For {arm}, the points follow no power law (off by {residual:.1f}), so no plateau."
     plateau = _plateau(curves, fit)
     size = plateau.estimate
     limits = _size_limits(plateau, fit)
-    gains = f"{arm}: doubling gains less than {curves.threshold_text}"
+    gains = f"For {arm}, doubling gains less than {curves.threshold_text}"
     if plateau.low > fit.largest:
         return f"{gains} only beyond the {fit.largest:.0f} texts measured{limits}."
     if plateau.high <= fit.smallest:
@@ -207,7 +209,7 @@ def _sentence(curves: CurveFits, arm: str) -> str:
         )
     # The limits reach beyond the sizes, or one seed gives none.
     return (
-        f"{arm}: whether doubling gains less than {curves.threshold_text} within the "
+        f"For {arm}, whether doubling gains less than {curves.threshold_text} within the "
         f"{fit.largest:.0f} texts measured is not told; by estimate from {_size(size, fit)} "
         f"on{limits}."
     )
@@ -257,8 +259,8 @@ def _record(curves: CurveFits, arm: str, measure: str) -> dict[str, Any]:
     }
     gap = curves.gap_to_gold(arm, measure)
     if gap:
-        record["minus_gold_size"] = gap.size
-        intervals |= {"minus_gold": gap.at_size, "minus_gold_limit": gap.limit}
+        record["loss_size"] = gap.size
+        intervals |= {"loss": gap.at_size, "loss_limit": gap.limit}
     for name, limits in intervals.items():
         record |= columns(name, limits)
     return {**record, "extrapolated": fit.plateau.estimate > fit.largest}

@@ -1,4 +1,4 @@
-"""Does the classifier fail its teacher, or the teacher the truth? The error in bits, by term.
+"""Do the errors come from the LLM, or from the training? The error in bits, by term.
 
 The terms are those of the paper's decomposition, on the test split.
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from analysis.store.experiment import Experiment
 
-QUESTION = "Does the classifier fail its teacher, or the teacher the truth?"
+QUESTION = "Do the errors come from the LLM, or from the training?"
 _NOTE = (
     "Bits per test example, mean over the seeds, with 95 % limits of a bootstrap over test "
     "examples and seeds. P: {target}; P_S: the LLM's distribution under its first draw; P_hat: the "
@@ -166,7 +166,14 @@ def _arm_table(terms: Mapping[str, ArmTerms]) -> Table:
         rows.append([arm, *(ranged(mean, 1, 3) for mean in arm_terms.means)])
         records.append({"arm": arm, **_record(arm_terms.means)})
     head = ["labels", *TERM_TITLES]
-    return Table("divergence", "", head, rows, frame=pd.DataFrame(records))
+    return Table(
+        "divergence",
+        "The distances in bits",
+        head,
+        rows,
+        frame=pd.DataFrame(records),
+        folded=True,
+    )
 
 
 def _class_table(arm: str, terms: ArmTerms, experiment: Experiment, known: Mask) -> Table:
@@ -190,6 +197,7 @@ def _class_table(arm: str, terms: ArmTerms, experiment: Experiment, known: Mask)
         ["gold", "n", *TERM_TITLES],
         rows,
         frame=pd.DataFrame(records),
+        folded=True,
     )
 
 

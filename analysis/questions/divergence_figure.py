@@ -40,5 +40,8 @@ def divergence_figure(means: Mapping[str, Sequence[Interval]]) -> Figure:
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return Figure(
-        "divergence", picture(figure), "The terms of the decomposition for each source of labels."
+        "divergence",
+        picture(figure),
+        "The terms of the decomposition for each source of labels.",
+        folded=True,
     )

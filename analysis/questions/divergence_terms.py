@@ -124,12 +124,13 @@ def answer(arm: str, means: Sequence[Interval], relation: str) -> str:
     """The mean terms of ``arm`` in words, and what :func:`relation` says of two of them."""
     total, approximation, estimation, cross = (mean.estimate for mean in means)
     compared = {
-        "further": "the LLM is further from the target than they are from the LLM",
-        "closer": "the LLM is closer to the target than they are from the LLM",
-        "": "the LLM's distance from the target and theirs from the LLM do not differ measurably",
+        "further": "Most of the error is the LLM's: its",
+        "closer": "Most of the error arises in training: the LLM's",
+        "": "Whether the LLM or the training adds more error is not told: the LLM's",
     }[relation]
     return (
-        f"Classifiers trained on {arm} are {total:.2f} bits from the target: {compared} "
-        f"({approximation:.2f} against {estimation:.2f} bits), and the paper's sum of the two is "
-        f"off by {signed(cross, 2)} bits, the cross term."
+        f"{compared} labels are {approximation:.2f} bits from the truth, and the classifiers "
+        f"{estimation:.2f} bits from its labels. Classifiers trained on {arm} are {total:.2f} bits "
+        f"from the truth; the paper's sum of the two parts is off by {signed(cross, 2)} bits, the "
+        "cross term."
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.render.figures import new_figure, picture, tilted
+from analysis.render.figures import MAP, new_figure, picture, tilted
 from analysis.render.section import Figure
 from project.stats.noise import Transition
 
@@ -31,11 +31,11 @@ def transition_figure(
     figure = new_figure(2.4 + 0.75 * len(given_names), 1.6 + 0.5 * len(label_set))
     axes = figure.subplots()
     per_cent = np.ma.masked_invalid(100 * transition.share)
-    axes.imshow(per_cent, cmap="Greys", vmin=0, vmax=100, aspect="auto")
+    axes.imshow(per_cent, cmap=MAP, vmin=0, vmax=100, aspect="auto")
     if len(given_names) <= _MAX_NUMBERED:
         for (row, column), value in np.ndenumerate(100 * transition.share):
             if not np.isnan(value):
-                colour = "white" if value > 55 else "black"  # readable on the cell's grey
+                colour = "white" if value > 60 else "black"  # readable on the cell
                 axes.text(
                     column,
                     row,
@@ -53,4 +53,5 @@ def transition_figure(
         "noise_transition",
         picture(figure, legend=False),
         "Per cent of each gold class (rows) that the LLM gave each label (columns).",
+        beside=True,
     )

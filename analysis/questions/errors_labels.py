@@ -153,6 +153,7 @@ def test_table(tests: Sequence[ErrorTest]) -> Table:
         rows,
         frame=pd.DataFrame(records),
         notes=[_TEST_NOTE],
+        folded=True,
     )
 
 

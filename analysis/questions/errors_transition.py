@@ -51,8 +51,17 @@ def transition_table(errors: LabelErrors, transition: Transition) -> Table:
         [label, str(sizes[gold]), *(ranged(cell, 100, 0) for cell in _row(transition, gold))]
         for gold, label in enumerate(errors.label_set)
     ]
+    shares = [
+        [None, None, *(_shade(cell.estimate) for cell in _row(transition, gold))]
+        for gold in range(len(errors.label_set))
+    ]
     head = ["gold", "n", *errors.given_names]
-    return Table("noise_transition", heading, head, rows, frame=frame, notes=[_NOTE])
+    return Table("noise_transition", heading, head, rows, frame=frame, notes=[_NOTE], shares=shares)
+
+
+def _shade(share: float) -> float | None:
+    """The shade of a cell; none without a text."""
+    return None if np.isnan(share) else share
 
 
 def _row(transition: Transition, gold: int) -> list[Interval]:

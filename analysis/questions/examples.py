@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 QUESTION = "Which texts should a person look at?"
 MAX_EXAMPLES = 100
 MAX_CHARACTERS = 300
+_SHOWN = 20
+"""Examples on the page; the CSV file has all."""
 _CHURN_NOTE = (
     "Test split, the examples on which the seeds of {arm} disagree. Churn: the share of pairs of "
     "seeds that disagree. Predictions: how many seeds give each label."
@@ -155,7 +157,16 @@ def _table(
         [_shortened(text), *record.values()]
         for text, record in zip(examples["text"], records, strict=True)
     ]
-    return Table(name, heading, ["text", *records[0]], rows, frame=frame, notes=[note])
+    return Table(
+        name,
+        heading,
+        ["text", *records[0]],
+        rows,
+        frame=frame,
+        notes=[note],
+        folded=True,
+        shown_rows=_SHOWN,
+    )
 
 
 def _shortened(text: str) -> str:

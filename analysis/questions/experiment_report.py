@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from analysis.questions import (
     agreement,
@@ -17,16 +15,20 @@ from analysis.questions import (
     verdict_table,
 )
 from analysis.questions.arms_table import ScoredExperiment
+from analysis.questions.report_answer import answer
+from analysis.questions.report_made import cite, facts
 from analysis.questions.root_metrics import experiment_metrics
 from analysis.questions.variance import PARTS
-from analysis.questions.verdict import Verdict, tolerances, verdict
-from analysis.render.page import VerdictBox, page
+from analysis.questions.verdict import tolerances, verdict
+from analysis.render.answer import Answer
+from analysis.render.page import page
 from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.render.text import title
 from analysis.store.experiment import Experiment, read_experiment
 from analysis.store.publish import log_report, write_aside
 from analysis.store.root_summary import note, of_arms
 from project.config.metrics import arm_metrics, columns_of, cost_metrics, score_metrics
+from project.config.next_command import command_line
 from project.support.escape import escape_markdown, escape_terminal
 from project.tracking import KIND
 
@@ -67,10 +69,9 @@ def publish_report(
     judged = verdict_table.section(decision)
     sections = [judged, *main, *more]
     written = {name: data for section in sections for name, data in files(section).items()}
-    # The box at the top of the page holds the answer of the first section already.
-    # Without a table nothing is left of that section.
-    sections[:1] = [dataclasses.replace(judged, answer="")] if judged.tables else []
-    written["report.html"] = _page(experiment, decision, sections).encode()
+    # The first screen holds the first section already.
+    screen = answer(scored, decision, judged.tables)
+    written["report.html"] = _page(experiment, screen, sections[1:]).encode()
     description = (
         f"**{decision.word.capitalize()}.** {escape_markdown(decision.sentence)}\n\n"
         f"{as_markdown(short)}"
@@ -94,18 +95,17 @@ def publish_report(
     print(f"{terminal(short)}\n\n{decision.word.upper()}. {sentence}\n{location}")
 
 
-def _page(experiment: Experiment, decision: Verdict, sections: Sequence[Section]) -> str:
+def _page(experiment: Experiment, screen: Answer, sections: Sequence[Section]) -> str:
     """The page of the report, as HTML."""
-    limits = (
-        f"Tolerated: {decision.tolerance:g} points of macro-F1; asked for: an alpha of "
-        f"{decision.min_alpha:g}."
-    )
+    run_id = experiment.root.run_id
     return page(
-        "How much gold is in these labels?",
-        [experiment.config["task"]["title"], title(experiment.config)],
-        verdict=VerdictBox(decision.word, decision.sentence, limits),
+        experiment.config["task"]["title"],
+        [title(experiment.config)],
+        answer=screen,
         sections=sections,
-        facts=_facts(experiment),
+        facts=facts(experiment),
+        cite=cite(experiment),
+        remake=command_line("rerun", {"run_id": run_id}),
         warning=", ".join(experiment.incomplete),
     )
 
@@ -128,30 +128,3 @@ def _metrics(scored: ScoredExperiment) -> dict[str, float]:
         prefix = f"{row['arm']}.{row['measure']}.variance"
         values |= {f"{prefix}_{part}": row[part] for part in PARTS}
     return values
-
-
-def _facts(experiment: Experiment) -> Mapping[str, str]:
-    """How the experiment was made, for the end of the page: facts by name."""
-    config: dict[str, Any] = experiment.config
-    task = config["task"]
-    identities = config["identities"]
-    versions = config["versions"].items()
-    facts = {
-        "run": experiment.root.run_id,
-        "source": task["source"],
-        "examples": ", ".join(f"{split} {n}" for split, n in task["counts"].items()),
-        "annotator": ", ".join(f"{key}={value}" for key, value in identities["annotator"].items())
-        or "none",
-        "encoder": identities["encoder"],
-        "versions": ", ".join(f"{package} {version}" for package, version in versions),
-        "content (sha256)": task["examples_sha256"],
-        "licence": task["licence"],
-        "citation": task["citation"],
-    }
-    for name, values in config["config"].items():
-        if name != "host":  # paths of one machine mean nothing to other readers
-            settings = [
-                f"{key}={value}" for key, value in values.items() if value not in ("", None)
-            ]
-            facts[name] = ", ".join(settings)
-    return facts

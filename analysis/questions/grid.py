@@ -45,8 +45,8 @@ _NOTE = (
     "test split is read for the chosen configurations alone. The highest of many validation scores "
     "is optimistic, since chance chose it too: the test scores are the result. All numbers x 100; "
     "mean ± sample standard deviation (ddof 1) over the seeds, macro-F1 over the classes of the "
-    "test split. limits: 95 % limits of macro-F1 over test examples and seeds; against gold: "
-    "macro-F1 less that of gold; both hold for all arms at once."
+    "test split. limits: 95 % limits of macro-F1 over test examples and seeds; loss: macro-F1 "
+    "of gold less its own; both hold for all arms at once."
 )
 
 

@@ -41,8 +41,8 @@ _NOTE = (
     "trial's labels, whichever trial paid for them. The highest of many validation scores is "
     "optimistic, since chance chose it too: the test scores are the result. The test split is read "
     "for the chosen trials alone, and once; mean ± sample standard deviation (ddof 1) over the "
-    "seeds. limits: 95 % limits of macro-F1 over test examples and seeds; against gold: macro-F1 "
-    "less that of gold; both hold for all tested trials at once."
+    "seeds. limits: 95 % limits of macro-F1 over test examples and seeds; loss: macro-F1 of "
+    "gold less its own; both hold for all tested trials at once."
 )
 _PARETO_NOTE = (
     " Chosen: the Pareto front of macro-F1, human share and LLM calls, which are the trials that "
@@ -156,10 +156,10 @@ def chosen_sentence(best: Mapping[Any, Any], validation: float, n_trials: int) -
         Number of trials from which it was chosen.
     """
     test = interval_of(best, "macro_f1")
-    over_gold = interval_of(best, "over_gold")
+    loss = interval_of(best, "loss")
     against = ""
-    if not math.isnan(over_gold.estimate):
-        against = f", {ranged(over_gold, 100, 1, sign=True)} points against gold,"
+    if not math.isnan(loss.estimate):
+        against = f", a loss of {ranged(loss, 100, 1)} points against gold,"
     optimistic = ""
     if n_trials > 1:
         optimistic = (

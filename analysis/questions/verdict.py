@@ -11,6 +11,7 @@ measurably better than the LLM's labels; else nothing shows that its human label
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ from analysis.questions.verdict_requirements import (
     n_gold_labels,
     n_missing_labels,
     n_seeds,
-    reason_to_refuse,
+    refusal,
 )
 from analysis.questions.verdict_sentences import Decision, Reference, decide
 from analysis.store.experiment import Experiment
@@ -56,6 +57,9 @@ class Verdict:
         Smallest agreement of the seeds that is safe.
     level
         Level of the intervals.
+    entry, change
+        Where the verdict cannot tell: the entry point that may, and the parameters in which its
+        command differs from that of the experiment; empty if no command is known to help.
     """
 
     word: str
@@ -64,6 +68,8 @@ class Verdict:
     tolerance: float
     min_alpha: float
     level: float
+    entry: str = ""
+    change: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -100,21 +106,24 @@ def tolerances(
 def verdict(experiment: Experiment, config: VerdictConfig) -> Verdict:
     """The verdict on the complete arms of an experiment or a budget."""
     level = level_of(experiment, config)
-    reason = reason_to_refuse(experiment)
-    if reason:
-        decision = Decision("cannot tell", reason)
+    refused = refusal(experiment)
+    entry, change = refused.entry, refused.change
+    if refused.reason:
+        decision = Decision("cannot tell", refused.reason)
         rows = pd.DataFrame()
     else:
         judged = judge_experiment(experiment, config, level)
         humans = {arm: human_labels(experiment, runs) for arm, runs in experiment.arms.items()}
         rows = _with_human_labels(judged.rows, experiment, humans)
+        advice = what_would_decide(judged, experiment, config, level)
+        entry, change = ("main" if advice.change else ""), advice.change
         decision = decide(
             rows,
             config,
             gold_alpha=judged.alphas[GOLD].interval(level),
             humans=humans,
             reference=_reference(experiment),
-            advice=what_would_decide(judged, experiment, config, level),
+            advice=advice.text,
         )
     return Verdict(
         word=decision.word,
@@ -123,6 +132,8 @@ def verdict(experiment: Experiment, config: VerdictConfig) -> Verdict:
         tolerance=config.tolerance,
         min_alpha=config.min_alpha,
         level=level,
+        entry=entry,
+        change=change,
     )
 
 

@@ -22,6 +22,18 @@ _NOTE = (
     "the limits. beats llm: whether the arm is measurably better than llm. Gold labels, "
     "oracles and flipped labels are no remedy and are not judged."
 )
+_UNITS = (
+    "trained on",
+    "for training",
+    "human labels",
+    "points [limits]",
+    "",
+    "[limits]",
+    "",
+    "share of variance",
+    "",
+    "",
+)
 _LOOKS_NOTE = (
     " The verdict looks at most three times while seeds are added; the looks share an error of 5 %."
 )
@@ -63,7 +75,13 @@ def section(verdict: Verdict) -> Section:
     if verdict.level != ONE_LOOK:
         note += _LOOKS_NOTE
     table = Table(
-        name="verdict", heading="", head=head, rows=rows, frame=verdict.judged, notes=[note]
+        name="verdict",
+        heading="",
+        head=head,
+        rows=rows,
+        frame=verdict.judged,
+        notes=[note],
+        units=_UNITS,
     )
     return Section("verdict", _QUESTION, answer, [table])
 

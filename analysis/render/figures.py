@@ -1,4 +1,7 @@
-"""Figures with a line for each arm and a panel for each score, readable without colour."""
+"""Figures with a line for each arm and a panel for each score, readable without colour.
+
+Their colours are those of :data:`analysis.render.inline_svg.THEMED`, which follow dark and light.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from analysis.render.section import Picture
 from project.config.metrics import main_scores
 
 if TYPE_CHECKING:
@@ -27,6 +31,9 @@ _LOOKS: tuple[tuple[str, Any, str], ...] = (
 _NO_GLYPH = re.compile(
     r"Glyph \d+ .*missing from|Matplotlib currently does not support .* natively"
 )
+MAP = "Blues"
+"""The colour scale of all maps, darker for more; the page shades cells likewise."""
+_DPI = 130
 _LETTERS_PER_INCH = 12  # of a legend
 _LEGEND_MARK = 7  # letters' worth of space for a mark
 
@@ -114,8 +121,8 @@ def tilted(degrees: float) -> dict[str, Any]:
     return {"rotation": degrees, "ha": "right", "va": "center", "rotation_mode": "anchor"}
 
 
-def picture(figure: Figure, *, legend: bool = True) -> bytes:
-    """The figure as a picture, by default with one legend for all of its axes above them."""
+def picture(figure: Figure, *, legend: bool = True) -> Picture:
+    """The figure as files, by default with one legend for all of its axes above them."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if legend:
         # As many columns as fit beside one another; a legend that is too wide would be cut off.
@@ -123,11 +130,11 @@ def picture(figure: Figure, *, legend: bool = True) -> bytes:
         fitting = int(figure.get_figwidth() * _LETTERS_PER_INCH / widest)
         columns = max(1, min(6, len(labels), fitting))
         figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
-    return rendered(figure, dpi=110, box=None if legend else "tight")
+    return rendered(figure, box=None if legend else "tight")
 
 
-def rendered(figure: Figure, *, dpi: int, box: str | None = None) -> bytes:
-    """The figure as a PNG or, where its font lacks a character, as an SVG with texts as texts.
+def rendered(figure: Figure, *, box: str | None = None) -> Picture:
+    """The figure as an SVG with texts as texts and, where its font has all characters, as a PNG.
 
     The font that comes with matplotlib has no Chinese, Indic and many other letters. The reader's
     browser, which shows an SVG, has fonts for them.
@@ -136,8 +143,6 @@ def rendered(figure: Figure, *, dpi: int, box: str | None = None) -> bytes:
     ----------
     figure
         The figure.
-    dpi
-        Pixels in an inch of a PNG.
     box
         ``tight`` to cut off empty borders; None to keep them.
     """
@@ -146,11 +151,12 @@ def rendered(figure: Figure, *, dpi: int, box: str | None = None) -> bytes:
         warnings.simplefilter("always")
         # Software is the version of matplotlib: an upgrade alone should not change a report's
         # files.
-        figure.savefig(buffer, dpi=dpi, metadata={"Software": None}, bbox_inches=box)
+        figure.savefig(buffer, dpi=_DPI, metadata={"Software": None}, bbox_inches=box)
     others = [each for each in caught if not _NO_GLYPH.search(str(each.message))]
     for each in others:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    return buffer.getvalue() if len(others) == len(caught) else _svg(figure, box)
+    is_whole = len(others) == len(caught)
+    return Picture(_svg(figure, box), buffer.getvalue() if is_whole else b"")
 
 
 def _svg(figure: Figure, box: str | None) -> bytes:
@@ -165,6 +171,11 @@ def _svg(figure: Figure, box: str | None) -> bytes:
     ):
         # Widths are still measured with matplotlib's font, whose stand-ins are wide enough.
         warnings.filterwarnings("ignore", message=_NO_GLYPH.pattern)
-        metadata = {"Date": None, "Creator": None}
-        figure.savefig(buffer, format="svg", metadata=metadata, bbox_inches=box)
+        figure.savefig(
+            buffer,
+            format="svg",
+            metadata={"Date": None, "Creator": None},
+            bbox_inches=box,
+            facecolor="none",
+        )
     return buffer.getvalue()

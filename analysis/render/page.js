@@ -1,7 +1,11 @@
-// A click or Enter on a heading sorts its table by that column, a second one the other way round.
-for (const head of document.querySelectorAll("th")) {
-  head.tabIndex = 0;
-  const sort = () => {
+// Sorting: a heading becomes a button; the first press sorts by its column, a second one the other
+// way round.
+for (const head of document.querySelectorAll(".wide th")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.append(...head.childNodes);
+  head.append(button);
+  button.addEventListener("click", () => {
     const body = head.closest("table").tBodies[0];
     const column = [...head.parentNode.children].indexOf(head);
     const ascending = head.getAttribute("aria-sort") === "descending";
@@ -20,7 +24,36 @@ for (const head of document.querySelectorAll("th")) {
     for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     body.append(...rows);
-  };
-  head.addEventListener("click", sort);
-  head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
+  });
 }
+
+// Copying: where the browser forbids it, as in a frame, the command is selected instead.
+for (const button of document.querySelectorAll(".copy")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const code = button.parentNode.querySelector("code");
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = "Selected";
+    }
+  });
+}
+
+// The contents mark the part of the page that is read.
+const links = new Map(
+  [...document.querySelectorAll("nav a")].map(link => [link.hash.slice(1), link]));
+const mark = () => {
+  let current = null;
+  for (const part of document.querySelectorAll("main > section")) {
+    if (part.getBoundingClientRect().top <= innerHeight / 3) current = part.id;
+  }
+  for (const [id, link] of links) {
+    if (id === current) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+};
+addEventListener("scroll", mark, { passive: true });
+mark();

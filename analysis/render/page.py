@@ -1,7 +1,8 @@
-"""Sections as one self-contained HTML page: no network, dark and light, sortable tables, printable.
+"""Sections as one self-contained HTML page: no network, dark and light, for phones and print.
 
-The template escapes every text from the store. The page's Content-Security-Policy allows no script
-but the one that sorts tables.
+The template escapes every text from the store. Our own style, script and figures stand as they are;
+the figures come from matplotlib, which escapes their texts. The page's Content-Security-Policy
+allows no script but the page's own.
 """
 
 from __future__ import annotations
@@ -10,42 +11,37 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
-from analysis.render.section import Section, Table
+from analysis.render.answer import Answer
+from analysis.render.glossary import WORDS
+from analysis.render.inline_svg import inline
+from analysis.render.section import Figure, Section, Table
 
 if TYPE_CHECKING:
     import jinja2
+    import markupsafe
 
 _WORD = re.compile(r"[^\W\d_]{3}")  # "of" stands between numbers, too
 _FOLDER = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class VerdictBox:
-    """The verdict at the top of the page: a word, the reason, and the limits it was judged by."""
-
-    word: str
-    sentence: str
-    limits: str
-
-    @property
-    def kind(self) -> Literal["safe", "not", "open"]:
-        """Its colour in the style sheet."""
-        if self.word.startswith("not"):
-            return "not"
-        return "safe" if self.word.startswith("safe") else "open"
+_MAX_EMBEDDED = 40_000
+"""Bytes of the largest CSV file within the page; larger ones are linked, beside the page."""
+_CELL = re.compile(
+    r"(?P<estimate>[+\-\u2212]?[\d.,]+( %)?)( (?P<spread>±[\d.,]+))?( (?P<limits>\[[^\]]*\]))?"
+)
+_SENTENCE = re.compile(r"(?<=[^.][.!?])\s+(?=[A-Z0-9+\u2212])")
 
 
 def page(
     title: str,
     subtitle: Sequence[str],
     *,
-    verdict: VerdictBox | None,
+    answer: Answer | None,
     sections: Sequence[Section],
     facts: Mapping[str, str],
+    cite: Sequence[str] = (),
+    remake: str = "",
     warning: str = "",
 ) -> str:
     """The whole page as HTML.
@@ -56,12 +52,16 @@ def page(
         The heading.
     subtitle
         Lines below it; the last one is the title of the browser's window too.
-    verdict
-        The box at the top.
+    answer
+        The first screen; None if the report answers no single question.
     sections
-        The parts of the page, each with a link at the top.
+        The parts of the page, each with a link in the contents.
     facts
-        Names and values for the list at the end.
+        Names and values for the end of the page.
+    cite
+        What to cite, for the end of the page.
+    remake
+        The command that makes the same run again; may be empty.
     warning
         What is incomplete; empty if nothing is.
     """
@@ -77,12 +77,15 @@ def page(
     return _template().render(
         title=title,
         subtitle=subtitle,
-        verdict=verdict,
+        answer=answer,
         sections=sections,
         facts=facts,
+        cite=cite,
+        remake=remake,
         warning=warning,
+        glossary=WORDS,
         policy=policy,
-        # Our own files, the only parts that are not escaped.
+        # Our own files, which are not escaped.
         style=markupsafe.Markup(style),  # noqa: S704
         script=markupsafe.Markup(script),  # noqa: S704
     )
@@ -99,9 +102,15 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["base64"] = _base64
-    environment.filters["look"] = _look
-    environment.filters["text_columns"] = _text_columns
+    environment.filters |= {
+        "csv_link": _csv_link,
+        "inline": _inline,
+        "look": _look,
+        "parts": _parts,
+        "png_link": _png_link,
+        "sentences": _sentences,
+        "text_columns": _text_columns,
+    }
     return environment.get_template("page.html.j2")
 
 
@@ -125,3 +134,49 @@ def _look(table: Table) -> str:
     if table.head[0] == "text":
         return "texts"
     return "labels" if table.kinds else ""
+
+
+def _inline(figure: Figure) -> markupsafe.Markup:
+    """The figure as an element of the page."""
+    import markupsafe
+
+    svg = inline(figure.picture.svg, figure.name, f"{figure.name}-seen")
+    return markupsafe.Markup(svg)  # noqa: S704  (matplotlib has escaped its texts)
+
+
+def _csv_link(table: Table) -> str:
+    """Where the table's CSV file is: within the page or, if it is large, beside it."""
+    from project.data.spreadsheet import csv_for_spreadsheets
+
+    content = csv_for_spreadsheets(table.frame)
+    if len(content) > _MAX_EMBEDDED:
+        return f"{table.name}.csv"
+    return f"data:text/csv;charset=utf-8;base64,{_base64(content)}"
+
+
+def _png_link(figure: Figure) -> str:
+    return f"data:image/png;base64,{_base64(figure.picture.png)}"
+
+
+class _Cell(NamedTuple):
+    """The parts of a cell: the estimate, or all of a text; the spread; the limits."""
+
+    estimate: str
+    spread: str = ""
+    limits: str = ""
+
+
+def _parts(text: str) -> _Cell:
+    """A cell as its parts, which the style sheet shows differently."""
+    found = _CELL.fullmatch(text)
+    if not found:
+        return _Cell(text)
+    return _Cell(found["estimate"], found["spread"] or "", found["limits"] or "")
+
+
+def _sentences(text: str) -> list[str]:
+    """The first sentence without its stop, and all others; empty for an empty text."""
+    if not text:
+        return []
+    first, *others = _SENTENCE.split(text)
+    return [first, " ".join(others)]

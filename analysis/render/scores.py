@@ -58,15 +58,15 @@ def with_interval(metric: Metric, row: Mapping[str, Any]) -> str:
     return estimate if low == "-" else f"{estimate} [{low}, {high}]"
 
 
-LIMIT_HEAD = ("limits", "against gold")
+LIMIT_HEAD = ("limits", "loss")
 """Headings of :func:`limit_cells`."""
 
 
 def limit_cells(row: Mapping[str, Any]) -> list[str]:
-    """Limits of macro-F1 and the difference to gold with its limits, x 100, of an unscaled row."""
+    """Limits of macro-F1 and the loss against gold with its limits, x 100, of an unscaled row."""
     score = interval_of(row, "macro_f1")
     limits = "-" if math.isnan(score.low) else f"[{100 * score.low:.1f}, {100 * score.high:.1f}]"
-    return [limits, ranged(interval_of(row, "over_gold"), 100, 1, sign=True)]
+    return [limits, ranged(interval_of(row, "loss"), 100, 1)]
 
 
 def interval_of(row: Mapping[Any, Any], name: str) -> Interval:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.render.text import markdown, plain
 from project.support.escape import escape_markdown, escape_terminal
@@ -40,6 +40,15 @@ class Table:
     kinds
         The kind of each row (``arm``, ``annotator``, ``paper``), which decides its style; empty if
         all rows are alike.
+    units
+        A second line of each heading, such as ``mean ± sd of 5 seeds``; empty if there is none.
+    shares
+        For each cell a share in [0, 1] by which the page shades it, None for none; empty if no
+        cell is shaded.
+    folded
+        Whether the page shows it on demand only.
+    shown_rows
+        Most rows on the page; the CSV file has all.
     """
 
     name: str
@@ -49,25 +58,47 @@ class Table:
     frame: pd.DataFrame
     notes: Sequence[str] = ()
     kinds: Sequence[str] = ()
+    units: Sequence[str] = ()
+    shares: Sequence[Sequence[float | None]] = ()
+    folded: bool = False
+    shown_rows: int | None = None
+
+
+class Picture(NamedTuple):
+    """A figure as files: an SVG, and a PNG unless its font lacks a character of the figure."""
+
+    svg: bytes
+    png: bytes
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as a PNG or an SVG; its caption describes it to readers who cannot see it."""
+    """A figure of a report.
+
+    Attributes
+    ----------
+    name
+        Name of its files.
+    picture
+        Its files.
+    caption
+        The line below it.
+    seen
+        What is seen, with the main numbers, for readers who cannot see it; empty if the caption
+        says it.
+    folded
+        Whether the page shows it on demand only.
+    beside
+        Whether it shows the table of the same name: the page shows the table, and links the
+        figure beside it.
+    """
 
     name: str
-    image: bytes
+    picture: Picture
     caption: str
-
-    @property
-    def ending(self) -> str:
-        """``png`` or ``svg``."""
-        return "png" if self.image.startswith(b"\x89PNG") else "svg"
-
-    @property
-    def media_type(self) -> str:
-        """The type of the image, for a page."""
-        return "image/png" if self.ending == "png" else "image/svg+xml"
+    seen: str = ""
+    folded: bool = False
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,9 +110,9 @@ class Section:
     name
         Name of its Markdown file and of its anchor on the page.
     question
-        The heading; may be empty.
+        What is asked; may be empty.
     answer
-        The finding, from the numbers alone.
+        The finding, from the numbers alone. Its first sentence is the heading on the page.
     tables, figures
         The evidence for the answer.
     notes
@@ -136,5 +167,9 @@ def files(section: Section) -> dict[str, bytes]:
     from project.data.spreadsheet import csv_for_spreadsheets
 
     tables = {f"{table.name}.csv": csv_for_spreadsheets(table.frame) for table in section.tables}
-    figures = {f"{figure.name}.{figure.ending}": figure.image for figure in section.figures}
+    figures = {}
+    for figure in section.figures:
+        figures[f"{figure.name}.svg"] = figure.picture.svg
+        if figure.picture.png:
+            figures[f"{figure.name}.png"] = figure.picture.png
     return {**tables, **figures, f"{section.name}.md": f"{as_markdown(section)}\n".encode()}

@@ -63,6 +63,24 @@ def ranged(interval: Interval, scale: float, digits: int, *, sign: bool = False)
     return estimate if math.isnan(interval.low) else f"{estimate} [{low}, {high}]"
 
 
+def lost(loss: Interval, scale: float, digits: int, what: str) -> str:
+    """A loss as words: ``loses 2.1 [0.4, 3.9] points of recall``, or ``gains`` where it is below 0.
+
+    Parameters
+    ----------
+    loss
+        Positive where something is lost.
+    scale, digits
+        See :func:`ranged`.
+    what
+        What is lost, such as ``points of recall``.
+    """
+    if loss.estimate >= 0:
+        return f"loses {ranged(loss, scale, digits)} {what}"
+    gain = loss._replace(estimate=-loss.estimate, low=-loss.high, high=-loss.low)
+    return f"gains {ranged(gain, scale, digits)} {what}"
+
+
 def pair(row: Mapping[str, Any], name: str) -> str:
     """Mean ± standard deviation of the column ``name``."""
     mean = number(row[name])

@@ -104,14 +104,17 @@ def limit_columns(
     -------
     dict
         By name ``macro_f1_low`` and ``macro_f1_high`` and, for arms other than the reference,
-        ``over_gold`` with its limits: the macro-F1 less that of the reference. In [0, 1].
+        ``loss`` with its limits: the macro-F1 of the reference less its own. In [-1, 1].
     """
     found = score_limits(score_sums(tested, stored), list(tested), reference)
     rows = {}
     for name, interval in found.score.items():
         rows[name] = {"macro_f1_low": interval.low, "macro_f1_high": interval.high}
         if name in found.difference:
-            rows[name] |= columns("over_gold", found.difference[name])
+            gain = found.difference[name]
+            loss = gain._replace(estimate=-gain.estimate, low=-gain.high, high=-gain.low)
+            # Adding 0 turns -0.0, that of equal arms, into 0.0.
+            rows[name] |= {key: value + 0.0 for key, value in columns("loss", loss).items()}
     return rows
 
 

@@ -147,7 +147,8 @@ def publish_section(
     Parameters
     ----------
     section
-        The report; as Markdown it is the description of the run and the file ``report.md``.
+        The report; as Markdown it is the description of the run and the file ``report.md``, as a
+        page ``report.html``.
     root
         The run that it is about.
     workspace
@@ -157,19 +158,29 @@ def publish_section(
     main
         Its main numbers; see :mod:`analysis.questions.root_metrics`.
     """
+    from analysis.render.page import page
     from analysis.render.section import as_markdown, files, terminal
     from analysis.store.publish import log_report
     from analysis.store.root_summary import note
+    from project.config.next_command import command_line
 
     written = files(section)
     del written[f"{section.name}.md"]  # report.md holds the same text
-    text = as_markdown(section)
+    shown = page(
+        root.name,
+        [table.heading for table in section.tables if table.heading][:1],
+        answer=None,
+        sections=[section],
+        facts={"run": root.run_id},
+        remake=command_line("rerun", {"run_id": root.run_id}),
+    )
+    written["report.html"] = shown.encode()
     below = as_markdown(dataclasses.replace(section, question="", answer=""))
     location = log_report(
         root.run_id,
         workspace,
         written,
-        text,
+        as_markdown(section),
         metrics=metrics,
         main=main,
         note=note("", section.answer, main, None, below),

@@ -14,7 +14,6 @@ from entrypoints.wiring.annotation_session import AnnotationSession, open_sessio
 from entrypoints.wiring.audit_pool import with_recorded_file, with_rows
 from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.invocation import Invocation
-from entrypoints.wiring.next_command import FILE, command_line
 from entrypoints.wiring.question_context import context_of
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
 from entrypoints.wiring.root_facts import root_name
@@ -26,6 +25,7 @@ from project.config.engines import engine_facts
 from project.config.experiment import experiment_config
 from project.config.fields import parse
 from project.config.loading import defaults
+from project.config.next_command import FILE, command_line
 from project.config.task import TaskConfig
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes

@@ -85,9 +85,10 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
         discard(refusal=str(error))
         sys.exit(2)
     except AssayError as error:
-        text = with_syntax(error, entry)
-        print_line(f"error: {text}{about_relative_paths(text, arguments)}")
-        discard(refusal=str(error))
+        for each in (error, *error.others):
+            text = with_syntax(each, entry)
+            print_line(f"error: {text}{about_relative_paths(text, arguments)}")
+        discard(refusal=" ".join(map(str, (error, *error.others))))
         sys.exit(1 if isinstance(error, Incomplete) else 2)
     except (KeyboardInterrupt, SystemExit):
         print_line(f"\n{STOPPED}")

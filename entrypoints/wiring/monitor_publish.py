@@ -31,11 +31,11 @@ from entrypoints.wiring.monitor_spot_check import (
     draw_spot_check,
 )
 from entrypoints.wiring.monitor_texts import Facts, Predicted, Side, Source, aspects_of
-from entrypoints.wiring.next_command import FILE, command_line, shared_parameters
 from entrypoints.wiring.predict_choice import Choice
 from entrypoints.wiring.question_sheet import SAMPLING, load_codebook
 from entrypoints.wiring.terminal import print_line
 from project.config.monitor import MonitorConfig
+from project.config.next_command import FILE, command_line, shared_parameters
 from project.support.escape import escape_markdown
 from project.support.parquet import write_table
 from project.tracking import (

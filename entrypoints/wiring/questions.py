@@ -11,10 +11,10 @@ import pandas as pd
 from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import PreparedExperiment
 from entrypoints.wiring.human_answers import unused_answers
-from entrypoints.wiring.next_command import command_with_answers
 from entrypoints.wiring.question_sheet import QuestionSheet, publish_sheet
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
+from project.config.next_command import command_with_answers
 from project.labels.choice import AUDIT, Selection
 from project.labels.human import questions
 from project.labels.selection import select

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from entrypoints.wiring.terminal import print_line
 from project.support.errors import AssayError, Incomplete
-from project.tracking import StoreUnavailable, Tracker, latest_root, write_verdicts
+from project.tracking import (
+    KIND,
+    StoreUnavailable,
+    Tracker,
+    latest_root,
+    read_run,
+    write_verdicts,
+)
 
 
 def publish_report(
@@ -51,6 +58,28 @@ def publish_report(
         audit.publish_report(run_id, workspace)
     else:
         publish_experiment(run_id, workspace, tolerance, min_alpha)
+
+
+def publish_side_by_side(
+    run_ids: Sequence[str], workspace: str, tolerance: float | None, min_alpha: float | None
+) -> None:
+    """Write one page on several experiments or budgets; the runs stay as they are.
+
+    Raises
+    ------
+    AssayError
+        If one of the runs is of another kind.
+    """
+    from analysis.questions.side_by_side import publish
+
+    for run_id in run_ids:
+        kind = read_run(run_id).tags.get(KIND, "")
+        if kind not in ("experiment", "budget"):
+            raise AssayError(
+                "run_id must name experiments or budgets where it names several runs; "
+                f"{run_id} is of the kind {kind or 'unknown'}."
+            )
+    publish(run_ids, workspace, tolerance, min_alpha)
 
 
 def publish_experiment(

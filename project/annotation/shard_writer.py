@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from project.annotation.cache import AnswerCache
 from project.annotation.engines.base import Answers
 
@@ -61,7 +63,7 @@ class ShardWriter:
             self._unwritten.difference_update(positions)
             self.seconds += seconds
             self.prompt_tokens += int(answers.prompt_tokens.sum()) * answers.requests
-            self.generated_tokens += answers.generated * len(keys)
+            self.generated_tokens += int(np.broadcast_to(answers.generated, len(keys)).sum())
 
     def unwritten(self) -> list[int]:
         """Positions of the items without an answer."""

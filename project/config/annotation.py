@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 
-from project.config.engines import engines_help
+from project.config.engines import engine_facts, engines_help
 from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
 
@@ -74,6 +74,19 @@ class AnnotateConfig(ConfigSection):
         gt=0,
         le=100,
     )
+    reasoning: str = parameter(
+        default="off",
+        help="on: a model behind a server thinks before it answers, the label is read from the "
+        "answer, and repeats give the distribution; off: the label is read from the first tokens",
+        choices=("off", "on"),
+    )
+    max_reasoning_tokens: int = parameter(
+        default=4096,
+        help="with reasoning=on: most tokens of thoughts and answer; a reply that needs more has "
+        "no label",
+        ge=16,
+        le=1_000_000,
+    )
     tensor_parallel: int = parameter(
         default=1, help="GPUs that share one copy of the model (vllm)", ge=1, le=1024
     )
@@ -111,6 +124,14 @@ class AnnotateConfig(ConfigSection):
         ge=16,
         le=100_000_000,
     )
+
+    def __post_init__(self) -> None:
+        """Refuse thoughts where no server tells them from answers."""
+        if self.reasoning == "on" and not engine_facts(self.annotator).server:
+            raise AssayError(
+                "reasoning=on needs annotator=openai, with the model behind a server such as vllm "
+                f"serve; got annotator={self.annotator}."
+            )
 
 
 def _check_address(url: object) -> None:

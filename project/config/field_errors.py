@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pydantic
 from pydantic_core import PydanticCustomError
 
-from project.support.errors import AssayError
+from project.support.errors import AssayError, together
 
 KINDS: dict[type, str] = {
     int: "a whole number",
@@ -142,20 +142,24 @@ def _number(value: Any) -> str:
 
 
 def one_line_error(error: pydantic.ValidationError) -> AssayError:
-    """The first error of a section as an AssayError: name, rule, value."""
-    first = error.errors(include_url=False)[0]
+    """The errors of a section as one AssayError, the others in its ``others``."""
+    return together([_one_line(item) for item in error.errors(include_url=False)])
+
+
+def _one_line(item: Mapping[str, Any]) -> AssayError:
+    """One error of a section: name, rule, value."""
     # A validator of ours that raised AssayError: its message is complete.
-    original = first.get("ctx", {}).get("error")
+    original = item.get("ctx", {}).get("error")
     if isinstance(original, AssayError):
         return original
-    name = str(first["loc"][0]) if first["loc"] else "a parameter"
-    value = first["input"]
-    if first["type"] in _BOUNDS:
-        bound, words = _BOUNDS[first["type"]]
-        limit = first["ctx"][bound]
+    name = str(item["loc"][0]) if item["loc"] else "a parameter"
+    value = item["input"]
+    if item["type"] in _BOUNDS:
+        bound, words = _BOUNDS[item["type"]]
+        limit = item["ctx"][bound]
         return AssayError(f"{name} must be {words} {limit:g}; got {_number(value)}.")
-    if first["type"] == "unexpected_keyword_argument":
+    if item["type"] == "unexpected_keyword_argument":
         return AssayError(f"{name} is no parameter of this section.")
     # The message of an error that project.config.fields raises is the rule.
-    rule = _TYPES.get(first["type"], first["msg"])
+    rule = _TYPES.get(item["type"], item["msg"])
     return AssayError(f"{name} must be {rule}; got {shown(value)}.")

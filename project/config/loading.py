@@ -24,13 +24,12 @@ from project.config.fields import (
     section_name,
     written,
 )
-from project.support.errors import AssayError, did_you_mean
+from project.support.errors import AssayError, did_you_mean, together
 
-# Origins of a value.
 COMMAND_LINE = "command line"
 FILE = "file"
 DEFAULT = "default"
-CARD = "task card or paper"
+CARD = "task card or paper"  # like those above the origin of a value
 # YAML refuses these characters, or reads them as the end of a line.
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
@@ -88,7 +87,7 @@ def effective(
     Raises
     ------
     AssayError
-        For an unknown parameter, one that is given twice, or a value that breaks a rule.
+        For an unknown parameter, one given twice, or values that break a rule.
     """
     default_texts = {item.name: written(item.default) for item in parameters(*entry.all_sections)}
     repeated = _repeated_defaults(entry, external, default_texts) if defaults_are_passed else {}
@@ -143,9 +142,15 @@ def defaults(name: str) -> dict[str, str]:
 
 
 def _check(entry: EntryPoint, values: Mapping[str, Any]) -> None:
-    """Raise AssayError for the first value that breaks a rule of its section."""
+    """Raise AssayError for all values that break a rule of their section, together."""
+    errors = []
     for cls in entry.all_sections:
-        parse(cls, values)
+        try:
+            parse(cls, values)
+        except AssayError as error:
+            errors.append(error)
+    if errors:
+        raise together(errors)
 
 
 def _by_own_name(entry: EntryPoint, values: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -280,8 +285,8 @@ def as_yaml(
 
 def _on_one_line(value: Any) -> str:
     """``value`` as JSON in which YAML reads the same value."""
-    text = json.dumps(value, ensure_ascii=False)
-    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    escaped = json.dumps(value, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)
 
 
 def sections_of(entry: EntryPoint, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:

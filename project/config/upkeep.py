@@ -27,8 +27,9 @@ class ReportConfig(ConfigSection):
 
     run_id: str = parameter(
         default="",
-        help="root run of an experiment, a budget, a curve, a grid or a sweep; empty: the newest "
-        "finished experiment",
+        help="root run of an experiment, a budget, a curve, a grid, a sweep or an audit; several "
+        "experiments, comma-separated, for one page on all of them; empty: the newest finished "
+        "experiment",
         everyday=True,
     )
     workspace: str = parameter(

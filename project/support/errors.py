@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
 class AssayError(ValueError):
-    """Input that cannot be used. The message is one line: name, rule, value, way out."""
+    """Input that cannot be used. The message is one line: name, rule, value, way out.
+
+    ``others`` are further errors of the same input, so that all can be corrected at once.
+    """
+
+    others: Sequence[AssayError] = ()
+
+
+def together(errors: Sequence[AssayError]) -> AssayError:
+    """The first of several errors, with all others in its ``others``."""
+    first, *rest = [one for error in errors for one in (error, *error.others)]
+    first.others = tuple(rest)
+    for one in rest:
+        one.others = ()
+    return first
 
 
 class WrongSettings(AssayError):

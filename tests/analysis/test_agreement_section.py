@@ -40,5 +40,5 @@ def test_agreement_of_the_arms_has_the_numbers_of_their_definitions(store):
     assert between.loc["gold", "llm"] == pytest.approx(
         np.mean([(gold == llm).mean() for gold in predicted["gold"] for llm in predicted["llm"]])
     )
-    assert frame.loc["llm", "alpha_difference_high"] < 0
+    assert frame.loc["llm", "alpha_lost_low"] > 0
     assert "The raters of llm agree less than those of gold" in section.answer

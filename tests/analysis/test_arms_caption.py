@@ -25,4 +25,4 @@ def test_the_note_below_the_table_mentions_the_ensemble_only_as_an_arm(store, ar
     log_experiment(store, GOLD, arms, llm=GOLD, config_changes={"config": settings})
     scored = ScoredExperiment(read_experiment())
 
-    assert note in caption(scored, result_table(scored))
+    assert note in caption(scored, result_table(scored)).how

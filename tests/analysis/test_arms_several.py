@@ -163,7 +163,7 @@ def test_rows_of_too_few_texts_are_no_results(sizes, reason):
     assert [row[3:] for row in rows] == [["-"] * 4] * 2
     assert pd.isna(table["accuracy"]).all()
     assert summary(table) == ""
-    assert f"No result: {reason};" in caption(scored, table)
+    assert f"No result: {reason};" in caption(scored, table).mind
     assert any(f"No result: {reason};" in note for note in arms.several([scored]).notes)
 
 
@@ -172,5 +172,5 @@ def test_enough_texts_are_results():
     table = result_table(scored)
 
     assert table["accuracy"].notna().all()
-    assert "No result" not in caption(scored, table)
+    assert "No result" not in caption(scored, table).mind
     assert summary(table) != ""

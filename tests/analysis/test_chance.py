@@ -31,7 +31,7 @@ def test_the_notes_of_the_result_table_and_of_the_budget_name_arms_that_chose_at
         f"learned_25 chose at random: {WHY} (in 1 of 3 replicates)."
     )
     scored = ScoredExperiment(experiment)
-    assert sentence in caption(scored, result_table(scored))
+    assert sentence in caption(scored, result_table(scored)).mind
     assert sentence in budget.section(experiment).notes
 
 

@@ -20,14 +20,14 @@ BEST = {
     "macro_f1_low": 0.78,
     "macro_f1_high": 0.84,
 }
-AGAINST_GOLD = {"over_gold": -0.021, "over_gold_low": -0.045, "over_gold_high": 0.003}
+AGAINST_GOLD = {"loss": 0.021, "loss_low": -0.003, "loss_high": 0.045}
 
 
 def test_the_test_score_of_the_chosen_trial_has_limits_and_the_validation_score_is_optimistic():
     assert chosen_sentence({**BEST, **AGAINST_GOLD}, 0.84, 12) == (
         "The best on validation, trial 7 (entropy_25), reaches on test a macro-F1 of 81.2 [78.0, "
-        "84.0], -2.1 [-4.5, +0.3] points against gold, with 25 human labels. Its macro-F1 on "
-        "validation, 84.0, is optimistic: it was chosen as the best of 12 trials."
+        "84.0], a loss of 2.1 [-0.3, 4.5] points against gold, with 25 human labels. Its macro-F1 "
+        "on validation, 84.0, is optimistic: it was chosen as the best of 12 trials."
     )
 
 
@@ -105,6 +105,6 @@ def test_a_tested_trial_that_is_the_training_of_gold_differs_from_it_by_exactly_
     same = Replicates([run], np.array([[0, 1, 0]]), np.zeros((1, 3, 2)))
     rows = limit_columns({"gold": same, "trial": same}, cast(StoredRun, Stored()), "gold")
 
-    assert rows["trial"]["over_gold_high"] == rows["trial"]["over_gold"] == 0.0
-    assert "over_gold" not in rows["gold"]
+    assert rows["trial"]["loss_high"] == rows["trial"]["loss"] == 0.0
+    assert "loss" not in rows["gold"]
     assert 0.9 < rows["gold"]["macro_f1_high"] <= 1.0

@@ -68,8 +68,12 @@ def test_limits_of_a_divergence_are_not_below_zero():
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("further", "the LLM is further from the target than they are from the LLM (0.50 against"),
-        ("", "do not differ measurably (0.50 against 0.20 bits)"),
+        ("further", "Most of the error is the LLM's: its labels are 0.50 bits from the truth"),
+        ("closer", "Most of the error arises in training: the LLM's labels are 0.50 bits"),
+        (
+            "",
+            "is not told: the LLM's labels are 0.50 bits from the truth, and the class",
+        ),
     ],
 )
 def test_the_answer_names_both_distances(said, expected):

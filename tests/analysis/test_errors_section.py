@@ -97,5 +97,5 @@ def test_the_tail_report_begins_with_the_rarest_class(store):
 
     assert list(tail["class"]) == ["c", "b", "a"]
     assert tail["llm"][0] == 0
-    assert tail["high"][0] < -0.5
+    assert tail["lost_low"][0] > 0.5
     assert "The rarest class of the test split, c (30 of 330)" in section.answer

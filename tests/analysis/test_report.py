@@ -33,7 +33,8 @@ def test_description_tags_and_page_hold_the_verdict(store):
         "**Not safe.** Training on the LLM's labels loses "
     )
     written = (store / "out" / "reports" / run_id / "report.html").read_text()
-    assert '<div class="verdict not"><b>Not safe</b>' in written
+    assert '<p class="word">Not safe</p>' in written
+    assert "No: do not train on these LLM labels as they are" in written
     assert root.tags["assay.verdict_reason"] in html.unescape(written)
     logged = {file.path for file in MlflowClient().list_artifacts(run_id, "report")}
     assert {
@@ -41,6 +42,7 @@ def test_description_tags_and_page_hold_the_verdict(store):
         "report/report.md",
         "report/verdict.csv",
         "report/noise_transition.png",
+        "report/arms.svg",
     } <= logged
 
 
@@ -60,7 +62,7 @@ def test_a_report_by_other_limits_follows_them_and_leaves_the_run_as_it_is(store
     assert read_run(run_id) == before
     assert page.read_bytes() == own
     aside = page.parent / "tolerance_50_min_alpha_0.1" / "report.html"
-    assert '<div class="verdict safe"><b>Safe</b>' in aside.read_text()
+    assert '<p class="word">Safe</p>' in aside.read_text()
 
 
 def test_every_table_of_the_page_is_a_file_too(store):

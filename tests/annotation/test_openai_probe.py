@@ -126,7 +126,10 @@ def test_a_model_that_spends_all_tokens_on_reasoning_is_named(serve, more):
     server, annotator = serve(can={SAMPLED}, repeats=3)
     server.fault_of_all = Fault(change=content(None, **more))
 
-    with pytest.raises(AssayError, match="spent on reasoning. Turn its reasoning off"):
+    with pytest.raises(
+        AssayError,
+        match="Turn its reasoning off at the server, set reasoning=on",
+    ):
         annotator.read(prompt_of(("games", "books"), chat=True), TEXTS[:2])
     assert len(server.posts) <= 8
 

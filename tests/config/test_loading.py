@@ -318,3 +318,20 @@ def test_the_artifact_of_a_run_holds_its_parameters_below_sections_or_config():
     assert stored_sections(None, "x") == {}
     with pytest.raises(AssayError, match="x must hold parameters as 'name: value'"):
         stored_sections([3], "x")
+
+
+def test_all_values_that_break_a_rule_are_named_at_once_each_in_one_line():
+    with pytest.raises(AssayError) as caught:
+        effective(
+            ENTRY_POINTS["main"],
+            {"seeds": "0", "epochs": "-3", "tolerance": "500", "repeats": "x"},
+        )
+
+    messages = [str(caught.value), *(str(other) for other in caught.value.others)]
+    assert sorted(messages) == [
+        "epochs must be at least 1; got -3.",
+        "repeats must be a whole number; got 'x'.",
+        "seeds must be at least 1; got 0.",
+        "tolerance must be at most 100; got 500.",
+    ]
+    assert all(other.others == () for other in caught.value.others)

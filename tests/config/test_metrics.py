@@ -99,8 +99,8 @@ def test_a_registered_metric_is_in_runs_tables_files_and_page(params, store, reg
     ]
     assert "| balanced accuracy |" in root.tags["mlflow.note.content"]
     page = (folder / "report.html").read_text()
-    assert '<th scope="col">balanced accuracy</th>' in page
-    assert '<th scope="col">range</th>' in page
+    assert '<span class="name">balanced accuracy</span>' in page
+    assert '<span class="name">range</span>' in page
 
 
 @pytest.mark.parametrize("name", ["budget", "curve", "grid", "sweep"])

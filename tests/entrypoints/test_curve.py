@@ -115,7 +115,7 @@ def test_a_curve_trains_every_arm_at_every_size_and_its_report_can_be_rebuilt(
     assert {run.tags["reused"] for run in full_size} == {"true"}
     assert [run.metrics["asked_texts"] for run in children(curve_run, "annotation")] == [0, 0]
     assert "entropy_25" in printed
-    assert "curve.png" in printed
+    assert "report.html" in printed
 
     # the scores are recomputed from the predictions
     read = question.read_curve()
@@ -130,7 +130,14 @@ def test_a_curve_trains_every_arm_at_every_size_and_its_report_can_be_rebuilt(
     # the entry point report rebuilds the files byte by byte
     folder = store / "work" / "reports" / curve_run.run_id
     written = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert written.keys() == {"report.md", "curve.csv", "plateau.csv", "curve.png"}
+    assert written.keys() == {
+        "report.md",
+        "curve.csv",
+        "plateau.csv",
+        "curve.png",
+        "curve.svg",
+        "report.html",
+    }
     report.report({"run_id": curve_run.run_id, "workspace": str(store / "elsewhere")})
     rebuilt = store / "elsewhere" / "reports" / curve_run.run_id
     assert {path.name: path.read_bytes() for path in rebuilt.iterdir()} == written
@@ -153,12 +160,12 @@ def test_the_report_tells_where_the_curve_flattens(params, store, capsys):
     ]
     for text in (printed, described):
         assert "where the curve flattens" in text
-        assert re.search("gold: (whether )?doubling gains less than 1 point", text)
+        assert re.search("For gold, (whether )?doubling gains less than 1 point", text)
 
     folder = store / "half"
     question.main(["--run_id", root.run_id, "--workspace", str(folder), "--threshold", "0.5"])
     printed = one_line(capsys.readouterr().out)
-    assert re.search("gold: (whether )?doubling gains less than 0.5 points", printed)
+    assert re.search("For gold, (whether )?doubling gains less than 0.5 points", printed)
     table = pd.read_csv(folder / "reports" / root.run_id / "plateau.csv")
     assert set(table["threshold_points"]) == {0.5}
 
@@ -194,35 +201,39 @@ def test_each_arm_has_the_size_where_it_flattens_and_its_difference_to_gold():
     # 1000 on for llm, which is beyond the largest size
     assert cells["gold", "accuracy"]["flat from n"].startswith("250 [")
     assert cells["gold", "macro-F1"]["limit"].startswith("80.0 [")
-    assert cells["gold", "macro-F1"]["minus gold, limit"] == "-"
+    assert cells["gold", "macro-F1"]["loss, limit"] == "-"
     assert cells["llm", "macro-F1"]["flat from n"].startswith(">800 (extrapolated) [")
-    # -5 - (20 - 5) / 800 x 100
-    assert cells["llm", "macro-F1"]["minus gold, largest n"].startswith("-6.9 [")
+    # 5 + (20 - 5) / 800 x 100
+    assert cells["llm", "macro-F1"]["loss, largest n"].startswith("6.9 [")
     # 20 / 800 x 100
     assert cells["llm", "macro-F1"]["last doubling"].startswith("2.5 [")
     assert cells["flat", "accuracy"]["flat from n"].startswith("<50")
     sentences = fit_sentences(fits)
-    assert sentences.startswith("Macro-F1, by the fit, over the seeds alone, limits for all arms")
+    assert sentences.startswith("For llm, whether doubling gains")
+    assert sentences.endswith(
+        "(Macro-F1 by the fitted curve, over the seeds alone, limits for all arms at once.)"
+    )
     assert (
-        "gold: doubling gains less than 1 point from at most 470 texts on, by estimate 250 [160, "
-        "460]; a doubling from there ends beyond the 800 measured."
+        "For gold, doubling gains less than 1 point from at most 470 texts on, by estimate 250 "
+        "[160, 460]; a doubling from there ends beyond the 800 measured."
     ) in sentences
     assert (
-        "llm: whether doubling gains less than 1 point within the 800 texts measured is not told; "
-        "by estimate from >800 on [740, >800]."
+        "For llm, whether doubling gains less than 1 point within the 800 texts measured is not "
+        "told; by estimate from >800 on [740, >800]."
     ) in sentences
     assert (
-        "flat: doubling gains less than 1 point from the smallest size measured on, 50" in sentences
+        "For flat, doubling gains less than 1 point from the smallest size measured on, 50"
+        in sentences
     )
     # Alone, an arm has narrower limits, and a steep curve flattens beyond all sizes.
     alone = fit_sentences(fit_curves(curve_points(gold=(0.9, 5.0)), 1.0))
     assert "by estimate 250 [190, 360]" in alone
     steep = fit_sentences(fit_curves(curve_points(llm=(0.95, 40.0)), 1.0))
-    assert "llm: doubling gains less than 1 point only beyond the 800 texts measured [" in steep
+    assert "For llm, doubling gains less than 1 point only beyond the 800 texts measured [" in steep
     frame = table.frame.set_index(["arm", "measure"])
     assert frame.loc[("llm", "accuracy"), "plateau"] == pytest.approx(1000, rel=1e-4)
     assert list(frame["extrapolated"]) == [False, False, True, True, False, False]
-    assert frame.loc[("llm", "accuracy"), "minus_gold_limit"] == pytest.approx(-0.05, abs=1e-5)
+    assert frame.loc[("llm", "accuracy"), "loss_limit"] == pytest.approx(0.05, abs=1e-5)
 
 
 def test_points_that_follow_no_power_law_have_no_plateau():
@@ -235,7 +246,7 @@ def test_points_that_follow_no_power_law_have_no_plateau():
 
     assert macro_f1[4] == "no power law"
     assert accuracy[4] != "no power law"
-    assert "gold: the points follow no power law (off by " in fit_sentences(fits)
+    assert "For gold, the points follow no power law (off by " in fit_sentences(fits)
 
 
 def test_fewer_than_three_sizes_are_not_fitted():
@@ -244,7 +255,7 @@ def test_fewer_than_three_sizes_are_not_fitted():
 
     assert fits.fits == {}
     assert table.rows == [["gold", "accuracy", *["-"] * 6], ["gold", "macro-F1", *["-"] * 6]]
-    assert "gold: fewer than 3 sizes, no fit." in fit_sentences(fits)
+    assert "For gold, fewer than 3 sizes, no fit." in fit_sentences(fits)
     assert list(table.frame.columns) == ["arm", "measure"]
 
 
@@ -323,7 +334,7 @@ def test_the_figure_tells_arms_apart_without_colour_and_has_a_band_of_one_standa
     )
     annotator = pd.DataFrame([{"split": "test", "accuracy": 0.3, "macro_f1": 0.2}])
 
-    assert curve_figure(points, annotator).image.startswith(b"\x89PNG")
+    assert curve_figure(points, annotator).picture.png
     left = figures[0].axes[0]
     lines = left.get_lines()
     assert left.get_xscale() == "log"

@@ -27,6 +27,8 @@ def serving():
             model="model",
             max_model_len=None,
             settings=None,
+            reasoning="off",
+            max_reasoning_tokens=4096,
             **limits,
         ):
             """``settings``: of the server's configuration; ``limits``: see ServerLimits."""
@@ -37,6 +39,8 @@ def serving():
                 repeats=repeats,
                 temperature=temperature,
                 max_model_len=max_model_len,
+                reasoning=reasoning,
+                max_reasoning_tokens=max_reasoning_tokens,
             )
             values = {
                 "annotator_url": server.url,

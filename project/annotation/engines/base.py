@@ -53,7 +53,7 @@ class Answers:
     requests
         How often each prompt was sent.
     generated
-        Tokens generated for each text, at most.
+        Tokens generated for each text, at most; ``(n,)`` where the engine counts them.
     """
 
     log_probabilities: Floats
@@ -65,7 +65,7 @@ class Answers:
     error: Sequence[str | None]
     repeats: Codes | None = None
     requests: int = 1
-    generated: int = 1
+    generated: int | npt.NDArray[np.int64] = 1
 
     @classmethod
     def joined(cls, parts: Sequence[Answers]) -> Answers:

@@ -42,8 +42,7 @@ from project.support.errors import AssayError
 
 _MAX_CONTEXT = 10**6  # tokens, where neither the server nor the tokenizer names a context
 _NO_LIMIT = 10**9  # tokens of a prompt as text without max_model_len
-_CONTROL = "This is a short text."
-"""A harmless text. If a server answers it in the same prompt, another text is to blame."""
+_CONTROL = "This is a short text."  # harmless: if it is answered, another text is to blame
 
 
 class OpenAIAnnotator:
@@ -68,8 +67,11 @@ class OpenAIAnnotator:
         """Load the model's tokenizer if there is one. Nothing is sent yet."""
         self._config = config
         self._server = server
+        self._thoughts = config.max_reasoning_tokens if config.reasoning == "on" else 0
         self._url = server.annotator_url.rstrip("/")
         self._tokenizer, tokenizer_identity = server_tokenizer(config, server)
+        # Thoughts are told from answers in a chat alone.
+        self._reads_texts = self._tokenizer is None or self._thoughts > 0
         self.name = config.annotator_model
         self._notes: list[str] = []
         self.capability = ""
@@ -86,6 +88,7 @@ class OpenAIAnnotator:
             "revision": config.annotator_revision,
             "tokenizer": tokenizer_identity,
             **({"max_model_len": str(config.max_model_len)} if config.max_model_len else {}),
+            **({"reasoning": str(self._thoughts)} if self._thoughts else {}),
         }
 
     @property
@@ -143,7 +146,7 @@ class OpenAIAnnotator:
 
         Raises Incomplete if the server cannot be reached or gives no usable response.
         """
-        if self._tokenizer is None:
+        if self._reads_texts:
             return self._client.run(self._read_texts(prompt, items, arrived))
         return self._client.run(self._read_tokens(prompt, items, arrived))
 
@@ -152,7 +155,7 @@ class OpenAIAnnotator:
 
         Nothing is sent: before the first read, the context is assumed to be the tokenizer's.
         """
-        if self._tokenizer is None:
+        if self._reads_texts:
             n_requests, n_generated = self._cost(prompt, n_reads=1)
             return Size(
                 prefix=estimated_tokens(len(prompt.before)),
@@ -176,11 +179,12 @@ class OpenAIAnnotator:
     def _cost(self, prompt: Prompt, *, n_reads: int) -> tuple[int, int]:
         """Requests and generated tokens for one text.
 
-        ``n_reads``: requests of a mode that reads log probabilities, each of which generates one
-        token. Before the first request the mode is unknown, and such a mode is assumed.
+        ``n_reads``: requests of a mode that reads log probabilities, of one token each. Before the
+        first request the mode is unknown, and such a mode is assumed.
         """
-        if self._n_sample_requests:
-            return self._n_sample_requests, self._config.repeats * reply_tokens(prompt)
+        if self._n_sample_requests or self._thoughts:
+            n_generated = self._config.repeats * (self._thoughts or reply_tokens(prompt))
+            return max(1, self._n_sample_requests), n_generated
         return n_reads, n_reads
 
     async def _read_tokens(
@@ -206,7 +210,10 @@ class OpenAIAnnotator:
     ) -> Answers:
         room = self._text_room(prompt)
         labels = [answer.strip() for answer in prompt.answers]
-        mode = self._use(await self._probe.text_mode(labels, chat=prompt.chat))
+        if self._thoughts:
+            mode = self._use(await self._probe.reasoning_mode(chat=prompt.chat))
+        else:
+            mode = self._use(await self._probe.text_mode(labels, chat=prompt.chat))
         endpoint = CHAT if prompt.chat else COMPLETIONS
         if not prompt.chat:
             self._note(
@@ -230,6 +237,7 @@ class OpenAIAnnotator:
             prompt,
             n=self._config.repeats,
             temperature=self._config.temperature,
+            max_reasoning_tokens=self._thoughts,
         )
 
     async def _context(self) -> int | None:

@@ -29,6 +29,7 @@ MAX_NAMED_TOKENS = 128  # vLLM's limit for logprob_token_ids
 _BIAS = 100  # the largest that the OpenAI protocol allows
 _TOKEN_IDS = {"return_tokens_as_token_ids": True}
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
+_THINKING = {"chat_template_kwargs": {"enable_thinking": True}}
 
 
 @dataclass(frozen=True)
@@ -174,3 +175,11 @@ CHAT_SAMPLE_MODES = (
     ReadoutMode(SAMPLED),
 )
 """Modes for a server without log probabilities, with the messages of a chat."""
+
+REASONING_MODES = (
+    ReadoutMode(SAMPLED, max_samples=16, extra=_THINKING),
+    ReadoutMode(SAMPLED, max_samples=16),
+    ReadoutMode(SAMPLED, max_samples=4),
+    ReadoutMode(SAMPLED),
+)
+"""Modes for a model that thinks before it answers a chat."""

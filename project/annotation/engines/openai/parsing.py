@@ -194,6 +194,13 @@ def n_prompt_tokens(data: Any) -> int:
     return count if isinstance(count, int) and count > 0 else 0
 
 
+def n_generated_tokens(data: Any) -> int:
+    """The number of generated tokens that the server reports, thoughts included; 0 if none."""
+    usage = data.get("usage")
+    count = usage.get("completion_tokens") if isinstance(usage, dict) else 0
+    return count if isinstance(count, int) and count > 0 else 0
+
+
 def server_info(data: Any, model: str) -> ServerInfo:
     """The models in a server's list, and the context of ``model``."""
     listed = data.get("data") if isinstance(data, dict) else None

@@ -133,6 +133,19 @@ class Probe:
         )
         return mode
 
+    async def reasoning_mode(self, *, chat: bool) -> ReadoutMode:
+        """The best mode for a model that thinks before it answers.
+
+        Raises
+        ------
+        WrongSettings
+            If the server needs other parameters, or prompts are no chats. All are named at once.
+        """
+        mode: ReadoutMode = await self._once(
+            ("reasoning", chat), lambda: self._text.find_reasoning_mode(Lacks(), chat=chat)
+        )
+        return mode
+
     async def _once(self, key: object, find: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """The result of ``find``, which runs once for each key unless it fails."""
         # All callers are coroutines of the client's event loop, so nothing comes between the test

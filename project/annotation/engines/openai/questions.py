@@ -129,7 +129,7 @@ def refused_answers(
         error=list(reasons),
         repeats=np.full((n, n_samples), -1, dtype=np.int64) if n_samples else None,
         requests=like.n_parts,
-        generated=like.n_generated,
+        generated=np.full(n, like.n_generated) if n_samples else like.n_generated,
     )
 
 

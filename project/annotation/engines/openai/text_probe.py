@@ -29,6 +29,7 @@ from project.config.annotation import AnnotateConfig
 from project.support.errors import AssayError
 
 _REPEATS = 9  # where labels must be sampled and repeats is not set
+_REPEATS_WITH_THOUGHTS = 3  # each of them costs hundreds of tokens
 # At temperature 0 some servers return log probabilities after the temperature was applied: all but
 # the first are below this.
 _MIN_SECOND = -30.0
@@ -74,6 +75,24 @@ class TextProbe:
         lacks.check(self._trials.client.url, remark)
         return mode
 
+    async def find_reasoning_mode(self, lacks: Lacks, *, chat: bool) -> ReadoutMode:
+        """The first mode that returns an answer after thoughts.
+
+        Raises WrongSettings for all that the server lacks.
+        """
+        prompt = _text_prompt(chat=True)
+        limit_field = await self._trials.limit_field(CHAT, prompt)
+        if not chat:
+            lacks.add(
+                "tells thoughts from answers in chats only",
+                chat_template="true",
+                annotator_tokenizer="none",
+            )
+        candidates = with_limit(modes.REASONING_MODES, limit_field)
+        mode = await self.find_sample_mode(CHAT, prompt, candidates, lacks)
+        lacks.check(self._trials.client.url)
+        return mode
+
     async def _find_endpoint(self, lacks: Lacks, *, chat: bool) -> tuple[bool, str]:
         """Whether the server answers chats, and its field for the length of a reply.
 
@@ -112,12 +131,15 @@ class TextProbe:
         """The first mode that returns samples, at temperature 1 if the server has no other."""
         if self._trials.fault and not (endpoint == CHAT and self._trials.fault == CUT_SHORT):
             raise self._unreadable(endpoint, self._trials.fault)
-        n = self._config.repeats or _REPEATS
+        thinks = self._config.reasoning == "on"
+        repeats = _REPEATS_WITH_THOUGHTS if thinks else _REPEATS
+        max_tokens = self._config.max_reasoning_tokens if thinks else REPLY_TOKENS
+        n = self._config.repeats or repeats
         if not self._config.repeats:
+            why = "gives labels after thoughts" if thinks else "returns no log probabilities"
             lacks.add(
-                f"returns no log probabilities of {self._trials.model}, so labels can only be "
-                "sampled",
-                repeats=str(_REPEATS),
+                f"{why} of {self._trials.model}, so labels can only be sampled",
+                repeats=str(repeats),
             )
         if self._config.calibration not in (None, "none"):
             lacks.add("returns no probabilities to calibrate", calibration="none")
@@ -129,7 +151,7 @@ class TextProbe:
                     candidates,
                     lambda mode, temperature=temperature: {  # type: ignore[misc]
                         **prompt,
-                        **mode.sample_fields(min(n, mode.max_samples), temperature, REPLY_TOKENS),
+                        **mode.sample_fields(min(n, mode.max_samples), temperature, max_tokens),
                     },
                     lambda mode, data: bool(reply_texts(choices(data, min(n, mode.max_samples)))),
                 )
@@ -148,7 +170,11 @@ class TextProbe:
         """The error for a server whose replies hold nothing."""
         way_out = "Use another model or another server."
         if words == CUT_SHORT:
-            way_out = "Turn its reasoning off at the server, or use another model."
+            way_out = (
+                "Raise max_reasoning_tokens."
+                if self._config.reasoning == "on"
+                else "Turn its reasoning off at the server, set reasoning=on, or use another model."
+            )
         return AssayError(
             f"the server at {self._trials.client.url} answers {endpoint} with nothing that can be "
             f"read: {words or 'no usable reply'}. {way_out}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from project.annotation.engines.base import Answers
 from project.annotation.engines.openai.choices import (
@@ -19,6 +20,7 @@ from project.annotation.engines.openai.modes import ReadoutMode
 from project.annotation.engines.openai.parsing import (
     CodeReading,
     listed_tokens,
+    n_generated_tokens,
     n_prompt_tokens,
     read_codes,
 )
@@ -47,13 +49,14 @@ class Reading(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Labels of the replies to one request, and the prompt tokens that were counted.
+    """Labels of the replies to one request, and the tokens that the server counted.
 
     ``error`` says how the first reply without a label begins; None if each has one.
     """
 
     labels: list[int]
     n_prompt_tokens: int
+    n_generated_tokens: int
     error: str | None
 
 
@@ -122,6 +125,7 @@ class SampledReadout:
         *,
         n: int,
         temperature: float,
+        max_reasoning_tokens: int = 0,
     ) -> None:
         """Set what is asked for.
 
@@ -137,11 +141,14 @@ class SampledReadout:
             The prompt, for its labels.
         n, temperature
             How many replies, and the sampling temperature.
+        max_reasoning_tokens
+            Most tokens of a reply of a model that thinks; 0: it does not think.
         """
+        max_tokens = max_reasoning_tokens or reply_tokens(prompt)
         portions = [min(mode.max_samples, n - start) for start in range(0, n, mode.max_samples)]
         self.endpoint = endpoint
         self.n_parts = len(portions)
-        self.n_generated = n * reply_tokens(prompt)
+        self.n_generated = n * max_tokens
         self.n_classes = len(prompt.answers)
         self.n_samples = n
         self._portions = portions
@@ -152,7 +159,7 @@ class SampledReadout:
             {
                 "model": model,
                 **stop,
-                **mode.sample_fields(portion, temperature, reply_tokens(prompt)),
+                **mode.sample_fields(portion, temperature, max_tokens),
             }
             for portion in portions
         ]
@@ -171,7 +178,7 @@ class SampledReadout:
         ]
         unread = (text for text, label in zip(texts, labels, strict=True) if label < 0)
         error = next(map(unparsed, unread), None)
-        return [Samples(labels, n_prompt_tokens(data), error)]
+        return [Samples(labels, n_prompt_tokens(data), n_generated_tokens(data), error)]
 
     def answers(
         self, questions: Sequence[Question], values: Sequence[Sequence[Samples]]
@@ -192,8 +199,15 @@ class SampledReadout:
         return replace(
             answers,
             requests=self.n_parts,
-            generated=self.n_generated,
+            generated=self._generated(values),
             error=_reasons(answers.error, values),
+        )
+
+    def _generated(self, values: Sequence[Sequence[Samples]]) -> npt.NDArray[np.int64]:
+        """Generated tokens of each text: as the server counted them, else the most there can be."""
+        counted = [[portion.n_generated_tokens for portion in portions] for portions in values]
+        return np.array(
+            [sum(parts) if all(parts) else self.n_generated for parts in counted], dtype=np.int64
         )
 
 
