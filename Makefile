@@ -23,13 +23,13 @@ QUICK := -P encoder=linear -P max_train=208 -P arms=gold,llm,entropy
 .PHONY: demo demo-quick server test test-vllm test-cluster gpu-check lint reference docs install ui clean
 
 demo: install
-	$(RUN) mlflow run . -e audit --env-manager local --experiment-name assay --run-name catalogue-audit $(AUDIT)
-	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue $(DEMO)
+	$(RUN) mlflow run . -e audit --env-manager local --experiment-name assay $(AUDIT)
+	$(RUN) mlflow run . --env-manager local --experiment-name assay $(DEMO)
 	$(RUN) python -m entrypoints.hits
 
 demo-quick: install
-	$(RUN) mlflow run . -e audit --env-manager local --experiment-name assay --run-name catalogue-audit $(AUDIT)
-	$(RUN) mlflow run . --env-manager local --experiment-name assay --run-name catalogue-quick $(QUICK)
+	$(RUN) mlflow run . -e audit --env-manager local --experiment-name assay $(AUDIT)
+	$(RUN) mlflow run . --env-manager local --experiment-name assay $(QUICK)
 
 server: install
 	$(RUN) python -m entrypoints.server $(SERVER)

@@ -8,23 +8,30 @@ python -m entrypoints.annotate --max_train 32 --ensemble_size 1 --splits train,t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from entrypoints.wiring.command import main
 from entrypoints.wiring.terminal import print_line
 from project.config.designs import SplitsConfig
-from project.config.experiment import experiment_config
+from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.fields import parse
+
+if TYPE_CHECKING:
+    from entrypoints.wiring.annotation_session import AnnotationSession
+    from project.data.task import Task
+    from project.tracking import Tracker
 
 
 def annotate(params: Mapping[str, str]) -> None:
     """Annotate every split of the parameter ``splits`` with ``ensemble_size`` draws."""
-    from entrypoints.wiring.annotation_runs import annotate_split
+    from analysis.store.publish import where_to_look
     from entrypoints.wiring.annotation_session import open_session
     from entrypoints.wiring.clusters import opened_cluster
     from entrypoints.wiring.dry_run import dry_run
     from entrypoints.wiring.invocation import Invocation
     from entrypoints.wiring.prompt_headings import with_heading_note
+    from entrypoints.wiring.root_facts import root_name
     from entrypoints.wiring.setup import check_store, log_setup
     from project.data.task import load_task
     from project.support.escape import escape_markdown
@@ -43,25 +50,44 @@ def annotate(params: Mapping[str, str]) -> None:
         session.check_rows(task, splits)
         n_draws = len(session.prompts)
         kind = "dry run" if config.spend.only_plans else "annotation set"
-        with root_run(kind, f"{task.name} annotations", params, config.host.workspace) as tracker:
+        what = "dry run" if config.spend.only_plans else "annotations"
+        name = root_name(task.name, config, session.annotator, what)
+        with root_run(kind, name, params, config.host.workspace) as tracker:
             invocation = Invocation("annotate", params)
             log_setup(tracker, invocation, task, config, annotator=session.annotator)
             if config.spend.only_plans:
                 draws = dict.fromkeys(splits, n_draws)
                 dry_run(tracker, session, task, splits=draws, config=config)
                 return
-            lines = []
-            for split in splits:
-                tables = annotate_split(
-                    tracker, session, task, split=split, n_draws=n_draws, config=config
-                )
-                lines.append(
-                    f"{session.annotator.name} labelled {len(tables[0])} {split} texts of "
-                    f"{task.name} in {n_draws} draws."
-                )
+            lines = _annotate_splits(tracker, session, task, splits, config)
             tracker.describe(escape_markdown(" ".join(lines)))
         print_line("\n".join(lines))
-        print_line(f"MLflow   {tracker.open_command()}\nrun      {tracker.run_id}")
+        print_line(where_to_look(tracker))
+
+
+def _annotate_splits(
+    tracker: Tracker,
+    session: AnnotationSession,
+    task: Task,
+    splits: Sequence[str],
+    config: ExperimentConfig,
+) -> list[str]:
+    """Annotate the splits and log the LLM's scores; a sentence on each split."""
+    from analysis.questions.root_metrics import llm_metrics
+    from entrypoints.wiring.annotation_runs import annotate_split, scores
+
+    n_draws = len(session.prompts)
+    lines = []
+    for split in splits:
+        tables = annotate_split(tracker, session, task, split=split, n_draws=n_draws, config=config)
+        lines.append(
+            f"{session.annotator.name} labelled {len(tables[0])} {split} texts of {task.name} in "
+            f"{n_draws} draws."
+        )
+        if split == "test":
+            found = scores(tables[0], task.split(split), task.label_set)
+            tracker.log_metrics(llm_metrics(found, len(tables[0])))
+    return lines
 
 
 if __name__ == "__main__":

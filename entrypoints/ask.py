@@ -41,9 +41,8 @@ def ask(params: Mapping[str, str]) -> None:
     with prepare_experiment(params, annotates_test=False, needs_answers=False) as prepared:
         # Refuses a wrong column before anything is annotated.
         context_of(prepared.task, prepared.config.task, config.context)
-        name = f"{prepared.task.name} questions"
         invocation = Invocation("ask", params)
-        with experiment_run("questions", name, invocation, prepared, design={}) as run:
+        with experiment_run("questions", "questions", invocation, prepared, design={}) as run:
             tracker, annotations = run  # no annotations after a dry run
             if annotations is not None:
                 chosen = choose_questions(prepared, annotations)

@@ -7,8 +7,10 @@ python -m entrypoints.finetune --max_train 64 --seeds 2
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from entrypoints.wiring.command import main
+from project.config.arms import GOLD
 from project.config.designs import LabelsConfig
 from project.config.experiment import experiment_config
 from project.config.fields import parse
@@ -39,14 +41,22 @@ def finetune(params: Mapping[str, str]) -> None:
     with opened_cluster(config) as cluster:
         encoder = find_encoder(config.finetune, cluster.training)
         config = with_recipe_for(config, encoder, task)
-        condition = labels_condition(parse(LabelsConfig, params).labels, task, config.finetune)
+        labels = parse(LabelsConfig, params).labels
+        condition = labels_condition(labels, task, config.finetune)
         arm = condition.arm.name
         workspace = config.host.workspace
-        with root_run("experiment", f"{task.name} {arm}", params, workspace) as tracker:
+        with root_run("experiment", _name(task.name, arm, labels), params, workspace) as tracker:
             invocation = Invocation("finetune", params)
             log_setup(tracker, invocation, task, config, arms=[arm], encoder=encoder)
             with publish_after(tracker, lambda: publish_experiment(tracker.run_id, workspace)):
                 Trainer(tracker, encoder, task, config, cluster).train([condition])
+
+
+def _name(task: str, arm: str, labels: str) -> str:
+    """The name of the root run, with the file of the labels."""
+    from project.tracking import joined_name
+
+    return joined_name(task, arm if arm == GOLD else Path(labels).name, "finetune")
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ def sweep(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.reports import publish_after
     from entrypoints.wiring.sweep_design import prepare_sweep
     from entrypoints.wiring.sweep_dry_run import dry_run_sweep
-    from entrypoints.wiring.sweep_runs import log_sweep_setup
+    from entrypoints.wiring.sweep_runs import log_sweep_setup, sweep_run_name
     from entrypoints.wiring.sweep_worker import Worker
-    from project.search.storage import refuse_password, storage_errors
+    from project.search.storage import dashboard_command, refuse_password, storage_errors
     from project.search.study import SharedStudy
     from project.support.files import digest
     from project.tracking import STUDY, root_run
@@ -43,16 +43,19 @@ def sweep(params: Mapping[str, str]) -> None:
         if experiment.config.spend.only_plans:
             dry_run_sweep(prepared, invocation)
             return
-        task = experiment.task
         workspace = experiment.config.host.workspace
         # The digest of the design is in the name: other settings make another study.
         design = prepared.design()
-        name = config.sweep_name or f"{task.name}-{digest(design)[:8]}"
-        label = experiment.config.label
+        name = config.sweep_name or f"{experiment.task.name}-{digest(design)[:8]}"
         study = SharedStudy(
-            config, label, prepared.space, name, design=design, workspace=Path(workspace)
+            config,
+            experiment.config.label,
+            prepared.space,
+            name,
+            design=design,
+            workspace=Path(workspace),
         )
-        with root_run("sweep", f"{task.name} sweep", params, workspace) as tracker:
+        with root_run("sweep", sweep_run_name(prepared, "sweep"), params, workspace) as tracker:
             facts = {
                 "study": study.study_id,
                 "name": name,
@@ -65,6 +68,7 @@ def sweep(params: Mapping[str, str]) -> None:
             publishing = publish_after(tracker, lambda: publish(tracker.run_id, workspace))
             with publishing, storage_errors(name):
                 Worker(tracker, prepared, study).run()
+        print_line(f"Optuna   {dashboard_command(config, Path(workspace), name)}")
 
 
 if __name__ == "__main__":

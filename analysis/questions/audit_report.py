@@ -13,12 +13,15 @@ from analysis.questions.audit_plan import plan_section
 from analysis.questions.audit_sentences import reason, way_out
 from analysis.questions.audit_shares import shares_section
 from analysis.questions.report_made import CITE
+from analysis.questions.root_metrics import audit_metrics
 from analysis.render.page import page
 from analysis.render.section import Section, as_markdown, files, terminal, wrapped
 from analysis.store.artifacts import broken
 from analysis.store.audits import AUDIT_FILE, read_audit
 from analysis.store.publish import log_report
+from analysis.store.root_summary import note
 from project.config.next_command import command_line
+from project.config.results import VerdictConfig
 from project.support.escape import escape_markdown
 from project.tracking import VERDICT, VERDICT_REASON, Record, latest_root, read_run
 
@@ -59,12 +62,17 @@ def publish(run_id: str, workspace: str) -> None:
     )
     written["report.html"] = _page(root, result, parts, sentence).encode()
     description = f"**{word.capitalize()}.** {escape_markdown(sentence)}\n\n{as_markdown(parts[0])}"
+    main = audit_metrics(result)
+    # An audit asks for no agreement.
+    limits = VerdictConfig(tolerance=100 * result.get("tolerance", 0.0), min_alpha=0.0)
     location = log_report(
         root.run_id,
         workspace,
         written,
         description,
         metrics={},
+        main=main,
+        note=note(word, sentence, main, limits, as_markdown(parts[0])),
         tags={} if is_plan(result) else {VERDICT: word, VERDICT_REASON: sentence[:1000]},
     )
     print("\n\n".join(terminal(part) for part in parts[:3]))

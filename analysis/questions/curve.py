@@ -163,13 +163,17 @@ def publish(run_id: str, workspace: str, threshold: float = 1.0) -> None:
     threshold
         See :func:`section`.
     """
+    from analysis.questions.root_metrics import llm_scores
+    from analysis.store.root_summary import known, of_arms
+
     curve = read_curve(run_id)
     # With the size as step the charts of the MLflow UI draw the curve.
     metrics: dict[int, dict[str, float]] = {}
     for row in curve.points.to_dict("records"):
         scores = {f"{row['arm']}.{measure}": row[measure] for measure, _ in measures()}
-        metrics.setdefault(int(row["n_examples"]), {}).update(scores)
-    publish_section(section(curve, threshold), curve.root, workspace, metrics)
+        metrics.setdefault(int(row["n_examples"]), {}).update(of_arms(curve.root, scores))
+    main = known(llm_scores(curve.annotator))
+    publish_section(section(curve, threshold), curve.root, workspace, metrics, main)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from analysis.questions import (
 from analysis.questions.arms_table import ScoredExperiment
 from analysis.questions.report_answer import answer
 from analysis.questions.report_made import cite, facts
+from analysis.questions.root_metrics import experiment_metrics
 from analysis.questions.variance import PARTS
 from analysis.questions.verdict import tolerances, verdict
 from analysis.render.answer import Answer
@@ -25,6 +26,7 @@ from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.render.text import title
 from analysis.store.experiment import Experiment, read_experiment
 from analysis.store.publish import log_report, write_aside
+from analysis.store.root_summary import note, of_arms
 from project.config.metrics import arm_metrics, columns_of, cost_metrics, score_metrics
 from project.config.next_command import command_line
 from project.support.escape import escape_markdown, escape_terminal
@@ -75,12 +77,15 @@ def publish_report(
         f"{as_markdown(short)}"
     )
     if limits == tolerances(experiment.config):
+        main_numbers = experiment_metrics(scored, decision)
         location = log_report(
             experiment.root.run_id,
             workspace,
             written,
             description,
-            metrics={0: _metrics(scored)},
+            metrics={0: of_arms(experiment.root, _metrics(scored))},
+            main=main_numbers,
+            note=note(decision.word, decision.sentence, main_numbers, limits, as_markdown(short)),
             tags=decision.tags,
         )
     else:

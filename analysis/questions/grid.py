@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analysis.render.scores import (
@@ -50,6 +50,12 @@ _NOTE = (
 )
 
 
+def _no_rows() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame()
+
+
 @dataclass(frozen=True)
 class GridSearch(RootResults):
     """A grid search.
@@ -61,10 +67,13 @@ class GridSearch(RootResults):
     tested
         Scores of each arm's chosen configuration on the test split, in [0, 1], with its
         hyper-parameters; empty before anything is tested.
+    annotator
+        Scores of the LLM itself, one row for each split.
     """
 
     tried: pd.DataFrame
     tested: pd.DataFrame
+    annotator: pd.DataFrame = field(default_factory=_no_rows)
 
 
 class Tried(NamedTuple):
@@ -78,7 +87,7 @@ def read_grid(run_id: str = "") -> GridSearch:
     """A finished or running grid search; an empty ``run_id`` takes the newest finished one."""
     import pandas as pd
 
-    from analysis.store.arm_scores import arm_row, limit_columns
+    from analysis.store.arm_scores import annotator_rows, arm_row, limit_columns
     from analysis.store.artifacts import MissingResult, needs
     from analysis.store.replicates import complete_replicates
     from analysis.store.stored_run import read_root
@@ -105,6 +114,7 @@ def read_grid(run_id: str = "") -> GridSearch:
         stored.config,
         tried=tried,
         tested=pd.DataFrame(rows),
+        annotator=annotator_rows(stored),
         incomplete=(*incomplete, *(f"{note} on test" for note in lacking)),
     )
 
@@ -237,6 +247,9 @@ def _notes(search: GridSearch) -> list[str]:
 
 def publish(run_id: str, workspace: str) -> None:
     """Rebuild the report of a grid search, write it, log it to the root run and print it."""
+    from analysis.questions.root_metrics import tested_metrics
+    from analysis.store.root_summary import of_arms
+
     search = read_grid(run_id)
     names = (*(metric.key for metric in score_metrics()), *SEARCHED)
     metrics = {
@@ -244,7 +257,9 @@ def publish(run_id: str, workspace: str) -> None:
         for row in search.tested.to_dict("records")
         for name in names
     }
-    publish_section(section(search), search.root, workspace, {0: metrics})
+    main = tested_metrics(search.tested, search.annotator, search.config)
+    named = of_arms(search.root, metrics)
+    publish_section(section(search), search.root, workspace, {0: named}, main)
 
 
 if __name__ == "__main__":

@@ -197,10 +197,13 @@ def _metrics(study: SweepStudy) -> dict[str, float]:
 
 def publish(run_id: str, workspace: str) -> None:
     """Rebuild the report of a study, write it, log it to the root run and print it."""
+    from analysis.store.root_summary import of_arms
     from analysis.store.sweep_study import read_study
 
     study = read_study(run_id)
-    publish_section(section(study), study.root, workspace, {0: _metrics(study)})
+    publish_section(
+        section(study), study.root, workspace, {0: of_arms(study.root, _metrics(study))}, {}
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Nothing heavy is imported until the arguments are read, so that ``--help`` answe
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,7 +136,11 @@ def show_section(section: Section, workspace: str, folder: str, roots: Sequence[
 
 
 def publish_section(
-    section: Section, root: Record, workspace: str, metrics: Mapping[int, Mapping[str, float]]
+    section: Section,
+    root: Record,
+    workspace: str,
+    metrics: Mapping[int, Mapping[str, float]],
+    main: Mapping[str, float],
 ) -> None:
     """Print a section, write its files and log them to its root run as the run's report.
 
@@ -150,10 +155,13 @@ def publish_section(
         The files go to ``reports/<run id>`` below it.
     metrics
         Numbers to log to the run, by step and name.
+    main
+        Its main numbers; see :mod:`analysis.questions.root_metrics`.
     """
     from analysis.render.page import page
     from analysis.render.section import as_markdown, files, terminal
     from analysis.store.publish import log_report
+    from analysis.store.root_summary import note
     from project.config.next_command import command_line
 
     written = files(section)
@@ -167,6 +175,15 @@ def publish_section(
         remake=command_line("rerun", {"run_id": root.run_id}),
     )
     written["report.html"] = shown.encode()
-    location = log_report(root.run_id, workspace, written, as_markdown(section), metrics=metrics)
+    below = as_markdown(dataclasses.replace(section, question="", answer=""))
+    location = log_report(
+        root.run_id,
+        workspace,
+        written,
+        as_markdown(section),
+        metrics=metrics,
+        main=main,
+        note=note("", section.answer, main, None, below),
+    )
     print(terminal(section))
     print(location)

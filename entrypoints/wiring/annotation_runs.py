@@ -94,10 +94,7 @@ def _metrics(
     table = draw.table
     has_label = table["label"].notna()
     was_asked = is_asked(table)
-    is_scored = examples["gold_label"].notna().to_numpy() & was_asked
-    metrics: dict[str, float] = {}
-    if has_label.any() and is_scored.any():
-        metrics |= evaluate(table[is_scored], examples[is_scored], label_set)
+    metrics = scores(table, examples, label_set)
     bounds = entropy_bounds_bits(
         class_columns(table, label_set),
         table["label_mass"].to_numpy(dtype=np.float64),
@@ -125,6 +122,26 @@ def _metrics(
     if draw.n_asked and draw.seconds:
         metrics["texts_per_second"] = draw.n_asked / draw.seconds
     return {name: float(value) for name, value in metrics.items() if not np.isnan(value)}
+
+
+def scores(
+    table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str]
+) -> dict[str, float]:
+    """Scores in [0, 1] of one draw over the texts with gold labels; empty if there are none.
+
+    Parameters
+    ----------
+    table
+        The annotations table of the draw.
+    examples
+        The examples, in the same order.
+    label_set
+        The classes.
+    """
+    is_scored = examples["gold_label"].notna().to_numpy() & is_asked(table)
+    if not (table["label"].notna().any() and is_scored.any()):
+        return {}
+    return dict(evaluate(table[is_scored], examples[is_scored], label_set))
 
 
 def _log_annotations(
@@ -249,5 +266,8 @@ def _sample(table: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
     """The first answers with their texts, for the MLflow UI."""
     texts = examples[["example_id", "text", "gold_label"]].head(SAMPLE_ROWS)
     joined = texts.merge(table, on="example_id")
+    # The answer beside the gold label: the UI shows the first columns.
+    first = [*texts.columns, "label"]
+    joined = joined[[*first, *(name for name in joined.columns if name not in first)]]
     unused = ["draw", ANSWER_KEY, RAW_LABEL, "repeats"]
     return joined.drop(columns=unused, errors="ignore").dropna(axis="columns", how="all").round(4)

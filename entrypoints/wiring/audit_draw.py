@@ -16,6 +16,7 @@ from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.question_context import context_of
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
+from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import check_store, log_setup
 from project.audit.design import Drawn, divide, draw_audit
 from project.config.ask import AskConfig
@@ -63,9 +64,9 @@ def draw_questions(params: Mapping[str, str]) -> None:
             config = session.resolved(config)
             pool = with_rows(pool, session)
             _check_size(asked, pool)
-        name = f"{pool.task.name} audit questions"
+        annotator = session.annotator if session else None
+        name = root_name(pool.task.name, config, annotator, "audit questions")
         with root_run("questions", name, params, config.host.workspace) as tracker:
-            annotator = session.annotator if session else None
             log_setup(tracker, Invocation("ask", params), pool.task, config, annotator=annotator)
             table = None
             if session:

@@ -37,6 +37,7 @@ from entrypoints.wiring.encoders import find_encoder, with_recipe_for
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.prompt_headings import note_on_headings
 from entrypoints.wiring.reports import publish_after
+from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.factory import check_engine
@@ -89,11 +90,11 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
         stack.enter_context(contextlib.closing(session))
         config = session.resolved(config)
         pool, complete = with_rows(pool, session), with_rows(complete, session)
-        kind = "audit plan" if asked.plan else "audit"
-        kind = "dry run" if config.spend.only_plans else kind
-        with root_run(kind, f"{pool.task.name} audit", params, workspace) as tracker:
+        what = ["audit plan" if asked.plan else "audit", *["dry run"] * config.spend.only_plans]
+        annotator = session.annotator
+        name = root_name(pool.task.name, config, annotator, *what)
+        with root_run(what[-1], name, params, workspace) as tracker:
             invocation = Invocation("audit", params)
-            annotator = session.annotator
             log_setup(tracker, invocation, pool.task, config, annotator=annotator, encoder=encoder)
             if config.spend.only_plans:
                 dry_run(tracker, session, pool.task, splits={"train": 1}, config=config)

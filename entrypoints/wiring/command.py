@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import re
 import shlex
@@ -22,6 +23,7 @@ from entrypoints.wiring.caller_folder import about_relative_paths, enter_caller_
 from entrypoints.wiring.help_text import help_text
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import check_consent
+from entrypoints.wiring.unused_run import discard_run
 from project.config.entry_points import ENTRY_POINTS, EntryPoint
 from project.config.fields import parse
 from project.config.loading import COMMAND_LINE, EffectiveConfig, as_yaml, defaults, effective
@@ -31,6 +33,7 @@ from project.support.output import unread_output
 from project.support.privacy import is_private, owner_only
 
 STOPPED = "Stopped. Everything finished is kept; run the same command again to continue."
+_STOPPED_EARLY = "stopped by the user."
 _USER_CAN_MEND = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -71,32 +74,38 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     """
     arguments = sys.argv[1:]
     entry = ENTRY_POINTS[name]
+    discard = functools.partial(discard_run, name, arguments)
     try:
         with unread_output():
             _run(entry, arguments, run)
+        discard()
     except WrongSettings as error:
         command = corrected_command(entry, arguments, error.parameters)
         print_line(f"error: {error}\nThe whole command: {command}")
+        discard(refusal=str(error))
         sys.exit(2)
     except AssayError as error:
         for each in (error, *error.others):
             text = with_syntax(each, entry)
             print_line(f"error: {text}{about_relative_paths(text, arguments)}")
+        discard(refusal=" ".join(map(str, (error, *error.others))))
         sys.exit(1 if isinstance(error, Incomplete) else 2)
     except (KeyboardInterrupt, SystemExit):
         print_line(f"\n{STOPPED}")
+        discard(refusal=_STOPPED_EARLY)
         sys.exit(130)
     except OSError as error:
         if error.errno not in _USER_CAN_MEND:
-            _print_traceback()
+            _exit_with_traceback(discard)
         where = error.filename or "the workspace or the tracking store"
         print_line(
             f"error: {error.strerror}: {where}. Everything finished is kept; correct this and run "
             "again."
         )
+        discard(refusal=f"{error.strerror}: {where}.")
         sys.exit(1)
     except Exception:
-        _print_traceback()
+        _exit_with_traceback(discard)
 
 
 def _run(
@@ -118,9 +127,11 @@ def _run(
         run(params)
 
 
-def _print_traceback() -> NoReturn:
+def _exit_with_traceback(discard: Callable[..., None]) -> NoReturn:
     """Print the traceback as Python would, but without secrets, and exit."""
-    print_line(traceback.format_exc().rstrip())
+    text = traceback.format_exc().rstrip()
+    print_line(text)
+    discard(failure=text.rpartition("\n")[2])
     sys.exit(1)
 
 

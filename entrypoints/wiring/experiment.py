@@ -26,6 +26,7 @@ from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.prompt_headings import with_note_for_arms
 from entrypoints.wiring.replicates import annotated_splits, draws_needed
 from entrypoints.wiring.reports import publish_after
+from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trainer import Trainer
@@ -37,7 +38,7 @@ from project.data.task import Task, load_task
 from project.labels.human import HumanLabels
 from project.labels.sources import arms
 from project.stats.types import Floats
-from project.tracking import Tracker, root_run
+from project.tracking import Tracker, joined_name, root_run
 from project.training.embeddings import embeddings
 from project.training.encoder import Encoder
 
@@ -207,7 +208,7 @@ def prepare_experiment(
 @contextlib.contextmanager
 def experiment_run(
     kind: str,
-    name: str,
+    what: str,
     invocation: Invocation,
     experiment: PreparedExperiment,
     *,
@@ -219,8 +220,8 @@ def experiment_run(
     ----------
     kind
         Kind of the root run in the store, such as ``experiment`` or ``curve``.
-    name
-        Name of the root run.
+    what
+        What the root run is called beside task, LLM and prompt.
     invocation
         The entry point and its parameters.
     experiment
@@ -233,7 +234,11 @@ def experiment_run(
     The tracker of the run and the annotations; None in place of these after a dry run.
     """
     config = experiment.config
-    kind = "dry run" if config.spend.only_plans else kind
+    annotator = experiment.session.annotator if experiment.session else None
+    name = root_name(experiment.task.name, config, annotator, what)
+    if config.spend.only_plans:
+        kind = "dry run"
+        name = joined_name(name, kind)
     with root_run(kind, name, invocation.params, config.host.workspace) as tracker:
         log_setup(
             tracker,
@@ -241,7 +246,7 @@ def experiment_run(
             experiment.task,
             config,
             arms=[arm.name for arm in experiment.arms],
-            annotator=experiment.session.annotator if experiment.session else None,
+            annotator=annotator,
             encoder=experiment.encoder,
             design=design,
         )
@@ -277,8 +282,8 @@ def run_experiment(
     """
     task = experiment.task
     config = experiment.config
-    name = task.name if kind == "experiment" else f"{task.name} {kind}"
-    with experiment_run(kind, name, invocation, experiment, design=design) as run:
+    what = "" if kind == "experiment" else kind
+    with experiment_run(kind, what, invocation, experiment, design=design) as run:
         tracker, annotations = run
         if annotations is None:
             return

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.store.publish import where_to_look
 from entrypoints.wiring.monitor_batches import (
     NUMBER,
     OF_BATCH,
@@ -38,6 +39,7 @@ from project.config.next_command import FILE, command_line, shared_parameters
 from project.support.escape import escape_markdown
 from project.support.parquet import write_table
 from project.tracking import (
+    BASE_NAME,
     BATCH,
     MONITOR,
     VERDICT,
@@ -128,15 +130,17 @@ def publish_batch(
             print_line(line)
         if check:
             print_line(_next_steps(call, check))
-        print_line(f"MLflow       {tracker.open_command()}\nrun          {tracker.run_id}")
+        print_line(where_to_look(tracker, 13))
 
 
 def _experiment(call: Call) -> OwnExperiment:
     """The experiment of the store that holds the batches of this monitor."""
     root = call.choice.experiment.root
+    # Not the name that it has now: a verdict changes it, and the experiment is found by its name.
+    name = root.tags.get(BASE_NAME, root.name)
     of = f" against {Path(call.config.reference).name}" if call.config.reference else ""
     return OwnExperiment(
-        f"monitor of {root.name} {root.run_id[:8]}{of} ({call.monitor.key[:6]})",
+        f"monitor of {name} {root.run_id[:8]}{of} ({call.monitor.key[:6]})",
         f"Batches of new texts beside old ones, by a classifier of run {root.run_id}. Every run is "
         "one batch; the newest one holds all earlier batches too, so that its charts, with the "
         "step as the x-axis, show the whole monitor. Step 0 is the old texts.",

@@ -36,6 +36,7 @@ from project.tracking import (
     Record,
     Tracker,
     classifier_files,
+    joined_name,
     register,
     root_run,
 )
@@ -171,7 +172,7 @@ def _label(job: _Job) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         with (
             contextlib.closing(LabelledBlocks(output, facts)) as blocks,
-            root_run("predict", f"{root.name} predict", job.params, config.workspace) as tracker,
+            root_run("predict", _name(job), job.params, config.workspace) as tracker,
         ):
             tracker.tag({_MODEL: model, "assay.predicted_by": run_id})
             tracker.log_inputs([(Path(config.data).name[:400], job.corpus.sha256, "prediction")])
@@ -189,6 +190,13 @@ def _label(job: _Job) -> None:
             _log(tracker, done, job.choice, job.threshold, output=output, corrected=corrected)
         # Only now: a process that is killed before goes on from the blocks.
         forget_blocks(output)
+
+
+def _name(job: _Job) -> str:
+    """The name of the root run: task, arm and what is labelled."""
+    arm = job.choice.runs[0].params.get("arm", "")
+    task = str(job.choice.experiment.config["task"]["name"])
+    return joined_name(task, arm, "predict", Path(job.config.data).name or job.config.data)
 
 
 def _correct_again(earlier: Record, job: _Job, audit: CorpusAudit, output: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.store.publish import where_to_look
 from entrypoints.wiring.question_context import context_of, with_context
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
@@ -90,8 +91,7 @@ def publish_sheet(
         f"Label Studio {_named(folder, sheet, 'label_studio.json')}, with the interface "
         "label_studio.xml beside it\n"
         f"sampling     {(folder / SAMPLING).resolve()}\n"
-        f"MLflow       {tracker.open_command()}\n"
-        f"run          {tracker.run_id}\n\n"
+        f"{where_to_look(tracker, 13)}\n\n"
         "Label on the page and export the answers, or fill in the column label. "
         f"{sheet.next_step.format(sampling=(folder / SAMPLING).resolve())}"
     )

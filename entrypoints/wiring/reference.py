@@ -100,6 +100,26 @@ def _parameter_row(cls: type[ConfigSection], name: str) -> tuple[str, str, str, 
     return shown, kind_of(cls, name), f"`{default}`" if default else "empty", f"{text}."
 
 
+_MAIN = "Main numbers of root runs"
+_NOTES = {
+    _MAIN: (
+        "Only what is known is there: without a price there is no `cost`, and too few texts give "
+        "no `loss`. Four decimals; 0.275 is what reports print as 27.5 points. Loss and alpha are "
+        "those of the LLM's labels alone; a positive loss means that something is lost. Its limits "
+        "are those of the verdict (95 %; 90 % in an audit). The LLM is scored on the test texts "
+        "under its first draw, by an audit on the pool. `human_labels` and `cost` are those of the "
+        "remedy that the verdict calls safe, else of the LLM's labels; validation labels and "
+        "demonstrations are counted, and in an audit the audited texts. `-e finetune` has the "
+        "numbers of its only arm. In runs of older versions, without the tag `assay.metric_names`, "
+        "`llm.macro_f1` and `llm.accuracy` are scores of the classifiers of the arm `llm`."
+    ),
+    "Parameters": (
+        "Root runs also have every parameter of their entry point, and seeds every "
+        "hyper-parameter: see [Parameters](parameters.md)."
+    ),
+}
+
+
 def logged_names_page() -> str:
     """Kinds of runs, tags, parameters, metrics and artifacts in the tracking store."""
     parts = [
@@ -112,24 +132,22 @@ def logged_names_page() -> str:
     tables = {
         "Kinds of runs (tag `assay.kind`)": logged_names.KINDS,
         "Tags": logged_names.TAGS,
-        "Parameters of child runs": logged_names.PARAMS,
+        "Parameters": logged_names.PARAMS,
+        _MAIN: logged_names.ROOT_METRICS,
         "Metrics by evaluation": logged_names.EVALUATION_METRICS,
-        "Other metrics": logged_names.OTHER_METRICS,
+        "Other metrics": logged_names.OTHER_METRICS[len(logged_names.ROOT_METRICS) :],
         "Artifacts": logged_names.ARTIFACTS,
     }
     for title, names in tables.items():
         parts += [f"## {title}", _name_table(names)]
-        if title.startswith("Parameters"):
-            parts.append(
-                "Root runs have every parameter of their entry point, and seeds every "
-                "hyper-parameter: see [Parameters](parameters.md)."
-            )
+        if title in _NOTES:
+            parts.append(_NOTES[title])
     parts += [
         "## Metrics",
         "Seeds log scores under the name of the predicted split, such as `test.macro_f1` or "
         "`validation.accuracy`; annotation runs log them under the bare name. `recall.<label>` "
-        "stands for the recall of each class. Report metrics on a root run begin with the arm's "
-        "name.",
+        "stands for the recall of each class. On a root run the metrics of an arm begin with "
+        "`arm.` and its name, such as `arm.llm.macro_f1`.",
         _table(
             ("metric", "level", "title in tables", "meaning"),
             [

@@ -14,6 +14,7 @@ import pandas as pd
 from entrypoints.wiring.invocation import DIFF, FILE, Invocation
 from entrypoints.wiring.provenance import inputs, provenance, tags
 from entrypoints.wiring.repository import repository
+from entrypoints.wiring.root_facts import root_params
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.base import Annotator
 from project.config.engines import ENGINES
@@ -52,6 +53,7 @@ def log_setup(
     annotator: Annotator | None = None,
     encoder: Encoder | None = None,
     design: Mapping[str, object] | None = None,
+    shots: Sequence[int] | None = None,
 ) -> None:
     """Log configuration, provenance and examples to the root run.
 
@@ -67,6 +69,8 @@ def log_setup(
         that a report can name what is missing.
     annotator, encoder
         The models; None if they are not used.
+    shots
+        Numbers of demonstrations, where there are several.
     """
     code = repository(private=config.store.private)
     origin = provenance(
@@ -92,6 +96,7 @@ def log_setup(
         texts[DIFF] = code.diff
     examples = table_for_store(task.examples, private=config.store.private)
     _log_files(tracker, texts, examples, tags=tags(origin))
+    tracker.log_params(root_params(config, annotator, shots))
     splits = [str(name) for name in task.examples["split"].unique()]
     tracker.log_inputs(
         [(f"{task.name}/{split}", content_hash(task.split(split)), split) for split in splits]

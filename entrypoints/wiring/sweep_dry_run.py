@@ -5,7 +5,7 @@ from __future__ import annotations
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.sweep_design import PreparedSweep
-from entrypoints.wiring.sweep_runs import log_sweep_setup
+from entrypoints.wiring.sweep_runs import log_sweep_setup, sweep_run_name
 from entrypoints.wiring.terminal import print_line
 from project.tracking import root_run
 
@@ -18,7 +18,7 @@ def dry_run_sweep(prepared: PreparedSweep, invocation: Invocation) -> None:
     """
     experiment = prepared.experiment
     workspace = experiment.config.host.workspace
-    name = f"{experiment.task.name} sweep"
+    name = sweep_run_name(prepared, "sweep", "dry run")
     with root_run("dry run", name, invocation.params, workspace) as tracker:
         log_sweep_setup(tracker, prepared, invocation, {})
         if experiment.session is None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from entrypoints.wiring.invocation import Invocation
+from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import log_setup
 from entrypoints.wiring.sweep_design import PreparedSweep
 from project.search.space import Setting
@@ -43,6 +44,19 @@ def log_sweep_setup(
         annotator=experiment.session.annotator if experiment.session else None,
         encoder=experiment.encoder,
         design=design,
+        shots=prepared.demonstration_counts(),
+    )
+
+
+def sweep_run_name(prepared: PreparedSweep, *what: str) -> str:
+    """The name of the root run of a worker; see :func:`entrypoints.wiring.root_facts.root_name`."""
+    experiment = prepared.experiment
+    return root_name(
+        experiment.task.name,
+        experiment.config,
+        experiment.session.annotator if experiment.session else None,
+        *what,
+        shots=prepared.demonstration_counts(),
     )
 
 

@@ -18,6 +18,11 @@ class LoggedName(NamedTuple):
     meaning: str
 
 
+_LOSS = "experiment, budget, grid, audit"
+_ALPHA = "experiment, budget, grid, audit"
+_SCORES = "experiment, budget, curve, grid, annotation set, audit"
+_HUMAN = "experiment, budget, audit"
+
 KINDS = (
     LoggedName("experiment", "root", "one task, one annotator, several arms (main, finetune)"),
     LoggedName("budget", "root", "label sources at several human budgets"),
@@ -67,6 +72,9 @@ TAGS = (
     LoggedName("assay.monitor", "monitor", "digest of classifier, old texts and settings"),
     LoggedName("assay.monitored", "monitor", "the experiment with the classifiers"),
     LoggedName("assay.batch", "monitor", "digest of the texts of the batch"),
+    LoggedName("assay.metric_names", "root", "2: metrics of arms begin with arm."),
+    LoggedName("assay.base_name", "root", "name that Assay gave the run, without the verdict"),
+    LoggedName("assay.refused", "root", "why the command was refused; the run is deleted"),
     LoggedName("assay.verdict", "root", "the verdict, such as safe"),
     LoggedName("assay.verdict_reason", "root", "the verdict in a sentence"),
     LoggedName("assay.seeds_trained", "root", "seeds of every arm, if seeds were added"),
@@ -85,7 +93,23 @@ TAGS = (
     LoggedName("git.dirty", "root", "whether there were changes that were not committed"),
 )
 
+ROOT_METRICS = (
+    LoggedName("loss", _LOSS, "macro-F1 that training on the LLM's labels loses, in [-1, 1]"),
+    LoggedName("loss_low", _LOSS, "lower limit of the loss"),
+    LoggedName("loss_high", _LOSS, "upper limit of the loss"),
+    LoggedName("alpha", _ALPHA, "Krippendorff's alpha of classifiers trained on its labels"),
+    LoggedName("llm.macro_f1", _SCORES, "macro-F1 of the LLM's own labels, in [0, 1]"),
+    LoggedName("llm.accuracy", _SCORES, "accuracy of the LLM's own labels, in [0, 1]"),
+    LoggedName("human_labels", _HUMAN, "human labels that the labels of the verdict take"),
+    LoggedName("cost", "experiment, budget, grid", "price of these labels and one training"),
+)
+"""The main numbers of root runs, by which runs are compared."""
+
 PARAMS = (
+    LoggedName("model", "root", "name of the LLM, or the column of its labels; none: no LLM"),
+    LoggedName("prompt_style", "root", "how labels are written; chat: in the chat template"),
+    LoggedName("shots", "root", "demonstrations in a prompt"),
+    LoggedName("template_hash", "root", "first 12 digits of the SHA-256 of the prompt template"),
     LoggedName("task", "child", "name of the task"),
     LoggedName("examples_sha256", "annotation, seed", "hash of the examples with their splits"),
     LoggedName("annotator", "child", "engine of the annotator"),
@@ -113,8 +137,8 @@ PARAMS = (
     LoggedName("n_seeds", "trial", "seeds of the trial"),
     LoggedName("sampler", "trial", "sampler of the study"),
 )
-"""Parameters of child runs. Root runs have every parameter of their entry point, seeds every
-hyper-parameter of the recipe; the reference of parameters explains these."""
+"""Root runs also have every parameter of their entry point, and seeds every hyper-parameter of the
+recipe; the reference of parameters explains these."""
 
 EVALUATION_METRICS = (
     LoggedName("training_loss", "seed", "mean cross-entropy since the evaluation before, in nats"),
@@ -132,6 +156,7 @@ _AUDITED = {
     "loss": "the classifier trained on human labels less that of the other one",
 }
 OTHER_METRICS = (
+    *ROOT_METRICS,
     LoggedName("entropy_bits", "annotation", "mean entropy of the answers, in bits, at least"),
     LoggedName("entropy_bits_upper", "annotation", "the same where classes are censored, at most"),
     LoggedName("truncated", "annotation", "texts that were cut to fit the context"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from project.support.redact import short_message
 
 STORAGE = "ASSAY_SWEEP_STORAGE"
 """Environment variable with the storage's address, which may hold a password."""
+
+_INSTALL = "    after: pip install optuna-dashboard"
 
 
 def open_storage(
@@ -56,6 +59,24 @@ def open_storage(
     path = Path(address).expanduser() if address else _journal(workspace, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+
+
+def dashboard_command(config: SweepConfig, workspace: Path, name: str) -> str:
+    """The command that shows a study in ``optuna-dashboard``, and how to install that.
+
+    Parameters
+    ----------
+    config, workspace, name
+        See :func:`open_storage`. An address in the environment, which may hold a password, is
+        named by its variable.
+    """
+    if os.environ.get(STORAGE):
+        return f'optuna-dashboard "${STORAGE}"{_INSTALL}'
+    address = config.sweep_storage
+    if "://" not in address:
+        path = Path(address).expanduser() if address else _journal(workspace, name)
+        address = str(path.absolute())
+    return f"optuna-dashboard {shlex.quote(address)}{_INSTALL}"
 
 
 def _journal(workspace: Path, name: str) -> Path:

@@ -61,9 +61,9 @@ def _value_after(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> _Pattern:
 
 
 _SHAPES = [
-    # A parameter of an address.
+    # A parameter of an address; the name of a saved view of the MLflow UI is no key.
     _value_after(
-        r"([?&;](?:user|pwd|sig|[^\s=&;?]*(?:key|token|secret|passw(?:or)?d|credential|signature))"
+        r"([?&;](?!viewStateShare[K]ey=)(?:user|pwd|sig|[^\s=&;?]*(?:key|token|secret|passw(?:or)?d|credential|signature))"
         r"""s?=)[^\s&;#"'<>]+""",
         re.IGNORECASE,
     ),

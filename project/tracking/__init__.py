@@ -19,6 +19,8 @@ from project.tracking.logged_models import (
 from project.tracking.model_cards import VERDICT_BEGIN, VERDICT_END, write_verdicts
 from project.tracking.names import (
     ABSENT,
+    ARM_METRICS,
+    BASE_NAME,
     BATCH,
     CHANCE,
     CHOSEN,
@@ -27,6 +29,7 @@ from project.tracking.names import (
     EXPERIMENT,
     FEW,
     KIND,
+    METRIC_NAMES,
     MONITOR,
     NOT_LEARNED,
     NOTE,
@@ -66,12 +69,16 @@ from project.tracking.reap import dead_runs, end_dead
 from project.tracking.records import Record
 from project.tracking.relog import send_spool
 from project.tracking.root import current_user, root_run, tagged
+from project.tracking.run_names import joined_name, last_name
 from project.tracking.spool import spools
 from project.tracking.store import OwnExperiment, experiments, store_digest
 from project.tracking.tracker import Tracker
+from project.tracking.unused import discard_unused_run
 
 __all__ = [
     "ABSENT",
+    "ARM_METRICS",
+    "BASE_NAME",
     "BATCH",
     "CHANCE",
     "CHOSEN",
@@ -80,6 +87,7 @@ __all__ = [
     "EXPERIMENT",
     "FEW",
     "KIND",
+    "METRIC_NAMES",
     "MONITOR",
     "NOTE",
     "NOT_LEARNED",
@@ -113,10 +121,13 @@ __all__ = [
     "classifier_files",
     "current_user",
     "dead_runs",
+    "discard_unused_run",
     "end_dead",
     "experiments",
     "findings",
     "finished_with_tag",
+    "joined_name",
+    "last_name",
     "latest_root",
     "local_artifact",
     "newest_models",

@@ -15,6 +15,7 @@ from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
+    LoggedModelOutput,
     LoggedModelStatus,
     Metric,
     Param,
@@ -194,7 +195,17 @@ def _send_classifier(
     # Weights cannot be completed: an upload that broke off is marked as failed and begun anew.
     if not (again and ready_models(run_id, fail_pending=True)):
         log_classifier(run_id, files, **(entry.classifier or {}))
+    _list_models(client, root, ready_models(run_id))
     return run_id
+
+
+def _list_models(client: MlflowClient, root: RootRun, model_ids: Sequence[str]) -> None:
+    """List the models of a child among those of its root run too, where people look for them."""
+    outputs = client.get_run(root.run_id).outputs
+    listed = {output.model_id for output in outputs.model_outputs} if outputs else set()
+    new = [LoggedModelOutput(model_id, 0) for model_id in model_ids if model_id not in listed]
+    if new:
+        client.log_outputs(root.run_id, new)
 
 
 def ready_models(run_id: str, *, fail_pending: bool = False) -> list[str]:

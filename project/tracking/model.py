@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _SHARED_TAGS = (
     "mlflow.source.type",
     "mlflow.source.git.commit",
 )
+_NOT_IN_A_NAME = re.compile(r"[/:.%\"']")
 _REQUIRED_PACKAGES = ("mlflow", "torch", "transformers", "safetensors", "tokenizers", "pandas")
 
 
@@ -80,10 +82,12 @@ def log_classifier(
     client = MlflowClient()
     run = client.get_run(run_id)
     shared = {name: text for name, text in run.data.tags.items() if name in _SHARED_TAGS}
+    # Its root run lists the models of all seeds, so each has the name of its run.
+    name = _NOT_IN_A_NAME.sub("-", run.info.run_name or "model")
     # Model.log would make it in this process's experiment, which need not be the run's.
     model = client.create_logged_model(
         str(run.info.experiment_id),
-        name="model",
+        name=name,
         source_run_id=run_id,
         tags={**shared, **(tags or {}), NOTE: about},
         params=run.data.params,
@@ -91,7 +95,7 @@ def log_classifier(
     info = mlflow.models.Model.log(
         artifact_path=None,
         flavor=Flavour(source, max_length, text_column, card or f"{about}\n"),
-        name="model",
+        name=name,
         run_id=run_id,
         model_id=model.model_id,
         transformers_model=str(folder),

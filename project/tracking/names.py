@@ -22,6 +22,10 @@ ENDED = "assay.ended"
 REAPED = "assay.reaped"
 WORKER = "assay.worker"
 HEARTBEAT = "assay.heard"
+REFUSED = "assay.refused"  # why a command was refused before its run began
+ARM_METRICS = "2"  # metrics of arms begin with ``arm.``; before, with the name of the arm
+METRIC_NAMES = "assay.metric_names"  # version of the names of the root run's metrics
+BASE_NAME = "assay.base_name"  # name that Assay gave a root run, before the verdict was known
 
 # How a result is found and checked for reuse, and from which run and owner it was reused.
 QUESTION = "assay.question"  # digest of model, prompt and reading, without the texts
@@ -60,6 +64,7 @@ VERDICT_REASON = "assay.verdict_reason"
 
 # Tags that MLflow itself and its UI read.
 PARENT = "mlflow.parentRunId"
+RUN_NAME = "mlflow.runName"
 NOTE = "mlflow.note.content"
 USER = "mlflow.user"
 ENTRY_POINT = "mlflow.project.entryPoint"

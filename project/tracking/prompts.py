@@ -24,6 +24,7 @@ Template = str | list[dict[str, str]]
 """A prompt: one text, or the messages of a chat."""
 
 _MAX_SECONDS = 20.0  # for all prompts of an experiment together
+_MAX_LINKS = 50  # of a root run; a tag has room for about a hundred
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
@@ -40,6 +41,13 @@ class Prompts:
     def __init__(self) -> None:
         """Nothing is registered yet."""
         self._seconds_left = _MAX_SECONDS
+        self._linked: list[dict[str, str]] = []
+        self.has_new_links = False
+
+    def links(self) -> dict[str, str]:
+        """The tag that links the root run to the prompts so far, the first ones of many."""
+        self.has_new_links = False
+        return {LINKED_PROMPTS: json.dumps(self._linked[:_MAX_LINKS])}
 
     def tags(
         self, name_parts: Sequence[str], template: Template, sha256: str, about: str
@@ -82,10 +90,11 @@ class Prompts:
                 "Continuing without it."
             )
         version = str(prompt.version)
-        tags = {
-            PROMPT: f"prompts:/{name}/{version}",
-            LINKED_PROMPTS: json.dumps([{"name": name, "version": version}]),
-        }
+        link = {"name": name, "version": version}
+        if link not in self._linked:
+            self._linked.append(link)
+            self.has_new_links = len(self._linked) <= _MAX_LINKS
+        tags = {PROMPT: f"prompts:/{name}/{version}", LINKED_PROMPTS: json.dumps([link])}
         return PromptTags(tags, warning)
 
 

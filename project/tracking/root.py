@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from project.support.errors import Stopped
+from project.support.errors import AssayError, Stopped
 from project.support.privacy import is_private, owner_only
 from project.support.process import process_name
 from project.tracking.child import as_texts
@@ -27,8 +27,11 @@ from project.tracking.entries import Entry, RootRun
 from project.tracking.failures import StoreUnavailable, address, store_errors, without_retries
 from project.tracking.heartbeat import Heartbeat
 from project.tracking.names import (
+    ARM_METRICS,
+    BASE_NAME,
     HEARTBEAT,
     KIND,
+    METRIC_NAMES,
     NOTE,
     PRIVATE,
     ROOT,
@@ -40,21 +43,13 @@ from project.tracking.names import (
 from project.tracking.outbox import signals
 from project.tracking.overruled import overruled_remark
 from project.tracking.records import valid_run_id
+from project.tracking.run_names import first_name
 from project.tracking.spool import Spool
 from project.tracking.store import OwnExperiment, own_experiment_id, root_experiment_id
 from project.tracking.tracker import Tracker
+from project.tracking.views import describe_experiment as _describe_experiment
 
-_EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.experiment.primaryMetric.name": "test.macro_f1",
-    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
-    NOTE: (
-        "How much gold is in these LLM labels? Every run at the top is one experiment: its "
-        "description holds the verdict and the table, its artifact `report/report.html` the rest. "
-        "Below it stands a run for every annotation draw and for every fine-tuning seed. To "
-        'compare arms, filter `tags."assay.kind" = "seed"` and group by `arm`.'
-    ),
-}
+_STOPPED = "Everything finished is kept; the same command again continues."
 # Tags of the enclosing `tagged` contexts.
 _more_tags: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
     "more_tags", default=MappingProxyType({})
@@ -81,7 +76,7 @@ def root_run(
         Kind of the run, such as ``experiment``.
     name
         Name of a new run, made in the experiment ``$MLFLOW_EXPERIMENT_NAME`` or ``assay``. A run
-        that ``mlflow run`` made is used as it is, with its own name.
+        that ``mlflow run`` made keeps its own name if a person gave it (``--run-name``).
     params
         Parameters of the entry point. Those that ``mlflow run`` logged are not logged again.
     workspace
@@ -105,7 +100,7 @@ def root_run(
                 opening.enter_context(signals.deferred())
                 with store_errors():
                     root, spool = _open(kind, name, params, Path(workspace), own)
-                yield from _run_to_end(root, spool, opening.close)
+                yield from _run_to_end(root, spool, opening.close, is_private(params))
         finally:
             signals.restore()
 
@@ -130,6 +125,7 @@ def identity_tags(kind: str, user: str) -> dict[str, str]:
     return {
         KIND: kind,
         SCHEMA: SCHEMA_VERSION,
+        METRIC_NAMES: ARM_METRICS,
         USER: user,
         WORKER: process_name(os.getpid()),
         HEARTBEAT: str(int(time.time())),
@@ -169,7 +165,7 @@ def _open(
         # hold a token. A tag that a secret was taken out of is overwritten.
         cleaned = as_texts(tags_before)
         tags |= {key: text for key, text in cleaned.items() if text != tags_before[key]}
-        tags |= as_texts(_more_tags.get())
+        tags |= as_texts({**_more_tags.get(), **first_name(name, run.info.run_name or "")})
         # Params are write-once in MLflow.
         new = {key: text for key, text in as_texts(params).items() if key not in run.data.params}
         send(root, Entry(tags=tags, params=new), Path(os.devnull))
@@ -193,7 +189,7 @@ def _own_run(kind: str, name: str, user: str, own: OwnExperiment | None) -> _Ope
         client.update_run(run_id, "RUNNING")
         return _OpenedRun(run, str(run.info.experiment_id), run.data.tags)
     experiment_id = root_experiment_id() if own is None else own_experiment_id(own)
-    tags = {**as_texts(resolve_tags({})), **identity_tags(kind, user)}
+    tags = {**as_texts(resolve_tags({})), **identity_tags(kind, user), BASE_NAME: name}
     with without_retries():
         run = client.create_run(experiment_id, tags=tags, run_name=name)
         if run_id and own:
@@ -203,7 +199,7 @@ def _own_run(kind: str, name: str, user: str, own: OwnExperiment | None) -> _Ope
 
 
 def _run_to_end(
-    root: RootRun, spool: Spool, stop_delaying: Callable[[], None]
+    root: RootRun, spool: Spool, stop_delaying: Callable[[], None], private: bool
 ) -> Iterator[Tracker]:
     """The tracker of an open root run; afterwards the run has ended, whatever happened.
 
@@ -220,8 +216,9 @@ def _run_to_end(
             yield tracker
             body_done = True
             tracker.flush()
-    except (KeyboardInterrupt, SystemExit, Stopped):
+    except (KeyboardInterrupt, SystemExit, Stopped) as error:
         status = "KILLED"
+        tracker.reason = str(error) if isinstance(error, Stopped) else _STOPPED
         raise
     except StoreUnavailable as error:
         if body_done:  # only flush failed, and the spool holds what is missing
@@ -237,8 +234,12 @@ def _run_to_end(
         # SIGTERM may interrupt a library that turns it into an error of its own.
         if signals.terminated:
             status = "KILLED"
+            tracker.reason = _STOPPED
             raise SystemExit(128 + signal.SIGTERM) from error
         status = "FAILED"
+        # An error may quote texts, which a private run must not log.
+        is_said = isinstance(error, AssayError) and not private
+        tracker.reason = str(error) if is_said else type(error).__name__
         raise
     finally:
         with signals.deferred():
@@ -251,17 +252,3 @@ def _run_to_end(
         # Do not hide the error that ended the context.
         if waiting and sys.exc_info()[0] is None:
             raise StoreUnavailable(waiting)
-
-
-def _describe_experiment(experiment_id: str) -> None:
-    """Give the experiment a description, and make the UI open it on its runs rather than traces.
-
-    Tags that exist stay as they are.
-    """
-    client = MlflowClient()
-    existing = client.get_experiment(experiment_id).tags
-    # A user who may log to a shared experiment may still not be allowed to set its tags.
-    with contextlib.suppress(mlflow.MlflowException):
-        for name, text in _EXPERIMENT_TAGS.items():
-            if name not in existing:
-                client.set_experiment_tag(experiment_id, name, text)

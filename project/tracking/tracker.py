@@ -19,6 +19,7 @@ from typing import Any
 import mlflow
 from mlflow.tracking import MlflowClient
 
+from project.support.escape import escape_markdown
 from project.support.redact import scrubbed
 from project.tracking.child import Child, as_texts, child_entry, metric_values
 from project.tracking.delivery import ready_models, send
@@ -38,12 +39,14 @@ from project.tracking.records import Record
 from project.tracking.reuse import finished_runs, verified_artifacts
 from project.tracking.spool import Spool
 from project.tracking.store import experiment_ids, is_shared
+from project.tracking.views import runs_path
 
 
 class Tracker:
     """Logs into one root run, running or ended, and below it.
 
-    ``computed`` is set by the experiment when all results exist and only the report is missing.
+    ``computed`` is set by the experiment when all results exist and only the report is missing,
+    ``reason`` when the run ends before its work is done.
     """
 
     def __init__(self, run_id: str, spool: Spool | None = None, *, remark: str = "") -> None:
@@ -54,7 +57,9 @@ class Tracker:
         """
         self.run_id = run_id
         self._remark = remark
+        self._is_described = False
         self.computed = False
+        self.reason = ""
         self._root = spool.root if spool else root_of(run_id)
         self._outbox = Outbox(self._root, spool)
         self._experiment_ids: list[str] = []
@@ -63,6 +68,7 @@ class Tracker:
     @signals.deferred()
     def describe(self, description: str, tags: Mapping[str, str] | None = None) -> None:
         """Set the root run's description (Markdown) and tags."""
+        self._is_described = True
         note = f"{description}{self._remark}"
         self._outbox.put(Entry(tags=as_texts({NOTE: note, **(tags or {})})))
 
@@ -91,6 +97,11 @@ class Tracker:
         """Log metrics to the root run."""
         now_ms = milliseconds()
         self._outbox.put(Entry(created_ms=now_ms, metrics=metric_values(metrics, step, now_ms)))
+
+    @signals.deferred()
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log parameters of the root run that no entry point has."""
+        self._outbox.put(Entry(params=as_texts(params)))
 
     @signals.deferred()
     def log_inputs(self, inputs: Sequence[tuple[str, str, str]]) -> None:
@@ -162,6 +173,8 @@ class Tracker:
         tags, warning = self._prompts.tags(name_parts, template, sha256, about)
         if warning:
             log(warning)
+        if self._prompts.has_new_links:
+            self._outbox.put(Entry(tags=as_texts(self._prompts.links())))
         return tags
 
     def reusable_runs(self, kind: str, tag: str, value: str, reuse: str | None) -> Iterator[Record]:
@@ -213,11 +226,20 @@ class Tracker:
         path = f"#/experiments/{self._root.experiment_id}/runs/{self.run_id}"
         path += "?workflowType=machine_learning"
         if uri.startswith("http"):
-            return scrubbed(f"{uri.rstrip('/')}/{path}")
+            return f"{_ui_address()}/{path}"
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
         program = Path(sys.executable).parent / "mlflow"
         command = f"{program} ui --backend-store-uri {store}"
-        return f"{command}    then open http://127.0.0.1:5000/{path}"
+        return f"{command}    then open {_ui_address()}/{path}"
+
+    def runs_address(self) -> str:
+        """The address of all runs of the experiment in the UI; empty while the store is away."""
+        try:
+            with without_retries():
+                path = runs_path(self._root.experiment_id)
+        except mlflow.MlflowException:
+            return ""
+        return f"{_ui_address()}/{path}"
 
     def flush(self) -> None:
         """Send all that is pending; StoreUnavailable if something is left after some seconds."""
@@ -229,12 +251,16 @@ class Tracker:
 
     @signals.deferred()
     def end(self, status: str, *, report_due: bool) -> None:
-        """End the root run.
+        """End the root run; its reason becomes its description, unless it has one.
 
         With ``report_due``, the end only waits in the spool: the entry point relog makes the report
         from the complete store first.
         """
-        entry = Entry(tags={ENDED: status}, end_status=status, report_due=report_due)
+        tags = {ENDED: status}
+        if self.reason and not self._is_described:
+            reason = escape_markdown(self.reason)
+            tags[NOTE] = f"**{status.capitalize()}.** {reason}{self._remark}"
+        entry = Entry(tags=as_texts(tags), end_status=status, report_due=report_due)
         if report_due and self._outbox.spool:
             self._outbox.spool.put(entry, {})
             return
@@ -245,6 +271,12 @@ class Tracker:
             with contextlib.suppress(Exception):
                 send(self._root, entry, Path(os.devnull))
             raise
+
+
+def _ui_address() -> str:
+    """The address of the UI: that of the server, else the one that ``mlflow ui`` has."""
+    uri = mlflow.get_tracking_uri()
+    return scrubbed(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
 
 
 def root_of(run_id: str) -> RootRun:

@@ -30,7 +30,7 @@ def test_description_tags_and_page_hold_the_verdict(store):
 
     assert root.tags["assay.verdict"] == "not safe"
     assert root.tags["mlflow.note.content"].startswith(
-        "**Not safe.** Both loss and agreement decide. Trained on the LLM's labels alone"
+        "**Not safe.** Training on the LLM's labels loses "
     )
     written = (store / "out" / "reports" / run_id / "report.html").read_text()
     assert '<p class="word">Not safe</p>' in written

@@ -85,7 +85,7 @@ def test_a_registered_metric_is_in_runs_tables_files_and_page(params, store, reg
     assert table.loc["llm", "balanced_accuracy_sd"] == pytest.approx(
         np.std(logged, ddof=1), abs=1e-3
     )
-    assert root.metrics["llm.balanced_accuracy"] == pytest.approx(np.mean(logged) / 100)
+    assert root.metrics["arm.llm.balanced_accuracy"] == pytest.approx(np.mean(logged) / 100)
     accuracies = [run.metrics["test.accuracy"] for run in seeds if run.params["arm"] == "llm"]
     assert table.loc["llm", "accuracy_range"] == pytest.approx(100 * np.ptp(accuracies), abs=1e-3)
 

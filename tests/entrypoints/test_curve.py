@@ -124,7 +124,7 @@ def test_a_curve_trains_every_arm_at_every_size_and_its_report_can_be_rebuilt(
     assert row["accuracy"] == pytest.approx(sum(accuracies) / 2)
     assert read.incomplete == ()
     assert list(read.annotator["split"]) == ["train", "test"]
-    history = MlflowClient().get_metric_history(curve_run.run_id, "gold.accuracy")
+    history = MlflowClient().get_metric_history(curve_run.run_id, "arm.gold.accuracy")
     assert [round(metric.step) for metric in history] == [12, 20, 40]
 
     # the entry point report rebuilds the files byte by byte

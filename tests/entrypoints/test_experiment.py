@@ -35,8 +35,13 @@ def test_the_store_holds_complete_root_annotation_and_seed_runs(params, capsys):
         "catalogue/train",
         "catalogue/validation",
     ]
-    metrics = {"gold.accuracy", "llm.krippendorff_alpha", "ensemble_2.human_share"}
+    metrics = {"arm.gold.accuracy", "arm.llm.krippendorff_alpha", "arm.ensemble_2.human_share"}
     assert metrics <= root.metrics.keys()
+    test = next(run for run in children(root, "annotation") if run.params["split"] == "test")
+    assert root.metrics["llm.accuracy"] == round(test.metrics["accuracy"], 4)
+    assert root.name.startswith("catalogue · tiny-llm")
+    assert root.name.endswith(f" · 3-shot · {root.tags['assay.verdict']}")
+    assert {"model", "prompt_style", "shots", "template_hash"} <= root.params.keys()
 
     draws = children(root, "annotation")
     _check_annotation_runs(draws)

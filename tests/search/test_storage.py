@@ -2,7 +2,8 @@
 
 import pytest
 
-from project.search.storage import refuse_password
+from project.config.designs import SweepConfig
+from project.search.storage import dashboard_command, refuse_password
 from project.support.errors import AssayError, Incomplete
 
 
@@ -12,6 +13,30 @@ def test_a_storage_is_a_database_or_a_journal_whose_folder_is_made(open_study, w
     assert len(work(open_study(trials=2, sweep_storage=f"sqlite:///{tmp_path}/studies.db"))) == 2
     assert len(work(open_study(trials=2, sweep_storage=str(journal)))) == 2
     assert journal.is_file()
+
+
+@pytest.mark.parametrize(
+    ("storage", "shown"),
+    [
+        ("", "{folder}/sweeps/a-b.journal"),
+        ("sqlite:///studies.db", "sqlite:///studies.db"),
+        ("/shared/my study.journal", "'/shared/my study.journal'"),
+    ],
+)
+def test_the_command_of_the_dashboard_names_the_storage(tmp_path, monkeypatch, storage, shown):
+    monkeypatch.delenv("ASSAY_SWEEP_STORAGE", raising=False)
+
+    command = dashboard_command(SweepConfig(sweep_storage=storage), tmp_path, "a/b")
+
+    assert command.startswith(f"optuna-dashboard {shown.format(folder=tmp_path)}    after: ")
+
+
+def test_the_command_of_the_dashboard_hides_an_address_with_a_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSAY_SWEEP_STORAGE", "postgresql://me:secret@127.0.0.1/db")
+
+    command = dashboard_command(SweepConfig(), tmp_path, "a")
+
+    assert command.startswith('optuna-dashboard "$ASSAY_SWEEP_STORAGE"')
 
 
 @pytest.mark.parametrize(

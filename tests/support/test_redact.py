@@ -127,6 +127,13 @@ def test_text_without_a_secret_stays(clean_environment, text):
     assert not holds_secret(text)
 
 
+def test_the_name_of_a_saved_view_in_an_address_is_no_secret(clean_environment):
+    address = "http://127.0.0.1:5000/#/experiments/1/runs?x=1&viewStateShareKey=assay"
+
+    assert scrubbed(address) == address
+    assert "abcdefgh" not in scrubbed(f"{address}&api_key=abcdefgh")
+
+
 def test_nothing_in_the_source_code_is_masked(clean_environment):
     for path in (
         *ROOT.glob("project/**/*.py"),

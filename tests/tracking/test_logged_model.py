@@ -205,10 +205,14 @@ def test_log_model_best_logs_the_best_seed_s_weights_which_predict_what_its_run_
     assert [run_id for run_id, models_of_run in logged.items() if models_of_run] == [best.run_id]
     from_model, from_run = predicted(best, logged[best.run_id][0], task_of(values))
     assert from_model == from_run
+    assert models(latest_root()) == models(best)  # the root run lists it too
+    (model_id,) = (address.rpartition("/")[2] for address in models(best))
+    assert MlflowClient().get_logged_model(model_id).name == best.name
 
     capsys.readouterr()
     finetune.finetune({**values, "log_model": "all"})
     assert all(models(run) for run in children(latest_root(), "seed"))
+    assert len(models(latest_root())) == len(runs)
     assert {run.tags["reused"] for run in children(latest_root(), "seed")} == {"true"}
     assert "step 6 of 6, loss" not in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from entrypoints import annotate, finetune, main, sweep
 from project.support.errors import AssayError, Incomplete
 from project.support.files import check_writable
-from project.tracking import findings, preflight, root_run
+from project.tracking import discard_unused_run, findings, preflight, root_run, unused
 from project.tracking.doctor.roles import add_user
 from tests.helpers import forked, servers
 from tests.helpers.preflights import active_runs, all_runs, preflight_error
@@ -40,6 +40,25 @@ def content(server):
     with servers.client(server.url, *server.admin):
         names = [each.name for each in MlflowClient().search_experiments(ViewType.ALL)]
         return {name: [run.info.run_id for run in all_runs(name)] for name in names}
+
+
+def test_a_refused_command_of_a_user_who_may_not_delete_runs_ends_as_killed(team, monkeypatch):
+    with servers.client(team.url, "bob", "the password of bob"):
+        client = MlflowClient()
+        experiment = client.get_experiment_by_name("shared")
+        assert experiment is not None
+        run = client.create_run(
+            experiment.experiment_id, tags={"mlflow.project.entryPoint": "main"}
+        )
+        monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+        monkeypatch.setattr(unused, "_start_deleting", lambda run_id: None)
+        assert discard_unused_run("main", refusal="epochs must be a number.")
+        client.set_terminated(run.info.run_id, "FAILED")  # as mlflow run does
+        unused.delete_when_ended(run.info.run_id)
+        left = client.get_run(run.info.run_id)
+
+    assert (left.info.status, left.info.lifecycle_stage) == ("KILLED", "active")
+    assert left.data.tags["assay.refused"] == "epochs must be a number."
 
 
 def test_a_preflight_on_sqlite_leaves_no_visible_run_no_file_and_no_note(store):

@@ -45,6 +45,10 @@ def test_two_experiments_with_the_same_prompts_make_one_version_of_each(params, 
     assert json.loads(run.tags["mlflow.linkedPrompts"]) == [
         {"name": "assay-catalogue-name", "version": first[run.params["draw"]][-1]}
     ]
+    # The root run, which people open first, lists the prompts of all its draws.
+    assert json.loads(latest_root("annotation set").tags["mlflow.linkedPrompts"]) == [
+        {"name": "assay-catalogue-name", "version": version} for version in ("1", "2")
+    ]
     stored = mlflow.genai.load_prompt(
         f"prompts:/assay-catalogue-name@h-{run.tags['prompt.sha256'][:12]}"
     )

@@ -1,0 +1,100 @@
+"""What tells root runs apart in the MLflow UI: their names, and the parameters of their LLM."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from project.annotation.engines.base import Annotator
+from project.annotation.template import load_template
+from project.config.engines import engine_facts
+from project.config.experiment import ExperimentConfig
+from project.tracking import joined_name
+
+NO_MODEL = "none"
+"""Parameter ``model`` of a root run without labels of an LLM."""
+_HASH_DIGITS = 12
+_PLAIN = "name"  # the style of labels that a run's name does not mention
+
+
+def root_name(
+    task: str,
+    config: ExperimentConfig,
+    annotator: Annotator | None,
+    *more: str,
+    shots: Sequence[int] | None = None,
+) -> str:
+    """The name of a root run: task, LLM, prompt, and what the run is.
+
+    Such as ``tickets · gpt-4o-mini · 3-shot · curve``. The verdict is appended when it is known.
+
+    Parameters
+    ----------
+    task
+        Name of the task.
+    config, annotator, shots
+        See :func:`root_params`.
+    more
+        What the run is, where it is more than an experiment.
+    """
+    if annotator is None:
+        return joined_name(task, *more)
+    return joined_name(task, short_name(annotator), _prompt_words(config, shots), *more)
+
+
+def root_params(
+    config: ExperimentConfig, annotator: Annotator | None, shots: Sequence[int] | None = None
+) -> dict[str, str]:
+    """Parameters of a root run that say who labelled, and with which prompt.
+
+    Parameters
+    ----------
+    config
+        The configuration, with what the task card fills in.
+    annotator
+        The annotator; None if no label of an LLM is read.
+    shots
+        Numbers of demonstrations, where there are several.
+    """
+    if annotator is None:
+        return {"model": NO_MODEL}
+    params = {"model": short_name(annotator)}
+    if engine_facts(config.annotate.annotator).has_prompt:
+        template = load_template(config.prompt.template)
+        params |= {
+            "prompt_style": " ".join(_style(config)),
+            "shots": _shots(config, shots),
+            "template_hash": hashlib.sha256(template.encode()).hexdigest()[:_HASH_DIGITS],
+        }
+    return params
+
+
+def short_name(annotator: Annotator) -> str:
+    """The name of an LLM without its folder or owner; of recorded labels the column."""
+    columns = getattr(annotator, "draws", None)  # only labels of a file have them
+    if columns:
+        n_more = len(columns) - 1
+        return f"{columns[0]} +{n_more}" if n_more else str(columns[0])
+    return annotator.name.rstrip("/").rpartition("/")[2] or annotator.name
+
+
+def _prompt_words(config: ExperimentConfig, shots: Sequence[int] | None) -> str:
+    """The prompt in a few words, such as ``3-shot integer chat``; empty without a prompt."""
+    if not engine_facts(config.annotate.annotator).has_prompt:
+        return ""
+    style = [word for word in _style(config) if word != _PLAIN]
+    words = [f"{_shots(config, shots)}-shot", *style, Path(config.prompt.template).stem]
+    return " ".join(word for word in words if word)
+
+
+def _shots(config: ExperimentConfig, shots: Sequence[int] | None) -> str:
+    numbers = shots or [config.prompt.n_demonstrations]
+    ends = dict.fromkeys((min(numbers), max(numbers)))
+    return "-".join(map(str, ends))
+
+
+def _style(config: ExperimentConfig) -> list[str]:
+    """How labels are written, and whether the prompt is sent as a chat."""
+    style = str(config.prompt.label_style or _PLAIN)
+    return [style, "chat"] if config.prompt.chat_template else [style]
