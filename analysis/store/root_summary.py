@@ -121,7 +121,7 @@ def _table(metrics: Mapping[str, float]) -> str:
     shown = {head: cell for head, cell in cells.items() if cell}
     if not shown:
         return ""
-    rows = (shown.keys(), ["---"] * len(shown), shown.values())
+    rows = ([*shown], ["---"] * len(shown), [*shown.values()])
     spaces = (_SPACE, "", _SPACE)
     return "\n".join(
         f"| {' | '.join(f'{cell}{space}' for cell in row)} |"
