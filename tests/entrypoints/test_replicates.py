@@ -76,7 +76,7 @@ def test_crossed_replicates_split_the_variance_into_draw_and_seed(params, capsys
     experiment = ScoredExperiment(read_experiment())
     row = experiment.variance.set_index("measure").loc["accuracy"]
     assert [row[part] for part in ("draw", "seed", "residual")] == pytest.approx(expected)
-    assert root.metrics["llm.accuracy.variance_draw"] == pytest.approx(expected.draw)
+    assert root.metrics["arm.llm.accuracy.variance_draw"] == pytest.approx(expected.draw)
     n_seeds = dict(experiment.arms.set_index("arm")["n_seeds"])
     assert n_seeds == {"gold": 3, "llm": 6}
     assert experiment.experiment.incomplete == ()
