@@ -95,13 +95,8 @@ def tested_metrics(
     values = llm_scores(annotator)
     rows = {str(row["arm"]): row for row in tested.to_dict("records")}
     llm = rows.get(LLM)
-    if llm and llm.get("over_gold") is not None and GOLD in rows:
-        # The table has the score less that of gold; a loss is the other way round.
-        values |= {
-            "loss": -llm["over_gold"],
-            "loss_low": -llm["over_gold_high"],
-            "loss_high": -llm["over_gold_low"],
-        }
+    if llm and GOLD in rows:
+        values |= {name: llm[name] for name in ("loss", "loss_low", "loss_high")}
     if llm:
         values["alpha"] = llm["krippendorff_alpha"]
         if priced(config):
