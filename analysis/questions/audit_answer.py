@@ -16,6 +16,10 @@ _HEADLINES = {
     "safe": "Yes: you can train on these LLM labels",
     "not safe": "No: do not train on these LLM labels as they are",
 }
+_TRAIN = (
+    "Train a classifier on the LLM's labels and keep it, with arms=llm and log_model=best; "
+    "-e init writes the task card that this takes. Then -e predict labels all other texts."
+)
 _KINDS: Mapping[str, Kind] = {"safe": "safe", "not safe": "not"}
 _WHO = {
     "llm": ("The LLM itself", "nothing trained", "annotator"),
@@ -122,9 +126,7 @@ def _steps(root: Record, result: Mapping[str, Any]) -> list[Step]:
     """What to do, the most useful first."""
     word = result["verdict"]
     if word == "safe":
-        keep = {"arms": "llm", "log_model": "best", "human": "", "encoder": ""}
-        command = again(root, "main", keep)
-        return [Step("Train on the LLM's labels, and keep the classifier:", command)]
+        return [Step(_TRAIN)]
     steps = []
     more = result["needs"].get("more_audited") or 0
     if more:

@@ -66,15 +66,18 @@ def _sentences(decision: Verdict, rows: Mapping[str, Mapping[Any, Any]]) -> list
     """What the verdict rests on, in everyday words; the reason if nothing was judged."""
     if decision.judged.empty:
         return [decision.sentence]
-    arm = _deciding_arm(decision)
+    arm = decision.arm
     judged = decision.judged.set_index("arm").loc[arm]
     labels = "the LLM's labels" if arm == LLM else f"the labels of {arm}"
     gold, own = (100 * rows[name]["macro_f1"] for name in (GOLD, arm))
-    change = "loses" if judged["loss"] >= 0 else "gains"
+    change = f"gains {-100 * judged['loss']:.1f} points"
+    if judged["loss"] >= 0:
+        change = (
+            f"loses {100 * judged['loss']:.1f} points, and {decision.tolerance:g} are tolerated"
+        )
     text = (
         f"Trained on {labels}, a classifier scores {own:.1f} of 100 (macro-F1); trained on gold "
-        f"labels, {gold:.1f}. It {change} {abs(100 * judged['loss']):.1f} points, and "
-        f"{decision.tolerance:g} are tolerated."
+        f"labels, {gold:.1f}. It {change}."
     )
     unchanged = rows[arm]["unchanged"], rows[GOLD]["unchanged"]
     if not any(math.isnan(value) for value in unchanged):
@@ -82,18 +85,11 @@ def _sentences(decision: Verdict, rows: Mapping[str, Mapping[Any, Any]]) -> list
             f" All trainings give the same label to {100 * unchanged[0]:.0f} % of the test texts; "
             f"on gold labels to {100 * unchanged[1]:.0f} %."
         )
+    if judged["seeds_agree"] == "no":
+        text += (
+            f" Beyond chance they agree less than asked for (alpha below {decision.min_alpha:g})."
+        )
     return [text]
-
-
-def _deciding_arm(decision: Verdict) -> str:
-    """The arm that the verdict is about: ``llm``, or the remedy that it recommends."""
-    if not decision.word.startswith(("safe with", "no worse than")):
-        return LLM
-    rows = decision.judged
-    if rows.set_index("arm").loc[LLM, "safe"] == "yes":
-        return LLM
-    safe = rows[(rows["safe"] == "yes") & (rows["arm"] != LLM) & rows["beats_llm"]]
-    return str(safe.sort_values(["human_labels_in_all", "loss"]).iloc[0]["arm"])
 
 
 def _numbers(
@@ -102,7 +98,7 @@ def _numbers(
     """Loss and agreement of the arm that the verdict is about, and how often the LLM is right."""
     numbers = []
     if not decision.judged.empty:
-        arm = _deciding_arm(decision)
+        arm = decision.arm
         judged = decision.judged.set_index("arm").loc[arm]
         numbers += [_loss(judged, decision), _alpha(judged, decision, rows[GOLD])]
     if itself is not None:

@@ -19,11 +19,13 @@ def next_steps(experiment: Experiment, decision: Verdict) -> list[Step]:
     """What to do, the most useful first; empty if nothing is known to help."""
     if decision.word.startswith(("safe", "no worse")):
         return _put_to_work(experiment)
+    own = _own_entry(experiment)
     if decision.word == "cannot tell":
-        command = again(experiment.root, decision.entry, decision.change) if decision.entry else ""
+        entry = own if decision.entry == "main" else decision.entry
+        command = again(experiment.root, entry, decision.change) if entry else ""
         return [Step(_WAYS[decision.entry], command)] if command else []
     steps = []
-    if experiment.root.tags.get(KIND) != "budget":
+    if own != "budget":
         # The budget has arms and shares of its own.
         command = again(experiment.root, "budget", {"arms": "", "replace_share": ""})
         steps = [Step("See which human labels would help most, and how many it takes:", command)]
@@ -42,6 +44,11 @@ _WAYS: Mapping[str, str] = {
 }
 
 
+def _own_entry(experiment: Experiment) -> str:
+    """The entry point that made the run."""
+    return "budget" if experiment.root.tags.get(KIND) == "budget" else "main"
+
+
 def _put_to_work(experiment: Experiment) -> list[Step]:
     """Label a corpus, after the classifiers were kept if they were not."""
     run_id = experiment.root.run_id
@@ -49,7 +56,7 @@ def _put_to_work(experiment: Experiment) -> list[Step]:
     if newest_models(runs):
         command = command_line("predict", {"run_id": run_id, **_CORPUS})
         return [Step("Label all your texts with the classifier:", command)]
-    keep = again(experiment.root, "main", {"log_model": "best"})
+    keep = again(experiment.root, _own_entry(experiment), {"log_model": "best"})
     return [
         Step("Run the experiment again to keep its classifiers:", keep),
         Step(

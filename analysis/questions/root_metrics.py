@@ -31,30 +31,21 @@ def experiment_metrics(scored: ScoredExperiment, decision: Verdict) -> dict[str,
     from analysis.store.arm_scores import priced
 
     values: dict[str, float | None] = {}
-    rows = {str(row["arm"]): row for row in decision.judged.to_dict("records")}
-    if LLM in rows:
-        values |= {name: rows[LLM][name] for name in ("loss", "loss_low", "loss_high")}
+    if not decision.judged.empty:
+        judged = decision.judged.set_index("arm").loc[LLM]
+        values |= {name: judged[name] for name in ("loss", "loss_low", "loss_high")}
     values |= llm_scores(scored.annotator)
     arms = {str(row["arm"]): row for row in scored.arms.to_dict("records")}
     own = LLM if LLM in arms or len(arms) != 1 else next(iter(arms))
     if own in arms and len(scored.experiment.test) >= MIN_SCORED:
         values["alpha"] = arms[own]["krippendorff_alpha"]
-    named = _named_arm(rows) or own
+    named = own if decision.arm == LLM else decision.arm
     if named in arms:
         humans = human_labels(scored.experiment, scored.experiment.arms[named])
         values["human_labels"] = humans.total
         if priced(scored.config):
             values["cost"] = arms[named]["cost"]
     return known(values)
-
-
-def _named_arm(rows: Mapping[str, Mapping[Any, Any]]) -> str:
-    """The remedy that the verdict names; empty where it names none."""
-    if LLM not in rows or rows[LLM]["safe"] == "yes":
-        return ""
-    safe = [row for row in rows.values() if row["safe"] == "yes" and row["beats_llm"]]
-    safe.sort(key=lambda row: (row["human_labels_in_all"], row["loss"]))
-    return str(safe[0]["arm"]) if safe else ""
 
 
 def llm_scores(annotator: pd.DataFrame) -> dict[str, float | None]:
@@ -96,7 +87,7 @@ def tested_metrics(
     rows = {str(row["arm"]): row for row in tested.to_dict("records")}
     llm = rows.get(LLM)
     if llm and GOLD in rows:
-        values |= {name: llm[name] for name in ("loss", "loss_low", "loss_high")}
+        values |= {name: llm.get(name) for name in ("loss", "loss_low", "loss_high")}
     if llm:
         values["alpha"] = llm["krippendorff_alpha"]
         if priced(config):

@@ -30,7 +30,7 @@ from analysis.questions.verdict_requirements import (
     n_seeds,
     refusal,
 )
-from analysis.questions.verdict_sentences import Decision, Reference, decide
+from analysis.questions.verdict_sentences import Decision, Reference, decide, safe_remedies
 from analysis.store.experiment import Experiment
 from project.config.arms import GOLD, LLM, arm_facts
 from project.config.results import VerdictConfig
@@ -70,6 +70,14 @@ class Verdict:
     level: float
     entry: str = ""
     change: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    @property
+    def arm(self) -> str:
+        """The labels that it is about: ``llm``, or the cheapest remedy that is safe and helps."""
+        if self.judged.empty or self.judged.set_index("arm").loc[LLM, "safe"] == "yes":
+            return LLM
+        safe = safe_remedies(self.judged)
+        return str(safe.iloc[0]["arm"]) if len(safe) else LLM
 
     @property
     def tags(self) -> dict[str, str]:

@@ -151,9 +151,7 @@ def _decide(
     if llm["safe"] == "yes":
         return Decision("safe", f"{alone}, {finding(llm)}.{_takes(humans[LLM])}")
     remedies = rows[rows["arm"] != LLM]
-    # The cheapest one counts: the fewest human labels, then the smallest loss.
-    safe = remedies[(remedies["safe"] == "yes") & remedies["beats_llm"]]
-    safe = safe.sort_values(["human_labels_in_all", "loss"])
+    safe = safe_remedies(rows)
     if len(safe):
         return _safe_with(safe.iloc[0], finding, humans)
     # Disagreement that gold labels show too is no fault of the LLM's labels.
@@ -169,6 +167,15 @@ def _decide(
         f"Undecided without human labels: trained on the LLM's labels alone, {finding(llm)}."
         f"{note} {advice}".rstrip(),
     )
+
+
+def safe_remedies(rows: pd.DataFrame) -> pd.DataFrame:
+    """The judged remedies that are safe and better than ``llm``, the cheapest first.
+
+    The fewest human labels come first, then the smallest loss.
+    """
+    is_safe = (rows["arm"] != LLM) & (rows["safe"] == "yes") & rows["beats_llm"].astype(bool)
+    return rows[is_safe].sort_values(["human_labels_in_all", "loss"])
 
 
 def _named(word: str, reference: Reference) -> str:

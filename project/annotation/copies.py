@@ -18,7 +18,7 @@ from project.annotation.workers import WorkerLost
 from project.cluster.actors import Actor, ActorDied, Work
 from project.cluster.connect import Cluster, Node
 
-_PATIENT_SECONDS = 60.0  # after which the user is told that an actor has not started
+_PATIENT_SECONDS = 60.0  # after these a line says that a copy has not started
 _READY_SECONDS = 1.0  # for an actor to start, before other things are looked at
 _OUT_OF_MEMORY = "OutOfMemoryError"
 _MOST_DEATHS = 3  # on one node, of actors that have answered nothing

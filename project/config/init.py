@@ -1,4 +1,4 @@
-"""What the entry point ``init`` is told about a file that it looks at for the first time."""
+"""Parameters of the entry point ``init``: the file to look at, and what is known about it."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ def experiment(store, llm_accuracy=0.7, given=None, **changes):
     return read_experiment(log_experiment(store, GOLD, arms, llm=llm, **changes))
 
 
-def started_with(stored, *, masked=(), **params):
+def started_with(stored, *, entry="main", masked=(), **params):
     """Log the parameters that the run was started with."""
-    facts = {"parameters": {**defaults("main"), **params}, "parameters_masked": list(masked)}
+    facts = {"parameters": {**defaults(entry), **params}, "parameters_masked": list(masked)}
     MlflowClient().log_dict(stored.root.run_id, facts, "provenance.json")
 
 
@@ -75,7 +75,7 @@ def test_a_refusal_says_why_and_shows_what_is_known_all_the_same(store):
     assert shown.sentences[0].startswith("60 test examples are too few")
     assert shown.plot is None
     assert [number.value for number in shown.numbers] == ["100 %"]
-    assert "-P max_test=500" in shown.steps[0].command or "-e audit" in shown.steps[0].command
+    assert shown.steps[0].command.endswith("-P data=reviews.csv -P max_test=500")
 
 
 def test_the_next_command_has_the_parameters_of_the_run_and_the_one_that_decides(store):
@@ -88,6 +88,35 @@ def test_the_next_command_has_the_parameters_of_the_run_and_the_one_that_decides
         "mlflow run . --env-manager local -P 'data=my reviews.csv' -P seeds=3 "
         "-P learning_rate=2e-4 -P until=decided"
     )
+
+
+def test_a_budget_that_cannot_tell_leads_to_another_budget(store):
+    stored = experiment(store, kind="budget")
+    started_with(stored, entry="budget")
+
+    (step,) = next_steps(stored, judged("cannot tell", "main", max_test=900))
+
+    assert step.command == "mlflow run . --env-manager local -e budget -P max_test=900"
+
+
+def test_labels_that_train_better_classifiers_gain_and_do_not_lose(store):
+    arms = {"gold": noisy(GOLD, 0.8), "llm": noisy(GOLD, 0.9, 3, 1)}
+    stored = read_experiment(log_experiment(store, GOLD, arms))
+
+    (sentence,) = screen(stored).sentences
+
+    assert " It gains " in sentence
+    assert "loses" not in sentence
+
+
+def test_labels_that_fail_by_their_agreement_alone_say_so(store):
+    stored = experiment(store, llm_accuracy=0.7)
+    limits = tolerances(stored.config, tolerance=90.0, min_alpha=0.8)
+
+    shown = answer(ScoredExperiment(stored), verdict(stored, limits))
+
+    assert shown.word == "not safe"
+    assert "agree less than asked for (alpha below 0.8)" in shown.sentences[0]
 
 
 def test_labels_that_are_not_safe_lead_to_a_budget_without_the_arms_of_the_run(store):

@@ -5,6 +5,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from analysis import report
+from analysis.questions import root_metrics
 from analysis.questions.root_metrics import audit_metrics
 from analysis.store.root_summary import known, note
 from project.config.results import VerdictConfig
@@ -160,3 +161,17 @@ def test_an_audit_has_the_same_names_and_its_plan_none():
 
     assert audit_metrics(result) == {"loss": 0.1, "loss_low": 0.05, "human_labels": 250.0}
     assert audit_metrics({"kind": "plan", "n_audit": 250}) == {}
+
+
+def test_the_loss_of_a_grid_is_that_of_the_tested_llm_labels():
+    loss = {"loss": 0.02, "loss_low": -0.01, "loss_high": 0.05}
+    tested = pd.DataFrame(
+        [
+            {"arm": "gold", "krippendorff_alpha": 0.9},
+            {"arm": "llm", "krippendorff_alpha": 0.8, **loss},
+        ]
+    )
+    unpriced: dict[str, dict[str, dict[str, float]]] = {"config": {"spend": {}}}
+
+    found = root_metrics.tested_metrics(tested, pd.DataFrame(), unpriced)
+    assert found == {**loss, "alpha": 0.8}
