@@ -1,9 +1,10 @@
-"""Choose the texts that a person should label, and write them for a person or for Label Studio.
+"""Choose the texts that a person should label, and write them for a person or a program.
 
 label.html among the written files is a page on which the person labels and exports the answers.
 
 mlflow run . -e ask                                 ten per cent by the arm learned: first its audit
 mlflow run . -e ask -P human=answers_ann.jsonl      then the labels that the audit calls doubtful
+mlflow run . -e ask -P to=mlflow                    people label in the MLflow UI
 mlflow run . -P arms=learned -P replace_share=10 -P human=answers_ann.jsonl,answers_2.jsonl   train
 python -m entrypoints.ask --arms entropy --replace_share 5 --max_train 100
 """
@@ -29,6 +30,7 @@ def ask(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.question_context import context_of
     from entrypoints.wiring.question_sheet import load_codebook
     from entrypoints.wiring.questions import choose_questions, publish_questions
+    from entrypoints.wiring.review_questions import check_review
 
     config = parse(AskConfig, params)
     if config.design == "audit":
@@ -39,6 +41,7 @@ def ask(params: Mapping[str, str]) -> None:
     check_questions(config)
     codebook = load_codebook(config.codebook)
     with prepare_experiment(params, annotates_test=False, needs_answers=False) as prepared:
+        check_review(config, params, prepared.task)
         # Refuses a wrong column before anything is annotated.
         context_of(prepared.task, prepared.config.task, config.context)
         invocation = Invocation("ask", params)

@@ -16,6 +16,7 @@ from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.question_context import context_of
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
+from entrypoints.wiring.review_questions import answers_to_come, check_review
 from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import check_store, log_setup
 from project.audit.design import Drawn, divide, draw_audit
@@ -52,6 +53,7 @@ def draw_questions(params: Mapping[str, str]) -> None:
         n_demonstrations=config.prompt.n_demonstrations if has_prompt else 0,
     )
     _check_size(asked, pool)
+    check_review(asked, params, pool.task)
     # Refuses a wrong column before anything is annotated.
     context_of(pool.task, config.task, asked.context)
     config = with_recorded_file(config.resolved(pool.task.defaults), pool)
@@ -73,7 +75,9 @@ def draw_questions(params: Mapping[str, str]) -> None:
                 (table,) = annotate_split(
                     tracker, session, pool.task, split="train", n_draws=1, config=config
                 )
-            sheet = _sheet(pool, asked, table, session, params)
+            answers = answers_to_come(asked, tracker.run_id, FILE)
+            command = _next_command(params, answers)
+            sheet = _sheet(pool, asked, table, session, command)
             publish_sheet(tracker, sheet, asked, config, codebook=codebook)
 
 
@@ -99,7 +103,7 @@ def _sheet(
     asked: AskConfig,
     table: pd.DataFrame | None,
     session: AnnotationSession | None,
-    params: Mapping[str, str],
+    next_command: str,
 ) -> QuestionSheet:
     """The questions of a drawn audit.
 
@@ -109,8 +113,8 @@ def _sheet(
         The texts, and how many to draw.
     table, session
         The LLM's labels, if they are needed, and the annotator.
-    params
-        Every parameter of the entry point, for the command that takes the answers.
+    next_command
+        The command that takes the answers.
     """
     examples = pool.examples
     strata = None
@@ -132,11 +136,11 @@ def _sheet(
         sampling=_sampling(examples, drawn, how, given),
         title=f"{asked.n} of {len(examples)} texts of {pool.task.name} for people to label, drawn "
         f"{how}.{people if asked.raters > 1 else ''}",
-        next_step=f"Then run:\n{_next_command(params, asked.raters)}",
+        next_step=f"Then run:\n{next_command}",
     )
 
 
-def _next_command(params: Mapping[str, str], n_raters: int) -> str:
+def _next_command(params: Mapping[str, str], answers: str) -> str:
     """The command that audits with the answers; ``{sampling}`` stands for the design's path."""
     of_ask = defaults("ask")
     of_audit = defaults("audit")
@@ -150,7 +154,7 @@ def _next_command(params: Mapping[str, str], n_raters: int) -> str:
     # Without an annotator, an audit reads labels that exist; a configuration file may name both.
     if "annotator" not in given and not params.get("config"):
         given.setdefault("recorded_columns", "COLUMN")
-    given["human"] = ",".join([FILE] * n_raters)
+    given["human"] = answers
     line = command_line("audit", given).replace("{", "{{").replace("}", "}}")
     return f"{line} -P audit_design={{sampling}}"
 

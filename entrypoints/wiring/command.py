@@ -124,7 +124,16 @@ def _run(
         print(as_yaml(entry, chosen, _card_defaults(params)), end="")
         return
     with owner_only(is_private(params), Path(params.get("workspace", ""))), _tagged(chosen):
-        run(params)
+        run(_with_review_answers(params))
+
+
+def _with_review_answers(params: Mapping[str, str]) -> Mapping[str, str]:
+    """The parameters with the answers of MLflow's review queues, where ``human`` names some."""
+    if "mlflow" not in params.get("human", ""):
+        return params
+    from entrypoints.wiring.review_answers import with_review_answers  # it imports mlflow
+
+    return with_review_answers(params)
 
 
 def _exit_with_traceback(discard: Callable[..., None]) -> NoReturn:

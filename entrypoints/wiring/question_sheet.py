@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.store.publish import where_to_look
 from entrypoints.wiring.question_context import context_of, with_context
+from entrypoints.wiring.review_questions import IN_MLFLOW, fill_queues
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
 from project.config.experiment import ExperimentConfig
@@ -25,6 +26,12 @@ from project.tracking import Tracker
 
 SAMPLING = "sampling.parquet"
 """Artifact with a row for every text that could be asked about: whether it is, and why."""
+
+
+_HOW_TO_LABEL = {
+    "files": "Label on the page and export the answers, or fill in the column label.",
+    IN_MLFLOW: "Label in MLflow.",
+}
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,22 @@ def publish_sheet(
     logged = (SAMPLING,) if config.store.private else files
     tracker.log_files({f"questions/{name}": folder / name for name in logged})
     tracker.describe(escape_markdown(sheet.title))
+    in_mlflow = ""
+    if asked.to == IN_MLFLOW:
+        queues = fill_queues(
+            tracker, sheet.task, sheet.asked, context, config=asked, codebook=codebook
+        )
+        in_mlflow = "".join(f"{'in MLflow':<13}{address}\n" for address in queues)
     print_line(
         f"ask: {sheet.title}\n\n"
+        f"{in_mlflow}"
         f"page         {_named(folder, sheet, 'label.html')}, to label in a browser\n"
         f"questions    {_named(folder, sheet, 'questions.csv')}\n"
         f"Label Studio {_named(folder, sheet, 'label_studio.json')}, with the interface "
         "label_studio.xml beside it\n"
         f"sampling     {(folder / SAMPLING).resolve()}\n"
         f"{where_to_look(tracker, 13)}\n\n"
-        "Label on the page and export the answers, or fill in the column label. "
+        f"{_HOW_TO_LABEL[asked.to]} "
         f"{sheet.next_step.format(sampling=(folder / SAMPLING).resolve())}"
     )
 

@@ -12,9 +12,10 @@ from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import PreparedExperiment
 from entrypoints.wiring.human_answers import unused_answers
 from entrypoints.wiring.question_sheet import QuestionSheet, publish_sheet
+from entrypoints.wiring.review_questions import answers_to_come
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
-from project.config.next_command import command_with_answers
+from project.config.next_command import FILE, command_with_answers
 from project.labels.choice import AUDIT, Selection
 from project.labels.human import questions
 from project.labels.selection import select
@@ -127,15 +128,15 @@ def publish_questions(
         sampling=_sampling(chosen, train),
         title=f"{len(asked)} texts of {prepared.task.name} for a person to label, by "
         f"{prepared.arms[0].name}.{caution}",
-        next_step=_next_step(chosen, params),
+        next_step=_next_step(chosen, params, answers_to_come(config, tracker.run_id, FILE)),
     )
     publish_sheet(tracker, sheet, config, prepared.config, codebook=codebook)
 
 
-def _next_step(chosen: Selection, params: Mapping[str, str]) -> str:
+def _next_step(chosen: Selection, params: Mapping[str, str], answers: str) -> str:
     """What to do with the answers: ask for more after the audit, else train."""
     is_audit = bool((chosen.reasons[chosen.selected] == AUDIT).all())
-    command = command_with_answers(params, "ask" if is_audit else "main")
+    command = command_with_answers(params, "ask" if is_audit else "main", answers)
     together = ", together with those known before" if params.get("human") else ""
     what = "ask for the other texts" if is_audit else "train on them"
     step = f"Then give the answers back{together}, to {what}:\n{command}"

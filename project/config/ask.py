@@ -5,6 +5,7 @@ from __future__ import annotations
 from project.config.arms import arm_kinds
 from project.config.fields import parameter, section
 from project.config.labels import LabelConfig
+from project.config.lists import split_list
 from project.support.errors import AssayError
 
 
@@ -78,15 +79,32 @@ class AskConfig(LabelConfig):
         help="columns of the data to show beside each text in questions.csv and Label Studio, "
         "comma-separated, such as a title or a date",
     )
+    to: str = parameter(
+        default="files",
+        help="files: label on the page, in a table or in Label Studio; mlflow: also in a review "
+        "queue of the MLflow UI, whose answers human=mlflow:RUN takes back",
+        choices=("files", "mlflow"),
+        everyday=True,
+    )
+    reviewers: str = parameter(
+        default="",
+        help="users of the tracking server to whom the review queue is assigned, comma-separated; "
+        "with raters above 1 each of them gets a queue; empty: everybody",
+    )
     ask_seed: int = parameter(default=0, help="seed of the order of the questions", ge=0)
 
     @property
     def context(self) -> tuple[str, ...]:
         """The columns to show beside each text."""
-        return tuple(name.strip() for name in self.context_columns.split(",") if name.strip())
+        return split_list(self.context_columns)
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The users to whom review queues are assigned."""
+        return split_list(self.reviewers)
 
     def __post_init__(self) -> None:
-        """Refuse several sources or several shares: one file holds the questions of one arm."""
+        """Refuse several sources or shares, and what review queues cannot do."""
         for name, values in (("arms", self.arms), ("replace_share", self.replace_share)):
             if len(values) != 1:
                 raise AssayError(
@@ -97,4 +115,19 @@ class AskConfig(LabelConfig):
             raise AssayError(
                 f"raters must be 1 with design=arm; got {self.raters}. Set design=audit, or give "
                 "every person the same file."
+            )
+        if self.people and self.to != "mlflow":
+            raise AssayError(
+                f"reviewers needs to=mlflow; got {self.reviewers!r} with to=files. Set to=mlflow, "
+                "or leave reviewers out."
+            )
+        if self.people and self.raters > 1 and len(self.people) != self.raters:
+            raise AssayError(
+                f"reviewers must name raters={self.raters} people; got {len(self.people)}: "
+                f"{self.reviewers}."
+            )
+        if self.show_llm and self.to == "mlflow":
+            raise AssayError(
+                "to=mlflow needs show_llm=false: MLflow would show the LLM's label before the "
+                "person has answered. Leave show_llm out, or label on the page."
             )

@@ -125,7 +125,7 @@ class AuditConfig(ConfigSection):
         default="",
         help="files with human labels (.csv, .jsonl, .parquet with example_id or the text, label "
         "and, for several people, rater; or exports of Label Studio, Prodigy, doccano or Argilla), "
-        "comma-separated; empty: none",
+        "comma-separated; or mlflow:RUN for a review queue in MLflow; empty: none",
     )
     audit_design: str = parameter(
         default="unknown",

@@ -67,7 +67,8 @@ class LabelConfig(ConfigSection):
         default="",
         help="files with human labels (.csv, .jsonl, .parquet with example_id or the text, and "
         "label, or exports of Label Studio, Prodigy, doccano or Argilla), comma-separated, as the "
-        "entry point ask requests them; empty: the gold labels are the human's",
+        "entry point ask requests them, or mlflow:RUN for its review queue in MLflow; empty: the "
+        "gold labels are the human's",
     )
     tie_seed: int = parameter(
         default=0, help="seed of random choices and of ties in a ranking", ge=0

@@ -32,7 +32,7 @@ def command_line(entry: str, params: Mapping[str, str]) -> str:
     return " ".join([*words, *([options(params)] if params else [])])
 
 
-def command_with_answers(params: Mapping[str, str], entry: str) -> str:
+def command_with_answers(params: Mapping[str, str], entry: str, answers: str = FILE) -> str:
     """The command that goes on with the answers to new questions, beside those known before.
 
     Parameters
@@ -41,8 +41,10 @@ def command_with_answers(params: Mapping[str, str], entry: str) -> str:
         Every parameter of the entry point ``ask``, as text.
     entry
         The entry point that reads the answers.
+    answers
+        What ``human`` is to name.
     """
-    given = {**shared_parameters(params, entry), "human": FILE}
+    given = {**shared_parameters(params, entry), "human": answers}
     if params.get("human"):
-        given["human"] = f"{params['human']},{FILE}"
+        given["human"] = f"{params['human']},{answers}"
     return command_line(entry, given)

@@ -55,6 +55,10 @@ CHOSEN = "assay.chosen"
 MONITOR = "assay.monitor"  # digest of the classifier, the old texts and the settings
 BATCH = "assay.batch"  # digest of the texts of a batch
 
+# Texts that people label in MLflow: the queues by name, as JSON, and the text of a trace.
+REVIEW_QUEUES = "assay.review_queues"
+EXAMPLE = "assay.example_id"
+
 # SHA-256 of the file that a run wrote.
 OUTPUT = "assay.output"
 
@@ -68,6 +72,7 @@ RUN_NAME = "mlflow.runName"
 NOTE = "mlflow.note.content"
 USER = "mlflow.user"
 ENTRY_POINT = "mlflow.project.entryPoint"
+RUN_OF_TRACE = "mlflow.sourceRun"
 LINKED_PROMPTS = "mlflow.linkedPrompts"
 LOGGED_TABLES = "mlflow.loggedArtifacts"
 

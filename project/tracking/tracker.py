@@ -20,7 +20,6 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from project.support.escape import escape_markdown
-from project.support.redact import scrubbed
 from project.tracking.child import Child, as_texts, child_entry, metric_values
 from project.tracking.delivery import ready_models, send
 from project.tracking.entries import DataInput, Entry, RootRun, milliseconds
@@ -39,7 +38,7 @@ from project.tracking.records import Record
 from project.tracking.reuse import finished_runs, verified_artifacts
 from project.tracking.spool import Spool
 from project.tracking.store import experiment_ids, is_shared
-from project.tracking.views import runs_path
+from project.tracking.views import runs_path, ui_address
 
 
 class Tracker:
@@ -226,11 +225,11 @@ class Tracker:
         path = f"#/experiments/{self._root.experiment_id}/runs/{self.run_id}"
         path += "?workflowType=machine_learning"
         if uri.startswith("http"):
-            return f"{_ui_address()}/{path}"
+            return f"{ui_address()}/{path}"
         store = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri  # never show a password
         program = Path(sys.executable).parent / "mlflow"
         command = f"{program} ui --backend-store-uri {store}"
-        return f"{command}    then open {_ui_address()}/{path}"
+        return f"{command}    then open {ui_address()}/{path}"
 
     def runs_address(self) -> str:
         """The address of all runs of the experiment in the UI; empty while the store is away."""
@@ -239,7 +238,7 @@ class Tracker:
                 path = runs_path(self._root.experiment_id)
         except mlflow.MlflowException:
             return ""
-        return f"{_ui_address()}/{path}"
+        return f"{ui_address()}/{path}"
 
     def flush(self) -> None:
         """Send all that is pending; StoreUnavailable if something is left after some seconds."""
@@ -271,12 +270,6 @@ class Tracker:
             with contextlib.suppress(Exception):
                 send(self._root, entry, Path(os.devnull))
             raise
-
-
-def _ui_address() -> str:
-    """The address of the UI: that of the server, else the one that ``mlflow ui`` has."""
-    uri = mlflow.get_tracking_uri()
-    return scrubbed(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
 
 
 def root_of(run_id: str) -> RootRun:

@@ -14,6 +14,7 @@ from typing import Any
 import mlflow
 from mlflow.tracking import MlflowClient
 
+from project.support.redact import scrubbed
 from project.tracking.names import NOTE
 
 VERDICTS = "assay"
@@ -77,6 +78,12 @@ def runs_path(experiment_id: str) -> str:
     tags = MlflowClient().get_experiment(experiment_id).tags
     path = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
     return f"{path}&viewStateShareKey={VERDICTS}" if f"{_VIEW}{VERDICTS}" in tags else path
+
+
+def ui_address() -> str:
+    """The address of the UI: that of the server, else the one that ``mlflow ui`` has."""
+    uri = mlflow.get_tracking_uri()
+    return scrubbed(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
 
 
 def _experiment_tags() -> Mapping[str, str]:
