@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from entrypoints.wiring.check_machine import size_text
 from entrypoints.wiring.check_report import Rows
+from entrypoints.wiring.check_server import server_rows
 from project.annotation.engines.factory import check_engine
 from project.config.arms import arm_facts
 from project.config.cluster import NO_CLUSTER
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR
-from project.support.errors import AssayError
 from project.support.machine import visible_gpus
 from project.support.model_files import ModelFiles, model_files
 from project.support.models import BUNDLED
@@ -40,39 +38,12 @@ def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
     if facts.price_by_tokens and not (spend.price_input or spend.price_output):
         yield "price", "note: unknown; set price_input and price_output where tokens are charged"
     if facts.server:
-        yield "server", _server(config)
+        yield from server_rows(config)
     if not facts.local_weights:
         return None
     files = model_files("annotator_model", annotate.annotator_model, annotate.annotator_revision)
     yield "model", _in_words(files)
     return files
-
-
-def _server(config: ExperimentConfig) -> str:
-    """What the server answers about its models, from one request of ten seconds at most."""
-    from project.annotation.engines.openai.client import Client
-    from project.annotation.engines.openai.faults import TLSFailed, Unreachable
-    from project.annotation.engines.openai.probe import Probe
-
-    # A check should fail soon, while an experiment waits for a busy server.
-    timeout = min(10.0, config.server.request_timeout)
-    impatient = dataclasses.replace(config.server, request_timeout=timeout, request_retries=0)
-    client = Client(impatient.annotator_url.rstrip("/"), impatient)
-    try:
-        info = client.run(Probe(client, config.annotate, None).server_info())
-    finally:
-        client.close()
-    name = config.annotate.annotator_model
-    if isinstance(info.failure, Unreachable | TLSFailed):
-        raise info.failure
-    if info.failure:
-        return f"note: does not list its models: {info.failure}"
-    if not info.models:
-        return "answers, without a list of its models"
-    if name not in info.models:
-        names = ", ".join(info.models[:5])
-        raise AssayError(f"annotator_model must be a model of the server: {names}; got {name!r}.")
-    return f"has {name}" + (f", {info.context} tokens of context" if info.context else "")
 
 
 def encoder_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:

@@ -17,16 +17,23 @@ from entrypoints import check, main
 from entrypoints.wiring.check_machine import machine_rows
 from entrypoints.wiring.check_needs import Needs, needed_beside_free
 from project.config.entry_points import ENTRY_POINTS
-from project.support.errors import AssayError, Incomplete
+from project.support.errors import AssayError, Incomplete, WrongSettings
 from project.support.machine import Gpu, memory, parse_gpus
 from project.support.model_files import model_files
 from project.tracking import children, latest_root, read_table
 from tests.helpers import forked, servers
-from tests.helpers.faulty_server import FaultyServer
+from tests.helpers.faulty_server import LISTED, SAMPLED, FaultyServer
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SECTIONS = ["tracking store", "this machine", "annotator", "encoder", "experiment"]
+LETTERS = [*"ABCDEFGH", *(f"<{i}>" for i in range(30))]
+CHAT = {
+    "annotator": "openai",
+    "annotator_tokenizer": "none",
+    "chat_template": "true",
+    "label_style": "letter",
+}
 ROWS = (
     *("store", "experiment", "permission", "artifacts"),
     *("Python", "packages", "CPU", "GPU", "workspace", "memory", "disk"),
@@ -180,8 +187,8 @@ def test_a_data_set_of_the_hub_is_counted_by_its_card_and_not_fetched(checked):
 
 
 def test_a_server_is_asked_for_its_models(checked):
-    with FaultyServer([" A"], can="top_logprobs", models=("one", "two"), context=4096) as server:
-        address = {"annotator": "openai", "annotator_url": server.url}
+    with FaultyServer(LETTERS, can={LISTED}, models=("one", "two"), context=4096) as server:
+        address = {**CHAT, "annotator_url": server.url}
         printed, error = checked(**address, annotator_model="two")
         assert error is None
         assert "server       has two, 4096 tokens of context" in printed
@@ -192,6 +199,28 @@ def test_a_server_is_asked_for_its_models(checked):
         annotator="openai", annotator_url="http://127.0.0.1:9/v1", annotator_model="two"
     )
     assert "the server at http://127.0.0.1:9/v1" in str(error)
+
+
+def test_a_server_is_asked_how_it_would_answer(checked):
+    with FaultyServer(LETTERS, can={LISTED}) as server:
+        printed, error = checked(**CHAT, annotator_url=server.url, annotator_model="model")
+        n_posts = len(server.posts)
+
+    assert error is None
+    assert re.search(r"^  replies +log probabilities of the 20 most", printed, re.MULTILINE)
+    assert f"(found by {n_posts} short requests)" in printed
+    assert "Label:" not in str(server.posts)  # no text of the task
+
+
+def test_what_a_server_cannot_give_is_refused_with_every_parameter_that_it_needs(checked):
+    with FaultyServer(LETTERS, can={SAMPLED}, completions=False) as server:
+        asked = {"annotator": "openai", "annotator_url": server.url, "annotator_model": "model"}
+        _, error = checked(**asked, annotator_tokenizer="none", repeats="1")
+        _, without = checked(**CHAT | asked, repeats="9", arms="gold,soft")
+
+    assert isinstance(error, WrongSettings)
+    assert error.parameters.items() >= {"chat_template": "true"}.items()
+    assert "the arm soft needs" in str(without)
 
 
 def test_an_engine_that_is_not_installed_is_an_error(checked):

@@ -17,13 +17,13 @@ from project.annotation.engines.openai.faults import RequestRefused
 from project.annotation.engines.openai.modes import EXACT, SAMPLED, ReadoutMode
 from project.annotation.engines.openai.probe import Probe
 from project.annotation.engines.openai.questions import (
-    CHARACTERS_PER_TOKEN,
     Readout,
     estimated_tokens,
-    fixed_characters,
     lengths_of,
     text_questions,
+    text_room,
     token_questions,
+    token_room,
 )
 from project.annotation.engines.openai.reading import Connection, read_all
 from project.annotation.engines.openai.text_requests import (
@@ -40,8 +40,6 @@ from project.annotation.prompt import Prompt
 from project.config.annotation import AnnotateConfig, ServerConfig
 from project.support.errors import AssayError
 
-_MAX_CONTEXT = 10**6  # tokens, where neither the server nor the tokenizer names a context
-_NO_LIMIT = 10**9  # tokens of a prompt as text without max_model_len
 _CONTROL = "This is a short text."  # harmless: if it is answered, another text is to blame
 
 
@@ -157,9 +155,10 @@ class OpenAIAnnotator:
         """
         if self._reads_texts:
             n_requests, n_generated = self._cost(prompt, n_reads=1)
+            room = text_room(prompt, self._config.max_model_len)
             return Size(
                 prefix=estimated_tokens(len(prompt.before)),
-                total=lengths_of(list(text_questions(prompt, items, self._text_room(prompt)))),
+                total=lengths_of(list(text_questions(prompt, items, room))),
                 requests=n_requests,
                 exact=False,
                 generated=n_generated,
@@ -187,14 +186,29 @@ class OpenAIAnnotator:
             return max(1, self._n_sample_requests), n_generated
         return n_reads, n_reads
 
+    def find_mode(self, prompt: Prompt) -> str:
+        """What the server gives for a prompt, in words. Refuses as :meth:`read` would."""
+        self._client.run(self._mode(prompt))
+        return self.capability
+
+    async def _mode(self, prompt: Prompt) -> ReadoutMode:
+        """The best readout mode of the server for a prompt."""
+        probe = self._probe
+        if self._thoughts:
+            return self._use(await probe.reasoning_mode(chat=prompt.chat))
+        if self._reads_texts:
+            return self._use(await probe.text_mode(_labels(prompt), chat=prompt.chat))
+        tokens = self._prompt_tokens(await self._context(), 1)
+        trie = tokens.trie(prompt)
+        return self._use(await probe.token_mode(tokens, trie, _labels(prompt), chat=prompt.chat))
+
     async def _read_tokens(
         self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None
     ) -> Answers:
         context = await self._context()
         tokens = self._prompt_tokens(context, 1)
         trie = tokens.trie(prompt)
-        labels = [answer.strip() for answer in prompt.answers]
-        mode = self._use(await self._probe.token_mode(tokens, trie, labels, chat=prompt.chat))
+        mode = await self._mode(prompt)
         readout: Readout[Any] = TokenReadout(self._probe, mode, trie, len(prompt.answers))
         if mode.kind == SAMPLED:
             readout = self._sampled_readout(mode, prompt, COMPLETIONS)
@@ -208,12 +222,8 @@ class OpenAIAnnotator:
     async def _read_texts(
         self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None
     ) -> Answers:
-        room = self._text_room(prompt)
-        labels = [answer.strip() for answer in prompt.answers]
-        if self._thoughts:
-            mode = self._use(await self._probe.reasoning_mode(chat=prompt.chat))
-        else:
-            mode = self._use(await self._probe.text_mode(labels, chat=prompt.chat))
+        room = text_room(prompt, self._config.max_model_len)
+        mode = await self._mode(prompt)
         endpoint = CHAT if prompt.chat else COMPLETIONS
         if not prompt.chat:
             self._note(
@@ -223,7 +233,7 @@ class OpenAIAnnotator:
         if mode.kind == SAMPLED:
             readout: Readout[Any] = self._sampled_readout(mode, prompt, endpoint)
         else:
-            readout = ListedReadout(self._probe.model, mode, endpoint, labels)
+            readout = ListedReadout(self._probe.model, mode, endpoint, _labels(prompt))
         (control,) = text_questions(prompt, [_CONTROL], room)
         questions = text_questions(prompt, items, room)
         connection = Connection(self._client, self._tolerance)
@@ -258,26 +268,10 @@ class OpenAIAnnotator:
         ``context``: what the server reports in tokens, None if it reports nothing.
         """
         tokenizer: Any = self._tokenizer
-        configured = self._config.max_model_len
-        if context is None:
-            # Without a report, the user's limit counts, else that of the tokenizer.
-            default = min(int(tokenizer.model_max_length), _MAX_CONTEXT)
-            context = _MAX_CONTEXT if configured else default
-        room = min(context - n_generated, configured or _MAX_CONTEXT)
+        room = token_room(tokenizer, context, n_generated, self._config.max_model_len)
         if room not in self._tokens_by_context:
             self._tokens_by_context[room] = PromptTokens(tokenizer, context=room, name=self.name)
         return self._tokens_by_context[room]
-
-    def _text_room(self, prompt: Prompt) -> int:
-        """Most characters of a text, by an estimate of tokens if ``max_model_len`` is set."""
-        n_fixed = fixed_characters(prompt)
-        room = (self._config.max_model_len or _NO_LIMIT) * CHARACTERS_PER_TOKEN - n_fixed
-        if room <= 0:
-            raise AssayError(
-                f"the prompt without its text has {n_fixed} characters, which is more than "
-                f"max_model_len={self._config.max_model_len} allows. Lower n_demonstrations."
-            )
-        return room
 
     def _use(self, mode: ReadoutMode) -> ReadoutMode:
         """Note the mode for the user and for later estimates, and return it.
@@ -298,3 +292,8 @@ class OpenAIAnnotator:
     def _note(self, text: str) -> None:
         if text not in self._notes:
             self._notes.append(text)
+
+
+def _labels(prompt: Prompt) -> list[str]:
+    """The labels as the model writes them."""
+    return [answer.strip() for answer in prompt.answers]

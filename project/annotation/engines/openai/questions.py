@@ -12,6 +12,7 @@ from project.annotation.engines.base import Answers
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.annotation.prompt import Prompt
 from project.stats.types import Mask
+from project.support.errors import AssayError
 
 T = TypeVar("T")
 
@@ -19,6 +20,8 @@ CHARACTERS_PER_TOKEN = 4
 """An estimate, used where tokens cannot be counted."""
 
 _TOKENISED_AT_ONCE = 256
+_NO_LIMIT = 10**9  # tokens of a prompt as text without max_model_len
+_MAX_CONTEXT = 10**6  # tokens, where neither the server nor the tokenizer names a context
 
 
 class Question(NamedTuple):
@@ -161,6 +164,40 @@ def text_questions(prompt: Prompt, items: Sequence[str], room: int) -> Iterator[
 def fixed_characters(prompt: Prompt) -> int:
     """Characters of the prompt without its text."""
     return len(prompt.before) + len(prompt.after) + len(prompt.system)
+
+
+def token_room(
+    tokenizer: Any, context: int | None, n_generated: int, max_model_len: int | None
+) -> int:
+    """Most tokens of a prompt.
+
+    Parameters
+    ----------
+    tokenizer
+        The model's, whose own limit counts where neither the server nor the user names one.
+    context
+        What the server reports; None for nothing.
+    n_generated
+        Tokens of the reply.
+    max_model_len
+        The user's limit, if there is one.
+    """
+    if context is None:
+        of_tokenizer = int(tokenizer.model_max_length)
+        context = _MAX_CONTEXT if max_model_len else min(of_tokenizer, _MAX_CONTEXT)
+    return min(context - n_generated, max_model_len or _MAX_CONTEXT)
+
+
+def text_room(prompt: Prompt, max_model_len: int | None) -> int:
+    """Most characters of a text, by an estimate of tokens if ``max_model_len`` is set."""
+    n_fixed = fixed_characters(prompt)
+    room = (max_model_len or _NO_LIMIT) * CHARACTERS_PER_TOKEN - n_fixed
+    if room <= 0:
+        raise AssayError(
+            f"the prompt without its text has {n_fixed} characters, which is more than "
+            f"max_model_len={max_model_len} allows. Lower n_demonstrations."
+        )
+    return room
 
 
 def estimated_tokens(n_characters: int) -> int:
