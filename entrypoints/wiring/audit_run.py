@@ -48,6 +48,7 @@ from project.config.experiment import ExperimentConfig
 from project.config.fields import parse
 from project.config.finetune import LINEAR
 from project.data.pool import Pool, load_pool
+from project.support.errors import Refusals
 from project.tracking import Tracker, root_run
 from project.training.encoder import Encoder
 
@@ -67,13 +68,18 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     """
     asked = parse(AuditConfig, params)
     config = audit_config(params)
-    check_engine(config.annotate.annotator, config.cluster)
-    check_store(config.host.workspace)
-    known = parse(PoolConfig, params)
-    own = [("by", column) for column in asked.by_columns]
-    own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
-    complete = load_pool(config.task, known, own, _n_demonstrations(config))
-    complete, judgements, notes = gather(complete, known, asked)
+    refusals = Refusals()
+    with refusals.part():
+        check_engine(config.annotate.annotator, config.cluster)
+    with refusals.part():
+        check_store(config.host.workspace)
+    with refusals.part():
+        known = parse(PoolConfig, params)
+        own = [("by", column) for column in asked.by_columns]
+        own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
+        complete = load_pool(config.task, known, own, _n_demonstrations(config))
+        complete, judgements, notes = gather(complete, known, asked)
+    refusals.finish()
     pool, asked = simulated(complete, asked)
     # Refuses wrong probabilities before annotation is paid for.
     sample = audit_sample(pool, asked)

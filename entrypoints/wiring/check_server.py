@@ -14,8 +14,7 @@ from project.annotation.engines.openai.probe import Probe
 from project.annotation.prompt import Prompt, build_prompts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS
-from project.data.card import load_card
-from project.data.task import load_task
+from project.data.task import comes_from_hub, load_task
 from project.labels.sources import arms
 from project.support.errors import AssayError
 
@@ -66,8 +65,7 @@ def _models(config: ExperimentConfig) -> str:
 
 def _first_prompt(config: ExperimentConfig) -> Prompt | None:
     """The prompt of the first draw; None for data of the hub, which are not fetched."""
-    card = load_card(config.task.task)
-    if card.source.hub and not config.task.data:
+    if comes_from_hub(config.task):
         return None
     task = load_task(config.task)
     resolved = config.resolved(task.defaults)

@@ -21,20 +21,19 @@ from entrypoints.wiring.conditions import (
 from entrypoints.wiring.default_arms import with_possible_arms
 from entrypoints.wiring.dry_run import dry_run
 from entrypoints.wiring.encoders import find_encoder, with_recipe_for
-from entrypoints.wiring.human_answers import human_answers, note_on_answers
+from entrypoints.wiring.first_checks import first_checks
+from entrypoints.wiring.human_answers import note_on_answers
 from entrypoints.wiring.invocation import Invocation
-from entrypoints.wiring.prompt_headings import with_note_for_arms
 from entrypoints.wiring.replicates import annotated_splits, draws_needed
 from entrypoints.wiring.reports import publish_after
 from entrypoints.wiring.root_facts import root_name
-from entrypoints.wiring.setup import check_store, log_setup
+from entrypoints.wiring.setup import log_setup
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trainer import Trainer
-from project.annotation.engines.factory import check_engine
 from project.config.arms import Arm
 from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.labels import LabelConfig
-from project.data.task import Task, load_task
+from project.data.task import Task
 from project.labels.human import HumanLabels
 from project.labels.sources import arms
 from project.stats.types import Floats
@@ -166,15 +165,8 @@ def prepare_experiment(
     """
     # In this order, so that a mistake shows before a model is unpacked or data are downloaded.
     config = experiment_config(params)
-    check_engine(config.annotate.annotator, config.cluster)
-    early = with_possible_arms(config, labels)
-    possible = arms(early.label, config.prompt.ensemble_size)  # refuses impossible arms
-    arm_checks.check_phases(possible, config.finetune)
-    check_store(config.host.workspace)
-    task = with_note_for_arms(load_task(config.task), config)
+    task, answers = first_checks(config, labels, checks_audits=checks_audits)
     config = config.resolved(task.defaults)
-    if checks_audits:
-        arm_checks.check_audits(possible, task.counts, config)
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(opened_cluster(config))
         encoder = find_encoder(config.finetune, cluster.training)
@@ -189,7 +181,6 @@ def prepare_experiment(
         compared = arms(config.label, n_draws)
         arm_checks.check_answers(compared, session.annotator if session else None, config)
         arm_checks.announce_needs(compared, session.annotators if session else ())
-        answers = human_answers(task, config)
         if needs_answers:
             arm_checks.check_human_labels(compared, task, has_answers=answers is not None)
         yield PreparedExperiment(

@@ -15,7 +15,7 @@ from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS, LabelConfig
 from project.data.card import load_card
-from project.data.task import load_task
+from project.data.task import comes_from_hub, load_task
 from project.labels.sources import arms
 
 
@@ -79,7 +79,7 @@ def _task_size(config: ExperimentConfig) -> TaskSize:
     """The size of the task. Data of the hub are not fetched: the limits of the card are taken."""
     splits = ("train", "validation", "test")
     card = load_card(config.task.task)
-    if card.source.hub and not config.task.data:
+    if comes_from_hub(config.task):
         limits = {
             split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from project.data.raw_data import data_file, read_raw
 from project.data.rows import PRESET_SPLIT, column_names, gold_has_indices, usable_rows
 from project.data.split import assign_splits
 from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, SPLITS, check
+from project.support.errors import AssayError
 from project.support.parquet import content_hash
 
 
@@ -95,6 +97,13 @@ class Task:
     def split(self, name: str) -> pd.DataFrame:
         """The examples of one split, index 0..n-1."""
         return self.examples[self.examples["split"] == name].reset_index(drop=True)
+
+
+def comes_from_hub(config: TaskConfig) -> bool:
+    """Whether loading the task fetches its data from the hub; false for a card with mistakes."""
+    with contextlib.suppress(AssayError):
+        return bool(load_card(config.task).source.hub and not config.data)
+    return False
 
 
 def load_task(config: TaskConfig) -> Task:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -23,6 +24,27 @@ def together(errors: Sequence[AssayError]) -> AssayError:
     for one in rest:
         one.others = ()
     return first
+
+
+class Refusals:
+    """The errors of independent checks, raised together."""
+
+    def __init__(self) -> None:
+        """Nothing is refused yet."""
+        self._errors: list[AssayError] = []
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """Keep an error of the checks inside for :meth:`finish`; what follows it is left out."""
+        try:
+            yield
+        except AssayError as error:
+            self._errors.append(error)
+
+    def finish(self) -> None:
+        """Raise all errors so far, if there are any, as :func:`together` does."""
+        if self._errors:
+            raise together(self._errors)
 
 
 class WrongSettings(AssayError):

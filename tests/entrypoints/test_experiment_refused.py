@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from entrypoints import main
 from entrypoints.wiring.command import main as command_line
+from project.support.errors import AssayError
 from tests.helpers import forked
 from tests.helpers.experiments import command, latest_status
 
@@ -51,6 +52,39 @@ def test_bad_parameters_end_in_one_line_before_anything_is_logged(
     assert ended.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
     assert all_runs() == []
+
+
+def test_what_is_wrong_with_engine_arms_data_and_answers_is_said_at_once(
+    params, store, monkeypatch, capsys
+):
+    mistakes = {
+        "annotator": "vllm",
+        "arms": "gold,ensemble",
+        "ensemble_size": "1",
+        "human": "nobody.jsonl",
+        "n_demonstrations": "61",
+    }
+    monkeypatch.setattr(sys, "argv", command("main", params(**mistakes))[2:])
+    with pytest.raises(SystemExit) as ended:
+        command_line("main", main.experiment)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+
+    assert ended.value.code == 2
+    assert len(errors) == 3
+    assert "annotator vllm needs the package vllm" in errors[0]
+    assert "ensemble" in errors[1]
+    assert "nobody.jsonl does not exist" in errors[2]
+    assert all_runs() == []
+
+
+def test_data_of_the_hub_are_not_fetched_for_a_command_with_mistakes(params, store, monkeypatch):
+    def fail(*args):
+        raise AssertionError("data would be fetched")
+
+    monkeypatch.setattr("entrypoints.wiring.first_checks.load_task", fail)
+
+    with pytest.raises(AssayError, match="^annotator vllm needs the package vllm"):
+        main.experiment(params(annotator="vllm", task="imdb"))
 
 
 def all_runs():

@@ -1,6 +1,22 @@
 """Errors about unknown values list the known ones and suggest a similar one."""
 
-from project.support.errors import did_you_mean, unknown_value
+import pytest
+
+from project.support.errors import AssayError, Refusals, did_you_mean, unknown_value
+
+
+def test_errors_of_independent_checks_are_raised_together():
+    refusals = Refusals()
+    refusals.finish()
+    with refusals.part():
+        raise AssayError("first")
+    with refusals.part(), refusals.part():
+        raise AssayError("second")
+
+    with pytest.raises(AssayError, match="first") as raised:
+        refusals.finish()
+
+    assert [str(each) for each in raised.value.others] == ["second"]
 
 
 def test_a_similar_name_is_suggested_and_others_are_not():
