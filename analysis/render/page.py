@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from analysis.render.answer import Answer
 from analysis.render.glossary import WORDS
 from analysis.render.inline_svg import inline
-from analysis.render.section import Figure, Section, Table
+from analysis.render.section import Figure, Section, Table, figure_file, table_file
 
 if TYPE_CHECKING:
     import jinja2
@@ -152,14 +152,14 @@ def _csv_link(table: Table) -> str:
 
     content = csv_for_spreadsheets(table.frame)
     if len(content) > _MAX_EMBEDDED:
-        return f"{table.name}.csv"
+        return table_file(table)
     return f"data:text/csv;charset=utf-8;base64,{_base64(content)}"
 
 
 def _png_link(figure: Figure) -> str:
     """Where the figure's PNG file is: within the page or, if it is large, beside it."""
     if len(figure.picture.png) > _MAX_PICTURE:
-        return f"{figure.name}.png"
+        return figure_file(figure)
     return f"data:image/png;base64,{_base64(figure.picture.png)}"
 
 

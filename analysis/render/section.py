@@ -162,14 +162,34 @@ def as_markdown(section: Section) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+_TABLES = "tables/"
+_FIGURES = "figures/"
+_TEXTS = "texts/"
+
+
+def table_file(table: Table) -> str:
+    """The path of a table's CSV file, from that of the page."""
+    return f"{_TABLES}{table.name}.csv"
+
+
+def figure_file(figure: Figure) -> str:
+    """The path of a figure's PNG file, from that of the page."""
+    return f"{_FIGURES}{figure.name}.png"
+
+
+def text_file(section: Section) -> str:
+    """The path of a section's Markdown file, from that of the page."""
+    return f"{_TEXTS}{section.name}.md"
+
+
 def files(section: Section) -> dict[str, bytes]:
-    """Files by name: every table as CSV, every figure, and the whole section as Markdown."""
+    """Files by path: every table as CSV, every figure, and the whole section as Markdown."""
     from project.data.spreadsheet import csv_for_spreadsheets
 
-    tables = {f"{table.name}.csv": csv_for_spreadsheets(table.frame) for table in section.tables}
+    tables = {table_file(table): csv_for_spreadsheets(table.frame) for table in section.tables}
     figures = {}
     for figure in section.figures:
-        figures[f"{figure.name}.svg"] = figure.picture.svg
+        figures[f"{_FIGURES}{figure.name}.svg"] = figure.picture.svg
         if figure.picture.png:
-            figures[f"{figure.name}.png"] = figure.picture.png
-    return {**tables, **figures, f"{section.name}.md": f"{as_markdown(section)}\n".encode()}
+            figures[figure_file(figure)] = figure.picture.png
+    return {**tables, **figures, text_file(section): f"{as_markdown(section)}\n".encode()}

@@ -159,13 +159,13 @@ def publish_section(
         Its main numbers; see :mod:`analysis.questions.root_metrics`.
     """
     from analysis.render.page import page
-    from analysis.render.section import as_markdown, files, terminal
+    from analysis.render.section import as_markdown, files, terminal, text_file
     from analysis.store.publish import log_report
     from analysis.store.root_summary import note
     from project.config.next_command import command_line
 
     written = files(section)
-    del written[f"{section.name}.md"]  # report.md holds the same text
+    del written[text_file(section)]  # report.md holds the same text
     shown = page(
         root.name,
         [table.heading for table in section.tables if table.heading][:1],

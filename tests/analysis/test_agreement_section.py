@@ -19,7 +19,9 @@ def test_alpha_of_identical_predictions_is_reported_as_undefined(store, capsys):
 
     assert "undefined: all replicates give all examples one class" in " ".join(out.split())
     assert "has no alpha, all answers being one class" in " ".join(out.split())
-    assert "undefined" in (store / "out" / "reports" / run_id / "agreement.md").read_text()
+    assert (
+        "undefined" in (store / "out" / "reports" / run_id / "texts" / "agreement.md").read_text()
+    )
 
 
 def test_agreement_of_the_arms_has_the_numbers_of_their_definitions(store):

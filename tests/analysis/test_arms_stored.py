@@ -22,4 +22,4 @@ def test_several_experiments_share_one_table(store, capsys):
     started = r"\d{4}-\d\d-\d\d \d\d:\d\d"
     for name, seeds in zip(names, "23", strict=True):
         assert re.search(rf"\n{name[:8]} +{started} +{seeds} +llm ", out)
-    assert list((store / "out" / "reports").glob("arms-*/tables.csv"))
+    assert list((store / "out" / "reports").glob("arms-*/tables/tables.csv"))

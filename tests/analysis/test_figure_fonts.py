@@ -74,8 +74,10 @@ def test_the_page_draws_figures_itself_and_links_their_files():
     assert "👩‍🔬 &lt;science&gt; &amp; $x$</text>" in html
     assert "data:image/png" not in html
     assert 'download="audit_shares.png" href="data:image/png;base64,' in with_png
-    assert files(sections[0]).keys() == {"audit_shares.svg", "a.md"}
-    assert files(sections[1]).keys() == {"audit_shares.svg", "audit_shares.png", "b.md"}
+    assert files(sections[0]).keys() == {"figures/audit_shares.svg", "texts/a.md"}
+    assert files(sections[1]).keys() == {
+        *("figures/audit_shares.svg", "figures/audit_shares.png", "texts/b.md")
+    }
 
 
 def test_figures_of_one_page_share_no_name_and_all_their_colours_follow_dark_and_light():

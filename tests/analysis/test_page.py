@@ -146,12 +146,12 @@ def test_the_description_in_mlflow_and_the_markdown_files_hold_no_html_and_no_li
     file, root = evil_report
     for text in (
         root.tags["mlflow.note.content"],
-        *(path.read_text() for path in file.parent.glob("*.md")),
+        *(path.read_text() for path in file.parent.rglob("*.md")),
     ):
         assert "<" not in text
         assert not re.search(r"(?<!\\)\]\(|\]\[", text)
     assert "&lt;script>" in root.tags["mlflow.note.content"]
-    assert "&lt;img src=x onerror" in (file.parent / "arms.md").read_text()
+    assert "&lt;img src=x onerror" in (file.parent / "texts" / "arms.md").read_text()
 
 
 @pytest.mark.parametrize(

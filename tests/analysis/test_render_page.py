@@ -139,7 +139,7 @@ def test_a_small_csv_file_is_within_the_page_and_a_large_one_beside_it():
     shown = page_of(table(), table(name="large", frame=large))
 
     assert 'download="t.csv" href="data:text/csv' in shown
-    assert 'download="large.csv" href="large.csv"' in shown
+    assert 'download="large.csv" href="tables/large.csv"' in shown
 
 
 def test_a_cell_is_shaded_by_its_share():

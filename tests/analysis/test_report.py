@@ -36,14 +36,14 @@ def test_description_tags_and_page_hold_the_verdict(store):
     assert '<p class="word">Not safe</p>' in written
     assert "No: do not train on these LLM labels as they are" in written
     assert root.tags["assay.verdict_reason"] in html.unescape(written)
-    logged = {file.path for file in MlflowClient().list_artifacts(run_id, "report")}
-    assert {
-        "report/report.html",
-        "report/report.md",
-        "report/verdict.csv",
-        "report/noise_transition.png",
-        "report/arms.svg",
-    } <= logged
+    assert logged(run_id, "report") == {"report.html", "report.md", "tables", "figures", "texts"}
+    assert "verdict.csv" in logged(run_id, "report/tables")
+    assert {"noise_transition.png", "arms.svg"} <= logged(run_id, "report/figures")
+
+
+def logged(run_id, folder):
+    """The names in a folder of a run's artifacts."""
+    return {Path(file.path).name for file in MlflowClient().list_artifacts(run_id, folder)}
 
 
 def test_a_report_by_other_limits_follows_them_and_leaves_the_run_as_it_is(store, capsys):
@@ -74,7 +74,7 @@ def test_every_table_of_the_page_is_a_file_too(store):
     )
     report.publish(run_id, str(store / "out"))
     folder = store / "out" / "reports" / run_id
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.rglob("*.*")}
 
     for name in (
         "verdict",
@@ -92,7 +92,7 @@ def test_every_table_of_the_page_is_a_file_too(store):
         "detectors",
     ):
         assert f"{name}.csv" in names
-        assert len(pd.read_csv(folder / f"{name}.csv"))
+        assert len(pd.read_csv(folder / "tables" / f"{name}.csv"))
     assert {
         "verdict.md",
         "arms.md",

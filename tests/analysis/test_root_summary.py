@@ -30,7 +30,7 @@ def test_a_root_run_has_the_numbers_of_the_verdict_and_of_the_llm_itself(store):
     llm = noisy(GOLD, 0.7, 1, 2)
     root = published(store, llm=llm)
 
-    row = pd.read_csv(store / "out" / "reports" / root.run_id / "verdict.csv").loc[0]
+    row = pd.read_csv(store / "out" / "reports" / root.run_id / "tables" / "verdict.csv").loc[0]
     assert row["arm"] == "llm"
     for name in ("loss", "loss_low", "loss_high"):
         assert root.metrics[name] == round(float(row[name]), 4)

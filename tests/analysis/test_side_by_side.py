@@ -36,10 +36,10 @@ def test_one_page_holds_the_verdict_of_every_experiment_and_leaves_the_runs_as_t
     assert "1 of 2 are safe to train on: strong-llm" in html
     assert "strong-llm · safe" not in html
     assert "Is experiment 2 better than the first?" in html
-    frame = pd.read_csv(folder / "verdicts.csv").set_index("experiment")
+    frame = pd.read_csv(folder / "tables" / "verdicts.csv").set_index("experiment")
     assert frame["verdict"].to_dict() == {"strong-llm": "safe", "weak-llm": "not safe"}
     assert frame.loc["weak-llm", "loss_low"] > 0.1
-    assert (folder / "compare_2.csv").is_file()
+    assert (folder / "tables" / "compare_2.csv").is_file()
     assert [read_run(run_id) for run_id in (good, bad)] == before
     assert "report.html" in capsys.readouterr().out
 
