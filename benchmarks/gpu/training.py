@@ -22,9 +22,11 @@ from benchmarks.gpu.table import Row, alternate_for, seconds_of, speedup_row
 from benchmarks.machine import matmul_peak, peak_share_row
 from benchmarks.training import hf_trainer, our_epoch, seed_jobs
 from benchmarks.training_work import SMALL, Work, one_epoch, training_work
-from project.config.finetune import FinetuneConfig
+from project.config.finetune import STACKED, FinetuneConfig
 from project.training.jobs import run_jobs
 from project.training.precision import DTYPES, precision
+from project.training.results import Stack
+from project.training.stacked_jobs import run_stacked
 from project.training.worker_counts import worker_count
 
 _TARGET = 4.0
@@ -64,6 +66,7 @@ def measure(small: bool, seconds: float) -> list[Row]:
             setting = _large_setting(training_work(Path(folder), "roberta-base", 5000), seconds)
         sides: dict[str, Callable[[], float]] = {
             "ours": lambda: _our_seeds(setting),
+            "stacked": lambda: _stacked_seeds(setting),
             "theirs": lambda: _their_seeds(setting),
             "our epoch": lambda: our_epoch(setting.work, setting.kind),
             "their epoch": lambda: _their_epoch(setting.work, setting.grouping),
@@ -114,6 +117,18 @@ def _our_seeds(setting: _Setting) -> float:
                 )
             )
         )
+
+
+def _stacked_seeds(setting: _Setting) -> float:
+    """Seconds from nothing to the predictions of all seeds, trained at once on stacked weights."""
+    seeds = tuple(range(setting.seeds))
+    config = dataclasses.replace(setting.config, batching=STACKED)
+    jobs = [
+        dataclasses.replace(job, stack=Stack(seeds, "all"))
+        for job in seed_jobs(setting.work, setting.kind, setting.seeds, config)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        return seconds_of(lambda: list(run_stacked(jobs, Path(folder), 1, lambda *_: None)))
 
 
 def _their_seeds(setting: _Setting) -> float:
@@ -175,6 +190,12 @@ def _rows(setting: _Setting, times: dict[str, list[float]], *, small: bool) -> l
             f"{setting.workers} at once, with start and predictions, against {against} "
             f"({setting.grouping})",
             times["ours"],
+            times["theirs"],
+            target=None if small else _TARGET,
+        ),
+        speedup_row(
+            f"{trained}: the same seeds on stacked weights (batching=stacked), against {against}",
+            times["stacked"],
             times["theirs"],
             target=None if small else _TARGET,
         ),

@@ -46,9 +46,9 @@ from project.config.audit import AuditConfig, PoolConfig
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.fields import parse
-from project.config.finetune import LINEAR
+from project.config.finetune import LINEAR, STACKED
 from project.data.pool import Pool, load_pool
-from project.support.errors import Refusals
+from project.support.errors import AssayError, Refusals
 from project.tracking import Tracker, root_run
 from project.training.encoder import Encoder
 
@@ -139,6 +139,11 @@ def _encoder(
     """The encoder that is to be trained, found and checked; None for the cheap classifier."""
     if config.finetune.encoder == LINEAR:
         return None
+    if config.finetune.batching == STACKED:
+        raise AssayError(
+            "batching=stacked is for experiments: an audit trains every seed on texts of its own. "
+            "Leave batching out."
+        )
     check_encoder(sample, documents_of(pool, asked), asked)
     return find_encoder(config.finetune, cluster)
 

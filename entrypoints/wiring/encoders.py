@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from entrypoints.wiring.terminal import print_line
 from project.config.experiment import ExperimentConfig
-from project.config.finetune import FinetuneConfig
+from project.config.finetune import STACKED, FinetuneConfig
 from project.config.recipe import is_papers, with_recipe
 from project.data.task import Task
+from project.support.errors import AssayError
 from project.training.encoder import Encoder
 from project.training.jobs import Run
 from project.training.results import Job
+from project.training.stacked import check_stackable
+from project.training.stacked_jobs import run_stacked
 from project.training.worker_counts import worker_count
 
 if TYPE_CHECKING:
@@ -26,7 +29,14 @@ def find_encoder(config: FinetuneConfig, cluster: TrainingCluster | None = None)
     ``cluster`` is where it is trained, which decides the precision; None: here. Raises AssayError
     if no node of it can hold a training.
     """
+    if config.batching == STACKED and cluster:
+        raise AssayError(
+            "batching=stacked needs cluster=none: on a cluster every seed is a task of its own. "
+            "Set batching=auto, or leave cluster out."
+        )
     encoder = Encoder.find(config, cluster.machine if cluster else None)
+    if config.batching == STACKED:
+        check_stackable(encoder, config)
     if cluster:
         cluster.needs(encoder, config)
     if encoder.note:
@@ -57,6 +67,8 @@ def training_of(
         # Nodes may come, so that only the user limits how many run.
         n_slots = cluster.n_slots(encoder, config, jobs)
         return Training(min(config.workers or n_slots, n_slots), config.workers or 0, cluster.run)
+    if stacks := [job.stack for job in jobs if job.stack]:
+        return Training(max(len(stack.seeds) for stack in stacks), 1, run_stacked)
     n_workers, note = worker_count(config.workers, jobs)
     return Training(n_workers, n_workers, None, note)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +12,17 @@ import pandas as pd
 from entrypoints.wiring.clusters import HERE, OpenCluster
 from entrypoints.wiring.conditions import Condition
 from entrypoints.wiring.terminal import Progress
+from project.config.finetune import STACKED
 from project.data.tables import codes
 from project.data.task import Task
 from project.labels.sources import FIRST_LABEL
 from project.stats.types import Codes, Mask
+from project.support.files import digest
 from project.training.embeddings import embed
 from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.linear import Points, principal_components
-from project.training.results import Job
+from project.training.results import Job, Stack
 from project.training.targets import targets
 from project.training.tokens import Tokens
 
@@ -63,18 +66,24 @@ class SeedJobs:
         evaluated = self.indices[condition.evaluated]
         ids = tuple(self._task.split(condition.evaluated)["example_id"])
         config = condition.config
+        digest_of = functools.partial(
+            seed_digest,
+            self._encoder,
+            config,
+            inputs,
+            test_indices=evaluated,
+            names=[*ids, *label_set],
+        )
+        stack = None
+        if config.batching == STACKED:
+            seeds = tuple(condition.seeds)
+            stack = Stack(seeds, digest([digest_of(seed=-1), seeds]))
         return [
             Job(
                 arm=condition.title,
                 seed=seed,
-                digest=seed_digest(
-                    self._encoder,
-                    config,
-                    inputs,
-                    test_indices=evaluated,
-                    names=[*ids, *label_set],
-                    seed=seed,
-                ),
+                digest=digest([stack.digest, seed]) if stack else digest_of(seed=seed),
+                stack=stack,
                 encoder=self._encoder,
                 config=config,
                 inputs=inputs,

@@ -14,6 +14,8 @@ from project.support.errors import AssayError
 
 LINEAR = "linear"
 """Name of the cheap classifier among the encoders."""
+STACKED = "stacked"
+"""Value of ``batching``: all seeds of an arm are trained at once."""
 PAPER = "paper"
 STEPS = "steps"
 SCHEDULERS = ("linear", "cosine", "constant")
@@ -182,8 +184,9 @@ class FinetuneConfig(ConfigSection):
     batching: str = parameter(
         default=AUTO,
         help="how a mini-batch is read: packed (without padding) or padded (in parts of similar "
-        "length); auto: packed where that is exact",
-        choices=(AUTO, "packed", "padded"),
+        "length); stacked: padded, and all seeds of an arm at once on one GPU; auto: packed where "
+        "that is exact",
+        choices=(AUTO, "packed", "padded", STACKED),
     )
     validation_labels: str = parameter(
         default="gold",
@@ -229,11 +232,27 @@ class FinetuneConfig(ConfigSection):
             )
         if self.encoder == LINEAR:
             self._check_linear()
+        if self.batching == STACKED:
+            self._check_stacked()
         if self.gradient_accumulation > self.train_batch_size:
             raise AssayError(
                 f"gradient_accumulation must be at most train_batch_size, {self.train_batch_size}; "
                 f"got {self.gradient_accumulation}."
             )
+
+    def _check_stacked(self) -> None:
+        """Refuse what stacked weights cannot do."""
+        rules = (
+            ("encoder", self.encoder != LINEAR, "an encoder that is fine-tuned"),
+            ("lora_rank", self.lora_rank == 0, "lora_rank=0"),
+            ("precision", self.precision != "fp16", "precision auto, bf16, tf32 or fp32"),
+        )
+        for name, holds, needed in rules:
+            if not holds:
+                raise AssayError(
+                    f"batching=stacked needs {needed}; got {name}={getattr(self, name)}. Set "
+                    "batching=auto, which trains every seed by itself."
+                )
 
     def _check_linear(self) -> None:
         """Refuse what a logistic regression has not."""

@@ -20,7 +20,7 @@ from project.training.padding import Padded, inner_model
 from project.training.precision import autocast, float32_products
 from project.training.tokens import Ids
 
-_TOLERANCE = {"fp32": 1e-4, "tf32": 0.01, "bf16": 0.1, "fp16": 0.05}
+MAX_DIFFERENCE = {"fp32": 1e-4, "tf32": 0.01, "bf16": 0.1, "fp16": 0.05}
 """Largest difference of logits in the exactness check, as a share of their spread."""
 # Values are distances from the middle of the vocabulary.
 _SAMPLE = (
@@ -91,7 +91,7 @@ def _packed_if_exact(padded: Padded, layers: Any, precision: str) -> Packed | No
     checked_precision = precision if has_low_precision else "fp32"
     attention = inner_model(model).config._attn_implementation
     try:
-        alone = [_logits(padded, [row], checked_precision) for row in _sample(model)[:3]]
+        alone = [_logits(padded, [row], checked_precision) for row in sample_texts(model)[:3]]
     except (RuntimeError, ValueError):  # a head may need a token that the sample lacks, as BART's
         return None
     packed = Packed(model, layers)
@@ -103,7 +103,7 @@ def _packed_if_exact(padded: Padded, layers: Any, precision: str) -> Packed | No
 
 def _is_exact(packed: Packed, alone: torch.Tensor, precision: str) -> bool:
     """Whether packed logits equal those of each text ``alone``, and no text changes another's."""
-    first, second, third, other = _sample(packed.model)
+    first, second, third, other = sample_texts(packed.model)
     try:
         together = _logits(packed, [first, second, third], precision)
         exchanged = _logits(packed, [first, second, other], precision)
@@ -120,7 +120,7 @@ def _is_exact(packed: Packed, alone: torch.Tensor, precision: str) -> bool:
     # the bit when another text is exchanged for one of the same length.
     spread = float((alone - alone.mean(0)).abs().max())
     return bool(
-        (together - alone).abs().max() <= _TOLERANCE[precision] * spread
+        (together - alone).abs().max() <= MAX_DIFFERENCE[precision] * spread
         and torch.equal(together[:2], exchanged[:2])
     )
 
@@ -137,7 +137,7 @@ def _logits(batching: Batching, rows: Sequence[Ids], precision: str) -> torch.Te
         batching.model.train(training)
 
 
-def _sample(model: Any) -> list[Ids]:
+def sample_texts(model: Any) -> list[Ids]:
     """Texts of ordinary tokens; control tokens are in the first half of a vocabulary."""
     middle = int(inner_model(model).config.get_text_config().vocab_size) // 2
     return [np.array(row, dtype=np.int32) % middle + middle for row in _SAMPLE]

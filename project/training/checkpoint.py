@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,10 +19,15 @@ from safetensors.torch import save_file
 from project.support.checksums import report_damage
 from project.support.errors import AssayError
 from project.training.history import Evaluation
-from project.training.text_order import TextOrder
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
 Tensors = Mapping[str, torch.Tensor]
+
+
+class HasState(Protocol):
+    """Something whose state is ready for JSON."""
+
+    state: Any
 
 
 @dataclass
@@ -43,7 +49,7 @@ class TrainingState:
     parameters: Mapping[str, torch.nn.Parameter]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    order: TextOrder
+    order: HasState
 
 
 class Checkpoint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +79,33 @@ def train(
             return run.run(after_evaluation)
 
 
+def planned_evaluations(schedules: Sequence[Schedule]) -> list[tuple[int, int, int]]:
+    """The phase of every evaluation, and the steps of the phase that it comes after: from, to."""
+    return [
+        (phase, begin, end)
+        for phase, one in enumerate(schedules)
+        for begin, end in itertools.pairwise((0, *one.evaluated_after))
+    ]
+
+
+def validation_scores(
+    batching: Batching, inputs: TrainingInputs, config: FinetuneConfig, precision: str
+) -> tuple[float, float]:
+    """Accuracy and macro-F1 of a model on the validation texts; nan where there are none."""
+    if not len(inputs.validation_indices):
+        return math.nan, math.nan
+    answers = predict(
+        batching,
+        inputs.tokens,
+        inputs.validation_indices,
+        precision=precision,
+        batch_size=config.eval_batch_size,
+    )
+    counts = confusion(inputs.validation_labels, answers.argmax(axis=1), inputs.n_classes)
+    score = scores(counts)
+    return score.accuracy, score.macro_f1
+
+
 class _TrainingRun:
     """One training in progress."""
 
@@ -101,6 +128,7 @@ class _TrainingRun:
         parameters = {
             name: value for name, value in self._model.named_parameters() if value.requires_grad
         }
+        self._order = order
         self._state = TrainingState(
             parameters,
             build_optimizer(parameters.values(), config),
@@ -136,11 +164,7 @@ class _TrainingRun:
             after_evaluation(evaluation)
         if history and history[-1].phase:
             self._open_phase(history[-1].phase)  # with the optimizer that was restored
-        planned = [
-            (phase, begin, end)
-            for phase, one in enumerate(self._schedules)
-            for begin, end in itertools.pairwise((0, *one.evaluated_after))
-        ]
+        planned = planned_evaluations(self._schedules)
         for number, (phase, begin, end) in enumerate(planned, start=1):
             if number <= len(history):
                 continue
@@ -173,7 +197,7 @@ class _TrainingRun:
         n_texts = 0
         n_checked = 0
         for step in range(begin, end):
-            batch = self._state.order.batch(
+            batch = self._order.batch(
                 step % self._schedule.steps_per_epoch, n, self._config.train_batch_size
             )
             losses.append(self._step(step, batch))
@@ -182,7 +206,9 @@ class _TrainingRun:
                 self._refuse_divergence(losses[n_checked:], begin + n_checked)
                 n_checked = len(losses)
         seconds = time.perf_counter() - began  # of training alone
-        accuracy, macro_f1 = self._validation_scores()
+        accuracy, macro_f1 = validation_scores(
+            self._batching, self._inputs, self._config, self._precision
+        )
         return Evaluation(
             number=number,
             training_loss=float(torch.stack(losses).double().sum()) / n_texts,
@@ -193,22 +219,6 @@ class _TrainingRun:
             step=self._steps_before + end,
             texts_per_second=n_texts / seconds,
         )
-
-    def _validation_scores(self) -> tuple[float, float]:
-        """Accuracy and macro-F1 on the validation texts; nan where there are none."""
-        inputs = self._inputs
-        if not len(inputs.validation_indices):
-            return math.nan, math.nan
-        answers = predict(
-            self._batching,
-            inputs.tokens,
-            inputs.validation_indices,
-            precision=self._precision,
-            batch_size=self._config.eval_batch_size,
-        )
-        counts = confusion(inputs.validation_labels, answers.argmax(axis=1), inputs.n_classes)
-        score = scores(counts)
-        return score.accuracy, score.macro_f1
 
     def _step(self, step: int, batch: Codes) -> torch.Tensor:
         """Train on one mini-batch; returns its loss, summed over the texts.

@@ -10,12 +10,15 @@ from project.config.finetune import FinetuneConfig
 
 
 def build_optimizer(
-    parameters: Iterable[torch.nn.Parameter], config: FinetuneConfig
+    parameters: Iterable[torch.nn.Parameter], config: FinetuneConfig, *, stacked: bool = False
 ) -> torch.optim.Optimizer:
-    """AdamW; biases and normalisation weights, the parameters with one axis, do not decay."""
+    """AdamW; biases and normalisation weights, the parameters with one axis, do not decay.
+
+    ``stacked``: the parameters have one more axis, that of the seeds.
+    """
     trainable = list(parameters)
-    matrices = [parameter for parameter in trainable if parameter.ndim > 1]
-    vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
+    matrices = [parameter for parameter in trainable if parameter.ndim > 1 + stacked]
+    vectors = [parameter for parameter in trainable if parameter.ndim <= 1 + stacked]
     return torch.optim.AdamW(
         [
             {"params": matrices, "weight_decay": config.weight_decay},

@@ -45,11 +45,21 @@ class Padded:
 
 
 def pad_rows(rows: Sequence[Ids], model: Any) -> dict[str, torch.Tensor]:
-    """``input_ids`` and ``attention_mask`` ``(n_rows, width)``.
+    """``input_ids`` and ``attention_mask`` ``(n_rows, width)`` on the model's device."""
+    ids, mask = padded_ids(rows, model)
+    return {
+        "input_ids": to_device(ids, model.device),
+        "attention_mask": to_device(mask, model.device),
+    }
 
-    Padding is on the side that the model's head does not read.
+
+def padded_ids(rows: Sequence[Ids], model: Any, multiple: int = 1) -> tuple[Codes, Codes]:
+    """Token ids, and 1 where there is a token, else 0; both ``(n_rows, width)``.
+
+    Padding is on the side that the model's head does not read. ``width`` is a multiple of
+    ``multiple``.
     """
-    width = max(len(row) for row in rows)
+    width = -(-max(len(row) for row in rows) // multiple) * multiple
     config = inner_model(model).config
     ids = np.full((len(rows), width), config.pad_token_id or 0, dtype=np.int64)
     mask = np.zeros_like(ids)
@@ -58,10 +68,7 @@ def pad_rows(rows: Sequence[Ids], model: Any) -> dict[str, torch.Tensor]:
         columns = slice(width - len(row), width) if pad_left else slice(len(row))
         ids[index, columns] = row
         mask[index, columns] = 1
-    return {
-        "input_ids": to_device(ids, model.device),
-        "attention_mask": to_device(mask, model.device),
-    }
+    return ids, mask
 
 
 def split_evenly(lengths: Sequence[int], n: int) -> list[Codes]:

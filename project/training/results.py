@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -27,6 +27,13 @@ PREDICTIONS = "predictions.parquet"
 RESULT = "result.json"
 MODEL = "model"
 SOURCE = "source.json"
+
+
+class Stack(NamedTuple):
+    """Seeds that are trained at once on stacked weights, and the identity of all together."""
+
+    seeds: tuple[int, ...]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Job:
         All labels, in the task's order.
     keep_model
         Whether the trained model is kept in the result's folder, as ``save_pretrained`` writes it.
+    stack
+        The seeds that are trained together with this one; None: it is trained alone.
     """
 
     arm: str
@@ -61,6 +70,7 @@ class Job:
     test_ids: tuple[str, ...]
     label_set: tuple[str, ...]
     keep_model: bool = False
+    stack: Stack | None = None
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from project.support.errors import AssayError
 from project.support.machine import set_memory_limits
 from project.support.redact import scrubbed, short_message
+from project.training.batching import Batching
 from project.training.checkpoint import Checkpoint
 from project.training.history import Evaluation
 from project.training.linear_seed import run_linear_job
@@ -54,8 +56,19 @@ def run_job(
         set_memory_limits()
     path = (checkpoints or folder) / f"{job.digest}.safetensors"
     checkpoint = Checkpoint(path, job.digest, job.config.checkpoint_seconds)
-    try:
+    with readable_errors("Lower workers, which changes no result"):
         _train_and_save(job, folder, checkpoint, after_evaluation)
+    checkpoint.remove()
+
+
+@contextlib.contextmanager
+def readable_errors(with_less_memory: str) -> Iterator[None]:
+    """Turn an error of any kind into an AssayError; its traceback goes to stderr.
+
+    ``with_less_memory``: what to do first where memory is short.
+    """
+    try:
+        yield
     except (AssayError, OSError):
         raise
     except Exception as error:  # of any kind: the other seeds go on
@@ -63,12 +76,11 @@ def run_job(
             isinstance(error, RuntimeError) and "alloc" in str(error)
         ):
             raise AssayError(
-                "out of memory. Lower workers, which changes no result; or raise "
-                "gradient_accumulation, or lower eval_batch_size or max_length."
+                f"out of memory. {with_less_memory}; or raise gradient_accumulation, or lower "
+                "eval_batch_size or max_length."
             ) from error
         sys.stderr.write(scrubbed(traceback.format_exc()))
         raise AssayError(f"{type(error).__name__}: {short_message(error)}") from error
-    checkpoint.remove()
 
 
 def _train_and_save(
@@ -87,17 +99,53 @@ def _train_and_save(
         checkpoint=checkpoint,
         after_evaluation=after_evaluation,
     )
-    log_probabilities = predict(
+    predict_and_save(
+        job,
+        folder,
         model.batching,
+        model.history,
+        seconds=lambda: checkpoint.spent + time.perf_counter() - began,
+        name=model.batching.name,
+    )
+
+
+def predict_and_save(
+    job: Job,
+    folder: Path,
+    batching: Batching,
+    history: Sequence[Evaluation],
+    *,
+    seconds: Callable[[], float],
+    name: str,
+) -> None:
+    """Predict the test split, and write the result of a job.
+
+    Parameters
+    ----------
+    job
+        The finished job.
+    folder
+        Folder of all results.
+    batching
+        The trained model.
+    history
+        Its evaluations.
+    seconds
+        Tells how long training and prediction have taken.
+    name
+        How mini-batches were read.
+    """
+    log_probabilities = predict(
+        batching,
         job.inputs.tokens,
         job.test_indices,
         precision=job.encoder.precision,
         batch_size=job.config.eval_batch_size,
     )
     facts = {
-        "seconds": checkpoint.spent + time.perf_counter() - began,
-        "batching": model.batching.name,
-        "history": [evaluation.as_json() for evaluation in model.history],
+        "seconds": seconds(),
+        "batching": name,
+        "history": [evaluation.as_json() for evaluation in history],
     }
     predictions = predictions_table(job.test_ids, log_probabilities, job.label_set)
-    save_result(folder, job, predictions, facts, model=model.batching.model)
+    save_result(folder, job, predictions, facts, model=batching.model)
