@@ -91,21 +91,21 @@ def publish_sheet(
     logged = (SAMPLING,) if config.store.private else files
     tracker.log_files({f"questions/{name}": folder / name for name in logged})
     tracker.describe(escape_markdown(sheet.title))
-    in_mlflow = ""
-    if asked.to == IN_MLFLOW:
-        queues = fill_queues(
-            tracker, sheet.task, sheet.asked, context, config=asked, codebook=codebook
-        )
-        in_mlflow = "".join(f"{'in MLflow':<13}{address}\n" for address in queues)
     print_line(
         f"ask: {sheet.title}\n\n"
-        f"{in_mlflow}"
         f"page         {_named(folder, sheet, 'label.html')}, to label in a browser\n"
         f"questions    {_named(folder, sheet, 'questions.csv')}\n"
         f"Label Studio {_named(folder, sheet, 'label_studio.json')}, with the interface "
         "label_studio.xml beside it\n"
         f"sampling     {(folder / SAMPLING).resolve()}\n"
-        f"{where_to_look(tracker, 13)}\n\n"
+        f"{where_to_look(tracker, 13)}\n"
+    )
+    if asked.to == IN_MLFLOW:
+        pages = fill_queues(
+            tracker, sheet.task, sheet.asked, context, config=asked, codebook=codebook
+        )
+        print_line("\n".join(f"{'label here':<13}{address}" for address in pages) + "\n")
+    print_line(
         f"{_HOW_TO_LABEL[asked.to]} "
         f"{sheet.next_step.format(sampling=(folder / SAMPLING).resolve())}"
     )

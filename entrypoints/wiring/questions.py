@@ -12,6 +12,7 @@ from entrypoints.wiring.conditions import SplitAnnotations
 from entrypoints.wiring.experiment import PreparedExperiment
 from entrypoints.wiring.human_answers import unused_answers
 from entrypoints.wiring.question_sheet import QuestionSheet, publish_sheet
+from entrypoints.wiring.review_answers import as_given
 from entrypoints.wiring.review_questions import answers_to_come
 from entrypoints.wiring.terminal import print_line
 from project.config.ask import AskConfig
@@ -136,7 +137,9 @@ def publish_questions(
 def _next_step(chosen: Selection, params: Mapping[str, str], answers: str) -> str:
     """What to do with the answers: ask for more after the audit, else train."""
     is_audit = bool((chosen.reasons[chosen.selected] == AUDIT).all())
-    command = command_with_answers(params, "ask" if is_audit else "main", answers)
+    # Files of answers from MLflow are read again then.
+    given = {**params, "human": as_given(params["human"])}
+    command = command_with_answers(given, "ask" if is_audit else "main", answers)
     together = ", together with those known before" if params.get("human") else ""
     what = "ask for the other texts" if is_audit else "train on them"
     step = f"Then give the answers back{together}, to {what}:\n{command}"

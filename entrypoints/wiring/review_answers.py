@@ -14,17 +14,16 @@ from project.config.lists import split_list
 from project.labels.clients.rows import REASON
 from project.support.errors import AssayError
 from project.support.files import write_atomically
-from project.tracking.review import (
-    ReviewedText,
-    queues_of,
-    reviewed_texts,
-    runs_with_queues,
-)
+from project.tracking.review import ReviewQueue
+from project.tracking.reviewed import ReviewedText, queues_of, reviewed_texts, runs_with_queues
 
 HUMAN = "human"
 _DECLINED = "are declined in MLflow"
 _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
 _MOST_SHOWN = 5
+_MAX_NAME = 60
+_FOLDER = "mlflow-"
+_FETCHED = re.compile(rf"/questions/([0-9a-f]{{32}})/{_FOLDER}[0-9a-f]{{8}}/")
 
 
 def with_review_answers(params: Mapping[str, str]) -> Mapping[str, str]:
@@ -75,18 +74,35 @@ def _only_run() -> str:
     )
 
 
+def as_given(human: str) -> str:
+    """``human`` with ``mlflow:RUN`` in place of the files that were written for it.
+
+    So a command for later reads what the queue holds then.
+    """
+    sources = []
+    for source in split_list(human):
+        fetched = _FETCHED.search(source)
+        sources.append(f"{IN_MLFLOW}:{fetched[1]}" if fetched else source)
+    return ",".join(dict.fromkeys(sources))
+
+
 def _fetched(run_id: str, folder: Path) -> list[Path]:
     """Files with the answers in the queues of a run.
 
     A file's folder is named by the content, so that another command may still read older answers.
     """
     files: list[Path] = []
-    for name, queue_id in queues_of(run_id).items():
-        answers = reviewed_texts(run_id, queue_id)
-        print_line(f"human: {_summary(answers)} in the review queue {name!r} of MLflow.")
+    names: set[str] = set()
+    for number, queue in enumerate(queues_of(run_id), start=1):
+        answers = reviewed_texts(run_id, number, queue)
+        print_line(f"human: {_summary(answers, queue)}")
         content = "".join(f"{json.dumps(row)}\n" for row in _rows(answers)).encode()
         digest = hashlib.sha256(content).hexdigest()[:8]
-        file = folder / digest / f"{_NOT_IN_A_NAME.sub('-', name)}.jsonl"
+        # An audit calls people by the names of their files.
+        name = _NOT_IN_A_NAME.sub("-", queue.person[:_MAX_NAME]) or f"person_{number}"
+        name = f"{name}_{number}" if name in names else name
+        names.add(name)
+        file = folder / f"{_FOLDER}{digest}" / f"{name}.jsonl"
         write_atomically(file, content)
         files.append(file.resolve())
     return files
@@ -116,9 +132,15 @@ def _rows(answers: Sequence[ReviewedText]) -> list[dict[str, str]]:
     return rows
 
 
-def _summary(answers: Sequence[ReviewedText]) -> str:
+def _summary(answers: Sequence[ReviewedText], queue: ReviewQueue) -> str:
+    """How many of the texts that were asked about are labelled, in a sentence."""
     texts = {answer.example_id for answer in answers}
     labelled = {answer.example_id for answer in answers if answer.label is not None}
     n_declined = len({answer.example_id for answer in answers if answer.is_declined})
-    declined = f", {n_declined} declined" if n_declined else ""
-    return f"{len(labelled)} of {len(texts)} texts are labelled{declined}"
+    n_gone = queue.n - len(texts)
+    parts = [
+        f"{len(labelled)} of {queue.n} texts are labelled",
+        *([f"declined: {n_declined}"] if n_declined else []),
+        *([f"no longer in the store: {n_gone}"] if n_gone else []),
+    ]
+    return f"{', '.join(parts)} in the review queue {queue.name!r} of MLflow."

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from entrypoints.wiring.question_context import PREFIX
-from entrypoints.wiring.terminal import Progress
+from entrypoints.wiring.terminal import Progress, print_line
 from project.config.ask import AskConfig
 from project.data.task import Task
 from project.support.errors import AssayError
 from project.support.privacy import is_private
 from project.tracking import Tracker
-from project.tracking.names import REVIEW_QUEUES
 from project.tracking.review import (
     MAX_PEOPLE,
+    MAX_SHOWN,
     ReviewQuestion,
+    ReviewQueue,
     ReviewText,
     check_labels,
     fill_queue,
     review_page,
+    tag_of_queues,
 )
 
 IN_MLFLOW = "mlflow"
@@ -37,7 +38,7 @@ def check_review(config: AskConfig, params: Mapping[str, str], task: Task) -> No
             "to=mlflow needs private=false: a review queue stores the texts in MLflow. Leave to "
             "out, and label on the page."
         )
-    if len(config.people) > MAX_PEOPLE:
+    if config.raters == 1 and len(config.people) > MAX_PEOPLE:
         raise AssayError(
             f"reviewers must name at most {MAX_PEOPLE} people, by a rule of MLflow; got "
             f"{len(config.people)}. Leave it out to let everybody label."
@@ -84,35 +85,49 @@ def fill_queues(
         labels=tuple(task.label_set),
         rules="\n\n".join(filter(None, (task.description, codebook.strip()))),
     )
-    queues: dict[str, str] = {}
-    with Progress("ask", sum(map(len, asked)), "texts for MLflow") as progress:
-        for number, table in enumerate(asked):
-            several = len(asked) > 1
-            people = config.people[number : number + 1] if several else config.people
-            name = f"{task.name} {tracker.run_id[:8]}"
-            if several:
-                name += f" {people[0]}" if people else f" person {number + 1}"
-            queues[name] = fill_queue(
+    queues: list[ReviewQueue] = []
+    texts = [_texts(table, context) for table in asked]
+    if note := _note_on_long_texts(texts):
+        print_line(f"note: {note}")
+    with Progress("ask", sum(map(len, texts)), "texts for MLflow") as progress:
+        for number, of_person in enumerate(texts, start=1):
+            people = config.people if len(asked) == 1 else config.people[number - 1 : number]
+            queue = fill_queue(
                 tracker.run_id,
-                name,
-                _texts(table, context),
+                number,
+                task.name,
+                of_person,
                 question,
                 people=people,
                 progress=progress,
             )
-    tracker.tag({REVIEW_QUEUES: json.dumps(queues)})
-    return [review_page(tracker.run_id, queue_id) for queue_id in queues.values()]
+            queues.append(queue)
+            tracker.tag(tag_of_queues(queues))  # one by one: a queue that stands can be read
+    return [review_page(tracker.run_id, queue.queue_id) for queue in queues]
+
+
+def _note_on_long_texts(texts: Sequence[Sequence[ReviewText]]) -> str:
+    """How many texts MLflow shows in part; empty where it shows all of each."""
+    shown = {text.example_id: text.shown for of_person in texts for text in of_person}
+    n_long = sum(len(text) > MAX_SHOWN for text in shown.values())
+    if not n_long:
+        return ""
+    return (
+        f"{n_long} of {len(shown)} texts have more than {MAX_SHOWN:,} characters. MLflow's page "
+        "shows the beginning of these; the whole text is under View full trace. label.html shows "
+        "all of every text."
+    )
 
 
 def _texts(asked: pd.DataFrame, context: pd.DataFrame) -> list[ReviewText]:
-    """The texts of a person's table, each with its context in lines ``NAME: VALUE``."""
+    """The texts of a person's table, each below lines ``NAME: VALUE`` of its context."""
     lines = {
-        str(name): "\n\n".join(
+        str(name): [
             f"{str(column).removeprefix(PREFIX)}: {value}" for column, value in row.items() if value
-        )
+        ]
         for name, row in context.iterrows()
     }
     return [
-        ReviewText(str(name), str(text), lines.get(str(name), ""))
+        ReviewText(str(name), "\n\n".join([*lines.get(str(name), []), str(text)]))
         for name, text in zip(asked["example_id"], asked["text"], strict=True)
     ]

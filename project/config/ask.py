@@ -126,6 +126,10 @@ class AskConfig(LabelConfig):
                 f"reviewers must name raters={self.raters} people; got {len(self.people)}: "
                 f"{self.reviewers}."
             )
+        if len({name.lower() for name in self.people}) < len(self.people):
+            raise AssayError(
+                f"reviewers must be different people, whatever the case; got {self.reviewers}."
+            )
         if self.show_llm and self.to == "mlflow":
             raise AssayError(
                 "to=mlflow needs show_llm=false: MLflow would show the LLM's label before the "

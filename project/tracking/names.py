@@ -55,9 +55,10 @@ CHOSEN = "assay.chosen"
 MONITOR = "assay.monitor"  # digest of the classifier, the old texts and the settings
 BATCH = "assay.batch"  # digest of the texts of a batch
 
-# Texts that people label in MLflow: the queues by name, as JSON, and the text of a trace.
+# Texts that people label in MLflow: the queues of a run, as JSON; text and queue of a trace.
 REVIEW_QUEUES = "assay.review_queues"
 EXAMPLE = "assay.example_id"
+QUEUE = "assay.review_queue"  # number among the queues of the run, from 1
 
 # SHA-256 of the file that a run wrote.
 OUTPUT = "assay.output"

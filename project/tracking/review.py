@@ -7,47 +7,50 @@ the traces that one person, or several together, label.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import mlflow
-from mlflow.entities import Expectation, TraceInfo
-from mlflow.entities.assessment_source import AssessmentSourceType
+from mlflow.entities import TraceInfo
 from mlflow.genai import review_queues
 from mlflow.genai.label_schemas import (
     InputCategorical,
     LabelSchema,
+    LabelSchemaType,
     create_label_schema,
-    get_label_schema,
     list_label_schemas,
 )
 from mlflow.genai.label_schemas import validation as limits
-from mlflow.genai.review_queues import ReviewStatus
 from mlflow.genai.review_queues import validation as queue_limits
+from mlflow.tracing.constant import TRACE_REQUEST_RESPONSE_PREVIEW_MAX_LENGTH_OSS
 from mlflow.tracking import MlflowClient
 
-from project.support.errors import AssayError, UnusableRun
+from project.support.errors import AssayError, Incomplete
 from project.tracking.failures import address, store_errors
-from project.tracking.names import EXAMPLE, REVIEW_QUEUES, RUN_OF_TRACE
-from project.tracking.read import newest_runs, read_run
+from project.tracking.names import EXAMPLE, QUEUE, REVIEW_QUEUES, RUN_OF_TRACE
+from project.tracking.read import read_run
 from project.tracking.views import ui_address
 
 MAX_LABELS = limits.CATEGORICAL_OPTIONS_MAX_COUNT
 MAX_LABEL_LENGTH = limits.CATEGORICAL_OPTION_MAX_LENGTH
 MAX_PEOPLE = queue_limits.MAX_ASSIGNED_USERS
+MAX_SHOWN = TRACE_REQUEST_RESPONSE_PREVIEW_MAX_LENGTH_OSS
+"""Characters of a text that the page of a queue shows; the rest is in the full trace."""
 _MAX_INSTRUCTION = limits.INSTRUCTION_MAX_LENGTH
-_PAGE = 200
+_MAX_TITLE = 200  # of the 250 that MLflow allows: a number may follow
+_MAX_NAME = 100  # of a task and of a person, in the name of a queue
+PAGE = 200
+_AT_ONCE = 100  # traces; MLflow drops those that do not fit its queue of 1,000 parts
 _CUT = " [...]"
 
 
 @dataclass(frozen=True)
 class ReviewText:
-    """A text to label: its id, itself, and lines to show above it."""
+    """A text to label: its id, and what is shown of it."""
 
     example_id: str
-    text: str
-    context: str = ""
+    shown: str
 
 
 @dataclass(frozen=True)
@@ -60,47 +63,51 @@ class ReviewQuestion:
 
 
 @dataclass(frozen=True)
-class ReviewedText:
-    """An answer, or that there is none.
+class ReviewQueue:
+    """A queue as it was made.
 
     Attributes
     ----------
-    example_id
-        The text.
-    label
-        The label that was chosen; None for none.
+    name
+        Its name, unique within the experiment.
     person
-        Who chose it, ``default`` on a server without users; None for nobody.
-    comment
-        What the person wrote beside the label.
-    is_declined
-        Whether somebody declined to label the text.
+        The user who alone is asked; "" for none.
+    queue_id, schema_id
+        The ids of the queue and of its question.
+    title
+        What the question was called then.
+    n
+        Number of texts.
     """
 
-    example_id: str
-    label: str | None
-    person: str | None
-    comment: str | None
-    is_declined: bool
+    name: str
+    person: str
+    queue_id: str
+    schema_id: str
+    title: str
+    n: int
 
 
 def fill_queue(
     run_id: str,
-    name: str,
+    number: int,
+    task: str,
     texts: Sequence[ReviewText],
     question: ReviewQuestion,
     *,
     people: Sequence[str],
     progress: Callable[[int], None],
-) -> str:
-    """Make a queue with texts to label; its id.
+) -> ReviewQueue:
+    """Make a queue with texts to label.
 
     Parameters
     ----------
     run_id
         The run that asks. The queue belongs to its experiment.
-    name
-        The queue's name. No other queue of the experiment may have it.
+    number
+        Number of the queue among those of the run, from 1.
+    task
+        Name of the task, for the name of the queue.
     texts
         The texts, in any order: MLflow shows them in an order of its own.
     question
@@ -108,18 +115,32 @@ def fill_queue(
     people
         Users to whom the queue is assigned, ten at most; none for everybody.
     progress
-        Is told of every text that has become a trace.
+        Is told of the texts that have reached the store.
 
     Raises
     ------
-    StoreUnavailable
-        If the store fails. The queue is then not made.
+    AssayError
+        If the environment switches MLflow's traces off.
+    Incomplete
+        If the store fails or lacks a text. The queue is then not made.
     """
     experiment_id = read_run(run_id).experiment_id
+    person = people[0] if len(people) == 1 else ""
+    name = f"{task[:_MAX_NAME]} {run_id[:8]} {number} {person[:_MAX_NAME]}".strip()
     with store_errors():
         schema = _schema(experiment_id, question)
-        traces = [_trace(run_id, experiment_id, text, progress) for text in texts]
-        mlflow.flush_trace_async_logging()
+        sent: list[str] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            part = texts[start : start + _AT_ONCE]
+            sent += [_trace(run_id, experiment_id, number, text) for text in part]
+            mlflow.flush_trace_async_logging()
+            progress(len(part))
+        stored = {trace.trace_id for trace in stored_traces(run_id, number)}
+        if missing := len(set(sent) - stored):
+            raise Incomplete(
+                f"{missing} of {len(texts)} texts did not reach the tracking store {address()}, so "
+                "that no review queue was made. Run again, or label on the page."
+            )
         queue = review_queues.create_review_queue(
             name,
             queue_type="custom",
@@ -127,8 +148,8 @@ def fill_queue(
             schema_ids=[schema.schema_id],
             experiment_id=experiment_id,
         )
-        review_queues.add_items_to_review_queue(queue.queue_id, item_ids=traces)
-        return str(queue.queue_id)
+        review_queues.add_items_to_review_queue(queue.queue_id, item_ids=sent)
+    return ReviewQueue(name, person, queue.queue_id, str(schema.schema_id), schema.name, len(texts))
 
 
 def check_labels(labels: Sequence[str]) -> None:
@@ -148,65 +169,30 @@ def review_page(run_id: str, queue_id: str) -> str:
     return f"{ui_address()}/#/experiments/{experiment_id}/review-queue?selectedQueueId={queue_id}"
 
 
-def runs_with_queues() -> list[str]:
-    """The ids of the runs in any experiment that made review queues, newest first."""
-    pages = newest_runs("questions", page_size=_PAGE)
-    return [run.run_id for page in pages for run in page if REVIEW_QUEUES in run.tags]
+def tag_of_queues(queues: Sequence[ReviewQueue]) -> dict[str, str]:
+    """The tag by which a run keeps its queues."""
+    return {REVIEW_QUEUES: json.dumps([asdict(queue) for queue in queues])}
 
 
-def queues_of(run_id: str) -> Mapping[str, str]:
-    """The ids of the queues that a run made, by their names.
-
-    Raises AssayError for a run that made none.
-    """
-    rule = "human must name a run of the entry point ask as mlflow:RUN"
-    try:
-        queues = read_run(run_id).tags.get(REVIEW_QUEUES)
-    except UnusableRun as error:
-        raise AssayError(f"{rule}; {error}") from None
-    if queues is None:
-        raise AssayError(
-            f"{rule}; {run_id} in the tracking store {address()} made no review queue. Run ask "
-            "with to=mlflow."
-        )
-    return dict(json.loads(queues))
-
-
-def reviewed_texts(run_id: str, queue_id: str) -> list[ReviewedText]:
-    """The answers in a queue of a run: one for each label of a person and each text without one.
-
-    An answer that was replaced by another is left out.
-    """
-    with store_errors():
-        queue = review_queues.get_review_queue(queue_id)
-        title = get_label_schema(schema_id=queue.schema_ids[0]).name
-        status = {item.item_id: item.status for item in _items(queue_id)}
-        return [
-            answer
-            for trace in _traces(queue.experiment_id, run_id)
-            if trace.trace_id in status
-            for answer in _answers(trace, title, status[trace.trace_id])
-        ]
-
-
-def _trace(
-    run_id: str, experiment_id: str, text: ReviewText, progress: Callable[[int], None]
-) -> str:
+def _trace(run_id: str, experiment_id: str, number: int, text: ReviewText) -> str:
     """The id of a new trace that shows a text.
 
     A message of a chat is shown as it is; any other input is shown as JSON.
     """
-    shown = [("system", text.context), ("user", text.text)]
-    messages = [{"role": role, "content": content} for role, content in shown if content]
     span = mlflow.start_span_no_context(
         text.example_id,
-        inputs={"messages": messages},
-        tags={EXAMPLE: text.example_id},
+        inputs={"messages": [{"role": "user", "content": text.shown}]},
+        tags={EXAMPLE: text.example_id, QUEUE: str(number)},
         metadata={RUN_OF_TRACE: run_id},
         experiment_id=experiment_id,
     )
     span.end()
-    progress(1)
+    if not str(span.trace_id).startswith("tr-"):
+        raise AssayError(
+            "to=mlflow needs MLflow's traces, which the environment switches off or samples. Unset "
+            "MLFLOW_TRACE_SAMPLING_RATIO, OTEL_SDK_DISABLED and OTEL_EXPORTER_OTLP_ENDPOINT, or "
+            "leave to out and label on the page."
+        )
     return str(span.trace_id)
 
 
@@ -215,73 +201,54 @@ def _schema(experiment_id: str, question: ReviewQuestion) -> LabelSchema:
     rules = question.rules
     if len(rules) > _MAX_INSTRUCTION:
         rules = rules[: _MAX_INSTRUCTION - len(_CUT)] + _CUT
-    known = {schema.name: schema for schema in _schemas(experiment_id)}
+    offered = InputCategorical(options=list(question.labels))
+    known = {
+        schema.name: schema
+        for schema in all_pages(lambda token: list_label_schemas(experiment_id, page_token=token))
+    }
+    taken = {name.lower() for name in (*known, limits.DEFAULT_LABEL_SCHEMA_NAME)}
+    title = question.title[:_MAX_TITLE]
     number = 1
     while True:
-        name = question.title if number == 1 else f"{question.title} ({number})"
+        name = title if number == 1 else f"{title} ({number})"
         schema = known.get(name)
-        if schema is None:
+        if schema is not None and (
+            schema.type == LabelSchemaType.EXPECTATION
+            and schema.input == offered
+            and schema.instruction == rules
+            and schema.enable_comment
+        ):
+            return schema
+        if name.lower() not in taken:
             return create_label_schema(
                 name,
                 type="expectation",
-                input=InputCategorical(options=list(question.labels)),
+                input=offered,
                 instruction=rules,
                 enable_comment=True,
                 experiment_id=experiment_id,
             )
-        offered = getattr(schema.input, "options", None)
-        if offered == list(question.labels) and schema.instruction == rules:
-            return schema
         number += 1
 
 
-def _answers(trace: TraceInfo, title: str, status: ReviewStatus) -> Iterator[ReviewedText]:
-    """The answers to the question ``title`` about a text."""
-    example_id = trace.tags[EXAMPLE]
-    labels = [
-        each
-        for each in trace.assessments
-        if isinstance(each, Expectation)
-        and each.name == title
-        and each.valid is not False
-        and each.source.source_type == AssessmentSourceType.HUMAN
-    ]
-    for each in labels:
-        person = each.source.source_id
-        yield ReviewedText(example_id, each.value, person, each.rationale, is_declined=False)
-    if not labels:
-        is_declined = status == ReviewStatus.DECLINED
-        yield ReviewedText(example_id, None, None, None, is_declined)
-
-
-def _schemas(experiment_id: str) -> list[LabelSchema]:
-    return _all(lambda token: list_label_schemas(experiment_id, page_token=token))
-
-
-def _items(queue_id: str) -> list[Any]:
-    return _all(
-        lambda token: review_queues.list_review_queue_items(
-            queue_id, max_results=_PAGE, page_token=token
-        )
-    )
-
-
-def _traces(experiment_id: str, run_id: str) -> list[TraceInfo]:
-    """The traces of a run, without their spans."""
+def stored_traces(run_id: str, number: int) -> list[TraceInfo]:
+    """The traces of one queue of a run that the store holds, without their spans."""
     client = MlflowClient()
-    found = _all(
+    experiment_id = read_run(run_id).experiment_id
+    found = all_pages(
         lambda token: client.search_traces(
             locations=[experiment_id],
             run_id=run_id,
             include_spans=False,
-            max_results=_PAGE,
+            max_results=PAGE,
             page_token=token,
         )
     )
-    return [trace.info for trace in found]
+    infos = [trace.info for trace in found]
+    return [info for info in infos if info.tags.get(QUEUE) == str(number) and EXAMPLE in info.tags]
 
 
-def _all(page_of: Callable[[str | None], Any]) -> list[Any]:
+def all_pages(page_of: Callable[[str | None], Any]) -> list[Any]:
     """The entries of all pages."""
     page = page_of(None)
     entries = list(page)
