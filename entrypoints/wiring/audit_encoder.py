@@ -22,6 +22,7 @@ from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.tracking import Child, Tracker
 from project.training.encoder import Encoder
+from project.training.history import Evaluation
 from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.jobs import run_jobs
 from project.training.results import PREDICTIONS, RESULT, Job, SeedResult
@@ -129,7 +130,7 @@ class EncoderTrainings:
                 jobs,
                 folder=self._folder,
                 workers=how.workers,
-                progress=lambda job, evaluation: progress(1),
+                progress=lambda job, told: progress(isinstance(told, Evaluation)),
                 run=how.run,
             )
             # Closing ends the worker processes, also where a training fails.

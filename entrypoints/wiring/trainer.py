@@ -30,7 +30,7 @@ from project.support.errors import Incomplete
 from project.tracking import ABSENT, NOT_LEARNED, Tracker
 from project.training.encoder import Encoder
 from project.training.evaluate import evaluate
-from project.training.history import Evaluation, best_evaluation
+from project.training.history import Evaluation, Report, best_evaluation
 from project.training.jobs import SeedsFailed, run_jobs
 from project.training.not_learned import has_not_learned
 from project.training.results import MODEL, Job, SeedResult
@@ -142,11 +142,11 @@ class Trainer:
             "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"
         ) as progress:
 
-            def report(job: Job, evaluation: Evaluation) -> None:
+            def report(job: Job, told: Report) -> None:
                 is_new = not (self._folder / job.digest).is_dir()
                 if is_new and not self._encoder.is_linear:  # which takes no time worth a line
-                    progress.print_line(progress_line(job, evaluation))
-                progress(1)
+                    progress.print_line(progress_line(job, told))
+                progress(isinstance(told, Evaluation))
 
             running = run_jobs(
                 jobs,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from entrypoints.wiring.conditions import Condition
 from project.config.finetune import FinetuneConfig
 from project.config.recipe import FEW_STEPS, MIN_STEPS, Schedule
-from project.training.history import Evaluation
+from project.training.history import Evaluation, Report
 from project.training.results import Job
 
 _MAX_RECIPES = 8  # lines
@@ -82,19 +82,22 @@ def not_learned_note(title: str, n: int, n_seeds: int) -> str:
     )
 
 
-def progress_line(job: Job, evaluation: Evaluation) -> str:
+def progress_line(job: Job, told: Report) -> str:
     """One seed's progress, and how long its training will take at this pace."""
     texts_left = 0.0
     steps_before = 0
     for phase, one in zip(job.inputs.phases, job.schedules, strict=True):
-        done = min(max(evaluation.step - steps_before, 0), one.n_steps)
+        done = min(max(told.step - steps_before, 0), one.n_steps)
         texts_left += (one.n_steps - done) * len(phase.indices) / one.steps_per_epoch
         steps_before += one.n_steps
-    seconds_left = texts_left / evaluation.texts_per_second
+    seconds_left = texts_left / told.texts_per_second
     remaining = f", {seconds_left:.0f} s left" if texts_left else ""
+    scores = ""
+    if isinstance(told, Evaluation):
+        scores = (
+            f", loss {told.training_loss:.3f}, validation macro-F1 {told.validation_macro_f1:.3f}"
+        )
     return (
-        f"{job.arm} seed {job.seed:02d}: step {evaluation.step} of {job.n_steps}, loss "
-        f"{evaluation.training_loss:.3f}, validation macro-F1 "
-        f"{evaluation.validation_macro_f1:.3f}, {evaluation.texts_per_second:.0f} texts/s"
-        f"{remaining}"
+        f"{job.arm} seed {job.seed:02d}: step {told.step} of {job.n_steps}{scores}, "
+        f"{told.texts_per_second:.0f} texts/s{remaining}"
     )

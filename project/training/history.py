@@ -55,6 +55,22 @@ class Evaluation:
         return cls(**{_READ.get(name, name): value for name, value in values.items()})
 
 
+@dataclass(frozen=True)
+class Underway:
+    """What is known between two evaluations that are far apart.
+
+    ``step``: optimiser steps so far, counted over all phases; ``texts_per_second``: training texts
+    since the evaluation before.
+    """
+
+    step: int
+    texts_per_second: float
+
+
+Report = Evaluation | Underway
+"""What a training tells of itself."""
+
+
 def best_evaluation(history: Sequence[Evaluation]) -> Evaluation:
     """The evaluation whose weights are kept.
 

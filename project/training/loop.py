@@ -20,7 +20,7 @@ from project.training.batching import Batching, choose_batching
 from project.training.checkpoint import Checkpoint, TrainingState
 from project.training.device import to_device
 from project.training.encoder import Encoder
-from project.training.history import Evaluation, best_evaluation
+from project.training.history import Evaluation, Underway, best_evaluation
 from project.training.inputs import TrainingInputs
 from project.training.optimizer import build_optimizer
 from project.training.precision import autocast, float32_products
@@ -28,6 +28,7 @@ from project.training.predict import predict
 from project.training.targets import loss
 from project.training.text_order import TextOrder
 
+SECONDS_BETWEEN_REPORTS = 20.0
 _LOSS_CHECK_STEPS = {"cpu": 1, "cuda": 50}
 """Steps between two checks of the loss; a check makes the CPU wait for the GPU."""
 
@@ -47,6 +48,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint,
     after_evaluation: Callable[[Evaluation], None],
+    underway: Callable[[Underway], None] = lambda _: None,
 ) -> TrainedModel:
     """Fine-tune an encoder; returns the model at its best evaluation.
 
@@ -65,6 +67,8 @@ def train(
         gives the same bits as one that never stopped.
     after_evaluation
         Called after each evaluation, also for those from the checkpoint.
+    underway
+        Called every 20 seconds between two evaluations.
 
     Raises
     ------
@@ -75,6 +79,7 @@ def train(
         torch.manual_seed(seed)  # initial weights and dropout use torch's global generator
         order = TextOrder(seed)
         run = _TrainingRun(encoder, config, inputs, order=order, checkpoint=checkpoint)
+        run.underway = underway
         with float32_products(encoder.precision):
             return run.run(after_evaluation)
 
@@ -136,6 +141,7 @@ class _TrainingRun:
             order,
         )
         self._schedules = [schedule(config, len(phase.indices)) for phase in inputs.phases]
+        self.underway: Callable[[Underway], None] = lambda _: None
         self._open_phase(0)
 
     def _open_phase(self, number: int) -> None:
@@ -190,7 +196,7 @@ class _TrainingRun:
 
     def _steps_and_evaluation(self, number: int, begin: int, end: int) -> Evaluation:
         """Take the steps ``begin`` to ``end`` of the phase, and score the validation texts."""
-        began = time.perf_counter()
+        began = told = time.perf_counter()
         n = len(self._indices)
         self._model.train()
         losses: list[torch.Tensor] = []  # one sum for each step, left on the device
@@ -205,6 +211,9 @@ class _TrainingRun:
             if step + 1 == end or len(losses) % _LOSS_CHECK_STEPS[self._device] == 0:
                 self._refuse_divergence(losses[n_checked:], begin + n_checked)
                 n_checked = len(losses)
+            if step + 1 < end and (now := time.perf_counter()) - told > SECONDS_BETWEEN_REPORTS:
+                told = now
+                self.underway(Underway(self._steps_before + step + 1, n_texts / (now - began)))
         seconds = time.perf_counter() - began  # of training alone
         accuracy, macro_f1 = validation_scores(
             self._batching, self._inputs, self._config, self._precision

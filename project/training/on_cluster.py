@@ -14,9 +14,9 @@ from project.cluster.tasks import Needs, Work, run_tasks
 from project.config.finetune import FinetuneConfig
 from project.support.errors import AssayError
 from project.training.encoder import Encoder
-from project.training.history import Evaluation
+from project.training.history import Evaluation, Underway
 from project.training.imported import save_files
-from project.training.on_node import NodeMachine, RemoteJob, look, train_on_node
+from project.training.on_node import UNDERWAY, NodeMachine, RemoteJob, look, train_on_node
 from project.training.precision import Machine
 from project.training.results import Job, is_finished, load_result
 from project.training.seed_memory import PROCESS_BYTES, SeedMemory, largest_seed
@@ -141,7 +141,10 @@ class _Results:
         self._reported: set[tuple[str, int]] = set()
 
     def report(self, digest: str, message: Mapping[str, Any]) -> None:
-        """Report an evaluation of a job."""
+        """Report an evaluation of a job, or where it is between two."""
+        if UNDERWAY in message:
+            self._progress(self._jobs[digest], Underway(**message[UNDERWAY]))
+            return
         evaluation = Evaluation.from_json(message)
         # Epochs that were trained before a worker died are trained or restored again.
         if (digest, evaluation.number) not in self._reported:

@@ -16,7 +16,7 @@ from project.cluster.files import Bundle, node_folder, unpacked
 from project.cluster.tasks import Send
 from project.support.errors import AssayError
 from project.training.encoder import Encoder
-from project.training.history import Evaluation
+from project.training.history import Evaluation, Underway
 from project.training.inputs import Phase
 from project.training.precision import Machine, device, this_machine
 from project.training.results import Job
@@ -50,6 +50,10 @@ class RemoteJob(NamedTuple):
     marker: Marker
 
 
+UNDERWAY = "underway"
+"""Key of a message between two evaluations."""
+
+
 def train_on_node(remote: RemoteJob, send: Send) -> dict[str, bytes]:
     """Train a job on a node; returns the files of its result.
 
@@ -65,8 +69,11 @@ def train_on_node(remote: RemoteJob, send: Send) -> dict[str, bytes]:
     def report(evaluation: Evaluation) -> None:
         send(evaluation.as_json())
 
+    def underway(report: Underway) -> None:
+        send({UNDERWAY: dataclasses.asdict(report)})
+
     try:
-        run_job(job, scratch, report, checkpoints=checkpoints)
+        run_job(job, scratch, report, underway=underway, checkpoints=checkpoints)
         result = scratch / job.digest
         return {
             path.relative_to(result).as_posix(): path.read_bytes()

@@ -16,7 +16,7 @@ from project.support.machine import set_memory_limits
 from project.support.redact import scrubbed, short_message
 from project.training.batching import Batching
 from project.training.checkpoint import Checkpoint
-from project.training.history import Evaluation
+from project.training.history import Evaluation, Underway
 from project.training.linear_seed import run_linear_job
 from project.training.loop import train
 from project.training.predict import predict, predictions_table
@@ -28,6 +28,7 @@ def run_job(
     folder: Path,
     after_evaluation: Callable[[Evaluation], None],
     *,
+    underway: Callable[[Underway], None] = lambda _: None,
     checkpoints: Path | None = None,
 ) -> None:
     """Train a job and write its result to ``folder / digest``.
@@ -43,6 +44,8 @@ def run_job(
         Folder of all results.
     after_evaluation
         Called after each evaluation.
+    underway
+        Called every 20 seconds between two evaluations.
     checkpoints
         Folder of the checkpoint until the job is finished; None: that of the results.
 
@@ -57,7 +60,7 @@ def run_job(
     path = (checkpoints or folder) / f"{job.digest}.safetensors"
     checkpoint = Checkpoint(path, job.digest, job.config.checkpoint_seconds)
     with readable_errors("Lower workers, which changes no result"):
-        _train_and_save(job, folder, checkpoint, after_evaluation)
+        _train_and_save(job, folder, checkpoint, after_evaluation, underway)
     checkpoint.remove()
 
 
@@ -84,7 +87,11 @@ def readable_errors(with_less_memory: str) -> Iterator[None]:
 
 
 def _train_and_save(
-    job: Job, folder: Path, checkpoint: Checkpoint, after_evaluation: Callable[[Evaluation], None]
+    job: Job,
+    folder: Path,
+    checkpoint: Checkpoint,
+    after_evaluation: Callable[[Evaluation], None],
+    underway: Callable[[Underway], None],
 ) -> None:
     """Train, predict and write the result."""
     if job.inputs.points is not None:
@@ -98,6 +105,7 @@ def _train_and_save(
         seed=job.seed,
         checkpoint=checkpoint,
         after_evaluation=after_evaluation,
+        underway=underway,
     )
     predict_and_save(
         job,

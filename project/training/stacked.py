@@ -23,9 +23,9 @@ from project.training.batching import Batching, choose_batching
 from project.training.checkpoint import Checkpoint, TrainingState
 from project.training.device import to_device
 from project.training.encoder import Encoder
-from project.training.history import Evaluation, best_evaluation
+from project.training.history import Evaluation, Underway, best_evaluation
 from project.training.inputs import TrainingInputs
-from project.training.loop import planned_evaluations, validation_scores
+from project.training.loop import SECONDS_BETWEEN_REPORTS, planned_evaluations, validation_scores
 from project.training.optimizer import build_optimizer
 from project.training.padding import split_evenly
 from project.training.precision import device, float32_products
@@ -75,6 +75,7 @@ def train_stacked(
     seeds: Sequence[int],
     checkpoint: Checkpoint,
     after_evaluation: Callable[[int, Evaluation], None],
+    underway: Callable[[Underway], None] = lambda _: None,
 ) -> StackedSeeds:
     """Fine-tune an encoder with several seeds at once.
 
@@ -88,6 +89,8 @@ def train_stacked(
         Of all seeds together; the training continues from there with the same bits.
     after_evaluation
         Called with a seed's place and its evaluation, also for those from the checkpoint.
+    underway
+        Called every 20 seconds between two evaluations; the step is that of every seed.
 
     Raises
     ------
@@ -99,6 +102,7 @@ def train_stacked(
         float32_products(encoder.precision),
     ):
         run = _StackedRun(encoder, config, inputs, seeds=seeds, checkpoint=checkpoint)
+        run.underway = underway
         return run.run(after_evaluation)
 
 
@@ -145,6 +149,7 @@ class _StackedRun:
         )
         self._schedules = [schedule(config, len(phase.indices)) for phase in inputs.phases]
         self._best: dict[str, torch.Tensor] = {}
+        self.underway: Callable[[Underway], None] = lambda _: None
         self._open_phase(0)
         torch.manual_seed(seeds[0])  # of dropout
 
@@ -220,7 +225,7 @@ class _StackedRun:
 
     def _steps_and_evaluations(self, number: int, begin: int, end: int) -> list[Evaluation]:
         """Take the steps ``begin`` to ``end`` of the phase, and score the validation texts."""
-        began = time.perf_counter()
+        began = told = time.perf_counter()
         losses = torch.zeros(self._model.n_seeds, dtype=torch.float64, device=self._device)
         n_texts = 0
         for step in range(begin, end):
@@ -236,6 +241,10 @@ class _StackedRun:
             )
             losses += self._step(step, batches)
             n_texts += batches.shape[1]
+            if step + 1 < end and (now := time.perf_counter()) - told > SECONDS_BETWEEN_REPORTS:
+                told = now
+                rate = batches.shape[0] * n_texts / (now - began)
+                self.underway(Underway(self._steps_before + step + 1, rate))
         mean_losses = (losses / n_texts).tolist()  # waits for the device
         seconds = time.perf_counter() - began
         evaluations = []

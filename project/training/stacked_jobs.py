@@ -77,6 +77,7 @@ def _run_group(group: Sequence[Job], folder: Path, progress: Progress) -> Iterat
         seeds=stack.seeds,
         checkpoint=checkpoint,
         after_evaluation=report,
+        underway=lambda told: progress(first, told),
     )
     outcomes: list[Outcome] = []
     for place, job in job_at.items():

@@ -18,11 +18,11 @@ import torch
 
 from project.support.errors import AssayError
 from project.support.machine import visible_gpus
-from project.training.history import Evaluation
+from project.training.history import Evaluation, Report
 from project.training.results import Job, is_finished
 from project.training.seed import run_job
 
-Progress = Callable[[Job, Evaluation], None]
+Progress = Callable[[Job, Report], None]
 _TERMINATED = 143  # exit code of a process that SIGTERM ended
 _POLL_SECONDS = 0.3
 _START_METHOD = "spawn"  # CUDA does not survive a fork
@@ -54,7 +54,8 @@ def run_in_process(
     threads = torch.get_num_threads()
     for job in jobs:
         try:
-            run_job(job, folder, functools.partial(progress, job))
+            report = functools.partial(progress, job)
+            run_job(job, folder, report, underway=report)
             yield Outcome(job, None)
         except AssayError as error:
             yield Outcome(job, error)
@@ -79,17 +80,19 @@ def run_in_processes(
     workers
         Number of processes at once.
     progress
-        Called with each job and evaluation, once each.
+        Called with each job and evaluation, once each, and with where a job is in between.
     """
     remaining = {job.digest: job for job in jobs}
     at_once = workers
     reported: set[tuple[str, int]] = set()
 
-    def report_once(job: Job, evaluation: Evaluation) -> None:
+    def report_once(job: Job, report: Report) -> None:
         # Epochs that were trained before a process died are trained or restored again.
-        if (job.digest, evaluation.number) not in reported:
-            reported.add((job.digest, evaluation.number))
-            progress(job, evaluation)
+        if isinstance(report, Evaluation):
+            if (job.digest, report.number) in reported:
+                return
+            reported.add((job.digest, report.number))
+        progress(job, report)
 
     while remaining:
         n_workers = min(at_once, len(remaining))
@@ -116,10 +119,10 @@ def _run_pool(
 ) -> Iterator[Outcome]:
     """Run jobs in a pool of processes; raises BrokenProcessPool if one of them dies."""
     context: Any = multiprocessing.get_context(_START_METHOD)
-    evaluations = context.SimpleQueue()
+    reports = context.SimpleQueue()
     by_digest = {job.digest: job for job in jobs}
     pool = concurrent.futures.ProcessPoolExecutor(
-        workers, context, _start_worker, (evaluations, _gpu_queue(context, workers))
+        workers, context, _start_worker, (reports, _gpu_queue(context, workers))
     )
     try:
         # Workers inherit that Ctrl-C is ignored: one that is interrupted while it starts would
@@ -136,9 +139,9 @@ def _run_pool(
                 timeout=_POLL_SECONDS,
                 return_when=concurrent.futures.FIRST_COMPLETED,
             )
-            while not evaluations.empty():
-                digest, evaluation = evaluations.get()
-                progress(by_digest[digest], evaluation)
+            while not reports.empty():
+                digest, report = reports.get()
+                progress(by_digest[digest], report)
             for future in done:
                 job = running.pop(future)
                 error = future.exception()
@@ -162,13 +165,13 @@ def _terminate(pool: concurrent.futures.ProcessPoolExecutor) -> None:
 
 
 _is_working = False  # in a worker process: whether it runs a job
-_evaluations: Any = None  # in a worker process: the queue that carries them to the parent
+_reports: Any = None  # in a worker process: the queue that carries them to the parent
 
 
-def _start_worker(evaluations: Any, gpus: Any) -> None:
+def _start_worker(reports: Any, gpus: Any) -> None:
     """Prepare a worker process."""
-    global _evaluations
-    _evaluations = evaluations
+    global _reports
+    _reports = reports
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()  # before this process looks for a GPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
@@ -187,7 +190,11 @@ def _work(job: Job, folder: Path) -> None:
     global _is_working
     _is_working = True
     try:
-        run_job(job, folder, lambda evaluation: _evaluations.put((job.digest, evaluation)))
+
+        def send(report: Report) -> None:
+            _reports.put((job.digest, report))
+
+        run_job(job, folder, send, underway=send)
     except SystemExit:
         os._exit(_TERMINATED)  # the pool would catch SystemExit and take the next job
     finally:

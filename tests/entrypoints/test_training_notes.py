@@ -1,9 +1,12 @@
 """Notes on trainings: their recipe, too few steps, and trainings that have not learned."""
 
+import re
+
 import pytest
 
 from entrypoints import main
 from project.tracking import NOT_LEARNED, children, latest_root
+from project.training import loop
 
 
 @pytest.fixture
@@ -26,6 +29,16 @@ def test_few_steps_and_trainings_that_have_not_learned_are_named_once_an_arm_and
     assert root.tags[NOT_LEARNED] == "gold (2 of 2)"
     assert [run.metrics["not_learned"] for run in seeds] == [1.0, 1.0]
     assert all(run.tags["assay.few_steps"].startswith("6 steps") for run in seeds)
+
+
+def test_a_long_way_between_two_evaluations_has_lines_with_the_time_that_is_left(
+    run_gold, monkeypatch
+):
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0.0)
+    _, _, printed = run_gold(seeds="1", min_steps="6", evaluations="1", workers="1")
+
+    assert re.search(r"gold seed 00: step 3 of 6, \d+ texts/s, \d+ s left", printed)
+    assert "1/1" in printed  # evaluations, of which there is one
 
 
 def test_the_recipe_that_auto_stands_for_is_printed_and_stored(run_gold):

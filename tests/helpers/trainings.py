@@ -6,9 +6,15 @@ import pytest
 
 from project.support.errors import Incomplete
 from project.training.checkpoint import Checkpoint
-from project.training.history import Evaluation
+from project.training.history import Evaluation, Report
 from project.training.jobs import run_jobs
 from project.training.loop import train
+
+
+def number_of(report):
+    """The number of an evaluation; a training of a test has no reports in between."""
+    assert isinstance(report, Evaluation)
+    return report.number
 
 
 def with_phase(data, **changes):
@@ -33,7 +39,7 @@ def trained(encoder, config, data, folder, seed=0):
 
 def outcomes(jobs, folder, workers):
     """Seed -> result of each job; every evaluation was handed over in order."""
-    seen: dict[int, list[Evaluation]] = {}
+    seen: dict[int, list[Report]] = {}
     found = {
         job.seed: result
         for job, result in run_jobs(

@@ -25,6 +25,7 @@ from project.training.seed import run_job
 from project.training.tokens import Tokens
 from project.training.workers import Outcome
 from tests.helpers import forked
+from tests.helpers.trainings import number_of
 
 
 @pytest.fixture
@@ -284,7 +285,7 @@ def test_a_seed_that_another_process_trains_is_waited_for_and_not_trained_twice(
         [job],
         folder=tmp_path,
         workers=1,
-        progress=lambda job, evaluation: trained.append(evaluation.number),
+        progress=lambda job, report: trained.append(number_of(report)),
     )
     thread.join()
 
@@ -309,7 +310,7 @@ def test_a_seed_that_was_finished_since_it_was_looked_for_is_not_trained_again(
         [job],
         folder=tmp_path,
         workers=1,
-        progress=lambda job, evaluation: trained.append(evaluation.number),
+        progress=lambda job, report: trained.append(number_of(report)),
     )
 
     assert len(result.history) == 5

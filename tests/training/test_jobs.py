@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 from project.training.jobs import run_jobs
-from tests.helpers.trainings import finished_and_error, outcomes, results_in
+from tests.helpers.trainings import finished_and_error, number_of, outcomes, results_in
 
 
 def test_finished_seeds_are_not_trained_again(jobs, tmp_path):
@@ -25,7 +25,7 @@ def test_arms_with_the_same_labels_share_one_training_run(jobs, tmp_path):
             [jobs[0], duplicate],
             folder=tmp_path,
             workers=1,
-            progress=lambda job, evaluation: seen.append((job.arm, evaluation.number)),
+            progress=lambda job, evaluation: seen.append((job.arm, number_of(evaluation))),
         )
     ]
 

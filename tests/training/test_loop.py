@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from project.support.errors import AssayError
-from project.training.history import Evaluation, best_evaluation
+from project.training import loop
+from project.training.checkpoint import Checkpoint
+from project.training.history import Evaluation, Underway, best_evaluation
 from project.training.inputs import Phase
+from project.training.loop import train
 from project.training.predict import predict
 from tests.helpers.trainings import trained, with_phase
 
@@ -43,6 +46,28 @@ def test_training_lowers_the_loss_and_ends_at_a_learning_rate_of_zero(
 
     assert history[-1].training_loss < 0.5 * math.log(4)
     assert history[-1].learning_rate == 0.0
+
+
+def test_where_a_long_epoch_is_gets_told_and_changes_nothing(
+    encoder, config, data, tmp_path, monkeypatch
+):
+    told: list[Underway] = []
+    quiet = trained(encoder, config, data, tmp_path / "quiet")[1]
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0.0)
+    _, history = train(
+        encoder,
+        config,
+        data,
+        seed=0,
+        checkpoint=Checkpoint(tmp_path / "none", "", 1e9),
+        after_evaluation=lambda evaluation: None,
+        underway=told.append,
+    )
+
+    steps = [evaluation.step for evaluation in history]
+    assert history == quiet
+    assert [one.step for one in told] == [step for step in range(1, steps[-1]) if step not in steps]
+    assert all(one.texts_per_second > 0 for one in told)
 
 
 def test_the_best_epoch_by_validation_macro_f1_is_restored_and_ties_go_to_the_earlier(

@@ -8,7 +8,7 @@ import pytest
 
 from project.support.errors import Incomplete
 from project.training.jobs import run_jobs
-from tests.helpers.trainings import finished_and_error, outcomes, results_in
+from tests.helpers.trainings import finished_and_error, number_of, outcomes, results_in
 
 
 def test_seeds_in_parallel_equal_seeds_in_sequence_and_leave_no_weights(
@@ -65,7 +65,7 @@ def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(
                 [jobs[0], deadly, jobs[2]],
                 folder=tmp_path,
                 workers=2,
-                progress=lambda job, evaluation: seen.append((job.seed, evaluation.number)),
+                progress=lambda job, evaluation: seen.append((job.seed, number_of(evaluation))),
             )
         )
 
