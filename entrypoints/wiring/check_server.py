@@ -5,36 +5,37 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+import pandas as pd
+
 from entrypoints.wiring.arm_checks import announce_needs
 from entrypoints.wiring.check_report import Rows
 from project.annotation.engines.openai.client import Client
 from project.annotation.engines.openai.engine import OpenAIAnnotator
 from project.annotation.engines.openai.faults import TLSFailed, Unreachable
 from project.annotation.engines.openai.probe import Probe
-from project.annotation.prompt import Prompt, build_prompts
+from project.annotation.prompt import build_prompts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS
-from project.data.task import comes_from_hub, load_task
+from project.data.card import load_card
 from project.labels.sources import arms
 from project.support.errors import AssayError
 
-_PATIENCE = 10.0  # seconds: a check should fail soon, while an experiment waits for a busy server
+_PATIENCE = 10.0  # seconds
 
 
 def server_rows(config: ExperimentConfig) -> Rows[None]:
     """What the server answers about its models, and what it can say of the labels of a text.
 
-    The second row takes a few requests of a handful of tokens. No text of the task is sent but the
-    demonstrations.
+    The second row takes a few requests of a handful of tokens; no text of the task is sent. They
+    wait for the answer as long as an experiment does: a server may load its model first.
     """
-    patience = min(_PATIENCE, config.server.request_timeout)
-    server = dataclasses.replace(config.server, request_timeout=patience, request_retries=0)
-    config = dataclasses.replace(config, server=server)
     yield "server", _models(config)
-    prompt = _first_prompt(config)
-    if prompt is None:
-        yield "replies", "not tried: the demonstrations of the prompt come from the hub"
-        return
+    card = load_card(config.task.task)
+    prompt_config = dataclasses.replace(
+        config.resolved(card.defaults).prompt, n_demonstrations=0, ensemble_size=1
+    )
+    none = pd.DataFrame({"example_id": [], "text": [], "gold_label": []})
+    (prompt,) = build_prompts(prompt_config, card.labels, card.description, none, n_draws=1)
     annotator = OpenAIAnnotator(config.annotate, config.server)
     with contextlib.closing(annotator):
         n_draws = config.prompt.ensemble_size or PAPER_DRAWS
@@ -44,8 +45,11 @@ def server_rows(config: ExperimentConfig) -> Rows[None]:
 
 
 def _models(config: ExperimentConfig) -> str:
-    """What the server answers about its models, from one request."""
-    client = Client(config.server.annotator_url.rstrip("/"), config.server)
+    """What the server answers about its models, from one request of ten seconds at most."""
+    # A check should fail soon, while an experiment waits for a busy server.
+    patience = min(_PATIENCE, config.server.request_timeout)
+    impatient = dataclasses.replace(config.server, request_timeout=patience, request_retries=0)
+    client = Client(impatient.annotator_url.rstrip("/"), impatient)
     try:
         info = client.run(Probe(client, config.annotate, None).server_info())
     finally:
@@ -61,19 +65,3 @@ def _models(config: ExperimentConfig) -> str:
         names = ", ".join(info.models[:5])
         raise AssayError(f"annotator_model must be a model of the server: {names}; got {name!r}.")
     return f"has {name}" + (f", {info.context} tokens of context" if info.context else "")
-
-
-def _first_prompt(config: ExperimentConfig) -> Prompt | None:
-    """The prompt of the first draw; None for data of the hub, which are not fetched."""
-    if comes_from_hub(config.task):
-        return None
-    task = load_task(config.task)
-    resolved = config.resolved(task.defaults)
-    (prompt,) = build_prompts(
-        resolved.prompt,
-        task.label_set,
-        task.description,
-        task.split("demonstration"),
-        n_draws=1,
-    )
-    return prompt

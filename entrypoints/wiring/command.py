@@ -82,6 +82,8 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     except WrongSettings as error:
         command = corrected_command(entry, arguments, error.parameters)
         print_line(f"error: {error}\nThe whole command: {command}")
+        for each in error.others:
+            print_line(f"error: {with_syntax(each, entry)}")
         discard(refusal=str(error))
         sys.exit(2)
     except AssayError as error:

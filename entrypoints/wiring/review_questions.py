@@ -17,12 +17,11 @@ from project.tracking.review import (
     MAX_PEOPLE,
     MAX_SHOWN,
     ReviewQuestion,
-    ReviewQueue,
     ReviewText,
     check_labels,
     fill_queue,
     review_page,
-    tag_of_queues,
+    tags_of_queue,
 )
 
 IN_MLFLOW = "mlflow"
@@ -85,7 +84,7 @@ def fill_queues(
         labels=tuple(task.label_set),
         rules="\n\n".join(filter(None, (task.description, codebook.strip()))),
     )
-    queues: list[ReviewQueue] = []
+    pages: list[str] = []
     texts = [_texts(table, context) for table in asked]
     if note := _note_on_long_texts(texts):
         print_line(f"note: {note}")
@@ -101,9 +100,9 @@ def fill_queues(
                 people=people,
                 progress=progress,
             )
-            queues.append(queue)
-            tracker.tag(tag_of_queues(queues))  # one by one: a queue that stands can be read
-    return [review_page(tracker.run_id, queue.queue_id) for queue in queues]
+            tracker.tag(tags_of_queue(number, queue))  # at once: a queue that stands can be read
+            pages.append(review_page(tracker.run_id, queue.queue_id))
+    return pages
 
 
 def _note_on_long_texts(texts: Sequence[Sequence[ReviewText]]) -> str:

@@ -74,16 +74,20 @@ class SeedJobs:
             test_indices=evaluated,
             names=[*ids, *label_set],
         )
-        stack = None
+        stack_of: dict[int, Stack] = {}
         if config.batching == STACKED:
-            seeds = tuple(condition.seeds)
-            stack = Stack(seeds, digest([digest_of(seed=-1), seeds]))
+            shared = digest_of(seed=-1)
+            for start in range(0, len(condition.seeds), config.seeds):
+                seeds = tuple(condition.seeds[start : start + config.seeds])
+                stack_of |= dict.fromkeys(seeds, Stack(seeds, digest([shared, seeds])))
         return [
             Job(
                 arm=condition.title,
                 seed=seed,
-                digest=digest([stack.digest, seed]) if stack else digest_of(seed=seed),
-                stack=stack,
+                digest=(
+                    digest([stack_of[seed].digest, seed]) if stack_of else digest_of(seed=seed)
+                ),
+                stack=stack_of.get(seed),
                 encoder=self._encoder,
                 config=config,
                 inputs=inputs,

@@ -11,7 +11,7 @@ from typing import Any
 from project.config.annotation import AnnotateConfig, RecordedConfig, ServerConfig, SpendConfig
 from project.config.cluster import ClusterConfig
 from project.config.fields import parse
-from project.config.finetune import FinetuneConfig
+from project.config.finetune import STACKED, FinetuneConfig
 from project.config.labels import LabelConfig, ReplicateConfig
 from project.config.prompt import PromptConfig
 from project.config.results import HostConfig, StoreConfig, VerdictConfig
@@ -55,6 +55,11 @@ class ExperimentConfig:
             raise AssayError(
                 "system_prompt must be empty with private=true: mlflow run logs parameters before "
                 "Assay starts (delete that run). Put the text into a file and set template=FILE."
+            )
+        if self.finetune.batching == STACKED and self.replicate.replicate == "pipeline":
+            raise AssayError(
+                "batching=stacked needs replicate=seed: with replicate=pipeline every seed has "
+                "labels of its own, and none is trained beside another. Set batching=auto."
             )
 
     def resolved(self, card: Mapping[str, Any]) -> ExperimentConfig:

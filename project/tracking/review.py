@@ -72,10 +72,10 @@ class ReviewQueue:
         Its name, unique within the experiment.
     person
         The user who alone is asked; "" for none.
-    queue_id, schema_id
-        The ids of the queue and of its question.
-    title
-        What the question was called then.
+    queue_id
+        Its id.
+    labels
+        The labels to choose from.
     n
         Number of texts.
     """
@@ -83,8 +83,7 @@ class ReviewQueue:
     name: str
     person: str
     queue_id: str
-    schema_id: str
-    title: str
+    labels: tuple[str, ...]
     n: int
 
 
@@ -149,7 +148,7 @@ def fill_queue(
             experiment_id=experiment_id,
         )
         review_queues.add_items_to_review_queue(queue.queue_id, item_ids=sent)
-    return ReviewQueue(name, person, queue.queue_id, str(schema.schema_id), schema.name, len(texts))
+    return ReviewQueue(name, person, queue.queue_id, question.labels, len(texts))
 
 
 def check_labels(labels: Sequence[str]) -> None:
@@ -169,9 +168,15 @@ def review_page(run_id: str, queue_id: str) -> str:
     return f"{ui_address()}/#/experiments/{experiment_id}/review-queue?selectedQueueId={queue_id}"
 
 
-def tag_of_queues(queues: Sequence[ReviewQueue]) -> dict[str, str]:
-    """The tag by which a run keeps its queues."""
-    return {REVIEW_QUEUES: json.dumps([asdict(queue) for queue in queues])}
+def tags_of_queue(number: int, queue: ReviewQueue) -> dict[str, str]:
+    """The tags by which a run keeps its queue with this number, from 1.
+
+    Each has a tag of its own, since MLflow cuts tags at 8,000 characters.
+    """
+    return {
+        REVIEW_QUEUES: str(number),
+        f"{REVIEW_QUEUES}.{number}": json.dumps(asdict(queue), ensure_ascii=False),
+    }
 
 
 def _trace(run_id: str, experiment_id: str, number: int, text: ReviewText) -> str:

@@ -7,7 +7,7 @@ queue and question in the UI.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from mlflow.entities import Expectation, TraceInfo
 from mlflow.entities.assessment_source import AssessmentSourceType
 from mlflow.exceptions import MlflowException
 from mlflow.genai import review_queues
-from mlflow.genai.label_schemas import get_label_schema
 from mlflow.genai.review_queues import ReviewStatus
 
 from project.support.errors import AssayError, UnusableRun
@@ -63,22 +62,25 @@ def queues_of(run_id: str) -> list[ReviewQueue]:
     """
     rule = "human must name a run of the entry point ask as mlflow:RUN"
     try:
-        queues = read_run(run_id).tags.get(REVIEW_QUEUES)
+        tags = read_run(run_id).tags
     except UnusableRun as error:
         raise AssayError(f"{rule}; {error}") from None
-    if queues is None:
+    if REVIEW_QUEUES not in tags:
         raise AssayError(
             f"{rule}; {run_id} in the tracking store {address()} made no review queue. Run ask "
             "with to=mlflow."
         )
-    return [ReviewQueue(**values) for values in json.loads(queues)]
+    numbers = range(1, int(tags[REVIEW_QUEUES]) + 1)
+    stored = [json.loads(tags[f"{REVIEW_QUEUES}.{number}"]) for number in numbers]
+    return [ReviewQueue(**{**one, "labels": tuple(one["labels"])}) for one in stored]
 
 
 def reviewed_texts(run_id: str, number: int, queue: ReviewQueue) -> list[ReviewedText]:
     """The answers to the texts of a queue: one for each label and each text without one.
 
-    A label counts whether or not the text is still in the queue. A text that was declined after it
-    was labelled is declined.
+    A label counts whether or not the text is still in the queue, and whatever its question is
+    called; of several by one person the last one counts. A text that was declined after it was
+    labelled is declined.
 
     Parameters
     ----------
@@ -86,45 +88,43 @@ def reviewed_texts(run_id: str, number: int, queue: ReviewQueue) -> list[Reviewe
         The run, and the queue with its number among those of the run, from 1.
     """
     with store_errors():
-        titles = {queue.title, _title_now(queue)}
         items = {item.item_id: item for item in _items(queue.queue_id)}
         return [
             answer
             for trace in stored_traces(run_id, number)
-            for answer in _answers(trace, titles, items.get(trace.trace_id))
+            for answer in _answers(trace, queue.labels, items.get(trace.trace_id))
         ]
 
 
-def _title_now(queue: ReviewQueue) -> str:
-    """What the question of a queue is called now; it may have been renamed or deleted."""
-    try:
-        return str(get_label_schema(schema_id=queue.schema_id).name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return queue.title
-
-
-def _answers(trace: TraceInfo, titles: set[str], item: Any) -> Iterator[ReviewedText]:
+def _answers(trace: TraceInfo, labels: Sequence[str], item: Any) -> Iterator[ReviewedText]:
     """The answers to a text; ``item`` is what its queue holds of it, None for nothing."""
     example_id = trace.tags[EXAMPLE]
-    labels = [
+    given = [
         each
         for each in trace.assessments
         if isinstance(each, Expectation)
-        and each.name in titles
+        and each.value in labels
         and each.valid is not False
         and each.source.source_type == AssessmentSourceType.HUMAN
     ]
     declined = item is not None and item.status == ReviewStatus.DECLINED
     if declined:
-        labels = [one for one in labels if one.last_update_time_ms > item.completed_time_ms]
-    for each in labels:
-        # MLflow compares the names of people without regard to case.
-        person = (each.source.source_id or "default").strip().lower()
+        given = [one for one in given if _time(one) > item.completed_time_ms]
+    of_person = {_person(one.source.source_id): one for one in sorted(given, key=_time)}
+    for person, each in of_person.items():
         yield ReviewedText(example_id, each.value, person, each.rationale, is_declined=False)
-    if not labels:
-        yield ReviewedText(example_id, None, None, None, declined)
+    if not given:
+        by_whom = _person(item.completed_by) if declined else None
+        yield ReviewedText(example_id, None, by_whom, None, declined)
+
+
+def _person(name: str | None) -> str:
+    """A person as MLflow compares them: without regard to case."""
+    return (name or "default").strip().lower()
+
+
+def _time(assessment: Expectation) -> int:
+    return assessment.last_update_time_ms or 0
 
 
 def _items(queue_id: str) -> list[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -91,44 +91,69 @@ def _train(
     jobs: Sequence[Job], folder: Path, workers: int, progress: Progress, run: Run
 ) -> Iterator[Outcome]:
     """Train the jobs, some hundreds at a time: each claim keeps a file open."""
-    for start in range(0, len(jobs), _MOST_CLAIMS):
-        yield from _train_some(jobs[start : start + _MOST_CLAIMS], folder, workers, progress, run)
+    by_work: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_work.setdefault(job.work, []).append(job)
+    works = list(by_work.values())
+    for start in range(0, len(works), _MOST_CLAIMS):
+        some = [job for work in works[start : start + _MOST_CLAIMS] for job in work]
+        yield from _train_some(some, folder, workers, progress, run)
 
 
 def _train_some(
     jobs: Sequence[Job], folder: Path, workers: int, progress: Progress, run: Run
 ) -> Iterator[Outcome]:
     """Train the jobs; those that another process trains are waited for, at the end."""
-    claims = {job.digest: Claim(folder / "claims" / f"{job.digest}.lock") for job in jobs}
+    claims = {job.work: Claim(folder / "claims" / f"{job.work}.lock") for job in jobs}
     try:
-        is_mine = {job.digest: claims[job.digest].take() for job in jobs}
+        is_mine = {work: claim.take() for work, claim in claims.items()}
         # Another process may have trained some of them since they were looked for.
         mine = list[Job]()
         for job in jobs:
-            if is_mine[job.digest] and is_finished(folder, job):
-                claims[job.digest].close()
+            if is_mine[job.work] and is_finished(folder, job):
                 yield Outcome(job, None)
-            elif is_mine[job.digest]:
+            elif is_mine[job.work]:
                 mine.append(job)
+        unfinished = Counter(job.work for job in mine)
         for outcome in run(mine, folder, workers, progress):
-            claims[outcome.job.digest].close()
+            unfinished[outcome.job.work] -= 1
+            if not unfinished[outcome.job.work]:
+                claims[outcome.job.work].close()
             yield outcome
-        for job in jobs:
-            if is_mine[job.digest]:
-                continue
-            claim = claims[job.digest]
-            sys.stderr.write(
-                f"fine-tune: waiting: {claim.owner} trains arm {job.arm}, seed {job.seed}.\n"
-            )
-            claim.wait(functools.partial(is_finished, folder, job))
-            if is_finished(folder, job):
-                yield Outcome(job, None)
-            else:  # the other process died
-                yield from run([job], folder, workers, progress)
-            claim.close()
+        for work, claim in claims.items():
+            if not is_mine[work]:
+                theirs = [job for job in jobs if job.work == work]
+                yield from _wait(theirs, claim, folder, workers, progress, run)
     finally:
         for claim in claims.values():
             claim.close()
+
+
+def _wait(
+    jobs: Sequence[Job],
+    claim: Claim,
+    folder: Path,
+    workers: int,
+    progress: Progress,
+    run: Run,
+) -> Iterator[Outcome]:
+    """Wait for what another process trains in one piece; train what it leaves."""
+    seeds = ", ".join(str(job.seed) for job in jobs)
+    sys.stderr.write(f"fine-tune: waiting: {claim.owner} trains arm {jobs[0].arm}, seed {seeds}.\n")
+
+    def is_done() -> bool:
+        return all(is_finished(folder, job) for job in jobs)
+
+    claim.wait(is_done)
+    left: list[Job] = []
+    for job in jobs:
+        if is_finished(folder, job):
+            yield Outcome(job, None)
+        else:
+            left.append(job)
+    if left:  # the other process died
+        yield from run(left, folder, workers, progress)
+    claim.close()
 
 
 def _run(jobs: Sequence[Job], folder: Path, workers: int, progress: Progress) -> Iterator[Outcome]:

@@ -53,13 +53,13 @@ def pad_rows(rows: Sequence[Ids], model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def padded_ids(rows: Sequence[Ids], model: Any, multiple: int = 1) -> tuple[Codes, Codes]:
+def padded_ids(rows: Sequence[Ids], model: Any, width: int = 0) -> tuple[Codes, Codes]:
     """Token ids, and 1 where there is a token, else 0; both ``(n_rows, width)``.
 
-    Padding is on the side that the model's head does not read. ``width`` is a multiple of
-    ``multiple``.
+    Padding is on the side that the model's head does not read. ``width`` is that of the longest
+    row unless it is given.
     """
-    width = -(-max(len(row) for row in rows) // multiple) * multiple
+    width = width or max(len(row) for row in rows)
     config = inner_model(model).config
     ids = np.full((len(rows), width), config.pad_token_id or 0, dtype=np.int64)
     mask = np.zeros_like(ids)

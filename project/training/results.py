@@ -73,6 +73,11 @@ class Job:
     stack: Stack | None = None
 
     @property
+    def work(self) -> str:
+        """What one process does at a time: this seed, or all that are trained with it."""
+        return self.stack.digest if self.stack else self.digest
+
+    @property
     def schedules(self) -> tuple[Schedule, ...]:
         """The schedule of each phase; none for a logistic regression."""
         if self.inputs.points is not None:
@@ -105,7 +110,7 @@ class SeedResult:
     seconds
         Seconds of training and prediction.
     batching
-        ``packed`` or ``padded``.
+        ``packed``, ``padded`` or ``stacked``.
     reused
         Whether the result was there before.
     source

@@ -114,7 +114,11 @@ def check_stackable(encoder: Encoder, config: FinetuneConfig) -> None:
             "precision=fp32."
         )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        StackedModel([encoder.model(2, config).to(device()) for _ in range(2)], encoder.precision)
+        StackedModel(
+            [encoder.model(2, config).to(device()) for _ in range(2)],
+            encoder.precision,
+            encoder.max_length,
+        )
 
 
 class _StackedRun:
@@ -139,7 +143,7 @@ class _StackedRun:
         self._batching = choose_batching(
             self._new_model(encoder, seeds[0]), "auto", encoder.precision
         )
-        self._model = StackedModel(first_weights, encoder.precision)
+        self._model = StackedModel(first_weights, encoder.precision, encoder.max_length)
         self._orders = TextOrders(seeds)
         self._state = TrainingState(
             self._model.parameters,
@@ -243,18 +247,21 @@ class _StackedRun:
             n_texts += batches.shape[1]
             if step + 1 < end and (now := time.perf_counter()) - told > SECONDS_BETWEEN_REPORTS:
                 told = now
-                rate = batches.shape[0] * n_texts / (now - began)
-                self.underway(Underway(self._steps_before + step + 1, rate))
+                self.underway(Underway(self._steps_before + step + 1, n_texts / (now - began)))
         mean_losses = (losses / n_texts).tolist()  # waits for the device
         seconds = time.perf_counter() - began
         evaluations = []
-        for place, training_loss in enumerate(mean_losses):
+        for place, mean_loss in enumerate(mean_losses):
+            training_loss = mean_loss
             accuracy, macro_f1 = math.nan, math.nan
             if math.isfinite(training_loss):
                 copy_weights(self._model.parameters, place, self._batching.model)
-                accuracy, macro_f1 = validation_scores(
-                    self._batching, self._inputs, self._config, self._precision
-                )
+                try:
+                    accuracy, macro_f1 = validation_scores(
+                        self._batching, self._inputs, self._config, self._precision
+                    )
+                except AssayError:  # its last step gave weights that are no numbers
+                    training_loss = math.nan
             evaluations.append(
                 Evaluation(
                     number=number,
@@ -264,7 +271,7 @@ class _StackedRun:
                     learning_rate=self._rate(end),
                     phase=self._number,
                     step=self._steps_before + end,
-                    texts_per_second=n_texts * len(mean_losses) / seconds,
+                    texts_per_second=n_texts / seconds,
                 )
             )
         return evaluations

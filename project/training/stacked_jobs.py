@@ -11,6 +11,7 @@ import torch
 
 from project.config.finetune import STACKED
 from project.support.errors import AssayError
+from project.support.machine import set_memory_limits
 from project.training.checkpoint import Checkpoint
 from project.training.history import Evaluation
 from project.training.results import Job, Stack
@@ -39,6 +40,7 @@ def run_stacked(
     for group in groups.values():
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # as for a seed alone: the bits do not depend on the cores
+            set_memory_limits()
         try:
             with readable_errors("Set batching=auto, which trains fewer seeds at once"):
                 yield from _run_group(group, folder, progress)
@@ -85,14 +87,18 @@ def _run_group(group: Sequence[Job], folder: Path, progress: Progress) -> Iterat
         if error := _divergence(job, history):
             outcomes.append(Outcome(job, error))
             continue
-        predict_and_save(
-            job,
-            folder,
-            trained.select(place),
-            history,
-            seconds=lambda: checkpoint.spent + time.perf_counter() - began,
-            name=STACKED,
-        )
+        try:
+            predict_and_save(
+                job,
+                folder,
+                trained.select(place),
+                history,
+                seconds=lambda: checkpoint.spent + time.perf_counter() - began,
+                name=STACKED,
+            )
+        except AssayError as failure:  # the results of the other seeds stand
+            outcomes.append(Outcome(job, failure))
+            continue
         outcomes.append(Outcome(job, None))
     checkpoint.remove()
     yield from outcomes

@@ -51,15 +51,18 @@ class StackedModel:
         Number of seeds.
     """
 
-    def __init__(self, models: Sequence[Any], precision: str) -> None:
+    def __init__(self, models: Sequence[Any], precision: str, max_length: int) -> None:
         """Stack ``models`` of one architecture, which are not used any more.
+
+        ``max_length``: tokens of the longest text that they can read.
 
         Raises
         ------
         AssayError
-            If the stacked models do not answer as each does alone.
+            If the stacked models do not answer as each does alone, or have frozen weights.
         """
         self.n_seeds = len(models)
+        self._max_length = max_length
         self._precision = precision
         self._device = models[0].device.type
         kind = inner_model(models[0]).config.model_type
@@ -67,8 +70,12 @@ class StackedModel:
             f"batching=stacked is not exact for a model of type {kind}. Use batching=auto, which "
             "trains every seed by itself."
         )
+        if not all(value.requires_grad for value in models[0].parameters()):
+            raise refusal
         try:
             alone = _logits_alone(models, precision)
+        except torch.OutOfMemoryError:
+            raise
         except _CANNOT as error:  # a head may need a token that the sample lacks
             raise refusal from error
         stacked, self._buffers = stack_module_state(list(models))
@@ -117,10 +124,16 @@ class StackedModel:
         shape = (self.n_seeds, len(rows[0]), -1)
         ids, is_token = (
             to_device(array, self._device).reshape(shape)
-            for array in padded_ids(flat, self._skeleton, _WIDTHS[self._device])
+            for array in padded_ids(flat, self._skeleton, self._width(flat))
         )
         mask = is_token.bool()[:, :, None, None, :].expand(-1, -1, 1, ids.shape[-1], -1)
         return StackedTexts(ids, mask)
+
+    def _width(self, rows: Sequence[Ids]) -> int:
+        """To what texts are padded: a multiple of some tokens, but no more than can be read."""
+        longest = max(map(len, rows))
+        rounded = -(-longest // _WIDTHS[self._device]) * _WIDTHS[self._device]
+        return max(longest, min(rounded, self._max_length))
 
     def clip(self, max_norm: float) -> None:
         """Clip every seed's gradient to a norm, as ``clip_grad_norm_`` does for one model."""
@@ -157,6 +170,8 @@ class StackedModel:
                 together = vmap(self._one_logits, randomness="different")(
                     values, self._buffers, texts
                 ).float()
+        except torch.OutOfMemoryError:
+            raise
         except _CANNOT as error:
             raise refusal from error
         spread = float((alone - alone.mean(1, keepdim=True)).abs().max())

@@ -139,6 +139,26 @@ def test_people_who_share_a_queue_are_told_apart(asked, pets):
     assert read_human_labels(file, load_task(pets(card=ALL))).contradictory == tuple(sorted(ids))
 
 
+def test_what_one_of_several_people_declined_is_said(asked, pets):
+    _, queues = asked(reviewers="ann,bob")
+    (queue_id,) = queues.values()
+    for number, person in enumerate(PEOPLE):
+        label(queue_id, slice(number, number + 1), "dog", person=person)
+    (declined,) = label(queue_id, slice(2, 3), None, person="ann", status="declined")
+    (file,) = files("mlflow")
+    answers = read_human_labels(file, load_task(pets(card=ALL)))
+
+    assert answers.unanswered_because("are declined in MLflow") == [declined]
+    assert set(answers.labels) == {"dog"}
+
+
+def test_a_run_may_have_many_queues(asked):
+    record, queues = asked(n="40", raters="40", overlap="0")
+
+    assert len(queues) == 40
+    assert len(files(f"mlflow:{record.run_id}")) == 40
+
+
 def test_an_answer_that_was_changed_counts_once(asked):
     _, queues = asked()
     (queue_id,) = queues.values()
@@ -190,6 +210,7 @@ def test_labels_are_found_whatever_becomes_of_queue_and_question(asked, capsys):
     review_queues.remove_items_from_review_queue(queue_id, item_ids=traces[:1])
     renamed = answer_rows(*files("mlflow"))
     review_queues.delete_review_queue(queue_id)
+    delete_label_schema(schema_id=schema_id)
     mlflow.MlflowClient().delete_traces(record.experiment_id, trace_ids=traces[-1:])
     capsys.readouterr()
     left = answer_rows(*files("mlflow"))
@@ -226,7 +247,8 @@ def test_a_question_of_the_same_name_that_asks_otherwise_is_left_alone(asked):
     )
     record, _ = asked(ask_seed="1")
 
-    assert queues_of(record.run_id)[0].title == f"{schema.name} (2)"
+    names = {one.name for one in list_label_schemas(record.experiment_id)}
+    assert names >= {schema.name, f"{schema.name} (2)"}
 
 
 @pytest.mark.parametrize("name", ["feedback", "F" * 200])

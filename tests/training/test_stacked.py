@@ -1,22 +1,28 @@
 """Seeds that are trained at once on stacked weights, beside the same seeds alone."""
 
 import dataclasses
+import itertools
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
 import torch
 
 from project.config.finetune import FinetuneConfig
+from project.support.claims import Claim
 from project.support.errors import AssayError
+from project.training import stacked_jobs
 from project.training.checkpoint import Checkpoint
 from project.training.encoder import Encoder
+from project.training.jobs import run_jobs
 from project.training.loop import train
 from project.training.results import Stack, load_result
-from project.training.seed import run_job
+from project.training.seed import predict_and_save, run_job
 from project.training.stacked import check_stackable, train_stacked
 from project.training.stacked_jobs import run_stacked
+from project.training.stacked_model import StackedModel
 from tests.helpers.trainings import with_phase
 
 SEEDS = (0, 1)
@@ -210,6 +216,67 @@ def test_a_stack_whose_losses_are_no_numbers_says_so_for_each_seed(stack_jobs, t
 
     assert [one.job.seed for one in outcomes] == [*SEEDS]
     assert all("training diverged (loss is not a number)" in str(one.error) for one in outcomes)
+
+
+def test_one_seed_that_diverges_leaves_the_others_alone(stack_jobs, tmp_path, monkeypatch):
+    step = StackedModel.gradients
+
+    def break_the_second(model, *arguments):
+        losses = step(model, *arguments)
+        for value in model.parameters.values():
+            value.grad[1].fill_(float("nan"))
+        return losses
+
+    monkeypatch.setattr(StackedModel, "gradients", break_the_second)
+    first, second = run_stacked(stack_jobs, tmp_path, 1, lambda job, one: None)
+    kept = load_result(tmp_path / stack_jobs[0].digest, stack_jobs[0], reused=False)
+
+    assert first.error is None
+    assert all(np.isfinite(one.training_loss) for one in kept.history)
+    assert "training diverged (loss is not a number)" in str(second.error)
+
+
+def test_a_seed_whose_predictions_fail_leaves_the_results_of_the_others(
+    stack_jobs, tmp_path, monkeypatch
+):
+    def fail_for_the_second(job, *arguments, **more):
+        if job.seed:
+            raise AssayError("a probability is not a number")
+        predict_and_save(job, *arguments, **more)
+
+    monkeypatch.setattr(stacked_jobs, "predict_and_save", fail_for_the_second)
+    first, second = run_stacked(stack_jobs, tmp_path, 1, lambda job, one: None)
+
+    assert first.error is None
+    assert "a probability" in str(second.error)
+
+
+def test_a_stack_is_trained_by_one_process_and_once(stack_jobs, tmp_path):
+    calls = []
+
+    def run(jobs, folder, workers, progress):
+        calls.append([job.seed for job in jobs])
+        yield from run_stacked(jobs, folder, workers, progress)
+
+    claim = Claim(tmp_path / "claims" / f"{stack_jobs[0].work}.lock")
+    assert claim.take()
+    threading.Timer(0.5, claim.close).start()  # as if the other process had died
+    results = run_jobs(
+        stack_jobs, folder=tmp_path, workers=1, progress=lambda job, one: None, run=run
+    )
+
+    assert [job.seed for job, _ in results] == [*SEEDS]
+    assert calls == [[], [*SEEDS]]
+
+
+def test_texts_per_second_are_those_of_one_seed(stack_jobs, tmp_path, monkeypatch):
+    seconds = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(seconds)))
+    list(run_stacked(stack_jobs, tmp_path, 1, lambda job, one: None))
+    result = load_result(tmp_path / stack_jobs[0].digest, stack_jobs[0], reused=False)
+
+    # 40 texts in 5 steps: one look at the clock before, one in each step but the last, one behind.
+    assert [one.texts_per_second for one in result.history] == [40 / 5] * 3
 
 
 def test_a_stack_that_fails_does_not_stop_the_next_one(stack_jobs, tmp_path):
