@@ -22,14 +22,14 @@ from analysis.questions.variance import PARTS
 from analysis.questions.verdict import tolerances, verdict
 from analysis.render.answer import Answer
 from analysis.render.page import page
-from analysis.render.section import Section, as_markdown, files, terminal
+from analysis.render.section import Section, as_markdown, files, terminal, wrapped
 from analysis.render.text import title
 from analysis.store.experiment import Experiment, read_experiment
 from analysis.store.publish import log_report, write_aside
 from analysis.store.root_summary import note, of_arms
 from project.config.metrics import arm_metrics, columns_of, cost_metrics, score_metrics
 from project.config.next_command import command_line
-from project.support.escape import escape_markdown, escape_terminal
+from project.support.escape import escape_markdown
 from project.tracking import KIND
 
 MORE_SECTIONS: Sequence[Callable[[Experiment], Section | None]] = (
@@ -91,8 +91,8 @@ def publish_report(
     else:
         folder = f"tolerance_{limits.tolerance:g}_min_alpha_{limits.min_alpha:g}"
         location = write_aside(experiment.root.run_id, workspace, folder, written, description)
-    sentence = escape_terminal(decision.sentence)
-    print(f"{terminal(short)}\n\n{decision.word.upper()}. {sentence}\n{location}")
+    conclusion = wrapped(f"{decision.word.upper()}. {decision.sentence}")
+    print(f"{terminal(short)}\n\n{conclusion}\n{location}")
 
 
 def _page(experiment: Experiment, screen: Answer, sections: Sequence[Section]) -> str:
