@@ -77,10 +77,10 @@ def walk(store, params):
         """The tests' small sizes and models, where the command runs models itself."""
         if name not in ("main", "curve", "budget"):
             return {}
-        chosen = params(name, seeds="3", epochs="1", learning_rate="0.003")
+        chosen = params(name, seeds="2", epochs="1", min_steps="0", learning_rate="0.003")
         names = [
             *("annotator_model", "annotator_dtype", "min_label_mass", "ensemble_size", "encoder"),
-            *("seeds", "epochs", "learning_rate", "workers", "max_validation"),
+            *("seeds", "epochs", "min_steps", "learning_rate", "workers", "max_validation"),
         ]
         sizes = {"sizes": "8,20,40"} if "sizes" in given else {}
         return {
