@@ -77,7 +77,7 @@ def test_a_registered_metric_is_in_runs_tables_files_and_page(params, store, reg
     annotations = children(root, "annotation")
     assert all("balanced_accuracy" in run.metrics for run in annotations)
 
-    table = pd.read_csv(folder / "arms.csv").set_index("labels")
+    table = pd.read_csv(folder / "tables" / "arms.csv").set_index("labels")
     logged = [
         100 * run.metrics["test.balanced_accuracy"] for run in seeds if run.params["arm"] == "llm"
     ]
@@ -125,10 +125,10 @@ def test_a_registered_metric_is_in_the_tables_of_stores_from_before(
     folder = tmp_path / "work" / "reports" / run_id
     file = {"grid": "chosen.csv", "sweep": "chosen.csv"}.get(name, f"{name}.csv")
 
-    values = pd.read_csv(folder / file)[["balanced_accuracy", "accuracy_range"]]
+    values = pd.read_csv(folder / "tables" / file)[["balanced_accuracy", "accuracy_range"]]
     assert len(values)
     assert values.stack().between(0, 1).all()
-    assert any("balanced accuracy" in path.read_text() for path in folder.glob("*.md"))
+    assert any("balanced accuracy" in path.read_text() for path in folder.rglob("*.md"))
     assert any(key.endswith(".balanced_accuracy") for key in read_run(run_id).metrics)
 
 

@@ -191,7 +191,7 @@ def test_a_simulated_audit_shows_what_is_true(first, store, workspace, no_model)
     with contextlib.redirect_stdout(output):
         hits.hits({"workspace": str(workspace)})
     assert "150 to 349" in output.getvalue()
-    assert (workspace / "reports" / "hits" / "hits_estimates.csv").is_file()
+    assert (workspace / "reports" / "hits" / "tables" / "hits_estimates.csv").is_file()
 
 
 @pytest.mark.parametrize(
@@ -226,4 +226,4 @@ def test_a_mistake_is_named_in_one_line(first, store, workspace, no_model, chang
 def test_the_report_has_pictures(first, name):
     (folder,) = (first[0] / "work" / "reports").iterdir()
 
-    assert (folder / name).read_bytes()[:4] == b"\x89PNG"
+    assert (folder / "figures" / name).read_bytes()[:4] == b"\x89PNG"

@@ -17,6 +17,7 @@ from entrypoints.wiring.designs import first_examples, training_sizes
 from project.config.designs import CurveConfig
 from project.support.errors import AssayError
 from project.tracking import children, latest_root, read_table
+from tests.helpers.experiments import contents
 
 
 def ids(examples):
@@ -129,18 +130,17 @@ def test_a_curve_trains_every_arm_at_every_size_and_its_report_can_be_rebuilt(
 
     # the entry point report rebuilds the files byte by byte
     folder = store / "work" / "reports" / curve_run.run_id
-    written = {path.name: path.read_bytes() for path in folder.iterdir()}
+    written = contents(folder)
     assert written.keys() == {
         "report.md",
-        "curve.csv",
-        "plateau.csv",
-        "curve.png",
-        "curve.svg",
+        "tables/curve.csv",
+        "tables/plateau.csv",
+        "figures/curve.png",
+        "figures/curve.svg",
         "report.html",
     }
     report.report({"run_id": curve_run.run_id, "workspace": str(store / "elsewhere")})
-    rebuilt = store / "elsewhere" / "reports" / curve_run.run_id
-    assert {path.name: path.read_bytes() for path in rebuilt.iterdir()} == written
+    assert contents(store / "elsewhere" / "reports" / curve_run.run_id) == written
 
     kinds = "must be of the kind experiment or budget; it is: curve"
     with pytest.raises(AssayError, match=rf"run {curve_run.run_id} {kinds}"):
@@ -151,7 +151,7 @@ def test_the_report_tells_where_the_curve_flattens(params, store, capsys):
     curve.curve(params("curve", arms="gold", sizes="8,20,40"))
     root = latest_root("curve")
     printed = one_line(capsys.readouterr().out)
-    table = pd.read_csv(store / "work" / "reports" / root.run_id / "plateau.csv")
+    table = pd.read_csv(store / "work" / "reports" / root.run_id / "tables" / "plateau.csv")
     described = MlflowClient().get_run(root.run_id).data.tags["mlflow.note.content"]
 
     assert table[["arm", "measure", "threshold_points"]].to_numpy().tolist() == [
@@ -166,7 +166,7 @@ def test_the_report_tells_where_the_curve_flattens(params, store, capsys):
     question.main(["--run_id", root.run_id, "--workspace", str(folder), "--threshold", "0.5"])
     printed = one_line(capsys.readouterr().out)
     assert re.search("For gold, (whether )?doubling gains less than 0.5 points", printed)
-    table = pd.read_csv(folder / "reports" / root.run_id / "plateau.csv")
+    table = pd.read_csv(folder / "reports" / root.run_id / "tables" / "plateau.csv")
     assert set(table["threshold_points"]) == {0.5}
 
 

@@ -78,12 +78,8 @@ def test_the_best_configuration_on_validation_is_tested_with_all_seeds(params, s
     setting = "learning_rate=0.01, train_batch_size=8, epochs=12"
     assert f"Best on validation: gold: {setting}." in " ".join(printed.split())
     folder = store / "work" / "reports" / root.run_id
-    assert {path.name for path in folder.iterdir()} == {
-        "search.csv",
-        "report.html",
-        "chosen.csv",
-        "report.md",
-    }
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+    assert files == {"tables/search.csv", "tables/chosen.csv", "report.html", "report.md"}
 
     grid.grid(params("grid", **SMALL))
     assert {run.tags["reused"] for run in children(latest_root("grid"), "seed")} == {"true"}

@@ -33,6 +33,7 @@ from project.tracking import (
 from project.tracking.entries import Entry
 from project.tracking.spool import Spool
 from tests.helpers import forked
+from tests.helpers.experiments import contents
 
 ROOT = Path(__file__).parents[2]
 PIECE = 20
@@ -173,12 +174,12 @@ def _compare_draws(private, public, folder):
 def test_the_report_of_a_private_experiment_has_the_same_files_and_numbers(private_and_public):
     _, _, (private, public) = private_and_public
 
-    assert {path.name for path in private.iterdir()} == {path.name for path in public.iterdir()}
-    names = ("arms.csv", "agreement.csv", "error_tests.csv", "verdict.csv", "calibration.csv")
-    compared = [name for name in names if (private / name).is_file()]
-    assert "arms.csv" in compared
-    for name in compared:
-        assert (private / name).read_bytes() == (public / name).read_bytes()
+    hidden, shown = contents(private), contents(public)
+    assert hidden.keys() == shown.keys()
+    names = ("arms", "agreement", "error_tests", "verdict", "calibration")
+    compared = [path for name in names if (path := f"tables/{name}.csv") in hidden]
+    assert "tables/arms.csv" in compared
+    assert all(hidden[path] == shown[path] for path in compared)
     assert (private / "report.html").read_text().count(">sha256:") >= 20
 
 

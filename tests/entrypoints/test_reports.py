@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import re
+import shutil
 
 import pytest
 
@@ -11,31 +12,30 @@ from analysis.report import publish
 from entrypoints import main
 from project.support.errors import AssayError
 from project.tracking import latest_root
+from tests.helpers.experiments import contents
 
 
 def test_a_report_made_again_from_the_store_alone_has_the_same_bytes(params, store):
     main.experiment(params(arms="gold,llm"))
     root = latest_root()
     folder = store / "work" / "reports" / root.run_id
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    for path in folder.iterdir():
-        path.unlink()
+    before = contents(folder)
+    shutil.rmtree(folder)
 
     publish(root.run_id, str(store / "elsewhere"))
 
     expected = {
-        "arms.csv",
-        "arms.md",
-        "arms.png",
-        "noise_transition.csv",
-        "tail.csv",
+        "tables/arms.csv",
+        "texts/arms.md",
+        "figures/arms.png",
+        "tables/noise_transition.csv",
+        "tables/tail.csv",
         "report.md",
         "report.html",
     }
     assert expected <= before.keys()
-    assert "verdict.csv" not in before
-    again = store / "elsewhere" / "reports" / root.run_id
-    assert {path.name: path.read_bytes() for path in again.iterdir()} == before
+    assert "tables/verdict.csv" not in before
+    assert contents(store / "elsewhere" / "reports" / root.run_id) == before
 
 
 def test_the_report_is_one_page_without_network_that_runs_its_own_script_alone(params, store):

@@ -165,7 +165,7 @@ def test_validation_judges_trials_draws_are_annotated_once_and_the_chosen_are_te
     chosen = set(study.trials.loc[study.trials["chosen"], "number"])
     assert {int(run.params["trial"]) for run in tested if "trial" in run.params} == chosen
     assert {run.params["arm"] for run in tested if "trial" not in run.params} == {"gold"}
-    assert {path.name for path in (store / "work" / "reports" / root.run_id).iterdir()} >= {
+    assert {path.name for path in (store / "work" / "reports" / root.run_id).rglob("*.*")} >= {
         "trials.csv",
         "chosen.csv",
         "history.png",

@@ -22,3 +22,9 @@ def latest_status():
     """The status of the newest experiment."""
     (run,) = MlflowClient().search_runs(["1"], "tags.`assay.kind` = 'experiment'", max_results=1)
     return run.info.status
+
+
+def contents(folder):
+    """What all files below a folder hold, by their paths in it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
