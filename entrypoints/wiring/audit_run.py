@@ -22,6 +22,7 @@ from entrypoints.wiring.audit_encoder import (
 )
 from entrypoints.wiring.audit_examined import AuditWork, examined, llm_codes
 from entrypoints.wiring.audit_labels import (
+    Gathered,
     audit_sample,
     documents_of,
     gather,
@@ -68,18 +69,7 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     """
     asked = parse(AuditConfig, params)
     config = audit_config(params)
-    refusals = Refusals()
-    with refusals.part():
-        check_engine(config.annotate.annotator, config.cluster)
-    with refusals.part():
-        check_store(config.host.workspace)
-    with refusals.part():
-        known = parse(PoolConfig, params)
-        own = [("by", column) for column in asked.by_columns]
-        own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
-        complete = load_pool(config.task, known, own, _n_demonstrations(config))
-        complete, judgements, notes = gather(complete, known, asked)
-    refusals.finish()
+    complete, judgements, notes = _first_checks(params, config, asked)
     pool, asked = simulated(complete, asked)
     # Refuses wrong probabilities before annotation is paid for.
     sample = audit_sample(pool, asked)
@@ -118,6 +108,25 @@ def run_audit(params: Mapping[str, str], *, publish: Callable[[str, str], None])
                 _log_next(tracker, pool, result, config)
             with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):
                 _log(tracker, result)
+
+
+def _first_checks(
+    params: Mapping[str, str], config: ExperimentConfig, asked: AuditConfig
+) -> Gathered:
+    """The pool with its human labels; everything that is wrong by now is refused together."""
+    refusals = Refusals()
+    with refusals.part():
+        check_engine(config.annotate.annotator, config.cluster)
+    with refusals.part():
+        check_store(config.host.workspace)
+    with refusals.part():
+        known = parse(PoolConfig, params)
+        own = [("by", column) for column in asked.by_columns]
+        own += [("group", asked.group), ("inclusion_column", asked.inclusion_column)]
+        complete = load_pool(config.task, known, own, _n_demonstrations(config))
+        gathered = gather(complete, known, asked)
+    refusals.finish()
+    return gathered
 
 
 def _annotated(

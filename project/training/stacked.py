@@ -30,25 +30,7 @@ from project.training.optimizer import build_optimizer
 from project.training.padding import split_evenly
 from project.training.precision import device, float32_products
 from project.training.stacked_model import StackedModel, copy_weights
-from project.training.text_order import TextOrder
-
-
-class TextOrders:
-    """The orders of all seeds; a checkpoint holds them as one."""
-
-    def __init__(self, seeds: Sequence[int]) -> None:
-        """Each seed decides its own orders."""
-        self.of_seeds = [TextOrder(seed) for seed in seeds]
-
-    @property
-    def state(self) -> Any:
-        """What a checkpoint holds, ready for JSON."""
-        return [order.state for order in self.of_seeds]
-
-    @state.setter
-    def state(self, values: Any) -> None:
-        for order, value in zip(self.of_seeds, values, strict=True):
-            order.state = value
+from project.training.text_order import TextOrders
 
 
 class StackedSeeds(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,21 @@ class TextOrder:
             self._drawn = None
             self._state = self._random.bit_generator.state
         return order[step * batch_size : end]
+
+
+class TextOrders:
+    """The orders of all seeds; a checkpoint holds them as one."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        """Each seed decides its own orders."""
+        self.of_seeds = [TextOrder(seed) for seed in seeds]
+
+    @property
+    def state(self) -> Any:
+        """What a checkpoint holds, ready for JSON."""
+        return [order.state for order in self.of_seeds]
+
+    @state.setter
+    def state(self, values: Any) -> None:
+        for order, value in zip(self.of_seeds, values, strict=True):
+            order.state = value

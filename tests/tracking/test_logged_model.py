@@ -218,10 +218,10 @@ def test_log_model_best_logs_the_best_seed_s_weights_which_predict_what_its_run_
 
 
 def test_the_best_seed_of_an_arm_is_the_best_of_all_its_finished_replicates(params, monkeypatch):
-    def run_all_but_gold_1(job, folder, after_evaluation):
+    def run_all_but_gold_1(job, folder, after_evaluation, **more):
         if (job.arm, job.seed) == ("gold", 1):
             raise AssayError("this one fails")
-        run_job(job, folder, after_evaluation)
+        run_job(job, folder, after_evaluation, **more)
 
     monkeypatch.setattr("project.training.workers.run_job", run_all_but_gold_1)
     with pytest.raises(Incomplete, match="1 of 4 seeds failed.*arm gold, seed 1: this one fails"):
