@@ -152,11 +152,11 @@ def test_what_one_of_several_people_declined_is_said(asked, pets):
     assert set(answers.labels) == {"dog"}
 
 
-def test_a_run_may_have_many_queues(asked):
-    record, queues = asked(n="40", raters="40", overlap="0")
+def test_the_longest_queue_fits_into_a_tag_of_mlflow():
+    labels = tuple(str(n) + "x" * (review.MAX_LABEL_LENGTH - 1) for n in range(review.MAX_LABELS))
+    queue = review.ReviewQueue("n" * 250, "p" * 250, "q" * 40, labels, 10**6)
 
-    assert len(queues) == 40
-    assert len(files(f"mlflow:{record.run_id}")) == 40
+    assert all(len(value) < 8000 for value in review.tags_of_queue(100, queue).values())
 
 
 def test_an_answer_that_was_changed_counts_once(asked):
