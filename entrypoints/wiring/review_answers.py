@@ -17,7 +17,7 @@ from project.support.files import write_atomically
 from project.tracking.review import ReviewQueue
 from project.tracking.reviewed import ReviewedText, queues_of, reviewed_texts, runs_with_queues
 
-HUMAN = "human"
+_HUMAN = "human"
 _DECLINED = "are declined in MLflow"
 _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
 _MOST_SHOWN = 5
@@ -39,7 +39,7 @@ def with_review_answers(params: Mapping[str, str]) -> Mapping[str, str]:
     StoreUnavailable
         If the store fails.
     """
-    sources = split_list(params.get(HUMAN, ""))
+    sources = split_list(params.get(_HUMAN, ""))
     if not any(_is_in_mlflow(source) for source in sources):
         return params
     folder = Path(params["workspace"]) / "questions"
@@ -50,7 +50,7 @@ def with_review_answers(params: Mapping[str, str]) -> Mapping[str, str]:
             files += map(str, _fetched(run_id, folder / run_id))
         else:
             files.append(source)
-    return {**params, HUMAN: ",".join(files)}
+    return {**params, _HUMAN: ",".join(files)}
 
 
 def _is_in_mlflow(source: str) -> bool:

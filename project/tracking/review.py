@@ -1,4 +1,4 @@
-"""Questions for people in MLflow's review queues, and the labels that come back.
+"""Questions for people in MLflow's review queues.
 
 MLflow reviews traces, so every text becomes a trace of the run that asks about it. A queue holds
 the traces that one person, or several together, label.

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from project.config.finetune import FinetuneConfig
-from project.config.recipe import Schedule, rate_factor, schedule
+from project.config.recipe import Schedule
 from project.stats.scores import confusion, scores
 from project.stats.types import Codes
 from project.support.errors import AssayError
@@ -21,7 +20,8 @@ from project.training.checkpoint import Checkpoint, TrainingState
 from project.training.device import to_device
 from project.training.encoder import Encoder
 from project.training.history import Evaluation, Underway, best_evaluation
-from project.training.inputs import TrainingInputs
+from project.training.inputs import TrainingInputs, schedules
+from project.training.open_phase import OpenPhase
 from project.training.optimizer import build_optimizer
 from project.training.precision import autocast, float32_products
 from project.training.predict import predict
@@ -140,27 +140,8 @@ class _TrainingRun:
             torch.amp.GradScaler(self._device, enabled=encoder.precision == "fp16"),
             order,
         )
-        self._schedules = [schedule(config, len(phase.indices)) for phase in inputs.phases]
         self.underway: Callable[[Underway], None] = lambda _: None
-        self._open_phase(0)
-
-    def _open_phase(self, number: int) -> None:
-        """Load the texts and the schedule of a phase."""
-        phase = self._inputs.phases[number]
-        self._number = number
-        self._indices = phase.indices
-        self._lengths = self._inputs.tokens.lengths(phase.indices)
-        self._targets = self._tensor(phase.targets)
-        self._weights = self._tensor(phase.weights)
-        self._schedule: Schedule = self._schedules[number]
-        self._steps_before = sum(one.n_steps for one in self._schedules[:number])
-        self._factor = rate_factor(
-            self._config.scheduler, self._config.warmup_ratio, self._schedule.n_steps
-        )
-
-    def _tensor(self, values: np.ndarray) -> torch.Tensor:
-        """``values`` in float32 on the device."""
-        return torch.tensor(values, dtype=torch.float32, device=self._device)
+        self._phase = OpenPhase(inputs, config, 0, self._device)
 
     def run(self, after_evaluation: Callable[[Evaluation], None]) -> TrainedModel:
         """Take the steps that are missing, and restore the weights of the best evaluation."""
@@ -169,14 +150,15 @@ class _TrainingRun:
         for evaluation in history:
             after_evaluation(evaluation)
         if history and history[-1].phase:
-            self._open_phase(history[-1].phase)  # with the optimizer that was restored
-        planned = planned_evaluations(self._schedules)
+            # With the optimizer that was restored.
+            self._phase = OpenPhase(self._inputs, self._config, history[-1].phase, self._device)
+        planned = planned_evaluations(schedules(self._config, self._inputs.phases))
         for number, (phase, begin, end) in enumerate(planned, start=1):
             if number <= len(history):
                 continue
-            if phase != self._number:
+            if phase != self._phase.number:
                 # A new optimizer: moments of the phase before belong to other labels.
-                self._open_phase(phase)
+                self._phase = OpenPhase(self._inputs, self._config, phase, self._device)
                 self._state.optimizer = build_optimizer(
                     self._state.parameters.values(), self._config
                 )
@@ -197,14 +179,14 @@ class _TrainingRun:
     def _steps_and_evaluation(self, number: int, begin: int, end: int) -> Evaluation:
         """Take the steps ``begin`` to ``end`` of the phase, and score the validation texts."""
         began = told = time.perf_counter()
-        n = len(self._indices)
+        n = len(self._phase.indices)
         self._model.train()
         losses: list[torch.Tensor] = []  # one sum for each step, left on the device
         n_texts = 0
         n_checked = 0
         for step in range(begin, end):
             batch = self._order.batch(
-                step % self._schedule.steps_per_epoch, n, self._config.train_batch_size
+                step % self._phase.schedule.steps_per_epoch, n, self._config.train_batch_size
             )
             losses.append(self._step(step, batch))
             n_texts += len(batch)
@@ -213,7 +195,8 @@ class _TrainingRun:
                 n_checked = len(losses)
             if step + 1 < end and (now := time.perf_counter()) - told > SECONDS_BETWEEN_REPORTS:
                 told = now
-                self.underway(Underway(self._steps_before + step + 1, n_texts / (now - began)))
+                done = self._phase.steps_before + step + 1
+                self.underway(Underway(done, n_texts / (now - began)))
         seconds = time.perf_counter() - began  # of training alone
         accuracy, macro_f1 = validation_scores(
             self._batching, self._inputs, self._config, self._precision
@@ -223,9 +206,9 @@ class _TrainingRun:
             training_loss=float(torch.stack(losses).double().sum()) / n_texts,
             validation_accuracy=accuracy,
             validation_macro_f1=macro_f1,
-            learning_rate=self._rate(end),
-            phase=self._number,
-            step=self._steps_before + end,
+            learning_rate=self._phase.rate(end),
+            phase=self._phase.number,
+            step=self._phase.steps_before + end,
             texts_per_second=n_texts / seconds,
         )
 
@@ -237,16 +220,17 @@ class _TrainingRun:
         optimizer = self._state.optimizer
         scaler = self._state.scaler
         for group in optimizer.param_groups:
-            group["lr"] = self._rate(step)
+            group["lr"] = self._phase.rate(step)
         total = torch.zeros((), device=self._device)
-        lengths = self._lengths[batch].tolist()
+        lengths = self._phase.lengths[batch].tolist()
         # Gradients of the parts add up until the optimizer's step.
         for part in self._batching.parts(lengths, self._config.gradient_accumulation):
             chosen = batch[part]
             with autocast(self._precision, self._device):
-                logits = self._batching.logits(self._inputs.tokens.rows(self._indices[chosen]))
+                rows = self._inputs.tokens.rows(self._phase.indices[chosen])
+                logits = self._batching.logits(rows)
             index = to_device(chosen, self._device)
-            part_loss = loss(logits, self._targets[index], self._weights[index])
+            part_loss = loss(logits, self._phase.targets[index], self._phase.weights[index])
             scaler.scale(part_loss / len(batch)).backward()
             total += part_loss.detach()
         scaler.unscale_(optimizer)  # before clipping, which compares with unscaled numbers
@@ -256,18 +240,14 @@ class _TrainingRun:
         optimizer.zero_grad()
         return total
 
-    def _rate(self, step: int) -> float:
-        """Learning rate before ``step`` of the phase."""
-        return float(self._config.learning_rate or 0) * self._factor(step)
-
     def _refuse_divergence(self, losses: list[torch.Tensor], n_before: int) -> None:
         """Raise if one of ``losses``, after ``n_before`` steps of the phase, is no number."""
         wrong = (~torch.stack(losses).isfinite()).nonzero()
         if len(wrong):
             step = n_before + int(wrong[0])
-            epoch = step // self._schedule.steps_per_epoch + 1
+            epoch = step // self._phase.schedule.steps_per_epoch + 1
             raise AssayError(
                 f"training diverged (loss is not a number) in epoch {epoch}, step {step + 1} of "
-                f"{self._schedule.n_steps}, at learning rate {self._rate(step):g}. "
+                f"{self._phase.schedule.n_steps}, at learning rate {self._phase.rate(step):g}. "
                 "Lower learning_rate."
             )

@@ -16,16 +16,16 @@ import numpy as np
 import torch
 
 from project.config.finetune import FinetuneConfig
-from project.config.recipe import Schedule, rate_factor, schedule
-from project.stats.types import Codes, Floats
+from project.stats.types import Codes
 from project.support.errors import AssayError
 from project.training.batching import Batching, choose_batching
 from project.training.checkpoint import Checkpoint, TrainingState
 from project.training.device import to_device
 from project.training.encoder import Encoder
 from project.training.history import Evaluation, Underway, best_evaluation
-from project.training.inputs import TrainingInputs
+from project.training.inputs import TrainingInputs, schedules
 from project.training.loop import SECONDS_BETWEEN_REPORTS, planned_evaluations, validation_scores
+from project.training.open_phase import OpenPhase
 from project.training.optimizer import build_optimizer
 from project.training.padding import split_evenly
 from project.training.precision import device, float32_products
@@ -133,33 +133,15 @@ class _StackedRun:
             torch.amp.GradScaler(self._device, enabled=False),
             self._orders,
         )
-        self._schedules = [schedule(config, len(phase.indices)) for phase in inputs.phases]
         self._best: dict[str, torch.Tensor] = {}
         self.underway: Callable[[Underway], None] = lambda _: None
-        self._open_phase(0)
+        self._phase = OpenPhase(inputs, config, 0, self._device)
         torch.manual_seed(seeds[0])  # of dropout
 
     def _new_model(self, encoder: Encoder, seed: int) -> Any:
         """The encoder with the first weights that this seed has alone."""
         torch.manual_seed(seed)
         return encoder.model(self._inputs.n_classes, self._config).to(self._device)
-
-    def _open_phase(self, number: int) -> None:
-        """Load the texts and the schedule of a phase."""
-        phase = self._inputs.phases[number]
-        self._number = number
-        self._indices = phase.indices
-        self._targets = self._tensor(phase.targets)
-        self._weights = self._tensor(phase.weights)
-        self._schedule: Schedule = self._schedules[number]
-        self._steps_before = sum(one.n_steps for one in self._schedules[:number])
-        self._factor = rate_factor(
-            self._config.scheduler, self._config.warmup_ratio, self._schedule.n_steps
-        )
-
-    def _tensor(self, values: Floats) -> torch.Tensor:
-        """``values`` in float32 on the device."""
-        return torch.tensor(values, dtype=torch.float32, device=self._device)
 
     def run(self, after_evaluation: Callable[[int, Evaluation], None]) -> StackedSeeds:
         """Take the steps that are missing; returns all seeds at their best evaluations."""
@@ -171,14 +153,15 @@ class _StackedRun:
         for number, evaluation in enumerate(saved):
             after_evaluation(number % n_seeds, evaluation)
         if saved and saved[-1].phase:
-            self._open_phase(saved[-1].phase)  # with the optimizer that was restored
-        planned = planned_evaluations(self._schedules)
+            # With the optimizer that was restored.
+            self._phase = OpenPhase(self._inputs, self._config, saved[-1].phase, self._device)
+        planned = planned_evaluations(schedules(self._config, self._inputs.phases))
         for number, (phase, begin, end) in enumerate(planned, start=1):
             if number <= len(histories[0]):
                 continue
-            if phase != self._number:
+            if phase != self._phase.number:
                 # A new optimizer: moments of the phase before belong to other labels.
-                self._open_phase(phase)
+                self._phase = OpenPhase(self._inputs, self._config, phase, self._device)
                 self._state.optimizer = build_optimizer(
                     self._state.parameters.values(), self._config, stacked=True
                 )
@@ -218,8 +201,8 @@ class _StackedRun:
             batches = np.stack(
                 [
                     order.batch(
-                        step % self._schedule.steps_per_epoch,
-                        len(self._indices),
+                        step % self._phase.schedule.steps_per_epoch,
+                        len(self._phase.indices),
                         self._config.train_batch_size,
                     )
                     for order in self._orders.of_seeds
@@ -229,7 +212,8 @@ class _StackedRun:
             n_texts += batches.shape[1]
             if step + 1 < end and (now := time.perf_counter()) - told > SECONDS_BETWEEN_REPORTS:
                 told = now
-                self.underway(Underway(self._steps_before + step + 1, n_texts / (now - began)))
+                done = self._phase.steps_before + step + 1
+                self.underway(Underway(done, n_texts / (now - began)))
         mean_losses = (losses / n_texts).tolist()  # waits for the device
         seconds = time.perf_counter() - began
         evaluations = []
@@ -250,9 +234,9 @@ class _StackedRun:
                     training_loss=training_loss,
                     validation_accuracy=accuracy,
                     validation_macro_f1=macro_f1,
-                    learning_rate=self._rate(end),
-                    phase=self._number,
-                    step=self._steps_before + end,
+                    learning_rate=self._phase.rate(end),
+                    phase=self._phase.number,
+                    step=self._phase.steps_before + end,
                     texts_per_second=n_texts / seconds,
                 )
             )
@@ -262,22 +246,20 @@ class _StackedRun:
         """Train every seed on its mini-batch ``(n_seeds, n)``; returns the losses, summed."""
         optimizer = self._state.optimizer
         for group in optimizer.param_groups:
-            group["lr"] = self._rate(step)
+            group["lr"] = self._phase.rate(step)
         n_seeds, n = batches.shape
         total = torch.zeros(n_seeds, device=self._device)
         # Gradients of the parts add up until the optimizer's step.
         for part in split_evenly(range(n), self._config.gradient_accumulation):
             chosen = batches[:, part]
             index = to_device(np.ascontiguousarray(chosen), self._device)
-            texts = self._model.texts([self._inputs.tokens.rows(self._indices[c]) for c in chosen])
+            rows = [self._inputs.tokens.rows(self._phase.indices[one]) for one in chosen]
             # The gradient is that of the mean over the mini-batch.
-            losses = self._model.gradients(texts, self._targets[index], self._weights[index] / n)
+            losses = self._model.gradients(
+                self._model.texts(rows), self._phase.targets[index], self._phase.weights[index] / n
+            )
             total += losses * n
         self._model.clip(self._config.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         return total
-
-    def _rate(self, step: int) -> float:
-        """Learning rate before ``step`` of the phase."""
-        return float(self._config.learning_rate or 0) * self._factor(step)

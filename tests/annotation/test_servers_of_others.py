@@ -1,7 +1,7 @@
 """Replies in the forms that other servers document, each read as the same labels.
 
 Forms: llama.cpp's llama-server (a token has an id; chats alone have log probabilities),
-llama-cpp-python before 0.3.2 (chats in the form of completions; issue 1787 there), Ollama from
+llama-cpp-python (chats in the form of completions: its issue 1787), Ollama from
 0.12.11 (the OpenAI form with bytes) and before (no log probabilities; unknown fields are dropped),
 OpenAI and Azure (a refusal beside the content). The values are those of the test's own server.
 """
