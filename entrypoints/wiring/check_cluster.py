@@ -62,6 +62,8 @@ def _annotator_rows(cluster: Cluster, config: ExperimentConfig) -> Rows[None]:
         "engine",
         f"{config.annotate.annotator}: {room.n_copies} {copies} on {_nodes(room.n_nodes)}{where}",
     )
+    if facts.server:
+        yield "server", "answers from every node"
     if room.too_small:
         yield "no copy", f"note: none on {', '.join(room.too_small)}, which lacks a GPU or memory"
     if facts.local_weights:

@@ -9,18 +9,14 @@ import pandas as pd
 
 from entrypoints.wiring.arm_checks import announce_needs
 from entrypoints.wiring.check_report import Rows
-from project.annotation.engines.openai.client import Client
 from project.annotation.engines.openai.engine import OpenAIAnnotator
-from project.annotation.engines.openai.faults import TLSFailed, Unreachable
-from project.annotation.engines.openai.probe import Probe
+from project.annotation.engines.openai.listed import listed_models
 from project.annotation.prompt import build_prompts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS
 from project.data.card import load_card
 from project.labels.sources import arms
 from project.support.errors import AssayError
-
-_PATIENCE = 10.0  # seconds
 
 
 def server_rows(config: ExperimentConfig) -> Rows[None]:
@@ -45,18 +41,9 @@ def server_rows(config: ExperimentConfig) -> Rows[None]:
 
 
 def _models(config: ExperimentConfig) -> str:
-    """What the server answers about its models, from one request of ten seconds at most."""
-    # A check should fail soon, while an experiment waits for a busy server.
-    patience = min(_PATIENCE, config.server.request_timeout)
-    impatient = dataclasses.replace(config.server, request_timeout=patience, request_retries=0)
-    client = Client(impatient.annotator_url.rstrip("/"), impatient)
-    try:
-        info = client.run(Probe(client, config.annotate, None).server_info())
-    finally:
-        client.close()
+    """What the server answers about its models; raises AssayError if it cannot be reached."""
+    info = listed_models(config.annotate, config.server)
     name = config.annotate.annotator_model
-    if isinstance(info.failure, Unreachable | TLSFailed):
-        raise info.failure
     if info.failure:
         return f"note: does not list its models: {info.failure}"
     if not info.models:

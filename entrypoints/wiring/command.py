@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import functools
 import json
 import re
@@ -72,6 +73,7 @@ def main(name: str, run: Callable[[Mapping[str, str]], None]) -> None:
     Exit codes: 0; 2 for input that cannot be used; 1 for work that is incomplete; 130 when
     stopped. ``run`` gets the text of every parameter.
     """
+    faulthandler.enable(file=2)  # a crash in a library's native code says where it was
     arguments = sys.argv[1:]
     entry = ENTRY_POINTS[name]
     discard = functools.partial(discard_run, name, arguments)

@@ -76,7 +76,8 @@ def room_on_nodes(cluster: Cluster, config: ExperimentConfig, task: Task | None)
     Raises
     ------
     AssayError
-        If a node lacks a package or a key, or no node can hold the model.
+        If a node lacks a package or a key or cannot reach the server, or no node can hold the
+        model.
     """
     order = order_of(config, task)
     nodes = cluster.nodes()
@@ -101,8 +102,15 @@ def room_on_nodes(cluster: Cluster, config: ExperimentConfig, task: Task | None)
 
 
 def look(order: Order) -> NodeRoom:
-    """What this node is; raises AssayError where it lacks the engine's package or key."""
+    """What this node is.
+
+    Raises AssayError where it lacks the engine's package or key, or cannot reach the server.
+    """
     check_node(order)
+    if order.facts.server:
+        from project.annotation.engines.openai.listed import listed_models
+
+        listed_models(order.arguments["annotate"], order.arguments["server"])
     capability = lowest_capability()
     if capability is None:
         return NodeRoom(not lacks_files(order), "cpu", faster_cpu_dtype(), 0)

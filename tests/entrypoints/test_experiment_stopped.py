@@ -49,7 +49,7 @@ def test_a_stopped_experiment_is_marked_killed_and_the_same_command_goes_on(para
     seeds = store / "work" / "seeds"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if len(list(seeds.glob("*/result.json"))) >= 3:
+        if len(list(seeds.glob("[!.]*/result.json"))) >= 3:
             break
         time.sleep(0.1)
     if number == signal.SIGINT:
@@ -63,7 +63,7 @@ def test_a_stopped_experiment_is_marked_killed_and_the_same_command_goes_on(para
     assert "Traceback" not in errors
     assert latest_status() == "KILLED"
     assert not list(seeds.glob(".*"))
-    n_finished = len(list(seeds.glob("*/result.json")))
+    n_finished = len(list(seeds.glob("[!.]*/result.json")))
     assert 3 <= n_finished < 80
 
     main.experiment({**values, "seeds": "3", "workers": "1"})

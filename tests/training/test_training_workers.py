@@ -1,13 +1,18 @@
 """Jobs in worker processes: the same results, failures and deaths by name, how many at once."""
 
+import contextlib
 import dataclasses
+import multiprocessing
 import os
 import re
+import time
 
 import pytest
 
 from project.support.errors import Incomplete
+from project.training import workers
 from project.training.jobs import run_jobs
+from tests.helpers import forked
 from tests.helpers.trainings import finished_and_error, number_of, outcomes, results_in
 
 
@@ -75,3 +80,45 @@ def test_a_seed_whose_process_dies_is_named_and_the_others_are_finished(
         "a worker process died, often for lack of memory; going on with 1 at once"
         in capfd.readouterr().err
     )
+
+
+def drive(jobs, folder, started):
+    """Run jobs in worker processes and send the process number of each that trains."""
+    workers._START_METHOD = "fork"  # this process has no threads, and they start at once
+    list(
+        run_jobs(
+            jobs, folder=folder, workers=2, progress=lambda *_: started.send(child_processes())
+        )
+    )
+
+
+def child_processes():
+    """The numbers of the worker processes of this process."""
+    return [process.pid for process in multiprocessing.active_children()]
+
+
+def is_running(number):
+    """Whether a process runs or waits to be collected by its parent."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(number, 0)
+        return True
+    return False
+
+
+def test_worker_processes_end_when_the_process_that_started_them_is_killed(jobs, tmp_path):
+    context = forked.forkserver()
+    numbers, started = context.Pipe(duplex=False)
+    process = context.Process(target=drive, args=(jobs, tmp_path, started))
+    with forked.no_main_module():
+        process.start()
+    assert numbers.poll(60)
+    started_workers = numbers.recv()
+    assert len(started_workers) == 2
+
+    process.kill()
+    process.join()
+
+    deadline = time.monotonic() + 60
+    while any(map(is_running, started_workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(is_running, started_workers))
