@@ -52,6 +52,10 @@ def publish_report(
         from analysis.questions import sweep
 
         sweep.publish(run_id, workspace)
+    elif kind == "suite":
+        from analysis.questions import suite
+
+        suite.publish(run_id, workspace)
     elif kind in ("audit", "audit plan"):
         from analysis.questions import audit
 

@@ -36,6 +36,7 @@ from project.config.monitor import MonitorConfig
 from project.config.predict import PredictConfig
 from project.config.prompt import PromptConfig
 from project.config.results import HostConfig, StoreConfig, VerdictConfig, VerdictLimits
+from project.config.suite import SuiteConfig, SuiteTaskConfig
 from project.config.task import TaskConfig
 from project.config.upkeep import (
     HitsConfig,
@@ -48,8 +49,7 @@ from project.config.upkeep import (
 
 ANNOTATION = (PromptConfig, AnnotateConfig, ServerConfig, RecordedConfig, SpendConfig)
 """The sections of every entry point that annotates."""
-_EXPERIMENT = (
-    TaskConfig,
+_DESIGN = (
     *ANNOTATION,
     LabelConfig,
     ReplicateConfig,
@@ -59,6 +59,7 @@ _EXPERIMENT = (
     HostConfig,
     StoreConfig,
 )
+"""The sections of an experiment beside that of its texts."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,14 @@ _DECLARED = (
         "main",
         "Label texts with an LLM, fine-tune on gold labels, on the LLM's and on remedies, and "
         "report what the LLM's labels cost.",
-        _EXPERIMENT,
+        (TaskConfig, *_DESIGN),
+    ),
+    EntryPoint(
+        "suite",
+        "Put several tasks through the same experiment, and sum up what the LLM's labels cost over "
+        "all of them.",
+        (SuiteConfig, SuiteTaskConfig, *_DESIGN),
+        computes=False,
     ),
     EntryPoint(
         "annotate",
@@ -263,7 +271,7 @@ _DECLARED = (
         "check",
         "Check the tracking store, this machine and the models, and estimate what an "
         "experiment would take.",
-        _EXPERIMENT,
+        (TaskConfig, *_DESIGN),
         computes=False,
     ),
 )

@@ -18,9 +18,9 @@ class LoggedName(NamedTuple):
     meaning: str
 
 
-_LOSS = "experiment, budget, grid, audit"
-_ALPHA = "experiment, budget, grid, audit"
-_SCORES = "experiment, budget, curve, grid, annotation set, audit"
+_LOSS = "experiment, budget, grid, audit, suite (median)"
+_ALPHA = "experiment, budget, grid, audit, suite (median)"
+_SCORES = "experiment, budget, curve, grid, annotation set, audit, suite (median)"
 _HUMAN = "experiment, budget, audit"
 
 KINDS = (
@@ -29,6 +29,7 @@ KINDS = (
     LoggedName("curve", "root", "a learning curve"),
     LoggedName("grid", "root", "a grid search"),
     LoggedName("sweep", "root", "one worker of a study of Optuna"),
+    LoggedName("suite", "root", "several tasks that went through the same experiment (suite)"),
     LoggedName("annotation set", "root", "annotation without training (annotate)"),
     LoggedName("questions", "root", "questions for a person (ask)"),
     LoggedName("audit", "root", "what human labels of a sample tell about an LLM's labels (audit)"),
@@ -67,6 +68,8 @@ TAGS = (
     LoggedName("assay.trial_state", "trial", "COMPLETE, PRUNED or FAIL"),
     LoggedName("assay.reason", "trial", "why a trial failed"),
     LoggedName("assay.chosen", "sweep", "numbers of the chosen trials"),
+    LoggedName("assay.suite", "suite, experiment", "name of the suite"),
+    LoggedName("assay.suite_task", "experiment", "digest of a task's parameters and files"),
     LoggedName("assay.model", "predict", "addresses of the classifiers that gave the labels"),
     LoggedName("assay.predicted_by", "predict, monitor", "runs of the classifiers"),
     LoggedName("assay.monitor", "monitor", "digest of classifier, old texts and settings"),

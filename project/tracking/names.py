@@ -51,6 +51,10 @@ STUDY = "assay.study"
 TRIAL_STATE = "assay.trial_state"
 CHOSEN = "assay.chosen"
 
+# Tasks that went through the same experiment.
+SUITE = "assay.suite"  # name of the suite
+SUITE_TASK = "assay.suite_task"  # digest of a task's parameters and inputs
+
 # Batches of a monitor.
 MONITOR = "assay.monitor"  # digest of the classifier, the old texts and the settings
 BATCH = "assay.batch"  # digest of the texts of a batch

@@ -54,7 +54,7 @@ def test_a_node_has_as_many_places_as_its_scarcest_resource_allows():
 def test_every_entry_point_that_annotates_fine_tunes_or_predicts_takes_the_parameter():
     taking = {name for name, entry in ENTRY_POINTS.items() if "cluster" in entry.rules()}
 
-    trains = {"main", "finetune", "curve", "grid", "budget", "sweep", "audit", "check"}
+    trains = {"main", "suite", "finetune", "curve", "grid", "budget", "sweep", "audit", "check"}
     assert taking == trains | {"annotate", "ask", "predict", "monitor"}
 
 

@@ -60,15 +60,29 @@ class Popen:
     """
 
     def __init__(
-        self, command, *, cwd=ROOT, env=None, stdout=None, stderr=None, start_new_session=False
+        self,
+        command,
+        *,
+        cwd=ROOT,
+        env=None,
+        stdin=None,
+        stdout=None,
+        stderr=None,
+        start_new_session=False,
+        process_group=None,
     ):
+        assert stdin in (None, subprocess.DEVNULL), "it reads nothing"
+        assert process_group in (None, 0), "only a group of its own"
         self.returncode: int | None = None
         self.stdout, out = _output(stdout, 1)
         self.stderr, err = _output(stderr, 2)
+        if stderr == subprocess.STDOUT:
+            err = out
         settings = dict(os.environ if env is None else env)
         mask = os.umask(0)
         os.umask(mask)
-        way = (command[1:], str(cwd), settings, mask, start_new_session)
+        is_apart = start_new_session or process_group == 0
+        way = (command[1:], str(cwd), settings, mask, is_apart)
         arguments = (*way, _Handle(out), _Handle(err))
         self._process = forkserver().Process(target=_run, args=arguments)
         with no_main_module():
@@ -142,7 +156,7 @@ def run(command, *, cwd=ROOT, env=None, timeout=None):
 
 def _output(where, number):
     """What reads an output of the process, if anything, and the descriptor it writes to."""
-    if where is None:
+    if where is None or where == subprocess.STDOUT:
         return None, number
     if where != subprocess.PIPE:
         return None, where.fileno()

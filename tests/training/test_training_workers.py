@@ -1,6 +1,5 @@
 """Jobs in worker processes: the same results, failures and deaths by name, how many at once."""
 
-import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -13,6 +12,7 @@ from project.support.errors import Incomplete
 from project.training import workers
 from project.training.jobs import run_jobs
 from tests.helpers import forked
+from tests.helpers.processes import is_running
 from tests.helpers.trainings import finished_and_error, number_of, outcomes, results_in
 
 
@@ -95,14 +95,6 @@ def drive(jobs, folder, started):
 def child_processes():
     """The numbers of the worker processes of this process."""
     return [process.pid for process in multiprocessing.active_children()]
-
-
-def is_running(number):
-    """Whether a process runs or waits to be collected by its parent."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(number, 0)
-        return True
-    return False
 
 
 def test_worker_processes_end_when_the_process_that_started_them_is_killed(jobs, tmp_path):

@@ -1,0 +1,197 @@
+"""The tasks of a suite: named one by one, all cards of a folder, or listed in a file.
+
+Such a file has the parameters of each task, and may have some for all of them::
+
+    parameters: {max_train: 1000, encoder: linear}
+    tasks:
+      - {task: imdb.yaml, recorded: imdb.parquet, recorded_columns: gpt_4, group: GPT-4}
+      - {task: babe.yaml, recorded: babe.parquet, recorded_columns: gpt_4, group: GPT-4}
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from project.config.config_file import safe_yaml
+from project.config.entry_points import ENTRY_POINTS
+from project.config.field_errors import shown
+from project.config.fields import written
+from project.config.lists import split_list
+from project.config.loading import effective
+from project.data.card import Card, load_card
+from project.support.errors import AssayError, Refusals
+
+_OWN = ("name", "group")
+_PATHS = ("task", "data", "recorded", "human", "template", "codebook")
+"""Parameters whose paths begin at the file of the suite, if they are there."""
+_RULE = (
+    "tasks must be names or paths of cards, a folder of cards, or a .yaml file with the key 'tasks'"
+)
+
+
+class SuiteTask(NamedTuple):
+    """One task of a suite.
+
+    Attributes
+    ----------
+    name
+        How tables call it; no two tasks of a suite have the same.
+    group
+        Tasks of one group are summed up together; empty: those whose LLM is the same.
+    params
+        Every parameter of the entry point ``main`` as text.
+    """
+
+    name: str
+    group: str
+    params: Mapping[str, str]
+
+
+def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
+    """The tasks that ``tasks`` names, with all parameters of each.
+
+    Parameters
+    ----------
+    tasks
+        The parameter of that name.
+    params
+        Parameters of ``main`` that hold for all tasks. They come before those that a file has for
+        all tasks, and after those that it has for a single one.
+
+    Raises
+    ------
+    AssayError
+        If a card or a parameter cannot be used; all such errors together.
+    """
+    entries, common = _entries(tasks)
+    refusals = Refusals()
+    cards: list[Card] = []
+    found = []
+    for entry in entries:
+        with refusals.part():
+            card = load_card(entry["task"])
+            with _about(entry["task"]):
+                given = {**_own_params(common), **params, **_own_params(entry)}
+                chosen = effective(ENTRY_POINTS["main"], given).texts
+            cards.append(card)
+            name = str(entry.get("name") or card.name)
+            found.append(SuiteTask(name, str(entry.get("group") or ""), chosen))
+    refusals.finish()
+    repeated = [name for name, n in Counter(task.name for task in found).items() if n > 1]
+    if repeated:
+        raise AssayError(
+            f"tasks must have names that differ; {', '.join(map(shown, repeated[:3]))} stands "
+            "several times. Give each entry of the file a 'name' of its own."
+        )
+    if len(found) < 2:
+        raise AssayError(
+            f"tasks must name at least two tasks; got {shown(tasks)}. For one task use the entry "
+            "point main."
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _about(task: str) -> Iterator[None]:
+    """A context whose errors begin with the task that they are about."""
+    try:
+        yield
+    except AssayError as error:
+        named = AssayError(f"task {task}: {error}")
+        named.others = tuple(AssayError(f"task {task}: {one}") for one in error.others)
+        raise named from None
+
+
+def _own_params(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of an entry as text, each by its own name."""
+    aliases = ENTRY_POINTS["main"].aliases()
+    return {
+        aliases.get(name, name): written(value) for name, value in entry.items() if name not in _OWN
+    }
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """The names and values in a YAML file; AssayError where it holds something else."""
+    try:
+        content = safe_yaml(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise AssayError(f"{_RULE}; {path} cannot be read: {problem}") from None
+    if not isinstance(content, Mapping):
+        raise AssayError(f"{_RULE}; {path} holds no names and values.")
+    return content
+
+
+class _Entries(NamedTuple):
+    """The entries of a suite, each with the key ``task``, and parameters for all of them."""
+
+    entries: list[dict[str, Any]]
+    common: Mapping[str, Any]
+
+
+def _entries(tasks: str) -> _Entries:
+    """What ``tasks`` names."""
+    names = split_list(tasks)
+    if not names:
+        raise AssayError(f"{_RULE}; got ''. Set tasks=a.yaml,b.yaml.")
+    if len(names) > 1:
+        return _Entries([{"task": name} for name in names], {})
+    path = Path(names[0]).expanduser()
+    if path.is_dir():
+        return _Entries(_cards_in(path), {})
+    if path.suffix not in (".yaml", ".yml"):
+        raise AssayError(f"{_RULE}; got {shown(tasks)}. For one task use the entry point main.")
+    return _listed(path)
+
+
+def _cards_in(folder: Path) -> list[dict[str, Any]]:
+    """The cards of a folder, in the order of their names; other YAML files are left out."""
+    found = [
+        path
+        for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
+        if {"labels", "columns"} <= set(_read(path))
+    ]
+    if not found:
+        raise AssayError(
+            f"tasks must name a folder with task cards (.yaml); {folder} has none. Name the cards."
+        )
+    return [{"task": str(path)} for path in found]
+
+
+def _listed(path: Path) -> _Entries:
+    """The tasks and the parameters in a file."""
+    content = _read(path)
+    if unknown := sorted(set(content) - {"tasks", "parameters"}):
+        raise AssayError(
+            f"{path} must have the keys 'tasks' and 'parameters' alone; got "
+            f"{shown(unknown[0])}. {_RULE}."
+        )
+    listed, common = content.get("tasks"), content.get("parameters") or {}
+    if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
+        raise AssayError(f"'tasks' in {path} must be a list of tasks; got {shown(listed)}.")
+    if not isinstance(common, Mapping):
+        raise AssayError(f"'parameters' in {path} must hold names and values; got {shown(common)}.")
+    entries = []
+    for number, item in enumerate(listed, start=1):
+        entry = {"task": item} if isinstance(item, str) else item
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("task"), str):
+            raise AssayError(
+                f"'tasks' in {path} must be cards, or mappings with the key 'task'; entry "
+                f"{number} is {shown(item)}."
+            )
+        entries.append({name: _found(path, name, value) for name, value in entry.items()})
+    return _Entries(entries, {name: _found(path, name, value) for name, value in common.items()})
+
+
+def _found(path: Path, name: str, value: Any) -> Any:
+    """A value; a path that exists beside the suite's file, from where the command runs."""
+    if name not in _PATHS or not isinstance(value, str):
+        return value
+    files = [path.parent / part for part in split_list(value)]
+    return ",".join(map(str, files)) if files and all(map(Path.exists, files)) else value
