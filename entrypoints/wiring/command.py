@@ -127,6 +127,8 @@ def _run(
     if _shows_config(chosen):
         print(as_yaml(entry, chosen, _card_defaults(params)), end="")
         return
+    if sys.stderr.isatty():
+        print_line(f"{entry.name}: loading the libraries, which takes some seconds.")
     with owner_only(is_private(params), Path(params.get("workspace", ""))), _tagged(chosen):
         run(_with_review_answers(params))
 
