@@ -34,7 +34,8 @@ _PAPER_ROWS = {
     LLM: (0.586, 0.746),
     GOLD: (0.625, math.nan),
 }
-_SHOWN = ("accuracy", "macro_f1", "precision", "recall")
+_SHOWN = ("macro_f1", "accuracy", "precision", "recall")
+_ALL = (*SCORES, "alpha", "loss")
 
 
 def scores_over_tasks(rows: pd.DataFrame) -> Table:
@@ -45,29 +46,25 @@ def scores_over_tasks(rows: pd.DataFrame) -> Table:
     cells, records, kinds = [], [], []
     for (group, source), part in counted.groupby(["group", "source"], sort=False):
         record: dict[str, Any] = {"group": group, "source": source, "n_tasks": len(part)}
-        line = [str(group), str(source), str(len(part))]
-        for name in (*SCORES, "alpha", "loss"):
-            found = quartiles(part[name].to_numpy(dtype=float))
-            record |= columns(name, found.median)
-            record |= {f"{name}_q1": found.low, f"{name}_q3": found.high}
-            if name in (*_SHOWN, "alpha"):
-                line.append(_middle(found))
-            elif name == "loss" and source != GOLD:
-                line.append(ranged(found.median, 100, 1, sign=True))
-            elif name == "loss":
-                line.append("")
+        found = {name: quartiles(part[name].to_numpy(dtype=float)) for name in _ALL}
+        for name, each in found.items():
+            record |= columns(name, each.median)
+            record |= {f"{name}_q1": each.low, f"{name}_q3": each.high}
+        loss = "" if source == GOLD else ranged(found["loss"].median, 100, 1, sign=True)
+        middles = [_middle(found[name]) for name in _SHOWN]
+        alpha = number(100 * found["alpha"].median.estimate)
+        line = [str(group), str(source), str(len(part)), loss, *middles, alpha]
         cells.append(line)
         records.append(record)
         kinds.append("annotator" if source == ITSELF else "arm")
         if source in _PAPER_ROWS and group == counted["group"].iloc[0]:
             f1, recall = _PAPER_ROWS[str(source)]
-            loss = _PAPER_ROWS[GOLD][0] - f1
-            shown = ["", number(100 * f1), "", number(100 * recall), "", ""]
-            if source != GOLD:
-                shown[-1] = signed(100 * loss)
-            cells.append(["", "  paper", "14", *shown])
+            loss = "" if source == GOLD else signed(100 * (_PAPER_ROWS[GOLD][0] - f1))
+            known = {"macro_f1": number(100 * f1), "recall": number(100 * recall)}
+            scores = [known.get(name, "") for name in _SHOWN]
+            cells.append(["", "  paper", "14", loss, *scores, ""])
             kinds.append("paper")
-    head = ["LLM", "labels", "tasks", *(SCORES[name] for name in _SHOWN), "alpha", "loss"]
+    head = ["LLM", "labels", "tasks", "loss", *(SCORES[name] for name in _SHOWN), "alpha"]
     middle = "median (quartiles)"
     return Table(
         "suite_scores",
@@ -83,7 +80,7 @@ def scores_over_tasks(rows: pd.DataFrame) -> Table:
             f"{PAPER[0].upper()}{PAPER[1:]}.",
         ],
         kinds=kinds,
-        units=["", "", "", *[middle] * 5, "median [limits]"],
+        units=["", "", "", "median [limits]", *[middle] * len(_SHOWN), "median"],
     )
 
 
@@ -91,7 +88,7 @@ def _middle(found: Quartiles) -> str:
     """A median with its quartiles, x 100."""
     if math.isnan(found.median.estimate):
         return "-"
-    return f"{100 * found.median.estimate:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    return f"{100 * found.median.estimate:.1f} ({100 * found.low:.0f} to {100 * found.high:.0f})"
 
 
 _SHIFT_NOTE = (
