@@ -1,0 +1,180 @@
+"""Candidates for zones: sets of texts that can be told without any gold label."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from project.data.text_features import FEATURES, text_features
+from project.stats.types import Codes, Floats, Mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MAX_VALUES = 10  # of a column or a label set, each a zone
+_LIKE = 0.8  # cosine above which two texts are near-duplicates
+_MAX_COMPARED = 20_000  # texts, since all pairs are compared
+_BLOCK = 1000
+_MIN_LEAF = 40
+_MIN_SHARE = 0.1  # of the texts beyond a quartile, else the quartile itself belongs to a zone
+
+
+class Zone(NamedTuple):
+    """A set of texts.
+
+    Attributes
+    ----------
+    name, opposite
+        What its texts have in common, and what all others have.
+    texts
+        Which texts they are ``(n,)``.
+    parts
+        For a pair of candidates the indices of the two.
+    """
+
+    name: str
+    opposite: str
+    texts: Mask
+    parts: tuple[int, ...] = ()
+
+
+def halves(example_ids: Sequence[str]) -> Mask:
+    """Which texts belong to the half in which zones are found ``(n,)``, by a hash of their ids."""
+    return np.array(
+        [
+            hashlib.sha256(f"zones:{name}".encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0
+            for name in example_ids
+        ],
+        dtype=bool,
+    )
+
+
+def candidates(
+    texts: Sequence[str],
+    llm_labels: Codes,
+    label_set: Sequence[str],
+    numbers: Mapping[str, Floats],
+    columns: Mapping[str, pd.Series],
+    first_half: Mask,
+) -> list[Zone]:
+    """All candidates, none of which looks at a gold label.
+
+    Parameters
+    ----------
+    texts
+        The texts, ``n``.
+    llm_labels
+        The LLM's label of each ``(n,)``, -1 for none.
+    label_set
+        The classes, in the order of the codes.
+    numbers
+        Further numbers of each text ``(n,)`` by name, nan where unknown.
+    columns
+        Further columns of the data, by name, whose values are zones.
+    first_half
+        The texts whose quartiles decide where a zone begins ``(n,)``.
+    """
+    features = text_features(texts)
+    zones: list[Zone] = []
+    for name, title in FEATURES.items():
+        zones += _of_number(title, features[name].to_numpy(), first_half)
+    for title, values in numbers.items():
+        zones += _of_number(title, values, first_half)
+    says = "the LLM says {}".format
+    for code, label in enumerate(label_set[:_MAX_VALUES]):
+        opposite = says(label_set[1 - code] if len(label_set) == 2 else f"another than {label}")
+        zones.append(Zone(says(label), opposite, llm_labels == code))
+    for name, column in columns.items():
+        for value in column.value_counts().index[:_MAX_VALUES]:
+            mask = (column == value).to_numpy()
+            zones.append(Zone(f"{name} is {value}", f"{name} is not {value}", mask))
+    if len(texts) <= _MAX_COMPARED:
+        title = "near-duplicate with another LLM label"
+        zones.append(Zone(title, f"no {title}", unlike_twins(texts, llm_labels)))
+    return [zone for zone in zones if zone.texts.any() and not zone.texts.all()]
+
+
+def _of_number(title: str, values: Floats, first_half: Mask) -> Iterator[Zone]:
+    """Zones of a number: any, where most texts have none; else the highest and lowest quarter.
+
+    Counts have few values, so that a quarter may be anything up to half of the texts.
+    """
+    known = values[first_half & ~np.isnan(values)]
+    if not len(known) or known.min() == known.max():
+        return
+    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
+    if middle == known.min() == 0:
+        yield Zone(f"any {title}", f"no {title}", values > 0)
+        return
+    most, least = ("many", "few") if high >= 1 else ("high", "low")
+    beyond = values > high if (known > high).mean() >= _MIN_SHARE else values >= high
+    below = values < low if (known < low).mean() >= _MIN_SHARE else values <= low
+    yield Zone(f"{most} {title}", f"not {most} {title}", beyond)
+    yield Zone(f"{least} {title}", f"not {least} {title}", below)
+
+
+def unlike_twins(texts: Sequence[str], labels: Codes) -> Mask:
+    """Texts with a near-duplicate that has another label ``(n,)``.
+
+    Near-duplicates: cosine of their TF-IDF vectors of words and word pairs at least 0.8.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    found = np.zeros(len(texts), dtype=bool)
+    try:
+        vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
+    except ValueError:  # no text has a word
+        return found
+    for begin in range(0, len(texts), _BLOCK):
+        rows = slice(begin, begin + _BLOCK)
+        near = (vectors[rows] @ vectors.T).tocoo()
+        alike = near.data >= _LIKE
+        first, second = near.row[alike] + begin, near.col[alike]
+        unlike = labels[first] != labels[second]
+        found[first[unlike]] = True
+    return found
+
+
+def leaves(zones: Sequence[Zone], wrong: Mask, first_half: Mask) -> list[Zone]:
+    """Pairs of candidates that a tree of depth 2 proposes on the first half; not: without it.
+
+    Parameters
+    ----------
+    zones
+        The candidates.
+    wrong
+        Which texts have a wrong label ``(n,)``; only those of the first half are looked at.
+    first_half
+        Which texts the tree is fitted on ``(n,)``.
+    """
+    from sklearn.tree import DecisionTreeClassifier
+
+    if not zones or wrong[first_half].all() or not wrong[first_half].any():
+        return []
+    features = np.stack([zone.texts for zone in zones], axis=1)
+    tree = DecisionTreeClassifier(max_depth=2, min_samples_leaf=_MIN_LEAF, random_state=0)
+    tree.fit(features[first_half], wrong[first_half])
+    found = []
+    for path in _paths(tree.tree_):
+        if len(path) == 2:
+            names = [zones[index].name if yes else zones[index].opposite for index, yes in path]
+            masks = [zones[index].texts == yes for index, yes in path]
+            name = " and ".join(names)
+            indices = tuple(index for index, _ in path)
+            found.append(Zone(name, f"not: {name}", masks[0] & masks[1], indices))
+    return found
+
+
+def _paths(tree: object, node: int = 0) -> Iterator[list[tuple[int, bool]]]:
+    """Every way from the root to a leaf: feature, and whether the text has it."""
+    left, right = tree.children_left[node], tree.children_right[node]  # type: ignore[attr-defined]
+    if left == right:
+        yield []
+        return
+    feature = int(tree.feature[node])  # type: ignore[attr-defined]
+    for child, yes in ((left, False), (right, True)):
+        for path in _paths(tree, child):
+            yield [(feature, yes), *path]

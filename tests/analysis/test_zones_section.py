@@ -1,0 +1,129 @@
+"""Zones of an experiment: found, confirmed, inherited or not, and what cannot have any."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.questions import zones
+from analysis.questions.zone_candidates import halves, unlike_twins
+from analysis.store.experiment import read_experiment
+from project.config.experiment import ExperimentConfig
+from project.support.errors import AssayError
+from tests.helpers.sections import GOLD
+from tests.helpers.stored import examples, log_experiment, noisy
+
+ODD = np.random.default_rng(5).random(900) < 0.3
+"""Texts with a negation, in which the LLM may be wrong more often."""
+
+
+def table(mark="It never was number {} of {}."):
+    """Test and training examples; those of ``ODD`` have ``mark`` in their text."""
+    rows = examples(GOLD, text="It was number {}, of class {}.")
+    marked = np.tile(ODD, 2)
+    rows.loc[marked, "text"] = [mark.format(row, "it") for row in np.flatnonzero(marked)]
+    return rows
+
+
+def wrong_within(share_within, share_outside, seed=0):
+    """Labels of an LLM that is wrong so often within ``ODD`` and outside."""
+    random = np.random.default_rng(seed)
+    share = np.where(ODD, share_within, share_outside)
+    return np.where(random.random(900) < share, (GOLD + 1) % 3, GOLD)
+
+
+def read(store, llm, arms, **changes):
+    """The experiment as the store holds it."""
+    return read_experiment(log_experiment(store, GOLD, arms, llm=llm, table=table(), **changes))
+
+
+def frames(section):
+    """The tables of a section by name."""
+    return {one.name: one.frame for one in section.tables}
+
+
+def test_a_zone_with_more_errors_is_confirmed_and_the_classifier_that_repeats_them_inherits(store):
+    llm = wrong_within(0.5, 0.05)
+    arms = {"gold": noisy(GOLD, 0.95), "llm": np.stack([llm] * 3)}
+
+    section = zones.section(read(store, llm, arms))
+
+    assert "any negations (" in section.answer
+    assert "A classifier inherits the errors of any negations" in section.answer
+    found = frames(section)
+    row = found["zones"].set_index("zone").loc["any negations"]
+    assert row["confirmed"]
+    assert row["more_low"] > 0.2
+    inherited = found["zones_inherited"].set_index("zone").loc["any negations"]
+    assert inherited["repeated_llm"] == 1
+    assert inherited["inherited_low"] > 0.8
+    assert inherited["share_of_loss"] > 0.7
+    assert found["zones_examples"]["text"].str.contains("never").all()
+    assert section.figures[0].picture.png
+    assert "any negations: " in section.figures[0].seen
+
+
+def test_errors_that_average_out_are_not_called_inherited(store):
+    arms = {"gold": noisy(GOLD, 0.95), "llm": noisy(GOLD, 0.95, seed=9)}
+
+    section = zones.section(read(store, wrong_within(0.5, 0.05), arms))
+
+    assert "That a classifier inherits their errors was not told from chance." in section.answer
+
+
+def test_random_errors_have_no_zone(store):
+    section = zones.section(read(store, wrong_within(0.2, 0.2), {"gold": noisy(GOLD, 0.9)}))
+
+    assert "holds more than chance" in section.answer
+    assert section.figures == []
+    assert list(frames(section)) == ["zones"]
+
+
+def test_a_zone_of_the_first_half_alone_is_shown_and_not_claimed(store):
+    first = halves(table()["example_id"].tolist())[:900]
+    llm = wrong_within(0.05, 0.05)
+    broken = ODD & first & (np.arange(900) % 2 == 0)
+    llm = np.where(broken, (GOLD + 1) % 3, llm)
+    rows = table()
+    rows = rows[rows["split"] == "test"]
+    run_id = log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9)}, llm=llm, table=rows)
+
+    section = zones.section(read_experiment(run_id))
+
+    assert "none of them was confirmed in the other half" in section.answer
+    assert not frames(section)["zones"]["confirmed"].any()
+
+
+def test_columns_of_a_file_are_zones_too(store, tmp_path):
+    llm = wrong_within(0.5, 0.05)
+    rows = table("It was number {} of {}.")
+    source = np.where(np.tile(ODD, 2), "blog", "press")
+    file = tmp_path / "more.csv"
+    pd.DataFrame({"text": rows["text"], "source": source}).to_csv(file, index=False)
+    run_id = log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9)}, llm=llm, table=rows)
+    experiment = read_experiment(run_id)
+
+    columns = zones.read_columns(experiment, str(file), ["source"])
+
+    assert "source is blog (" in zones.section(experiment, columns).answer
+    with pytest.raises(AssayError, match="no column 'sauce'"):
+        zones.read_columns(experiment, str(file), ["sauce"])
+
+
+def test_private_experiments_and_those_without_llm_labels_have_no_zones(store):
+    settings = ExperimentConfig().as_dict()
+    settings["finetune"]["seeds"] = 3
+    settings["store"]["private"] = True
+    arms = {"gold": noisy(GOLD, 0.9)}
+
+    with pytest.raises(AssayError, match="private must be false for zones"):
+        zones.section(read(store, GOLD, arms, config_changes={"config": settings}))
+    with pytest.raises(AssayError, match="no texts with a gold label and one of the LLM"):
+        zones.section(read(store, None, arms))
+
+
+def test_near_duplicates_with_other_labels_are_told_and_texts_without_words_are_none():
+    texts = ["the same long text here", "the same long text here!", "another one", "the same"]
+
+    assert unlike_twins(texts, np.array([0, 1, 0, 0])).tolist() == [True, True, False, False]
+    assert not unlike_twins(texts, np.array([0, 0, 0, 1])).any()
+    assert not unlike_twins(["!", "?"], np.array([0, 1])).any()
