@@ -15,7 +15,7 @@ from project.support.errors import AssayError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.store.experiment import Experiment
+    from analysis.store.stored_run import StoredRun
 
 SIGNIFICANCE = 0.05
 
@@ -57,7 +57,7 @@ class Judged(NamedTuple):
         return self.confirmed.p <= SIGNIFICANCE
 
 
-def read_labelled(experiment: Experiment) -> LabelledTexts:
+def read_labelled(experiment: StoredRun) -> LabelledTexts:
     """The texts with both labels, of all splits that the LLM has labelled."""
     import pandas as pd
 

@@ -6,6 +6,8 @@ by a classifier, random ones average out: the second table shows which of the tw
 python -m analysis.questions.zones --run_id RUN
 python -m analysis.questions.zones --run_id RUN --data corpus.parquet --columns source,year
     columns of a file with the same texts are zones, too
+python -m analysis.questions.zones --run_id CURVE
+    of a learning curve with the arms gold and llm: do more labels wash the errors out?
 
 It prints tables and writes CSV, Markdown and a figure to outputs/reports/RUN.
 """
@@ -99,7 +101,14 @@ def read_columns(experiment: Experiment, data: str, names: Sequence[str]) -> dic
 
 def _publish(options: argparse.Namespace) -> None:
     from analysis.store.experiment import read_experiment
+    from project.tracking import KIND, read_run
 
+    if options.run_id and read_run(options.run_id).tags.get(KIND) == "curve":
+        from analysis.questions import zone_curve
+
+        found = zone_curve.section(options.run_id)
+        show_section(found, options.workspace, options.run_id, [read_run(options.run_id)])
+        return
     experiment = read_experiment(options.run_id)
     names = split_list(options.columns)
     if bool(names) != bool(options.data):

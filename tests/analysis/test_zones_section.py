@@ -1,10 +1,12 @@
 """Zones of an experiment: found, confirmed, inherited or not, and what cannot have any."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.questions import zones
+from analysis.questions import zone_curve, zones
 from analysis.questions.zone_candidates import halves, unlike_twins
 from analysis.store.experiment import read_experiment
 from project.config.experiment import ExperimentConfig
@@ -127,3 +129,60 @@ def test_near_duplicates_with_other_labels_are_told_and_texts_without_words_are_
     assert unlike_twins(texts, np.array([0, 1, 0, 0])).tolist() == [True, True, False, False]
     assert not unlike_twins(texts, np.array([0, 0, 0, 1])).any()
     assert not unlike_twins(["!", "?"], np.array([0, 1])).any()
+
+
+def log_curve(store, llm, predicted):
+    """A curve of the arms gold and llm; ``predicted``: predictions by arm and size."""
+
+    def at_its_size(arm, seed, child):
+        kind, size = arm.split("-")
+        params = {**child.params, "arm": kind, "arm_kind": kind, "n_examples": int(size)}
+        return dataclasses.replace(child, params=params)
+
+    settings = ExperimentConfig().as_dict()
+    settings["finetune"]["seeds"] = 3
+    sizes = sorted({int(name.split("-")[1]) for name in predicted})
+    changes = {"config": settings, "arms": ["gold", "llm"], "design": {"sizes": sizes}}
+    return log_experiment(
+        store,
+        GOLD,
+        predicted,
+        llm=llm,
+        table=table(),
+        kind="curve",
+        config_changes=changes,
+        change_child=at_its_size,
+    )
+
+
+def test_a_curve_shows_errors_that_are_learned_and_errors_that_wash_out(store):
+    llm = wrong_within(0.5, 0.1)
+    learned = np.where(ODD, llm, GOLD)  # repeats what is wrong within the zone, and nothing else
+    run_id = log_curve(
+        store,
+        llm,
+        {
+            "gold-100": noisy(GOLD, 0.95),
+            "llm-100": np.stack([llm] * 3),
+            "gold-400": noisy(GOLD, 0.95, seed=1),
+            "llm-400": np.stack([learned] * 3),
+        },
+    )
+
+    section = zone_curve.section(run_id)
+
+    frame = frames(section)["zone_curve"].set_index(["part", "n_examples"])
+    assert frame.loc[("within the zones", 400), "repeated_llm"] == 1
+    assert frame.loc[("outside", 100), "repeated_llm"] == 1
+    assert frame.loc[("outside", 400), "repeated_llm"] == 0
+    assert "Outside, classifiers of the LLM's labels repeat 100 % of its errors with 100" in (
+        section.answer
+    )
+    assert section.figures[0].picture.svg
+
+
+def test_a_curve_without_both_arms_is_refused(store):
+    run_id = log_curve(store, GOLD, {"gold-100": noisy(GOLD, 0.9)})
+
+    with pytest.raises(AssayError, match="no size at which the arms gold and llm are complete"):
+        zone_curve.section(run_id)
