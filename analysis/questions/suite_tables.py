@@ -36,6 +36,7 @@ _PAPER_ROWS = {
 }
 _SHOWN = ("macro_f1", "accuracy", "precision", "recall")
 _ALL = (*SCORES, "alpha", "loss")
+_MIN_FOR_QUARTILES = 3
 
 
 def scores_over_tasks(rows: pd.DataFrame) -> Table:
@@ -85,9 +86,11 @@ def scores_over_tasks(rows: pd.DataFrame) -> Table:
 
 
 def _middle(found: Quartiles) -> str:
-    """A median with its quartiles, x 100."""
+    """A median x 100, with its quartiles where there are three values or more."""
     if math.isnan(found.median.estimate):
         return "-"
+    if found.n < _MIN_FOR_QUARTILES:
+        return number(100 * found.median.estimate)
     return f"{100 * found.median.estimate:.1f} ({100 * found.low:.0f} to {100 * found.high:.0f})"
 
 
