@@ -17,15 +17,29 @@ from project.stats.survey import wilson
 from project.support.errors import AssayError
 from project.tracking import VERDICT, latest_root, read_table
 from project.training.classifier import Classifiers
+from tests.helpers.copies import copy_store
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder in which the store of :func:`task` is kept."""
+    return tmp_path_factory.mktemp("kept") / "store"
 
 
 @pytest.fixture
-def task(params):
-    """The task of a finished fine-tuning whose two seeds are logged."""
+def task(params, store, kept):
+    """The task of a finished fine-tuning whose two seeds are logged.
+
+    It is made once; each test has a copy of the store.
+    """
     values = params(
         "finetune", precision="fp32", log_model="all", learning_rate="0.01", max_length="16"
     )
-    finetune.finetune(values)
+    if kept.is_dir():
+        copy_store(kept, store)
+    else:
+        finetune.finetune(values)
+        copy_store(store, kept)
     config = experiment_config({**values, "annotator": "none", "annotator_model": "none"})
     return load_task(config.task)
 
