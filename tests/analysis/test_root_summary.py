@@ -30,6 +30,10 @@ def published(store, n=900, **settings):
 LLM = noisy(GOLD, 0.7, 1, 2)
 
 
+one_process = pytest.mark.xdist_group("root-summary")
+"""Tests that share what ``kept`` holds."""
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """The folder in which the store of :func:`root` is kept."""
@@ -47,6 +51,7 @@ def root(store, kept):
     return read_run((store / "run_id").read_text())
 
 
+@one_process
 def test_a_root_run_has_the_numbers_of_the_verdict_and_of_the_llm_itself(root, store):
 
     row = pd.read_csv(store / "out" / "reports" / root.run_id / "tables" / "verdict.csv").loc[0]
@@ -62,6 +67,7 @@ def test_a_root_run_has_the_numbers_of_the_verdict_and_of_the_llm_itself(root, s
     assert arm != pytest.approx(root.metrics["llm.accuracy"], abs=0.01)
 
 
+@one_process
 def test_the_report_made_again_gives_the_same_numbers_and_the_same_name(root, store):
     first = root
     report.publish(first.run_id, str(store / "out"))
@@ -72,6 +78,7 @@ def test_the_report_made_again_gives_the_same_numbers_and_the_same_name(root, st
     assert again.tags == first.tags
 
 
+@one_process
 def test_a_name_that_a_person_gave_stays(root, store):
     MlflowClient().set_tag(root.run_id, "mlflow.runName", "the good one")
     report.publish(root.run_id, str(store / "out"))
@@ -88,6 +95,7 @@ def test_too_few_test_texts_give_no_loss_but_say_so_first(store):
     assert root.name == "made up · cannot tell"
 
 
+@one_process
 def test_the_ui_lists_the_main_numbers_before_all_others(root):
     logged = list(MlflowClient().get_run(root.run_id).data.metrics)
     assert set(logged[: len(MAIN)]) == set(MAIN)
@@ -108,6 +116,7 @@ def test_a_cost_is_logged_where_there_is_a_price(store):
     assert root.metrics["cost"] == 1.25
 
 
+@one_process
 def test_the_description_begins_with_verdict_and_table_and_then_says_everything(root):
     line, table, reason = root.tags["mlflow.note.content"].split("\n\n")[:3]
     points = 100 * root.metrics["loss"]

@@ -13,6 +13,9 @@ from project.tracking import children, latest_root, read_json, read_table
 from tests.helpers.copies import copy_store
 from tests.helpers.experiments import seed_tables
 
+one_process = pytest.mark.xdist_group("experiment")
+"""Tests that share what ``kept`` holds."""
+
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
@@ -39,6 +42,7 @@ def datasets(run_id):
     return [entry.dataset.name for entry in inputs.dataset_inputs] if inputs else []
 
 
+@one_process
 def test_the_store_holds_complete_root_annotation_and_seed_runs(first, store):
     root = first
     assert root.status == "FINISHED"
@@ -116,6 +120,7 @@ def _check_seed_runs(seeds):
     assert all(keys | recipe <= run.params.keys() for run in seeds)
 
 
+@one_process
 def test_scores_recomputed_from_predictions_are_the_logged_ones(first):
     experiment = ScoredExperiment(read_experiment())
     seeds = children(experiment.experiment.root, "seed")
@@ -128,6 +133,7 @@ def test_scores_recomputed_from_predictions_are_the_logged_ones(first):
     assert row["n_seeds"] == 2
 
 
+@one_process
 def test_a_second_run_computes_nothing_and_gives_the_same_predictions(first, params):
     main.experiment(params())
     second = latest_root()

@@ -125,6 +125,10 @@ def test_no_text_and_no_prompt_reaches_the_store_from_any_entry_point(params, st
     assert leaks(store, secret_pieces()) == {}
 
 
+one_process = pytest.mark.xdist_group("private")
+"""Tests that share what ``kept`` holds."""
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """The folder in which the store of :func:`private_and_public` is kept."""
@@ -153,6 +157,7 @@ def private_and_public(params, store, kept):
     return private, public, folders
 
 
+@one_process
 def test_a_private_experiment_has_hashes_in_place_of_texts_and_all_else(private_and_public, store):
     private, public, _ = private_and_public
 
@@ -185,6 +190,7 @@ def _compare_draws(private, public, folder):
     assert tables[0].equals(tables[1])
 
 
+@one_process
 def test_the_report_of_a_private_experiment_has_the_same_files_and_numbers(private_and_public):
     _, _, (private, public) = private_and_public
 
@@ -374,6 +380,7 @@ def test_hashes_replace_texts_and_the_quotations_in_errors():
     assert table_for_store(table, private=False) is table
 
 
+@one_process
 def test_a_private_experiment_is_read_like_any_other(private_and_public):
     private, _, _ = private_and_public
     experiment = read_experiment(private.run_id)

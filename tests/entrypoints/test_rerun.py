@@ -77,6 +77,10 @@ def quick(params, store):
     return run
 
 
+one_process = pytest.mark.xdist_group("rerun")
+"""Tests that share what ``kept`` holds."""
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """The folder in which the first store with one fine-tuned seed is kept."""
@@ -131,6 +135,7 @@ def test_a_rerun_without_reuse_gives_the_same_answers_and_predictions_byte_by_by
     assert {run.tags["reused"] for run in children(third, "seed")} == {"true"}
 
 
+@one_process
 def test_a_rerun_by_mlflow_run_has_the_parameters_of_the_first_run(first, store):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     values = {"run_id": first.run_id, "workspace": str(store / "again"), "reuse": "none"}
@@ -150,6 +155,7 @@ def test_a_rerun_by_mlflow_run_has_the_parameters_of_the_first_run(first, store)
     assert second.tags["entry_point"] == "finetune"
 
 
+@one_process
 def test_labels_of_a_run_and_of_a_file_must_be_the_same(first, quick, store):
     source = children(first, "seed")[0]
     table = read_table(source.run_id, "labels.parquet")
@@ -181,6 +187,7 @@ def test_another_model_under_the_same_name_is_refused(quick, tiny_encoder, tmp_p
         run_again(first.run_id)
 
 
+@one_process
 def test_a_model_of_the_hub_is_loaded_at_the_commit_of_then(first):
     facts = read_json(first.run_id, FILE)
     facts["models"]["encoder"] = "hub owner/name@0123abc"
@@ -189,6 +196,7 @@ def test_a_model_of_the_hub_is_loaded_at_the_commit_of_then(first):
     assert invocation.params["encoder_revision"] == "0123abc"
 
 
+@one_process
 def test_differences_of_code_and_packages_are_printed_and_logged(first, capsys):
     change_origin(
         first.run_id,
@@ -209,6 +217,7 @@ def test_differences_of_code_and_packages_are_printed_and_logged(first, capsys):
     assert "torch: 1.0 then, " in latest_root().tags["assay.rerun_differs"]
 
 
+@one_process
 def test_a_rerun_says_that_changes_of_then_are_not_in_the_store(first, capsys):
     changed = [f"{letter}.py" for letter in "abcdef"]
     git = {"commit": "0123", "diff_sha256": "f" * 64, "diff_left_out": "log_diff=false"}
@@ -230,6 +239,7 @@ def refusal(run_id, **changes):
     return str(raised.value)
 
 
+@one_process
 def test_a_run_that_cannot_be_run_again_is_refused_with_the_reason(first):
     (seed,) = children(first, "seed")
     name = f"run {first.run_id} ({first.name})"
@@ -261,6 +271,7 @@ def test_a_run_that_cannot_be_run_again_is_refused_with_the_reason(first):
     assert MlflowClient().search_runs(["1"], "tags.`assay.rerun_of` != ''") == []
 
 
+@one_process
 def test_a_parameter_that_did_not_exist_then_has_its_default_and_is_named(first, capsys):
     facts = read_json(first.run_id, FILE)
     del facts["parameters"]["lora_rank"]
@@ -342,6 +353,7 @@ def test_a_stored_run_does_not_choose_the_workspace(quick, store):
     assert latest_root().params["workspace"] == "outputs"
 
 
+@one_process
 def test_a_file_without_a_stored_hash_is_refused(first, store):
     Path("mine.csv").write_text("text,label\n")
     change_origin(first.run_id, parameters={"data": str(store / "mine.csv")})

@@ -26,6 +26,10 @@ def experiment(params, store, monkeypatch):
     return run
 
 
+one_process = pytest.mark.xdist_group("reuse")
+"""Tests that share what ``kept`` holds."""
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """The folder in which the store of :func:`anns` is kept."""
@@ -60,6 +64,7 @@ def trained_and_reused(store, workspace):
     return len(folders) - n_reused, n_reused
 
 
+@one_process
 def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, anns, store, capsys):
     capsys.readouterr()
     bobs = experiment("bob", "bob")
@@ -107,6 +112,7 @@ def test_reuse_mine_reuses_only_own_results_and_reuse_none_reuses_nothing(
     assert "come from finished runs" not in capsys.readouterr().err
 
 
+@one_process
 def test_an_artifact_that_does_not_match_its_hash_is_not_reused(experiment, anns, store, capsys):
     before = predictions(anns)
     seed = next(run for run in children(anns, "seed") if run.name == "llm seed 01")
