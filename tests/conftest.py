@@ -26,6 +26,7 @@ if _worker:
 import pandas as pd
 import pytest
 
+import tests.helpers.quick_sqlite  # noqa: F401  (it changes how SQLite writes)
 from project.config.arms import ARMS
 from project.config.engines import ENGINES
 from project.config.metrics import METRICS

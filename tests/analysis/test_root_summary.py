@@ -10,6 +10,7 @@ from analysis.questions.root_metrics import audit_metrics
 from analysis.store.root_summary import known, note
 from project.config.results import VerdictConfig
 from project.tracking import read_run
+from tests.helpers.copies import copy_store
 from tests.helpers.sections import GOLD
 from tests.helpers.stored import log_experiment, noisy
 
@@ -26,9 +27,32 @@ def published(store, n=900, **settings):
     return read_run(run_id)
 
 
-def test_a_root_run_has_the_numbers_of_the_verdict_and_of_the_llm_itself(store):
-    llm = noisy(GOLD, 0.7, 1, 2)
-    root = published(store, llm=llm)
+LLM = noisy(GOLD, 0.7, 1, 2)
+
+
+one_process = pytest.mark.xdist_group("root-summary")
+"""Tests that share what ``kept`` holds."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder in which the store of :func:`root` is kept."""
+    return tmp_path_factory.mktemp("kept") / "store"
+
+
+@pytest.fixture
+def root(store, kept):
+    """A root run with the labels ``LLM``, reported once; each test has a copy of its store."""
+    if not kept.is_dir():
+        (store / "run_id").write_text(published(store, llm=LLM).run_id)
+        copy_store(store, kept)
+    else:
+        copy_store(kept, store)
+    return read_run((store / "run_id").read_text())
+
+
+@one_process
+def test_a_root_run_has_the_numbers_of_the_verdict_and_of_the_llm_itself(root, store):
 
     row = pd.read_csv(store / "out" / "reports" / root.run_id / "tables" / "verdict.csv").loc[0]
     assert row["arm"] == "llm"
@@ -36,15 +60,16 @@ def test_a_root_run_has_the_numbers_of_the_verdict_and_of_the_llm_itself(store):
         assert root.metrics[name] == round(float(row[name]), 4)
     assert root.metrics["loss"] > 0  # something is lost
     assert root.metrics["alpha"] == round(float(row["krippendorff_alpha"]), 4)
-    assert root.metrics["llm.accuracy"] == round(float((llm[0] == GOLD).mean()), 4)
+    assert root.metrics["llm.accuracy"] == round(float((LLM[0] == GOLD).mean()), 4)
     assert root.metrics["human_labels"] == float(row["human_labels_in_all"])
     assert "cost" not in root.metrics  # there is no price
     arm = root.metrics["arm.llm.accuracy"]
     assert arm != pytest.approx(root.metrics["llm.accuracy"], abs=0.01)
 
 
-def test_the_report_made_again_gives_the_same_numbers_and_the_same_name(store):
-    first = published(store, llm=noisy(GOLD, 0.7, 1, 2))
+@one_process
+def test_the_report_made_again_gives_the_same_numbers_and_the_same_name(root, store):
+    first = root
     report.publish(first.run_id, str(store / "out"))
     again = read_run(first.run_id)
 
@@ -53,8 +78,8 @@ def test_the_report_made_again_gives_the_same_numbers_and_the_same_name(store):
     assert again.tags == first.tags
 
 
-def test_a_name_that_a_person_gave_stays(store):
-    root = published(store)
+@one_process
+def test_a_name_that_a_person_gave_stays(root, store):
     MlflowClient().set_tag(root.run_id, "mlflow.runName", "the good one")
     report.publish(root.run_id, str(store / "out"))
 
@@ -70,9 +95,8 @@ def test_too_few_test_texts_give_no_loss_but_say_so_first(store):
     assert root.name == "made up · cannot tell"
 
 
-def test_the_ui_lists_the_main_numbers_before_all_others(store):
-    root = published(store, llm=noisy(GOLD, 0.7, 1, 2))
-
+@one_process
+def test_the_ui_lists_the_main_numbers_before_all_others(root):
     logged = list(MlflowClient().get_run(root.run_id).data.metrics)
     assert set(logged[: len(MAIN)]) == set(MAIN)
 
@@ -92,9 +116,8 @@ def test_a_cost_is_logged_where_there_is_a_price(store):
     assert root.metrics["cost"] == 1.25
 
 
-def test_the_description_begins_with_verdict_and_table_and_then_says_everything(store):
-    root = published(store, llm=noisy(GOLD, 0.7, 1, 2))
-
+@one_process
+def test_the_description_begins_with_verdict_and_table_and_then_says_everything(root):
     line, table, reason = root.tags["mlflow.note.content"].split("\n\n")[:3]
     points = 100 * root.metrics["loss"]
     assert line.startswith("**Not safe.** Training on the LLM's labels loses ")

@@ -1,5 +1,8 @@
 """The experiment with tiny models, on a real tracking store that is read back."""
 
+import contextlib
+import io
+
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -7,7 +10,30 @@ from analysis.questions.arms_table import ScoredExperiment
 from analysis.store.experiment import read_experiment
 from entrypoints import main
 from project.tracking import children, latest_root, read_json, read_table
+from tests.helpers.copies import copy_store
 from tests.helpers.experiments import seed_tables
+
+one_process = pytest.mark.xdist_group("experiment")
+"""Tests that share what ``kept`` holds."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder in which the store with the first experiment is kept."""
+    return tmp_path_factory.mktemp("kept") / "store"
+
+
+@pytest.fixture
+def first(params, store, kept):
+    """The root run of an experiment, which is made once, in a copy of its store."""
+    if kept.is_dir():
+        copy_store(kept, store)
+    else:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            main.experiment(params())
+        (store / "printed.txt").write_text(output.getvalue(), encoding="utf-8")
+        copy_store(store, kept)
+    return latest_root()
 
 
 def datasets(run_id):
@@ -16,10 +42,9 @@ def datasets(run_id):
     return [entry.dataset.name for entry in inputs.dataset_inputs] if inputs else []
 
 
-def test_the_store_holds_complete_root_annotation_and_seed_runs(params, capsys):
-    main.experiment(params())
-    root = latest_root()
-
+@one_process
+def test_the_store_holds_complete_root_annotation_and_seed_runs(first, store):
+    root = first
     assert root.status == "FINISHED"
     assert "| labels |" in root.tags["mlflow.note.content"]
     assert read_json(root.run_id, "config.json")["config"]["prompt"]["ensemble_size"] == 2
@@ -50,7 +75,7 @@ def test_the_store_holds_complete_root_annotation_and_seed_runs(params, capsys):
     shared = {"task", "examples_sha256", "annotator_model", "calibration", "n_demonstrations"}
     assert all(shared <= run.params.keys() for run in [*seeds, *draws])
 
-    printed = capsys.readouterr().out
+    printed = (store / "printed.txt").read_text(encoding="utf-8")
     assert "entropy_25" in printed
     assert "report.html" in printed
     assert "mlflow ui --backend-store-uri" in printed
@@ -95,8 +120,8 @@ def _check_seed_runs(seeds):
     assert all(keys | recipe <= run.params.keys() for run in seeds)
 
 
-def test_scores_recomputed_from_predictions_are_the_logged_ones(params):
-    main.experiment(params(arms="gold,llm"))
+@one_process
+def test_scores_recomputed_from_predictions_are_the_logged_ones(first):
     experiment = ScoredExperiment(read_experiment())
     seeds = children(experiment.experiment.root, "seed")
     runs = [run for run in seeds if run.params["arm"] == "llm"]
@@ -108,9 +133,8 @@ def test_scores_recomputed_from_predictions_are_the_logged_ones(params):
     assert row["n_seeds"] == 2
 
 
-def test_a_second_run_computes_nothing_and_gives_the_same_predictions(params):
-    main.experiment(params())
-    first = latest_root()
+@one_process
+def test_a_second_run_computes_nothing_and_gives_the_same_predictions(first, params):
     main.experiment(params())
     second = latest_root()
 
@@ -125,7 +149,7 @@ def test_two_runs_that_share_nothing_give_the_same_labels_and_predictions(params
     roots = []
     for folder, workers in (("one", "1"), ("two", "2")):
         workspace = str(store / folder)
-        main.experiment(params(workspace=workspace, arms="llm,ensemble", workers=workers))
+        main.experiment(params(workspace=workspace, arms="ensemble", workers=workers))
         roots.append(latest_root())
 
     first, second = roots
@@ -134,7 +158,9 @@ def test_two_runs_that_share_nothing_give_the_same_labels_and_predictions(params
 
 
 def test_an_arm_can_pick_the_epoch_by_its_own_labels(params):
-    main.experiment(params(arms="llm,entropy", validation_labels="arm"))
+    main.experiment(
+        params(arms="llm,entropy", replace_share="25", seeds="1", validation_labels="arm")
+    )
     root = latest_root()
 
     assert "annotate validation draw 00" in {run.name for run in children(root, "annotation")}
@@ -142,13 +168,13 @@ def test_an_arm_can_pick_the_epoch_by_its_own_labels(params):
 
 
 def test_arms_have_the_order_of_the_parameter_whichever_was_finished_first(params):
-    main.experiment(params(arms="llm"))
-    main.experiment(params(arms="gold,llm"))
+    main.experiment(params(arms="llm", seeds="1"))
+    main.experiment(params(arms="gold,llm", seeds="1"))
 
     assert list(read_experiment().arms) == ["gold", "llm"]
 
 
 def test_gold_alone_needs_no_annotator(params):
-    main.experiment(params(arms="gold", annotator_model="no/such-model"))
+    main.experiment(params(arms="gold", seeds="1", annotator_model="no/such-model"))
 
     assert children(latest_root(), "annotation") == []

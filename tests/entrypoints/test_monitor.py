@@ -17,15 +17,32 @@ from project.stats.survey import wilson
 from project.support.errors import AssayError
 from project.tracking import VERDICT, latest_root, read_table
 from project.training.classifier import Classifiers
+from tests.helpers.copies import copy_store
+
+one_process = pytest.mark.xdist_group("monitor")
+"""Tests that share what ``kept`` holds."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder in which the store of :func:`task` is kept."""
+    return tmp_path_factory.mktemp("kept") / "store"
 
 
 @pytest.fixture
-def task(params):
-    """The task of a finished fine-tuning whose two seeds are logged."""
+def task(params, store, kept):
+    """The task of a finished fine-tuning whose two seeds are logged.
+
+    It is made once; each test has a copy of the store.
+    """
     values = params(
         "finetune", precision="fp32", log_model="all", learning_rate="0.01", max_length="16"
     )
-    finetune.finetune(values)
+    if kept.is_dir():
+        copy_store(kept, store)
+    else:
+        finetune.finetune(values)
+        copy_store(store, kept)
     config = experiment_config({**values, "annotator": "none", "annotator_model": "none"})
     return load_task(config.task)
 
@@ -50,6 +67,7 @@ def write_odd(name, n=60):
     pd.DataFrame({"text": texts}).to_json(name, orient="records", lines=True)
 
 
+@one_process
 def test_batches_are_numbered_runs_of_one_experiment_and_count_once(task, capsys, monkeypatch):
     task.split("train")[["text"]].to_csv("monday.csv", index=False)
     tuesday = task.split("validation")[["text"]]
@@ -117,6 +135,7 @@ def check_labelled(run, task, capsys):
     assert "No alarm after batch 2" in note
 
 
+@one_process
 def test_other_texts_raise_an_alarm_that_stays(task, capsys):
     write_odd("odd.jsonl")
     watch(data="odd.jsonl")
@@ -148,6 +167,7 @@ def test_other_texts_raise_an_alarm_that_stays(task, capsys):
         watch(data="usual.csv", reference="odd.jsonl", private="true")
 
 
+@one_process
 def test_input_that_cannot_be_used_is_refused_before_anything_is_logged(task):
     pd.DataFrame({"body": ["a text"]}).to_csv("other.csv", index=False)
     pd.DataFrame({"text": ["a text", "b"]}).to_csv("new.csv", index=False)

@@ -25,6 +25,7 @@ from project.tracking import (
     all_children,
     children,
     latest_root,
+    newest_runs,
     read_json,
     read_run,
     read_table,
@@ -33,6 +34,7 @@ from project.tracking import (
 from project.tracking.entries import Entry
 from project.tracking.spool import Spool
 from tests.helpers import forked
+from tests.helpers.copies import copy_store
 from tests.helpers.experiments import contents
 
 ROOT = Path(__file__).parents[2]
@@ -104,10 +106,10 @@ def test_the_search_finds_texts_of_an_experiment_that_is_not_private(params, sto
 
 def test_no_text_and_no_prompt_reaches_the_store_from_any_entry_point(params, store):
     private = {"private": "true", "calibration": "contextual", "repeats": "2"}
-    main.experiment(params(**private))
+    main.experiment(params(replace_share="25", **private))
     annotate.annotate(params("annotate", splits="train,test", **private))
     ask.ask(params("ask", arms="entropy", replace_share="25", show_llm="true", **private))
-    curve.curve(params("curve", arms="gold,llm", sizes="20,40", **private))
+    curve.curve(params("curve", arms="gold,llm", sizes="20,40", seeds="1", **private))
     main.experiment(params(dry_run="true", **private))
 
     roots = MlflowClient().search_runs(["1"], "tags.`assay.private` = 'true'")
@@ -123,15 +125,31 @@ def test_no_text_and_no_prompt_reaches_the_store_from_any_entry_point(params, st
     assert leaks(store, secret_pieces()) == {}
 
 
+one_process = pytest.mark.xdist_group("private")
+"""Tests that share what ``kept`` holds."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder in which the store of :func:`private_and_public` is kept."""
+    return tmp_path_factory.mktemp("kept") / "store"
+
+
 @pytest.fixture
-def private_and_public(params, store):
-    """Two root runs that differ in ``private`` alone, and the folders of their reports."""
-    values = {"arms": "gold,llm", "max_test": "24"}
-    main.experiment(params(private="true", **values))
-    private = latest_root()
-    main.experiment(params(workspace=str(store / "open"), **values))
-    public = latest_root()
-    assert private.run_id != public.run_id
+def private_and_public(params, store, kept):
+    """Two root runs that differ in ``private`` alone, and the folders of their reports.
+
+    They are made once; each test has a copy of the store.
+    """
+    if kept.is_dir():
+        copy_store(kept, store)
+    else:
+        main.experiment(params(private="true", arms="gold,llm"))
+        main.experiment(params(workspace=str(store / "open"), arms="gold,llm"))
+        copy_store(store, kept)
+    public, private = next(newest_runs("experiment", page_size=10))
+    assert private.tags["assay.private"] == "true"
+    assert public.tags.get("assay.private") != "true"
     folders = (
         store / "work" / "reports" / private.run_id,
         store / "open" / "reports" / public.run_id,
@@ -139,6 +157,7 @@ def private_and_public(params, store):
     return private, public, folders
 
 
+@one_process
 def test_a_private_experiment_has_hashes_in_place_of_texts_and_all_else(private_and_public, store):
     private, public, _ = private_and_public
 
@@ -171,6 +190,7 @@ def _compare_draws(private, public, folder):
     assert tables[0].equals(tables[1])
 
 
+@one_process
 def test_the_report_of_a_private_experiment_has_the_same_files_and_numbers(private_and_public):
     _, _, (private, public) = private_and_public
 
@@ -294,7 +314,7 @@ def test_files_of_a_private_experiment_are_for_their_owner_alone(params, store, 
     work = store / "work"
     (work / "annotations").mkdir(parents=True)
     work.chmod(0o755)
-    values = params(private="true", arms="llm", seeds="1")
+    values = params(private="true", arms="llm", seeds="1", epochs="1")
     words = [word for name, value in values.items() for word in (f"--{name}", value)]
     done = forked.run([sys.executable, "-m", "entrypoints.main", *words], timeout=250)
     assert done.returncode == 0, done.stderr
@@ -360,9 +380,10 @@ def test_hashes_replace_texts_and_the_quotations_in_errors():
     assert table_for_store(table, private=False) is table
 
 
-def test_a_private_experiment_is_read_like_any_other(params):
-    main.experiment(params(private="true", arms="gold,llm"))
-    experiment = read_experiment(latest_root().run_id)
+@one_process
+def test_a_private_experiment_is_read_like_any_other(private_and_public):
+    private, _, _ = private_and_public
+    experiment = read_experiment(private.run_id)
 
     assert set(experiment.arms) == {"gold", "llm"}
     assert experiment.root.tags["assay.private"] == "true"

@@ -27,7 +27,7 @@ def labels(run):
 
 
 def test_training_replicates_have_one_label_file_and_different_seeds(params, capsys):
-    main.experiment(params(arms="gold,llm"))
+    main.experiment(params(arms="llm"))
     runs = by_replicate(latest_root(), "llm")
 
     assert draws_and_seeds(runs) == {0: ("0", "0"), 1: ("0", "1")}
@@ -117,7 +117,7 @@ def test_replicates_that_the_arms_do_not_allow_are_refused(params, changes, mess
 def test_a_class_without_training_labels_counts_in_macro_f1_and_is_reported_once(
     params, store, capsys
 ):
-    main.experiment(params(arms="gold"))
+    main.experiment(params(arms="gold", seeds="1"))
     source = children(latest_root(), "seed")[0]
     table = read_table(source.run_id, "labels.parquet")[["example_id", "label"]]
     without_books = table.replace({"label": {"books": "household"}})

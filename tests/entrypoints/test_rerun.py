@@ -28,6 +28,7 @@ from project.tracking import (
     root_run,
 )
 from tests.helpers import forked
+from tests.helpers.copies import copy_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,10 +77,31 @@ def quick(params, store):
     return run
 
 
+one_process = pytest.mark.xdist_group("rerun")
+"""Tests that share what ``kept`` holds."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder in which the first store with one fine-tuned seed is kept."""
+    return tmp_path_factory.mktemp("kept") / "store"
+
+
+@pytest.fixture
+def first(quick, store, kept):
+    """One fine-tuned seed, which is trained once for all tests; each has a copy of the store."""
+    if kept.is_dir():
+        copy_store(kept, store)
+    else:
+        quick()
+        copy_store(store, kept)
+    return latest_root()
+
+
 def test_a_rerun_without_reuse_gives_the_same_answers_and_predictions_byte_by_byte(
     params, store, capsys
 ):
-    values = params(arms="gold,llm,ensemble", workspace=str(store / "one"))
+    values = params(arms="gold,ensemble", workspace=str(store / "one"))
     main.experiment(values)
     first = latest_root()
     run_again(first.run_id, workspace=str(store / "two"), reuse="none")
@@ -94,7 +116,7 @@ def test_a_rerun_without_reuse_gives_the_same_answers_and_predictions_byte_by_by
         for run in children(second, "annotation")
     )
     seeds = artifacts(first, "seed", "predictions.parquet", "labels.parquet")
-    assert len(seeds) == 2 * 3 * 2
+    assert len(seeds) == 2 * 2 * 2
     assert artifacts(second, "seed", "predictions.parquet", "labels.parquet") == seeds
     first_tables = annotations(first)
     second_tables = annotations(second)
@@ -113,8 +135,8 @@ def test_a_rerun_without_reuse_gives_the_same_answers_and_predictions_byte_by_by
     assert {run.tags["reused"] for run in children(third, "seed")} == {"true"}
 
 
-def test_a_rerun_by_mlflow_run_has_the_parameters_of_the_first_run(quick, store):
-    first = quick()
+@one_process
+def test_a_rerun_by_mlflow_run_has_the_parameters_of_the_first_run(first, store):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     values = {"run_id": first.run_id, "workspace": str(store / "again"), "reuse": "none"}
     command = [
@@ -133,14 +155,15 @@ def test_a_rerun_by_mlflow_run_has_the_parameters_of_the_first_run(quick, store)
     assert second.tags["entry_point"] == "finetune"
 
 
-def test_labels_of_a_run_and_of_a_file_must_be_the_same(quick, store):
-    source = children(quick(), "seed")[0]
+@one_process
+def test_labels_of_a_run_and_of_a_file_must_be_the_same(first, quick, store):
+    source = children(first, "seed")[0]
     table = read_table(source.run_id, "labels.parquet")
     table[["example_id", "label"]].to_csv("labels.csv", index=False)
     for labels in (f"runs:/{source.run_id}/labels.parquet", "labels.csv"):
-        first = quick(labels=labels)
-        run_again(first.run_id)
-        assert latest_root().tags["assay.rerun_of"] == first.run_id
+        labelled = quick(labels=labels)
+        run_again(labelled.run_id, workspace="work")
+        assert latest_root().tags["assay.rerun_of"] == labelled.run_id
 
     Path("labels.csv").write_text("example_id,label\n")
     message = (
@@ -148,10 +171,10 @@ def test_labels_of_a_run_and_of_a_file_must_be_the_same(quick, store):
         r"\w{12} now\. Restore the inputs of then, or start a new run\."
     )
     with pytest.raises(AssayError, match=message):
-        run_again(first.run_id)
+        run_again(labelled.run_id)
     Path("labels.csv").unlink()
     with pytest.raises(AssayError, match=r"labels \(labels\.csv\) is missing"):
-        run_again(first.run_id)
+        run_again(labelled.run_id)
 
 
 def test_another_model_under_the_same_name_is_refused(quick, tiny_encoder, tmp_path):
@@ -164,17 +187,17 @@ def test_another_model_under_the_same_name_is_refused(quick, tiny_encoder, tmp_p
         run_again(first.run_id)
 
 
-def test_a_model_of_the_hub_is_loaded_at_the_commit_of_then(quick):
-    run = quick()
-    facts = read_json(run.run_id, FILE)
+@one_process
+def test_a_model_of_the_hub_is_loaded_at_the_commit_of_then(first):
+    facts = read_json(first.run_id, FILE)
     facts["models"]["encoder"] = "hub owner/name@0123abc"
-    invocation = invocation_now(StoredInvocation(run, facts), RerunConfig(run_id=run.run_id))
+    invocation = invocation_now(StoredInvocation(first, facts), RerunConfig(run_id=first.run_id))
 
     assert invocation.params["encoder_revision"] == "0123abc"
 
 
-def test_differences_of_code_and_packages_are_printed_and_logged(quick, capsys):
-    first = quick()
+@one_process
+def test_differences_of_code_and_packages_are_printed_and_logged(first, capsys):
     change_origin(
         first.run_id,
         git={"commit": "0123456789abcdef", "diff_sha256": "f" * 64, "diff_left_out": ""},
@@ -182,7 +205,7 @@ def test_differences_of_code_and_packages_are_printed_and_logged(quick, capsys):
         code_version="another",
     )
     capsys.readouterr()
-    run_again(first.run_id)
+    run_again(first.run_id, workspace="work")
     printed = capsys.readouterr().err
 
     assert f"commit: 0123456789ab then, {repository().commit[:12] or 'none'} now" in printed
@@ -194,13 +217,13 @@ def test_differences_of_code_and_packages_are_printed_and_logged(quick, capsys):
     assert "torch: 1.0 then, " in latest_root().tags["assay.rerun_differs"]
 
 
-def test_a_rerun_says_that_changes_of_then_are_not_in_the_store(quick, capsys):
-    first = quick()
+@one_process
+def test_a_rerun_says_that_changes_of_then_are_not_in_the_store(first, capsys):
     changed = [f"{letter}.py" for letter in "abcdef"]
     git = {"commit": "0123", "diff_sha256": "f" * 64, "diff_left_out": "log_diff=false"}
     change_origin(first.run_id, git={**git, "changed": changed}, code_version="another")
     capsys.readouterr()
-    run_again(first.run_id)
+    run_again(first.run_id, workspace="work")
 
     assert (
         "the code of then cannot be restored from the store: it is commit 0123 with changes of "
@@ -216,8 +239,8 @@ def refusal(run_id, **changes):
     return str(raised.value)
 
 
-def test_a_run_that_cannot_be_run_again_is_refused_with_the_reason(quick):
-    first = quick()
+@one_process
+def test_a_run_that_cannot_be_run_again_is_refused_with_the_reason(first):
     (seed,) = children(first, "seed")
     name = f"run {first.run_id} ({first.name})"
     assert refusal("") == "run_id must be a root run of the tracking store; got ''."
@@ -248,12 +271,12 @@ def test_a_run_that_cannot_be_run_again_is_refused_with_the_reason(quick):
     assert MlflowClient().search_runs(["1"], "tags.`assay.rerun_of` != ''") == []
 
 
-def test_a_parameter_that_did_not_exist_then_has_its_default_and_is_named(quick, capsys):
-    first = quick()
+@one_process
+def test_a_parameter_that_did_not_exist_then_has_its_default_and_is_named(first, capsys):
     facts = read_json(first.run_id, FILE)
     del facts["parameters"]["lora_rank"]
     log_origin(first.run_id, facts)
-    run_again(first.run_id)
+    run_again(first.run_id, workspace="work")
 
     assert (
         "rerun: parameters that did not exist then have their defaults: lora_rank."
@@ -330,17 +353,17 @@ def test_a_stored_run_does_not_choose_the_workspace(quick, store):
     assert latest_root().params["workspace"] == "outputs"
 
 
-def test_a_file_without_a_stored_hash_is_refused(quick, store):
-    run = quick()
+@one_process
+def test_a_file_without_a_stored_hash_is_refused(first, store):
     Path("mine.csv").write_text("text,label\n")
-    change_origin(run.run_id, parameters={"data": str(store / "mine.csv")})
+    change_origin(first.run_id, parameters={"data": str(store / "mine.csv")})
 
     message = (
         r"cannot be run again: .*data \(.*mine\.csv\) has no hash from then, so that it may be "
         "any file"
     )
     with pytest.raises(AssayError, match=message):
-        run_again(run.run_id)
+        run_again(first.run_id)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ SMALL = {
     "replace_share": "25,50",
     "sweep_ensemble_size": "2,3",
     "sweep_seeds": "1",
+    "seeds": "1",
     "epochs": "1",
 }
 

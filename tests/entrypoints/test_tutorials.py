@@ -86,7 +86,7 @@ def walk(store, params):
         return {
             **{key: chosen[key] for key in names if key in chosen},
             "max_train": "40",
-            "max_test": "100",
+            "max_test": "24",
             **sizes,
         }
 

@@ -20,3 +20,4 @@ from transformers import (
 import project.annotation.engines.transformers.engine
 import project.tracking
 import project.training.workers
+import tests.helpers.quick_sqlite

@@ -27,7 +27,7 @@ def change_artifacts(run, changes):
     MlflowClient().set_tag(run.run_id, "assay.sha256", json.dumps(hashes))
 
 
-SMALL = {"calibration": "contextual", "ensemble_size": "1", "max_train": "8"}
+SMALL = {"calibration": "contextual", "max_train": "8"}
 
 BROKEN_ANSWERS = [
     (
@@ -59,27 +59,21 @@ BROKEN_ANSWERS = [
 
 
 def test_damaged_answers_of_another_run_are_not_reused(params, store, capsys):
-    annotate.annotate(params("annotate", **SMALL))
-    (run,) = children(latest_root("annotation set"), "annotation")
-    (store / "work").rename(store / "before")
-    original = {
-        name: artifact_path(run, name).read_bytes()
-        for name in ("annotations.parquet", "content_free.parquet")
-    }
-    for number, (changes, message) in enumerate(BROKEN_ANSWERS):
-        for name, data in original.items():
-            artifact_path(run, name).write_bytes(data)
-        change_artifacts(run, {**{name: lambda table: table for name in original}, **changes})
-        annotate.annotate(params("annotate", **SMALL, workspace=str(store / f"work{number}")))
+    """One draw for each damage, since every draw has a prompt, and so answers, of its own."""
+    small = {**SMALL, "ensemble_size": str(len(BROKEN_ANSWERS))}
+    annotate.annotate(params("annotate", **small))
+    draws = children(latest_root("annotation set"), "annotation")
+    for run, (changes, _) in zip(draws, BROKEN_ANSWERS, strict=True):
+        change_artifacts(run, changes)
+    annotate.annotate(params("annotate", **small, workspace=str(store / "elsewhere")))
 
-        messages = capsys.readouterr().err
-        assert message in messages
-        assert "Its answers are not used." in messages
-        assert "Traceback" not in messages
-        (again,) = children(latest_root("annotation set"), "annotation")
-        assert again.metrics["fetched_texts"] == 0
-        # Deleted, or the next run would reuse its answers
-        MlflowClient().delete_run(again.run_id)
+    lines = capsys.readouterr().err.splitlines()
+    refused = [line for line in lines if line.endswith("Its answers are not used.")]
+    for line, (_, message) in zip(refused, BROKEN_ANSWERS, strict=True):
+        assert message in line
+    assert not any("Traceback" in line for line in lines)
+    again = children(latest_root("annotation set"), "annotation")
+    assert [run.metrics["fetched_texts"] for run in again] == [0] * len(draws)
 
 
 def test_checked_answers_have_the_same_columns_and_types_whatever_their_source(small_task):
@@ -129,29 +123,22 @@ BROKEN_HISTORIES = [
 
 
 def test_damaged_seeds_of_another_run_are_not_reused(params, store, capsys):
-    finetune.finetune(params("finetune", seeds="1", epochs="1"))
-    (run,) = children(latest_root(), "seed")
-    original = {
-        name: artifact_path(run, name).read_bytes()
-        for name in ("history.json", "predictions.parquet")
-    }
+    """One seed for each damage."""
     changes = [
         *({"history.json": change} for change in BROKEN_HISTORIES),
         {"predictions.parquet": cells("label", 1)},
         {"predictions.parquet": lambda table: table.iloc[::-1]},
     ]
-    for number, change in enumerate(changes):
-        for name, data in original.items():
-            artifact_path(run, name).write_bytes(data)
-        change_artifacts(run, {**dict.fromkeys(original, lambda value: value), **change})
-        finetune.finetune(
-            params("finetune", seeds="1", epochs="1", workspace=str(store / f"work{number}"))
-        )
+    sizes = {"max_train": "8", "max_validation": "8", "max_test": "8"}
+    small = {**sizes, "seeds": str(len(changes)), "epochs": "1"}
+    finetune.finetune(params("finetune", **small))
+    seeds = children(latest_root(), "seed")
+    for run, change in zip(seeds, changes, strict=True):
+        change_artifacts(run, change)
+    finetune.finetune(params("finetune", **small, workspace=str(store / "elsewhere")))
 
-        messages = capsys.readouterr().err
-        assert "It is not used." in messages, number
-        assert "Traceback" not in messages
-        root = latest_root()
-        assert [seed.tags["reused"] for seed in children(root, "seed")] == ["false"]
-        for logged in (*children(root, "seed"), root):
-            MlflowClient().delete_run(logged.run_id)
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.endswith("It is not used.") for line in lines) == len(changes)
+    assert not any("Traceback" in line for line in lines)
+    again = children(latest_root(), "seed")
+    assert [run.tags["reused"] for run in again] == ["false"] * len(seeds)

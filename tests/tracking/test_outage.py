@@ -76,7 +76,7 @@ def root_id(store, workspace):
 def test_a_killed_server_stops_no_training_and_relog_completes_the_run_with_its_report(
     experiment, params, server, store
 ):
-    few = {"arms": "gold,llm,entropy"}
+    few = {"arms": "gold,llm,entropy", "replace_share": "25"}
     with client(server.url, MLFLOW_EXPERIMENT_NAME="outage"):
         main.experiment(params(workspace=str(store / "unbroken"), reuse="none", **few))
         unbroken_id = next(newest_runs("experiment", page_size=1))[0].run_id

@@ -10,6 +10,7 @@ from mlflow.artifacts import load_text
 from entrypoints import main
 from project.tracking import children, latest_root, local_artifact, read_table, root_run
 from project.tracking.store import is_shared
+from tests.helpers.copies import copy_store
 
 
 @pytest.fixture
@@ -23,6 +24,27 @@ def experiment(params, store, monkeypatch):
         return latest_root()
 
     return run
+
+
+one_process = pytest.mark.xdist_group("reuse")
+"""Tests that share what ``kept`` holds."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder in which the store of :func:`anns` is kept."""
+    return tmp_path_factory.mktemp("kept") / "store"
+
+
+@pytest.fixture
+def anns(experiment, store, kept):
+    """The root run of an experiment by ann, which is made once, in a copy of its store."""
+    if kept.is_dir():
+        copy_store(kept, store)
+    else:
+        experiment("ann", "ann")
+        copy_store(store, kept)
+    return latest_root()
 
 
 def predictions(root):
@@ -42,8 +64,8 @@ def trained_and_reused(store, workspace):
     return len(folders) - n_reused, n_reused
 
 
-def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, store, capsys):
-    anns = experiment("ann", "ann")
+@one_process
+def test_a_colleague_s_answers_and_seeds_are_reused_and_linked(experiment, anns, store, capsys):
     capsys.readouterr()
     bobs = experiment("bob", "bob")
 
@@ -90,8 +112,8 @@ def test_reuse_mine_reuses_only_own_results_and_reuse_none_reuses_nothing(
     assert "come from finished runs" not in capsys.readouterr().err
 
 
-def test_an_artifact_that_does_not_match_its_hash_is_not_reused(experiment, store, capsys):
-    anns = experiment("ann", "ann")
+@one_process
+def test_an_artifact_that_does_not_match_its_hash_is_not_reused(experiment, anns, store, capsys):
     before = predictions(anns)
     seed = next(run for run in children(anns, "seed") if run.name == "llm seed 01")
     file = local_artifact(seed, "predictions.parquet")
