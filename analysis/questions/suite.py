@@ -7,8 +7,7 @@ It prints tables, and writes the page to outputs/reports/RUN and logs it to the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from analysis.questions import suite_tables
 from analysis.questions.suite_answer import answer, cause_answer, screen, shift_answer
@@ -17,15 +16,10 @@ from analysis.questions.suite_scored import Scored, read_scored
 from analysis.render.page import page
 from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.store.command import publish_command
-from analysis.store.publish import log_report
+from analysis.store.publish import log_report, write_aside
 from analysis.store.root_summary import known, note
 from project.config.arms import LLM
-from project.stats.tasks import (
-    quartiles,
-)
-
-if TYPE_CHECKING:
-    pass
+from project.stats.tasks import quartiles
 
 QUESTION = "What do the LLM's labels cost over these tasks?"
 _CITE = (
@@ -36,27 +30,26 @@ _CITE = (
 
 def sections(scored: Scored) -> list[Section]:
     """The parts of the page: all tasks together, each by itself, and what goes with the loss."""
-    tables = suite_tables
     parts = [
         Section(
             "suite_tasks",
             "How does each task fare?",
             "",
-            [tables.task_table(scored.judged, scored.groups, scored.rows)],
+            [suite_tables.task_table(scored.entries, scored.rows)],
         ),
     ]
     if not scored.rows.empty:
-        over = tables.scores_over_tasks(scored.rows)
+        over = suite_tables.scores_over_tasks(scored.rows)
         parts.insert(0, Section("suite_scores", QUESTION, answer(scored), [over]))
-        shifts = tables.shift_table(scored.rows)
+        shifts = suite_tables.shift_table(scored.rows)
         if shifts.rows:
             question = "Do they trade precision for recall?"
             parts.append(Section("suite_shift", question, shift_answer(shifts), [shifts]))
-        causes = tables.feature_table(scored.features)
+        causes = suite_tables.feature_table(scored.features)
         question = "Which tasks lose most?"
         shown = [causes] if causes.rows else []
         parts.append(Section("suite_features", question, cause_answer(causes), shown))
-    consistency = tables.consistency_table(scored.features)
+    consistency = suite_tables.consistency_table(scored.features)
     if consistency.rows:
         question = "Are labels right where all draws agree?"
         parts.append(Section("suite_consistency", question, "", [consistency]))
@@ -67,7 +60,7 @@ def main_metrics(scored: Scored) -> Mapping[str, float]:
     """The main numbers of the root run: those of the first group in the order of the suite."""
     if scored.rows.empty:
         return {}
-    group = scored.groups[0]
+    group = scored.entries[0].group
     rows = by_data(scored.rows[scored.rows["group"] == group], ["source"])
 
     def median(source: str, name: str) -> float:
@@ -85,8 +78,12 @@ def main_metrics(scored: Scored) -> Mapping[str, float]:
     return known(values)
 
 
-def publish(run_id: str, workspace: str) -> None:
+def publish(
+    run_id: str, workspace: str, tolerance: float | None = None, min_alpha: float | None = None
+) -> None:
     """Rebuild the page of a suite, write it, log it to the root run and print its tables.
+
+    With other limits than those of its tasks the page is written only.
 
     Parameters
     ----------
@@ -94,41 +91,53 @@ def publish(run_id: str, workspace: str) -> None:
         The root run; empty for the newest finished suite.
     workspace
         The files go to ``reports/<run id>`` below it.
+    tolerance, min_alpha
+        See :func:`analysis.questions.suite_scored.read_scored`.
     """
-    scored = read_scored(run_id)
+    scored = read_scored(run_id, tolerance, min_alpha)
     suite = scored.suite
     parts = sections(scored)
     written = {name: data for part in parts for name, data in files(part).items()}
-    shown = page(
-        f"{len(scored.judged)} tasks: {suite.name}",
-        [", ".join(dict.fromkeys(scored.groups))],
-        answer=screen(scored),
-        sections=parts,
-        facts={
-            "suite": f"run {suite.root.run_id}",
-            **{one.name: f"run {one.scored.experiment.root.run_id}" for one in scored.judged},
-        },
-        cite=_CITE,
-        warning=", ".join(suite.missing),
-    )
-    written["report.html"] = shown.encode()
-    text = answer(scored)
-    main = main_metrics(scored)
-    short = "\n\n".join(as_markdown(part) for part in parts[:2])
-    location = log_report(
-        suite.root.run_id,
-        workspace,
-        written,
-        "\n\n".join(as_markdown(part) for part in parts),
-        metrics={},
-        main=main,
-        note=note("", text, main, None, short),
-    )
+    written["report.html"] = _page(scored, parts).encode()
+    description = "\n\n".join(as_markdown(part) for part in parts)
+    if tolerance is None and min_alpha is None:
+        main = main_metrics(scored)
+        short = "\n\n".join(as_markdown(part) for part in parts[:2])
+        location = log_report(
+            suite.root.run_id,
+            workspace,
+            written,
+            description,
+            metrics={},
+            main=main,
+            note=note("", answer(scored), main, None, short),
+        )
+    else:
+        folder = f"tolerance_{tolerance}_min_alpha_{min_alpha}"
+        location = write_aside(suite.root.run_id, workspace, folder, written, description)
     for part in parts:
         print(terminal(part))
     if suite.missing:
         print(f"INCOMPLETE: {', '.join(suite.missing)}.")
     print(location)
+
+
+def _page(scored: Scored, parts: Sequence[Section]) -> str:
+    """The page, as HTML."""
+    suite = scored.suite
+    runs = {entry.judged.name: entry.judged.scored.experiment.root for entry in scored.entries}
+    return page(
+        f"{len(scored.entries)} tasks: {suite.name}",
+        [", ".join(dict.fromkeys(entry.group for entry in scored.entries))],
+        answer=screen(scored),
+        sections=parts,
+        facts={
+            "suite": f"run {suite.root.run_id}",
+            **{name: f"run {root.run_id}" for name, root in runs.items()},
+        },
+        cite=_CITE,
+        warning=", ".join(suite.missing),
+    )
 
 
 if __name__ == "__main__":

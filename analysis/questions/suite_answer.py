@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 from analysis.questions.suite_scored import Scored
+from analysis.questions.suite_tables import SIGNIFICANCE
 from analysis.render.answer import Answer, IntervalPlot, PlotRow
+from analysis.render.scores import interval_of
 from analysis.render.section import Table
 from analysis.render.text import listed, lost, ranged
 from project.stats.bootstrap import Interval
@@ -27,11 +29,7 @@ def answer(scored: Scored) -> str:
 
 def _about_group(scored: Scored, group: str, loss: Quartiles) -> str:
     """What the labels of one group lose, and how many of its tasks are safe."""
-    words = [
-        one.decision.word
-        for one, own in zip(scored.judged, scored.groups, strict=True)
-        if own == group
-    ]
+    words = [entry.judged.decision.word for entry in scored.entries if entry.group == group]
     safe = sum(word.startswith(("safe", "no worse")) for word in words)
     unsafe = sum(word.startswith(("not", "worse")) for word in words)
     where = "On one data set" if loss.n == 1 else f"In the median of {loss.n} data sets"
@@ -47,7 +45,7 @@ def shift_answer(table: Table) -> str:
     shown = [
         f"{row['source']} ({row['group']}, {row['of']}): {100 * row['shift']:+.1f} points"
         for row in table.frame.to_dict("records")
-        if row["p"] <= 0.05
+        if row["p"] <= SIGNIFICANCE
     ]
     if not shown:
         can_tell = table.frame["p"].notna().any()
@@ -58,14 +56,14 @@ def shift_answer(table: Table) -> str:
 
 def cause_answer(table: Table) -> str:
     """Which features foretell the loss of a task that was left out."""
-    if table.frame.empty:
+    if not table.rows:
         return (
             "Which features of a task go with its loss takes at least "
             f"{MIN_FOR_REGRESSION} data sets with one LLM."
         )
     helping = [f"{row[1]} ({row[0]})" for row in table.rows if row[-1] == "yes"]
     if not helping:
-        return "No feature foretells the loss of a new task better than the mean of the others."
+        return "That a feature foretells the loss of a new task is not told from chance."
     return f"These foretell the loss of a task that was left out: {listed(helping)}."
 
 
@@ -73,13 +71,17 @@ def screen(scored: Scored) -> Answer:
     """The first screen of the page."""
     losses = scored.losses()
     text = answer(scored)
-    headline, _, rest = text.partition(". ")
-    if len(losses) > 1:
+    headline, rest = text, ""
+    if len(losses) == 1:
+        ((group, loss),) = losses.items()
+        headline = _about_group(scored, group, loss)
+        rest = text.removeprefix(headline).strip()
+    elif losses:
         medians = [
             f"{100 * loss.median.estimate:.1f} with {group}" for group, loss in losses.items()
         ]
         headline, rest = f"Points lost in the median task: {listed(medians)}", text
-    tolerance = scored.judged[0].decision.tolerance
+    limits = {entry.judged.decision.tolerance for entry in scored.entries}
     rows = [
         PlotRow(
             f"median, {group}",
@@ -90,16 +92,18 @@ def screen(scored: Scored) -> Answer:
         )
         for group, loss in losses.items()
     ]
-    for one in scored.judged:
+    for one in (entry.judged for entry in scored.entries):
         if one.llm is None:
             continue
-        loss = Interval(one.llm["loss"], one.llm["loss_low"], one.llm["loss_high"])
-        shown = ranged(loss, 100, 1, sign=True)
-        rows.append(PlotRow(one.name, one.decision.word, _scaled(loss), shown, "llm"))
-    safe = [one.decision.word.startswith(("safe", "no worse")) for one in scored.judged]
+        own = interval_of(one.llm, "loss")
+        shown = ranged(own, 100, 1, sign=True)
+        rows.append(PlotRow(one.name, one.decision.word, _scaled(own), shown, "llm"))
+    words = [entry.judged.decision.word for entry in scored.entries]
+    safe = [word.startswith(("safe", "no worse")) for word in words]
     word = "safe" if all(safe) else f"{sum(safe)} of {len(safe)} tasks safe"
     plot = None
-    if rows:
+    if rows and len(limits) == 1:
+        (tolerance,) = limits
         plot = IntervalPlot(
             caption="What is lost by training on the LLM's labels instead of gold, in points of "
             "macro-F1: the median over tasks, and each task.",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from analysis.questions.arms_table import MIN_SCORED, ScoredExperiment
 from analysis.questions.side_by_side import Judged
-from project.config.arms import GOLD, LLM
-from project.data.tables import codes
+from project.config.arms import GOLD
+from project.data.tables import codes, is_asked
 from project.stats.agreement import label_counts, nominal_alpha
 from project.stats.scores import score_answers
 from project.stats.types import Codes, Floats
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ITSELF = "the LLM itself"
+_MIN_SHARED = 0.1  # of the texts of the smaller task, above which two tasks are about the same data
 SCORES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -40,28 +41,70 @@ FEATURES = {
 """Features of a task by column."""
 
 
-def score_rows(judged: Judged, group: str) -> list[dict[str, Any]]:
+class SuiteEntry(NamedTuple):
+    """A finished task: its verdict, its group, and the name of its data.
+
+    Tasks with the same name of data are about the same texts.
+    """
+
+    judged: Judged
+    group: str
+    data: str
+
+    @property
+    def head(self) -> dict[str, str]:
+        """The columns that every row of the task begins with."""
+        return {"task": self.judged.name, "data": self.data, "group": self.group}
+
+
+def data_names(texts: Sequence[set[str]], names: Sequence[str]) -> list[str]:
+    """A name of the data of each task; tasks that share a tenth of their texts have the same.
+
+    Parameters
+    ----------
+    texts
+        The texts of each task.
+    names
+        What the card of each calls the data.
+    """
+    found: list[str] = []
+    for index, own in enumerate(texts):
+        for earlier in range(index):
+            shared = len(own & texts[earlier])
+            if shared >= _MIN_SHARED * max(1, min(len(own), len(texts[earlier]))):
+                found.append(found[earlier])
+                break
+        else:
+            name = names[index]
+            found.append(name if name not in found else f"{name} ({index + 1})")
+    return found
+
+
+def score_rows(entry: SuiteEntry) -> list[dict[str, Any]]:
     """One row for the LLM itself and for every complete arm of a task.
 
     Columns: ``task``, ``data``, ``group``, ``source``, those of :data:`SCORES`, ``alpha`` of the
-    seeds, and ``loss``, the macro-F1 of the arm gold less that of the row. Scores are means over
-    the seeds. A task with few test texts has no rows.
+    seeds, and ``loss``, the macro-F1 of the arm gold less that of the row, nan where the verdict
+    refuses to name one. Scores are means over the seeds; those of the LLM itself are over the test
+    texts that it was asked about. A task with few test texts has no rows.
     """
+    judged = entry.judged
     experiment = judged.scored.experiment
     gold = experiment.gold
     if len(gold) < MIN_SCORED:
         return []
     label_set = experiment.label_set
-    sources: dict[str, Codes] = {}
+    sources: dict[str, tuple[Codes, Codes]] = {}
     if (labels := experiment.llm_test) is not None and labels["label"].notna().any():
-        sources[ITSELF] = codes(labels["label"], label_set)[None]
-    sources |= {arm: runs.predicted for arm, runs in experiment.arms.items()}
+        asked = is_asked(labels)
+        sources[ITSELF] = (gold[asked], codes(labels["label"], label_set)[None, asked])
+    sources |= {arm: (gold, runs.predicted) for arm, runs in experiment.arms.items()}
     rows: list[dict[str, Any]] = []
-    for source, predicted in sources.items():
-        scores = np.mean([_scores(gold, one, len(label_set)) for one in predicted], axis=0)
+    for source, (known, predicted) in sources.items():
+        scores = np.mean([_scores(known, one, len(label_set)) for one in predicted], axis=0)
         rows.append(
             {
-                **_head(judged, group),
+                **entry.head,
                 "source": source,
                 "n_seeds": len(predicted) if source != ITSELF else 0,
                 **dict(zip(SCORES, map(float, scores), strict=True)),
@@ -69,12 +112,9 @@ def score_rows(judged: Judged, group: str) -> list[dict[str, Any]]:
             }
         )
     best = {row["source"]: row["macro_f1"] for row in rows}.get(GOLD, math.nan)
+    if judged.llm is None:
+        best = math.nan
     return [{**row, "loss": best - row["macro_f1"]} for row in rows]
-
-
-def _head(judged: Judged, group: str) -> dict[str, str]:
-    config = judged.scored.config
-    return {"task": judged.name, "data": config["task"]["name"], "group": group}
 
 
 def _scores(gold: Codes, given: Codes, n_classes: int) -> Floats:
@@ -102,25 +142,24 @@ def _alpha(answers: Codes, n_classes: int) -> float:
     return nominal_alpha(label_counts(answers, n_classes))
 
 
-def feature_row(judged: Judged, group: str) -> dict[str, Any]:
-    """The features of a task, nan where one is not known, and the loss of the arm ``llm``.
+def feature_row(entry: SuiteEntry, loss: float) -> dict[str, Any]:
+    """The features of a task, nan where one is not known, and ``loss``, that of the arm ``llm``.
 
     Columns: ``task``, ``data``, ``group``, ``loss`` and those of :data:`FEATURES`; then
     ``consistent``, the share of training texts that all draws label alike, and how many of these
     and of the others are right.
     """
-    experiment = judged.scored.experiment
+    experiment = entry.judged.scored.experiment
     label_set = experiment.label_set
-    losses = {row["source"]: row["loss"] for row in score_rows(judged, group)}
     test = experiment.gold
     train = experiment.split("train")
     is_private = experiment.config["config"].get("store", {}).get("private", False)
     draws = [codes(table["label"], label_set) for table in experiment.annotations["train"]]
     answers = np.array(draws) if draws else np.zeros((0, len(train)), dtype=int)
     return {
-        **_head(judged, group),
-        "loss": losses.get(LLM, math.nan),
-        "llm_accuracy": _llm_accuracy(judged.scored),
+        **entry.head,
+        "loss": loss,
+        "llm_accuracy": _llm_accuracy(entry.judged.scored),
         "n_classes": float(len(label_set)),
         "largest_class": float(np.bincount(test).max() / len(test)) if len(test) else math.nan,
         "words": math.nan if is_private else float(train["text"].str.split().str.len().median()),

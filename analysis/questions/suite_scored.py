@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.questions.arms_table import ScoredExperiment
 from analysis.questions.side_by_side import Judged
-from analysis.questions.suite_rows import by_data, feature_row, score_rows
+from analysis.questions.suite_rows import (
+    SuiteEntry,
+    by_data,
+    data_names,
+    feature_row,
+    score_rows,
+)
 from analysis.questions.verdict import tolerances, verdict
 from analysis.store.suites import Suite, read_suite_run
 from project.config.arms import LLM
@@ -24,15 +31,14 @@ class Scored(NamedTuple):
     ----------
     suite
         As it is stored.
-    judged, groups
-        Every finished task with its verdict, and the group of each.
+    entries
+        Every finished task.
     rows, features
         See :mod:`analysis.questions.suite_rows`.
     """
 
     suite: Suite
-    judged: list[Judged]
-    groups: list[str]
+    entries: list[SuiteEntry]
     rows: pd.DataFrame
     features: pd.DataFrame
 
@@ -47,8 +53,18 @@ class Scored(NamedTuple):
         return found
 
 
-def read_scored(run_id: str = "") -> Scored:
-    """A suite with scores and verdicts; an empty ``run_id`` takes the newest finished suite."""
+def read_scored(
+    run_id: str = "", tolerance: float | None = None, min_alpha: float | None = None
+) -> Scored:
+    """A suite with scores and verdicts.
+
+    Parameters
+    ----------
+    run_id
+        The root run; empty for the newest finished suite.
+    tolerance, min_alpha
+        Limits of the verdicts; those of each task by default.
+    """
     import pandas as pd
 
     suite = read_suite_run(run_id)
@@ -57,13 +73,20 @@ def read_scored(run_id: str = "") -> Scored:
             f"suite {suite.name} has no finished task yet. Run the same command again: what is "
             "finished is not repeated."
         )
-    judged, groups, rows, features = [], [], [], []
-    for task in suite.tasks:
+    experiments = [task.experiment for task in suite.tasks]
+    data = data_names(
+        [set(experiment.examples["text"]) for experiment in experiments],
+        [experiment.config["task"]["name"] for experiment in experiments],
+    )
+    entries, rows, features = [], [], []
+    for task, name in zip(suite.tasks, data, strict=True):
         scored = ScoredExperiment(task.experiment)
-        one = Judged(task.name, scored, verdict(task.experiment, tolerances(scored.config)))
-        group = task.group or scored.config["models"]["annotator"] or "-"
-        judged.append(one)
-        groups.append(group)
-        rows += score_rows(one, group)
-        features.append(feature_row(one, group))
-    return Scored(suite, judged, groups, pd.DataFrame(rows), pd.DataFrame(features))
+        limits = tolerances(scored.config, tolerance, min_alpha)
+        judged = Judged(task.name, scored, verdict(task.experiment, limits))
+        entry = SuiteEntry(judged, task.group or scored.config["models"]["annotator"] or "-", name)
+        own = score_rows(entry)
+        loss = {row["source"]: row["loss"] for row in own}.get(LLM, math.nan)
+        entries.append(entry)
+        rows += own
+        features.append(feature_row(entry, loss))
+    return Scored(suite, entries, pd.DataFrame(rows), pd.DataFrame(features))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from project.data.text_features import FEATURES, text_features
+from project.data.text_forms import folded_text
 from project.stats.types import Codes, Floats, Mask
 
 if TYPE_CHECKING:
@@ -41,12 +42,19 @@ class Zone(NamedTuple):
     parts: tuple[int, ...] = ()
 
 
-def halves(example_ids: Sequence[str]) -> Mask:
-    """Which texts belong to the half in which zones are found ``(n,)``, by a hash of their ids."""
+def halves(texts: Sequence[str]) -> Mask:
+    """Which texts belong to the half in which zones are found ``(n,)``, by a hash of the text.
+
+    Copies of a text are in the same half, or errors in them would be confirmed by themselves.
+    """
     return np.array(
         [
-            hashlib.sha256(f"zones:{name}".encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0
-            for name in example_ids
+            hashlib.sha256(
+                f"zones:{folded_text(text).lower()}".encode("utf-8", "surrogatepass")
+            ).digest()[0]
+            % 2
+            == 0
+            for text in texts
         ],
         dtype=bool,
     )
@@ -67,7 +75,7 @@ def candidates(
     texts
         The texts, ``n``.
     llm_labels
-        The LLM's label of each ``(n,)``, -1 for none.
+        The LLM's label of each ``(n,)``.
     label_set
         The classes, in the order of the codes.
     numbers
@@ -88,6 +96,9 @@ def candidates(
         opposite = says(label_set[1 - code] if len(label_set) == 2 else f"another than {label}")
         zones.append(Zone(says(label), opposite, llm_labels == code))
     for name, column in columns.items():
+        if column.dtype.kind in "if" and column.nunique() > _MAX_VALUES:
+            zones += _of_number(name, column.to_numpy(dtype=float), first_half)
+            continue
         for value in column.value_counts().index[:_MAX_VALUES]:
             mask = (column == value).to_numpy()
             zones.append(Zone(f"{name} is {value}", f"{name} is not {value}", mask))

@@ -19,7 +19,6 @@ from analysis.render.section import Figure, Section, Table, columns
 from analysis.render.text import listed, number, ranged
 from project.config.arms import GOLD, LLM
 from project.stats.bootstrap import Interval
-from project.stats.types import Mask
 from project.stats.zones import repeated
 from project.support.errors import AssayError
 
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
 QUESTION = "Do more of these labels wash the LLM's errors out?"
 _NOTE = (
     "Of the test texts that the LLM labels wrongly, per cent to which the trainings give the same "
-    "wrong label; mean over the seeds. inherited: what those of the LLM's labels do more than "
-    "gold-trained ones, with 95 % limits over texts, each row on its own."
+    "wrong label; mean over the seeds. lean: how much more often those of the LLM's labels give it "
+    "to texts of the same gold class that the LLM labels rightly. inherited: what they repeat more "
+    "than gold-trained ones beyond that lean, with 95 % limits over texts, each row on its own."
 )
 _PARTS = ("within the zones", "outside")
 
@@ -103,21 +103,20 @@ def _rows(
         within |= one.zone.texts[of_test]
     rows = []
     for part, texts in zip(_PARTS, (within, ~within), strict=True):
-        chosen: Mask = wrong & texts
-        if chosen.sum() < MIN_WRONG:
+        if (wrong & texts).sum() < MIN_WRONG:
             continue
         for point in points:
-            by_gold = point.gold.predicted[:, order]
-            by_llm = point.llm.predicted[:, order]
-            inherited = repeated(llm, chosen, by_gold, by_llm)
+            arms = (point.gold.predicted[:, order], point.llm.predicted[:, order])
+            found = repeated(texts, gold, llm, *arms)
             rows.append(
                 {
                     "part": part,
                     "n_examples": point.size,
-                    "n_wrong": int(chosen.sum()),
-                    "repeated_gold": float((by_gold[:, chosen] == llm[chosen]).mean()),
-                    "repeated_llm": float((by_llm[:, chosen] == llm[chosen]).mean()),
-                    **columns("inherited", inherited),
+                    "n_wrong": found.n,
+                    "repeated_gold": found.reference,
+                    "repeated_llm": found.trained,
+                    "lean": found.lean,
+                    **columns("inherited", found.inherited),
                 }
             )
     if not rows:
@@ -140,17 +139,18 @@ def _table(frame: pd.DataFrame) -> Table:
                 str(row["n_wrong"]),
                 number(100 * row["repeated_gold"]),
                 number(100 * row["repeated_llm"]),
+                number(100 * row["lean"]),
                 ranged(inherited, 100, 1, sign=True),
             ]
         )
     return Table(
         "zone_curve",
         "Repeated errors by training size",
-        ["texts", "n", "LLM wrong", "gold", "llm", "inherited"],
+        ["texts", "n", "LLM wrong", "gold", "llm", "lean", "inherited"],
         rows,
         frame=frame,
         notes=[_NOTE],
-        units=["", "", "test texts", "repeat, %", "repeat, %", "points [limits]"],
+        units=["", "", "test texts", "repeat, %", "repeat, %", "points", "points [limits]"],
     )
 
 

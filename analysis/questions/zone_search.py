@@ -28,15 +28,18 @@ class LabelledTexts(NamedTuple):
     table
         Their rows of the examples table, index 0..n-1.
     gold, llm
-        Class codes ``(n,)``; -1 where the LLM gave none.
+        Class codes ``(n,)``.
     numbers
         What the LLM's answers say of each text ``(n,)``, by name.
+    n_unanswered
+        Texts without a label of the LLM, which are left out.
     """
 
     table: pd.DataFrame
     gold: Codes
     llm: Codes
     numbers: Mapping[str, Floats]
+    n_unanswered: int
 
     @property
     def wrong(self) -> Mask:
@@ -45,7 +48,10 @@ class LabelledTexts(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A zone that was found in the first half: its p there, and how it fared in the second."""
+    """A zone that was found in the first half: its p there, and how it fared in the second.
+
+    ``p_found`` is nan for a pair of zones, which a tree picked by the errors of that half.
+    """
 
     zone: Zone
     p_found: float
@@ -95,12 +101,18 @@ def read_labelled(experiment: StoredRun) -> LabelledTexts:
             "that nothing says where the LLM is wrong. Name another run_id."
         )
     table = pd.concat(parts, ignore_index=True)
+    n_unanswered = int((table["llm"] < 0).sum())
+    table = table[table["llm"] >= 0].reset_index(drop=True)
     numbers = {name: table[name].to_numpy() for name in table if "entropy" in str(name)}
-    return LabelledTexts(table, table["gold"].to_numpy(), table["llm"].to_numpy(), numbers)
+    gold, llm = table["gold"].to_numpy(), table["llm"].to_numpy()
+    return LabelledTexts(table, gold, llm, numbers, n_unanswered)
 
 
 class Zones(NamedTuple):
-    """What was tried and what was found; ``zones`` are those of the first half, plainest first."""
+    """What was tried and what was found.
+
+    ``n_tried``: candidates with enough texts. ``zones``: those of the first half, plainest first.
+    """
 
     n_tried: int
     zones: list[Judged]
@@ -115,31 +127,39 @@ def find_zones(
     labelled: LabelledTexts, label_set: Sequence[str], columns: Mapping[str, pd.Series]
 ) -> Zones:
     """Find zones on one half of the texts, and try to confirm them on the other."""
-    first = halves(labelled.table["example_id"].tolist())
     texts = labelled.table["text"].tolist()
+    first = halves(texts)
     tried = candidates(texts, labelled.llm, label_set, labelled.numbers, columns, first)
-    tried += leaves(tried, labelled.wrong, first)
     if not tried:
         return Zones(0, [])
     masks = np.stack([zone.texts for zone in tried])
     found = find(masks[:, first], labelled.wrong[first])
-    # A zone of the second half with few texts could neither be confirmed nor refuted.
-    large = masks[:, ~first].sum(axis=1) >= MIN_TEXTS
-    chosen = [index for index in np.argsort(found.p, kind="stable") if _is_found(found.p[index])]
-    chosen = [index for index in chosen if large[index] and _adds(index, found.z, tried)]
-    confirmed = confirm(masks[chosen][:, ~first], labelled.wrong[~first]) if chosen else []
-    judged = [
-        Judged(tried[index], float(found.p[index]), result)
-        for index, result in zip(chosen, confirmed, strict=True)
+    chosen = [(zone, float(p)) for zone, p in zip(tried, found.p, strict=True) if p <= SIGNIFICANCE]
+    # A tree picks pairs by the errors of this half, so that only the other half can judge them.
+    pairs = leaves(tried, labelled.wrong, first)
+    chosen += [(pair, float("nan")) for pair in pairs if _adds(pair, tried, labelled, first)]
+    # Zones with few texts in the second half could be neither confirmed nor refuted.
+    second = ~first
+    chosen = [
+        (zone, p)
+        for zone, p in chosen
+        if min(zone.texts[second].sum(), (~zone.texts)[second].sum()) >= MIN_TEXTS
     ]
+    n_tried = int((~np.isnan(found.p)).sum()) + len(pairs)
+    if not chosen:
+        return Zones(n_tried, [])
+    confirmed = confirm(
+        np.stack([zone.texts[second] for zone, _ in chosen]), labelled.wrong[second]
+    )
+    judged = [Judged(zone, p, result) for (zone, p), result in zip(chosen, confirmed, strict=True)]
     judged.sort(key=lambda one: (not one.holds, -one.confirmed.more.estimate))
-    return Zones(len(tried), judged)
+    return Zones(n_tried, judged)
 
 
-def _adds(index: int, z: Floats, tried: Sequence[Zone]) -> bool:
-    """Whether a zone is no pair of zones, or stands out more than each of the two by itself."""
-    return all(z[index] > abs(z[part]) for part in tried[index].parts)
-
-
-def _is_found(p: float) -> bool:
-    return not np.isnan(p) and p <= SIGNIFICANCE
+def _adds(pair: Zone, tried: Sequence[Zone], labelled: LabelledTexts, first: Mask) -> bool:
+    """Whether more is wrong in a pair than elsewhere, and than in each of the two by itself."""
+    wrong = labelled.wrong[first]
+    zones = [pair.texts, *(tried[index].texts for index in pair.parts)]
+    zones += [~tried[index].texts for index in pair.parts]
+    share, *others = [wrong[zone[first]].mean() if zone[first].any() else 0.0 for zone in zones]
+    return bool(share > max(wrong.mean(), *others))

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.questions.zone_search import Judged, LabelledTexts, Zones
 from analysis.render.figures import look, new_figure, picture
 from analysis.render.section import Figure, Table, columns
-from analysis.render.text import listed, number, ranged
+from analysis.render.text import listed, number, ranged, signed
 from project.stats.bootstrap import Interval
 from project.stats.types import Codes, Mask
 from project.stats.zones import divided_loss, repeated
@@ -29,16 +29,17 @@ _NAME_WIDTH = 40  # characters of a line in the figure
 _MAX_CHARACTERS = 300
 _ZONES_NOTE = (
     "Zones are found on one half of the texts (p, found: the largest of all zones under "
-    "permutations of the wrong labels) and confirmed on the other half, from which the shares are "
-    "(p: Fisher's exact test, more wrong within, adjusted by Holm). The limits hold for all rows "
-    "at once. No gold label decides which texts belong to a zone. Zones overlap."
+    "permutations of the wrong labels; none for pairs, which a tree picks) and confirmed on the "
+    "other half, from which the shares are (p: Fisher's exact test, more wrong within, adjusted by "
+    "Holm). The limits hold for all rows at once. Zones overlap."
 )
 _INHERITED_NOTE = (
     "Test split. Of the texts that the LLM labels wrongly, per cent to which the trainings give "
-    "the same wrong label. Gold-trained ones do so where texts are hard; what those of the LLM's "
-    "labels do more, they have inherited: errors that averaged out would not be repeated. 95 % "
-    "limits over texts, each row on its own. of the loss: the part of the lost accuracy that falls "
-    "on texts of the zone, beside its part of the texts."
+    "the same wrong label: those on gold, where texts are hard, and those on the LLM's labels. "
+    "lean: how much more often the latter give that label to texts of the same gold class that the "
+    "LLM labels rightly. inherited: what they repeat more than gold-trained ones beyond that lean, "
+    "with 95 % limits over texts, each row on its own. lost: points of accuracy that are lost on "
+    "these texts, of the loss on all; of the texts: their part of all."
 )
 
 
@@ -87,6 +88,8 @@ def zones_table(zones: Zones) -> Table:
 
 
 def _chance(p: float) -> str:
+    if math.isnan(p):
+        return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -109,11 +112,10 @@ def inheritance_table(
         [
             record["zone"],
             str(record["n_wrong"]),
-            number(100 * record["repeated_gold"]),
-            number(100 * record["repeated_llm"]),
+            *(number(100 * record[name]) for name in ("repeated_gold", "repeated_llm", "lean")),
             ranged(_interval(record), 100, 1, sign=True),
-            _per_cent(record["share_of_loss"]),
-            _per_cent(record["share_of_texts"]),
+            signed(100 * record["lost"]),
+            f"{100 * record['share_of_texts']:.0f} %",
         ]
         for record in records
     ]
@@ -121,11 +123,14 @@ def inheritance_table(
     return Table(
         "zones_inherited",
         f"What a classifier makes of them (in all it loses {lost:.1f} points of accuracy)",
-        ["zone", "LLM wrong", "gold", "llm", "inherited", "of the loss", "of the texts"],
+        ["zone", "LLM wrong", "gold", "llm", "lean", "inherited", "lost", "of the texts"],
         rows,
         frame=pd.DataFrame(records),
         notes=[_INHERITED_NOTE],
-        units=["", "test texts", "repeat, %", "repeat, %", "points [limits]", "", ""],
+        units=[
+            *("", "test texts", "repeat, %", "repeat, %", "points"),
+            *("points [limits]", "points", ""),
+        ],
     )
 
 
@@ -161,28 +166,23 @@ def _tested(experiment: Experiment, labelled: LabelledTexts) -> _Tested:
 
 def _inherited(name: str, zone: Mask, tested: _Tested) -> dict[str, Any]:
     """One row of :func:`inheritance_table`."""
-    wrong = zone & tested.wrong
     arms = (tested.of_gold, tested.of_llm)
-    repeats = [float((arm[:, wrong] == tested.llm[wrong]).mean()) for arm in arms]
+    found = repeated(zone, tested.gold, tested.llm, *arms)
     right = [(arm == tested.gold).mean(axis=0) for arm in arms]
-    within = divided_loss(zone, *right).within
     return {
         "zone": name,
-        "n_wrong": int(wrong.sum()),
-        "repeated_gold": repeats[0],
-        "repeated_llm": repeats[1],
-        **columns("inherited", repeated(tested.llm, wrong, *arms)),
-        "share_of_loss": within / tested.lost if tested.lost > 0 else math.nan,
+        "n_wrong": found.n,
+        "repeated_gold": found.reference,
+        "repeated_llm": found.trained,
+        "lean": found.lean,
+        **columns("inherited", found.inherited),
+        "lost": divided_loss(zone, *right).within,
         "share_of_texts": float(zone.mean()),
     }
 
 
 def _interval(record: dict[str, Any]) -> Interval:
     return Interval(record["inherited"], record["inherited_low"], record["inherited_high"])
-
-
-def _per_cent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
 def inheritance_sentence(table: Table) -> str:

@@ -55,7 +55,7 @@ def publish_report(
     elif kind == "suite":
         from analysis.questions import suite
 
-        suite.publish(run_id, workspace)
+        suite.publish(run_id, workspace, tolerance, min_alpha)
     elif kind in ("audit", "audit plan"):
         from analysis.questions import audit
 

@@ -72,7 +72,7 @@ def run_processes(
             while waiting and free:
                 number, work = waiting.pop(0)
                 place = free.pop(0)
-                process = _start(work, share_of(gpus, place, n_places))
+                process = _start(work, gpus_of(gpus, place, n_places))
                 if n_places > 1:
                     _pin(process, place, n_places)
                 running.append(_Running(number, place, process, time.monotonic()))
@@ -97,7 +97,7 @@ def _start(work: Work, gpus: Sequence[str]) -> Popen[bytes]:
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     work.log.parent.mkdir(parents=True, exist_ok=True)
-    with work.log.open("ab") as log:
+    with work.log.open("wb") as log:
         return Popen(
             work.command,
             env=environment,
@@ -116,6 +116,13 @@ def _pin(process: Popen[bytes], place: int, n_places: int) -> None:
     own = share_of(cores, place, n_places) or cores
     with contextlib.suppress(OSError):  # it has ended already
         os.sched_setaffinity(process.pid, {int(core) for core in own})
+
+
+def gpus_of(gpus: Sequence[str], place: int, n_places: int) -> list[str]:
+    """The GPUs of place number ``place``: its share, or one that it shares with other places."""
+    if 0 < len(gpus) < n_places:
+        return [gpus[place % len(gpus)]]
+    return share_of(gpus, place, n_places)
 
 
 def share_of(items: Sequence[str], place: int, n_places: int) -> list[str]:

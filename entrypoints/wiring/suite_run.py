@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +22,7 @@ from project.config.loading import defaults
 from project.config.results import HostConfig, StoreConfig
 from project.config.suite import SuiteConfig
 from project.data.suite import SuiteTask, read_suite
-from project.support.errors import AssayError, Incomplete
+from project.support.errors import AssayError, Incomplete, Refusals
 from project.support.files import digest
 from project.support.machine import cpu_cores, visible_gpus
 from project.tracking import SUITE, SUITE_TASK, VERDICT, Record, Tracker, root_run
@@ -28,8 +30,12 @@ from project.tracking import SUITE, SUITE_TASK, VERDICT, Record, Tracker, root_r
 _CORES_OF_A_TASK = 8
 _AT_ONCE_ON_A_CLUSTER = 4
 _NOT_PASSED = ("task", "data", "config", "show_config", "workspace")
-_WITHOUT_EFFECT = ("workspace", "reuse", "log_diff", "register_prompt", "cluster", "tolerance")
-"""Parameters that change no number of an experiment; a report can judge by other limits."""
+_WITHOUT_EFFECT = (
+    *("workspace", "reuse", "log_diff", "register_prompt", "cluster"),
+    *("max_cost", "max_minutes"),  # a finished experiment has not reached them
+)
+"""Parameters that change nothing of a finished experiment."""
+_MAX_NAME = 80
 
 
 class Planned(NamedTuple):
@@ -69,28 +75,50 @@ def run_suite(params: Mapping[str, str], *, publish: Callable[[str, str], None])
         )
     planned = _planned(read_suite(config.tasks, _for_all(params)))
     check_store(host.workspace)
-    name = config.suite or _name_of([one.task.name for one in planned])
+    name = config.suite or _name_of(planned)
     on_cluster = params["cluster"] != NO_CLUSTER
     with root_run("suite", f"suite · {name}", params, host.workspace) as tracker:
         tracker.tag({SUITE: name})
         _log(tracker, name, planned, {})
-        runner = Runner(
-            tracker,
-            name,
-            Path(host.workspace) / "suites" / digest(name),
-            at_once=config.tasks_at_once or _at_once(on_cluster=on_cluster),
-            divided=not on_cluster,
-        )
-        found = runner.finished(planned, store.reuse)
-        failed = runner.run(planned, found)
+        logs = Path(host.workspace) / "suites" / digest(name)
+        with _alone(logs, name):
+            runner = Runner(
+                tracker,
+                name,
+                logs,
+                at_once=config.tasks_at_once or _at_once(on_cluster=on_cluster),
+                divided=not on_cluster,
+            )
+            found = runner.finished(planned, store.reuse)
+            failed = runner.run(planned, found)
         _log(tracker, name, planned, found)
         with publish_after(tracker, lambda: publish(tracker.run_id, host.workspace)):
             if failed:
-                raise Incomplete(
-                    f"{len(failed)} of {len(planned)} tasks failed; the others are finished. "
-                    f"{' '.join(failed)} Correct the cause and run again: what is finished is not "
-                    "repeated."
-                )
+                raise _failure(failed, len(planned))
+
+
+def _failure(failed: Sequence[str], n: int) -> Incomplete:
+    """The error of a suite some of whose tasks failed."""
+    others = "None is finished." if len(failed) == n else "The others are finished."
+    return Incomplete(
+        f"{len(failed)} of {n} tasks failed. {others} {' '.join(failed)} Correct the cause and run "
+        "again: what is finished is not repeated."
+    )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """A context that only one process at a time is in; AssayError for another one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AssayError(
+                f"suite {name!r} runs in this workspace already. Wait for its end, or set another "
+                "suite=NAME."
+            ) from None
+        yield
 
 
 def _for_all(params: Mapping[str, str]) -> dict[str, str]:
@@ -104,21 +132,46 @@ def _for_all(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def _planned(tasks: Sequence[SuiteTask]) -> list[Planned]:
-    """The tasks with the digests of their parameters and of the files that these name."""
-    found = []
+    """The tasks with the digests of their parameters and of the files that these name.
+
+    Raises AssayError for a file that is missing, and for two tasks that are the same experiment.
+    """
+    refusals = Refusals()
+    found: dict[str, Planned] = {}
     for task in tasks:
-        inputs = inputs_of(Invocation("main", task.params), None)
-        hashes = {name: each["sha256"] for name, each in inputs.items()}
-        facts = {name: text for name, text in task.params.items() if name not in _WITHOUT_EFFECT}
-        found.append(Planned(task, digest([facts, hashes])))
-    return found
+        with refusals.part():
+            inputs = inputs_of(Invocation("main", task.params), None)
+            absent = [
+                f"{name} ({each['place']})"
+                for name, each in inputs.items()
+                if each["sha256"] is None and not str(each["place"]).startswith("hub ")
+            ]
+            if absent:
+                raise AssayError(
+                    f"task {task.name}: files that cannot be read: {', '.join(absent)}. Correct "
+                    "the paths."
+                )
+            hashes = {name: each["sha256"] for name, each in inputs.items()}
+            facts = {
+                name: text for name, text in task.params.items() if name not in _WITHOUT_EFFECT
+            }
+            key = digest([facts, hashes])
+            if key in found:
+                raise AssayError(
+                    f"tasks must differ; {found[key].task.name} and {task.name} are the same "
+                    "experiment. Leave one of the two out."
+                )
+            found[key] = Planned(task, key)
+    refusals.finish()
+    return [*found.values()]
 
 
-def _name_of(names: Sequence[str]) -> str:
-    """A name for a suite that has none: its tasks, or the first two and how many more."""
-    if len(names) <= 3:
-        return ", ".join(names)
-    return f"{', '.join(names[:2])} and {len(names) - 2} more"
+def _name_of(planned: Sequence[Planned]) -> str:
+    """A name for a suite that has none: its first tasks, and a digest that tells it from others."""
+    names = [one.task.name for one in planned]
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    shown = f"{', '.join(names[:2])}{more}"
+    return f"{shown[:_MAX_NAME]} · {digest([one.key for one in planned])[:6]}"
 
 
 @dataclass
@@ -146,8 +199,8 @@ class Runner:
         found = {one.key: run for one in planned if (run := self._newest(one, reuse))}
         if found:
             print_line(
-                f"suite: {len(found)} of {len(planned)} tasks are finished already, and are not "
-                "run again. reuse=none runs them again."
+                f"suite: finished already, and not run again: {len(found)} of {len(planned)} "
+                "tasks. reuse=none runs them again."
             )
         return found
 
@@ -164,8 +217,8 @@ class Runner:
         works = [self._work(one) for one in missing]
         if works:
             print_line(
-                f"suite: {len(works)} tasks, {min(self.at_once, len(works))} at a time; their "
-                f"output is in {self.logs}."
+                f"suite: tasks to run: {len(works)}, {min(self.at_once, len(works))} at a time. "
+                f"Their output is in {self.logs}."
             )
         failed = []
         seconds: list[float] = []
@@ -177,8 +230,8 @@ class Runner:
                 found[one.key] = run
                 outcome = run.tags.get(VERDICT, "finished")
             else:
-                outcome = f"failed: {last_line(work.log)}"
-                failed.append(f"{one.task.name}: {last_line(work.log)} ({work.log}).")
+                outcome = f"failed: {_reason(ended.code, work.log)}"
+                failed.append(f"{one.task.name}: {_reason(ended.code, work.log)} See {work.log}.")
             print_line(
                 f"suite: {one.task.name}: {outcome} ({clock(ended.seconds)})"
                 f"{_eta(seconds, len(works) - len(seconds), self.at_once)}"
@@ -187,7 +240,7 @@ class Runner:
 
     def _work(self, one: Planned) -> Work:
         command = suite_task.command(self.suite, one.key, _given(one.task.params))
-        log = self.logs / f"{_file_name(one.task.name)}.log"
+        log = self.logs / f"{_file_name(one.task.name)}-{one.key[:8]}.log"
         return Work(one.task.name, command, log)
 
 
@@ -204,6 +257,13 @@ def _at_once(*, on_cluster: bool) -> int:
     return len(visible_gpus()) or max(1, cpu_cores() // _CORES_OF_A_TASK)
 
 
+def _reason(code: int, log: Path) -> str:
+    """Why a task failed: the last line of its output, without what is said of its command line."""
+    if code == 0:
+        return "its run is not found in the tracking store, which may be away."
+    return last_line(log).removeprefix("error: ").partition(" (With mlflow run:")[0]
+
+
 def _eta(seconds: Sequence[float], left: int, at_once: int) -> str:
     """How many tasks are left, and for how long."""
     if not left:
@@ -218,8 +278,8 @@ def clock(seconds: float) -> str:
 
 
 def _file_name(name: str) -> str:
-    """The name of a task as one of a file."""
-    return re.sub(r"[^\w.-]+", "-", name)[:80] or "task"
+    """The name of a task as the begin of a file's name, in ASCII."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40].strip("-.") or "task"
 
 
 def _log(

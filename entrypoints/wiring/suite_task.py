@@ -1,10 +1,11 @@
 """One task of a suite in a process of its own: the experiment, tagged as a part of the suite.
 
-python -m entrypoints.wiring.suite_task SUITE KEY --task a.yaml ...
+python -m entrypoints.wiring.suite_task PARENT SUITE KEY --task a.yaml ...
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,13 +13,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from entrypoints.wiring.command import main
-
 _SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def command(suite: str, key: str, params: Mapping[str, str]) -> list[str]:
-    """The command line of a task.
+    """The command line of a task, which ends once this process is gone.
 
     Parameters
     ----------
@@ -29,15 +28,16 @@ def command(suite: str, key: str, params: Mapping[str, str]) -> list[str]:
     params
         Parameters of the entry point ``main`` as text.
     """
-    words = [sys.executable, "-m", __name__, suite, key]
-    for name, text in params.items():
-        words.append(f"--{name}={text}")
-    return words
+    words = [sys.executable, "-m", __name__, str(os.getpid()), suite, key]
+    return [*words, *(f"--{name}={text}" for name, text in params.items())]
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the experiment of the task; ends as the entry point ``main`` does."""
-    suite, key, *own = arguments
+    parent, suite, key, *own = arguments
+    # Before the imports, which take seconds: the suite may be killed in the meantime.
+    threading.Thread(target=_stop_with_parent, args=[int(parent)], daemon=True).start()
+    from entrypoints.wiring.command import main
 
     def experiment(params: Mapping[str, str]) -> None:
         from entrypoints.main import experiment as run_experiment
@@ -46,15 +46,18 @@ def run(arguments: Sequence[str]) -> None:
         with tagged({SUITE: suite, SUITE_TASK: key}):
             run_experiment(params)
 
-    threading.Thread(target=_stop_with_parent, args=[os.getppid()], daemon=True).start()
     sys.argv = [sys.argv[0], *own]
     main("main", experiment)
 
 
 def _stop_with_parent(parent: int) -> None:
     """Stop this process once the one that started it, ``parent``, is gone."""
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    above = os.getppid()
+    # A parent that nobody collects still exists, but its processes have another one by then.
+    with contextlib.suppress(ProcessLookupError):
+        while os.getppid() == above:
+            os.kill(parent, 0)
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -32,7 +32,7 @@ class SuiteConfig(ConfigSection):
     )
 
     def __post_init__(self) -> None:
-        """Refuse names that no tag could hold."""
+        """Refuse names that no table could show."""
         if len(self.suite) > 200:
             raise AssayError(
                 f"suite must have at most 200 characters; got {len(self.suite)}. Shorten it."

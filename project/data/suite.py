@@ -30,6 +30,8 @@ from project.support.errors import AssayError, Refusals
 _OWN = ("name", "group")
 _PATHS = ("task", "data", "recorded", "human", "template", "codebook")
 """Parameters whose paths begin at the file of the suite, if they are there."""
+_OF_COMMAND = ("workspace", "reuse", "dry_run", "cluster", "config", "show_config")
+"""Parameters that hold for the suite as a whole, and so are given with the command."""
 _RULE = (
     "tasks must be names or paths of cards, a folder of cards, or a .yaml file with the key 'tasks'"
 )
@@ -80,8 +82,7 @@ def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
                 given = {**_own_params(common), **params, **_own_params(entry)}
                 chosen = effective(ENTRY_POINTS["main"], given).texts
             cards.append(card)
-            name = str(entry.get("name") or card.name)
-            found.append(SuiteTask(name, str(entry.get("group") or ""), chosen))
+            found.append(SuiteTask(entry.get("name", card.name), entry.get("group", ""), chosen))
     refusals.finish()
     repeated = [name for name, n in Counter(task.name for task in found).items() if n > 1]
     if repeated:
@@ -111,20 +112,24 @@ def _about(task: str) -> Iterator[None]:
 def _own_params(entry: Mapping[str, Any]) -> dict[str, str]:
     """The parameters of an entry as text, each by its own name."""
     aliases = ENTRY_POINTS["main"].aliases()
-    return {
-        aliases.get(name, name): written(value) for name, value in entry.items() if name not in _OWN
-    }
+    given = {}
+    for name, value in entry.items():
+        if not isinstance(name, str):
+            raise AssayError(f"parameters must have names; got {shown(name)}.")
+        if name in _OF_COMMAND:
+            raise AssayError(f"{name} holds for the whole suite. Give it with the command.")
+        if name not in _OWN:
+            given[aliases.get(name, name)] = written(value)
+    return given
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """The names and values in a YAML file; AssayError where it holds something else."""
+def _read(path: Path) -> Any:
+    """The content of a YAML file; AssayError where it cannot be read."""
     try:
-        content = safe_yaml(path.read_text(encoding="utf-8-sig"))
+        content: Any = safe_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise AssayError(f"{_RULE}; {path} cannot be read: {problem}") from None
-    if not isinstance(content, Mapping):
-        raise AssayError(f"{_RULE}; {path} holds no names and values.")
     return content
 
 
@@ -143,7 +148,11 @@ def _entries(tasks: str) -> _Entries:
     if len(names) > 1:
         return _Entries([{"task": name} for name in names], {})
     path = Path(names[0]).expanduser()
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise AssayError(f"{_RULE}; got {shown(tasks)}: {error.strerror}.") from None
+    if is_folder:
         return _Entries(_cards_in(path), {})
     if path.suffix not in (".yaml", ".yml"):
         raise AssayError(f"{_RULE}; got {shown(tasks)}. For one task use the entry point main.")
@@ -152,11 +161,12 @@ def _entries(tasks: str) -> _Entries:
 
 def _cards_in(folder: Path) -> list[dict[str, Any]]:
     """The cards of a folder, in the order of their names; other YAML files are left out."""
-    found = [
-        path
-        for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
-        if {"labels", "columns"} <= set(_read(path))
-    ]
+    found = []
+    for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+        content = _read(path)
+        # A card with a mistake is one, too, and is refused later on.
+        if isinstance(content, Mapping) and {"labels", "columns", "description"} & set(content):
+            found.append(path)
     if not found:
         raise AssayError(
             f"tasks must name a folder with task cards (.yaml); {folder} has none. Name the cards."
@@ -167,7 +177,9 @@ def _cards_in(folder: Path) -> list[dict[str, Any]]:
 def _listed(path: Path) -> _Entries:
     """The tasks and the parameters in a file."""
     content = _read(path)
-    if unknown := sorted(set(content) - {"tasks", "parameters"}):
+    if not isinstance(content, Mapping):
+        raise AssayError(f"{_RULE}; {path} holds no names and values.")
+    if unknown := [name for name in content if name not in ("tasks", "parameters")]:
         raise AssayError(
             f"{path} must have the keys 'tasks' and 'parameters' alone; got "
             f"{shown(unknown[0])}. {_RULE}."
@@ -185,6 +197,11 @@ def _listed(path: Path) -> _Entries:
                 f"'tasks' in {path} must be cards, or mappings with the key 'task'; entry "
                 f"{number} is {shown(item)}."
             )
+        for name in _OWN:
+            if name in entry and (not isinstance(entry[name], str) or not entry[name].strip()):
+                raise AssayError(
+                    f"'{name}' of entry {number} in {path} must be text; got {shown(entry[name])}."
+                )
         entries.append({name: _found(path, name, value) for name, value in entry.items()})
     return _Entries(entries, {name: _found(path, name, value) for name, value in common.items()})
 
@@ -194,4 +211,4 @@ def _found(path: Path, name: str, value: Any) -> Any:
     if name not in _PATHS or not isinstance(value, str):
         return value
     files = [path.parent / part for part in split_list(value)]
-    return ",".join(map(str, files)) if files and all(map(Path.exists, files)) else value
+    return ",".join(map(str, files)) if files and all(map(Path.is_file, files)) else value

@@ -136,6 +136,8 @@ class Relation(NamedTuple):
         Root of the mean squared error where every task is predicted from the others.
     error_of_mean
         The same where the prediction is the mean of the others, without any feature.
+    p
+        F test that no feature goes with the outcome.
     n
         Number of tasks.
     """
@@ -143,12 +145,8 @@ class Relation(NamedTuple):
     slopes: Floats
     error: float
     error_of_mean: float
+    p: float
     n: int
-
-    @property
-    def helps(self) -> bool:
-        """Whether the features predict a new task better than the mean of the others does."""
-        return self.error < self.error_of_mean
 
 
 def relation(features: Floats, outcome: Floats) -> Relation | None:
@@ -188,9 +186,13 @@ def relation(features: Floats, outcome: Floats) -> Relation | None:
     residuals = outcome - design @ coefficients
     left_out = residuals / (1 - leverage)
     of_mean = (outcome - outcome.mean()) * n / (n - 1)
+    explained = float(((outcome - outcome.mean()) ** 2).sum() - (residuals**2).sum())
+    unexplained = float((residuals**2).sum()) / (n - n_features - 1)
+    f = explained / n_features / unexplained if unexplained > 0 else np.inf
     return Relation(
         slopes=coefficients[1:],
         error=float(np.sqrt((left_out**2).mean())),
         error_of_mean=float(np.sqrt((of_mean**2).mean())),
+        p=float(stats.f.sf(f, n_features, n - n_features - 1)),
         n=n,
     )

@@ -20,6 +20,9 @@ MIN_TEXTS = 20
 """Fewest texts within a zone, and outside of it, in each half."""
 
 
+_BLOCK = 100  # permutations
+
+
 class Found(NamedTuple):
     """The zones of the first half.
 
@@ -62,8 +65,12 @@ def find(zones: Mask, wrong: Mask, *, permutations: int = 2000, seed: int = 0) -
     z = nan.copy()
     z[usable] = _z(within, wrong[:, None].astype(np.float64))[:, 0]
     random = np.random.default_rng(seed)
-    permuted = np.stack([random.permutation(wrong) for _ in range(permutations)], axis=1)
-    largest = _z(within, permuted.astype(np.float64)).max(axis=0)
+    parts = []
+    for begin in range(0, permutations, _BLOCK):  # all at once would take gigabytes
+        size = min(_BLOCK, permutations - begin)
+        permuted = np.stack([random.permutation(wrong) for _ in range(size)], axis=1)
+        parts.append(_z(within, permuted.astype(np.float64)).max(axis=0))
+    largest = np.concatenate(parts)
     p = nan.copy()
     # The data are one of the permutations, so that no p value is 0.
     n_beyond = (largest[None] >= z[usable][:, None] - 1e-9).sum(axis=1)
@@ -155,39 +162,86 @@ def confirm(zones: Mask, wrong: Mask, level: float = 0.95) -> list[Confirmed]:
     ]
 
 
-def repeated(
-    llm: Codes, wrong: Mask, reference: Codes, trained: Codes, level: float = 0.95
-) -> Interval:
-    """How much more often trainings repeat the LLM's wrong labels than a reference gives them.
+class Repeated(NamedTuple):
+    """How often trainings give the LLM's wrong labels, too, all in [0, 1].
 
-    Gold-trained classifiers give some of the LLM's wrong labels, too, where the texts are hard.
-    What classifiers of the LLM's labels give beyond that, they have from these labels: errors that
-    averaged out would not be repeated.
+    Attributes
+    ----------
+    n
+        Number of texts with a wrong label.
+    reference, trained
+        Share of the trainings on gold, and of those on the LLM's labels, that give the same label.
+    lean
+        How much more often those of the LLM's labels give these labels to texts of the same gold
+        class that the LLM labels rightly: what they do whatever the text.
+    inherited
+        What they do more than gold-trained ones on the wrong texts, beyond that lean.
+    """
+
+    n: int
+    reference: float
+    trained: float
+    lean: float
+    inherited: Interval
+
+
+def repeated(
+    zone: Mask, gold: Codes, llm: Codes, reference: Codes, trained: Codes, level: float = 0.95
+) -> Repeated:
+    """Whether trainings on the LLM's labels repeat its errors on the texts of a zone.
+
+    Gold-trained classifiers give some of the LLM's wrong labels, too, where texts are hard, and
+    those of the LLM's labels lean towards labels that it gives too often, on all texts. What is
+    left is inherited from the errors on these texts: a difference of differences.
 
     Parameters
     ----------
-    llm
-        The LLM's labels as class codes ``(n,)``.
-    wrong
-        Which of them are wrong ``(n,)``; only these texts are looked at.
+    zone
+        The texts to look at ``(n,)``.
+    gold, llm
+        Class codes ``(n,)``; -1 where the LLM gave none.
     reference, trained
         Class codes of the trainings on gold and on the LLM's labels ``(n_seeds, n)``.
     level
-        Of the limits, which are Student's over texts. The seeds are taken as they are.
+        Of the limits, which are normal ones over texts. The seeds are taken as they are.
 
     Returns
     -------
-    Interval
-        In [-1, 1]; no limits for fewer than two texts.
+    Repeated
+        Wrong labels of a gold class of which the LLM labels fewer than two texts rightly are left
+        out. nan, and no limits, for fewer than two wrong labels.
     """
-    more = (trained[:, wrong] == llm[wrong]).mean(axis=0) - (
-        reference[:, wrong] == llm[wrong]
-    ).mean(axis=0)
-    n = len(more)
+    wrong = zone & (llm != gold) & (llm >= 0)
+    right = (llm == gold) & (llm >= 0)
+    more, shares, leans, variance = [], [], [], 0.0
+    pairs = sorted({(int(gold[i]), int(llm[i])) for i in np.flatnonzero(wrong)})
+    for of, given in pairs:
+        own, alike = right & (gold == of), wrong & (gold == of) & (llm == given)
+        if own.sum() < 2:
+            continue
+        lean = _difference(trained[:, own] == given, reference[:, own] == given)
+        here = (trained[:, alike] == given, reference[:, alike] == given)
+        more.append(_difference(*here))
+        shares.append(np.stack([part.mean(axis=0) for part in here]))
+        leans.append(np.full(int(alike.sum()), lean.mean()))
+        variance += float(alike.sum()) ** 2 * float(lean.var(ddof=1)) / len(lean)
+    n = sum(map(len, more))
+    nan = float("nan")
     if n < 2:
-        return Interval(float(more.mean()) if n else float("nan"), float("nan"), float("nan"))
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * more.std(ddof=1) / np.sqrt(n))
-    return Interval(float(more.mean()), float(more.mean()) - half, float(more.mean()) + half)
+        return Repeated(n, nan, nan, nan, Interval(nan, nan, nan))
+    beyond = np.concatenate(more) - np.concatenate(leans)
+    error = np.sqrt(beyond.var(ddof=1) / n + variance / n**2)
+    half = float(stats.norm.ppf((1 + level) / 2) * error)
+    estimate = float(beyond.mean())
+    by_trained, by_reference = np.concatenate(shares, axis=1).mean(axis=1)
+    limits = Interval(estimate, estimate - half, estimate + half)
+    lean_of_all = float(np.concatenate(leans).mean())
+    return Repeated(n, float(by_reference), float(by_trained), lean_of_all, limits)
+
+
+def _difference(trained: Mask, reference: Mask) -> Floats:
+    """Share of the trainings less that of the reference, for each text."""
+    return np.asarray(trained.mean(axis=0) - reference.mean(axis=0))
 
 
 class Share(NamedTuple):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from entrypoints.wiring.suite_processes import Work, last_line, run_processes, share_of
+from entrypoints.wiring.suite_processes import Work, gpus_of, last_line, run_processes, share_of
 from tests.helpers.processes import is_running
 
 
@@ -64,6 +64,12 @@ def test_shares_are_nearly_equal_and_miss_nothing():
     assert [core for share in shares for core in share] == cores
     assert {len(share) for share in shares} == {2, 3}
     assert share_of([], 0, 3) == []
+
+
+def test_every_place_sees_gpus_of_its_own_or_shares_one():
+    assert [gpus_of(["0", "1", "2"], place, 2) for place in range(2)] == [["0"], ["1", "2"]]
+    assert [gpus_of(["0", "1"], place, 3) for place in range(3)] == [["0"], ["1"], ["0"]]
+    assert gpus_of([], 1, 3) == []
 
 
 def test_a_redrawn_line_of_a_log_is_its_last_state(tmp_path):

@@ -87,7 +87,9 @@ def test_left_out_tasks_are_predicted_as_scikit_learn_predicts_them():
     assert found.error_of_mean == pytest.approx(np.sqrt(np.mean((outcome - means) ** 2)))
     fitted = LinearRegression().fit(features, outcome)
     assert found.slopes == pytest.approx(fitted.coef_ * features.std(axis=0, ddof=1))
-    assert found.helps
+    one = relation(features[:, :1], outcome)
+    assert one is not None
+    assert one.p == pytest.approx(stats.linregress(features[:, 0], outcome).pvalue)
 
 
 def test_a_regression_without_enough_tasks_or_with_useless_features_is_none():

@@ -83,16 +83,44 @@ def test_a_loss_is_divided_between_a_zone_and_the_rest():
     assert share.within + share.outside == pytest.approx(gold.mean() - llm.mean())
 
 
-def test_repeated_errors_are_those_beyond_what_gold_trained_classifiers_give():
+def test_inherited_errors_are_those_beyond_hard_texts_and_beyond_a_general_lean():
+    everywhere = np.ones(6, dtype=bool)
+    gold = np.zeros(6, dtype=int)
     llm = np.array([1, 1, 1, 1, 0, 0])
-    wrong = np.array([True] * 4 + [False] * 2)
-    gold_trained = np.array([[1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1]])
-    llm_trained = np.array([[1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]])
+    of_gold = np.array([[1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1]])
+    of_llm = np.array([[1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]])
+    leaning = np.array([[1, 1, 1, 0, 1, 1], [1, 1, 0, 0, 1, 1]])
 
-    found = repeated(llm, wrong, gold_trained, llm_trained)
+    found = repeated(everywhere, gold, llm, of_gold, of_llm)
+    lean = repeated(everywhere, gold, llm, of_gold, leaning)
 
-    # Per text 0.5, 1, 0.5, 0: mean 0.5; R: t.test(c(0.5, 1, 0.5, 0))$conf.int
-    assert found.estimate == 0.5
-    assert found[1:] == pytest.approx((-0.149614, 1.149614), abs=1e-6)
-    assert np.isnan(repeated(llm, wrong & (np.arange(6) == 0), gold_trained, llm_trained).low)
-    assert np.isnan(repeated(llm, ~wrong & wrong, gold_trained, llm_trained).estimate)
+    # Differences on the wrong texts 0.5, 1, 0.5, 0 (sd 0.408), on the right ones 0 and 0.
+    assert (found.n, found.reference, found.trained, found.lean) == (4, 0.125, 0.625, 0)
+    half = 1.959964 * 0.4082483 / 2
+    assert found.inherited == pytest.approx((0.5, 0.5 - half, 0.5 + half), abs=1e-6)
+    # The same on wrong texts, and 0.5 more on the right ones: nothing is left.
+    assert (lean.lean, lean.inherited.estimate) == (0.5, 0)
+
+
+def test_few_wrong_labels_and_classes_without_right_ones_give_no_estimate():
+    gold = np.array([0, 0, 0, 1, 1, 1])
+    llm = np.array([1, 0, 0, 0, 0, -1])
+    codes = np.zeros((2, 6), dtype=int)
+
+    found = repeated(np.ones(6, dtype=bool), gold, llm, codes, codes)
+
+    # One wrong label of class 0; of class 1 none is right.
+    assert found.n == 1
+    assert np.isnan(found.inherited).all()
+
+
+def test_many_permutations_are_made_in_blocks_with_the_same_p_values():
+    generator = np.random.default_rng(4)
+    zones = zones_of(generator, 3, 200)
+    wrong = generator.random(200) < 0.2
+
+    p = find(zones, wrong, permutations=999).p
+    few = find(zones, wrong, permutations=99).p
+
+    assert p == pytest.approx(few, abs=0.15)
+    assert (p * 1000).round(6).tolist() == [round(value * 1000) for value in p]
