@@ -43,10 +43,7 @@ class Zone(NamedTuple):
 
 
 def halves(texts: Sequence[str]) -> Mask:
-    """Which texts belong to the half in which zones are found ``(n,)``, by a hash of the text.
-
-    Copies of a text are in the same half, or errors in them would be confirmed by themselves.
-    """
+    """Which texts belong to the half in which zones are found ``(n,)``, by a hash of the text."""
     return np.array(
         [
             hashlib.sha256(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from analysis.questions.zone_candidates import Zone, candidates, halves, leaves
+from project.data.text_forms import folded_text
 from project.stats.types import Codes, Floats, Mask
 from project.stats.zones import MIN_TEXTS, Confirmed, confirm, find
 from project.support.errors import AssayError
@@ -45,6 +46,17 @@ class LabelledTexts(NamedTuple):
     def wrong(self) -> Mask:
         """Which texts the LLM labels wrongly ``(n,)``."""
         return self.llm != self.gold
+
+
+def _each_text_once(table: pd.DataFrame) -> pd.DataFrame:
+    """One row of each text, that of the test split if it has one; index 0..n-1.
+
+    Copies of a text mostly have the same error, which would then count as several.
+    """
+    in_order = table.assign(last=table["split"] != "test").sort_values("last", kind="stable")
+    folded = in_order["text"].map(lambda text: folded_text(str(text)).lower())
+    once = in_order.index[~folded.duplicated()]
+    return table.loc[table.index.isin(once)].reset_index(drop=True)
 
 
 class Judged(NamedTuple):
@@ -102,7 +114,7 @@ def read_labelled(experiment: StoredRun) -> LabelledTexts:
         )
     table = pd.concat(parts, ignore_index=True)
     n_unanswered = int((table["llm"] < 0).sum())
-    table = table[table["llm"] >= 0].reset_index(drop=True)
+    table = _each_text_once(table[table["llm"] >= 0])
     numbers = {name: table[name].to_numpy() for name in table if "entropy" in str(name)}
     gold, llm = table["gold"].to_numpy(), table["llm"].to_numpy()
     return LabelledTexts(table, gold, llm, numbers, n_unanswered)
@@ -152,6 +164,8 @@ def find_zones(
         np.stack([zone.texts[second] for zone, _ in chosen]), labelled.wrong[second]
     )
     judged = [Judged(zone, p, result) for (zone, p), result in zip(chosen, confirmed, strict=True)]
+    # A tree always proposes pairs, so that one that is not confirmed says nothing.
+    judged = [one for one in judged if one.holds or not one.zone.parts]
     judged.sort(key=lambda one: (not one.holds, -one.confirmed.more.estimate))
     return Zones(n_tried, judged)
 

@@ -82,6 +82,17 @@ def test_random_errors_have_no_zone(store):
     assert list(frames(section)) == ["zones"]
 
 
+def test_copies_of_a_text_count_once_and_texts_without_an_answer_are_counted(store):
+    llm = np.where(np.arange(900) % 9 == 0, -1, GOLD)
+    rows = table()
+    rows["text"] = [f"Text number {number % 900}." for number in range(1800)]
+    run_id = log_experiment(store, GOLD, {"gold": noisy(GOLD, 0.9)}, llm=llm, table=rows)
+
+    section = zones.section(read_experiment(run_id))
+
+    assert "The LLM is wrong on 0.0 % of 800 texts. 200 more without a label" in section.answer
+
+
 def test_a_zone_of_the_first_half_alone_is_shown_and_not_claimed(store):
     first = halves(table()["text"].tolist())[:900]
     llm = wrong_within(0.05, 0.05)
