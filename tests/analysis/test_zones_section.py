@@ -77,7 +77,7 @@ def test_random_errors_have_no_zone(store):
 
     section = zones.section(read(store, llm, {"gold": noisy(GOLD, 0.9)}))
 
-    assert "has more wrong labels than chance gives it" in section.answer
+    assert "has more wrong labels than chance puts there" in section.answer
     assert section.figures == []
     assert list(frames(section)) == ["zones"]
 
