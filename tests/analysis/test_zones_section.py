@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.questions import zone_curve, zones
+from analysis.questions import zone_curve
+from analysis.questions import zone_report as zones
 from analysis.questions.zone_candidates import halves, unlike_twins
 from analysis.store.experiment import read_experiment
 from project.config.experiment import ExperimentConfig
