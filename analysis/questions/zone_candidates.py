@@ -90,7 +90,9 @@ def candidates(
         zones += _of_number(title, values, first_half)
     says = "the LLM says {}".format
     for code, label in enumerate(label_set[:_MAX_VALUES]):
-        opposite = says(label_set[1 - code] if len(label_set) == 2 else f"another than {label}")
+        opposite = f"the LLM does not say {label}"
+        if len(label_set) == 2:
+            opposite = says(label_set[1 - code])
         zones.append(Zone(says(label), opposite, llm_labels == code))
     for name, column in columns.items():
         if column.dtype.kind in "if" and column.nunique() > _MAX_VALUES:
@@ -115,7 +117,8 @@ def _of_number(title: str, values: Floats, first_half: Mask) -> Iterator[Zone]:
         return
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
     if middle == known.min() == 0:
-        yield Zone(f"any {title}", f"no {title}", values > 0)
+        counted = title.removeprefix("share of ")
+        yield Zone(f"any {counted}", f"no {counted}", values > 0)
         return
     most, least = ("many", "few") if high >= 1 else ("high", "low")
     beyond = values > high if (known > high).mean() >= _MIN_SHARE else values >= high
