@@ -6,7 +6,7 @@ so does the annotation of texts by engines that only sleep: the cores do not lim
 what is missing to perfect scaling is Ray's part and ours. With the annotation come its overhead
 over one process, and the share of prompt beginnings that were computed more than once.
 
-python -m benchmarks.cluster                                     about 8 minutes on 2 cores
+python -m benchmarks.cluster                                     15 minutes and more on 2 cores
 python -m benchmarks.cluster --epochs 1 --repeats 1 --sleep 0.5  two minutes
 python -m benchmarks.cluster --only annotation                   the annotation alone
 """
