@@ -76,6 +76,30 @@ def store(migrated_store, tmp_path, monkeypatch):
     mlflow.set_tracking_uri("")
 
 
+@pytest.fixture(scope="module")
+def kept_store(tmp_path_factory):
+    """The folder in which a store is kept for all tests of a file."""
+    return tmp_path_factory.mktemp("kept") / "store"
+
+
+@pytest.fixture
+def once(store, kept_store):
+    """A function that fills the store: by its argument at the first call in a file, then by a copy.
+
+    The tests of such a file belong into one ``xdist_group``, or every process makes the store anew.
+    """
+    from tests.helpers.copies import copy_store
+
+    def fill(make):
+        if kept_store.is_dir():
+            copy_store(kept_store, store)
+        else:
+            make()
+            copy_store(store, kept_store)
+
+    return fill
+
+
 @pytest.fixture(scope="session")
 def small_task():
     """The bundled task with few examples."""

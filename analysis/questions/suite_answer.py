@@ -50,7 +50,7 @@ def shift_answer(table: Table) -> str:
     if not shown:
         can_tell = table.frame["p"].notna().any()
         reason = "" if can_tell else f": that takes {MIN_FOR_LIMITS} data sets with one LLM"
-        return f"No shift between precision and recall is told from chance{reason}."
+        return f"No shift between precision and recall is measurable{reason}."
     return f"Recall less precision, against gold-trained classifiers: {listed(shown)}."
 
 
@@ -58,12 +58,12 @@ def cause_answer(table: Table) -> str:
     """Which features foretell the loss of a task that was left out."""
     if not table.rows:
         return (
-            "Which features of a task go with its loss takes at least "
-            f"{MIN_FOR_REGRESSION} data sets with one LLM."
+            f"It takes at least {MIN_FOR_REGRESSION} data sets with one LLM to say which features "
+            "of a task go with its loss."
         )
     helping = [f"{row[1]} ({row[0]})" for row in table.rows if row[-1] == "yes"]
     if not helping:
-        return "That a feature foretells the loss of a new task is not told from chance."
+        return "No feature measurably foretells the loss of a new task."
     return f"These foretell the loss of a task that was left out: {listed(helping)}."
 
 

@@ -39,6 +39,12 @@ def section(experiment: Experiment, columns: Mapping[str, pd.Series] | None = No
         name: column.reindex(labelled.table["example_id"]).reset_index(drop=True)
         for name, column in (columns or {}).items()
     }
+    notes = [
+        f"{int(column.isna().sum())} of {len(column)} texts have no value of {name}; they count as "
+        "elsewhere."
+        for name, column in own.items()
+        if column.isna().any()
+    ]
     zones = find_zones(labelled, experiment.label_set, own)
     tables = [zones_table(zones)]
     figures = [zones_figure(zones.zones)] if zones.zones else []
@@ -49,7 +55,8 @@ def section(experiment: Experiment, columns: Mapping[str, pd.Series] | None = No
         sentences.append(inheritance_sentence(inherited))
     if zones.confirmed:
         tables.append(examples_table(experiment, labelled, zones.confirmed))
-    return Section("zones", QUESTION, " ".join(filter(None, sentences)), tables, figures=figures)
+    answer = " ".join(filter(None, sentences))
+    return Section("zones", QUESTION, answer, tables, figures=figures, notes=notes)
 
 
 def _sentence(labelled: LabelledTexts, zones: Zones) -> str:
@@ -115,7 +122,7 @@ def read_columns(experiment: Experiment, data: str, names: Sequence[str]) -> dic
 def _column(
     experiment: Experiment, texts: pd.Series, values: pd.Series, keys: pd.Series, name: str
 ) -> pd.Series:
-    """One column by ``example_id``."""
+    """One column by ``example_id``; nan where the file lacks the text or has several values."""
     if values.map(lambda value: isinstance(value, (list, dict, set, np.ndarray))).any():
         raise AssayError(f"columns must have single values; {name} has lists. Leave it out.")
     by_text = values.groupby(keys)
@@ -125,6 +132,6 @@ def _column(
     if both.any() and (found[both].astype(str) == gold[both].astype(str)).all():
         raise AssayError(
             f"columns must not name the gold labels; {name} is equal to them on {both.sum()} "
-            "texts. Leave it out: a zone is told without gold labels."
+            "texts. Leave it out: gold labels must not define a zone."
         )
     return found

@@ -193,7 +193,7 @@ def inheritance_sentence(table: Table) -> str:
     within = found[found["zone"] != _ELSEWHERE]
     names = within.loc[within["inherited_low"] > 0, "zone"].tolist()
     if not names:
-        return "That a classifier inherits their errors was not told from chance."
+        return "It is not measurable that a classifier inherits their errors."
     return f"A classifier inherits the errors of {listed(names)}."
 
 

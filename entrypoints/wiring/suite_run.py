@@ -65,8 +65,7 @@ def run_suite(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     for name in ("task", "data"):
         if params[name]:
             raise AssayError(
-                f"{name} must be empty in a suite, whose tasks stand in tasks; got "
-                f"{params[name]!r}. Name the task there."
+                f"{name} must be empty in a suite; got {params[name]!r}. Name the tasks in tasks."
             )
     if params["dry_run"] != "false":
         raise AssayError(
@@ -77,20 +76,22 @@ def run_suite(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     check_store(host.workspace)
     name = config.suite or _name_of(planned)
     on_cluster = params["cluster"] != NO_CLUSTER
-    with root_run("suite", f"suite · {name}", params, host.workspace) as tracker:
+    logs = Path(host.workspace) / "suites" / digest(name)
+    with (
+        _alone(logs, name),
+        root_run("suite", f"suite · {name}", params, host.workspace) as tracker,
+    ):
         tracker.tag({SUITE: name})
         _log(tracker, name, planned, {})
-        logs = Path(host.workspace) / "suites" / digest(name)
-        with _alone(logs, name):
-            runner = Runner(
-                tracker,
-                name,
-                logs,
-                at_once=config.tasks_at_once or _at_once(on_cluster=on_cluster),
-                divided=not on_cluster,
-            )
-            found = runner.finished(planned, store.reuse)
-            failed = runner.run(planned, found)
+        runner = Runner(
+            tracker,
+            name,
+            logs,
+            at_once=config.tasks_at_once or _at_once(on_cluster=on_cluster),
+            divided=not on_cluster,
+        )
+        found = runner.finished(planned, store.reuse)
+        failed = runner.run(planned, found)
         _log(tracker, name, planned, found)
         with publish_after(tracker, lambda: publish(tracker.run_id, host.workspace)):
             if failed:
@@ -278,7 +279,7 @@ def clock(seconds: float) -> str:
 
 
 def _file_name(name: str) -> str:
-    """The name of a task as the begin of a file's name, in ASCII."""
+    """A file name that begins like the name of a task, in ASCII."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40].strip("-.") or "task"
 
 

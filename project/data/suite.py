@@ -24,7 +24,7 @@ from project.config.field_errors import shown
 from project.config.fields import written
 from project.config.lists import split_list
 from project.config.loading import effective
-from project.data.card import Card, load_card
+from project.data.card import load_card
 from project.support.errors import AssayError, Refusals
 
 _OWN = ("name", "group")
@@ -73,7 +73,6 @@ def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
     """
     entries, common = _entries(tasks)
     refusals = Refusals()
-    cards: list[Card] = []
     found = []
     for entry in entries:
         with refusals.part():
@@ -81,7 +80,6 @@ def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
             with _about(entry["task"]):
                 given = {**_own_params(common), **params, **_own_params(entry)}
                 chosen = effective(ENTRY_POINTS["main"], given).texts
-            cards.append(card)
             found.append(SuiteTask(entry.get("name", card.name), entry.get("group", ""), chosen))
     refusals.finish()
     repeated = [name for name, n in Counter(task.name for task in found).items() if n > 1]
@@ -126,11 +124,10 @@ def _own_params(entry: Mapping[str, Any]) -> dict[str, str]:
 def _read(path: Path) -> Any:
     """The content of a YAML file; AssayError where it cannot be read."""
     try:
-        content: Any = safe_yaml(path.read_text(encoding="utf-8-sig"))
+        return safe_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise AssayError(f"{_RULE}; {path} cannot be read: {problem}") from None
-    return content
 
 
 class _Entries(NamedTuple):

@@ -18,9 +18,7 @@ from project.stats.types import Codes, Floats, Mask
 
 MIN_TEXTS = 20
 """Fewest texts within a zone, and outside of it, in each half."""
-
-
-_BLOCK = 100  # permutations
+_BLOCK = 100  # permutations at the same time
 
 
 class Found(NamedTuple):

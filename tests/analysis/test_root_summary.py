@@ -10,7 +10,6 @@ from analysis.questions.root_metrics import audit_metrics
 from analysis.store.root_summary import known, note
 from project.config.results import VerdictConfig
 from project.tracking import read_run
-from tests.helpers.copies import copy_store
 from tests.helpers.sections import GOLD
 from tests.helpers.stored import log_experiment, noisy
 
@@ -31,23 +30,17 @@ LLM = noisy(GOLD, 0.7, 1, 2)
 
 
 one_process = pytest.mark.xdist_group("root-summary")
-"""Tests that share what ``kept`` holds."""
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """The folder in which the store of :func:`root` is kept."""
-    return tmp_path_factory.mktemp("kept") / "store"
+"""Tests that share a store: one process makes it."""
 
 
 @pytest.fixture
-def root(store, kept):
+def root(store, once):
     """A root run with the labels ``LLM``, reported once; each test has a copy of its store."""
-    if not kept.is_dir():
+
+    def make():
         (store / "run_id").write_text(published(store, llm=LLM).run_id)
-        copy_store(store, kept)
-    else:
-        copy_store(kept, store)
+
+    once(make)
     return read_run((store / "run_id").read_text())
 
 

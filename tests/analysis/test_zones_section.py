@@ -70,7 +70,7 @@ def test_errors_that_average_out_are_not_called_inherited(store):
 
     section = zones.section(read(store, wrong_within(0.5, 0.05), arms))
 
-    assert "That a classifier inherits their errors was not told from chance." in section.answer
+    assert "It is not measurable that a classifier inherits their errors." in section.answer
 
 
 def test_random_errors_have_no_zone(store):

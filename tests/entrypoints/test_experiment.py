@@ -10,29 +10,22 @@ from analysis.questions.arms_table import ScoredExperiment
 from analysis.store.experiment import read_experiment
 from entrypoints import main
 from project.tracking import children, latest_root, read_json, read_table
-from tests.helpers.copies import copy_store
 from tests.helpers.experiments import seed_tables
 
 one_process = pytest.mark.xdist_group("experiment")
-"""Tests that share what ``kept`` holds."""
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """The folder in which the store with the first experiment is kept."""
-    return tmp_path_factory.mktemp("kept") / "store"
+"""Tests that share a store: one process makes it."""
 
 
 @pytest.fixture
-def first(params, store, kept):
+def first(params, store, once):
     """The root run of an experiment, which is made once, in a copy of its store."""
-    if kept.is_dir():
-        copy_store(kept, store)
-    else:
+
+    def make():
         with contextlib.redirect_stdout(io.StringIO()) as output:
             main.experiment(params())
         (store / "printed.txt").write_text(output.getvalue(), encoding="utf-8")
-        copy_store(store, kept)
+
+    once(make)
     return latest_root()
 
 

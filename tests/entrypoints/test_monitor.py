@@ -17,20 +17,13 @@ from project.stats.survey import wilson
 from project.support.errors import AssayError
 from project.tracking import VERDICT, latest_root, read_table
 from project.training.classifier import Classifiers
-from tests.helpers.copies import copy_store
 
 one_process = pytest.mark.xdist_group("monitor")
-"""Tests that share what ``kept`` holds."""
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """The folder in which the store of :func:`task` is kept."""
-    return tmp_path_factory.mktemp("kept") / "store"
+"""Tests that share a store: one process makes it."""
 
 
 @pytest.fixture
-def task(params, store, kept):
+def task(params, store, once):
     """The task of a finished fine-tuning whose two seeds are logged.
 
     It is made once; each test has a copy of the store.
@@ -38,11 +31,11 @@ def task(params, store, kept):
     values = params(
         "finetune", precision="fp32", log_model="all", learning_rate="0.01", max_length="16"
     )
-    if kept.is_dir():
-        copy_store(kept, store)
-    else:
+
+    def make():
         finetune.finetune(values)
-        copy_store(store, kept)
+
+    once(make)
     config = experiment_config({**values, "annotator": "none", "annotator_model": "none"})
     return load_task(config.task)
 

@@ -34,7 +34,6 @@ from project.tracking import (
 from project.tracking.entries import Entry
 from project.tracking.spool import Spool
 from tests.helpers import forked
-from tests.helpers.copies import copy_store
 from tests.helpers.experiments import contents
 
 ROOT = Path(__file__).parents[2]
@@ -126,27 +125,21 @@ def test_no_text_and_no_prompt_reaches_the_store_from_any_entry_point(params, st
 
 
 one_process = pytest.mark.xdist_group("private")
-"""Tests that share what ``kept`` holds."""
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """The folder in which the store of :func:`private_and_public` is kept."""
-    return tmp_path_factory.mktemp("kept") / "store"
+"""Tests that share a store: one process makes it."""
 
 
 @pytest.fixture
-def private_and_public(params, store, kept):
+def private_and_public(params, store, once):
     """Two root runs that differ in ``private`` alone, and the folders of their reports.
 
     They are made once; each test has a copy of the store.
     """
-    if kept.is_dir():
-        copy_store(kept, store)
-    else:
+
+    def make():
         main.experiment(params(private="true", arms="gold,llm"))
         main.experiment(params(workspace=str(store / "open"), arms="gold,llm"))
-        copy_store(store, kept)
+
+    once(make)
     public, private = next(newest_runs("experiment", page_size=10))
     assert private.tags["assay.private"] == "true"
     assert public.tags.get("assay.private") != "true"

@@ -28,7 +28,6 @@ from project.tracking import (
     root_run,
 )
 from tests.helpers import forked
-from tests.helpers.copies import copy_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,23 +77,17 @@ def quick(params, store):
 
 
 one_process = pytest.mark.xdist_group("rerun")
-"""Tests that share what ``kept`` holds."""
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """The folder in which the first store with one fine-tuned seed is kept."""
-    return tmp_path_factory.mktemp("kept") / "store"
+"""Tests that share a store: one process makes it."""
 
 
 @pytest.fixture
-def first(quick, store, kept):
+def first(quick, store, once):
     """One fine-tuned seed, which is trained once for all tests; each has a copy of the store."""
-    if kept.is_dir():
-        copy_store(kept, store)
-    else:
+
+    def make():
         quick()
-        copy_store(store, kept)
+
+    once(make)
     return latest_root()
 
 

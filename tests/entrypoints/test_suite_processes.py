@@ -1,11 +1,13 @@
 """Tasks of a suite as processes: side by side, each on its share, and all ended by a stop."""
 
+import subprocess
 import sys
 import time
 
 import pytest
 
 from entrypoints.wiring.suite_processes import Work, gpus_of, last_line, run_processes, share_of
+from tests.helpers.forked import ROOT
 from tests.helpers.processes import is_running
 
 
@@ -79,3 +81,23 @@ def test_a_redrawn_line_of_a_log_is_its_last_state(tmp_path):
     assert last_line(log) == "bar: 50 %"
     log.write_text("")
     assert last_line(log) == "begins"
+
+
+def test_a_task_ends_once_the_process_that_started_it_is_gone():
+    child = "import sys; from entrypoints.wiring.suite_task import _stop_with_parent as stop; "
+    child += "print(flush=True); stop(int(sys.argv[1]))"
+    suite = "import os, subprocess, sys; "
+    suite += "task = subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())]); "
+    suite += "print(task.pid, flush=True); task.wait()"
+    command = [sys.executable, "-c", suite, child]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        number = int("".join(process.stdout.readline().split()) or process.stdout.readline())
+        process.stdout.readline()  # the task has begun to look
+        assert is_running(number)
+        process.kill()
+
+    deadline = time.monotonic() + 30
+    while is_running(number) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_running(number)

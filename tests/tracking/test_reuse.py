@@ -10,7 +10,6 @@ from mlflow.artifacts import load_text
 from entrypoints import main
 from project.tracking import children, latest_root, local_artifact, read_table, root_run
 from project.tracking.store import is_shared
-from tests.helpers.copies import copy_store
 
 
 @pytest.fixture
@@ -27,23 +26,17 @@ def experiment(params, store, monkeypatch):
 
 
 one_process = pytest.mark.xdist_group("reuse")
-"""Tests that share what ``kept`` holds."""
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """The folder in which the store of :func:`anns` is kept."""
-    return tmp_path_factory.mktemp("kept") / "store"
+"""Tests that share a store: one process makes it."""
 
 
 @pytest.fixture
-def anns(experiment, store, kept):
+def anns(experiment, store, once):
     """The root run of an experiment by ann, which is made once, in a copy of its store."""
-    if kept.is_dir():
-        copy_store(kept, store)
-    else:
+
+    def make():
         experiment("ann", "ann")
-        copy_store(store, kept)
+
+    once(make)
     return latest_root()
 
 
