@@ -4,6 +4,7 @@ label.html among the written files is a page on which the person labels and expo
 
 mlflow run . -e ask                                 ten per cent by the arm learned: first its audit
 mlflow run . -e ask -P human=answers_ann.jsonl      then the labels that the audit calls doubtful
+mlflow run . -e ask -P design=zones -P zones=RUN    an audit with more texts of the zones of a run
 mlflow run . -e ask -P to=mlflow                    people label in the MLflow UI
 mlflow run . -P arms=learned -P replace_share=10 -P human=answers_ann.jsonl,answers_2.jsonl   train
 python -m entrypoints.ask --arms entropy --replace_share 5 --max_train 100
@@ -33,7 +34,7 @@ def ask(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.review_questions import check_review
 
     config = parse(AskConfig, params)
-    if config.design == "audit":
+    if config.is_audit:
         from entrypoints.wiring.audit_draw import draw_questions
 
         draw_questions(params)

@@ -34,12 +34,22 @@ class Zone(NamedTuple):
         Which texts they are ``(n,)``.
     parts
         For a pair of candidates the indices of the two.
+    rule
+        For a pair the names of the two, each with whether its texts belong to that candidate.
     """
 
     name: str
     opposite: str
     texts: Mask
     parts: tuple[int, ...] = ()
+    rule: tuple[tuple[str, bool], ...] = ()
+
+
+class Candidates(NamedTuple):
+    """All candidates, and what made none: ``unused``, numbers that are alike in all texts."""
+
+    zones: list[Zone]
+    unused: list[str]
 
 
 def halves(texts: Sequence[str]) -> Mask:
@@ -64,8 +74,10 @@ def candidates(
     numbers: Mapping[str, Floats],
     columns: Mapping[str, pd.Series],
     first_half: Mask,
-) -> list[Zone]:
+) -> Candidates:
     """All candidates, none of which looks at a gold label.
+
+    Of two with the same texts the first one is kept.
 
     Parameters
     ----------
@@ -83,17 +95,14 @@ def candidates(
         The texts whose quartiles decide where a zone begins ``(n,)``.
     """
     features = text_features(texts)
-    zones: list[Zone] = []
-    for name, title in FEATURES.items():
-        zones += _of_number(title, features[name].to_numpy(), first_half)
-    for title, values in numbers.items():
-        zones += _of_number(title, values, first_half)
-    says = "the LLM says {}".format
-    for code, label in enumerate(label_set[:_MAX_VALUES]):
-        opposite = f"the LLM does not say {label}"
-        if len(label_set) == 2:
-            opposite = says(label_set[1 - code])
-        zones.append(Zone(says(label), opposite, llm_labels == code))
+    of_texts = {title: features[name].to_numpy() for name, title in FEATURES.items()}
+    zones: list[Zone] = list(_of_labels(llm_labels, label_set))
+    unused = []
+    for title, values in {**of_texts, **numbers}.items():
+        of_number = list(_of_number(title, values, first_half))
+        zones += of_number
+        if not of_number:
+            unused.append(title)
     for name, column in columns.items():
         if column.dtype.kind in "if" and column.nunique() > _MAX_VALUES:
             zones += _of_number(name, column.to_numpy(dtype=float), first_half)
@@ -104,7 +113,21 @@ def candidates(
     if len(texts) <= _MAX_COMPARED:
         title = "near-duplicate with another LLM label"
         zones.append(Zone(title, f"no {title}", unlike_twins(texts, llm_labels)))
-    return [zone for zone in zones if zone.texts.any() and not zone.texts.all()]
+    once: dict[bytes, Zone] = {}
+    for zone in zones:
+        if zone.texts.any() and not zone.texts.all():
+            once.setdefault(zone.texts.tobytes(), zone)
+    return Candidates(list(once.values()), unused)
+
+
+def _of_labels(llm_labels: Codes, label_set: Sequence[str]) -> Iterator[Zone]:
+    """The texts to which the LLM gives a label, for the first labels of the label set."""
+    says = "the LLM says {}".format
+    for code, label in enumerate(label_set[:_MAX_VALUES]):
+        opposite = f"the LLM does not say {label}"
+        if len(label_set) == 2:
+            opposite = says(label_set[1 - code])
+        yield Zone(says(label), opposite, llm_labels == code)
 
 
 def _of_number(title: str, values: Floats, first_half: Mask) -> Iterator[Zone]:
@@ -128,7 +151,7 @@ def _of_number(title: str, values: Floats, first_half: Mask) -> Iterator[Zone]:
 
 
 def unlike_twins(texts: Sequence[str], labels: Codes) -> Mask:
-    """Texts with a near-duplicate that has another label ``(n,)``.
+    """Texts with a near-duplicate that has another label ``(n,)``; -1 is no label.
 
     Near-duplicates: cosine of their TF-IDF vectors of words and word pairs at least 0.8.
     """
@@ -144,7 +167,7 @@ def unlike_twins(texts: Sequence[str], labels: Codes) -> Mask:
         near = (vectors[rows] @ vectors.T).tocoo()
         alike = near.data >= _LIKE
         first, second = near.row[alike] + begin, near.col[alike]
-        unlike = labels[first] != labels[second]
+        unlike = (labels[first] != labels[second]) & (labels[first] >= 0) & (labels[second] >= 0)
         found[first[unlike]] = True
     return found
 
@@ -175,7 +198,8 @@ def leaves(zones: Sequence[Zone], wrong: Mask, first_half: Mask) -> list[Zone]:
             masks = [zones[index].texts == yes for index, yes in path]
             name = " and ".join(names)
             indices = tuple(index for index, _ in path)
-            found.append(Zone(name, f"not: {name}", masks[0] & masks[1], indices))
+            rule = tuple((zones[index].name, yes) for index, yes in path)
+            found.append(Zone(name, f"not: {name}", masks[0] & masks[1], indices, rule))
     return found
 
 

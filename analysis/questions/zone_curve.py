@@ -17,7 +17,7 @@ from analysis.questions.zone_tables import MIN_WRONG, zones_table
 from analysis.render.figures import look, new_figure, picture
 from analysis.render.section import Figure, Section, Table, columns
 from analysis.render.text import listed, number, ranged
-from project.config.arms import GOLD, LLM
+from project.config.arms import GOLD, LLM, SOFT
 from project.stats.bootstrap import Interval
 from project.stats.zones import repeated
 from project.support.errors import AssayError
@@ -31,19 +31,23 @@ if TYPE_CHECKING:
 QUESTION = "Do more of these labels wash the LLM's errors out?"
 _NOTE = (
     "Of the test texts that the LLM labels wrongly, per cent to which the trainings give the same "
-    "wrong label; mean over the seeds. lean: how much more often those of the LLM's labels give it "
-    "to texts of the same gold class that the LLM labels rightly. inherited: what they repeat more "
-    "than gold-trained ones beyond that lean, with 95 % limits over texts, each row on its own."
+    "wrong label; mean over the seeds. The LLM itself repeats 100 %. lean: how much more often "
+    "those of its labels (llm) or probabilities (soft) give it to texts of the same gold class "
+    "that the LLM labels rightly. inherited: what they repeat more than gold-trained ones beyond "
+    "that lean, with 95 % limits over texts, each row on its own."
 )
+_TAUGHT = (LLM, SOFT)
+_TITLES = {LLM: "LLM-trained", SOFT: "trained on its probabilities"}
 _PARTS = ("within the zones", "outside")
 
 
 class _Point(NamedTuple):
-    """The trainings of one size: those on gold and those on the LLM's labels."""
+    """The trainings of one size: on gold, and by ``arm`` on the LLM's labels or probabilities."""
 
     size: int
+    arm: str
     gold: Replicates
-    llm: Replicates
+    taught: Replicates
 
 
 def section(run_id: str) -> Section:
@@ -63,11 +67,11 @@ def section(run_id: str) -> Section:
 
 
 def _points(stored: StoredRun) -> list[_Point]:
-    """The sizes at which both arms are complete, from small to large."""
+    """The sizes at which gold and llm, or gold and soft, are complete, from small to large."""
     from analysis.store.replicates import complete_replicates
 
     sizes = [int(size) for size in stored.config["design"]["sizes"]]
-    names = {f"{arm} n={size}": (arm, size) for arm in (GOLD, LLM) for size in sizes}
+    names = {f"{arm} n={size}": (arm, size) for arm in (GOLD, *_TAUGHT) for size in sizes}
     seeds = int(stored.config["config"]["finetune"]["seeds"])
     complete, _ = complete_replicates(
         stored,
@@ -75,11 +79,12 @@ def _points(stored: StoredRun) -> list[_Point]:
         lambda run: f"{run.params['arm']} n={run.params['n_examples']}",
     )
     points = [
-        _Point(size, complete[f"{GOLD} n={size}"], complete[f"{LLM} n={size}"])
+        _Point(size, arm, complete[f"{GOLD} n={size}"], complete[f"{arm} n={size}"])
+        for arm in _TAUGHT
         for size in sorted(sizes)
-        if {f"{GOLD} n={size}", f"{LLM} n={size}"} <= set(complete)
+        if {f"{GOLD} n={size}", f"{arm} n={size}"} <= set(complete)
     ]
-    if not points:
+    if not any(point.arm == LLM for point in points):
         raise AssayError(
             f"run {stored.root.run_id} has no size at which the arms gold and llm are complete. "
             "Run the curve with arms=gold,llm."
@@ -90,7 +95,7 @@ def _points(stored: StoredRun) -> list[_Point]:
 def _rows(
     stored: StoredRun, labelled: LabelledTexts, zones: Zones, points: Sequence[_Point]
 ) -> pd.DataFrame:
-    """One row for each size and part: within the zones, if any was confirmed, and outside."""
+    """One row for each part, labels and size; the parts: within the confirmed zones, outside."""
     import pandas as pd
 
     of_test = labelled.table["split"].to_numpy() == "test"
@@ -106,15 +111,16 @@ def _rows(
         if (wrong & texts).sum() < MIN_WRONG:
             continue
         for point in points:
-            arms = (point.gold.predicted[:, order], point.llm.predicted[:, order])
+            arms = (point.gold.predicted[:, order], point.taught.predicted[:, order])
             found = repeated(texts, gold, llm, *arms)
             rows.append(
                 {
                     "part": part,
+                    "labels": point.arm,
                     "n_examples": point.size,
                     "n_wrong": found.n,
                     "repeated_gold": found.reference,
-                    "repeated_llm": found.trained,
+                    "repeated": found.trained,
                     "lean": found.lean,
                     **columns("inherited", found.inherited),
                 }
@@ -128,17 +134,18 @@ def _rows(
 
 
 def _table(frame: pd.DataFrame) -> Table:
-    """One row for each part and size."""
+    """One row for each part, labels and size."""
     rows = []
     for row in frame.to_dict("records"):
         inherited = Interval(row["inherited"], row["inherited_low"], row["inherited_high"])
         rows.append(
             [
                 row["part"],
+                row["labels"],
                 str(row["n_examples"]),
                 str(row["n_wrong"]),
                 number(100 * row["repeated_gold"]),
-                number(100 * row["repeated_llm"]),
+                number(100 * row["repeated"]),
                 number(100 * row["lean"]),
                 ranged(inherited, 100, 1, sign=True),
             ]
@@ -146,11 +153,11 @@ def _table(frame: pd.DataFrame) -> Table:
     return Table(
         "zone_curve",
         "Repeated errors by training size",
-        ["texts", "n", "LLM wrong", "gold", "llm", "lean", "inherited"],
+        ["texts", "labels", "n", "LLM wrong", "gold", "repeated", "lean", "inherited"],
         rows,
         frame=frame,
         notes=[_NOTE],
-        units=["", "", "test texts", "repeat, %", "repeat, %", "points", "points [limits]"],
+        units=["", "", "", "test texts", "repeats, %", "%", "points", "points [limits]"],
     )
 
 
@@ -159,44 +166,53 @@ def _answer(zones: Zones, frame: pd.DataFrame) -> str:
     names = [one.zone.name for one in zones.confirmed]
     first = f"Confirmed zones: {listed(names)}." if names else "No zone was confirmed."
     sentences = [first]
-    for part, rows in frame.groupby("part", sort=False):
+    for (part, labels), rows in frame.groupby(["part", "labels"], sort=False):
         small, large = rows.iloc[0], rows.iloc[-1]
+        shares = [f"{100 * row['repeated']:.0f} %" for row in (small, large)]
+        if labels == SOFT:
+            sentences.append(f"Those of its probabilities repeat {shares[0]} and {shares[1]}.")
+            continue
         sentences.append(
-            f"{str(part).capitalize()}, classifiers of the LLM's labels repeat "
-            f"{100 * small['repeated_llm']:.0f} % of its errors with {small['n_examples']} texts "
-            f"and {100 * large['repeated_llm']:.0f} % with {large['n_examples']} (gold-trained "
-            f"ones {100 * small['repeated_gold']:.0f} and {100 * large['repeated_gold']:.0f} %)."
+            f"{str(part).capitalize()}, classifiers of the LLM's labels repeat {shares[0]} of its "
+            f"errors with {small['n_examples']} texts and {shares[1]} with {large['n_examples']} "
+            f"(gold-trained ones {100 * small['repeated_gold']:.0f} and "
+            f"{100 * large['repeated_gold']:.0f} %)."
         )
     return " ".join(sentences)
 
 
 def _figure(frame: pd.DataFrame) -> Figure:
-    """Repeated errors against training size, a line for each part and each kind of labels."""
+    """Repeated errors against training size, a line for each part and each kind of labels.
+
+    The LLM itself, which repeats all of them, is a dotted line.
+    """
     figure = new_figure(6.5, 4.0)
     axes: Any = figure.subplots()
     seen = []
-    for part_index, (part, rows) in enumerate(frame.groupby("part", sort=False)):
-        for column, title, dashed in (
-            ("repeated_llm", "LLM-trained", False),
-            ("repeated_gold", "gold-trained", True),
-        ):
-            mark, _, colour = look(1 - part_index)
-            shares = 100 * rows[column]
+    for index, (part, rows) in enumerate(frame.groupby("part", sort=False)):
+        of_llm = rows[rows["labels"] == LLM]
+        lines = [("gold-trained", of_llm["n_examples"], of_llm["repeated_gold"], "--")]
+        for (labels, taught), style in zip(rows.groupby("labels", sort=False), "-:", strict=False):
+            lines.append((_TITLES[str(labels)], taught["n_examples"], taught["repeated"], style))
+        mark, _, colour = look(1 - index)
+        for title, sizes, shares, style in lines:
             axes.plot(
-                rows["n_examples"],
-                shares,
+                sizes,
+                100 * shares,
                 marker=mark,
-                linestyle="--" if dashed else "-",
-                fillstyle="none" if dashed else "full",
+                linestyle=style,
+                fillstyle="full" if style == "-" else "none",
                 color=colour,
                 label=f"{part}, {title}",
             )
-            seen.append(f"{part}, {title}: {shares.iloc[0]:.0f} to {shares.iloc[-1]:.0f} %")
+            ends = f"{100 * shares.iloc[0]:.0f} to {100 * shares.iloc[-1]:.0f} %"
+            seen.append(f"{part}, {title}: {ends}")
+    axes.axhline(100, color="black", linewidth=0.8, linestyle=(0, (1, 3)), label="the LLM itself")
     axes.set_xscale("log")
-    sizes = sorted(set(frame["n_examples"]))
-    axes.set_xticks(sizes, [str(size) for size in sizes])
+    ticks = sorted(set(frame["n_examples"]))
+    axes.set_xticks(ticks, [str(size) for size in ticks])
     axes.minorticks_off()
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, 103)
     axes.set_xlabel("training texts (logarithmic)")
     axes.set_ylabel("per cent of the LLM's errors repeated")
     axes.grid(alpha=0.3)

@@ -46,6 +46,8 @@ def section(experiment: Experiment, columns: Mapping[str, pd.Series] | None = No
         if column.isna().any()
     ]
     zones = find_zones(labelled, experiment.label_set, own)
+    if zones.unused:
+        notes.append(f"Unknown or alike in all texts, and so no zones: {listed(zones.unused, 30)}.")
     tables = [zones_table(zones)]
     figures = [zones_figure(zones.zones)] if zones.zones else []
     sentences = [_sentence(labelled, zones)]

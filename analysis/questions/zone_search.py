@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from analysis.questions.zone_candidates import Zone, candidates, halves, leaves
+from analysis.questions.zone_numbers import (
+    ANSWER_ENTROPY,
+    DISTANCE,
+    DRAW_ENTROPY,
+    PRIOR,
+    VOTE_ENTROPY,
+    demonstration_distance,
+    label_prior,
+    numbers_of_answers,
+    vote_entropy,
+)
 from project.data.text_forms import folded_text
 from project.stats.types import Codes, Floats, Mask
 from project.stats.zones import MIN_TEXTS, Confirmed, confirm, find
@@ -19,6 +30,8 @@ if TYPE_CHECKING:
     from analysis.store.stored_run import StoredRun
 
 SIGNIFICANCE = 0.05
+NUMBERS = (ANSWER_ENTROPY, DRAW_ENTROPY, VOTE_ENTROPY, PRIOR, DISTANCE)
+"""Numbers of each text that the store tells beside its words, by name."""
 
 
 class LabelledTexts(NamedTuple):
@@ -31,7 +44,8 @@ class LabelledTexts(NamedTuple):
     gold, llm
         Class codes ``(n,)``.
     numbers
-        What the LLM's answers say of each text ``(n,)``, by name.
+        What the store tells of each text beside its words ``(n,)``, by the names in ``NUMBERS``;
+        nan where it is unknown.
     n_unanswered
         Texts without a label of the LLM, which are left out.
     """
@@ -79,34 +93,16 @@ def read_labelled(experiment: StoredRun) -> LabelledTexts:
     """The texts with both labels, of all splits that the LLM has labelled."""
     import pandas as pd
 
-    from analysis.store.uncertainties import entropy_bits
-    from project.data.tables import codes, is_asked
-    from project.stats.uncertainty import vote_entropy_bits
-
     if experiment.config["config"].get("store", {}).get("private"):
         raise AssayError(
             "private must be false for zones, which are sets of texts; the store holds hashes of "
             "this experiment's texts. Run it without private in a store of your own."
         )
-    label_set = experiment.label_set
-    parts = []
-    for split, draws in experiment.annotations.items():
-        if not draws or draws[0]["label"].isna().all():
-            continue
-        examples = experiment.split(split)
-        known = examples["gold_label"].notna().to_numpy() & is_asked(draws[0])
-        labels = np.stack([codes(draw["label"], label_set) for draw in draws])
-        part = examples[known].copy()
-        part["gold"] = codes(part["gold_label"], label_set)
-        part["llm"] = labels[0, known]
-        part["bits of entropy of its answer"] = entropy_bits(draws[0][known], label_set)
-        part["bits of entropy over the draws"] = np.nan
-        if len(draws) > 1:
-            answered = (labels >= 0).all(axis=0) & known
-            bits = np.full(len(examples), np.nan)
-            bits[answered] = vote_entropy_bits(labels[:, answered], len(label_set))
-            part["bits of entropy over the draws"] = bits[known]
-        parts.append(part)
+    parts = [
+        _labelled_part(experiment, split)
+        for split, draws in experiment.annotations.items()
+        if draws and draws[0]["label"].notna().any()
+    ]
     if not parts:
         raise AssayError(
             f"run {experiment.root.run_id} has no texts with a gold label and one of the LLM, so "
@@ -115,19 +111,41 @@ def read_labelled(experiment: StoredRun) -> LabelledTexts:
     table = pd.concat(parts, ignore_index=True)
     n_unanswered = int((table["llm"] < 0).sum())
     table = _each_text_once(table[table["llm"] >= 0])
-    numbers = {name: table[name].to_numpy() for name in table if "entropy" in str(name)}
+    numbers = {name: table[name].to_numpy() for name in NUMBERS}
     gold, llm = table["gold"].to_numpy(), table["llm"].to_numpy()
     return LabelledTexts(table, gold, llm, numbers, n_unanswered)
+
+
+def _labelled_part(experiment: StoredRun, split: str) -> pd.DataFrame:
+    """The texts of a split with a gold label that the LLM was asked about, with their numbers."""
+    from project.data.tables import codes, is_asked
+
+    label_set = experiment.label_set
+    draws = experiment.annotations[split]
+    part = experiment.split(split)
+    texts = part["text"].astype(str).tolist()
+    llm = codes(draws[0]["label"], label_set)
+    part = part.assign(gold=codes(part["gold_label"], label_set), llm=llm)
+    numbers = {
+        **numbers_of_answers(draws, label_set),
+        VOTE_ENTROPY: vote_entropy(part, label_set),
+        PRIOR: label_prior(experiment, split, llm),
+        DISTANCE: demonstration_distance(experiment, split, texts),
+    }
+    known = part["gold_label"].notna().to_numpy() & is_asked(draws[0])
+    return part.assign(**numbers)[known]
 
 
 class Zones(NamedTuple):
     """What was tried and what was found.
 
     ``n_tried``: candidates with enough texts. ``zones``: those of the first half, plainest first.
+    ``unused``: numbers that are unknown or alike in all texts, and so no candidates.
     """
 
     n_tried: int
     zones: list[Judged]
+    unused: list[str]
 
     @property
     def confirmed(self) -> list[Judged]:
@@ -141,9 +159,9 @@ def find_zones(
     """Find zones on one half of the texts, and try to confirm them on the other."""
     texts = labelled.table["text"].tolist()
     first = halves(texts)
-    tried = candidates(texts, labelled.llm, label_set, labelled.numbers, columns, first)
+    tried, unused = candidates(texts, labelled.llm, label_set, labelled.numbers, columns, first)
     if not tried:
-        return Zones(0, [])
+        return Zones(0, [], unused)
     masks = np.stack([zone.texts for zone in tried])
     found = find(masks[:, first], labelled.wrong[first])
     chosen = [(zone, float(p)) for zone, p in zip(tried, found.p, strict=True) if p <= SIGNIFICANCE]
@@ -159,7 +177,7 @@ def find_zones(
     ]
     n_tried = int((~np.isnan(found.p)).sum()) + len(pairs)
     if not chosen:
-        return Zones(n_tried, [])
+        return Zones(n_tried, [], unused)
     confirmed = confirm(
         np.stack([zone.texts[second] for zone, _ in chosen]), labelled.wrong[second]
     )
@@ -167,7 +185,7 @@ def find_zones(
     # A tree always proposes pairs, so that one that is not confirmed says nothing.
     judged = [one for one in judged if one.holds or not one.zone.parts]
     judged.sort(key=lambda one: (not one.holds, -one.confirmed.more.estimate))
-    return Zones(n_tried, judged)
+    return Zones(n_tried, judged, unused)
 
 
 def _adds(pair: Zone, tried: Sequence[Zone], labelled: LabelledTexts, first: Mask) -> bool:

@@ -50,17 +50,22 @@ class StoredRun:
         return self.examples[self.examples["split"] == name].reset_index(drop=True)
 
     @functools.cached_property
-    def annotations(self) -> dict[str, list[pd.DataFrame]]:
-        """The annotations tables of every split, one for each draw; empty if it has none.
-
-        Their rows stand in the order of :meth:`split`.
-        """
-        # By split and draw; of two runs of the same draw the later one counts.
+    def _annotation_runs(self) -> dict[str, dict[int, Record]]:
+        """The annotation runs by split and draw; of two of the same draw the later one counts."""
         runs: dict[str, dict[int, Record]] = {split: {} for split in SPLITS}
         for run in children(self.root, "annotation"):
             needs(run, {"split": str, "draw": int})
             if run.params["split"] in runs:
                 runs[run.params["split"]][int(run.params["draw"])] = run
+        return runs
+
+    @functools.cached_property
+    def annotations(self) -> dict[str, list[pd.DataFrame]]:
+        """The annotations tables of every split, one for each draw; empty if it has none.
+
+        Their rows stand in the order of :meth:`split`.
+        """
+        runs = self._annotation_runs
         in_order = [(split, draws[draw]) for split, draws in runs.items() for draw in sorted(draws)]
         # All tables in one call, which fetches several at the same time.
         read = tables([run for _, run in in_order], "annotations.parquet")
@@ -69,6 +74,16 @@ class StoredRun:
             ids = self.split(split)["example_id"]
             annotated[split].append(self._annotations_of(run, content, ids))
         return annotated
+
+    def of_first_draw(self, split: str, path: str) -> pd.DataFrame | None:
+        """A further table that the first draw over a split logged; None if it cannot be read."""
+        draws = self._annotation_runs[split]
+        if not draws:
+            return None
+        try:
+            return table(draws[min(draws)], path)
+        except UnusableRun:
+            return None
 
     def _annotations_of(self, run: Record, content: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
         """The annotations of a run, one row for each of ``ids``, in their order."""

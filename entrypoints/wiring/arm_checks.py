@@ -71,6 +71,23 @@ def check_phases(arms: Sequence[Arm], finetune: FinetuneConfig) -> None:
         )
 
 
+def check_zones(arms: Sequence[Arm], task: Task, config: LabelConfig) -> None:
+    """Raise AssayError for an arm of zones without an experiment that has some, or the reverse."""
+    reading = [arm.name for arm in arms if arm.facts.reads_zones]
+    if bool(reading) != bool(config.zones):
+        raise AssayError(
+            f"{', '.join(reading)} needs zones=RUN, an experiment with confirmed zones (python -m "
+            "analysis.questions.zones). Set zones, or leave the arm out of arms."
+            if reading
+            else f"zones must be left out without the arm zones; got {config.zones!r}. Add zones "
+            "to arms, or ask with design=zones."
+        )
+    if reading:
+        from analysis.questions.zone_aim import check_zones
+
+        check_zones(config.zones, task.label_set)
+
+
 def check_answers(
     arms: Sequence[Arm], annotator: Annotator | None, config: ExperimentConfig
 ) -> None:

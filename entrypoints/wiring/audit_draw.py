@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from analysis.questions.zone_aim import Aim, aim_at, check_zones
 from entrypoints.wiring.annotation_runs import annotate_split
 from entrypoints.wiring.annotation_session import AnnotationSession, open_session
 from entrypoints.wiring.audit_pool import with_recorded_file, with_rows
@@ -19,6 +21,7 @@ from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publ
 from entrypoints.wiring.review_questions import answers_to_come, check_review
 from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import check_store, log_setup
+from entrypoints.wiring.terminal import print_line
 from project.audit.design import Drawn, divide, draw_audit
 from project.config.ask import AskConfig
 from project.config.audit import PoolConfig
@@ -31,7 +34,7 @@ from project.config.task import TaskConfig
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes
 from project.labels.human import questions
-from project.stats.types import Mask
+from project.stats.types import Codes, Mask
 from project.support.errors import AssayError
 from project.tracking import root_run
 
@@ -39,13 +42,13 @@ from project.tracking import root_run
 def draw_questions(params: Mapping[str, str]) -> None:
     """Draw an audit of the pool and write its questions.
 
-    The LLM's labels are needed only where they are shown or where their classes are the strata.
+    The LLM's labels are needed only where they are shown, or where strata are made of them.
     """
     asked = parse(AskConfig, params)
     codebook = load_codebook(asked.codebook)
     config = experiment_config(params)
     check_store(config.host.workspace)
-    reads_llm = asked.show_llm or asked.stratify == "label"
+    reads_llm = asked.show_llm or asked.stratify == "label" or asked.design == "zones"
     has_prompt = reads_llm and engine_facts(config.annotate.annotator).has_prompt
     pool = load_pool(
         _task(config.task),
@@ -53,6 +56,8 @@ def draw_questions(params: Mapping[str, str]) -> None:
         n_demonstrations=config.prompt.n_demonstrations if has_prompt else 0,
     )
     _check_size(asked, pool)
+    if asked.design == "zones":
+        check_zones(asked.zones, pool.task.label_set)
     check_review(asked, params, pool.task)
     # Refuses a wrong column before anything is annotated.
     context_of(pool.task, config.task, asked.context)
@@ -117,11 +122,10 @@ def _sheet(
         The command that takes the answers.
     """
     examples = pool.examples
-    strata = None
-    if asked.stratify == "label" and table is not None:
-        strata = codes(table["label"], pool.task.label_set)
-    drawn = draw_audit(asked.n, len(examples), seed=asked.ask_seed, strata=strata)
-    how = "at random" if strata is None else "at random, stratified by the LLM's label"
+    strata = _strata(asked, pool, table)
+    drawn = draw_audit(
+        asked.n, len(examples), seed=asked.ask_seed, strata=strata.codes, spreads=strata.spreads
+    )
     given = divide(asked.n, asked.raters, overlap=asked.overlap, seed=asked.ask_seed)
     selected = examples[drawn.selected]
     shown = table if asked.show_llm else None
@@ -133,10 +137,58 @@ def _sheet(
             questions(selected[of_person], shown, asked.ask_seed + number)
             for number, of_person in enumerate(given)
         ],
-        sampling=_sampling(examples, drawn, how, given),
+        sampling=_sampling(examples, drawn, strata, given),
         title=f"{asked.n} of {len(examples)} texts of {pool.task.name} for people to label, drawn "
-        f"{how}.{people if asked.raters > 1 else ''}",
+        f"{strata.how}.{people if asked.raters > 1 else ''}",
         next_step=f"Then run:\n{next_command}",
+    )
+
+
+class _Strata(NamedTuple):
+    """Strata of an audit: ``codes`` ``(n_pool,)`` and ``spreads`` as :func:`draw_audit` has them.
+
+    ``how`` says how the texts are drawn.
+    """
+
+    how: str
+    codes: Codes | None = None
+    spreads: Sequence[float] | None = None
+
+
+def _strata(asked: AskConfig, pool: Pool, table: pd.DataFrame | None) -> _Strata:
+    """The strata of an audit: none, the LLM's labels, or the zones of an experiment.
+
+    Prints how often the LLM was wrong within the zones, which decides how many texts they get.
+    """
+    if asked.design == "zones" and table is not None:
+        aim = aim_at(asked.zones, pool.examples["text"].tolist(), table)
+        n_within = int(aim.within.sum())
+        if n_within in (0, len(aim.within)):
+            raise AssayError(
+                f"zones must divide the pool; {n_within} of its {len(aim.within)} texts are in the "
+                f"confirmed zones of {asked.zones}: {', '.join(aim.names)}. Name another run, or "
+                "set design=audit."
+            )
+        print_line(_aim_sentence(aim))
+        # One more wrong and one more right text, so that no stratum has a spread of 0.
+        share = (aim.n_wrong + 1) / (aim.n + 2)
+        spreads = np.sqrt(share * (1 - share))
+        how = f"at random, more of the zones of {asked.zones}"
+        return _Strata(how, aim.within.astype(np.int64), spreads.tolist())
+    if asked.stratify == "label" and table is not None:
+        by_label = codes(table["label"], pool.task.label_set)
+        return _Strata("at random, stratified by the LLM's label", by_label)
+    return _Strata("at random")
+
+
+def _aim_sentence(aim: Aim) -> str:
+    """The zones, how many texts of the pool they have, and how often the LLM was wrong there."""
+    outside, within = 100 * aim.n_wrong / np.maximum(aim.n, 1)
+    untold = f" Not told in these texts: {', '.join(aim.untold)}." if aim.untold else ""
+    return (
+        f"zones: {', '.join(aim.names)}; {int(aim.within.sum())} of {len(aim.within)} texts. Where "
+        f"they were confirmed, {within:.0f} % of the labels were wrong there, elsewhere "
+        f"{outside:.0f} %.{untold}"
     )
 
 
@@ -159,7 +211,7 @@ def _next_command(params: Mapping[str, str], answers: str) -> str:
     return f"{line} -P audit_design={{sampling}}"
 
 
-def _sampling(examples: pd.DataFrame, drawn: Drawn, how: str, given: Mask) -> pd.DataFrame:
+def _sampling(examples: pd.DataFrame, drawn: Drawn, strata: _Strata, given: Mask) -> pd.DataFrame:
     """A row for every text of the pool: whether it is asked about, and with which probability.
 
     ``given`` ``(n_raters, n)``: which person is asked about which of the drawn texts.
@@ -172,8 +224,9 @@ def _sampling(examples: pd.DataFrame, drawn: Drawn, how: str, given: Mask) -> pd
         {
             "example_id": examples["example_id"],
             "asked": drawn.selected,
-            "reason": np.where(drawn.selected, f"audit, drawn {how}", "not drawn"),
+            "reason": np.where(drawn.selected, f"audit, drawn {strata.how}", "not drawn"),
             "inclusion_probability": drawn.inclusion_probability,
+            "stratum": 0 if strata.codes is None else strata.codes,
             "asked_by": asked_by,
         }
     )

@@ -17,7 +17,7 @@ from project.config.labels import LabelConfig
 from project.data.task import Task
 from project.labels.inputs import LabelInputs
 from project.labels.sources import human_share, label, label_and_count
-from project.stats.types import Floats
+from project.stats.types import Floats, Mask
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ class SplitAnnotations:
         # An arm that reads one draw reads the first of these.
         draws = [_rows_of(table, examples) for table in (*tables[draw:], *tables[:draw])]
         embed = functools.partial(self.embed, examples) if self.embed else None
+        in_zones = functools.partial(_in_zones, config.zones, examples, draws[:1])
         return LabelInputs(
             examples=examples,
             draws=draws,
@@ -150,7 +151,15 @@ class SplitAnnotations:
             config=config,
             embed=embed,
             human=self.human,
+            in_zones=in_zones if config.zones else None,
         )
+
+
+def _in_zones(run_id: str, examples: pd.DataFrame, draws: Sequence[pd.DataFrame]) -> Mask:
+    """Which examples are in a confirmed zone of another experiment ``(n,)``."""
+    from analysis.questions.zone_aim import aim_at
+
+    return aim_at(run_id, examples["text"].tolist(), draws[0]).within
 
 
 def make_condition(

@@ -71,6 +71,8 @@ def first_checks(
         task = with_note_for_arms(load_task(config.task), config)
         with refusals.part():
             answers = human_answers(task, config)
+        if possible:
+            arm_checks.check_zones(possible, task, config.label)
         if checks_audits:
             arm_checks.check_audits(possible, task.counts, config.resolved(task.defaults))
     refusals.finish()

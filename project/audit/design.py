@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,12 +25,19 @@ class Drawn(NamedTuple):
     inclusion_probability: Floats
 
 
-def draw_audit(n: int, n_pool: int, *, seed: int, strata: Codes | None = None) -> Drawn:
+def draw_audit(
+    n: int,
+    n_pool: int,
+    *,
+    seed: int,
+    strata: Codes | None = None,
+    spreads: Sequence[float] | None = None,
+) -> Drawn:
     """Draw ``n`` texts without replacement.
 
-    With strata, half of the texts are spread over them by their size and half in equal parts, and
-    each stratum gets at least ``MIN_OF_STRATUM`` texts where ``n`` allows it. Within a stratum
-    every text has the same probability.
+    With strata, half of the texts are spread over them by their size and half in equal parts, or
+    all by ``spreads``. Each stratum gets at least ``MIN_OF_STRATUM`` texts where ``n`` allows it.
+    Within a stratum every text has the same probability.
 
     Parameters
     ----------
@@ -41,11 +49,13 @@ def draw_audit(n: int, n_pool: int, *, seed: int, strata: Codes | None = None) -
         Seed of the draw.
     strata
         Stratum of every text ``(n_pool,)``, such as the LLM's label; None: one stratum.
+    spreads
+        See :func:`allocation`.
 
     Raises
     ------
     ValueError
-        If ``n`` is below 1 or above ``n_pool``.
+        If ``n`` is below 1 or above ``n_pool``, or there are other strata than spreads.
     """
     if not 1 <= n <= n_pool:
         raise ValueError(f"n must lie between 1 and the size of the pool, {n_pool}; got {n}")
@@ -54,7 +64,7 @@ def draw_audit(n: int, n_pool: int, *, seed: int, strata: Codes | None = None) -
     if strata is not None:
         _, member = np.unique(strata, return_inverse=True)
     sizes = np.bincount(member)
-    taken = allocation(n, sizes)
+    taken = allocation(n, sizes, spreads)
     selected = np.zeros(n_pool, dtype=bool)
     for stratum, n_taken in enumerate(taken):
         texts = np.flatnonzero(member == stratum)
@@ -86,14 +96,26 @@ def divide(n: int, n_raters: int, *, overlap: int, seed: int) -> Mask:
     return result
 
 
-def allocation(n: int, sizes: Codes) -> Codes:
+def allocation(n: int, sizes: Codes, spreads: Sequence[float] | None = None) -> Codes:
     """How many of ``n`` texts come from each stratum ``(n_strata,)``, at least 1 if possible.
 
-    ``sizes`` ``(n_strata,)`` are the texts in each stratum. No stratum gets more than it has.
+    Parameters
+    ----------
+    n
+        Number of texts to draw.
+    sizes
+        Texts in each stratum ``(n_strata,)``. No stratum gets more than it has.
+    spreads
+        Standard deviation in each stratum, above 0, of what is to be estimated: the allocation
+        with the least variance (Neyman 1934; Cochran 1977, 5.5). None: half by size, half equal.
     """
     n_strata = len(sizes)
     least = np.minimum(sizes, min(MIN_OF_STRATUM, max(1, n // n_strata)))
     wanted = n * ((1 - _EQUAL_SHARE) * sizes / sizes.sum() + _EQUAL_SHARE / n_strata)
+    if spreads is not None:
+        if len(spreads) != n_strata:
+            raise ValueError(f"every stratum must have a spread; got {len(spreads)} of {n_strata}")
+        wanted = n * sizes * spreads / (sizes * spreads).sum()
     taken = np.clip(np.floor(wanted).astype(np.int64), least, sizes)
     # Rounding and the limits change the sum: the strata farthest from what they want make it good.
     while taken.sum() != n:

@@ -33,6 +33,8 @@ class AuditSample:
         Size of the label set.
     groups
         Code of the document of each audited text ``(n,)``; None where texts are independent.
+    strata
+        Code of the stratum from which each audited text was drawn ``(n,)``; None: one stratum.
     """
 
     indices: Codes
@@ -41,6 +43,7 @@ class AuditSample:
     n_pool: int
     n_classes: int
     groups: Codes | None = None
+    strata: Codes | None = None
 
     @property
     def n(self) -> int:
@@ -63,7 +66,8 @@ class AuditSample:
         if probability is None or not self.n:
             return Design(np.ones(self.n), self.groups, self.n / self.n_pool)
         weights = 1.0 / probability
-        return Design(weights / weights.mean(), self.groups, float(probability.min()))
+        fraction = float(probability.min())
+        return Design(weights / weights.mean(), self.groups, fraction, self.strata)
 
     @functools.cached_property
     def rest(self) -> Codes:

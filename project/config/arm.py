@@ -36,6 +36,8 @@ class ArmFacts:
         Every training label comes from the gold column.
     ranks_by_gold
         The choice reads the gold label of every text: a ceiling that no ranking reaches.
+    reads_zones
+        The choice reads the confirmed zones of another experiment (parameter ``zones``).
     competes
         The arm is a way to spend a budget, and not a diagnosis.
     audit
@@ -66,6 +68,7 @@ class ArmFacts:
     asks_human: bool = False
     trains_on_gold: bool = False
     ranks_by_gold: bool = False
+    reads_zones: bool = False
     competes: bool = True
     audit: bool = False
     drops: bool = False

@@ -15,6 +15,7 @@ from project.support.errors import AssayError
 
 GOLD = "gold"  # gold labels alone, the paper's baseline; a reference in every table
 LLM = "llm"  # the LLM's labels as they are; a reference in every table
+SOFT = "soft"  # the LLM's probabilities as they are
 RANDOM = "random"  # a human labels a random share; a reference for every other use of a budget
 DROP = "drop_"  # prefix of the kinds that leave doubtful labels out
 
@@ -44,7 +45,7 @@ _KINDS = {
     GOLD: ArmFacts("gold labels alone", draws="none", trains_on_gold=True),
     LLM: ArmFacts("the LLM's labels, first draw"),
     "majority": ArmFacts("the majority of the draws", draws="all", majority=True),
-    "soft": ArmFacts("the LLM's probabilities", soft=True, reads="probabilities"),
+    SOFT: ArmFacts("the LLM's probabilities", soft=True, reads="probabilities"),
     "ensemble": ArmFacts(
         "a human labels the texts that the draws label differently (the paper)",
         selects="disagreement",
@@ -69,6 +70,10 @@ _KINDS = {
         reads="repeats",
     ),
     "confident": _ranking("a human labels the texts whose label a classifier of embeddings doubts"),
+    "zones": dataclasses.replace(
+        _ranking("a human labels texts of the zones in which the LLM was wrong more often before"),
+        reads_zones=True,
+    ),
     "learned": ArmFacts(
         "a human labels a random audit, then the texts that a model of the errors doubts",
         selects="audit",

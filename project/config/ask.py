@@ -32,8 +32,9 @@ class AskConfig(LabelConfig):
     design: str = parameter(
         default="arm",
         help="arm: the texts that a label source chooses; audit: n texts of the whole file, drawn "
-        "at random, for the entry point audit",
-        choices=("arm", "audit"),
+        "at random, for the entry point audit; zones: the same, with more texts of the confirmed "
+        "zones of the run zones",
+        choices=("arm", "audit", "zones"),
         everyday=True,
     )
     n: int = parameter(
@@ -94,6 +95,11 @@ class AskConfig(LabelConfig):
     ask_seed: int = parameter(default=0, help="seed of the order of the questions", ge=0)
 
     @property
+    def is_audit(self) -> bool:
+        """Whether the texts are drawn for the entry point audit."""
+        return self.design != "arm"
+
+    @property
     def context(self) -> tuple[str, ...]:
         """The columns to show beside each text."""
         return split_list(self.context_columns)
@@ -111,11 +117,12 @@ class AskConfig(LabelConfig):
                     f"{name} must be one value here; got {len(values)}. Ask for one source at a "
                     "time."
                 )
-        if self.raters > 1 and self.design != "audit":
+        if self.raters > 1 and not self.is_audit:
             raise AssayError(
                 f"raters must be 1 with design=arm; got {self.raters}. Set design=audit, or give "
                 "every person the same file."
             )
+        self._check_zones()
         if self.people and self.to != "mlflow":
             raise AssayError(
                 f"reviewers needs to=mlflow; got {self.reviewers!r} with to=files. Set to=mlflow, "
@@ -134,4 +141,24 @@ class AskConfig(LabelConfig):
             raise AssayError(
                 "to=mlflow needs show_llm=false: MLflow would show the LLM's label before the "
                 "person has answered. Leave show_llm out, or label on the page."
+            )
+
+    def _check_zones(self) -> None:
+        """Refuse zones without a use for them, and a use without zones."""
+        if self.design == "zones" and not self.zones:
+            raise AssayError(
+                "design=zones needs zones=RUN, an experiment with confirmed zones (python -m "
+                "analysis.questions.zones). Set zones, or design=audit."
+            )
+        if self.design == "zones" and self.stratify != "none":
+            raise AssayError(
+                f"stratify must be none with design=zones, whose strata are the zones; got "
+                f"{self.stratify}. Leave stratify out, or set design=audit."
+            )
+        if self.design == "zones" and self.n < 2:
+            raise AssayError("n must be at least 2 with design=zones; got 1. Raise it.")
+        if self.design == "audit" and self.zones:
+            raise AssayError(
+                f"zones must be left out with design=audit; got {self.zones!r}. Set design=zones, "
+                "or leave it out."
             )

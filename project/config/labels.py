@@ -63,6 +63,11 @@ class LabelConfig(ConfigSection):
         ge=0,
         le=100,
     )
+    zones: str = parameter(
+        default="",
+        help="experiment whose confirmed zones (python -m analysis.questions.zones) the arm zones "
+        "replaces first, and at which ask aims an audit with design=zones; empty: none",
+    )
     human: str = parameter(
         default="",
         help="files with human labels (.csv, .jsonl, .parquet with example_id or the text, and "

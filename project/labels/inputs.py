@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from project.config.labels import LabelConfig
-from project.stats.types import Floats
+from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
 
@@ -33,6 +33,8 @@ class LabelInputs:
     embed
         Returns sentence embeddings of the texts, ``(n, size)``, of length 1. Only arms that fit a
         model to the texts call it, since embeddings take time.
+    in_zones
+        Returns which texts are in a zone with more wrong labels ``(n,)``, for the arm zones.
     human
         Human labels by ``example_id``. Without them, the gold labels are the human ones.
     """
@@ -43,6 +45,7 @@ class LabelInputs:
     config: LabelConfig
     embed: Callable[[], Floats] | None = None
     human: pd.Series | None = None
+    in_zones: Callable[[], Mask] | None = None
 
     @functools.cached_property
     def human_labels(self) -> npt.NDArray[np.object_]:

@@ -36,6 +36,16 @@ def _oracle(arm: Arm, inputs: LabelInputs) -> Floats:
     return uncertainty.is_wrong(inputs.draws[0], list(inputs.examples["gold_label"]))
 
 
+def _zones(arm: Arm, inputs: LabelInputs) -> Floats:
+    """1 within the zones in which more labels were wrong before, else 0."""
+    if inputs.in_zones is None:
+        raise AssayError(
+            f"the arm {arm.base_kind} needs an experiment with confirmed zones. Set zones=RUN, or "
+            "leave it out of arms."
+        )
+    return inputs.in_zones().astype(np.float64)
+
+
 _RANKINGS: dict[str, RankingScore] = {
     "entropy": lambda arm, inputs: uncertainty.entropy(inputs.draws[0], inputs.label_set),
     "margin": lambda arm, inputs: uncertainty.margin(inputs.draws[0], inputs.label_set),
@@ -50,6 +60,7 @@ _RANKINGS: dict[str, RankingScore] = {
         len(inputs.label_set),
         inputs.config.tie_seed,
     ),
+    "zones": _zones,
     "oracle": _oracle,
 }
 

@@ -156,7 +156,7 @@ def log_curve(store, llm, predicted):
     settings = ExperimentConfig().as_dict()
     settings["finetune"]["seeds"] = 3
     sizes = sorted({int(name.split("-")[1]) for name in predicted})
-    changes = {"config": settings, "arms": ["gold", "llm"], "design": {"sizes": sizes}}
+    changes = {"config": settings, "arms": ["gold", "llm", "soft"], "design": {"sizes": sizes}}
     return log_experiment(
         store,
         GOLD,
@@ -180,15 +180,20 @@ def test_a_curve_shows_errors_that_are_learned_and_errors_that_wash_out(store):
             "llm-100": np.stack([llm] * 3),
             "gold-400": noisy(GOLD, 0.95, seed=1),
             "llm-400": np.stack([learned] * 3),
+            "soft-100": np.stack([llm] * 3),
+            "soft-400": np.stack([llm] * 3),
         },
     )
 
     section = zone_curve.section(run_id)
 
-    frame = frames(section)["zone_curve"].set_index(["part", "n_examples"])
-    assert frame.loc[("within the zones", 400), "repeated_llm"] == 1
-    assert frame.loc[("outside", 100), "repeated_llm"] == 1
-    assert frame.loc[("outside", 400), "repeated_llm"] == 0
+    frame = frames(section)["zone_curve"].set_index(["part", "labels", "n_examples"])
+    assert frame.loc[("within the zones", "llm", 400), "repeated"] == 1
+    assert frame.loc[("outside", "llm", 100), "repeated"] == 1
+    assert frame.loc[("outside", "llm", 400), "repeated"] == 0
+    assert frame.loc[("outside", "soft", 400), "repeated"] == 1
+    assert "Those of its probabilities repeat 100 % and 100 %." in section.answer
+    assert "outside, trained on its probabilities: 100 to 100 %" in section.figures[0].seen
     assert "Outside, classifiers of the LLM's labels repeat 100 % of its errors with 100" in (
         section.answer
     )

@@ -36,6 +36,16 @@ def test_a_stratum_gets_its_least_number_or_all_that_it_has():
     assert taken[2] == 7
 
 
+def test_spreads_allocate_by_neyman():
+    # n N_h S_h / sum(N_h S_h), Cochran (1977), 5.5: 400 * 0.3 = 120 and 600 * 0.1 = 60.
+    assert list(allocation(90, np.array([400, 600]), [0.3, 0.1])) == [60, 30]
+    # No stratum has fewer than its least number, or more than all of its texts.
+    assert list(allocation(90, np.array([50, 950]), [0.5, 0.001])) == [50, 40]
+    assert list(allocation(90, np.array([500, 500]), [0.5, 0.001])) == [70, 20]
+    with pytest.raises(ValueError, match="every stratum must have a spread; got 1 of 2"):
+        allocation(90, np.array([500, 500]), [0.5])
+
+
 @pytest.mark.parametrize("n", [0, 11])
 def test_more_texts_than_there_are_cannot_be_drawn(n):
     with pytest.raises(ValueError, match="between 1 and the size of the pool, 10"):

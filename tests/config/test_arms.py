@@ -25,7 +25,10 @@ def test_human_labels_are_needed_by_arms_that_ask_audit_or_read_gold():
         "majority",
         "soft",
         *(f"drop_{kind}" for kind in ("ensemble", "entropy", "margin", "label_mass")),
-        *(f"drop_{kind}" for kind in ("vote_entropy", "consistency", "confident", "random")),
+        *(
+            f"drop_{kind}"
+            for kind in ("vote_entropy", "consistency", "confident", "zones", "random")
+        ),
     }
 
 

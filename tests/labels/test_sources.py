@@ -1,5 +1,7 @@
 """Every label source: its selection, inclusion probabilities, labels and weights."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,7 +66,20 @@ def world():
 
 def evidence(world, human=None, **settings):
     examples, draws, embeddings = world
-    return LabelInputs(examples, draws, LABELS, LabelConfig(**settings), lambda: embeddings, human)
+    return LabelInputs(
+        examples,
+        draws,
+        LABELS,
+        LabelConfig(**settings),
+        lambda: embeddings,
+        human,
+        lambda: in_trap(embeddings),
+    )
+
+
+def in_trap(embeddings):
+    """The texts with a high last number ``(n,)``."""
+    return embeddings[:, -1] > embeddings[:, -1].mean()
 
 
 def made(world, kind, share=None, k=None, human=None, **settings):
@@ -89,6 +104,23 @@ def test_every_arm_makes_labels_and_keeps_its_budget(world):
             assert set(known) == {n / N}, arm.name
         assert set(table.loc[table["source"] == "gold", "label"]) <= set(LABELS)
     assert len({arm.name for arm in arms(wanted, 3)}) == len(ARMS)
+
+
+def test_the_arm_zones_replaces_texts_of_the_zones_at_random_and_then_others(world):
+    zone = in_trap(world[2])
+    share = 100 * zone.sum() / N
+
+    some = select(Arm("zones", share / 2), evidence(world)).selected
+    others = select(Arm("zones", share / 2), evidence(world, tie_seed=1)).selected
+    more = select(Arm("zones", 90.0), evidence(world)).selected
+
+    assert not some[~zone].any()
+    assert (some != others).any()
+    assert more[zone].all()
+    assert more.sum() == 180
+    blind = dataclasses.replace(evidence(world), in_zones=None)
+    with pytest.raises(AssayError, match="zones needs an experiment with confirmed zones. Set zon"):
+        select(Arm("zones", 10.0), blind)
 
 
 def test_margin_label_mass_consistency_and_votes_follow_their_definitions(world):
