@@ -77,7 +77,7 @@ def candidates(
 ) -> Candidates:
     """All candidates, none of which looks at a gold label.
 
-    Of two with the same texts the first one is kept.
+    Of two with the same texts the first one is kept, but for columns, which were asked for.
 
     Parameters
     ----------
@@ -103,21 +103,26 @@ def candidates(
         zones += of_number
         if not of_number:
             unused.append(title)
-    for name, column in columns.items():
-        if column.dtype.kind in "if" and column.nunique() > _MAX_VALUES:
-            zones += _of_number(name, column.to_numpy(dtype=float), first_half)
-            continue
-        for value in column.value_counts().index[:_MAX_VALUES]:
-            mask = (column == value).to_numpy()
-            zones.append(Zone(f"{name} is {value}", f"{name} is not {value}", mask))
     if len(texts) <= _MAX_COMPARED:
         title = "near-duplicate with another LLM label"
         zones.append(Zone(title, f"no {title}", unlike_twins(texts, llm_labels)))
     once: dict[bytes, Zone] = {}
     for zone in zones:
-        if zone.texts.any() and not zone.texts.all():
-            once.setdefault(zone.texts.tobytes(), zone)
-    return Candidates(list(once.values()), unused)
+        once.setdefault(zone.texts.tobytes(), zone)
+    every = [*once.values(), *_of_columns(columns, first_half)]
+    some = [zone for zone in every if zone.texts.any() and not zone.texts.all()]
+    return Candidates(some, unused)
+
+
+def _of_columns(columns: Mapping[str, pd.Series], first_half: Mask) -> Iterator[Zone]:
+    """Zones of further columns of the data: of numbers, or of their most frequent values."""
+    for name, column in columns.items():
+        if column.dtype.kind in "if" and column.nunique() > _MAX_VALUES:
+            yield from _of_number(name, column.to_numpy(dtype=float), first_half)
+            continue
+        for value in column.value_counts().index[:_MAX_VALUES]:
+            mask = (column == value).to_numpy()
+            yield Zone(f"{name} is {value}", f"{name} is not {value}", mask)
 
 
 def _of_labels(llm_labels: Codes, label_set: Sequence[str]) -> Iterator[Zone]:

@@ -226,7 +226,6 @@ def _sampling(examples: pd.DataFrame, drawn: Drawn, strata: _Strata, given: Mask
             "asked": drawn.selected,
             "reason": np.where(drawn.selected, f"audit, drawn {strata.how}", "not drawn"),
             "inclusion_probability": drawn.inclusion_probability,
-            "stratum": 0 if strata.codes is None else strata.codes,
             "asked_by": asked_by,
         }
     )

@@ -153,18 +153,7 @@ def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
         n_pool=len(gold),
         n_classes=len(pool.task.label_set),
         groups=documents_of(pool, asked)[indices] if asked.group else None,
-        strata=_strata(pool, asked, indices),
     )
-
-
-def _strata(pool: Pool, asked: AuditConfig, indices: Codes) -> Codes | None:
-    """The stratum of each audited text ``(n,)``; None where the design has none."""
-    if asked.inclusion_column or asked.audit_design in (UNKNOWN, RANDOM):
-        return None
-    design = design_table(asked)
-    if "stratum" not in design:  # drawn by an earlier version, or without strata
-        return None
-    return np.asarray(pool.examples["example_id"].iloc[indices].map(design["stratum"]))
 
 
 def documents_of(pool: Pool, asked: AuditConfig) -> Codes:

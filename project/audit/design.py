@@ -117,10 +117,11 @@ def allocation(n: int, sizes: Codes, spreads: Sequence[float] | None = None) -> 
             raise ValueError(f"every stratum must have a spread; got {len(spreads)} of {n_strata}")
         wanted = n * sizes * spreads / (sizes * spreads).sum()
     taken = np.clip(np.floor(wanted).astype(np.int64), least, sizes)
+    floor = np.minimum(least, n // n_strata)  # 0 where there are more strata than texts to draw
     # Rounding and the limits change the sum: the strata farthest from what they want make it good.
     while taken.sum() != n:
         step = 1 if taken.sum() < n else -1
-        possible = taken < sizes if step > 0 else taken > np.minimum(1, n // n_strata)
+        possible = taken < sizes if step > 0 else taken > floor
         gap = np.where(possible, step * (wanted - taken), -np.inf)
         taken[int(gap.argmax())] += step
     return taken

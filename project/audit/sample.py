@@ -33,8 +33,6 @@ class AuditSample:
         Size of the label set.
     groups
         Code of the document of each audited text ``(n,)``; None where texts are independent.
-    strata
-        Code of the stratum from which each audited text was drawn ``(n,)``; None: one stratum.
     """
 
     indices: Codes
@@ -43,7 +41,6 @@ class AuditSample:
     n_pool: int
     n_classes: int
     groups: Codes | None = None
-    strata: Codes | None = None
 
     @property
     def n(self) -> int:
@@ -66,8 +63,7 @@ class AuditSample:
         if probability is None or not self.n:
             return Design(np.ones(self.n), self.groups, self.n / self.n_pool)
         weights = 1.0 / probability
-        fraction = float(probability.min())
-        return Design(weights / weights.mean(), self.groups, fraction, self.strata)
+        return Design(weights / weights.mean(), self.groups, float(probability.min()))
 
     @functools.cached_property
     def rest(self) -> Codes:

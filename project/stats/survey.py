@@ -27,15 +27,11 @@ class Design:
         draw. None: every text is a draw of its own.
     fraction
         Share of the pool that is sampled, in [0, 1]. 0 where the estimate speaks of new texts.
-    strata
-        Code of the stratum from which each text was drawn ``(n,)``; None: one stratum. With groups
-        they are left aside.
     """
 
     weights: Floats
     groups: Codes | None = None
     fraction: float = 0.0
-    strata: Codes | None = None
 
     @property
     def n(self) -> int:
@@ -49,13 +45,10 @@ class Design:
 
     def of_new_texts(self) -> Design:
         """The same sample, without the correction for a finite pool."""
-        return Design(self.weights, self.groups, 0.0, self.strata)
+        return Design(self.weights, self.groups, 0.0)
 
     def part(self, rows: np.ndarray, fraction: float) -> Design:
-        """The design of some of the rows; ``fraction`` is their share of their own pool.
-
-        Without strata, since nobody fixed how many of these rows each stratum has.
-        """
+        """The design of some of the rows; ``fraction`` is their share of their own pool."""
         groups = None if self.groups is None else self.groups[rows]
         return Design(self.weights[rows], groups, fraction)
 
@@ -73,9 +66,7 @@ def effective_size(design: Design) -> float:
 def mean_variance(values: Floats, design: Design) -> float:
     """Variance of the weighted mean of ``values`` ``(n,)``, by linearisation (Cochran 1977, 6.4).
 
-    Texts of one group are summed first. With strata of two texts or more the variance is that
-    within strata (Cochran 1977, 5.3), and half an error is added to each: a stratum in which the
-    sample has no error may hold some. The variance shrinks with the sampled share of the pool.
+    Texts of one group are summed first. The variance shrinks with the sampled share of the pool.
     """
     weights = design.weights / design.weights.sum()
     residuals = weights * (values - weights @ values)
@@ -86,13 +77,6 @@ def mean_variance(values: Floats, design: Design) -> float:
         n_draws = len(residuals)
     if n_draws < 2:
         return float("nan")
-    if design.strata is not None and design.groups is None:
-        _, member, sizes = np.unique(design.strata, return_inverse=True, return_counts=True)
-        if len(sizes) > 1 and sizes.min() >= 2:
-            residuals -= (np.bincount(member, weights=residuals) / sizes)[member]
-            within = np.bincount(member, weights=residuals**2) * sizes / (sizes - 1)
-            half_errors = 0.5 * (np.bincount(member, weights=weights) / sizes) ** 2
-            return float((within + half_errors).sum()) * (1.0 - design.fraction)
     spread = float((residuals**2).sum()) * n_draws / (n_draws - 1)
     return spread * (1.0 - design.fraction)
 

@@ -91,8 +91,8 @@ def test_what_is_unknown_or_alike_is_named_and_no_candidate(store):
 
     (note,) = zones.section(experiment).notes
 
-    assert note.startswith("Unknown or alike in all texts, and so no zones: negations, ")
-    for name in (DISTANCE, PRIOR, VOTE_ENTROPY):
+    assert note.startswith("Unknown or alike in all texts, and so no zones: words, ")
+    for name in ("emoji", DISTANCE, PRIOR, VOTE_ENTROPY):
         assert name in note
 
 

@@ -7,6 +7,7 @@ import pytest
 from analysis.questions.zone_aim import aim_at, confirmed_zones
 from entrypoints import ask, main
 from project.config.loading import defaults
+from project.data.rows import text_ids
 from project.support.errors import AssayError
 from tests.helpers.sections import GOLD
 from tests.helpers.stored import LABELS, examples, log_experiment, noisy
@@ -19,7 +20,7 @@ N_NEW = 400
 def sentences(numbers, odd):
     """Texts, those of ``odd`` with a negation."""
     return [
-        f"It never was {number}." if of_zone else f"It was {number}, and so it is."
+        f"It never was {number}." if of_zone else f"It today was {number}."
         for number, of_zone in zip(numbers, odd, strict=True)
     ]
 
@@ -29,7 +30,7 @@ def experiment(store, share_within=0.5):
     random = np.random.default_rng(0)
     wrong = random.random(900) < np.where(ODD, share_within, 0.05)
     rows = examples(GOLD)
-    rows["text"] = sentences(range(1800), np.tile(ODD, 2))
+    rows = rows[rows["split"] == "test"].assign(text=sentences(range(900), ODD))
     llm = np.where(wrong, (GOLD + 1) % 3, GOLD)
     arms = {"gold": noisy(GOLD, 0.9)}
     return rows, log_experiment(store, GOLD, arms, llm=llm, table=rows)
@@ -63,18 +64,18 @@ def asked(store, run_id, **changes):
 
 def test_an_audit_of_zones_takes_more_of_them_with_the_probabilities_it_stores(store, capsys):
     _, run_id = experiment(store)
-    _, odd = corpus(store)
+    table, odd = corpus(store)
 
     sampling = asked(store, run_id)
 
     probability = sampling["inclusion_probability"].to_numpy()
     assert (probability > 0).all()
     assert probability.sum() == pytest.approx(120)
-    within = sampling["stratum"].to_numpy() == 1
-    assert (within == odd).all()
+    within = probability == probability.max()
+    assert set(sampling["example_id"][within]) == set(text_ids(table["text"][odd]))
     for stratum in (within, ~within):
         share = sampling["asked"][stratum].mean()
-        assert set(probability[stratum]) == {pytest.approx(share)}
+        assert probability[stratum] == pytest.approx(share)
     # Neyman: shares of wrong labels of about 1/2 and 1/20, spreads of about 0.5 and 0.22.
     assert probability[within][0] / probability[~within][0] == pytest.approx(0.5 / 0.22, rel=0.2)
     output = capsys.readouterr()
@@ -102,8 +103,7 @@ def test_zones_of_other_labels_or_of_all_texts_are_refused(store):
 
 
 def test_zones_are_the_same_in_the_experiments_own_texts_and_told_in_others(store):
-    rows, run_id = experiment(store)
-    test = rows[rows["split"] == "test"]
+    test, run_id = experiment(store)
     answers = pd.DataFrame({"label": np.array(LABELS)[GOLD], "label_mass": np.nan})
     answers = answers.assign(log_bound=np.nan, **{f"log_probability.{x}": np.nan for x in LABELS})
 
@@ -119,7 +119,7 @@ def test_zones_are_the_same_in_the_experiments_own_texts_and_told_in_others(stor
 def test_the_arm_zones_asks_about_texts_of_the_zones_first(store):
     _, run_id = experiment(store)
     table, _ = corpus(store)
-    table.assign(label="a").to_csv(store / "corpus.csv", index=False)
+    table.assign(label=["a", "b"] * (N_NEW // 2)).to_csv(store / "corpus.csv", index=False)
     card = "name: more\ndescription: More.\nsource: {file: corpus.csv}\nlabels: [a, b, c]\n"
     card += "columns: {text: text, label: label, split: none}\n"
     card += "split: {demonstration: 5, train: 300, validation: 40, test: 50}\n"

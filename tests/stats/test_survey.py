@@ -69,37 +69,6 @@ def test_the_variance_of_a_mean_is_the_one_computed_by_hand():
     assert mean_variance(values, Design(weights)) == pytest.approx(1.25 * (residuals**2).sum())
 
 
-def test_the_variance_of_a_stratified_sample_is_that_within_its_strata():
-    values = np.array([1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
-    strata = np.array([4, 4, 4, 9, 9, 9, 9])
-    weights = np.array([1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0])
-    # Cochran (1977), 5.3: sum of W_h^2 s_h^2 / n_h with W = 1/5, 4/5 and s^2 = 1/3, 0; and half an
-    # error in each stratum.
-    expected = 0.04 * (1 / 3) / 3 + 0.5 * (0.04 / 9 + 0.64 / 16)
-
-    assert mean_variance(values, Design(weights, strata=strata)) == pytest.approx(expected)
-    half = Design(weights, None, 0.5, strata)
-    assert mean_variance(values, half) == pytest.approx(expected / 2)
-    # One stratum, or one with a single text, is none.
-    plain = mean_variance(values, Design(weights))
-    for codes in (np.zeros(7), np.array([4, 9, 9, 9, 9, 9, 9])):
-        assert mean_variance(values, Design(weights, strata=codes)) == plain
-
-
-def test_intervals_of_a_sample_with_more_of_a_zone_hold_the_share_of_the_pool():
-    random = np.random.default_rng(3)
-    held = []
-    for _ in range(1500):
-        right = np.concatenate([random.random(300) < 0.6, random.random(700) < 0.96])
-        drawn = np.r_[random.permutation(300)[:50], 300 + random.permutation(700)[:50]]
-        strata = np.repeat([1, 0], 50)
-        weights = np.repeat([6.0, 14.0], 50)
-        interval = share_interval(right[drawn] * 1.0, Design(weights, None, 50 / 700, strata))
-        held.append(interval.low <= right.mean() <= interval.high)
-
-    assert np.mean(held) >= 0.94
-
-
 def test_one_document_alone_has_no_variance_and_an_interval_with_a_width():
     design = even(6, 0.1, np.zeros(6, dtype=int))
     values = np.array([1.0, 0.0, 1.0, 0.0, 0.0, 0.0])
