@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from analysis.questions.zone_search import LabelledTexts, Zones, find_zones, read_labelled
-from analysis.questions.zone_tables import MIN_WRONG, zones_table
+from analysis.questions.zone_tables import MIN_WRONG, notes_on_candidates, zones_table
 from analysis.render.figures import look, new_figure, picture
 from analysis.render.section import Figure, Section, Table, columns
 from analysis.render.text import listed, number, ranged
@@ -37,7 +37,6 @@ _NOTE = (
     "that lean, with 95 % limits over texts, each row on its own."
 )
 _TAUGHT = (LLM, SOFT)
-_TITLES = {LLM: "LLM-trained", SOFT: "trained on its probabilities"}
 _PARTS = ("within the zones", "outside")
 
 
@@ -63,7 +62,10 @@ def section(run_id: str) -> Section:
     zones = find_zones(labelled, stored.label_set, {})
     frame = _rows(stored, labelled, zones, points)
     tables = [zones_table(zones), _table(frame)]
-    return Section("zone_curve", QUESTION, _answer(zones, frame), tables, [_figure(frame)])
+    answer = _answer(zones, frame)
+    return Section(
+        "zone_curve", QUESTION, answer, tables, [_figure(frame)], notes=notes_on_candidates(zones)
+    )
 
 
 def _points(stored: StoredRun) -> list[_Point]:
@@ -191,9 +193,9 @@ def _figure(frame: pd.DataFrame) -> Figure:
     seen = []
     for index, (part, rows) in enumerate(frame.groupby("part", sort=False)):
         of_llm = rows[rows["labels"] == LLM]
-        lines = [("gold-trained", of_llm["n_examples"], of_llm["repeated_gold"], "--")]
+        lines = [(GOLD, of_llm["n_examples"], of_llm["repeated_gold"], "--")]
         for (labels, taught), style in zip(rows.groupby("labels", sort=False), "-:", strict=False):
-            lines.append((_TITLES[str(labels)], taught["n_examples"], taught["repeated"], style))
+            lines.append((str(labels), taught["n_examples"], taught["repeated"], style))
         mark, _, colour = look(1 - index)
         for title, sizes, shares, style in lines:
             axes.plot(
@@ -219,6 +221,6 @@ def _figure(frame: pd.DataFrame) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     caption = (
         "How many of the LLM's wrong test labels the classifiers repeat, against the number of "
-        "training texts."
+        "training texts, by what they were trained on (soft: the LLM's probabilities)."
     )
     return Figure("zone_curve", picture(figure), caption, seen=f"{'; '.join(seen)}.")

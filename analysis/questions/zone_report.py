@@ -13,6 +13,7 @@ from analysis.questions.zone_tables import (
     examples_table,
     inheritance_sentence,
     inheritance_table,
+    notes_on_candidates,
     zones_figure,
     zones_table,
 )
@@ -46,8 +47,7 @@ def section(experiment: Experiment, columns: Mapping[str, pd.Series] | None = No
         if column.isna().any()
     ]
     zones = find_zones(labelled, experiment.label_set, own)
-    if zones.unused:
-        notes.append(f"Unknown or alike in all texts, and so no zones: {listed(zones.unused, 30)}.")
+    notes += notes_on_candidates(zones)
     tables = [zones_table(zones)]
     figures = [zones_figure(zones.zones)] if zones.zones else []
     sentences = [_sentence(labelled, zones)]

@@ -87,6 +87,13 @@ def zones_table(zones: Zones) -> Table:
     )
 
 
+def notes_on_candidates(zones: Zones) -> list[str]:
+    """A line on the numbers of which no candidate could be made, if there are some."""
+    if not zones.unused:
+        return []
+    return [f"Unknown or alike in all texts, and so no zones: {listed(zones.unused, 30)}."]
+
+
 def _chance(p: float) -> str:
     if math.isnan(p):
         return "-"

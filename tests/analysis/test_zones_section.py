@@ -193,7 +193,7 @@ def test_a_curve_shows_errors_that_are_learned_and_errors_that_wash_out(store):
     assert frame.loc[("outside", "llm", 400), "repeated"] == 0
     assert frame.loc[("outside", "soft", 400), "repeated"] == 1
     assert "Those of its probabilities repeat 100 % and 100 %." in section.answer
-    assert "outside, trained on its probabilities: 100 to 100 %" in section.figures[0].seen
+    assert "outside, soft: 100 to 100 %" in section.figures[0].seen
     assert "Outside, classifiers of the LLM's labels repeat 100 % of its errors with 100" in (
         section.answer
     )
