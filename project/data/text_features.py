@@ -96,7 +96,8 @@ def text_features(texts: Sequence[str]) -> pd.DataFrame:
 
     words = [[word.lower() for word in _WORD.findall(folded_text(text))] for text in texts]
     n_texts = Counter(word for own in words for word in set(own))
-    common = {word for word, _ in n_texts.most_common(_N_COMMON)}
+    # Of equally frequent words the first in the alphabet: a set of words has no order that stays.
+    common = set(sorted(n_texts, key=lambda word: (-n_texts[word], word))[:_N_COMMON])
     rows = []
     for text, own in zip(texts, words, strict=True):
         n_words = max(1, len(own))

@@ -54,3 +54,11 @@ def test_texts_without_words_and_odd_ones_have_features_all_the_same():
     assert found["emoji"].tolist() == [0, 0, 0, 0, 3]
     assert found["words"].tolist() == [0, 0, 1, 0, 0]
     assert text_features([]).shape == (0, len(FEATURES))
+
+
+def test_of_equally_frequent_words_the_first_in_the_alphabet_are_the_common_ones():
+    words = [first + second for first in "abcdefghijkl" for second in "abcdefghij"]
+
+    shares = text_features([*words, "zz"])["common_words"]
+
+    assert list(shares) == [1.0] * 100 + [0.0] * 21
