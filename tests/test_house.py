@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "annotation": {*SHARED, "cluster"},
     "training": {*SHARED, "cluster"},
     "search": {"labels", "config", "stats", "support"},
+    "taxonomy": SHARED,
     "tracking": {"support"},
 }
 """Room of ``project/`` -> other rooms of ``project/`` that its files may import."""

@@ -56,6 +56,10 @@ def publish_report(
         from analysis.questions import suite
 
         suite.publish(run_id, workspace, tolerance, min_alpha)
+    elif kind == "taxonomy":
+        from analysis.questions import taxonomy
+
+        taxonomy.publish(run_id, workspace)
     elif kind in ("audit", "audit plan"):
         from analysis.questions import audit
 

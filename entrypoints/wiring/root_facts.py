@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from project.annotation.engines.base import Annotator
 from project.annotation.template import load_template
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.tracking import joined_name
+
+
+class Named(Protocol):
+    """A model with a name: an annotator, or one that writes."""
+
+    name: str
+
 
 NO_MODEL = "none"
 """Parameter ``model`` of a root run without labels of an LLM."""
@@ -21,7 +28,7 @@ _PLAIN = "name"  # the style of labels that a run's name does not mention
 def root_name(
     task: str,
     config: ExperimentConfig,
-    annotator: Annotator | None,
+    annotator: Named | None,
     *more: str,
     shots: Sequence[int] | None = None,
 ) -> str:
@@ -44,7 +51,7 @@ def root_name(
 
 
 def root_params(
-    config: ExperimentConfig, annotator: Annotator | None, shots: Sequence[int] | None = None
+    config: ExperimentConfig, annotator: Named | None, shots: Sequence[int] | None = None
 ) -> dict[str, str]:
     """Parameters of a root run that say who labelled, and with which prompt.
 
@@ -70,7 +77,7 @@ def root_params(
     return params
 
 
-def short_name(annotator: Annotator) -> str:
+def short_name(annotator: Named) -> str:
     """The name of an LLM without its folder or owner; of recorded labels the column."""
     columns = getattr(annotator, "draws", None)  # only labels of a file have them
     if columns:

@@ -28,6 +28,10 @@ class EngineFacts:
         Arguments of the class, in order, out of ``ARGUMENTS``.
     about
         A few words for the help of the parameter ``annotator``; empty where the name is enough.
+    write
+        ``module:Class`` of the same model as a writer of texts
+        (:class:`project.annotation.writing.base.Writer`), with the same arguments; empty if the
+        engine cannot write.
     has_prompt
         A model reads a prompt. Otherwise the labels exist already, and the annotator names its own
         draws; see ``PromptlessAnnotator``.
@@ -54,6 +58,7 @@ class EngineFacts:
     open: str
     takes: tuple[str, ...] = ("annotate",)
     about: str = ""
+    write: str = ""
     has_prompt: bool = True
     local_weights: bool = False
     runs_here: bool = False
@@ -66,12 +71,14 @@ class EngineFacts:
 
     def __post_init__(self) -> None:
         """Refuse facts with which the engine could not be opened."""
-        module, _, name = self.open.partition(":")
-        if not all(part.isidentifier() for part in (*module.split("."), name)):
-            raise AssayError(
-                f"an engine's open must be 'module:Class'; got {self.open!r}. "
-                "Name the module as it is imported, a colon and the class."
-            )
+        for field, path in (("open", self.open), ("write", self.write)):
+            module, _, name = path.partition(":")
+            is_path = all(part.isidentifier() for part in (*module.split("."), name))
+            if not is_path and (path or field == "open"):
+                raise AssayError(
+                    f"an engine's {field} must be 'module:Class'; got {path!r}. "
+                    "Name the module as it is imported, a colon and the class."
+                )
         for argument in self.takes:
             if argument not in ARGUMENTS:
                 raise unknown_value("an engine's takes", argument, ARGUMENTS)
@@ -80,11 +87,13 @@ class EngineFacts:
 ENGINES: dict[str, EngineFacts] = {
     "transformers": EngineFacts(
         open="project.annotation.engines.transformers.engine:TransformersAnnotator",
+        write="project.annotation.engines.transformers.writer:TransformersWriter",
         local_weights=True,
         runs_here=True,
     ),
     "vllm": EngineFacts(
         open="project.annotation.engines.vllm.engine:VllmAnnotator",
+        write="project.annotation.engines.vllm.writer:VllmWriter",
         local_weights=True,
         runs_here=True,
         needs_gpu=True,
@@ -96,6 +105,7 @@ ENGINES: dict[str, EngineFacts] = {
     ),
     "openai": EngineFacts(
         open="project.annotation.engines.openai.engine:OpenAIAnnotator",
+        write="project.annotation.engines.openai.writer:OpenAIWriter",
         takes=("annotate", "server"),
         about="any OpenAI-compatible server",
         price_by_tokens=True,

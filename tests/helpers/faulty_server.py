@@ -105,6 +105,9 @@ class FaultyServer:
         Faults of the next POST requests, one each, and of all others.
     models_response
         The entries of the list of models, where they are not to be made from ``models``.
+    writes
+        A function from the last message of a chat to the whole reply, for requests without log
+        probabilities; None: a reply is one token.
     """
 
     def __init__(self, vocabulary, **limits):
@@ -115,6 +118,7 @@ class FaultyServer:
         self.faults: deque[Fault] = deque()
         self.fault_of_all: Fault | None = None
         self.models_response: list[dict] | None = None
+        self.writes = None
         self.n_running = 0
         self.max_running = 0
         self.lock = threading.Lock()
@@ -189,6 +193,9 @@ class FaultyServer:
 
     def _choice(self, prompt, body, chat, sample):
         """One choice: a reply of one token with the log probabilities that the server returns."""
+        if self.writes and chat and not body.get("logprobs"):
+            message = {"role": "assistant", "content": self.writes(prompt[-1]["content"])}
+            return {"message": message, "logprobs": None, "finish_reason": "stop"}
         returned = self._constrained(self.log_probabilities(prompt), body)
         rng = np.random.default_rng([zlib.crc32(json.dumps(prompt).encode()), sample])
         # Adding Gumbel noise to log probabilities and taking the largest samples from them.

@@ -11,9 +11,10 @@ from typing import Any
 
 from project.annotation.engines.base import Annotator
 from project.annotation.engines.process import ProcessAnnotator
+from project.annotation.writing.base import Writer
 from project.config.annotation import AnnotateConfig
 from project.config.cluster import NO_CLUSTER, ClusterConfig
-from project.config.engines import EngineFacts, engine_facts
+from project.config.engines import ENGINES, EngineFacts, engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.fields import AUTO
 from project.data.task import Task
@@ -86,8 +87,32 @@ def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:
     return [copy for copy in copies for _ in range(facts.shards_at_once)]
 
 
+def open_writer(config: ExperimentConfig) -> Writer:
+    """The model of the configuration as a writer of texts. It is not loaded yet.
+
+    Raises AssayError for an engine that cannot write.
+    """
+    name = config.annotate.annotator
+    facts = engine_facts(name)
+    if not facts.write:
+        writing = [other for other, each in ENGINES.items() if each.write]
+        raise AssayError(
+            f"annotator must be an engine that writes texts: {', '.join(writing)}; got {name}. "
+            "Set annotator to one of them."
+        )
+    check_engine(name)
+    writer: Writer = _open(facts.write, *(getattr(config, part) for part in facts.takes))
+    return writer
+
+
 def open_engine(path: str, *arguments: Any) -> Annotator:
     """One annotator: the class at ``path``, written ``module:Class``, called with ``arguments``."""
+    engine: Annotator = _open(path, *arguments)
+    return engine
+
+
+def _open(path: str, *arguments: Any) -> Any:
+    """The class at ``path``, written ``module:Class``, called with ``arguments``."""
     module, _, name = path.partition(":")
     try:
         engine = getattr(importlib.import_module(module), name)
@@ -96,8 +121,7 @@ def open_engine(path: str, *arguments: Any) -> Annotator:
             f"the engine {path} could not be imported: {error}. "
             "Install what it needs, or register the engine with the right path."
         ) from error
-    annotator: Annotator = engine(*arguments)
-    return annotator
+    return engine(*arguments)
 
 
 def device_groups(

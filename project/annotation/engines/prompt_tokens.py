@@ -119,6 +119,41 @@ class PromptTokens:
         """Token ids of every text; a text that spells a control token is read as characters."""
         return self._plain.encode(texts)
 
+    def written(self, text: str, max_tokens: int) -> list[int]:
+        """The tokens of a prompt that asks for a reply of ``max_tokens`` tokens.
+
+        It is a user's message where the tokenizer has a chat template, else plain text. Raises
+        AssayError if it leaves no room for the reply.
+        """
+        frame = self._around_message
+        (row,) = self.encode([text])
+        tokens = [*frame.before, *row, *frame.behind]
+        if len(tokens) + max_tokens > self._context:
+            raise AssayError(
+                f"batch_texts: a prompt has {len(tokens)} tokens and its reply may have "
+                f"{max_tokens}; {self._name} can read {self._context} in all. Lower batch_texts or "
+                "summary_words."
+            )
+        return tokens
+
+    @functools.cached_property
+    def _around_message(self) -> ChatTokens:
+        """The control tokens around a prompt that asks for a reply."""
+        if getattr(self._tokenizer, "chat_template", None):
+            return chat_tokens(self._tokenizer, Prompt(0, "", "", (), chat=True), self._name)
+        return ChatTokens(self._begin(), ())
+
+    def written_ends(self) -> list[int]:
+        """Tokens that end a reply to :meth:`written`."""
+        ends = {self._tokenizer.eos_token_id} - {None}
+        if getattr(self._tokenizer, "chat_template", None):
+            ends |= message_ends(self._tokenizer)
+        return sorted(ends)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without control tokens."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
     def trie(self, prompt: Prompt) -> LabelTrie:
         """How the answers of ``prompt`` are read."""
         return self._frame(prompt).trie

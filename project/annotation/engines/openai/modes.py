@@ -28,8 +28,8 @@ MAX_NAMED_TOKENS = 128  # vLLM's limit for logprob_token_ids
 
 _BIAS = 100  # the largest that the OpenAI protocol allows
 _TOKEN_IDS = {"return_tokens_as_token_ids": True}
-_NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
-_THINKING = {"chat_template_kwargs": {"enable_thinking": True}}
+NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
+THINKING = {"chat_template_kwargs": {"enable_thinking": True}}
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ TEXT_MODES = (
 """Modes for prompts as text."""
 
 CHAT_MODES = (
-    ReadoutMode(LISTED, n_listed=20, extra=_NO_THINKING),
+    ReadoutMode(LISTED, n_listed=20, extra=NO_THINKING),
     ReadoutMode(LISTED, n_listed=20),
     ReadoutMode(LISTED, n_listed=20, temperature=1.0),
     ReadoutMode(LISTED, n_listed=5),
@@ -169,7 +169,7 @@ SAMPLE_MODES = (
 """Modes for a server without log probabilities, with prompts as token ids or text."""
 
 CHAT_SAMPLE_MODES = (
-    ReadoutMode(SAMPLED, max_samples=16, extra=_NO_THINKING),
+    ReadoutMode(SAMPLED, max_samples=16, extra=NO_THINKING),
     ReadoutMode(SAMPLED, max_samples=16),
     ReadoutMode(SAMPLED, max_samples=4),
     ReadoutMode(SAMPLED),
@@ -177,7 +177,7 @@ CHAT_SAMPLE_MODES = (
 """Modes for a server without log probabilities, with the messages of a chat."""
 
 REASONING_MODES = (
-    ReadoutMode(SAMPLED, max_samples=16, extra=_THINKING),
+    ReadoutMode(SAMPLED, max_samples=16, extra=THINKING),
     ReadoutMode(SAMPLED, max_samples=16),
     ReadoutMode(SAMPLED, max_samples=4),
     ReadoutMode(SAMPLED),

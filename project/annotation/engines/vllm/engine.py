@@ -115,7 +115,7 @@ class VllmAnnotator:
         )
 
     @functools.cached_property
-    def _feed(self) -> Feed:
+    def feed(self) -> Feed:
         """What gives the engine its requests; made under the lock, which every reader takes."""
         return Feed(self.engine.llm_engine)
 
@@ -124,20 +124,20 @@ class VllmAnnotator:
         self.stop()
         if "engine" in self.__dict__:
             self.__dict__.pop("tokens", None)
-            self.__dict__.pop("_feed", None)
+            self.__dict__.pop("feed", None)
             self.__dict__.pop("engine").llm_engine.engine_core.shutdown()
 
     def stop(self) -> None:
         """See :class:`project.annotation.engines.base.Annotator`."""
-        if "_feed" in self.__dict__:
-            self._feed.close()
+        if "feed" in self.__dict__:
+            self.feed.close()
 
     def read(self, prompt: Prompt, items: Sequence[str], arrived: Arrived | None = None) -> Answers:
         """See :class:`project.annotation.engines.base.Annotator`."""
         with self._lock:  # the first of several readers starts the engine
             trie = self.tokens.trie(prompt)
             tokenized = self.tokens.fit(prompt, items)
-            feed = self._feed
+            feed = self.feed
         requests = _requests(tokenized, trie)
         reads = _Reads(tokenized, trie)
         try:

@@ -1,0 +1,1 @@
+"""Texts that an LLM writes freely: requests, replies, and replies on disk."""

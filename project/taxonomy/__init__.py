@@ -1,0 +1,1 @@
+"""Labels that an LLM proposes for texts: how it is asked, what it answers, and what people edit."""
