@@ -12,6 +12,7 @@ annotation prompts, engines, answers on disk, costs          data, config, stats
 labels     label sources: annotations -> training labels     data, config, stats, support
 audit      human labels of a sample -> what they tell        data, config, stats, support
 training   labels + encoder + seed -> predictions            data, config, stats, support, cluster
+taxonomy   texts -> labels that an LLM proposes              data, config, stats, support
 search     studies of Optuna                                 labels, config, stats, support
 tracking   the tracking store; the only room with mlflow     support
 ========== ================================================= ===================================

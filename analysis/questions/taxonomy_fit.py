@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,45 +70,29 @@ def fit_of(stored: StoredTaxonomy) -> Fit:
 
 def labels_section(stored: StoredTaxonomy, fit: Fit, back: list[Return] | None) -> Section:
     """The labels with their definitions, sizes, and how often they come back."""
-    n_others = len(stored.drafts) - 1
-    definitions = {**dict(stored.facts["labels"]), stored.facts["other"]: ""}
+    frame = _labels_frame(stored, fit, back)
+    shows_overlap = not np.isnan(fit.overlap)
+    notes = []
+    rows, shares = [], []
+    for record in frame.to_dict("records"):
+        row = [record["label"], record["definition"], str(record["n_texts"])]
+        row.append(number(100 * record["share"]))
+        row += [number(100 * record["two_fit"])] if shows_overlap else []
+        row += [str(record["n_back"])] if back else []
+        rows.append(row)
+        shares.append([None, None, None, record["share"], *[None] * (len(row) - 4)])
     head = ["label", "definition", "texts", "share"]
     units = ["", "", "", "%"]
-    if not np.isnan(fit.overlap):
+    if shows_overlap:
         head.append("two fit")
         units.append("% of them")
+        notes.append(
+            f"two fit: a second label has at least {100 * FITS_TOO:.0f} % of the probability of "
+            "the first."
+        )
     if back:
         head.append("comes back")
-        units.append(f"of {n_others}")
-    rows: list[list[str]] = []
-    records: list[dict[str, Any]] = []
-    shares: list[list[float | None]] = []
-    total = max(1, int(fit.counts.sum()))
-    for index, name in enumerate(stored.names):
-        size = int(fit.counts[index])
-        both = float(fit.pairs[index].sum() / size) if size else float("nan")
-        n_back = back[index].n_back if back else None
-        row = [name, definitions[name], str(size), number(100 * size / total)]
-        row += [number(100 * both)] if "two fit" in head else []
-        row += [str(n_back)] if back else []
-        rows.append(row)
-        shares.append([None, None, None, size / total, *[None] * (len(row) - 4)])
-        records.append(
-            {
-                "label": name,
-                "definition": definitions[name],
-                "n_texts": size,
-                "share": size / total,
-                "two_fit": both,
-                "n_back": n_back,
-                "n_others": n_others,
-            }
-        )
-    notes = [
-        f"two fit: a second label has at least {100 * FITS_TOO:.0f} % of the probability of the "
-        "first."
-    ]
-    if back:
+        units.append(f"of {len(stored.drafts) - 1}")
         notes.append(
             "comes back: in so many other taxonomies a label has mostly the same texts (Jaccard "
             "index at least 0.5)."
@@ -118,12 +102,32 @@ def labels_section(stored: StoredTaxonomy, fit: Fit, back: list[Return] | None) 
         "The labels",
         head,
         rows,
-        frame=pd.DataFrame(records),
+        frame=frame,
         notes=notes,
         units=units,
         shares=shares,
     )
     return Section("taxonomy_labels", QUESTION, _answer(stored, fit), [table])
+
+
+def _labels_frame(stored: StoredTaxonomy, fit: Fit, back: list[Return] | None) -> pd.DataFrame:
+    """One row for each label."""
+    definitions = {**dict(stored.facts["labels"]), stored.facts["other"]: ""}
+    total = max(1, int(fit.counts.sum()))
+    return pd.DataFrame(
+        [
+            {
+                "label": name,
+                "definition": definitions[name],
+                "n_texts": int(size),
+                "share": size / total,
+                "two_fit": float(fit.pairs[index].sum() / size) if size else float("nan"),
+                "n_back": back[index].n_back if back else None,
+                "n_others": max(0, len(stored.drafts) - 1),
+            }
+            for index, (name, size) in enumerate(zip(stored.names, fit.counts, strict=True))
+        ]
+    )
 
 
 def _answer(stored: StoredTaxonomy, fit: Fit) -> str:

@@ -38,12 +38,7 @@ from project.config.prompt import PromptConfig
 from project.config.results import HostConfig, StoreConfig, VerdictConfig, VerdictLimits
 from project.config.suite import SuiteConfig, SuiteTaskConfig
 from project.config.task import TaskConfig
-from project.config.taxonomy import (
-    TaxonomyAnnotateConfig,
-    TaxonomyConfig,
-    TaxonomyPromptConfig,
-    TaxonomyTaskConfig,
-)
+from project.config.taxonomy import TAXONOMY
 from project.config.upkeep import (
     HitsConfig,
     InvocationConfig,
@@ -234,16 +229,7 @@ _DECLARED = (
         "taxonomy",
         "Propose labels for texts that have none, label the texts by them, and say how stable they "
         "are.",
-        (
-            TaxonomyTaskConfig,
-            TaxonomyConfig,
-            TaxonomyPromptConfig,
-            TaxonomyAnnotateConfig,
-            ServerConfig,
-            SpendConfig,
-            HostConfig,
-            StoreConfig,
-        ),
+        (*TAXONOMY, ServerConfig, SpendConfig, HostConfig, StoreConfig),
     ),
     EntryPoint(
         "predict",

@@ -34,12 +34,14 @@ KINDS = (
     LoggedName("questions", "root", "questions for a person (ask)"),
     LoggedName("audit", "root", "what human labels of a sample tell about an LLM's labels (audit)"),
     LoggedName("audit plan", "root", "how many texts people should label (audit with plan=true)"),
+    LoggedName("taxonomy", "root", "labels proposed for texts, and their labels (taxonomy)"),
     LoggedName("predict", "root", "labels of a corpus by a logged classifier (predict)"),
     LoggedName("monitor", "root", "a batch of new texts beside old ones (monitor)"),
     LoggedName("dry run", "root", "an estimate of what annotation would take"),
     LoggedName("annotation", "child", "one draw over one split"),
     LoggedName("seed", "child", "one seed of one arm"),
     LoggedName("trial", "child", "one trial of a study"),
+    LoggedName("taxonomy draft", "child", "one of the taxonomies of a root run"),
 )
 """Values of the tag ``assay.kind``."""
 
@@ -144,6 +146,7 @@ PARAMS = (
     LoggedName("source", "trial", "label source"),
     LoggedName("n_seeds", "trial", "seeds of the trial"),
     LoggedName("sampler", "trial", "sampler of the study"),
+    LoggedName("taxonomy_index", "taxonomy draft", "number of the taxonomy"),
 )
 """Root runs also have every parameter of their entry point, and seeds every hyper-parameter of the
 recipe; the reference of parameters explains these."""
@@ -169,7 +172,7 @@ OTHER_METRICS = (
     LoggedName("entropy_bits_upper", "annotation", "the same where classes are censored, at most"),
     LoggedName("truncated", "annotation", "texts that were cut to fit the context"),
     LoggedName("censored", "annotation", "answers that lack the probability of some class"),
-    LoggedName("prompt_tokens", "annotation", "tokens of all prompts"),
+    LoggedName("prompt_tokens", "annotation, taxonomy draft", "tokens of all prompts"),
     LoggedName("annotation_seconds", "annotation", "seconds of annotation in this run"),
     LoggedName("asked_texts", "annotation", "texts that were sent to the annotator"),
     LoggedName("reused_texts", "annotation", "texts whose answers were on disk"),
@@ -202,6 +205,18 @@ OTHER_METRICS = (
     LoggedName("monitor.accuracy_high", "monitor", "upper limit of the accuracy"),
     LoggedName("monitor.old_accuracy", "monitor", "accuracy on the old texts, if they have gold"),
     LoggedName("monitor.latest_accuracy", "monitor", "accuracy of earlier batches at their steps"),
+    LoggedName("taxonomy.n_labels", "taxonomy", "labels, without the one for other texts"),
+    LoggedName("taxonomy.coverage", "taxonomy", "share of the texts with one of them"),
+    LoggedName("taxonomy.overlap", "taxonomy", "share of the texts that two labels fit"),
+    LoggedName("taxonomy.effective_labels", "taxonomy", "equally large labels, same entropy"),
+    LoggedName("taxonomy.alpha", "taxonomy", "alpha of the assignments over the taxonomies"),
+    LoggedName("taxonomy.alpha_low", "taxonomy", "lower limit of it"),
+    LoggedName("taxonomy.alpha_high", "taxonomy", "upper limit of it"),
+    LoggedName("taxonomy.alpha_chance", "taxonomy", "the same where texts are shuffled"),
+    LoggedName("n_labels", "taxonomy draft", "labels of the taxonomy"),
+    LoggedName("replies", "taxonomy draft", "replies of the model, summaries included"),
+    LoggedName("replies_not_read", "taxonomy draft", "replies without a list of labels"),
+    LoggedName("generated_tokens", "taxonomy draft", "tokens of all replies"),
     LoggedName("audit.n", "audit", "audited texts"),
     LoggedName("audit.n_pool", "audit", "texts of the pool"),
     *(
@@ -235,6 +250,14 @@ ARTIFACTS = (
     LoggedName("content_free.parquet", "annotation", "answers to content-free inputs"),
     LoggedName("sample.json", "annotation", "the first answers, which the UI shows as a table"),
     LoggedName("labels.parquet", "seed", "training labels with source and reason"),
+    LoggedName("labels.parquet", "taxonomy", "the LLM's labels of all texts"),
+    LoggedName("taxonomy.yaml", "taxonomy", "labels and definitions, for people to edit"),
+    LoggedName("card.yaml", "taxonomy", "a task card with these labels"),
+    LoggedName("made.json", "taxonomy", "the taxonomy by which the texts were labelled"),
+    LoggedName("taxonomy.json", "taxonomy", "the taxonomies, their steps, what was edited"),
+    LoggedName("assigned.parquet", "taxonomy", "labels of a sample by every taxonomy"),
+    LoggedName("labels.json", "taxonomy draft", "labels of the taxonomy and its steps"),
+    LoggedName("written.jsonl", "taxonomy draft", "every prompt and reply"),
     LoggedName("predictions.parquet", "seed", "predictions with log probabilities"),
     LoggedName("history.json", "seed", "scores and losses of every evaluation"),
 )

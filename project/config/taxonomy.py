@@ -136,3 +136,7 @@ class TaxonomyConfig(ConfigSection):
                 "use_case must say what the labels are for; it is empty. Set use_case='sort "
                 "complaints by the team that must answer them', for example."
             )
+
+
+TAXONOMY = (TaxonomyTaskConfig, TaxonomyConfig, TaxonomyPromptConfig, TaxonomyAnnotateConfig)
+"""The sections that only the entry point ``taxonomy`` has."""

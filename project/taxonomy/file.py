@@ -22,7 +22,7 @@ MADE = "made.json"
 """The taxonomy as the texts were labelled by it, beside their labels."""
 
 _HEAD = """\
-# Edit this file, then run: mlflow run . -e taxonomy -P data=... -P taxonomy=THIS FILE
+# Edit this file, then run the entry point taxonomy again with the parameter taxonomy naming it.
 # Rename or merge labels: give the new name, and name the old ones under was, as in
 #   - name: Payment
 #     definition: Bills, fees and refunds.

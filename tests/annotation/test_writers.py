@@ -1,5 +1,9 @@
 """Engines that write: the transformers engine, and servers with the OpenAI protocol."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -92,12 +96,17 @@ def served():
     """A function that starts a server that writes, and a writer for it."""
     opened = []
 
-    def open_both(writes=lambda text: f"about {text}", reasoning="off", **limits):
+    def open_both(writes=lambda text: f"about {text}", reasoning="off", at_once=64, **limits):
         server = FaultyServer(LETTERS, can={"top_logprobs"}, **limits)
         server.writes = writes
         server.__enter__()
         config = AnnotateConfig(annotator="openai", annotator_model="model", reasoning=reasoning)
-        settings = ServerConfig(annotator_url=server.url, request_timeout=5, request_retries=2)
+        settings = ServerConfig(
+            annotator_url=server.url,
+            request_timeout=5,
+            request_retries=2,
+            max_concurrency=at_once,
+        )
         opened.append((server, OpenAIWriter(config, settings)))
         return opened[-1]
 
@@ -149,6 +158,23 @@ def test_a_single_refused_request_is_an_error(served):
 
     with pytest.raises(AssayError, match="content filter"):
         written(writer, [request("a")])
+
+
+def test_replies_under_way_at_an_interrupt_are_kept_and_nothing_more_is_sent(served):
+    server, writer = served(at_once=4)
+    written(writer, [request("first")])
+    server.fault_of_all = Fault(delay=0.4)
+    n_before = len(server.posts)
+    found = []
+    requests = [request(f"text {number}") for number in range(60)]
+    timer = threading.Timer(0.9, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(requests, lambda position, reply: found.append(reply.text))
+    timer.join()
+
+    assert 0 < len(found) < 60
+    assert len(found) == len(server.posts) - n_before
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(served):

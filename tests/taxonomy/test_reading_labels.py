@@ -31,6 +31,7 @@ EXPECTED = (
         'Sure!\n```json\n{"labels": [{"label": "Billing", "definition": "Charges and invoices."}, '
         '{"label": "Delivery", "definition": "Parcels that are late or lost."}]}\n```',
         '{"Billing": "Charges and invoices.", "Delivery": "Parcels that are late or lost."}',
+        "1. 1. Billing: Charges and invoices.\n- 2. Delivery: Parcels that are late or lost.",
         "### Billing: Charges and invoices.\n### Delivery: Parcels that are late or lost.",
     ],
 )

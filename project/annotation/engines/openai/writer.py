@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from project.annotation.engines.openai.choices import choices, reply_texts
@@ -17,6 +18,7 @@ from project.annotation.writing.base import Reply, WriteRequest
 from project.config.annotation import AnnotateConfig, ServerConfig
 from project.support.errors import Incomplete
 
+_MAX_WAIT = 20.0  # seconds for requests under way when a person stops the run
 _THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 """Thoughts that some servers leave in the reply."""
 
@@ -62,9 +64,19 @@ class OpenAIWriter:
     ) -> None:
         """See :class:`project.annotation.writing.base.Writer`.
 
-        ``arrived`` is called from the thread of the client's event loop, one call at a time.
+        ``arrived`` is called from the thread of the client's event loop.
         """
-        self._client.run(self._write(requests, arrived))
+        client = self._client
+        with ThreadPoolExecutor(1) as thread:
+            work = thread.submit(client.run, self._write(requests, arrived))
+            try:
+                work.result()
+            except BaseException:
+                # What was sent is paid for: its replies are waited for, and nothing more is sent.
+                client.stop()
+                wait([work], timeout=_MAX_WAIT)
+                self.close()
+                raise
 
     def close(self) -> None:
         """See :class:`project.annotation.writing.base.Writer`."""
@@ -87,8 +99,8 @@ class OpenAIWriter:
                         raise
                     refused.append(error)
                     reply = Reply("", 0, 0, is_whole=False)
-                except NotSent:
-                    raise Incomplete("stopped. All replies are kept; run again to go on.") from None
+                except NotSent:  # those under way go on
+                    return
                 arrived(position, reply)
 
         await answer(0)  # finds out what the server takes
@@ -98,6 +110,8 @@ class OpenAIWriter:
                     group.create_task(answer(position))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        if self._client.is_stopping:
+            raise Incomplete("stopped. All replies are kept; run again to go on.")
         if refused and len(refused) == len(requests):
             raise refused[0]
         if refused:
@@ -110,7 +124,8 @@ class OpenAIWriter:
         if self._form is None:
             self._form = await self._find_form(request)
         fields = self._form.fields(self.name, request, self._thoughts)
-        return await self._client.post(CHAT, fields, _reply)
+        client = self._client
+        return await client.post(CHAT, fields, _reply, may_begin=lambda: not client.is_stopping)
 
     async def _find_form(self, request: WriteRequest) -> _Form:
         """The first form of a request that the server takes."""
