@@ -141,7 +141,7 @@ def _answer(stored: StoredTaxonomy, fit: Fit) -> str:
         largest = int(own.argmax())
         sentences.append(
             f"The largest, {stored.names[largest]}, holds {100 * own[largest] / own.sum():.0f} % "
-            f"of those; they are as uneven as {fit.balance:.1f} equally large labels."
+            f"of those; by their sizes they count as {fit.balance:.1f} equally large labels."
         )
     unused = [name for name, size in zip(stored.names[:-1], own, strict=True) if not size]
     if unused:

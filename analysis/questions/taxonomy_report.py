@@ -61,8 +61,10 @@ def publish(run_id: str, workspace: str) -> None:
         note=note("", parts[0].answer, main, None, short),
     )
     for part in parts:
-        if part.name != "taxonomy_examples":
-            print(terminal(part))
+        if part.name not in ("taxonomy_examples", "taxonomy_next", "taxonomy_steps"):
+            print(f"{terminal(part)}\n")
+    for when, command in _next_commands(stored, workspace).items():
+        print(f"{when[0].upper()}{when[1:]}:\n{command}\n")
     print(f"taxonomy {folder_of(workspace, stored.root.run_id).resolve()}{location}")
 
 
@@ -134,8 +136,8 @@ def _names(value: object) -> Sequence[str]:
     return value if isinstance(value, list) else []
 
 
-def _next_section(stored: StoredTaxonomy, workspace: str) -> Section:
-    """The commands that edit the taxonomy, test it on people, and judge the labels."""
+def _next_commands(stored: StoredTaxonomy, workspace: str) -> dict[str, str]:
+    """When to run which command: for an edit, for labels of people, for a verdict on the labels."""
     folder = folder_of(workspace, stored.root.run_id)
     data = {"data": stored.facts["data"]}
     has_probabilities = bool(np.isfinite(stored.probabilities).all())
@@ -151,7 +153,7 @@ def _next_section(stored: StoredTaxonomy, workspace: str) -> Section:
         for name in ("text_column", "id_column", "where", "max_train", "split_seed", "workspace")
         if stored.root.params.get(name) not in (None, "", "auto", "0", "outputs")
     }
-    commands = {
+    return {
         "after you edited taxonomy.yaml": command_line(
             "taxonomy",
             {**data, "taxonomy": str(folder / "taxonomy.yaml"), **_writer(stored), **shared},
@@ -163,7 +165,11 @@ def _next_section(stored: StoredTaxonomy, workspace: str) -> Section:
             "audit", {**labels, "human": FILE, "audit_design": "SAMPLING", **shared}
         ),
     }
-    rows = list(map(list, commands.items()))
+
+
+def _next_section(stored: StoredTaxonomy, workspace: str) -> Section:
+    """The next commands as a table."""
+    rows = list(map(list, _next_commands(stored, workspace).items()))
     table = Table(
         "taxonomy_next",
         "Next commands",
