@@ -207,7 +207,9 @@ def summary(table: pd.DataFrame) -> str:
     sentence = f"Against gold labels, training on the LLM's labels loses {' and '.join(losses)}."
     if "mean_absolute_error" in arms and not math.isnan(llm["mean_absolute_error"]):
         steps = [f"{row['mean_absolute_error']:.3f}" for row in (llm, gold)]
-        sentence += f" It is {steps[0]} steps off on average; on gold labels {steps[1]}."
+        sentence += (
+            f" Its classifiers are {steps[0]} steps off on average, those of gold {steps[1]}."
+        )
     if math.isnan(llm["unchanged"]):
         return sentence
     return (

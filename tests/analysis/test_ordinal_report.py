@@ -73,7 +73,7 @@ def test_an_ordinal_task_shows_its_errors_in_steps_and_the_ordinal_alpha_by_its_
     table = terminal(brief(scored))
     assert {"mean error", "quadratic kappa", "ordinal alpha_K"} <= set(brief(scored).tables[0].head)
     assert "alpha_K" not in brief(scored).tables[0].head
-    assert "It is 0.4" in table
+    assert "Its classifiers are 0.4" in table
 
     judged = decision.judged.set_index("arm").loc["llm"]
     assert judged["krippendorff_alpha_ordinal"] == pytest.approx(ordinal_alpha(counts), abs=1e-9)
