@@ -21,6 +21,7 @@ class LoggedName(NamedTuple):
 _LOSS = "experiment, budget, grid, audit, suite (median)"
 _ALPHA = "experiment, budget, grid, audit, suite (median)"
 _SCORES = "experiment, budget, curve, grid, annotation set, audit, suite (median)"
+_ORDINAL = "experiment, budget, curve, grid, annotation set"
 _TESTED = "experiment, budget, grid"
 _HUMAN = "experiment, budget, audit"
 
@@ -110,8 +111,8 @@ ROOT_METRICS = (
     LoggedName("alpha_ordinal", _TESTED, "the ordinal alpha of a task with ordered labels"),
     LoggedName("llm.macro_f1", _SCORES, "macro-F1 of the LLM's own labels, in [0, 1]"),
     LoggedName("llm.accuracy", _SCORES, "accuracy of the LLM's own labels, in [0, 1]"),
-    LoggedName("llm.mean_absolute_error", _SCORES, "its steps from gold, on average; ordinal"),
-    LoggedName("llm.quadratic_kappa", _SCORES, "its quadratic weighted kappa; ordinal"),
+    LoggedName("llm.mean_absolute_error", _ORDINAL, "its steps from gold, on average; ordinal"),
+    LoggedName("llm.quadratic_kappa", _ORDINAL, "its quadratic weighted kappa; ordinal"),
     LoggedName("human_labels", _HUMAN, "human labels that the labels of the verdict take"),
     LoggedName("cost", "experiment, budget, grid", "price of these labels and one training"),
 )
