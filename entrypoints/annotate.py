@@ -85,7 +85,7 @@ def _annotate_splits(
             f"{n_draws} draws."
         )
         if split == "test":
-            found = scores(tables[0], task.split(split), task.label_set)
+            found = scores(tables[0], task.split(split), task.label_set, ordered=task.ordered)
             tracker.log_metrics(llm_metrics(found, len(tables[0])))
     return lines
 

@@ -19,6 +19,7 @@ from project.support.errors import AssayError
 
 def finetune(params: Mapping[str, str]) -> None:
     """Train one arm, ``gold`` or ``given``, with all seeds, and report scores and agreement."""
+    from entrypoints.wiring.arm_checks import check_order
     from entrypoints.wiring.clusters import opened_cluster
     from entrypoints.wiring.encoders import find_encoder, with_recipe_for
     from entrypoints.wiring.external_labels import labels_condition
@@ -37,6 +38,7 @@ def finetune(params: Mapping[str, str]) -> None:
         )
     check_store(config.host.workspace)
     task = load_task(config.task)
+    check_order(task, config.finetune)
     config = config.resolved(task.defaults)
     with opened_cluster(config) as cluster:
         encoder = find_encoder(config.finetune, cluster.training)

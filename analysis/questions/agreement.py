@@ -11,26 +11,19 @@ python -m analysis.questions.agreement --kind annotation --where task=toxic
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.questions.agreement_figure import MAX_RATERS, agreement_figure
-from analysis.render.section import Section, Table, columns
-from analysis.render.text import lost, number, ranged
+from analysis.questions.agreement_groups import GroupAgreement, group_agreement
+from analysis.render.section import Section, Table
+from analysis.render.text import lost, number
 from analysis.store.command import parser, run_command, show_section
-from project.stats.agreement import (
-    alpha_interval,
-    churn,
-    cohen_kappa,
-    fleiss_kappa,
-    label_counts,
-    pairwise_agreement,
-    resampled_agreement,
-    unchanged_interval,
-)
-from project.stats.bootstrap import NO_INTERVAL, REPLICATES, Interval, example_weights, interval
-from project.stats.types import Codes, Floats
+from project.config.label_type import NOMINAL, ORDINAL
+from project.stats.agreement import pairwise_agreement, resampled_agreement
+from project.stats.bootstrap import NO_INTERVAL, REPLICATES, example_weights, interval
+from project.stats.types import Floats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,64 +33,22 @@ if TYPE_CHECKING:
 
 QUESTION = "Do the trainings agree?"
 _NOTE = (
-    "alpha_K: Krippendorff's alpha (nominal), 95 % limits of a bootstrap over the examples; "
+    "{alpha}_K: Krippendorff's alpha ({level}), 95 % limits of a bootstrap over the examples; "
     "unchanged: share of the examples that all raters of the group label alike, Wilson's limits. "
     "The raters are not resampled. undefined: the group gives one class alone. agreement.csv has "
     "churn (share of pairs of raters that disagree), Fleiss' and Cohen's kappa, too."
 )
-_LOST_NOTE = " lost: alpha_K of {first} less that of the row, on the same resampled examples."
+_ORDINAL_NOTE = (
+    " krippendorff_alpha there is the nominal alpha. Unchanged, churn and the kappas do not know "
+    "the order of the labels."
+)
+_LOST_NOTE = " lost: {alpha}_K of {first} less that of the row, on the same resampled examples."
 _LOW_ALPHA = 0.5
 _MANY_UNCHANGED = 0.75
 _BETWEEN_NOTE = (
     "Mean share of the examples that two raters label alike: raters of one group on the diagonal, "
     "of two groups beside it."
 )
-
-
-class GroupAgreement(NamedTuple):
-    """Agreement within one group of raters; shares, kappas and alphas are not scaled.
-
-    ``lost`` is the alpha of the first group less its own.
-    """
-
-    name: str
-    n_raters: int
-    n_examples: int
-    alpha: Interval
-    lost: Interval
-    unchanged: Interval
-    churn: float
-    fleiss_kappa: float
-    cohen_kappa: float
-
-    @property
-    def cells(self) -> list[str]:
-        """Its row in the table, x 100."""
-        alpha = ranged(self.alpha, 100, 1)
-        if np.isnan(self.alpha.estimate) and self.n_raters > 1:
-            alpha = "undefined"
-        return [
-            self.name,
-            str(self.n_raters),
-            alpha,
-            ranged(self.lost, 100, 1),
-            ranged(self.unchanged, 100, 1),
-        ]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Its row in the CSV file."""
-        return {
-            "raters": self.name,
-            "n_raters": self.n_raters,
-            "n_examples": self.n_examples,
-            **columns("krippendorff_alpha", self.alpha),
-            **columns("alpha_lost", self.lost),
-            **columns("unchanged", self.unchanged),
-            "churn": self.churn,
-            "fleiss_kappa": self.fleiss_kappa,
-            "cohen_kappa": self.cohen_kappa,
-        }
 
 
 def section(experiment: Experiment) -> Section | None:
@@ -119,55 +70,45 @@ def agreement_section(raters: Raters) -> Section:
     # The same weights for all groups: differences are paired by resampled example.
     weights = example_weights(raters.codes.shape[1], REPLICATES, 0)
     alphas = {
-        name: resampled_agreement(raters.group(name), n_classes, weights)[0] for name in names
+        name: resampled_agreement(
+            raters.group(name), n_classes, weights, ordered=raters.ordered
+        ).alpha
+        for name in names
     }
     groups = {}
     for name in names:
         lost = NO_INTERVAL if name == first else interval(alphas[first] - alphas[name])
-        groups[name] = _group_agreement(name, raters.group(name), n_classes, lost)
+        groups[name] = group_agreement(name, raters, lost)
     pairs = pairwise_agreement(raters.codes, n_classes)
-    tables = [_group_table(list(groups.values()), first)]
+    tables = [_group_table(list(groups.values()), first, ordered=raters.ordered)]
     if len(names) > 1:
         tables.append(_between_table(raters, pairs))
+    answer = _answer(groups, first, _alpha_name(ordered=raters.ordered))
     figures = [agreement_figure(pairs, raters.groups)] if len(raters.names) <= MAX_RATERS else []
-    return Section("agreement", QUESTION, _answer(groups, first), tables, figures=figures)
+    return Section("agreement", QUESTION, answer, tables, figures=figures)
 
 
-def _group_agreement(name: str, codes: Codes, n_classes: int, lost: Interval) -> GroupAgreement:
-    """Agreement of the raters in ``codes`` ``(n_raters, n_examples)``."""
-    counts = label_counts(codes, n_classes)
-    churns = churn(counts)
-    # Fleiss' kappa is defined for the same number of answers to every example alone.
-    complete = bool((codes >= 0).all()) and len(codes) > 1
-    kappas = [
-        cohen_kappa(codes[rater], codes[earlier], n_classes)
-        for rater in range(len(codes))
-        for earlier in range(rater)
-    ]
-    return GroupAgreement(
-        name,
-        n_raters=len(codes),
-        n_examples=codes.shape[1],
-        alpha=alpha_interval(counts),
-        lost=lost,
-        unchanged=unchanged_interval(codes),
-        churn=float("nan") if np.isnan(churns).all() else float(np.nanmean(churns)),
-        fleiss_kappa=fleiss_kappa(counts) if complete else float("nan"),
-        cohen_kappa=float(np.mean(kappas)) if kappas else float("nan"),
-    )
+def _alpha_name(*, ordered: bool) -> str:
+    return "ordinal alpha" if ordered else "alpha"
 
 
-def _group_table(groups: Sequence[GroupAgreement], first: str) -> Table:
+def _group_table(groups: Sequence[GroupAgreement], first: str, *, ordered: bool) -> Table:
     """One row for each group; alphas are compared with that of the group ``first``."""
     import pandas as pd
 
+    alpha = _alpha_name(ordered=ordered)
+    note = _NOTE.format(alpha=alpha, level=ORDINAL if ordered else NOMINAL)
+    if ordered:
+        note += _ORDINAL_NOTE
+    if len(groups) > 1:
+        note += _LOST_NOTE.format(alpha=alpha, first=first)
     return Table(
         "agreement",
         "",
-        ["raters", "n", "alpha_K", f"lost against {first}", "unchanged"],
+        ["raters", "n", f"{alpha}_K", f"lost against {first}", "unchanged"],
         [group.cells for group in groups],
         frame=pd.DataFrame([group.record for group in groups]),
-        notes=[_NOTE + (_LOST_NOTE.format(first=first) if len(groups) > 1 else "")],
+        notes=[note],
         units=["", "", "x 100 [95 % limits]", "x 100 [95 % limits]", "% [95 % limits]"],
     )
 
@@ -204,7 +145,7 @@ def _between_table(raters: Raters, pairs: Floats) -> Table:
     )
 
 
-def _answer(groups: Mapping[str, GroupAgreement], first: str) -> str:
+def _answer(groups: Mapping[str, GroupAgreement], first: str, alpha: str) -> str:
     """How the group llm, else the second group, compares with the group ``first``."""
     others = [name for name in groups if name != first]
     name = "llm" if "llm" in others else next(iter(others), first)
@@ -219,7 +160,7 @@ def _answer(groups: Mapping[str, GroupAgreement], first: str) -> str:
         relation = "neither measurably more nor less than"
     return (
         f"The raters of {name} agree {relation} those of {first}: "
-        f"alpha_K {lost(loss, 100, 1, 'points')}.{_one_class_note(groups[name])}"
+        f"{alpha}_K {lost(loss, 100, 1, 'points')}.{_one_class_note(groups[name])}"
     )
 
 

@@ -24,7 +24,7 @@ from analysis.questions.variance import variance_table
 from analysis.render.section import Figure, Section, Table, files, terminal
 from analysis.render.text import n_seeds, title
 from analysis.store.command import parser, run_command
-from project.config.metrics import arm_metrics, columns_of, cost_metrics, main_scores
+from project.config.metrics import columns_of, cost_metrics, main_scores, shown_agreement
 from project.support.errors import AssayError, UnusableRun
 from project.support.files import digest
 
@@ -61,7 +61,7 @@ def sections(scored: ScoredExperiment) -> list[Section]:
 
     table = result_table(scored)
     # The page has room for intervals; the terminal's table in ``brief`` has not.
-    head, rows = result_cells(table, intervals=True)
+    head, rows = result_cells(table, intervals=True, ordered=scored.ordered)
     how, mind = caption(scored, table)
     main = Table(
         name="arms",
@@ -71,9 +71,12 @@ def sections(scored: ScoredExperiment) -> list[Section]:
         frame=table,
         notes=[_INTERVALS_NOTE + how],
         kinds=list(table["kind"]),
-        units=_units(n_seeds(scored.config)),
+        units=_units(n_seeds(scored.config), ordered=scored.ordered),
     )
-    figure = Figure("arms", arms_figure(scored.arms), _FIGURE_CAPTION, seen=_seen(table))
+    seen = _seen(table, ordered=scored.ordered)
+    figure = Figure(
+        "arms", arms_figure(scored.arms, ordered=scored.ordered), _FIGURE_CAPTION, seen=seen
+    )
     question = "What does each source of labels cost?"
     first = Section(
         "arms",
@@ -91,17 +94,18 @@ def sections(scored: ScoredExperiment) -> list[Section]:
     return [first, *spread, Section("spent", "What did it take?", "", [spent])]
 
 
-def _units(n: int) -> list[str]:
+def _units(n: int, *, ordered: bool) -> list[str]:
     """The second line of the headings: what stands behind the numbers."""
     spread = f"mean ± sd of {n} seeds" if n > 1 else ""
-    scores = [spread for _ in main_scores()]
-    return ["", "texts", "labels", *scores, *("[95 % limits]" for _ in arm_metrics())]
+    scores = [spread for _ in main_scores(ordered=ordered)]
+    agreement = ["[95 % limits]" for _ in shown_agreement(ordered=ordered)]
+    return ["", "texts", "labels", *scores, *agreement]
 
 
-def _seen(table: pd.DataFrame) -> str:
+def _seen(table: pd.DataFrame, *, ordered: bool) -> str:
     """The means of the figure, for readers who cannot see it."""
     rows = table[table["kind"] == "arm"].to_dict("records")
-    metrics = (*main_scores(), *arm_metrics())
+    metrics = (*main_scores(), *shown_agreement(ordered=ordered))
     parts = [
         f"{row['labels']}: "
         + ", ".join(f"{metric.title} {metric.text(row[metric.key])}" for metric in metrics)
@@ -128,7 +132,7 @@ def _spending(table: pd.DataFrame, *, is_priced: bool) -> Table:
 def brief(scored: ScoredExperiment) -> Section:
     """The result table as the terminal and the run's description show it."""
     table = result_table(scored)
-    head, rows = result_cells(table)
+    head, rows = result_cells(table, ordered=scored.ordered)
     tables = [
         Table(
             name="arms",
@@ -162,7 +166,8 @@ def several(experiments: Sequence[ScoredExperiment], notes: Sequence[str] = ()) 
         own.columns = pd.Index([_column(name, part) for name in own])
         parts.append(pd.concat([own, part], axis=1))
     frame = pd.concat(parts, ignore_index=True)
-    head, rows = result_cells(frame)
+    ordered = all(scored.ordered for scored in experiments)
+    head, rows = result_cells(frame, ordered=ordered)
     shown = list(frame.columns[: len(settings.columns)])[: 2 + _MAX_SETTINGS]
     table = Table(
         name="tables",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analysis.questions.arms_table import MIN_SCORED, ScoredExperiment
 from analysis.questions.paper import CITATION
-from analysis.render.text import replicate_of
+from analysis.render.text import ORDER_NOTE, has_order, replicate_of
 from project.config.engines import has_prompt
 from project.config.finetune import LINEAR
 
@@ -67,11 +67,17 @@ def caption(scored: ScoredExperiment, table: pd.DataFrame) -> Caption:
 def _columns_note(config: Mapping[str, Any]) -> str:
     """What the columns mean."""
     many, each, more = _REPLICATES[replicate_of(config)]
+    agreement = f"alpha_K: Krippendorff's alpha (nominal) with the {many} as raters."
+    if has_order(config):
+        agreement = (
+            f"ordinal alpha_K: Krippendorff's alpha (ordinal) with the {many} as raters; arms.csv "
+            "has the nominal one, krippendorff_alpha, too."
+        )
     return (
         "Test split; all numbers x 100. Mean and, behind it, sample standard deviation (ddof 1) "
-        f"over the {many}; macro-F1 over the classes of the test split. alpha_K: Krippendorff's "
-        f"alpha (nominal) with the {many} as raters. unchanged: examples that every {each} labels "
-        f"alike. human: training labels a human gave.{more} {_seeds_note(config)}"
+        f"over the {many}; macro-F1 over the classes of the test split. {agreement} unchanged: "
+        f"examples that every {each} labels alike. human: training labels a human gave.{more}"
+        f"{ORDER_NOTE if has_order(config) else ''} {_seeds_note(config)}"
     )
 
 

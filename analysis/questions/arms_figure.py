@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.render.figures import new_figure, rendered
 from analysis.render.section import Picture
 from project.config.metric import Metric
-from project.config.metrics import arm_metrics, main_scores
+from project.config.metrics import main_scores, shown_agreement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,13 +16,17 @@ _SCORE_MARKS = (("o", "#1f5a99"), ("D", "#b5530f"), ("v", "#2f7d4f"), ("P", "#8a
 _AGREEMENT_MARKS = (("s", "#333333"), ("^", "#7a3b8f"), ("X", "#555555"))
 _GAP = 0.26
 """Distance of two scores of one arm, in rows of the figure."""
-_LONG_TITLES = {"alpha_K": "Krippendorff's alpha"}
+_LONG_TITLES = {
+    "alpha_K": "Krippendorff's alpha",
+    "ordinal alpha_K": "Krippendorff's alpha (ordinal)",
+}
 
 
-def arms_figure(arms: pd.DataFrame) -> Picture:
+def arms_figure(arms: pd.DataFrame, *, ordered: bool = False) -> Picture:
     """A picture with a row for each arm: scores of every seed on the left, agreement on the right.
 
     ``arms`` has the columns of :func:`analysis.store.arm_scores.arm_row`, unscaled.
+    With ``ordered`` labels the agreement is that of the order.
     """
     figure = new_figure(8.6, 0.9 + 0.55 * len(arms))
     left, right = figure.subplots(1, 2, sharey=True)
@@ -31,7 +35,7 @@ def arms_figure(arms: pd.DataFrame) -> Picture:
     for index, metric in enumerate(scores):
         shift = _GAP * (index - (len(scores) - 1) / 2)
         _draw_seeds(left, arms, metric, shift, look=_SCORE_MARKS[index % len(_SCORE_MARKS)])
-    for index, metric in enumerate(arm_metrics()):
+    for index, metric in enumerate(shown_agreement(ordered=ordered)):
         mark, colour = _AGREEMENT_MARKS[index % len(_AGREEMENT_MARKS)]
         _draw_agreement(right, arms, metric, look=(mark, colour))
     labels = [f"{row['arm']}\n{row['human_labels']} human" for row in arms.to_dict("records")]

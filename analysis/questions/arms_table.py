@@ -20,6 +20,7 @@ from project.config.metrics import (
     cost_metrics,
     main_scores,
     score_metrics,
+    shown_agreement,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class ScoredExperiment:
         """The experiment's ``config.json``."""
         return self.experiment.config
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the labels are steps of a scale."""
+        return self.experiment.ordered
+
     @functools.cached_property
     def arms(self) -> pd.DataFrame:
         """One row for each complete arm; see :func:`analysis.store.arm_scores.arm_row`."""
@@ -51,7 +57,10 @@ class ScoredExperiment:
 
         test = self.experiment.test
         label_set = self.experiment.label_set
-        rows = [arm_row(arm, runs, test, label_set) for arm, runs in self.experiment.arms.items()]
+        rows = [
+            arm_row(arm, runs, test, label_set, ordered=self.ordered)
+            for arm, runs in self.experiment.arms.items()
+        ]
         return pd.DataFrame(rows)
 
     @functools.cached_property
@@ -109,7 +118,8 @@ def result_table(scored: ScoredExperiment) -> pd.DataFrame:
             rows.append({"labels": f"  paper{source}", "kind": "paper", **paper._asdict()})
     # All columns in one order, also those that no row of this experiment has.
     columns = ["labels", "kind", "n", "n_seeds", "human_labels", *columns_of(cost_metrics())]
-    columns += ["human_share", *columns_of(score_metrics()), *columns_of(arm_metrics())]
+    columns += ["human_share", *columns_of(score_metrics(ordered=scored.ordered))]
+    columns += columns_of(arm_metrics(ordered=scored.ordered))
     return pd.DataFrame(rows).reindex(columns=[*columns, *recalls, "absent", "too_few"])
 
 
@@ -119,7 +129,8 @@ def _few_texts(n: int, texts: str) -> str:
 
 
 def _is_score(column: str) -> bool:
-    names = {name for metric in (*score_metrics(), *arm_metrics()) for name in metric.columns}
+    computed = (*score_metrics(ordered=True), *arm_metrics(ordered=True))
+    names = {name for metric in computed for name in metric.columns}
     return column in names or column.startswith("recall.")
 
 
@@ -130,20 +141,25 @@ def _times(row: Mapping[Any, Any], factors: Mapping[str, float]) -> dict[str, An
 
 
 def result_cells(
-    table: pd.DataFrame, *, intervals: bool = False
+    table: pd.DataFrame, *, intervals: bool = False, ordered: bool = False
 ) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the result table as text; ``intervals`` adds limits to the agreement."""
+    """Head and rows of the result table as text; ``intervals`` adds limits to the agreement.
+
+    ``ordered``: whether the labels are steps of a scale.
+    """
+    scores = main_scores(ordered=ordered)
+    agreement = shown_agreement(ordered=ordered)
     rows = [
         [
             str(row["labels"]),
             number(row["n"], 0),
             _human(row),
-            *(with_spread(metric, row) for metric in main_scores()),
-            *(_agreement(metric, row, intervals=intervals) for metric in arm_metrics()),
+            *(with_spread(metric, row) for metric in scores),
+            *(_agreement(metric, row, intervals=intervals) for metric in agreement),
         ]
         for row in table.to_dict("records")
     ]
-    return ["labels", "n", "human", *score_head()], rows
+    return ["labels", "n", "human", *score_head(ordered=ordered)], rows
 
 
 def _human(row: Mapping[Any, Any]) -> str:
@@ -189,6 +205,11 @@ def summary(table: pd.DataFrame) -> str:
         for metric in main_scores()
     ]
     sentence = f"Against gold labels, training on the LLM's labels loses {' and '.join(losses)}."
+    if "mean_absolute_error" in arms and not math.isnan(llm["mean_absolute_error"]):
+        steps = [f"{row['mean_absolute_error']:.3f}" for row in (llm, gold)]
+        sentence += (
+            f" Its classifiers are {steps[0]} steps off on average, those of gold {steps[1]}."
+        )
     if math.isnan(llm["unchanged"]):
         return sentence
     return (

@@ -28,6 +28,12 @@ def people_section(result: Mapping[str, Any]) -> Section | None:
         f"Krippendorff's alpha of {len(agreement['raters'])} people on {agreement['n_common']} "
         f"texts is {points(agreement['alpha'])}."
     )
+    if "alpha_ordinal" in agreement:
+        answer = (
+            f"Krippendorff's ordinal alpha of {len(agreement['raters'])} people on "
+            f"{agreement['n_common']} texts is {points(agreement['alpha_ordinal'])}; the nominal "
+            f"one, for which near labels differ as much as far ones, {points(agreement['alpha'])}."
+        )
     if len(words) > 1:
         answer += " The verdict depends on whose labels are taken."
     notes = [

@@ -84,7 +84,7 @@ def _agreement_sentence(agreement: Mapping[str, Any], name: str, n_pool: int) ->
         where = f"of the {n_texts} audited texts, which it did not train on"
     return (
         f"{how}, the {name} gives {points(agreement['unchanged'])} % {where} the same class every "
-        f"time. Krippendorff's alpha is {points(agreement['alpha'])}."
+        f"time. Krippendorff's alpha (nominal) is {points(agreement['alpha'])}."
     )
 
 

@@ -16,11 +16,11 @@ from analysis.questions.budget_figure import budget_figure, kinds_with
 from analysis.questions.budget_sentence import Limits, Source, findings, limits, sentence
 from analysis.render.scores import interval_of, scaled_metrics, with_spread
 from analysis.render.section import Section, Table, columns
-from analysis.render.text import number, ranged, title
+from analysis.render.text import ORDER_NOTE, has_order, number, ranged, title
 from analysis.store.command import section_command
 from analysis.store.root_results import ScoredPoints
 from project.config.arms import GOLD, LLM, RANDOM, arm_facts
-from project.config.metrics import arm_metrics, main_scores
+from project.config.metrics import main_scores, shown_agreement
 from project.stats.bootstrap import NO_INTERVAL
 from project.stats.score_limits import gap_closed
 
@@ -60,7 +60,9 @@ def section(experiment: Experiment) -> Section:
         figures.append(budget_figure(budget.points, "cost"))
     absent = {row["arm"]: row["absent"] for row in budget.points.to_dict("records")}
     notes = [
-        _NOTE + (_COST_NOTE if priced(budget.config) else ""),
+        _NOTE
+        + (ORDER_NOTE if experiment.ordered else "")
+        + (_COST_NOTE if priced(budget.config) else ""),
         absent_note(budget.config, absent).strip(),
         chance_note(budget.points).strip(),
         f"INCOMPLETE: {', '.join(budget.incomplete)}." if budget.incomplete else "",
@@ -119,7 +121,13 @@ def _point(arm: str, experiment: Experiment, found: Limits) -> dict[str, Any]:
     from analysis.store.arm_scores import arm_row
 
     first = experiment.arms[arm].runs[0]
-    row = arm_row(arm, experiment.arms[arm], experiment.test, experiment.label_set)
+    row = arm_row(
+        arm,
+        experiment.arms[arm],
+        experiment.test,
+        experiment.label_set,
+        ordered=experiment.ordered,
+    )
     replace_share = _replace_share(first)
     row["share"] = _used_share(row, first) if replace_share is None else replace_share
     row["repaired"] = _repaired(first, experiment)
@@ -176,12 +184,14 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
     """The head and the rows of the table, x 100."""
     from analysis.store.arm_scores import priced
 
+    scores = main_scores(ordered=has_order(budget.config))
+    agreement = shown_agreement(ordered=has_order(budget.config))
     cost = ["cost"] if priced(budget.config) else []
     head = [
         *("labels", "human", *cost),
-        *(metric.title for metric in main_scores()),
+        *(metric.title for metric in scores),
         "closed",
-        *(metric.title for metric in arm_metrics()),
+        *(metric.title for metric in agreement),
         *("repaired", "above goal", "over random"),
     ]
     rows = []
@@ -192,9 +202,9 @@ def _cells(budget: ScoredPoints) -> tuple[list[str], list[list[str]]]:
                 row["arm"],
                 f"{row['share']:g} %",
                 *(f"{row[name]:.4g}" for name in cost),
-                *(with_spread(metric, scaled) for metric in main_scores()),
+                *(with_spread(metric, scaled) for metric in scores),
                 ranged(interval_of(row, "closed"), 100, 0),
-                *(metric.text(scaled[metric.key]) for metric in arm_metrics()),
+                *(metric.text(scaled[metric.key]) for metric in agreement),
                 number(100 * row["repaired"], 0),
                 ranged(interval_of(row, "over_goal"), 100, 1, sign=True),
                 ranged(interval_of(row, "over_random"), 100, 1, sign=True),

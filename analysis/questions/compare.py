@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.questions.compare_arms import ArmDifference, ComparedArm, arm_differences
+from analysis.questions.compare_order import order_table
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import ranged, title
 from analysis.store.command import parser, run_command, show_section
@@ -29,7 +30,7 @@ _NOTE = (
     "The second experiment's arm less the first one's, x 100. The 95 % limits of a column hold for "
     "all arms at once, so that the answer may pick among them. They hold the chance of the test "
     "examples, seen or not, and, but for unchanged, of the seeds, where an arm has several (for "
-    "alpha_K three or more). shared: trainings that are the same in both, by their digest and "
+    "alpha three or more). shared: trainings that are the same in both, by their digest and "
     "their predictions; of accuracy and macro-F1 the limits hold the chance of the others alone."
 )
 
@@ -59,7 +60,9 @@ def comparison(first: Experiment, second: Experiment) -> Section:
         )
         for arm in common
     }
-    differences = arm_differences(first.gold, arms, len(first.label_set))
+    ordered = first.ordered and second.ordered
+    n_classes = len(first.label_set)
+    differences = arm_differences(first.gold, arms, n_classes, ordered=ordered)
     incomplete = [
         f"INCOMPLETE, {experiment.root.run_id}: {', '.join(experiment.incomplete)}."
         for experiment in (first, second)
@@ -70,8 +73,10 @@ def comparison(first: Experiment, second: Experiment) -> Section:
         f"The second: {title(second.config)}, run {second.root.run_id}.",
         *incomplete,
     ]
-    table = _table(differences)
-    return Section("compare", QUESTION, _answer(first, second, differences), [table], notes=notes)
+    tables = [_table(differences)]
+    if ordered:
+        tables.append(order_table(first.gold, arms, n_classes))
+    return Section("compare", QUESTION, _answer(first, second, differences), tables, notes=notes)
 
 
 def _answer(first: Experiment, second: Experiment, differences: Sequence[ArmDifference]) -> str:

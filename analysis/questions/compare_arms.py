@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from analysis.render.scores import NOMINAL_ALPHA, ORDINAL_ALPHA
 from project.stats.alpha_limits import alpha_limits, unchanged_limits
 from project.stats.bootstrap import REPLICATES, Interval
 from project.stats.contrasts import ScoreSums
@@ -26,7 +27,10 @@ class ComparedArm(NamedTuple):
 
 
 class ArmDifference(NamedTuple):
-    """Measures of an arm in the second experiment less those in the first one."""
+    """Measures of an arm in the second experiment less those in the first one.
+
+    ``alpha`` is the ordinal one where ``ordered``, and else the nominal one.
+    """
 
     arm: str
     n_first: int
@@ -34,8 +38,9 @@ class ArmDifference(NamedTuple):
     n_shared: int
     accuracy: Interval
     macro_f1: Interval
-    krippendorff_alpha: Interval
+    alpha: Interval
     unchanged: Interval
+    ordered: bool = False
 
     @property
     def is_same(self) -> bool:
@@ -48,7 +53,7 @@ class ArmDifference(NamedTuple):
         return {
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
-            "krippendorff_alpha": self.krippendorff_alpha,
+            ORDINAL_ALPHA if self.ordered else NOMINAL_ALPHA: self.alpha,
             "unchanged": self.unchanged,
         }
 
@@ -58,6 +63,7 @@ def arm_differences(
     arms: Mapping[str, ComparedArm],
     n_classes: int,
     *,
+    ordered: bool = False,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> list[ArmDifference]:
@@ -74,6 +80,8 @@ def arm_differences(
         The arms by name, on the same test examples.
     n_classes
         Size of the label set.
+    ordered
+        Whether the classes are steps of a scale.
     replicates
         Number of bootstrap replicates.
     seed
@@ -93,7 +101,7 @@ def arm_differences(
             {arm: sums.difference(f"second {arm}", f"first {arm}", metric) for arm in arms}
         )
 
-    agreement = _agreement(arms, n_classes, replicates, seed)
+    agreement = _agreement(arms, n_classes, replicates, seed, ordered=ordered)
     accuracy = score("accuracy")
     macro_f1 = score("macro_f1")
     alpha = simultaneous({arm: values.alpha for arm, values in agreement.items()})
@@ -106,8 +114,9 @@ def arm_differences(
             n_shared=_n_shared(both),
             accuracy=accuracy[arm],
             macro_f1=macro_f1[arm],
-            krippendorff_alpha=alpha[arm],
+            alpha=alpha[arm],
             unchanged=unchanged[arm],
+            ordered=ordered,
         )
         for arm, both in arms.items()
     ]
@@ -121,7 +130,7 @@ class _Agreement(NamedTuple):
 
 
 def _agreement(
-    arms: Mapping[str, ComparedArm], n_classes: int, replicates: int, seed: int
+    arms: Mapping[str, ComparedArm], n_classes: int, replicates: int, seed: int, *, ordered: bool
 ) -> dict[str, _Agreement]:
     """How the agreement of the seeds of every arm differs; exactly 0 of the same trainings."""
     found = {}
@@ -133,6 +142,7 @@ def _agreement(
                     alpha_limits(
                         codes,
                         n_classes,
+                        ordered=ordered,
                         replicates=replicates,
                         seed=seed,
                         stream=2 * index + side,

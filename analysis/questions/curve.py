@@ -82,7 +82,7 @@ def read_curve(run_id: str = "") -> Curve:
     rows = []
     for name, replicates in complete.items():
         arm, size = points[name]
-        row = arm_row(arm, replicates, stored.test, stored.label_set)
+        row = arm_row(arm, replicates, stored.test, stored.label_set, ordered=stored.ordered)
         rows.append({"n_examples": size, **row})
     return Curve(
         stored.root,

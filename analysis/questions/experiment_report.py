@@ -12,6 +12,7 @@ from analysis.questions import (
     divergence,
     errors,
     examples,
+    steps,
     verdict_table,
 )
 from analysis.questions.arms_table import ScoredExperiment
@@ -35,6 +36,7 @@ from project.tracking import KIND
 MORE_SECTIONS: Sequence[Callable[[Experiment], Section | None]] = (
     agreement.section,
     errors.section,
+    steps.section,
     divergence.section,
     calibration.section,
     examples.section,
@@ -113,8 +115,8 @@ def _page(experiment: Experiment, screen: Answer, sections: Sequence[Section]) -
 def _metrics(scored: ScoredExperiment) -> dict[str, float]:
     """Metrics of the root run: those of every arm, and the parts of their variance."""
     names = [
-        *(metric.key for metric in score_metrics()),
-        *columns_of(arm_metrics()),
+        *(metric.key for metric in score_metrics(ordered=scored.ordered)),
+        *columns_of(arm_metrics(ordered=scored.ordered)),
         "human_share",
         "human_labels",
         *columns_of(cost_metrics()),

@@ -23,7 +23,7 @@ from analysis.render.scores import (
     score_head,
 )
 from analysis.render.section import Section, Table
-from analysis.render.text import number, pair, ranged, title
+from analysis.render.text import ORDER_NOTE, has_order, number, pair, ranged, title
 from analysis.store.command import publish_command, publish_section
 from analysis.store.root_results import RootResults
 from project.config.arms import GOLD
@@ -107,7 +107,7 @@ def read_grid(run_id: str = "") -> GridSearch:
         first = replicates.runs[0]
         needs(first, dict.fromkeys(SEARCHED, float))
         setting = {name: float(first.params[name]) for name in SEARCHED}
-        scores = arm_row(arm, replicates, stored.test, stored.label_set)
+        scores = arm_row(arm, replicates, stored.test, stored.label_set, ordered=stored.ordered)
         rows.append({**scores, **limits[arm], **setting})
     return GridSearch(
         stored.root,
@@ -187,9 +187,11 @@ def _search_table(search: GridSearch) -> Table:
 def _tested_table(search: GridSearch) -> Table:
     from analysis.store.arm_scores import without_lists
 
-    head = ["labels", "learning rate", "batch", "epochs", *score_head("test "), *LIMIT_HEAD]
+    ordered = has_order(search.config)
+    head = ["labels", "learning rate", "batch", "epochs", *score_head("test ", ordered=ordered)]
+    head += LIMIT_HEAD
     rows = [
-        [*_setting_cells(row), *score_cells(scaled), *limit_cells(row)]
+        [*_setting_cells(row), *score_cells(scaled, ordered=ordered), *limit_cells(row)]
         for row, scaled in zip(
             search.tested.to_dict("records"),
             scaled_metrics(search.tested).to_dict("records"),
@@ -239,7 +241,8 @@ def _notes(search: GridSearch) -> list[str]:
     from analysis.store.arm_scores import absent_note
 
     absent = {str(row["arm"]): str(row["absent"]) for row in search.tested.to_dict("records")}
-    notes = [_NOTE, absent_note(search.config, absent).strip()]
+    order = ORDER_NOTE if has_order(search.config) else ""
+    notes = [_NOTE + order, absent_note(search.config, absent).strip()]
     if search.incomplete:
         notes.append(f"INCOMPLETE: {', '.join(search.incomplete)}.")
     return notes
@@ -251,7 +254,8 @@ def publish(run_id: str, workspace: str) -> None:
     from analysis.store.root_summary import of_arms
 
     search = read_grid(run_id)
-    names = (*(metric.key for metric in score_metrics()), *SEARCHED)
+    scores = score_metrics(ordered=has_order(search.config))
+    names = (*(metric.key for metric in scores), *SEARCHED)
     metrics = {
         f"{row['arm']}.{name}": row[name]
         for row in search.tested.to_dict("records")

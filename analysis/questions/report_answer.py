@@ -11,7 +11,7 @@ from analysis.questions.llm_itself import LlmItself, llm_itself
 from analysis.questions.report_steps import next_steps
 from analysis.questions.verdict import Verdict
 from analysis.render.answer import Answer, IntervalPlot, KeyNumber, Kind, PlotRow
-from analysis.render.scores import interval_of
+from analysis.render.scores import alpha_key, alpha_name, interval_of
 from analysis.render.section import Table
 from analysis.render.text import ranged
 from project.config.arms import GOLD, LLM
@@ -87,7 +87,8 @@ def _sentences(decision: Verdict, rows: Mapping[str, Mapping[Any, Any]]) -> list
         )
     if judged["seeds_agree"] == "no":
         text += (
-            f" Beyond chance they agree less than asked for (alpha below {decision.min_alpha:g})."
+            f" Beyond chance they agree less than asked for ({alpha_name(judged)} below "
+            f"{decision.min_alpha:g})."
         )
     return [text]
 
@@ -125,14 +126,15 @@ def _loss(judged: Any, decision: Verdict) -> KeyNumber:
 
 
 def _alpha(judged: Any, decision: Verdict, gold: Mapping[Any, Any]) -> KeyNumber:
-    value = judged["krippendorff_alpha"]
+    key = alpha_key(judged)
+    value = judged[key]
     asked = f"at least {decision.min_alpha:g} asked for; on gold labels "
-    own = gold["krippendorff_alpha"]
+    own = gold[key]
     asked += "undefined" if math.isnan(own) else f"{own:.2f}"
-    name = "agreement of the trainings (alpha; 1 is alike, 0 chance)"
+    name = f"agreement of the trainings ({alpha_name(judged)}; 1 is alike, 0 chance)"
     if math.isnan(value):
         return KeyNumber("-", name, ["undefined: all answers are one class", asked], "open")
-    low, high = (f"{judged[f'krippendorff_alpha_{end}']:.2f}" for end in ("low", "high"))
+    low, high = (f"{judged[f'{key}_{end}']:.2f}" for end in ("low", "high"))
     return KeyNumber(
         f"{value:.2f}",
         name,

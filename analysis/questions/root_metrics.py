@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from analysis.questions.arms_table import MIN_SCORED
+from analysis.render.scores import NOMINAL_ALPHA, ORDINAL_ALPHA
 from analysis.store.root_summary import known
 from project.config.arms import GOLD, LLM
 
@@ -38,7 +39,7 @@ def experiment_metrics(scored: ScoredExperiment, decision: Verdict) -> dict[str,
     arms = {str(row["arm"]): row for row in scored.arms.to_dict("records")}
     own = LLM if LLM in arms or len(arms) != 1 else next(iter(arms))
     if own in arms and len(scored.experiment.test) >= MIN_SCORED:
-        values["alpha"] = arms[own]["krippendorff_alpha"]
+        values |= _alphas(arms[own])
     named = own if decision.arm == LLM else decision.arm
     if named in arms:
         humans = human_labels(scored.experiment, scored.experiment.arms[named])
@@ -46,6 +47,12 @@ def experiment_metrics(scored: ScoredExperiment, decision: Verdict) -> dict[str,
         if priced(scored.config):
             values["cost"] = arms[named]["cost"]
     return known(values)
+
+
+def _alphas(row: Mapping[Any, Any]) -> dict[str, float | None]:
+    """The nominal alpha of an arm and, where its labels have an order, the ordinal one."""
+    names = {"alpha": NOMINAL_ALPHA, "alpha_ordinal": ORDINAL_ALPHA}
+    return {name: row[key] for name, key in names.items() if key in row}
 
 
 def llm_scores(annotator: pd.DataFrame) -> dict[str, float | None]:
@@ -60,11 +67,11 @@ def llm_scores(annotator: pd.DataFrame) -> dict[str, float | None]:
 
 
 def llm_metrics(scores: Mapping[Any, Any], n_texts: int) -> dict[str, float]:
-    """Accuracy and macro-F1 among ``scores`` as those of the LLM; empty with too few texts."""
+    """Those of ``scores`` that root runs have of the LLM itself; empty with too few texts."""
     if n_texts < MIN_SCORED:
         return {}
-    names = {"llm.macro_f1": "macro_f1", "llm.accuracy": "accuracy"}
-    return {name: float(scores[own]) for name, own in names.items() if own in scores}
+    names = ("macro_f1", "accuracy", "mean_absolute_error", "quadratic_kappa")
+    return {f"llm.{name}": float(scores[name]) for name in names if name in scores}
 
 
 def tested_metrics(
@@ -89,7 +96,7 @@ def tested_metrics(
     if llm and GOLD in rows:
         values |= {name: llm.get(name) for name in ("loss", "loss_low", "loss_high")}
     if llm:
-        values["alpha"] = llm["krippendorff_alpha"]
+        values |= _alphas(llm)
         if priced(config):
             values["cost"] = llm["cost"]
     return known(values)

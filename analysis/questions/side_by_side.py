@@ -16,12 +16,13 @@ from analysis.questions.llm_itself import llm_itself
 from analysis.questions.verdict import Verdict, tolerances, verdict
 from analysis.render.answer import Answer, IntervalPlot, PlotRow
 from analysis.render.page import page
-from analysis.render.scores import interval_of
-from analysis.render.section import Section, Table, files, terminal
+from analysis.render.scores import ORDINAL_ALPHA, alpha_key, interval_of
+from analysis.render.section import Section, Table, columns, files, terminal
 from analysis.render.text import ranged
 from analysis.store.experiment import read_experiment
 from analysis.store.publish import write
 from project.config.arms import LLM
+from project.config.label_type import NOMINAL, ORDINAL
 from project.stats.bootstrap import Interval
 from project.support.errors import AssayError
 from project.support.files import digest
@@ -165,9 +166,10 @@ def _verdict_section(judged: Sequence[Judged]) -> Section:
     for one in judged:
         itself = llm_itself(one.scored.experiment, one.decision.level)
         right = "-" if itself is None else f"{100 * itself.accuracy.estimate:.1f}"
+        is_ordinal = alpha_key(one.llm or ()) == ORDINAL_ALPHA
         loss, alpha = (
             Interval(*[math.nan] * 3) if one.llm is None else interval_of(one.llm, name)
-            for name in ("loss", "krippendorff_alpha")
+            for name in ("loss", alpha_key(one.llm or ()))
         )
         run_id = one.scored.experiment.root.run_id
         rows.append(
@@ -175,7 +177,7 @@ def _verdict_section(judged: Sequence[Judged]) -> Section:
                 one.name,
                 one.decision.word,
                 ranged(loss, 100, 1),
-                ranged(alpha, 1, 3),
+                f"{ranged(alpha, 1, 3)}{' (ordinal)' if is_ordinal else ''}",
                 right,
                 run_id[:8],
             ]
@@ -186,12 +188,9 @@ def _verdict_section(judged: Sequence[Judged]) -> Section:
                 "run_id": run_id,
                 "verdict": one.decision.word,
                 "reason": one.decision.sentence,
-                "loss": loss.estimate,
-                "loss_low": loss.low,
-                "loss_high": loss.high,
-                "alpha": alpha.estimate,
-                "alpha_low": alpha.low,
-                "alpha_high": alpha.high,
+                **columns("loss", loss),
+                **columns("alpha", alpha),
+                "alpha_level": ORDINAL if is_ordinal else NOMINAL,
                 "llm_accuracy": math.nan if itself is None else itself.accuracy.estimate,
                 "tolerance": one.decision.tolerance,
                 "min_alpha": one.decision.min_alpha,
@@ -224,9 +223,10 @@ def _details(scored: Sequence[ScoredExperiment]) -> list[Section]:
             note = f"{reason[:1].upper()}{reason[1:]}"
             sections.append(Section(f"compare_{number}", question, "", notes=[note]))
             continue
-        (table,) = found.tables
-        named = dataclasses.replace(table, name=f"compare_{number}")
+        named = [
+            dataclasses.replace(table, name=f"{table.name}_{number}") for table in found.tables
+        ]
         sections.append(
-            Section(f"compare_{number}", question, found.answer, [named], notes=found.notes)
+            Section(f"compare_{number}", question, found.answer, named, notes=found.notes)
         )
     return sections

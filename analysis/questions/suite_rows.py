@@ -136,7 +136,7 @@ def _scores(gold: Codes, given: Codes, n_classes: int) -> Floats:
 
 
 def _alpha(answers: Codes, n_classes: int) -> float:
-    """Krippendorff's alpha of several answers ``(n_answers, n_texts)``; nan for a single one."""
+    """Nominal alpha of several answers ``(n_answers, n_texts)``; nan for a single one."""
     if len(answers) < 2:
         return math.nan
     return nominal_alpha(label_counts(answers, n_classes))

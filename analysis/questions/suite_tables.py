@@ -88,7 +88,7 @@ def scores_over_tasks(rows: pd.DataFrame) -> Table:
             "All numbers x 100. Means over the seeds of a task, then the median and the quartiles "
             "over tasks; tasks on the same data count once. Limits of the loss treat tasks as the "
             f"sample, and need {MIN_FOR_LIMITS} of them. Precision and recall: means over the "
-            "classes.",
+            "classes. alpha: nominal, also of tasks whose labels have an order.",
             _PAPER,
         ],
         kinds=kinds,

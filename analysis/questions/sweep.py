@@ -23,7 +23,7 @@ from analysis.render.scores import (
     score_head,
 )
 from analysis.render.section import Figure, Section, Table
-from analysis.render.text import number, pair, ranged, title
+from analysis.render.text import ORDER_NOTE, has_order, number, pair, ranged, title
 from analysis.store.command import publish_command, publish_section
 from project.config.arms import arm_facts
 from project.config.finetune import LINEAR
@@ -103,6 +103,7 @@ def _tested_table(study: SweepStudy) -> Table:
     """The chosen trials, and gold, on the test split."""
     from analysis.store.arm_scores import without_lists
 
+    ordered = has_order(study.config)
     cost = ["cost"] if study.has_prices else []
     rows = []
     scaled_rows = scaled_metrics(study.tested).to_dict("records")
@@ -113,11 +114,11 @@ def _tested_table(study: SweepStudy) -> Table:
                 row["arm"],
                 number(scaled["human_share"], 0),
                 *(number(row[name], 4) for name in cost),
-                *score_cells(scaled),
+                *score_cells(scaled, ordered=ordered),
                 *limit_cells(row),
             ]
         )
-    head = ["trial", "labels", "human", *cost, *score_head("test "), *LIMIT_HEAD]
+    head = ["trial", "labels", "human", *cost, *score_head("test ", ordered=ordered), *LIMIT_HEAD]
     frame = without_lists(study.tested)
     return Table("chosen", "chosen, on the test split", head, rows, frame=frame)
 
@@ -180,14 +181,18 @@ def _notes(study: SweepStudy) -> list[str]:
     if study.config["config"]["finetune"]["encoder"] == LINEAR:
         note = note.replace(_EPOCH_NOTE, "")
     return [
-        note + (_PARETO_NOTE if study.has_several_objectives else ""),
+        note
+        + (_PARETO_NOTE if study.has_several_objectives else "")
+        + (ORDER_NOTE if has_order(study.config) else ""),
         f"Failed trials: {reasons}" if failed else "",
     ]
 
 
 def _metrics(study: SweepStudy) -> dict[str, float]:
     """Test results by trial, for the root run."""
-    keys = [metric.key for metric in (*score_metrics(), *arm_metrics())]
+    ordered = has_order(study.config)
+    computed = (*score_metrics(ordered=ordered), *arm_metrics(ordered=ordered))
+    keys = [metric.key for metric in computed]
     metrics: dict[str, float] = {}
     for row in study.tested.to_dict("records"):
         name = "gold" if row["trial"] < 0 else f"trial_{row['trial']:03d}"

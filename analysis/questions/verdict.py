@@ -2,11 +2,12 @@
 
 Labels are safe if the classifiers trained on them lose at most ``tolerance`` points of macro-F1
 against classifiers trained on gold labels, and agree with one another with a Krippendorff's alpha
-of at least ``min_alpha``. The whole interval must lie within the limit: the upper end of the loss,
-the lower end of alpha. Labels are not safe if an interval lies wholly beyond its limit. Otherwise
-they are undecided. The LLM's labels are judged by their own interval. The intervals of the remedies
-hold simultaneously, because the cheapest safe remedy is picked among them. A remedy must also be
-measurably better than the LLM's labels; else nothing shows that its human labels helped.
+of at least ``min_alpha``, which is the ordinal one where the labels have an order. The whole
+interval must lie within the limit: the upper end of the loss, the lower end of alpha. Labels are
+not safe if an interval lies wholly beyond its limit. Otherwise they are undecided. The LLM's labels
+are judged by their own interval. The intervals of the remedies hold simultaneously, because the
+cheapest safe remedy is picked among them. A remedy must also be measurably better than the LLM's
+labels; else nothing shows that its human labels helped.
 """
 
 from __future__ import annotations
@@ -176,6 +177,7 @@ def judge_experiment(experiment: Experiment, config: VerdictConfig, level: float
         len(experiment.label_set),
         config=config,
         level=level,
+        ordered=experiment.ordered,
         trainings=trainings,
     )
 

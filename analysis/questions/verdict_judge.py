@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.render.scores import NOMINAL_ALPHA, ORDINAL_ALPHA, alpha_key
 from analysis.render.section import columns
 from project.config.arms import GOLD, LLM
 from project.config.results import VerdictConfig
@@ -50,6 +51,7 @@ def judge(
     *,
     config: VerdictConfig,
     level: float,
+    ordered: bool = False,
     trainings: Mapping[str, Sequence[str]] | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
@@ -68,6 +70,9 @@ def judge(
         The limits.
     level
         Level of the two-sided intervals: that of ``llm`` by itself, of the others together.
+    ordered
+        Whether the classes are steps of a scale. The agreement that is judged is then the ordinal
+        alpha: Krippendorff asks for the alpha of the level at which the labels are.
     trainings
         For each arm the identity of each of its trainings. Arms that are the same trainings, with
         the same predictions, differ by exactly nothing.
@@ -77,8 +82,9 @@ def judge(
     Returns
     -------
     Judged
-        Columns of its rows: ``arm``; ``loss`` and ``krippendorff_alpha`` with ``_low``, ``_high``
-        and ``_seed_share`` (of the variance); ``loss_is_small``, ``seeds_agree`` and ``safe``:
+        Columns of its rows: ``arm``; ``loss`` and ``krippendorff_alpha``, or with ``ordered``
+        ``krippendorff_alpha_ordinal``, with ``_low``, ``_high`` and ``_seed_share`` (of the
+        variance); ``loss_is_small``, ``seeds_agree`` and ``safe``:
         yes, no or undecided; ``beats_llm``: whether it is measurably better than llm.
     """
     sums = ScoreSums(
@@ -87,11 +93,14 @@ def judge(
     arms = [arm for arm in predicted if arm != GOLD]
     losses = {arm: sums.difference(GOLD, arm) for arm in arms}
     alphas = {
-        arm: alpha_limits(codes, n_classes, replicates=replicates, seed=seed, stream=index)
+        arm: alpha_limits(
+            codes, n_classes, ordered=ordered, replicates=replicates, seed=seed, stream=index
+        )
         for index, (arm, codes) in enumerate(predicted.items())
     }
     gains = {arm: sums.difference(arm, LLM) for arm in arms if arm != LLM}
-    return Judged(_rows(losses, alphas, gains, config, level), losses, alphas, gains)
+    rows = _rows(losses, alphas, gains, config, level, ordered=ordered)
+    return Judged(rows, losses, alphas, gains)
 
 
 class _Limits(NamedTuple):
@@ -121,21 +130,26 @@ def _rows(
     gains: Mapping[str, LimitReplicates],
     config: VerdictConfig,
     level: float,
+    *,
+    ordered: bool = False,
 ) -> pd.DataFrame:
     """The rows of :class:`Judged`."""
     limits = _limits(losses, alphas, gains, level)
+    name = ORDINAL_ALPHA if ordered else NOMINAL_ALPHA
     rows = []
     for arm in losses:
-        row = _judge_arm(limits.loss[arm], limits.alpha[arm], config)
+        row = _judge_arm(limits.loss[arm], limits.alpha[arm], config, name)
         agrees_more = limits.alpha[arm].low > limits.alpha[LLM].high
         row["loss_seed_share"] = losses[arm].seed_share
-        row["krippendorff_alpha_seed_share"] = alphas[arm].seed_share
+        row[f"{name}_seed_share"] = alphas[arm].seed_share
         row["beats_llm"] = arm in gains and (limits.gain[arm].low > 0 or agrees_more)
         rows.append({"arm": arm, **row})
     return pd.DataFrame(rows)
 
 
-def _judge_arm(loss: Interval, alpha: Interval, config: VerdictConfig) -> dict[str, Any]:
+def _judge_arm(
+    loss: Interval, alpha: Interval, config: VerdictConfig, alpha_column: str
+) -> dict[str, Any]:
     loss_is_small = is_at_most(loss.low, loss.high, config.tolerance / 100)
     # Alpha is at least its limit if minus alpha is at most minus the limit.
     seeds_agree = is_at_most(-alpha.high, -alpha.low, -config.min_alpha)
@@ -145,7 +159,7 @@ def _judge_arm(loss: Interval, alpha: Interval, config: VerdictConfig) -> dict[s
         safe = "yes" if loss_is_small == seeds_agree == "yes" else "undecided"
     return {
         **columns("loss", loss),
-        **columns("krippendorff_alpha", alpha),
+        **columns(alpha_column, alpha),
         "loss_is_small": loss_is_small,
         "seeds_agree": seeds_agree,
         "safe": safe,
@@ -170,7 +184,7 @@ def open_criteria(
     found = {}
     if row["loss_is_small"] == "undecided":
         found["loss"] = (judged.losses[LLM], config.tolerance / 100)
-    if row["seeds_agree"] == "undecided" and not math.isnan(row["krippendorff_alpha"]):
+    if row["seeds_agree"] == "undecided" and not math.isnan(row[alpha_key(row)]):
         found["alpha"] = (judged.alphas[LLM], config.min_alpha)
     return found
 

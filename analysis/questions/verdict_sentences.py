@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.questions.verdict_humans import HumanLabels
+from analysis.render.scores import alpha_key, alpha_name
 from analysis.render.text import listed, signed
 from project.config.arms import LLM
 from project.config.results import VerdictConfig
@@ -121,11 +122,13 @@ class _Finding(NamedTuple):
         )
 
     def alpha(self, row: pd.Series) -> str:
-        if np.isnan(row["krippendorff_alpha"]):
-            value = "has no alpha, all answers being one class"
+        key = alpha_key(row)
+        name = alpha_name(row)
+        if np.isnan(row[key]):
+            value = f"has no {name}, all answers being one class"
         else:
-            low, high = (row[f"krippendorff_alpha_{end}"] for end in ("low", "high"))
-            value = f"agree to an alpha of {row['krippendorff_alpha']:.3f} [{low:.3f}, {high:.3f}]"
+            low, high = (row[f"{key}_{end}"] for end in ("low", "high"))
+            value = f"agree to an {name} of {row[key]:.3f} [{low:.3f}, {high:.3f}]"
         return (
             f"their seeds {value} (at least {self.config.min_alpha:g} is asked for; with gold "
             f"labels {self.gold_text})"
@@ -237,8 +240,8 @@ def _on_remedies(remedies: pd.DataFrame) -> str:
 def _unstable_sentence(llm: pd.Series, finding: _Finding) -> str:
     """The sentence if classifiers trained on gold labels disagree too."""
     return (
-        "Trainings differ too much here whatever the labels: the alpha of classifiers trained on "
-        f"{finding.reference.text} is {finding.gold_text}, that of the LLM's "
-        f"{llm['krippendorff_alpha']:.3f}, where {finding.config.min_alpha:g} is asked for. Give "
+        f"Trainings differ too much here whatever the labels: the {alpha_name(llm)} of classifiers "
+        f"trained on {finding.reference.text} is {finding.gold_text}, that of the LLM's "
+        f"{llm[alpha_key(llm)]:.3f}, where {finding.config.min_alpha:g} is asked for. Give "
         "them more texts or more steps, or ask for less."
     )

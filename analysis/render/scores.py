@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from analysis.render.text import ranged
 from project.config.metric import Metric
-from project.config.metrics import METRICS, arm_metrics, main_scores
+from project.config.metrics import METRICS, main_scores, shown_agreement
 from project.stats.bootstrap import Interval
 
 if TYPE_CHECKING:
@@ -31,16 +31,19 @@ def scaled_metrics(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**{name: factors[name] * rows[name] for name in rows if name in factors})
 
 
-def score_head(prefix: str = "") -> list[str]:
-    """Headings of the scores, each after ``prefix``, and of the agreement of the seeds."""
-    scores = [f"{prefix}{metric.title}" for metric in main_scores()]
-    return [*scores, *(metric.title for metric in arm_metrics())]
+def score_head(prefix: str = "", *, ordered: bool = False) -> list[str]:
+    """Headings of the scores, each after ``prefix``, and of the agreement of the seeds.
+
+    ``ordered``: whether the labels are steps of a scale.
+    """
+    scores = [f"{prefix}{metric.title}" for metric in main_scores(ordered=ordered)]
+    return [*scores, *(metric.title for metric in shown_agreement(ordered=ordered))]
 
 
-def score_cells(row: Mapping[str, Any]) -> list[str]:
+def score_cells(row: Mapping[str, Any], *, ordered: bool = False) -> list[str]:
     """The cells under :func:`score_head` of a scaled row."""
-    agreement = [metric.text(row[metric.key]) for metric in arm_metrics()]
-    return [*(with_spread(metric, row) for metric in main_scores()), *agreement]
+    agreement = [metric.text(row[metric.key]) for metric in shown_agreement(ordered=ordered)]
+    return [*(with_spread(metric, row) for metric in main_scores(ordered=ordered)), *agreement]
 
 
 def with_spread(metric: Metric, row: Mapping[str, Any]) -> str:
@@ -56,6 +59,24 @@ def with_interval(metric: Metric, row: Mapping[str, Any]) -> str:
     low = metric.text(row.get(f"{metric.key}_low"))
     high = metric.text(row.get(f"{metric.key}_high"))
     return estimate if low == "-" else f"{estimate} [{low}, {high}]"
+
+
+NOMINAL_ALPHA = "krippendorff_alpha"
+ORDINAL_ALPHA = "krippendorff_alpha_ordinal"
+
+
+def alpha_key(row: Container[Any]) -> str:
+    """The column of the alpha by which an arm is judged.
+
+    ``row`` has column names: a row of the verdict or of the scores of arms. The alpha is the
+    ordinal one of a task with ordered labels, and else the nominal one.
+    """
+    return ORDINAL_ALPHA if ORDINAL_ALPHA in row else NOMINAL_ALPHA
+
+
+def alpha_name(row: Container[Any]) -> str:
+    """What sentences call the alpha of :func:`alpha_key`."""
+    return "ordinal alpha" if alpha_key(row) == ORDINAL_ALPHA else "alpha"
 
 
 LIMIT_HEAD = ("limits", "loss")

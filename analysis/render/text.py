@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from project.config.label_type import NOMINAL, ORDINAL
 from project.support.escape import escape_markdown, escape_terminal
 
 if TYPE_CHECKING:
@@ -91,6 +92,19 @@ def pair(row: Mapping[str, Any], name: str) -> str:
 def n_seeds(config: Mapping[str, Any]) -> int:
     """Seeds of every arm of an experiment, added ones included."""
     return int(config.get(TRAINED_SEEDS, config["config"]["finetune"]["seeds"]))
+
+
+def has_order(config: Mapping[str, Any]) -> bool:
+    """Whether the labels of an experiment's task are steps of a scale; earlier versions: no."""
+    return bool(config["task"].get("label_type", NOMINAL) == ORDINAL)
+
+
+ORDER_NOTE = (
+    " mean error: steps from the gold label, on average, not x 100; a missing answer is as far off "
+    "as can be. quadratic kappa: Cohen's, with the squared distance as weight. Accuracy, macro-F1 "
+    "and unchanged do not know the order of the labels."
+)
+"""What the columns of a task with ordered labels mean."""
 
 
 def title(config: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Scores of arms and of the annotator, computed from stored predictions; scores are in [0, 1]."""
+"""Scores of arms and of the annotator, computed from stored predictions, unscaled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ BY_SEED = "_by_seed"
 
 
 def arm_row(
-    arm: str, replicates: Replicates, test: pd.DataFrame, label_set: Sequence[str]
+    arm: str,
+    replicates: Replicates,
+    test: pd.DataFrame,
+    label_set: Sequence[str],
+    *,
+    ordered: bool = False,
 ) -> dict[str, Any]:
     """One row of the result table: every registered metric of an arm.
 
@@ -38,6 +43,8 @@ def arm_row(
         The examples that were predicted, in the order of the predictions.
     label_set
         The classes, in the order of the codes.
+    ordered
+        Whether they are steps of a scale.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def arm_row(
     first = replicates.runs[0]
     by_seed = {
         metric.key: [metric.compute(gold, row, n_classes) for row in replicates.predicted]
-        for metric in score_metrics()
+        for metric in score_metrics(ordered=ordered)
     }
     recall = np.mean([_recall(gold, row, n_classes) for row in replicates.predicted], axis=0)
     row: dict[str, Any] = {
@@ -62,11 +69,11 @@ def arm_row(
         "human_labels": int(first.metrics["human_labels"]),
         "human_share": first.metrics["human_share"],
     }
-    for metric in score_metrics():
+    for metric in score_metrics(ordered=ordered):
         values = spread(by_seed[metric.key])
         # A metric without a spread has one column only, and the deviation is dropped.
         row |= zip(metric.columns, (values.mean, values.sd), strict=False)
-    for metric in arm_metrics():
+    for metric in arm_metrics(ordered=ordered):
         row |= _columns(metric, metric.compute(gold, replicates.predicted, n_classes))
     row |= {f"recall.{label}": float(value) for label, value in zip(label_set, recall, strict=True)}
     row |= spending(replicates.runs)
@@ -173,7 +180,7 @@ def annotator_rows(stored: StoredRun) -> pd.DataFrame:
             "n": int(known.sum()),
             "no_row": int((~is_asked(first)).sum()),
         }
-        for metric in score_metrics():
+        for metric in score_metrics(ordered=stored.ordered):
             row[metric.key] = metric.compute(gold, labels, len(label_set))
         for label, value in zip(label_set, recall, strict=True):
             row[f"recall.{label}"] = float(value)

@@ -45,6 +45,7 @@ class _Task(_Model):
     licence: str
     citation: str
     label_set: LabelSet
+    label_type: Literal["nominal", "ordinal"] = "nominal"
     counts: dict[str, Count]
     notes: list[str] = []
 

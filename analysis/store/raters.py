@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.render.text import has_order
 from analysis.store.config_json import checked_config
 from analysis.store.experiment import Experiment
 from analysis.store.fetch import read_json, tables
@@ -35,12 +36,15 @@ class Raters:
         Class codes ``(n_raters, n_examples)``, -1 for a missing answer.
     label_set
         The classes in the order of the codes.
+    ordered
+        Whether they are steps of a scale.
     """
 
     names: Sequence[str]
     groups: Sequence[str]
     codes: Codes
     label_set: Sequence[str]
+    ordered: bool = False
 
     @property
     def group_names(self) -> list[str]:
@@ -60,7 +64,7 @@ def experiment_raters(experiment: Experiment) -> Raters:
         names += [f"{arm} {index}" for index in range(len(replicates.runs))]
         groups += [arm] * len(replicates.runs)
     predicted = np.concatenate([arm.predicted for arm in experiment.arms.values()])
-    return Raters(names, groups, predicted, experiment.label_set)
+    return Raters(names, groups, predicted, experiment.label_set, experiment.ordered)
 
 
 def stored_raters(kind: str, where: Sequence[str], by: str, split: str) -> Raters:
@@ -96,7 +100,8 @@ def stored_raters(kind: str, where: Sequence[str], by: str, split: str) -> Rater
         raise AssayError(f"by must be a parameter of the runs, or root; got {by!r}.")
     # Runs of other versions may name or code things in another way.
     matching = matching[matching["schema"] == SCHEMA_VERSION]
-    label_sets = _label_sets(matching["root"].unique())
+    tasks = _tasks(matching["root"].unique())
+    label_sets = {root: tuple(task["label_set"]) for root, task in tasks.items()}
     matching = matching[matching["root"].isin(list(label_sets))]
     if len(matching) < 2:
         raise AssayError(
@@ -111,12 +116,13 @@ def stored_raters(kind: str, where: Sequence[str], by: str, split: str) -> Rater
         [_group_name(value) for value in matching[column]],
         _codes(runs, _TABLES[kind], label_set),
         label_set,
+        all(has_order({"task": task}) for task in tasks.values()),
     )
 
 
-def _label_sets(root_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The label set of every root run, without those that cannot be read, such as deleted ones."""
-    label_sets = {}
+def _tasks(root_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Facts of every root run's task, without runs that cannot be read, such as deleted ones."""
+    tasks = {}
     for root_id in root_ids:
         try:
             root = read_run(root_id)
@@ -124,8 +130,8 @@ def _label_sets(root_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
             task = checked_config(root, root.tags.get(KIND, ""), config)["task"]
         except UnusableRun:
             continue
-        label_sets[root_id] = tuple(task["label_set"])
-    return label_sets
+        tasks[root_id] = task
+    return tasks
 
 
 def _common_label_set(label_sets: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -89,11 +89,14 @@ def note(
 def _line(sentence: str, metrics: Mapping[str, float], limits: VerdictConfig | None) -> str:
     """The finding in one line: what decides where it is known, else how the sentence begins."""
     if limits and {"loss", "loss_low", "loss_high"} <= metrics.keys():
-        alpha = metrics.get("alpha", math.inf)
+        # The verdict reads the ordinal alpha where the labels have an order.
+        is_ordinal = "alpha_ordinal" in metrics
+        alpha = metrics.get("alpha_ordinal", metrics.get("alpha", math.inf))
         loss, low, high = (100 * metrics[name] for name in ("loss", "loss_low", "loss_high"))
         if high <= limits.tolerance and alpha < limits.min_alpha:
             return (
-                f"Trained on the LLM's labels, seeds agree to an alpha of {alpha:.3f}; "
+                f"Trained on the LLM's labels, seeds agree to an "
+                f"{'ordinal ' if is_ordinal else ''}alpha of {alpha:.3f}; "
                 f"{limits.min_alpha:g} is asked for."
             )
         is_open = low <= limits.tolerance < high
@@ -110,9 +113,11 @@ def _line(sentence: str, metrics: Mapping[str, float], limits: VerdictConfig | N
 
 def _table(metrics: Mapping[str, float]) -> str:
     """The main numbers in one row; empty without any. Shares in points (x 100), as in reports."""
+    nominal = "nominal " if "alpha_ordinal" in metrics else ""
     cells = {
         "loss of macro-F1": _loss(metrics),
-        "alpha": f"{metrics['alpha']:.3f}" if "alpha" in metrics else "",
+        f"{nominal}alpha": f"{metrics['alpha']:.3f}" if "alpha" in metrics else "",
+        "ordinal alpha": f"{metrics['alpha_ordinal']:.3f}" if nominal else "",
         "LLM: macro-F1": _points(metrics, "llm.macro_f1"),
         "accuracy": _points(metrics, "llm.accuracy"),
         "human labels": f"{metrics['human_labels']:g}" if "human_labels" in metrics else "",

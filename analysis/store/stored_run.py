@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.render.text import has_order
 from analysis.store.artifacts import broken, needs
 from analysis.store.config_json import checked_config
 from analysis.store.fetch import read_json, table, tables
@@ -44,6 +45,11 @@ class StoredRun:
     def gold(self) -> Codes:
         """The gold labels of the test split as class codes, ``(n_test,)``."""
         return codes(self.test["gold_label"], self.label_set)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the labels are steps of a scale, in the order of ``label_set``."""
+        return has_order(self.config)
 
     def split(self, name: str) -> pd.DataFrame:
         """One split, index 0..n-1."""

@@ -127,7 +127,7 @@ def _tested(stored: StoredRun, study_id: str) -> list[dict[str, Any]]:
     return [
         {
             "trial": trial,
-            **arm_row(arm, group, stored.test, stored.label_set),
+            **arm_row(arm, group, stored.test, stored.label_set, ordered=stored.ordered),
             **limits[names[trial, arm]],
         }
         for (trial, arm), group in replicates.items()

@@ -88,13 +88,13 @@ def annotate_split(
 
 
 def _metrics(
-    draw: Annotations, examples: pd.DataFrame, label_set: Sequence[str]
+    draw: Annotations, examples: pd.DataFrame, label_set: Sequence[str], *, ordered: bool = False
 ) -> dict[str, float]:
     """Metrics of a draw: scores against gold where known, certainty, completeness, cost."""
     table = draw.table
     has_label = table["label"].notna()
     was_asked = is_asked(table)
-    metrics = scores(table, examples, label_set)
+    metrics = scores(table, examples, label_set, ordered=ordered)
     bounds = entropy_bounds_bits(
         class_columns(table, label_set),
         table["label_mass"].to_numpy(dtype=np.float64),
@@ -125,9 +125,9 @@ def _metrics(
 
 
 def scores(
-    table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str]
+    table: pd.DataFrame, examples: pd.DataFrame, label_set: Sequence[str], *, ordered: bool = False
 ) -> dict[str, float]:
-    """Scores in [0, 1] of one draw over the texts with gold labels; empty if there are none.
+    """Scores of one draw over the texts with gold labels; empty if there are none.
 
     Parameters
     ----------
@@ -137,11 +137,13 @@ def scores(
         The examples, in the same order.
     label_set
         The classes.
+    ordered
+        Whether they are steps of a scale.
     """
     is_scored = examples["gold_label"].notna().to_numpy() & is_asked(table)
     if not (table["label"].notna().any() and is_scored.any()):
         return {}
-    return dict(evaluate(table[is_scored], examples[is_scored], label_set))
+    return evaluate(table[is_scored], examples[is_scored], label_set, ordered=ordered)
 
 
 def _log_annotations(
@@ -157,7 +159,7 @@ def _log_annotations(
     examples = task.split(split)
     annotator = session.annotator
     private = config.store.private
-    metrics = _metrics(draw, examples, task.label_set)
+    metrics = _metrics(draw, examples, task.label_set, ordered=task.ordered)
     prompt_text = draw.prompt.for_people("{input_text}")
     # A prompt quotes texts in its demonstrations, so a private run logs its hash alone.
     sha256 = hashlib.sha256(prompt_text.encode()).hexdigest()
@@ -201,7 +203,7 @@ def _scores_in_words(metrics: Mapping[str, float]) -> str:
     """The scores and annotation metrics of a draw as text."""
     return ", ".join(
         f"{metric.title} {metrics[metric.key]:.3f}"
-        for metric in (*score_metrics(), *annotation_metrics())
+        for metric in (*score_metrics(ordered=True), *annotation_metrics())
         if metric.key in metrics
     )
 

@@ -88,6 +88,16 @@ def check_zones(arms: Sequence[Arm], task: Task, config: LabelConfig) -> None:
         check_zones(config.zones, task.label_set)
 
 
+def check_order(task: Task, finetune: FinetuneConfig) -> None:
+    """Raise AssayError for targets that know an order, for a task without one."""
+    if finetune.ordinal_targets != "none" and not task.ordered:
+        raise AssayError(
+            f"ordinal_targets must be none with the task {task.name}, whose labels have no order; "
+            f"got {finetune.ordinal_targets}. If 'labels' of its card are in order, add "
+            "'label_type: ordinal' there."
+        )
+
+
 def check_answers(
     arms: Sequence[Arm], annotator: Annotator | None, config: ExperimentConfig
 ) -> None:

@@ -264,7 +264,11 @@ def people_result(
     ids = list(judged[judged.isin(pool.examples["example_id"])])
     position = pd.Index(pool.examples["example_id"]).get_indexer(ids)
     people = compare_people(
-        judgements.raters, rater_codes(judgements, ids, label_set), llm[position], len(label_set)
+        judgements.raters,
+        rater_codes(judgements, ids, label_set),
+        llm[position],
+        len(label_set),
+        ordered=pool.task.ordered,
     )
     result = people_as_json(people, settled.to_adjudicate, label_set)
     result["settle"] = _to_settle(pool, judgements, settled.to_adjudicate, with_texts=with_texts)

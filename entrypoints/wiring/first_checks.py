@@ -70,6 +70,8 @@ def first_checks(
     with refusals.part():
         task = with_note_for_arms(load_task(config.task), config)
         with refusals.part():
+            arm_checks.check_order(task, config.finetune)
+        with refusals.part():
             answers = human_answers(task, config)
         if possible:
             arm_checks.check_zones(possible, task, config.label)

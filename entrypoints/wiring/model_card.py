@@ -61,7 +61,8 @@ def model_card(encoder: Encoder, task: Task, trained: TrainedModel) -> str:
     condition = trained.condition
     human = condition.spent.human_labels
     scores = "\n".join(
-        f"| {metric.title} | {100 * trained.scores[metric.key]:.1f} |" for metric in main_scores()
+        f"| {metric.title} | {metric.text(metric.scale * trained.scores[metric.key])} |"
+        for metric in main_scores(ordered=task.ordered)
     )
     labels = "\n".join(f"- {escape_markdown(label)}" for label in task.label_set)
     n_test = len(task.split("test"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ _OF_LINEAR = (
     "target_temperature",
     "target_mix",
     "label_smoothing",
+    "ordinal_targets",
+    "ordinal_sharpness",
     "class_weights",
     "validation_labels",
 )
@@ -105,7 +108,7 @@ def log_seed(
     n_steps = sum(schedule.n_steps for schedule in finished.schedules)
     if 0 < n_steps < FEW_STEPS:
         tags[FEW] = f"{n_steps} steps; with fewer than {FEW_STEPS} a training has hardly begun"
-    description = _description(encoder, finished) + reuse_sentence("It is taken", sources)
+    description = _description(encoder, task, finished) + reuse_sentence("It is taken", sources)
     evaluated_hash = content_hash(task.split(condition.evaluated))
     with tempfile.TemporaryDirectory() as name:
         labels_file = Path(name, "labels.parquet")
@@ -141,7 +144,11 @@ def _metrics(finished: FinishedSeed, config: ExperimentConfig) -> dict[str, floa
     spent = condition.spent
     best = best_evaluation(result.history)
     return {
-        **{f"{condition.evaluated}.{name}": value for name, value in finished.scores.items()},
+        **{
+            f"{condition.evaluated}.{name}": value
+            for name, value in finished.scores.items()
+            if not math.isnan(value)  # kappa of one class alone
+        },
         **spent._asdict(),
         "human_share": spent.human_labels / len(condition.examples),
         "cost": spent.cost(config.spend, finished.seconds),
@@ -153,11 +160,12 @@ def _metrics(finished: FinishedSeed, config: ExperimentConfig) -> dict[str, floa
     }
 
 
-def _description(encoder: Encoder, finished: FinishedSeed) -> str:
+def _description(encoder: Encoder, task: Task, finished: FinishedSeed) -> str:
     """One sentence on what was trained, and its scores."""
     condition = finished.condition
     in_words = ", ".join(
-        f"{metric.title} {finished.scores[metric.key]:.3f}" for metric in main_scores()
+        f"{metric.title} {finished.scores[metric.key]:.3f}"
+        for metric in main_scores(ordered=task.ordered)
     )
     return (
         f"{encoder.source.name} {'trained' if encoder.is_linear else 'fine-tuned'} on "

@@ -139,6 +139,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
         "name": task.name,
         "title": task.title,
         "label_set": list(task.label_set),
+        "label_type": task.card.label_type,
         "source": task.source,
         "data_sha256": task.data_hash,
         "examples_sha256": task.content_hash,
@@ -191,6 +192,7 @@ def shared_params(task: Task, config: ExperimentConfig) -> dict[str, object]:
     """Parameters that every child run has, so that filters and joins find it."""
     return {
         "task": task.name,
+        "label_type": task.card.label_type,
         "examples_sha256": task.content_hash[:16],
         "annotator": config.annotate.annotator,
         "annotator_model": config.annotate.annotator_model,

@@ -172,7 +172,9 @@ class Trainer:
     def _log(self, condition: Condition, job: Job, result: SeedResult, *, at_once: int) -> Trained:
         """Score a seed and log its run."""
         examples = self._task.split(condition.evaluated)
-        scores = evaluate(result.predictions, examples, self._task.label_set)
+        scores = evaluate(
+            result.predictions, examples, self._task.label_set, ordered=self._task.ordered
+        )
         seconds = result.seconds / max(1, at_once)
         predicted = codes(result.predictions["label"], self._task.label_set)
         not_learned = has_not_learned(result.history, job.inputs.phases[-1], predicted)

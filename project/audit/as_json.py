@@ -188,6 +188,7 @@ def people_as_json(
         "raters": raters,
         "n_common": people.n_common,
         "alpha": _interval(people.alpha),
+        **({"alpha_ordinal": _interval(people.alpha_ordinal)} if people.alpha_ordinal else {}),
         "pairs": [
             {
                 "raters": [raters[pair.first], raters[pair.second]],

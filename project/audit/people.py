@@ -29,7 +29,9 @@ class People(NamedTuple):
     n_common
         Number of texts that two or more of them labelled.
     alpha
-        Krippendorff's alpha.
+        Krippendorff's alpha, nominal.
+    alpha_ordinal
+        The ordinal one; None where the labels have no order.
     pairs, classes
         Agreement of every pair, and in every class.
     ceiling
@@ -43,6 +45,7 @@ class People(NamedTuple):
     raters: Sequence[str]
     n_common: int
     alpha: Interval
+    alpha_ordinal: Interval | None
     pairs: list[PairAgreement]
     classes: list[ClassAgreement]
     ceiling: HumanCeiling
@@ -51,7 +54,7 @@ class People(NamedTuple):
 
 
 def compare_people(
-    raters: Sequence[str], codes: Codes, llm: Codes, n_classes: int
+    raters: Sequence[str], codes: Codes, llm: Codes, n_classes: int, *, ordered: bool = False
 ) -> People | None:
     """The agreement of several people; None where no text was labelled by two of them.
 
@@ -65,6 +68,8 @@ def compare_people(
         The LLM's labels of the same texts ``(n_examples,)``, -1 missing.
     n_classes
         Size of the label set.
+    ordered
+        Whether the labels are steps of a scale.
     """
     n_common = int((rater_counts(codes, n_classes).sum(axis=1) > 1).sum())
     if not n_common:
@@ -79,6 +84,7 @@ def compare_people(
         raters=raters,
         n_common=n_common,
         alpha=rater_alpha(codes, n_classes),
+        alpha_ordinal=rater_alpha(codes, n_classes, ordered=True) if ordered else None,
         pairs=rater_pairs(codes, n_classes),
         classes=class_agreement(codes, n_classes),
         ceiling=human_ceiling(codes, n_classes),

@@ -40,6 +40,8 @@ _NOT_RECIPE = {
     "target_temperature",
     "target_mix",
     "label_smoothing",
+    "ordinal_targets",
+    "ordinal_sharpness",
     "class_weights",
 }
 
@@ -175,6 +177,19 @@ class FinetuneConfig(ConfigSection):
     label_smoothing: float = parameter(
         default=0.0, help="share of every target that is spread over all classes", ge=0, le=0.99
     )
+    ordinal_targets: str = parameter(
+        default="none",
+        help="targets of hard labels in an ordinal task: none (the label alone), or shares of all "
+        "labels that fall with their distance from it in steps, absolute or squared (SORD, Diaz "
+        "and Marathe 2019)",
+        choices=("none", "absolute", "squared"),
+    )
+    ordinal_sharpness: float = parameter(
+        default=1.0,
+        help="how fast these shares fall: a label has exp(-sharpness x distance), normalised",
+        gt=0,
+        le=1000,
+    )
     class_weights: str = parameter(
         default="none",
         help="weight of examples by class: none, or balanced, which gives every class the same "
@@ -215,7 +230,6 @@ class FinetuneConfig(ConfigSection):
         ge=0,
         le=1e9,
     )
-
     log_model: str = parameter(
         default="none",
         help="weights to log as safetensors: none, best (per arm and training size, the seed with "

@@ -21,6 +21,8 @@ class LoggedName(NamedTuple):
 _LOSS = "experiment, budget, grid, audit, suite (median)"
 _ALPHA = "experiment, budget, grid, audit, suite (median)"
 _SCORES = "experiment, budget, curve, grid, annotation set, audit, suite (median)"
+_ORDINAL = "experiment, budget, curve, grid, annotation set"
+_TESTED = "experiment, budget, grid"
 _HUMAN = "experiment, budget, audit"
 
 KINDS = (
@@ -107,9 +109,12 @@ ROOT_METRICS = (
     LoggedName("loss", _LOSS, "macro-F1 that training on the LLM's labels loses, in [-1, 1]"),
     LoggedName("loss_low", _LOSS, "lower limit of the loss"),
     LoggedName("loss_high", _LOSS, "upper limit of the loss"),
-    LoggedName("alpha", _ALPHA, "Krippendorff's alpha of classifiers trained on its labels"),
+    LoggedName("alpha", _ALPHA, "Krippendorff's alpha (nominal) of classifiers on its labels"),
+    LoggedName("alpha_ordinal", _TESTED, "the ordinal alpha of a task with ordered labels"),
     LoggedName("llm.macro_f1", _SCORES, "macro-F1 of the LLM's own labels, in [0, 1]"),
     LoggedName("llm.accuracy", _SCORES, "accuracy of the LLM's own labels, in [0, 1]"),
+    LoggedName("llm.mean_absolute_error", _ORDINAL, "its steps from gold, on average; ordinal"),
+    LoggedName("llm.quadratic_kappa", _ORDINAL, "its quadratic weighted kappa; ordinal"),
     LoggedName("human_labels", _HUMAN, "human labels that the labels of the verdict take"),
     LoggedName("cost", "experiment, budget, grid", "price of these labels and one training"),
 )
@@ -121,6 +126,7 @@ PARAMS = (
     LoggedName("shots", "root", "demonstrations in a prompt"),
     LoggedName("template_hash", "root", "first 12 digits of the SHA-256 of the prompt template"),
     LoggedName("task", "child", "name of the task"),
+    LoggedName("label_type", "annotation, seed", "nominal, or ordinal for ordered labels"),
     LoggedName("examples_sha256", "annotation, seed", "hash of the examples with their splits"),
     LoggedName("annotator", "child", "engine of the annotator"),
     LoggedName("annotator_model", "child", "model of the annotator"),

@@ -38,13 +38,17 @@ class Metric:
     in_tables
         Whether it has a column in every table and a panel in every figure. Others stand in the
         store, in CSV files, and beside the scores of single classes.
+    needs_order
+        Whether only tasks with ordered labels (``label_type: ordinal``) have it.
+    replaces
+        Key of the metric in whose place it stands in the tables and figures of such a task.
     is_cost
         Whether it counts what labels and training take; the table of spending shows it.
     function
         ``"package.module:name"`` of the function that computes it, imported on first use; empty for
         a metric that is measured while a run works. Arguments: gold codes ``(n_examples,)``,
         predicted codes and the number of classes. On level seed, predicted codes are
-        ``(n_examples,)`` with -1 for a missing answer and the result is in [0, 1]. On level arm,
+        ``(n_examples,)`` with -1 for a missing answer and the result is one number. On level arm,
         they are ``(n_seeds, n_examples)``, and with ``has_interval`` the result is the triple of
         estimate, lower and upper end.
     """
@@ -59,6 +63,8 @@ class Metric:
     has_spread: bool = False
     has_interval: bool = False
     in_tables: bool = True
+    needs_order: bool = False
+    replaces: str = ""
     is_cost: bool = False
     function: str = ""
 

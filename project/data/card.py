@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -30,6 +30,7 @@ from pydantic import (
 
 from project.config.config_file import safe_yaml
 from project.config.experiment import CARD_DEFAULTS, defaults_of_card
+from project.config.label_type import check_steps
 from project.data.card_errors import MAX_NAME, QUOTE, card_error
 from project.data.tables import MAX_LABELS
 from project.support.errors import AssayError, unknown_value
@@ -63,10 +64,7 @@ def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _checked_defaults(values: dict[str, str]) -> dict[str, Any]:
-    """The values as the parameters' own rules read them.
-
-    YAML's types are not enough: it reads 1e-4 as text.
-    """
+    """The values as the parameters' own rules read them; YAML would read 1e-4 as text."""
     for name in values:
         if name not in CARD_DEFAULTS:
             raise unknown_value("a key", name, CARD_DEFAULTS)
@@ -139,9 +137,10 @@ class CardSizes(_Section):
 class Card(_Section):
     """A checked task card.
 
-    ``values`` maps labels in the data to those of ``labels``. ``gold_probabilities`` maps every
-    label to the column with its human votes, as counts or shares; it is empty without votes.
-    ``defaults`` are values for parameters that the user leaves at ``auto``.
+    ``labels`` have an order where ``label_type`` is ordinal. ``values`` maps labels in the data to
+    those of ``labels``, ``gold_probabilities`` every label to the column with its human votes, as
+    counts or shares; it is empty without votes. ``defaults`` are values for parameters that the
+    user leaves at ``auto``.
     """
 
     name: Annotated[_Line, BeforeValidator(_text_of_number)]
@@ -153,6 +152,7 @@ class Card(_Section):
         Field(min_length=2, max_length=MAX_LABELS),
         AfterValidator(_distinct),
     ]
+    label_type: Literal["nominal", "ordinal"] = "nominal"
     title: _Text = ""
     values: dict[_Scalar, _Scalar] = Field(default_factory=dict)
     gold_probabilities: dict[_Scalar, Annotated[str, PlainValidator(_single)]] = Field(
@@ -181,6 +181,7 @@ class Card(_Section):
         for value in self.values.values():
             if value not in self.labels:
                 raise ValueError(f"'values' maps to {value!r}, which is not in 'labels'.")
+        check_steps(self.label_type, len(self.labels))
         votes = self.gold_probabilities
         columns = list(votes.values())
         # An empty mapping in the card is an error; a card without the key is not.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from project.config.label_type import LABEL_TYPES
 from project.data.tables import MAX_LABELS, SPLITS
 from project.support.errors import AssayError, unknown_value
 from project.support.escape import abridged
@@ -36,6 +37,11 @@ _RULES = {
         f"a list of strings: 2 to {MAX_LABELS} different names of at most {MAX_NAME} characters, "
         "each on one line",
         f"{QUOTE}.",
+    ),
+    "label_type": _Rule(
+        f"one of {', '.join(LABEL_TYPES)}",
+        "With ordinal the labels have the order of 'labels'. Several labels for one text (multi) "
+        "are not supported.",
     ),
     "source.file": _LINE,
     "source.revision": _LINE,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from project.config.label_type import ORDINAL
 from project.config.task import TaskConfig
 from project.data.card import Card, load_card
 from project.data.decided import not_accepted, note_on_decisions, with_single_labels
@@ -88,6 +89,11 @@ class Task:
     def defaults(self) -> Mapping[str, Any]:
         """The card's values for parameters that are left at ``auto``."""
         return self.card.defaults
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the labels are steps of a scale, in the order of ``label_set``."""
+        return self.card.label_type == ORDINAL
 
     @property
     def values(self) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import krippendorff
 import numpy as np
 
+from project.stats.alpha_sums import alpha_of_sums, alpha_terms
 from project.stats.bootstrap import NO_INTERVAL, Interval
 from project.stats.types import Codes, Counts, Floats, Mask
 
@@ -100,8 +101,18 @@ def _is_unchanged(codes: Codes) -> Mask:
     return ((codes == codes[0]) & (codes[0] >= 0)).all(axis=0)
 
 
-def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> Interval:
-    """Krippendorff's alpha, nominal level, with its 95 % bootstrap interval over the examples.
+def ordinal_alpha(counts: Counts) -> float:
+    """Krippendorff's alpha, ordinal level, in [-1, 1], of classes in the order of the columns.
+
+    ``counts`` ``(n_examples, n_classes)``; nan where :func:`krippendorff_alpha` is.
+    """
+    return float(alpha_of_sums(alpha_terms(counts, ordered=True).sum(axis=0), ordered=True))
+
+
+def alpha_interval(
+    counts: Counts, *, ordered: bool = False, replicates: int = 2000, seed: int = 0
+) -> Interval:
+    """Krippendorff's alpha with its 95 % bootstrap interval over the examples.
 
     Both disagreements, observed and expected, are recomputed in every replicate (Zapf et al. 2016,
     BMC Med. Res. Methodol. 16:93). Krippendorff's own bootstrap keeps the expected one, and covers
@@ -112,12 +123,15 @@ def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> 
     ----------
     counts
         Answers of each class to each example ``(n_examples, n_classes)``.
+    ordered
+        Whether alpha is of the ordinal level instead of the nominal one. Its distances between the
+        classes follow from how often each is given, and are recomputed in every replicate, too.
     replicates
         Number of bootstrap replicates.
     seed
         Seed of the replicates.
     """
-    terms = alpha_terms(counts)
+    terms = alpha_terms(counts, ordered=ordered)
     if len(terms) == 0:
         return NO_INTERVAL
     # Examples with the same counts are interchangeable, so that it is enough to draw how often
@@ -125,36 +139,16 @@ def alpha_interval(counts: Counts, *, replicates: int = 2000, seed: int = 0) -> 
     kinds, n_of_kind = np.unique(terms, axis=0, return_counts=True)
     random = np.random.default_rng(seed)
     drawn = random.multinomial(len(terms), n_of_kind / len(terms), size=replicates)
-    values = alpha_of_sums(drawn.astype(np.float64) @ kinds)
+    values = alpha_of_sums(drawn.astype(np.float64) @ kinds, ordered=ordered)
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-    return Interval(nominal_alpha(counts), float(low), float(high))
+    estimate = ordinal_alpha(counts) if ordered else nominal_alpha(counts)
+    return Interval(estimate, float(low), float(high))
 
 
-def alpha_terms(counts: Counts) -> Floats:
-    """What each example adds to alpha: its counts and its observed disagreement.
-
-    Shape ``(n_pairable, n_classes + 1)``; only examples with several answers count.
-    """
-    pairable = counts[counts.sum(axis=1) > 1].astype(np.float64)
-    m = pairable.sum(axis=1)
-    observed = (m**2 - (pairable**2).sum(axis=1)) / (m - 1)
-    return np.concatenate([pairable, observed[:, None]], axis=1)
-
-
-def alpha_of_sums(sums: Floats) -> Floats:
-    """Alpha from sums of terms ``(..., n_classes + 1)``; nan where it is undefined."""
-    # The letters of nominal_alpha.
-    n = sums[..., :-1]
-    disagreement = sums[..., -1]
-    t = n.sum(axis=-1)
-    expected = t**2 - (n**2).sum(axis=-1)
-    undefined = np.full_like(t, np.nan)
-    ratio = np.divide((t - 1) * disagreement, expected, out=undefined, where=expected > 0)
-    return np.asarray(1.0 - ratio)
-
-
-def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> ResampledAgreement:
+def resampled_agreement(
+    codes: Codes, n_classes: int, weights: Floats, *, ordered: bool = False
+) -> ResampledAgreement:
     """Alpha and the unchanged share under several weightings of the examples.
 
     With the weights of :func:`project.stats.bootstrap.example_weights` the first row is that of
@@ -169,12 +163,16 @@ def resampled_agreement(codes: Codes, n_classes: int, weights: Floats) -> Resamp
         Number of classes.
     weights
         How often each example counts ``(n_weightings, n_examples)``.
+    ordered
+        Whether alpha is of the ordinal level instead of the nominal one.
     """
     counts = label_counts(codes, n_classes)
     pairable = counts.sum(axis=1) > 1
     same = _is_unchanged(codes) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
     return ResampledAgreement(
-        alpha=alpha_of_sums(weights[:, pairable] @ alpha_terms(counts)),
+        alpha=alpha_of_sums(
+            weights[:, pairable] @ alpha_terms(counts, ordered=ordered), ordered=ordered
+        ),
         unchanged=weights @ same / weights.sum(axis=1),
     )
 

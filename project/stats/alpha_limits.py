@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from project.stats.agreement import (
-    alpha_of_sums,
-    alpha_terms,
     label_counts,
     nominal_alpha,
+    ordinal_alpha,
+    resampled_agreement,
     unchanged,
 )
+from project.stats.alpha_sums import alpha_of_sums, alpha_terms
 from project.stats.bootstrap import REPLICATES, example_weights
 from project.stats.limits import (
     NO_SPREAD,
@@ -31,9 +32,15 @@ _MIN_JACKKNIFE = 3
 
 
 def alpha_limits(
-    codes: Codes, n_classes: int, *, replicates: int = REPLICATES, seed: int = 0, stream: int = 0
+    codes: Codes,
+    n_classes: int,
+    *,
+    ordered: bool = False,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    stream: int = 0,
 ) -> LimitReplicates:
-    """Krippendorff's alpha, nominal level, of seeds that stand for all trainings.
+    """Krippendorff's alpha of seeds that stand for all trainings.
 
     In every replicate one more example counts that was not seen: for the lower limit one about
     which the seeds disagree as much as they can, for the upper limit one about which they agree.
@@ -48,6 +55,8 @@ def alpha_limits(
         Predicted class codes ``(n_seeds, n_examples)``.
     n_classes
         Size of the label set.
+    ordered
+        Whether alpha is of the ordinal level instead of the nominal one.
     replicates, seed
         Number of replicates and seed of their weights.
     stream
@@ -59,17 +68,18 @@ def alpha_limits(
         With the estimate nan where alpha is undefined.
     """
     counts = label_counts(codes, n_classes)
-    estimate = nominal_alpha(counts) if len(codes) > 1 and len(counts) else float("nan")
+    alpha = ordinal_alpha if ordered else nominal_alpha
+    estimate = alpha(counts) if len(codes) > 1 and len(counts) else float("nan")
     if np.isnan(estimate):
         return exactly(float("nan"), replicates)
     weights = unseen_weights(codes.shape[1], replicates, seed)
-    sums = weights[:, :-1].astype(np.float64) @ alpha_terms(counts)
+    sums = weights[:, :-1].astype(np.float64) @ alpha_terms(counts, ordered=ordered)
     unseen = weights[:, -1:].astype(np.float64)
     below, above = (
-        alpha_of_sums(sums + unseen * alpha_terms(example[None]))
-        for example in _unseen_examples(counts)
+        alpha_of_sums(sums + unseen * alpha_terms(example[None], ordered=ordered), ordered=ordered)
+        for example in _unseen_examples(counts, ordered=ordered)
     )
-    spread = _seed_spread(codes, n_classes, seed)
+    spread = _seed_spread(codes, n_classes, seed, ordered=ordered)
     draws = t_draws(spread, replicates, [seed, 3, stream])
     return LimitReplicates(
         estimate,
@@ -99,7 +109,7 @@ def unchanged_limits(
     return LimitReplicates(estimate, below, above, NO_SPREAD, np.zeros_like(below), largest=1.0)
 
 
-def _unseen_examples(counts: Counts) -> tuple[Counts, Counts]:
+def _unseen_examples(counts: Counts, *, ordered: bool) -> tuple[Counts, Counts]:
     """Counts ``(n_classes,)`` of the examples that would lower and raise alpha most."""
     n_classes = counts.shape[1]
     n_seeds = int(counts[0].sum())
@@ -115,15 +125,16 @@ def _unseen_examples(counts: Counts) -> tuple[Counts, Counts]:
     rarest = np.argsort(counts.sum(axis=0), kind="stable")[np.arange(n_seeds) % n_classes]
     split.append(np.bincount(rarest, minlength=n_classes).astype(counts.dtype))
     same = list(n_seeds * identity)
-    terms = alpha_terms(counts).sum(axis=0)
+    terms = alpha_terms(counts, ordered=ordered).sum(axis=0)
 
     def alpha_with(examples: Sequence[npt.NDArray[np.integer]]) -> Floats:
-        return alpha_of_sums(terms + alpha_terms(np.stack(examples)))
+        more = alpha_terms(np.stack(examples), ordered=ordered)
+        return alpha_of_sums(terms + more, ordered=ordered)
 
     return split[int(alpha_with(split).argmin())], same[int(alpha_with(same).argmax())]
 
 
-def _seed_spread(codes: Codes, n_classes: int, seed: int) -> SeedSpread:
+def _seed_spread(codes: Codes, n_classes: int, seed: int, *, ordered: bool) -> SeedSpread:
     """The seeds' own part in the variance of alpha, by the jackknife."""
     n_seeds = len(codes)
     if n_seeds < _MIN_JACKKNIFE:
@@ -131,9 +142,9 @@ def _seed_spread(codes: Codes, n_classes: int, seed: int) -> SeedSpread:
     weights = example_weights(codes.shape[1], _INTERACTION_REPLICATES, seed)
     left_out = np.stack(
         [
-            alpha_of_sums(
-                weights @ alpha_terms(label_counts(np.delete(codes, index, 0), n_classes))
-            )
+            resampled_agreement(
+                np.delete(codes, index, 0), n_classes, weights, ordered=ordered
+            ).alpha
             for index in range(n_seeds)
         ],
         axis=1,

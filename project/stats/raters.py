@@ -81,9 +81,14 @@ def rater_counts(codes: Codes, n_classes: int) -> Counts:
 
 
 def rater_alpha(
-    codes: Codes, n_classes: int, *, replicates: int = REPLICATES, seed: int = 0
+    codes: Codes,
+    n_classes: int,
+    *,
+    ordered: bool = False,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> Interval:
-    """Krippendorff's alpha of the raters, nominal level, with its 95 % interval over the examples.
+    """Krippendorff's alpha of the raters with its 95 % interval over the examples.
 
     :func:`project.stats.agreement.alpha_interval`. Examples with fewer than two labels do not
     count; nan where alpha is undefined.
@@ -94,10 +99,13 @@ def rater_alpha(
         Class codes ``(n_raters, n_examples)``, -1 missing.
     n_classes
         Number of classes.
+    ordered
+        Whether alpha is of the ordinal level instead of the nominal one.
     replicates, seed
         Number and seed of the bootstrap replicates.
     """
-    return alpha_interval(rater_counts(codes, n_classes), replicates=replicates, seed=seed)
+    counts = rater_counts(codes, n_classes)
+    return alpha_interval(counts, ordered=ordered, replicates=replicates, seed=seed)
 
 
 def rater_pairs(codes: Codes, n_classes: int) -> list[PairAgreement]:

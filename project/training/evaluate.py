@@ -15,9 +15,9 @@ from project.support.errors import AssayError
 
 
 def evaluate(
-    answers: pd.DataFrame, gold: pd.DataFrame, label_set: Sequence[str]
+    answers: pd.DataFrame, gold: pd.DataFrame, label_set: Sequence[str], *, ordered: bool = False
 ) -> dict[str, float]:
-    """Every registered score and ``recall.<label>``, in [0, 1].
+    """Every registered score and ``recall.<label>``.
 
     Macro-F1 and recall are of the classes with gold examples alone.
 
@@ -29,6 +29,8 @@ def evaluate(
         An examples table of the same examples.
     label_set
         All labels, in the task's order.
+    ordered
+        Whether they are steps of a scale.
 
     Raises
     ------
@@ -46,7 +48,8 @@ def evaluate(
     right = codes(joined["gold_label"], label_set)
     answered = codes(joined["label"], label_set)
     scores = {
-        metric.key: metric.compute(right, answered, len(label_set)) for metric in score_metrics()
+        metric.key: metric.compute(right, answered, len(label_set))
+        for metric in score_metrics(ordered=ordered)
     }
     class_recall = score_answers(right, answered, len(label_set)).recall
     present = np.bincount(right, minlength=len(label_set))

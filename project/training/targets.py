@@ -15,6 +15,7 @@ import torch
 
 from project.config.finetune import FinetuneConfig
 from project.data.tables import PROBABILITY, codes
+from project.stats.ordinal import steps
 from project.stats.types import Floats
 from project.support.errors import AssayError
 
@@ -28,6 +29,9 @@ class Targets(NamedTuple):
 
 def targets(labels: pd.DataFrame, label_set: Sequence[str], config: FinetuneConfig) -> Targets:
     """The targets of a labels table, in its order.
+
+    A hard label is its class alone or, with ``config.ordinal_targets``, a distribution that falls
+    with the distance in steps (:func:`ordinal_shares`), for tasks whose labels have an order.
 
     With ``config.targets`` soft, probabilities are flattened by ``target_temperature`` (p to the
     power of 1/T, normalised) and mixed with the hard label, whose share is 1 - ``target_mix``. A
@@ -51,11 +55,12 @@ def targets(labels: pd.DataFrame, label_set: Sequence[str], config: FinetuneConf
     """
     n_classes = len(label_set)
     label_codes = codes(labels["label"], label_set)
-    values = np.eye(n_classes)[label_codes]
+    one_hot = np.eye(n_classes)[label_codes]
+    values = _hard_targets(n_classes, config)[label_codes]
     if config.targets == "soft":
         soft = _soft(labels, label_set, config.target_temperature)
         known = ~np.isnan(soft).any(axis=1)
-        values[known] = config.target_mix * soft[known] + (1 - config.target_mix) * values[known]
+        values[known] = config.target_mix * soft[known] + (1 - config.target_mix) * one_hot[known]
     values = (1 - config.label_smoothing) * values + config.label_smoothing / n_classes
     weights = _weights(labels)
     counts = np.bincount(label_codes, minlength=n_classes)
@@ -63,6 +68,25 @@ def targets(labels: pd.DataFrame, label_set: Sequence[str], config: FinetuneConf
         by_class = len(label_codes) / ((counts > 0).sum() * np.maximum(counts, 1))
         weights = weights * by_class[label_codes]
     return Targets(values, weights / weights.mean())
+
+
+def _hard_targets(n_classes: int, config: FinetuneConfig) -> Floats:
+    """The target of every hard label, ``(n_classes, n_classes)``: a row for each label."""
+    if config.ordinal_targets == "none":
+        return np.eye(n_classes)
+    power = 2 if config.ordinal_targets == "squared" else 1
+    return ordinal_shares(n_classes, power, config.ordinal_sharpness)
+
+
+def ordinal_shares(n_classes: int, power: int, sharpness: float) -> Floats:
+    """Soft labels for ordered classes, ``(n_classes, n_classes)``; each row sums to 1.
+
+    SORD (Diaz and Marathe 2019, Soft Labels for Ordinal Regression, CVPR, equation 1): class k has
+    the share exp(-phi(y, k)) / sum_j exp(-phi(y, j)) in the target of label y. Here phi is
+    ``sharpness`` times the distance in steps to the ``power`` of 1 or 2.
+    """
+    shares = np.exp(-sharpness * steps(n_classes) ** power)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def loss(logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

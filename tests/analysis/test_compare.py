@@ -64,7 +64,7 @@ def test_one_seed_has_no_agreement_to_compare():
     one = predicted(0.8, 1)
     found = arm_differences(GOLD, {"llm": ComparedArm(one, one, ["a"], ["b"])}, 2, replicates=50)
 
-    assert np.isnan(found[0].krippendorff_alpha).all()
+    assert np.isnan(found[0].alpha).all()
     assert np.isnan(found[0].unchanged).all()
 
 
@@ -83,8 +83,8 @@ def test_the_limits_widen_with_the_number_of_arms_and_a_clear_gain_is_named():
     found = differences(llm=gain, **others)
 
     assert np.ptp(found[0].macro_f1[1:]) > 1.15 * np.ptp(alone[0].macro_f1[1:])
-    alpha = found[0].krippendorff_alpha
-    assert np.ptp(alpha[1:]) > 1.15 * np.ptp(alone[0].krippendorff_alpha[1:])
+    alpha = found[0].alpha
+    assert np.ptp(alpha[1:]) > 1.15 * np.ptp(alone[0].alpha[1:])
     points = 100 * found[0].macro_f1.estimate
     assert answer(found) == f"In the second experiment llm gains {points:.1f} points of macro-F1."
     assert points == pytest.approx(30, abs=5)

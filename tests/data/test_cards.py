@@ -95,6 +95,16 @@ def bomb():
         ),
         (("split: {", "values: {5: [cat]}\nsplit: {"), "'values.5' must be one value"),
         (("split: {", "values: {5: bird}\nsplit: {"), "'values' maps to 'bird', which is not in"),
+        (
+            ("split: {", "label_type: multi\nsplit: {"),
+            "'label_type' must be one of nominal, ordinal; got 'multi'. .*Several labels for one "
+            "text .multi. are not supported",
+        ),
+        (("split: {", "label_type: [ordinal]\nsplit: {"), "'label_type' must be one of nominal"),
+        (
+            ("split: {", "label_type: ordinal\nsplit: {"),
+            "'label_type: ordinal' needs 3 to 50 labels: .* 'labels' has 2. Leave 'label_type' out",
+        ),
         (("name: pets", f"name: {'[' * 5000}"), "is not valid YAML"),
         (("name: pets", "name: pets\nname: pets"), "is not valid YAML: 'name' stands twice"),
         (

@@ -55,6 +55,16 @@ def as_csv(table, separator=";"):
     return table.to_csv(index=False, sep=separator)
 
 
+def test_whole_numbers_in_a_row_get_a_commented_line_on_their_order(look):
+    stars = look(reviews(label=["1", "2", "3", "4", "5", "3"] * 10))
+    years = look(reviews(label=["1990", "2001", "2010"] * 20))
+
+    assert "# If 1 to 5 are steps of a scale" in card_text(stars)
+    assert "\n# label_type: ordinal\n" in card_text(stars)
+    assert "label_type" not in card_text(years)
+    assert "label_type" not in card_text(look(reviews()))
+
+
 def test_a_clean_file_has_no_traps_and_no_copy(look):
     proposal = look(reviews())
 

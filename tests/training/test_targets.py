@@ -185,3 +185,30 @@ def test_invalid_probabilities_are_ignored_with_hard_targets():
     assert targets(table(["a"], [[0.5, 0.3, 0.3]]), LABELS, FinetuneConfig()).values.tolist() == [
         [1, 0, 0]
     ]
+
+
+def test_ordinal_targets_fall_with_the_distance_in_steps():
+    labels = table(["a", "b"])
+    # exp(0), exp(-1), exp(-2) and exp(-1), exp(0), exp(-1), over their sums
+    first = np.exp([0, -1, -2]) / np.exp([0, -1, -2]).sum()
+    second = np.exp([-1, 0, -1]) / np.exp([-1, 0, -1]).sum()
+    found = targets(labels, LABELS, FinetuneConfig(ordinal_targets="absolute")).values
+    assert found == pytest.approx(np.array([first, second]))
+
+    squared = FinetuneConfig(ordinal_targets="squared", ordinal_sharpness=0.5)
+    assert targets(labels, LABELS, squared).values[0] == pytest.approx(
+        np.exp([0, -0.5, -2]) / np.exp([0, -0.5, -2]).sum()
+    )
+    assert targets(labels, LABELS, FinetuneConfig(ordinal_targets="none")).values.tolist() == [
+        [1, 0, 0],
+        [0, 1, 0],
+    ]
+
+
+def test_probabilities_of_the_llm_are_left_as_they_are_by_ordinal_targets():
+    labels = table(["a", "b"], [[0.5, 0.3, 0.2], [math.nan] * 3], sources=["llm", "human"])
+    config = FinetuneConfig(targets="soft", target_mix=0.5, ordinal_targets="absolute")
+    found = targets(labels, LABELS, config).values
+
+    assert found[0] == pytest.approx([0.75, 0.15, 0.1])
+    assert found[1] == pytest.approx(np.exp([-1, 0, -1]) / np.exp([-1, 0, -1]).sum())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from project.config.audit import UNKNOWN
 from project.config.init import NONE, InitConfig
+from project.config.label_type import MAX_ORDERED, MIN_ORDERED, ORDINAL
 from project.config.loading import on_one_line
 from project.data.inspection.label_set import LabelSet
 from project.data.inspection.proposal import Proposal
@@ -35,6 +36,7 @@ def card_text(proposal: Proposal) -> str:
         "# The LLM reads this above every text. Say what each class means, as to a colleague.",
         f"description: {on_one_line(_description(proposal.labels))}",
         *_labels(proposal),
+        *_order(proposal.labels),
         *_values(proposal.labels),
         *_sizes(proposal.sizes),
     ]
@@ -98,6 +100,19 @@ def _labels(proposal: Proposal) -> list[str]:
             comment = "  # from the LLM alone"
         lines.append(f"  - {scalar(label)}{comment}")
     return lines
+
+
+def _order(labels: LabelSet) -> list[str]:
+    """A commented line for whole numbers in a row, which may be the steps of a scale."""
+    if not labels.are_numbers or not MIN_ORDERED <= len(labels.labels) <= MAX_ORDERED:
+        return []
+    first, *_, last = (int(label) for label in labels.labels)
+    if last - first != len(labels.labels) - 1:
+        return []
+    return [
+        f"# If {first} to {last} are steps of a scale (stars, degrees), docs/ordinal.md:",
+        f"# label_type: {ORDINAL}",
+    ]
 
 
 def _values(labels: LabelSet) -> list[str]:
