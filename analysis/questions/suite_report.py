@@ -8,6 +8,7 @@ from analysis.questions import suite_tables
 from analysis.questions.suite_answer import answer, cause_answer, screen, shift_answer
 from analysis.questions.suite_rows import ITSELF, by_data
 from analysis.questions.suite_scored import Scored, read_scored
+from analysis.questions.suite_sets import sets_section
 from analysis.render.page import page
 from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.store.publish import log_report, write_aside
@@ -43,6 +44,8 @@ def sections(scored: Scored) -> list[Section]:
         question = "Which tasks lose most?"
         shown = [causes] if causes.rows else []
         parts.append(Section("suite_features", question, cause_answer(causes), shown))
+    if sets := sets_section(scored):
+        parts.insert(1, sets)
     consistency = suite_tables.consistency_table(scored.features)
     if consistency.rows:
         question = "Are labels right where all draws agree?"

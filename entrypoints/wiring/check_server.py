@@ -14,7 +14,7 @@ from project.annotation.engines.openai.listed import listed_models
 from project.annotation.prompt import build_prompts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS
-from project.data.card import load_card
+from project.data.label_question import load_one_card
 from project.labels.sources import arms
 from project.support.errors import AssayError
 
@@ -26,7 +26,7 @@ def server_rows(config: ExperimentConfig) -> Rows[None]:
     wait for the answer as long as an experiment does: a server may load its model first.
     """
     yield "server", _models(config)
-    card = load_card(config.task.task)
+    card = load_one_card(config.task.task, config.task.label)
     prompt_config = dataclasses.replace(
         config.resolved(card.defaults).prompt, n_demonstrations=0, ensemble_size=1
     )

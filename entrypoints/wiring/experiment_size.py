@@ -14,7 +14,7 @@ from project.config.arms import Arm
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.labels import PAPER_DRAWS, LabelConfig
-from project.data.card import load_card
+from project.data.label_question import load_one_card
 from project.data.task import comes_from_hub, load_task
 from project.labels.sources import arms
 
@@ -78,7 +78,7 @@ def count_experiment(config: ExperimentConfig) -> CountedExperiment:
 def _task_size(config: ExperimentConfig) -> TaskSize:
     """The size of the task. Data of the hub are not fetched: the limits of the card are taken."""
     splits = ("train", "validation", "test")
-    card = load_card(config.task.task)
+    card = load_one_card(config.task.task, config.task.label)
     if comes_from_hub(config.task):
         limits = {
             split: getattr(config.task, f"max_{split}") or card.sizes[split] for split in splits

@@ -135,8 +135,10 @@ def _model_facts(annotator: Annotator | None, encoder: Encoder | None) -> dict[s
 
 def _task_facts(task: Task) -> dict[str, Any]:
     """What the analysis must know of a task."""
+    one = task.card.one_label
     return {
         "name": task.name,
+        "one_label": {"task": one.task, "label": one.label, "labels": one.labels} if one else None,
         "title": task.title,
         "label_set": list(task.label_set),
         "label_type": task.card.label_type,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 NOMINAL = "nominal"  # names without an order
 ORDINAL = "ordinal"  # steps of a scale, in the order of the card
-LABEL_TYPES = (NOMINAL, ORDINAL)
+MULTI = "multi"  # a text may have several labels, or none
+LABEL_TYPES = (NOMINAL, ORDINAL, MULTI)
 MIN_ORDERED = 3
 """Fewest labels of an ordinal task: the order of two says nothing."""
 MAX_ORDERED = 50

@@ -47,5 +47,8 @@ class SuiteTaskConfig(TaskConfig):
     data: str = parameter(
         default="", help="not used here; the file that tasks names can give it for a task"
     )
+    label: str = parameter(
+        default="", help="not used here; every label of a card with label_type: multi is a task"
+    )
     text_column: str = parameter(default="", help="column with the text; empty: each card's")
     label_column: str = parameter(default="", help="column with the gold label; empty: each card's")

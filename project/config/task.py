@@ -21,6 +21,11 @@ class TaskConfig(ConfigSection):
         "card's source",
         everyday=True,
     )
+    label: str = parameter(
+        default="",
+        help="one label of a card with label_type: multi, asked about by itself: yes or no; empty "
+        "for other cards",
+    )
     text_column: str = parameter(
         default="", help="column with the text; empty: the card's", everyday=True
     )

@@ -30,8 +30,9 @@ from pydantic import (
 
 from project.config.config_file import safe_yaml
 from project.config.experiment import CARD_DEFAULTS, defaults_of_card
-from project.config.label_type import check_steps
+from project.config.label_type import MULTI, check_steps
 from project.data.card_errors import MAX_NAME, QUOTE, card_error
+from project.data.one_label import OneLabel
 from project.data.tables import MAX_LABELS
 from project.support.errors import AssayError, unknown_value
 from project.support.escape import abridged
@@ -137,7 +138,8 @@ class CardSizes(_Section):
 class Card(_Section):
     """A checked task card.
 
-    ``labels`` have an order where ``label_type`` is ordinal. ``values`` maps labels in the data to
+    ``labels`` have an order where ``label_type`` is ordinal. Where it is multi, a text may have
+    several of them or none, with ``separator`` between them. ``values`` maps labels in the data to
     those of ``labels``, ``gold_probabilities`` every label to the column with its human votes, as
     counts or shares; it is empty without votes. ``defaults`` are values for parameters that the
     user leaves at ``auto``.
@@ -152,7 +154,8 @@ class Card(_Section):
         Field(min_length=2, max_length=MAX_LABELS),
         AfterValidator(_distinct),
     ]
-    label_type: Literal["nominal", "ordinal"] = "nominal"
+    label_type: Literal["nominal", "ordinal", "multi"] = "nominal"
+    separator: Annotated[str, Field(strict=True, min_length=1, max_length=5)] = ";"
     title: _Text = ""
     values: dict[_Scalar, _Scalar] = Field(default_factory=dict)
     gold_probabilities: dict[_Scalar, Annotated[str, PlainValidator(_single)]] = Field(
@@ -165,6 +168,12 @@ class Card(_Section):
     licence: _Text = ""
     citation: _Text = ""
     _path: Path = PrivateAttr(default=Path())
+    _one: OneLabel | None = PrivateAttr(default=None)
+
+    @property
+    def one_label(self) -> OneLabel | None:
+        """The label of a card with several labels a text that is asked about; None for others."""
+        return self._one
 
     @property
     def path(self) -> Path:
@@ -182,6 +191,8 @@ class Card(_Section):
             if value not in self.labels:
                 raise ValueError(f"'values' maps to {value!r}, which is not in 'labels'.")
         check_steps(self.label_type, len(self.labels))
+        if self.label_type == MULTI and self.gold_probabilities:
+            raise ValueError("'gold_probabilities' needs one label a text. Leave the key out.")
         votes = self.gold_probabilities
         columns = list(votes.values())
         # An empty mapping in the card is an error; a card without the key is not.

@@ -40,9 +40,9 @@ _RULES = {
     ),
     "label_type": _Rule(
         f"one of {', '.join(LABEL_TYPES)}",
-        "With ordinal the labels have the order of 'labels'. Several labels for one text (multi) "
-        "are not supported.",
+        "With ordinal the labels have the order of 'labels'; with multi a text may have several.",
     ),
+    "separator": _Rule("a text of 1 to 5 characters, such as ';'"),
     "source.file": _LINE,
     "source.revision": _LINE,
     "source.config": _LINE,

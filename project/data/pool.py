@@ -13,11 +13,12 @@ import pandas as pd
 
 from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
-from project.data.card import Card, CardColumns, CardSource, as_label, load_card
+from project.data.card import Card, CardColumns, CardSource, as_label
 from project.data.card_errors import MAX_NAME
 from project.data.class_indices import are_indices
 from project.data.decided import with_decided_labels
 from project.data.duplicates import KEEP_ONE, notes_on_pool, one_row_each
+from project.data.label_question import load_one_card, with_one_label
 from project.data.pool_labels import labels_of
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
@@ -82,10 +83,20 @@ def load_pool(
         Where the user must decide: no file, a missing column, a human label that is none of the
         classes, one class only, repeated ids. Rows without a text are left out and counted.
     """
-    card = load_card(config.task) if config.task else None
+    if config.label and not config.task:
+        raise AssayError(
+            f"label needs task=CARD, a card with label_type: multi; got {config.label!r} alone."
+        )
+    card = load_one_card(config.task, config.label) if config.task else None
     read, source = read_raw(card or _stand_in(config), config)
     text_column = config.text_column or (card.columns.text if card else _DEFAULT_TEXT)
-    _check_columns(read, config, known, own_columns, text_column)
+    if card and card.one_label:
+        written = known.human_column
+        known = dataclasses.replace(known, human_column=card.one_label.column(written))
+        _check_columns(read, config, known, own_columns, text_column)
+        read = with_one_label(read, card, written)
+    else:
+        _check_columns(read, config, known, own_columns, text_column)
     texts = checked_texts(read[text_column])
     has_text = texts.notna() & (texts.astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)

@@ -37,7 +37,13 @@ def pool_splits(
     labelled = examples["gold_label"].notna()
     if config.task and labelled.all() and (n_demonstrations or config.max_train):
         rows = examples.assign(**{PRESET_SPLIT: ""})
-        assigned = assign_splits(rows, card.labels, card.sizes, config.split_seed).split
+        assigned = assign_splits(
+            rows,
+            card.labels,
+            card.sizes,
+            config.split_seed,
+            stratified=card.one_label is None,
+        ).split
         order += len(examples) * assigned.map({"train": 0, "test": 1}).fillna(2)
         reserved = assigned == "demonstration"
     else:

@@ -55,7 +55,7 @@ def column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[st
         cards_id = ""
     columns = {
         "text": config.text_column or card.columns.text,
-        "label": config.label_column or card.columns.label,
+        "label": _label_column(card, config),
         "id": config.id_column or cards_id,
     }
     for role, column in columns.items():
@@ -63,6 +63,12 @@ def column_names(table: pd.DataFrame, card: Card, config: TaskConfig) -> dict[st
             way_out = f"Set {role}_column to the name of the column."
             raise unknown_value(f"{role}_column", column, map(str, table.columns), way_out)
     return columns
+
+
+def _label_column(card: Card, config: TaskConfig) -> str:
+    """The column with the gold labels; of a card of one label, with the label in its name."""
+    name = config.label_column or card.columns.label
+    return card.one_label.column(name) if card.one_label else name
 
 
 def usable_rows(

@@ -29,7 +29,12 @@ class Splits(NamedTuple):
 
 
 def assign_splits(
-    rows: pd.DataFrame, label_set: Sequence[str], sizes: Mapping[str, int], seed: int
+    rows: pd.DataFrame,
+    label_set: Sequence[str],
+    sizes: Mapping[str, int],
+    seed: int,
+    *,
+    stratified: bool = True,
 ) -> Splits:
     """A split for every row.
 
@@ -51,12 +56,18 @@ def assign_splits(
         The largest size of each split. With fewer rows all splits shrink by the same factor.
     seed
         Seed of the order in which rows are taken.
+    stratified
+        Whether classes keep their shares. The labels of a text with several share their splits,
+        which no single one of them can stratify.
 
     Raises
     ------
     AssayError
         If a split is empty, or training has fewer examples than there are classes.
     """
+    if not stratified:
+        classes = rows["gold_label"]
+        rows = rows.assign(gold_label=classes.where(classes.isna(), label_set[0]))
     if rows["gold_label"].isna().any():
         splits = _split_with_unlabelled(rows, sizes, seed)
     else:

@@ -22,9 +22,10 @@ from project.config.config_file import safe_yaml
 from project.config.entry_points import ENTRY_POINTS
 from project.config.field_errors import shown
 from project.config.fields import written
+from project.config.label_type import MULTI
 from project.config.lists import split_list
 from project.config.loading import effective
-from project.data.card import load_card
+from project.data.card import Card, load_card
 from project.support.errors import AssayError, Refusals
 
 _OWN = ("name", "group")
@@ -77,10 +78,12 @@ def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
     for entry in entries:
         with refusals.part():
             card = load_card(entry["task"])
-            with _about(entry["task"]):
-                given = {**_own_params(common), **params, **_own_params(entry)}
-                chosen = effective(ENTRY_POINTS["main"], given).texts
-            found.append(SuiteTask(entry.get("name", card.name), entry.get("group", ""), chosen))
+            for label in _labels(entry, card):
+                with _about(entry["task"]):
+                    given = {**_own_params(common), **params, **_own_params(entry), "label": label}
+                    chosen = effective(ENTRY_POINTS["main"], given).texts
+                name = f"{entry.get('name', card.name)} {label}".rstrip()
+                found.append(SuiteTask(name, entry.get("group", ""), chosen))
     refusals.finish()
     repeated = [name for name, n in Counter(task.name for task in found).items() if n > 1]
     if repeated:
@@ -94,6 +97,13 @@ def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
             "point main."
         )
     return found
+
+
+def _labels(entry: Mapping[str, Any], card: Card) -> Sequence[str]:
+    """The labels of an entry's card that are tasks of their own; an empty one for other cards."""
+    if card.label_type != MULTI:
+        return [str(entry.get("label", ""))]
+    return [str(entry["label"])] if entry.get("label") else card.labels
 
 
 @contextlib.contextmanager
@@ -153,7 +163,15 @@ def _entries(tasks: str) -> _Entries:
         return _Entries(_cards_in(path), {})
     if path.suffix not in (".yaml", ".yml"):
         raise AssayError(f"{_RULE}; got {shown(tasks)}. For one task use the entry point main.")
-    return _listed(path)
+    content = _read(path)
+    if _is_card(content) and content.get("label_type") == MULTI:
+        return _Entries([{"task": str(path)}], {})
+    return _listed(path, content)
+
+
+def _is_card(content: Any) -> bool:
+    """Whether the content of a YAML file is a task card, perhaps with mistakes."""
+    return isinstance(content, Mapping) and {"labels", "columns", "description"} <= set(content)
 
 
 def _cards_in(folder: Path) -> list[dict[str, Any]]:
@@ -171,9 +189,8 @@ def _cards_in(folder: Path) -> list[dict[str, Any]]:
     return [{"task": str(path)} for path in found]
 
 
-def _listed(path: Path) -> _Entries:
+def _listed(path: Path, content: Any) -> _Entries:
     """The tasks and the parameters in a file."""
-    content = _read(path)
     if not isinstance(content, Mapping):
         raise AssayError(f"{_RULE}; {path} holds no names and values.")
     if unknown := [name for name in content if name not in ("tasks", "parameters")]:

@@ -15,6 +15,7 @@ from project.config.task import TaskConfig
 from project.data.card import Card, load_card
 from project.data.decided import not_accepted, note_on_decisions, with_single_labels
 from project.data.duplicates import KEEP_ONE, notes_on_duplicates, one_row_each
+from project.data.label_question import load_one_card, with_one_label
 from project.data.preset_splits import note_on_preset_splits
 from project.data.raw_data import data_file, read_raw
 from project.data.rows import PRESET_SPLIT, column_names, gold_has_indices, usable_rows
@@ -118,9 +119,10 @@ def load_task(config: TaskConfig) -> Task:
     Raises AssayError where the user must decide: a missing column, an unknown or null label, an
     empty text, one class only, repeated ids, too few examples, a file that is not UTF-8.
     """
-    card = load_card(config.task)
+    card = load_one_card(config.task, config.label)
     raw, source = read_raw(card, config)
     columns = column_names(raw, card, config)
+    raw = with_one_label(raw, card, config.label_column or card.columns.label)
     raw, notes = _decided(raw, card, columns, config)
     usable, counts = usable_rows(raw, card, columns, config)
     rows = usable
@@ -128,7 +130,9 @@ def load_task(config: TaskConfig) -> Task:
         rows = one_row_each(usable)
         counts = {**counts, "duplicates_dropped": len(usable) - len(rows)}
     sizes = _sizes(card, config)
-    split, n_straddling = assign_splits(rows, card.labels, sizes, config.split_seed)
+    split, n_straddling = assign_splits(
+        rows, card.labels, sizes, config.split_seed, stratified=card.one_label is None
+    )
     # Rows without a split are left out, and the column of preset splits, which has been used.
     examples = rows.assign(split=split)
     examples = examples[examples["split"] != ""].drop(columns=PRESET_SPLIT)

@@ -96,9 +96,9 @@ def bomb():
         (("split: {", "values: {5: [cat]}\nsplit: {"), "'values.5' must be one value"),
         (("split: {", "values: {5: bird}\nsplit: {"), "'values' maps to 'bird', which is not in"),
         (
-            ("split: {", "label_type: multi\nsplit: {"),
-            "'label_type' must be one of nominal, ordinal; got 'multi'. .*Several labels for one "
-            "text .multi. are not supported",
+            ("split: {", "label_type: several\nsplit: {"),
+            "'label_type' must be one of nominal, ordinal, multi; got 'several'. .*with multi a "
+            "text may have several",
         ),
         (("split: {", "label_type: [ordinal]\nsplit: {"), "'label_type' must be one of nominal"),
         (

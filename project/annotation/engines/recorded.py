@@ -32,6 +32,7 @@ from project.annotation.engines.recorded_join import (
     notes_on_join,
 )
 from project.annotation.engines.recorded_numbers import with_numbers
+from project.annotation.engines.recorded_one_label import of_one_label
 from project.annotation.prompt import Prompt
 from project.annotation.reading.reader import REPLY_READING, ReplyReader, unparsed
 from project.config.annotation import RecordedConfig
@@ -83,7 +84,11 @@ class RecordedAnnotator:
         self._reader = ReplyReader.of_labels(task.label_set, task.values)
         table = rows_of_task(without_lists(read_file(path)), task.where, path.name)
         join_column, self.keyed_by = join_columns(table, task, path.name)
-        self.draws: Sequence[str] = draw_names(table, config.recorded_columns, task.label_set)
+        wanted = config.recorded_columns
+        unread: list[str] = []
+        if one := task.card.one_label:
+            table, wanted, unread = of_one_label(table, wanted, one)
+        self.draws: Sequence[str] = draw_names(table, wanted, task.label_set)
         _check_no_gold(self.draws, path, task)
         self.lacks: Sequence[frozenset[Reads]] = [
             frozenset(
@@ -92,7 +97,8 @@ class RecordedAnnotator:
             for draw in self.draws
         ]
         used = _columns_of(table, self.draws)
-        table, self.notes = without_rejected(table, used, join_column)
+        table, notes = without_rejected(table, used, join_column)
+        self.notes = [*unread, *notes]
         if self.keyed_by == "example_id":
             check_ids(table, join_column, used, task, path.name)
         answers = with_numbers(table, self.draws, task.label_set)

@@ -1,0 +1,215 @@
+"""The labels of one card in a suite put together: scores and agreement of sets of labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from analysis.questions.suite_rows import ITSELF, SuiteEntry
+from analysis.questions.suite_scored import Scored
+from analysis.render.section import Section, Table, columns
+from analysis.render.text import number, ranged
+from project.config.arms import GOLD, LLM
+from project.data.tables import codes
+from project.stats.bootstrap import Interval
+from project.stats.label_sets import masi_alpha, set_loss, set_scores
+
+if TYPE_CHECKING:
+    from analysis.store.experiment import Experiment
+    from project.stats.types import Mask
+
+QUESTION = "What do the labels of a text cost together?"
+_YES = 1  # the code of yes: labels are no and yes
+_SCORES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "jaccard": "Jaccard", "exact": "exact"}
+_NOTE = (
+    "All numbers x 100, means over the trainings; training number k of a label goes with number k "
+    "of every other. macro-F1: mean over the labels of the F1 of texts that have it; micro-F1: of "
+    "all decisions together; Jaccard: labels in both sets of a text among those in one of them; "
+    "exact: texts with exactly the right set. loss: of gold-trained classifiers less that of the "
+    "row, with 95 % bootstrap limits over the texts, the trainings taken as fixed. alpha: "
+    "Krippendorff's, of the trainings' sets with MASI as distance (Passonneau 2006). An LLM's "
+    "missing answer counts as wrong."
+)
+
+
+class _Sets(NamedTuple):
+    """The sets of labels of one card by one LLM.
+
+    Attributes
+    ----------
+    task, group
+        Name of the card, and of the LLM.
+    labels
+        The labels whose experiments are finished.
+    absent
+        The others.
+    gold
+        ``(n_texts, n_labels)``.
+    sources
+        Sets by source of labels ``(n_trainings, n_texts, n_labels)``.
+    """
+
+    task: str
+    group: str
+    labels: Sequence[str]
+    absent: Sequence[str]
+    gold: Mask
+    sources: Mapping[str, Mask]
+
+
+def sets_section(scored: Scored) -> Section | None:
+    """Scores of the sets of every card with several labels a text; None without such a card."""
+    import pandas as pd
+
+    found = _all_sets(scored)
+    if not found:
+        return None
+    records = [record for sets in found for record in _records(sets)]
+    rows = [
+        [
+            record["task"],
+            record["group"],
+            record["source"],
+            *(number(100 * record[name]) for name in _SCORES),
+            *(_loss(record, name) for name in ("micro_f1", "jaccard")),
+            number(100 * record["masi_alpha"]),
+        ]
+        for record in records
+    ]
+    head = ["task", "LLM", "labels", *_SCORES.values(), "loss of micro-F1", "loss of Jaccard"]
+    table = Table(
+        "suite_sets",
+        "Sets of labels",
+        [*head, "alpha"],
+        rows,
+        frame=pd.DataFrame(records),
+        notes=[_NOTE, *_notes(found)],
+        kinds=["annotator" if record["source"] == ITSELF else "arm" for record in records],
+        units=["", "", "", *[""] * len(_SCORES), "points [limits]", "points [limits]", "MASI"],
+    )
+    return Section("suite_sets", QUESTION, _answer(records), [table])
+
+
+def _loss(record: Mapping[str, Any], name: str) -> str:
+    """A loss with its limits; empty for gold itself and where gold is not known."""
+    if math.isnan(record[f"loss_{name}"]):
+        return ""
+    names = (f"loss_{name}", f"loss_{name}_low", f"loss_{name}_high")
+    return ranged(Interval(*(record[each] for each in names)), 100, 1, sign=True)
+
+
+def _all_sets(scored: Scored) -> list[_Sets]:
+    """The sets of every card and LLM with at least two finished labels."""
+    entries: dict[tuple[str, str], dict[str, SuiteEntry]] = {}
+    every: dict[tuple[str, str], Sequence[str]] = {}
+    for entry in scored.entries:
+        one = _experiment(entry).config["task"].get("one_label")
+        if one:
+            key = (one["task"], entry.group)
+            entries.setdefault(key, {})[one["label"]] = entry
+            every[key] = one["labels"]
+    found = []
+    for (task, group), by_label in entries.items():
+        labels = [label for label in every[task, group] if label in by_label]
+        if len(labels) < 2:
+            continue
+        experiments = [_experiment(by_label[label]) for label in labels]
+        absent = [label for label in every[task, group] if label not in by_label]
+        found.append(_sets(task, group, labels, absent, experiments))
+    return found
+
+
+def _experiment(entry: SuiteEntry) -> Experiment:
+    return entry.judged.scored.experiment
+
+
+def _sets(
+    task: str,
+    group: str,
+    labels: Sequence[str],
+    absent: Sequence[str],
+    experiments: Sequence[Experiment],
+) -> _Sets:
+    """The sets of the test texts that all experiments have."""
+    ids = [list(experiment.split("test")["example_id"]) for experiment in experiments]
+    common = sorted(set(ids[0]).intersection(*ids[1:]))
+    places = [[own.index(each) for each in common] for own in (list(each) for each in ids)]
+    gold = np.stack(
+        [one.gold[place] == _YES for one, place in zip(experiments, places, strict=True)], axis=1
+    )
+    sources: dict[str, Mask] = {}
+    itself = [_own_labels(one, place) for one, place in zip(experiments, places, strict=True)]
+    if all(labels is not None for labels in itself):
+        sources[ITSELF] = np.stack([labels for labels in itself if labels is not None], axis=1)[
+            None
+        ]
+    for arm in experiments[0].arms:
+        if all(arm in one.arms for one in experiments):
+            n = min(len(one.arms[arm].predicted) for one in experiments)
+            predicted = [
+                one.arms[arm].predicted[:n][:, place] == _YES
+                for one, place in zip(experiments, places, strict=True)
+            ]
+            sources[arm] = np.stack(predicted, axis=2)
+    return _Sets(task, group, labels, absent, gold, sources)
+
+
+def _own_labels(experiment: Experiment, place: Sequence[int]) -> Mask | None:
+    """Which texts the LLM itself gives the label; a missing answer is the wrong one."""
+    table = experiment.llm_test
+    if table is None or not table["label"].notna().any():
+        return None
+    given = codes(table["label"], experiment.label_set)[place]
+    gold = experiment.gold[place]
+    return np.asarray(np.where(given < 0, gold != _YES, given == _YES), dtype=bool)
+
+
+def _records(sets: _Sets) -> list[dict[str, Any]]:
+    """One row for each source of labels."""
+    records = []
+    reference = sets.sources.get(GOLD)
+    for source, given in sets.sources.items():
+        scores = np.mean([set_scores(sets.gold, one) for one in given], axis=0)
+        record: dict[str, Any] = {
+            "task": sets.task,
+            "group": sets.group,
+            "source": source,
+            "n_texts": len(sets.gold),
+            "n_labels": len(sets.labels),
+            "n_trainings": 0 if source == ITSELF else len(given),
+            **dict(zip(_SCORES, map(float, scores), strict=True)),
+            "masi_alpha": masi_alpha(given) if len(given) > 1 else math.nan,
+        }
+        for name in _SCORES:
+            loss = Interval(math.nan, math.nan, math.nan)
+            if reference is not None and source != GOLD:
+                loss = set_loss(sets.gold, reference, given, name)
+            record |= columns(f"loss_{name}", loss)
+        records.append(record)
+    return records
+
+
+def _notes(found: Sequence[_Sets]) -> list[str]:
+    """Which labels are left out, since their experiments are not finished."""
+    return [
+        f"{sets.task}, {sets.group}: without {', '.join(sets.absent)}, which are not finished."
+        for sets in found
+        if sets.absent
+    ]
+
+
+def _answer(records: Sequence[Mapping[str, Any]]) -> str:
+    """What the LLM's labels lose of micro-F1, for every card and LLM."""
+    sentences = []
+    for record in records:
+        if record["source"] != LLM or math.isnan(record["loss_micro_f1"]):
+            continue
+        sentences.append(
+            f"{record['task']}, {record['group']}: the sets of {record['n_labels']} labels lose "
+            f"{_loss(record, 'micro_f1')} points of micro-F1 and {_loss(record, 'jaccard')} of the "
+            "Jaccard index."
+        )
+    return " ".join(sentences)

@@ -1,0 +1,174 @@
+"""Cards with several labels a text: one label is a question of its own, yes or no."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from project.annotation.engines.recorded import RecordedAnnotator
+from project.config.annotation import RecordedConfig
+from project.config.audit import PoolConfig
+from project.config.task import TaskConfig
+from project.data.pool import load_pool
+from project.data.suite import read_suite
+from project.data.task import load_task
+from project.support.errors import AssayError
+
+CARD = """
+name: letters
+description: What is the letter about?
+source: {file: letters.csv}
+columns: {text: text, label: topics}
+labels: [billing, delivery, app]
+label_type: multi
+split: {demonstration: 6, train: 36, validation: 10, test: 20}
+"""
+SETS = ["billing", "billing;delivery", "app", "delivery ; app", "Billing", "delivery"]
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    """A function that writes the card and its 72 rows, and loads one label."""
+    monkeypatch.chdir(tmp_path)
+
+    def load(label="billing", sets=SETS, card=CARD, **changes):
+        cells = [sets[number % len(sets)] for number in range(72)]
+        table = pd.DataFrame({"text": [f"letter {n}" for n in range(72)], "topics": cells})
+        for name in ("billing", "delivery", "app"):
+            table[f"is_{name}"] = [int(name in str(cell).lower()) for cell in cells]
+        table.to_csv("letters.csv", index=False)
+        (tmp_path / "letters.yaml").write_text(card)
+        return load_task(TaskConfig(task="letters.yaml", label=label, **changes))
+
+    return load
+
+
+def gold(task):
+    return task.examples.set_index("text")["gold_label"]
+
+
+def test_a_label_is_a_task_of_two_classes(task):
+    found = task("billing")
+
+    assert found.label_set == ("no", "yes")
+    assert found.name == "letters billing"
+    assert "Does the label billing fit the text?" in found.description
+    labels = gold(found)
+    assert labels["letter 0"] == "yes"  # billing
+    assert labels["letter 1"] == "yes"  # billing;delivery
+    assert labels["letter 3"] == "no"  # delivery ; app
+    assert labels["letter 4"] == "yes"  # Billing
+
+
+def test_all_labels_of_a_card_share_their_splits(task):
+    splits = [task(label).examples.set_index("text")["split"] for label in ("billing", "app")]
+
+    assert splits[0].equals(splits[1].reindex(splits[0].index))
+
+
+def test_a_column_for_each_label_reads_the_same(task):
+    of_sets = gold(task("delivery"))
+    of_columns = gold(task("delivery", label_column="is_{label}"))
+
+    assert of_sets.equals(of_columns)
+
+
+@pytest.mark.parametrize(
+    "cell", [json.dumps(["billing", "app"]), "billing;app", "{'billing': 1, 'app': 1}"]
+)
+def test_lists_mappings_and_separators_are_read(task, cell):
+    found = task("app", sets=[cell, "delivery", "[]"])
+
+    assert gold(found)["letter 0"] == "yes"
+    assert gold(found)["letter 1"] == "no"
+    assert gold(found)["letter 2"] == "no"  # an empty list names no label
+
+
+def test_another_separator(task):
+    found = task("app", sets=["billing|app", "delivery"], card=f"{CARD}separator: '|'\n")
+
+    assert gold(found)["letter 0"] == "yes"
+
+
+def test_an_unknown_label_in_the_data_is_refused_with_its_number(task):
+    with pytest.raises(AssayError, match=r"36 cells name 'bills'\. Map it to a label under"):
+        task("app", sets=["bills", "app"])
+
+
+def test_a_null_is_not_known_and_no_empty_set(task):
+    with pytest.raises(AssayError, match="null label"):
+        task("app", sets=[None, "app", "delivery"])
+
+
+def test_a_label_that_nobody_uses_is_named(task):
+    with pytest.raises(AssayError, match=r"topics must hold at least two classes; found 'no'"):
+        task("app", sets=["billing", "delivery"])
+
+
+def test_without_a_label_the_card_is_refused_with_the_way_out(task):
+    with pytest.raises(AssayError, match=r"billing, delivery, app\. Set label=NAME, or judge all"):
+        task("")
+    with pytest.raises(AssayError, match=r"label must be one of app, billing, delivery"):
+        task("apps")
+
+
+def test_a_label_of_another_card_is_refused():
+    with pytest.raises(AssayError, match="label must be empty for the task catalogue"):
+        load_task(TaskConfig(label="book"))
+
+
+def test_a_suite_takes_every_label_as_a_task(task):
+    task("app")
+    found = read_suite("letters.yaml", {"seeds": "2"})
+
+    assert [one.name for one in found] == ["letters billing", "letters delivery", "letters app"]
+    assert [one.params["label"] for one in found] == ["billing", "delivery", "app"]
+
+
+def recorded(loaded, columns):
+    """The answers of the first draw by text."""
+    annotator = RecordedAnnotator(
+        RecordedConfig(recorded="llm.csv", recorded_columns=columns), loaded
+    )
+    texts = [f"letter {number}" for number in range(6)]
+    (prompt, *_) = annotator.prompts(1)
+    return annotator, annotator.read(prompt, texts)
+
+
+def test_recorded_sets_are_read_for_the_label(task):
+    loaded = task("app")
+    cells = ["app", "billing", "billing;app", "[]", "apps;billing", None]
+    pd.DataFrame({"text": [f"letter {n}" for n in range(6)], "gpt": cells}).to_csv("llm.csv")
+    annotator, answers = recorded(loaded, "gpt")
+
+    assert answers.label.tolist() == [1, 0, 1, 0, -1, -1]
+    assert "1 cells of 'gpt' name a label that the task lacks" in annotator.notes[0]
+
+
+def test_recorded_columns_of_each_label_and_their_probabilities(task):
+    loaded = task("app")
+    table = pd.DataFrame(
+        {
+            "text": [f"letter {n}" for n in range(6)],
+            "gpt_app": [1, 0, 1, 0, 0, 1],
+            "p.app": [0.9, 0.2, 0.6, 0.1, 0.4, 1.0],
+            "p.billing": 0.5,
+            "p.delivery": 0.5,
+        }
+    )
+    table.to_csv("llm.csv", index=False)
+
+    assert recorded(loaded, "gpt_{label}")[1].label.tolist() == [1, 0, 1, 0, 0, 1]
+    _, answers = recorded(loaded, "p")
+    assert answers.label.tolist() == [1, 0, 1, 0, 0, 1]
+    assert answers.log_probabilities[0, 1] == pytest.approx(-0.1053605)
+
+
+def test_a_pool_reads_human_sets_for_the_label(task):
+    task("app")
+    config = TaskConfig(task="letters.yaml", label="app", data="letters.csv")
+    found = load_pool(config, PoolConfig(human_column="topics"))
+
+    labels = found.examples.set_index("text")["gold_label"]
+    assert labels["letter 2"] == "yes"
+    assert labels["letter 0"] == "no"

@@ -1,0 +1,134 @@
+"""Texts with several labels: every label is an experiment, and a page puts them together."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, jaccard_score
+
+from analysis.questions.suite_report import publish
+from analysis.questions.suite_scored import read_scored
+from analysis.questions.suite_sets import sets_section
+from entrypoints.ask import ask
+from entrypoints.main import experiment
+from entrypoints.suite import suite
+from entrypoints.wiring import suite_processes
+from project.config.loading import defaults
+from project.support.errors import AssayError
+from project.tracking import latest_root
+from tests.helpers import forked
+
+pytestmark = pytest.mark.xdist_group("label-sets")
+LABELS = ("billing", "delivery")
+CARD = """
+name: letters
+description: What is the letter about?
+source: {file: letters.csv}
+columns: {text: text, label: topics}
+labels: [billing, delivery]
+label_type: multi
+split: {demonstration: 4, train: 40, validation: 12, test: 40}
+"""
+
+
+def write_letters(folder):
+    """A card and 96 letters; the LLM leaves out delivery where a letter has both labels."""
+    sets = ["billing", "delivery", "billing;delivery", "[]"]
+    cells = [sets[number % 4] for number in range(96)]
+    table = pd.DataFrame(
+        {
+            "text": [f"letter {n} about {cell}" for n, cell in enumerate(cells)],
+            "topics": cells,
+            "llm": [cell.split(";")[0] for cell in cells],
+        }
+    )
+    table.to_csv(folder / "letters.csv", index=False)
+    (folder / "letters.yaml").write_text(CARD)
+
+
+@pytest.fixture
+def finished(params, store, once, monkeypatch):
+    """A finished suite of both labels: logistic regressions on gold and on the LLM's labels."""
+
+    def make():
+        write_letters(store)
+        forked.forkserver()
+        monkeypatch.setattr(suite_processes, "Popen", forked.Popen)
+        suite(
+            {
+                **defaults("suite"),
+                "tasks": str(store / "letters.yaml"),
+                "annotator": "recorded",
+                "recorded": str(store / "letters.csv"),
+                "recorded_columns": "llm",
+                "arms": "gold,llm",
+                "encoder": "linear",
+                "seeds": "2",
+                "workspace": str(store / "work"),
+            }
+        )
+
+    once(make)
+    return store
+
+
+def test_every_label_is_an_experiment_with_a_verdict(finished):
+    scored = read_scored()
+
+    assert [entry.judged.name for entry in scored.entries] == [
+        "letters billing",
+        "letters delivery",
+    ]
+    assert all(entry.judged.decision.word for entry in scored.entries)
+    assert len({entry.data for entry in scored.entries}) == 1  # the same texts
+
+
+def test_the_scores_of_the_sets_are_those_of_scikit_learn(finished):
+    scored = read_scored()
+    table = sets_section(scored).tables[0].frame.set_index("source")
+    test = pd.read_csv(finished / "letters.csv").set_index("text")
+    texts = scored.entries[0].judged.scored.experiment.split("test")["text"]
+    gold, llm = (
+        np.array([[label in cell for label in LABELS] for cell in test.loc[texts, name]])
+        for name in ("topics", "llm")
+    )
+    itself = table.loc["the LLM itself"]
+
+    assert itself["macro_f1"] == pytest.approx(f1_score(gold, llm, average="macro"))
+    assert itself["micro_f1"] == pytest.approx(f1_score(gold, llm, average="micro"))
+    assert itself["jaccard"] == pytest.approx(
+        jaccard_score(gold, llm, average="samples", zero_division=1)
+    )
+    assert itself["exact"] == pytest.approx((gold == llm).all(axis=1).mean())
+
+
+def test_the_page_has_the_sets_and_says_what_they_lose(finished, capsys):
+    publish("", "pages")
+    shown = capsys.readouterr().out
+    page = next((finished / "pages").rglob("report.html")).read_text()
+
+    assert "What do the labels of a text cost together?" in page
+    assert "the sets of 2 labels lose" in " ".join(shown.split())
+
+
+def test_people_can_be_asked_about_one_label(finished, params):
+    shared = {"task": "letters.yaml", "data": "letters.csv", "workspace": "asked"}
+    ask({**defaults("ask"), **shared, "label": "delivery", "design": "audit", "n": "10"})
+    (sheet,) = (finished / "asked").rglob("questions.csv")
+
+    assert len(pd.read_csv(sheet)) == 10
+    assert "delivery" in (sheet.parent / "label.html").read_text()
+
+
+def test_an_experiment_on_all_labels_at_once_is_refused_with_the_way_out(finished):
+    with pytest.raises(AssayError, match="judge all of them with the entry point suite"):
+        experiment({**defaults("main"), "task": "letters.yaml", "workspace": "work"})
+
+
+def test_the_suite_knows_its_labels_from_the_store(finished):
+    facts = read_scored(latest_root("suite").run_id).entries[1].judged.scored.experiment.config
+
+    assert facts["task"]["one_label"] == {
+        "task": "letters",
+        "label": "delivery",
+        "labels": list(LABELS),
+    }
