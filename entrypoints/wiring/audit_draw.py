@@ -18,7 +18,7 @@ from entrypoints.wiring.clusters import opened_cluster
 from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.question_context import context_of
 from entrypoints.wiring.question_sheet import QuestionSheet, load_codebook, publish_sheet
-from entrypoints.wiring.review_questions import answers_to_come, check_review
+from entrypoints.wiring.review_questions import IN_MLFLOW, answers_to_come, check_review
 from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.terminal import print_line
@@ -26,11 +26,13 @@ from project.audit.design import Drawn, divide, draw_audit
 from project.config.ask import AskConfig
 from project.config.audit import PoolConfig
 from project.config.engines import engine_facts
-from project.config.experiment import experiment_config
+from project.config.experiment import ExperimentConfig, experiment_config
 from project.config.fields import parse
+from project.config.label_type import MULTI
 from project.config.loading import defaults
 from project.config.next_command import FILE, command_line
 from project.config.task import TaskConfig
+from project.data.card import load_card
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes
 from project.labels.human import questions
@@ -49,12 +51,7 @@ def draw_questions(params: Mapping[str, str]) -> None:
     config = experiment_config(params)
     check_store(config.host.workspace)
     reads_llm = asked.show_llm or asked.stratify == "label" or asked.design == "zones"
-    has_prompt = reads_llm and engine_facts(config.annotate.annotator).has_prompt
-    pool = load_pool(
-        _task(config.task),
-        parse(PoolConfig, params),
-        n_demonstrations=config.prompt.n_demonstrations if has_prompt else 0,
-    )
+    pool = _pool(asked, config, params, reads_llm=reads_llm)
     _check_size(asked, pool)
     if asked.design == "zones":
         check_zones(asked.zones, pool.task.label_set)
@@ -84,6 +81,32 @@ def draw_questions(params: Mapping[str, str]) -> None:
             command = _next_command(params, answers)
             sheet = _sheet(pool, asked, table, session, command)
             publish_sheet(tracker, sheet, asked, config, codebook=codebook)
+
+
+def _pool(
+    asked: AskConfig, config: ExperimentConfig, params: Mapping[str, str], *, reads_llm: bool
+) -> Pool:
+    """The texts; of a card with several labels a text all labels, unless one of them is named.
+
+    Raises AssayError where all labels are asked about and the LLM's are needed, which are answers
+    to a question for each label.
+    """
+    has_prompt = reads_llm and engine_facts(config.annotate.annotator).has_prompt
+    n_demonstrations = config.prompt.n_demonstrations if has_prompt else 0
+    texts, known = _task(config.task), parse(PoolConfig, params)
+    card = load_card(texts.task) if texts.task else None
+    if card is None or card.label_type != MULTI or texts.label:
+        return load_pool(texts, known, n_demonstrations=n_demonstrations)
+    if reads_llm or asked.to == IN_MLFLOW:
+        raise AssayError(
+            f"label must name one label of {card.name} with show_llm=true, stratify=label, "
+            "design=zones or to=mlflow; without these people are asked about all of them at once. "
+            f"Set label to one of {', '.join(card.labels)}."
+        )
+    pool = load_pool(dataclasses.replace(texts, label=card.labels[0]), known)
+    examples = pool.task.examples.assign(gold_label=None)
+    task = dataclasses.replace(pool.task, card=card, label_set=card.labels, examples=examples)
+    return dataclasses.replace(pool, task=task)
 
 
 def _check_size(asked: AskConfig, pool: Pool) -> None:
@@ -129,6 +152,7 @@ def _sheet(
     given = divide(asked.n, asked.raters, overlap=asked.overlap, seed=asked.ask_seed)
     selected = examples[drawn.selected]
     shown = table if asked.show_llm else None
+    is_set = pool.task.card.label_type == MULTI
     people = f" {asked.raters} people, {min(asked.overlap, asked.n)} texts in common."
     return QuestionSheet(
         task=pool.task,
@@ -140,7 +164,8 @@ def _sheet(
         sampling=_sampling(examples, drawn, strata, given),
         title=f"{asked.n} of {len(examples)} texts of {pool.task.name} for people to label, drawn "
         f"{strata.how}.{people if asked.raters > 1 else ''}",
-        next_step=f"Then run:\n{next_command}",
+        next_step=f"Then run{', for each label' if is_set else ''}:\n{next_command}",
+        several=is_set,
     )
 
 
@@ -206,6 +231,8 @@ def _next_command(params: Mapping[str, str], answers: str) -> str:
     # Without an annotator, an audit reads labels that exist; a configuration file may name both.
     if "annotator" not in given and not params.get("config"):
         given.setdefault("recorded_columns", "COLUMN")
+    if params.get("task", "").endswith((".yaml", ".yml")) and not params.get("label"):
+        given |= {"label": "LABEL"} if load_card(params["task"]).label_type == MULTI else {}
     given["human"] = answers
     line = command_line("audit", given).replace("{", "{{").replace("}", "}}")
     return f"{line} -P audit_design={{sampling}}"

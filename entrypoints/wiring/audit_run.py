@@ -146,6 +146,11 @@ def _encoder(
     cluster: TrainingCluster | None,
 ) -> Encoder | None:
     """The encoder that is to be trained, found and checked; None for the cheap classifier."""
+    if config.finetune.ordinal_targets != "none":
+        raise AssayError(
+            f"ordinal_targets must be none in an audit, whose trainings read the labels alone; got "
+            f"{config.finetune.ordinal_targets}. Leave it out."
+        )
     if config.finetune.encoder == LINEAR:
         return None
     if config.finetune.batching == STACKED:

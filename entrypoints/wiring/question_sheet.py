@@ -53,6 +53,8 @@ class QuestionSheet:
         What the questions are, in a sentence.
     next_step
         What to do with the answers.
+    several
+        Whether a text may have several of the task's labels.
     """
 
     task: Task
@@ -61,6 +63,7 @@ class QuestionSheet:
     sampling: pd.DataFrame
     title: str
     next_step: str
+    several: bool = False
 
 
 def publish_sheet(
@@ -117,7 +120,8 @@ def write_sheet(
     """Write all files into ``folder``; their names."""
     task = sheet.task
     title = task.title or task.name
-    contents = {"label_studio.xml": label_studio_interface(task.label_set, title).encode()}
+    interface = label_studio_interface(task.label_set, title, several=sheet.several)
+    contents = {"label_studio.xml": interface.encode()}
     for number, asked in enumerate(sheet.asked):
         page = label_page(
             asked,
@@ -126,6 +130,7 @@ def write_sheet(
             description=task.description,
             codebook=codebook,
             blind=blind,
+            several=sheet.several,
         )
         contents[_file_name(sheet, "label.html", number)] = page
         table = with_choices(with_context(asked, context), task.label_set)

@@ -58,6 +58,27 @@ def load_one_card(task: str, label: str) -> Card:
     return question
 
 
+def with_own_answers(table: pd.DataFrame, card: Card, column: str) -> pd.DataFrame:
+    """The table with yes and no in a column in which people named all labels of a text.
+
+    Nothing changes for other cards, and in cells that answer the question of the one label.
+    """
+    one = card.one_label
+    if one is None or column not in table.columns:
+        return table
+    cells = table[column].astype(object)
+    own = cells.map(lambda cell: as_label(cell, ANSWERS, IN_COLUMNS) if _is_plain(cell) else None)
+    sets = cells.where(own.isna(), None)
+    named = as_yes_no(
+        sets, one, lambda value: as_label(value, one.labels, one.values), refuses=True
+    )
+    return table.assign(**{column: own.where(own.notna(), named)})
+
+
+def _is_plain(cell: object) -> bool:
+    return isinstance(cell, str | int | float) and not pd.isna(cell)
+
+
 def with_one_label(
     table: pd.DataFrame, card: Card, written: str, *, refuses: bool = True
 ) -> pd.DataFrame:

@@ -21,6 +21,7 @@ YES = "yes"
 ANSWERS = (NO, YES)
 PLACEHOLDER = "{label}"
 """In the name of a column: each label has a column of its own with yes or no, 1 or 0."""
+_NONE = "none"  # what people write where no label fits
 IN_COLUMNS = {"0": NO, "1": YES, "false": NO, "true": YES}
 """What such a column may write for no and yes."""
 
@@ -70,8 +71,8 @@ def as_yes_no(
 ) -> pd.Series:
     """Whether each cell names the label: yes, no, or null.
 
-    A cell is a list, a mapping from labels to 0 and 1, or a text with separators. A null is not
-    known; an empty list, and a blank text between separators, names no label.
+    A cell is a list, a mapping from labels to 0 and 1, or a text with separators. A null or a blank
+    text is not known; an empty list and the word none name no label.
 
     Parameters
     ----------
@@ -131,8 +132,9 @@ def _names(cell: Any, one: OneLabel) -> list[str] | None:
         return [str(item).strip() for item in value if not is_blank(item)]
     if value is None or is_blank(value):
         return None
-    parts = str(value).split(one.separator)
-    return [part.strip() for part in parts if part.strip()]
+    names = [part.strip() for part in str(value).split(one.separator) if part.strip()]
+    says_none = [name.casefold() for name in names] == [_NONE] and _NONE not in one.labels
+    return [] if says_none else names
 
 
 def _at_least_half(share: Any) -> bool:

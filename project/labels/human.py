@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from project.data.answers import answered_ids, answered_labels
-from project.data.cells import Single
+from project.data.cells import SEVERAL
+from project.data.label_question import with_own_answers
 from project.data.raw_data import read_file
 from project.data.task import Task
 from project.data.where import rows_of_task
-from project.labels.clients import label_studio
 from project.labels.clients.formats import house_form, with_ids
-from project.labels.clients.rows import REASON, identity_of
+from project.labels.clients.people import no_export, rows_of_people
+from project.labels.clients.rows import REASON
 from project.support.errors import AssayError
 
 _MAX_IDS_SHOWN = 5
@@ -89,15 +90,35 @@ def answer_rows(path: Path, task: Task | None = None) -> pd.DataFrame:
         and the examples by their texts where the file has no ids.
     """
     title = f"human file {path.name}"
-    label_set = task.label_set if task else ()
+    label_set = _choices_of(task)
     content = _json(path) if path.suffix.lower() == ".json" else None
     if content and any("annotations" in entry for entry in content):
-        table = _label_studio(path, content, label_set)
+        table = rows_of_people(path.name, content, label_set, several=_has_several(task))
     else:
         raw = read_file(path) if content is None else pd.DataFrame(content)
         own = raw if task is None else rows_of_task(raw, task.where, title, besides=("label",))
-        table = house_form(own, label_set, title)
-    return table if task is None else with_ids(table, task)
+        table = house_form(own, label_set, title, several=_has_several(task))
+    if task is None:
+        return table
+    if _has_several(task) and REASON in table.columns and (table[REASON] == SEVERAL).any():
+        raise AssayError(
+            f"{title} must hold all labels of a text; this export can be read for one label alone. "
+            "Export Label Studio as JSON, or write a table with example_id and label, in which "
+            f"{task.card.separator!r} stands between the labels."
+        )
+    return with_ids(with_own_answers(table, task.card, "label"), task)
+
+
+def _choices_of(task: Task | None) -> Sequence[str]:
+    """The labels that people chose from: all labels of a card where a text may have several."""
+    if task is None:
+        return ()
+    return task.card.one_label.labels if task.card.one_label else task.label_set
+
+
+def _has_several(task: Task | None) -> bool:
+    """Whether people may have named several labels of a text, of which the task is one."""
+    return task is not None and task.card.one_label is not None
 
 
 def read_human_labels(files: Path | Sequence[Path], task: Task) -> HumanLabels:
@@ -194,12 +215,16 @@ def label_studio_tasks(questions: pd.DataFrame, model: str) -> bytes:
     return json.dumps(tasks, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def label_studio_interface(label_set: Sequence[str], title: str) -> str:
-    """The labelling interface (XML) to paste into the settings of a Label Studio project."""
+def label_studio_interface(label_set: Sequence[str], title: str, *, several: bool = False) -> str:
+    """The labelling interface (XML) to paste into the settings of a Label Studio project.
+
+    ``several``: whether a person may tick several labels.
+    """
+    choice = "multiple" if several else "single"
     choices = "\n".join(f"    <Choice value={quoteattr(label)}/>" for label in label_set)
     return (
         f'<View>\n  <Header value={quoteattr(title)}/>\n  <Text name="text" value="$text"/>\n'
-        '  <Choices name="label" toName="text" choice="single" showInLine="true">\n'
+        f'  <Choices name="label" toName="text" choice="{choice}" showInLine="true">\n'
         f"{choices}\n  </Choices>\n</View>\n"
     )
 
@@ -226,69 +251,7 @@ def _json(path: Path) -> list[Any]:
             "absolute one."
         ) from None
     except ValueError as error:
-        raise _no_export(path, error) from None
+        raise no_export(path.name, error) from None
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise _no_export(path, TypeError("no list of tasks"))
+        raise no_export(path.name, TypeError("no list of tasks"))
     return content
-
-
-def _no_export(path: Path, error: Exception) -> AssayError:
-    return AssayError(
-        f"human file {path.name} is no export of Label Studio with example_id and one choice "
-        f"in every task ({type(error).__name__}: {error}). Export it as JSON or JSON-MIN."
-    )
-
-
-def _label_studio(path: Path, tasks: Sequence[Any], label_set: Sequence[str]) -> pd.DataFrame:
-    """The rows of a Label Studio export (JSON), one for each label of a person.
-
-    A skipped task has one row without a label.
-    """
-    title = f"human file {path.name}"
-    label_studio.check_has_choices(tasks, title)
-    try:
-        control = label_studio.control_of_labels(tasks, label_set, title)
-        rows = [(task, *answer) for task in tasks for answer in _answers(task, label_set, control)]
-        data = pd.DataFrame([task.get("data", task) for task, _, _ in rows])
-        table = identity_of(data)
-        if table.empty and len(rows):
-            raise KeyError("example_id")
-        table["label"] = pd.Series([answer.label for _, answer, _ in rows], dtype=object)
-        table[REASON] = pd.Series([answer.reason for _, answer, _ in rows], dtype=object)
-        table["rater"] = pd.Series([person for _, _, person in rows], dtype=object)
-        # A task that nobody labelled has no person.
-        people = table.loc[table["label"].notna() | table["rater"].notna(), "rater"]
-        if people.nunique() > 1 and people.notna().all():
-            return table[table["rater"].notna()].reset_index(drop=True)
-        # One person alone is named by the file, as in every other format.
-        return table.drop(columns="rater")
-    except AssayError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise _no_export(path, error) from None
-
-
-def _answers(
-    task: Mapping[str, Any], label_set: Sequence[str], control: str
-) -> list[tuple[Single, str | None]]:
-    """The labels that people gave to one task of an export, each with the person.
-
-    A task that was skipped has one answer without a label.
-    """
-    answers: list[tuple[Single, str | None]] = []
-    skipped: list[tuple[Single, str | None]] = []
-    for annotation in task.get("annotations") or ():
-        person = _person(annotation.get("completed_by"))
-        if annotation.get("was_cancelled"):
-            skipped.append((Single(None), person))
-        elif annotation.get("result"):
-            answer = label_studio.one_choice(annotation["result"], label_set, control)
-            answers.append((answer, person))
-    return answers or skipped[:1] or [(Single(None), None)]
-
-
-def _person(value: Any) -> str | None:
-    """The person behind an annotation: Label Studio writes a number or the account's fields."""
-    if isinstance(value, Mapping):
-        value = value.get("email") or value.get("id")
-    return None if value is None else f"annotator {value}"

@@ -7,6 +7,7 @@ const data = JSON.parse(element("data").textContent);
 const labels = data.labels;
 const questions = data.questions;  // each [example_id, text, index of the LLM's label or null]
 const LABEL_KEYS = [..."123456789abcdefghijklmnopqrstvwxyz"];  // without u, which is "unsure"
+const several = data.several;  // a text may have several labels, or none
 const hasLlm = questions.some(question => question[2] !== null);
 const PAGE = `assay-label:${data.digest}:`;
 
@@ -70,6 +71,11 @@ let at = 0;  // index of the text that is shown
 let since = null;  // when the clock of this text was started; null while it stands
 const notExported = new Set();  // places of all people of this window
 
+// The label of an answer: an index, a list of indices where there may be several, or null.
+const isLabel = index => Number.isInteger(index) && labels[index] !== undefined;
+const isLabels = several ? value => Array.isArray(value) && value.every(isLabel) : isLabel;
+const isChosen = (answer, index) => several ? answer.label?.includes(index) ?? false :
+  answer.label === index;
 const isAnswered = answer => answer.label !== null || answer.unsure;
 const isRevealed = answer => !data.blind || answer.revealed;
 
@@ -77,9 +83,7 @@ function readAnswer(index) {
   const answer = {label: null, unsure: false, seconds: 0, revealed: false, changed: false};
   try {
     const saved = JSON.parse(load(place + index)) ?? {};
-    if (Number.isInteger(saved.label) && labels[saved.label] !== undefined) {
-      answer.label = saved.label;
-    }
+    if (isLabels(saved.label)) answer.label = saved.label;
     answer.unsure = saved.unsure === true && answer.label === null;
     answer.seconds = Number.isFinite(saved.seconds) ? saved.seconds : 0;
     answer.revealed = saved.revealed === true;
@@ -152,8 +156,9 @@ function show(index) {
 function render() {
   const answer = answers[at];
   for (const button of element("labels").children) {
-    button.setAttribute("aria-pressed", Number(button.value) === answer.label);
+    button.setAttribute("aria-pressed", isChosen(answer, Number(button.value)));
   }
+  element("none").setAttribute("aria-pressed", several && answer.label?.length === 0);
   element("unsure").setAttribute("aria-pressed", answer.unsure);
   element("next").classList.toggle("main", isAnswered(answer));
   const nAnswered = answers.filter(isAnswered).length;
@@ -190,15 +195,27 @@ function say(text) {
   element("status").textContent = text;
 }
 
-// An answer: the index of a label, or null for "unsure".
-function choose(label) {
+// Where there may be several labels: one more, or one less. A text stays in view until a person
+// moves on, since nobody else knows when its labels are complete.
+function toggle(index) {
+  const chosen = answers[at].label ?? [];
+  const others = chosen.filter(other => other !== index);
+  const labelled = others.length < chosen.length ? others : [...chosen, index];
+  choose(labelled.length ? labelled.sort((one, other) => one - other) : null, false);
+}
+
+const names = label => !several ? labels[label] : label.map(index => labels[index]).join(", ");
+
+// An answer: the index of a label or a list of several, or null for "unsure"; with isUnsure false
+// null takes the answer back.
+function choose(label, isUnsure = label === null) {
   stopClock();
   const answer = answers[at];
   const isFirst = !isAnswered(answer);
   const reveals = data.blind && !answer.revealed && questions[at][2] !== null;
   if (!isFirst && answer.label !== label && answer.revealed) answer.changed = true;
   answer.label = label;
-  answer.unsure = label === null;
+  answer.unsure = isUnsure;
   answer.revealed ||= reveals;
   saveAnswer();
   notExported.add(place);
@@ -206,9 +223,11 @@ function choose(label) {
   render();
   const llm = reveals ? ` The LLM said ${labels[questions[at][2]]}.` : "";
   const done = answers.every(isAnswered) ? " Every text has an answer: export them now." : "";
-  say(`${label === null ? "Unsure" : labels[label]}.${llm}${done}`);
+  const said = isUnsure ? "Unsure" : label === null ? "No answer" : names(label) || "No label fits";
+  say(`${said}.${llm}${done}`);
   // The LLM's label must be seen before the next text comes.
-  if (element("go-on").checked && !reveals && at + 1 < questions.length) show(at + 1);
+  const isComplete = !several || isUnsure || label?.length === 0;
+  if (element("go-on").checked && isComplete && !reveals && at + 1 < questions.length) show(at + 1);
 }
 
 function move(step) {
@@ -237,7 +256,8 @@ function exportAnswers() {
   startClock();
   const lines = answers.map((answer, index) => JSON.stringify({
     example_id: questions[index][0],
-    label: answer.label === null ? "" : labels[answer.label],
+    label: answer.label === null ? "" :
+      several ? answer.label.map(index => labels[index]) : labels[answer.label],
     rater: rater,
     unsure: answer.unsure,
     seconds: Math.round(answer.seconds * 10) / 10,

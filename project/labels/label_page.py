@@ -30,6 +30,7 @@ def label_page(
     description: str,
     codebook: str = "",
     blind: bool = True,
+    several: bool = False,
 ) -> bytes:
     """The page on which a person labels the questions, as HTML in UTF-8.
 
@@ -49,6 +50,9 @@ def label_page(
     blind
         Whether the LLM's label stays hidden until the person has answered the text. A change after
         that is exported as ``changed_after_reveal``. Without LLM labels this has no effect.
+    several
+        Whether a text may have several labels, or none: they are exported as a list. LLM labels
+        cannot be shown then.
     """
     class_of = {label: index for index, label in enumerate(label_set)}
     has_llm = "llm_label" in questions.columns
@@ -60,11 +64,14 @@ def label_page(
         )
     ]
     data = {
-        "digest": _digest([[name, text] for name, text, _ in rows], list(label_set)),
+        "digest": _digest(
+            [[name, text] for name, text, _ in rows], list(label_set), *["several"] * several
+        ),
         "title": title,
         "description": description,
         "codebook": codebook.strip(),
         "blind": blind,
+        "several": several,
         "labels": list(label_set),
         "questions": rows,
     }

@@ -1,5 +1,6 @@
 // Buttons and keys of the page, and its start.
 
+const press = several ? toggle : choose;
 const actions = new Map([
   ["u", () => choose(null)],
   ["Enter", () => move(1)],
@@ -27,7 +28,7 @@ labels.forEach((label, index) => {
   name.dir = "auto";
   name.textContent = label;
   if (key) {
-    actions.set(key, () => choose(index));
+    actions.set(key, () => press(index));
     button.setAttribute("aria-keyshortcuts", key);
     button.append(keyChip(key));
     item.append(keyChip(key), " ");
@@ -44,7 +45,7 @@ function keyOf(event) {
   if (event.key.length > 1) return event.key;
   const key = event.key.toLowerCase();
   const place = /^(?:Key|Digit|Numpad)([A-Z0-9])$/.exec(event.code);
-  return /^[a-z0-9/]$/.test(key) || !place ? key : place[1].toLowerCase();
+  return /^[a-z0-9/-]$/.test(key) || !place ? key : place[1].toLowerCase();
 }
 
 addEventListener("keydown", event => {
@@ -74,7 +75,10 @@ function onPress(id, action) {
   });
 }
 
-onPress("labels", button => choose(Number(button.value)));
+onPress("labels", button => press(Number(button.value)));
+if (several) actions.set("-", () => choose([]));
+element("none").hidden = element("none-key").hidden = !several;
+onPress("none", () => choose([]));
 onPress("unsure", () => choose(null));
 onPress("back", () => move(-1));
 onPress("next", () => move(1));
@@ -99,7 +103,7 @@ element("find").addEventListener("keydown", event => {
   element("find").value = "";
   element("find").dispatchEvent(new Event("input"));
   element("text").focus({preventScroll: true});
-  if (isAsked && first) choose(Number(first.value));
+  if (isAsked && first) press(Number(first.value));
 });
 
 element("start").addEventListener("submit", event => {

@@ -1,6 +1,7 @@
 """Cards with several labels a text: one label is a question of its own, yes or no."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from project.config.task import TaskConfig
 from project.data.pool import load_pool
 from project.data.suite import read_suite
 from project.data.task import load_task
+from project.labels.human import read_human_labels
 from project.support.errors import AssayError
 
 CARD = """
@@ -172,3 +174,82 @@ def test_a_pool_reads_human_sets_for_the_label(task):
     labels = found.examples.set_index("text")["gold_label"]
     assert labels["letter 2"] == "yes"
     assert labels["letter 0"] == "no"
+
+
+def answers(loaded, rows):
+    """What people's answers say of the one label, by the number of the letter."""
+    ids = loaded.examples.set_index("text")["example_id"]
+    lines = [json.dumps({"example_id": ids[f"letter {n}"], **row}) for n, row in rows.items()]
+    Path("people.jsonl").write_text("\n".join(lines))
+    found = read_human_labels(Path("people.jsonl"), loaded)
+    numbers = {value: key for key, value in ids.items()}
+    return {int(numbers[name].split()[1]): label for name, label in found.labels.items()}, found
+
+
+def test_people_name_all_labels_of_a_text_at_once(task):
+    rows = {
+        0: {"label": ["app", "billing"]},
+        1: {"label": ["billing"]},
+        2: {"label": []},
+        3: {"label": "delivery; app"},
+        4: {"label": "none"},
+        5: {"label": ""},
+        6: {"label": "", "unsure": True},
+    }
+    labels, found = answers(task("app"), rows)
+
+    assert labels == {0: "yes", 1: "no", 2: "no", 3: "yes", 4: "no"}
+    assert len(found.unanswered) == 2
+
+
+def test_answers_to_the_question_of_one_label_are_read_too(task):
+    labels, _ = answers(task("app"), {0: {"label": "yes"}, 1: {"label": "no"}, 2: {"label": "1"}})
+
+    assert labels == {0: "yes", 1: "no", 2: "yes"}
+
+
+def test_a_label_of_people_that_the_card_lacks_is_refused(task):
+    with pytest.raises(AssayError, match="1 cells name 'apps'"):
+        answers(task("app"), {0: {"label": ["apps"]}})
+
+
+def label_studio(loaded, choices):
+    """An export of Label Studio in which one person ticked these choices."""
+    ids = loaded.examples.set_index("text")["example_id"]
+    tasks = []
+    for number, ticked in choices.items():
+        result = {
+            "from_name": "label",
+            "to_name": "text",
+            "type": "choices",
+            "value": {"choices": ticked},
+        }
+        annotation = {"completed_by": 1, "result": [result] if ticked else []}
+        data = {"example_id": ids[f"letter {number}"], "text": f"letter {number}"}
+        tasks.append({"data": data, "annotations": [annotation]})
+    Path("export.json").write_text(json.dumps(tasks))
+    return read_human_labels(Path("export.json"), loaded).labels
+
+
+def test_label_studio_with_several_choices_is_read(task):
+    loaded = task("app")
+    labels = label_studio(loaded, {0: ["app", "billing"], 1: ["billing"], 2: []})
+
+    assert sorted(labels) == ["no", "no", "yes"]
+
+
+def test_an_export_that_hides_texts_with_several_labels_is_refused(task):
+    loaded = task("app")
+    ids = loaded.examples.set_index("text")["example_id"]
+    rows = [
+        {"text": "letter 0", "example_id": ids["letter 0"], "accept": ["app", "billing"]},
+        {"text": "letter 1", "example_id": ids["letter 1"], "accept": ["app"]},
+    ]
+    lines = [
+        json.dumps({**row, "answer": "accept", "options": [{"id": "app", "text": "app"}]})
+        for row in rows
+    ]
+    Path("prodigy.jsonl").write_text("\n".join(lines))
+
+    with pytest.raises(AssayError, match="must hold all labels of a text"):
+        read_human_labels(Path("prodigy.jsonl"), loaded)

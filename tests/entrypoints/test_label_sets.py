@@ -9,12 +9,13 @@ from analysis.questions.suite_report import publish
 from analysis.questions.suite_scored import read_scored
 from analysis.questions.suite_sets import sets_section
 from entrypoints.ask import ask
+from entrypoints.audit import audit
 from entrypoints.main import experiment
 from entrypoints.suite import suite
 from entrypoints.wiring import suite_processes
 from project.config.loading import defaults
 from project.support.errors import AssayError
-from project.tracking import latest_root
+from project.tracking import latest_root, read_run
 from tests.helpers import forked
 
 pytestmark = pytest.mark.xdist_group("label-sets")
@@ -117,6 +118,44 @@ def test_people_can_be_asked_about_one_label(finished, params):
 
     assert len(pd.read_csv(sheet)) == 10
     assert "delivery" in (sheet.parent / "label.html").read_text()
+
+
+def test_people_are_asked_about_all_labels_at_once_and_judge_each(finished):
+    shared = {
+        "task": "letters.yaml",
+        "data": "letters.csv",
+        "annotator": "recorded",
+        "recorded": "letters.csv",
+        "recorded_columns": "llm",
+        "workspace": "together",
+    }
+    ask({**defaults("ask"), **shared, "design": "audit", "n": "60"})
+    (sheet,) = (finished / "together").rglob("questions.csv")
+    asked = pd.read_csv(sheet)
+    assert asked["allowed_labels"].iloc[0] == "billing | delivery"
+    assert 'choice="multiple"' in (sheet.parent / "label_studio.xml").read_text()
+    gold = pd.read_csv("letters.csv").set_index("text")["topics"]
+    sets = asked["text"].map(gold).replace("[]", "none")
+    asked.assign(label=sets).to_csv("people.csv", index=False)
+    design = {"human": "people.csv", "audit_design": str(sheet.parent / "sampling.parquet")}
+
+    right = {}
+    for label in LABELS:
+        audit({**defaults("audit"), **shared, **design, "label": label})
+        metrics = read_run(latest_root("audit").run_id).metrics
+        right[label] = metrics["audit.llm.accuracy"]
+
+    assert right["billing"] == pytest.approx(1)
+    assert right["delivery"] == pytest.approx(0.75, abs=0.12)  # a quarter lacks it
+
+
+@pytest.mark.parametrize("needs", [{"show_llm": "true"}, {"stratify": "label"}, {"to": "mlflow"}])
+def test_what_needs_the_question_of_one_label_is_refused(store, needs):
+    write_letters(store)
+    given = {"task": "letters.yaml", "data": "letters.csv", "design": "audit", "n": "10"}
+
+    with pytest.raises(AssayError, match="label must name one label of letters"):
+        ask({**defaults("ask"), **given, **needs})
 
 
 def test_an_experiment_on_all_labels_at_once_is_refused_with_the_way_out(finished):

@@ -374,3 +374,39 @@ def test_other_questions_have_other_answers_and_other_rules_do_not():
     others = (questions[::-1], questions.assign(text="three"), questions.assign(example_id="4"))
     assert len({digest(), digest(labels=LABELS[:2]), *map(digest, others)}) == 5
     assert digest() == digest(codebook="more", blind=False)
+
+
+def test_several_labels_are_toggled_and_exported_as_lists(opened, tmp_path):
+    page = opened(several=True, texts=("one", "two", "three", "four"))
+
+    page.press("3", "1", "2", "2")
+    assert chosen(page) == ["books", "toys"]
+    assert text_of(page, "status") == "books, toys."
+    page.press("Enter", "-")
+    assert (text_of(page, "text"), chosen(page)) == ("two", ["No label fits"])
+    page.press("Enter", "1", "1")  # taken back: no answer
+    assert (text_of(page, "counts"), chosen(page)) == ("2 of 4, 0 unsure", [])
+    page.press("Enter", "2", "u")
+    assert chosen(page) == ["Unsure"]
+    _, rows = export(page, tmp_path)
+
+    assert [row["label"] for row in rows] == [["books", "toys"], [], "", ""]
+    assert [row["unsure"] for row in rows] == [False, False, False, True]
+
+
+def test_several_labels_are_there_again_after_a_reload(opened):
+    page = opened(several=True)
+    page.press("1", "3", "Enter", "-")
+    page.open(page.value("location.href"))
+
+    assert chosen(page) == ["No label fits"]
+    page.press("Backspace")
+    assert chosen(page) == ["books", "toys"]
+
+
+def test_the_page_of_one_label_has_no_key_for_none(opened):
+    page = opened()
+    page.press("-")
+
+    assert text_of(page, "none") == ""
+    assert text_of(page, "counts") == "0 of 3, 0 unsure"

@@ -19,7 +19,9 @@ _FORMATS: tuple[ModuleType, ...] = (argilla, prodigy, label_studio, doccano)
 _UNSURE = "are marked unsure"
 
 
-def house_form(table: pd.DataFrame, label_set: Sequence[str], title: str) -> pd.DataFrame:
+def house_form(
+    table: pd.DataFrame, label_set: Sequence[str], title: str, *, several: bool = False
+) -> pd.DataFrame:
     """The rows of a file with ``example_id`` or ``text``, and ``label``.
 
     A file in the house's form is unchanged, but for the reason of texts that the page for labelling
@@ -33,8 +35,12 @@ def house_form(table: pd.DataFrame, label_set: Sequence[str], title: str) -> pd.
         The task's labels.
     title
         What the file is, for errors.
+    several
+        Whether a text may have several labels. A table with ids and labels is then taken as it is,
+        since programs write it so, and their readers look for one label.
     """
-    for program in _FORMATS:
+    is_ours = several and {"example_id", "label"} <= set(table.columns)
+    for program in () if is_ours else _FORMATS:
         if program.is_export(table):
             made: pd.DataFrame = program.rows(table, label_set, title)
             return made

@@ -98,6 +98,20 @@ def one_choice(
     return Single(ticked[0] if ticked else None)
 
 
+def choices_of(
+    results: Sequence[Mapping[str, Any]], label_set: Sequence[str], control: str = ""
+) -> list[str]:
+    """All labels that a person ticked in an annotation, each once.
+
+    Empty where nothing is ticked in the control that asks for labels. Parameters: see
+    :func:`one_choice`.
+    """
+    controls = _ticked(results, label_set)
+    own = controls.get(control or "label", [])
+    chosen_in = {control: own} if own else _fitting(controls, label_set)
+    return list(dict.fromkeys(label for labels in chosen_in.values() for label in labels))
+
+
 def control_of_labels(tasks: Sequence[Any], label_set: Sequence[str], title: str) -> str:
     """The control whose choices are the task's labels; "" if none has such a choice.
 
