@@ -13,8 +13,8 @@ class SuiteConfig(ConfigSection):
 
     tasks: str = parameter(
         default="",
-        help="tasks: names or paths of cards, comma-separated; a folder of cards; or one .yaml "
-        "file that lists tasks with parameters of their own",
+        help="tasks: names or paths of cards, comma-separated; a folder of cards; one card with "
+        "several labels a text; or one .yaml file that lists tasks with parameters of their own",
         everyday=True,
     )
     suite: str = parameter(

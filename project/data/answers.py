@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from project.data.card import as_label
 from project.data.class_indices import are_indices
+from project.data.label_names import as_label
 from project.data.spreadsheet import original_ids
 from project.data.task import Task
 from project.stats.types import Mask

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from project.config.label_type import MULTI, NOMINAL
-from project.data.card import Card, as_label, load_card
+from project.data.card import Card, load_card
 from project.data.card_errors import MAX_NAME
+from project.data.label_names import as_label
 from project.data.one_label import (
     ANSWERS,
     IN_COLUMNS,

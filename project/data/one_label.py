@@ -82,7 +82,7 @@ def as_yes_no(
         The label.
     read
         The card's label for one written label, None if it is none
-        (:func:`project.data.card.as_label`).
+        (:func:`project.data.label_names.as_label`).
     refuses
         Whether a label that the card lacks is an error; else the cell is null, unless it names the
         label all the same.

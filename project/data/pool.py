@@ -13,11 +13,12 @@ import pandas as pd
 
 from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
-from project.data.card import Card, CardColumns, CardSource, as_label
+from project.data.card import Card, CardColumns, CardSource
 from project.data.card_errors import MAX_NAME
 from project.data.class_indices import are_indices
 from project.data.decided import with_decided_labels
 from project.data.duplicates import KEEP_ONE, notes_on_pool, one_row_each
+from project.data.label_names import as_label
 from project.data.label_question import load_one_card, with_one_label
 from project.data.pool_labels import labels_of
 from project.data.pool_splits import pool_splits

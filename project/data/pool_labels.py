@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from project.data.card import folded_name
+from project.data.label_names import folded_name
 from project.support.errors import AssayError
 
 _MAX_CLASSES_GUESSED = 50

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from project.config.task import TaskConfig
-from project.data.card import Card, as_label
+from project.data.card import Card
 from project.data.class_indices import are_indices
+from project.data.label_names import as_label
 from project.data.preset_splits import preset_splits, split_column
 from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, with_class_columns
 from project.stats.types import Floats, Mask

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from project.config.config_file import safe_yaml
-from project.data.card import folded_name
 from project.data.card_errors import MAX_NAME
+from project.data.label_names import folded_name
 from project.data.tables import MAX_LABELS
 from project.support.errors import AssayError
 from project.taxonomy.labels import Label, Taxonomy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from project.data.card import folded_name
+from project.data.label_names import folded_name
 
 OTHER_DEFINITION = "None of the other labels fits."
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from project.data.card import as_label
 from project.data.class_indices import are_indices
+from project.data.label_names import as_label
 from project.support.errors import AssayError
 
 NAMES = ("cat", "dog", "eel")

@@ -37,7 +37,7 @@ from project.annotation.prompt import Prompt
 from project.annotation.reading.reader import REPLY_READING, ReplyReader, unparsed
 from project.config.annotation import RecordedConfig
 from project.config.arm import Reads
-from project.data.card import as_label
+from project.data.label_names import as_label
 from project.data.raw_data import read_file
 from project.data.tables import NO_ROW
 from project.data.task import Task

@@ -7,7 +7,7 @@ import fnmatch
 import pandas as pd
 
 from project.config.lists import split_list
-from project.data.card import as_label
+from project.data.label_names import as_label
 from project.data.one_label import ANSWERS, NO, PLACEHOLDER, YES, OneLabel, as_yes_no
 from project.support.errors import AssayError
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from project.data.card import as_label, folded_name
 from project.data.card_errors import MAX_NAME
 from project.data.inspection.column_facts import ColumnFacts
+from project.data.label_names import as_label, folded_name
 from project.data.pool_labels import NO_LABEL
 
 _MIN_SHARE = 0.02  # of an LLM's answers, from which a value that no person gave is a class

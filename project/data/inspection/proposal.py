@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from project.config.init import InitConfig
-from project.data.card import CardSizes, as_label
+from project.data.card import CardSizes
 from project.data.cells import single_label
 from project.data.inspection.column_facts import (
     MAX_CLASSES,
@@ -24,6 +24,7 @@ from project.data.inspection.label_set import LabelSet, find_labels
 from project.data.inspection.roles import Roles, propose_roles
 from project.data.inspection.source import Source, open_source, table_bytes
 from project.data.inspection.text_traps import text_traps
+from project.data.label_names import as_label
 from project.data.split import MIN_DEMONSTRATIONS
 from project.support.errors import AssayError
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from project.data.card import as_label
 from project.data.cells import Single, is_blank, parsed, single_label
+from project.data.label_names import as_label
 from project.labels.clients.rows import house_rows, identity_of
 from project.support.errors import AssayError
 
