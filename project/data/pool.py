@@ -84,20 +84,14 @@ def load_pool(
         Where the user must decide: no file, a missing column, a human label that is none of the
         classes, one class only, repeated ids. Rows without a text are left out and counted.
     """
-    if config.label and not config.task:
-        raise AssayError(
-            f"label needs task=CARD, a card with label_type: multi; got {config.label!r} alone."
-        )
-    card = load_one_card(config.task, config.label) if config.task else None
+    card = _named_card(config)
     read, source = read_raw(card or _stand_in(config), config)
     text_column = config.text_column or (card.columns.text if card else _DEFAULT_TEXT)
+    written = known.human_column
     if card and card.one_label:
-        written = known.human_column
         known = dataclasses.replace(known, human_column=card.one_label.column(written))
-        _check_columns(read, config, known, own_columns, text_column)
-        read = with_one_label(read, card, written)
-    else:
-        _check_columns(read, config, known, own_columns, text_column)
+    _check_columns(read, config, known, own_columns, text_column)
+    read = with_one_label(read, card, written) if card else read
     texts = checked_texts(read[text_column])
     has_text = texts.notna() & (texts.astype(str).str.strip() != "")
     table = read[has_text].reset_index(drop=True)
@@ -135,6 +129,18 @@ def load_pool(
         where=config.where,
     )
     return Pool(task, columns, notes)
+
+
+def _named_card(config: TaskConfig) -> Card | None:
+    """The card of the configuration; None without one."""
+    if config.task:
+        return load_one_card(config.task, config.label)
+    if config.label:
+        raise AssayError(
+            f"label needs task=CARD, a card with label_type: multi; got {config.label!r} alone. "
+            "Name the card, or leave label out."
+        )
+    return None
 
 
 def _check_columns(
