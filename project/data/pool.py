@@ -13,6 +13,7 @@ import pandas as pd
 
 from project.config.audit import PoolConfig
 from project.config.task import TaskConfig
+from project.data.answers import is_empty
 from project.data.card import Card, CardColumns, CardSource
 from project.data.card_errors import MAX_NAME
 from project.data.class_indices import are_indices
@@ -92,8 +93,7 @@ def load_pool(
         known = dataclasses.replace(known, human_column=card.one_label.column(written))
     _check_columns(read, config, known, own_columns, text_column)
     read = with_one_label(read, card, written) if card else read
-    texts = checked_texts(read[text_column])
-    has_text = texts.notna() & (texts.astype(str).str.strip() != "")
+    has_text = ~is_empty(checked_texts(read[text_column]))
     table = read[has_text].reset_index(drop=True)
     table, notes = with_decided_labels(table, known.human_column, text_column)
     human = _human_labels(table, known.human_column)
@@ -108,8 +108,8 @@ def load_pool(
     columns = table.loc[examples.index[examples["split"] == "train"]].reset_index(drop=True)
     examples = examples.reset_index(drop=True)
     check("examples", examples, card.labels)
-    n_empty = int((~has_text).sum())
-    notes += (f"{n_empty} rows have no text and are left out.",) if n_empty else ()
+    if n_empty := int((~has_text).sum()):
+        notes += (f"{n_empty} rows have no text and are left out.",)
     notes += tuple(notes_on_pool(usable, config.duplicates))
     task = Task(
         card=card,

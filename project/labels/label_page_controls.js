@@ -77,6 +77,7 @@ function onPress(id, action) {
 
 onPress("labels", button => press(Number(button.value)));
 if (several) actions.set("-", () => choose([]));
+element("moves").classList.toggle("four", several);
 element("none").hidden = element("none-key").hidden = !several;
 onPress("none", () => choose([]));
 onPress("unsure", () => choose(null));
