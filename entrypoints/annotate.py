@@ -2,6 +2,7 @@
 
 mlflow run . -e annotate -P task=imdb -P annotator_model=Qwen/Qwen2.5-7B-Instruct
 mlflow run . -e annotate -P annotator=openai -P annotator_model=NAME -P dry_run=true
+mlflow run . -e annotate -P task=letters.yaml -P splits=train,test      all labels of a text at once
 python -m entrypoints.annotate --max_train 32 --ensemble_size 1 --splits train,test
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def annotate(params: Mapping[str, str]) -> None:
     """Annotate every split of the parameter ``splits`` with ``ensemble_size`` draws."""
     from analysis.store.publish import where_to_look
+    from entrypoints.wiring.annotate_sets import annotate_sets
     from entrypoints.wiring.annotation_session import open_session
     from entrypoints.wiring.clusters import opened_cluster
     from entrypoints.wiring.dry_run import dry_run
@@ -33,12 +35,16 @@ def annotate(params: Mapping[str, str]) -> None:
     from entrypoints.wiring.prompt_headings import with_heading_note
     from entrypoints.wiring.root_facts import root_name
     from entrypoints.wiring.setup import check_store, log_setup
+    from project.data.label_question import asks_for_sets
     from project.data.task import load_task
     from project.support.escape import escape_markdown
     from project.tracking import root_run
 
     config = experiment_config(params)
     splits = parse(SplitsConfig, params).splits
+    if asks_for_sets(config.task):
+        annotate_sets(params, config, splits)
+        return
     check_store(config.host.workspace)
     task = with_heading_note(load_task(config.task), config)
     config = config.resolved(task.defaults)

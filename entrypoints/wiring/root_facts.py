@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +13,11 @@ from project.config.experiment import ExperimentConfig
 from project.tracking import joined_name
 
 
-class Named(Protocol):
-    """A model with a name: an annotator, or one that writes."""
+class Model(Protocol):
+    """A model that labels or writes."""
 
     name: str
+    identity: Mapping[str, str]
 
 
 NO_MODEL = "none"
@@ -28,7 +29,7 @@ _PLAIN = "name"  # the style of labels that a run's name does not mention
 def root_name(
     task: str,
     config: ExperimentConfig,
-    annotator: Named | None,
+    annotator: Model | None,
     *more: str,
     shots: Sequence[int] | None = None,
 ) -> str:
@@ -51,7 +52,7 @@ def root_name(
 
 
 def root_params(
-    config: ExperimentConfig, annotator: Named | None, shots: Sequence[int] | None = None
+    config: ExperimentConfig, annotator: Model | None, shots: Sequence[int] | None = None
 ) -> dict[str, str]:
     """Parameters of a root run that say who labelled, and with which prompt.
 
@@ -77,7 +78,7 @@ def root_params(
     return params
 
 
-def short_name(annotator: Named) -> str:
+def short_name(annotator: Model) -> str:
     """The name of an LLM without its folder or owner; of recorded labels the column."""
     columns = getattr(annotator, "draws", None)  # only labels of a file have them
     if columns:

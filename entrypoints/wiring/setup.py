@@ -14,9 +14,8 @@ import pandas as pd
 from entrypoints.wiring.invocation import DIFF, FILE, Invocation
 from entrypoints.wiring.provenance import inputs, provenance, tags
 from entrypoints.wiring.repository import repository
-from entrypoints.wiring.root_facts import root_params
+from entrypoints.wiring.root_facts import Model, root_params
 from entrypoints.wiring.terminal import print_line
-from project.annotation.engines.base import Annotator
 from project.config.engines import ENGINES
 from project.config.entry_points import ENTRY_POINTS
 from project.config.experiment import ExperimentConfig
@@ -52,7 +51,7 @@ def log_setup(
     config: ExperimentConfig,
     *,
     arms: Sequence[str] = (),
-    annotator: Annotator | None = None,
+    annotator: Model | None = None,
     encoder: Encoder | None = None,
     design: Mapping[str, object] | None = None,
     shots: Sequence[int] | None = None,
@@ -118,7 +117,7 @@ def _log_files(
         tracker.log_files(files, tags=tags)
 
 
-def _model_facts(annotator: Annotator | None, encoder: Encoder | None) -> dict[str, Any]:
+def _model_facts(annotator: Model | None, encoder: Encoder | None) -> dict[str, Any]:
     """Names and identities of the models, and versions of the libraries that run them."""
     return {
         "models": {
@@ -160,7 +159,7 @@ def inputs_of(invocation: Invocation, task: Task | None) -> dict[str, dict[str, 
     return inputs(invocation.params, lambda address: content_hash(read_uri(address)), task)
 
 
-def _identities(annotator: Annotator | None, encoder: Encoder | None) -> dict[str, str]:
+def _identities(annotator: Model | None, encoder: Encoder | None) -> dict[str, str]:
     """The exact weights of the models that this machine loads, by parameter."""
     identities = {}
     if encoder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from project.config.label_type import MULTI, NOMINAL
+from project.config.task import TaskConfig
 from project.data.card import Card, load_card
 from project.data.card_errors import MAX_NAME
 from project.data.label_names import as_label
@@ -17,6 +18,11 @@ from project.data.one_label import (
     chosen_label,
 )
 from project.support.errors import AssayError
+
+
+def asks_for_sets(config: TaskConfig) -> bool:
+    """Whether a text of the task may have several labels, and none of them is named."""
+    return bool(config.task) and not config.label and load_card(config.task).label_type == MULTI
 
 
 def load_one_card(task: str, label: str) -> Card:

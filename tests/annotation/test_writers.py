@@ -69,7 +69,7 @@ def test_the_largest_logit_with_its_noise_is_a_sample_at_the_temperature():
 
 
 def test_a_prompt_that_leaves_no_room_for_the_reply_is_refused(local):
-    with pytest.raises(AssayError, match=r"can read 1024 in all\. Lower batch_texts"):
+    with pytest.raises(AssayError, match=r"can read 1024 in all\. Shorten the texts"):
         local.write([request("the " * 1100)], lambda position, reply: None)
 
 

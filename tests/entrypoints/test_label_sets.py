@@ -8,15 +8,20 @@ from sklearn.metrics import f1_score, jaccard_score
 from analysis.questions.suite_report import publish
 from analysis.questions.suite_scored import read_scored
 from analysis.questions.suite_sets import sets_section
+from entrypoints.annotate import annotate
 from entrypoints.ask import ask
 from entrypoints.audit import audit
 from entrypoints.main import experiment
 from entrypoints.suite import suite
 from entrypoints.wiring import suite_processes
+from project.annotation.engines.recorded import RecordedAnnotator
+from project.config.annotation import RecordedConfig
 from project.config.loading import defaults
+from project.config.task import TaskConfig
+from project.data.task import load_task
 from project.support.errors import AssayError
 from project.tracking import latest_root, read_run
-from tests.helpers import forked
+from tests.helpers import forked, topics
 
 pytestmark = pytest.mark.xdist_group("label-sets")
 LABELS = ("billing", "delivery")
@@ -171,3 +176,73 @@ def test_the_suite_knows_its_labels_from_the_store(finished):
         "label": "delivery",
         "labels": list(LABELS),
     }
+
+
+def write_topics(folder):
+    """A card of the topics and 60 letters about one, two or none of them."""
+    card = CARD.replace("[billing, delivery]", "[Billing, Delivery, Account]")
+    words = ["invoice", "invoice and the parcel", "password", "weather", "courier"]
+    sets = ["Billing", "Billing;Delivery", "Account", "none", "Delivery"]
+    table = pd.DataFrame(
+        {
+            "text": [f"letter {n} about the {words[n % 5]}" for n in range(60)],
+            "topics": [sets[n % 5] for n in range(60)],
+        }
+    )
+    table.to_csv(folder / "letters.csv", index=False)
+    (folder / "letters.yaml").write_text(card)
+
+
+def test_an_llm_names_all_labels_of_a_text_in_one_reply(store, capsys):
+    topics.register()
+    write_topics(store)
+    given = {"task": "letters.yaml", "annotator": "topics", "splits": "train,test"}
+    annotate({**defaults("annotate"), **given, "workspace": "work"})
+    root = read_run(latest_root("annotation set").run_id)
+    (path,) = (store / "work").rglob("sets.parquet")
+    sets = pd.read_parquet(path).set_index("text")["llm"]
+    shown = capsys.readouterr().err
+
+    assert root.metrics["sets.exact"] == 1
+    assert root.metrics["missing"] == 0
+    assert set(sets) == {
+        '["Billing"]',
+        '["Billing", "Delivery"]',
+        '["Account"]',
+        "[]",
+        '["Delivery"]',
+    }
+    assert "-e suite -P tasks=letters.yaml -P annotator=recorded -P recorded=work/sets" in shown
+    n_written = topics.COUNTS["written"]
+    annotate({**defaults("annotate"), **given, "workspace": "work"})
+    assert topics.COUNTS["written"] == n_written  # nothing is paid for twice
+
+
+def test_the_sets_of_an_llm_are_read_for_each_label(store):
+    topics.register()
+    write_topics(store)
+    given = {"task": "letters.yaml", "annotator": "topics", "splits": "train,test"}
+    annotate({**defaults("annotate"), **given, "workspace": "work"})
+    (path,) = (store / "work").rglob("sets.parquet")
+    task = load_task(TaskConfig(task="letters.yaml", label="Delivery"))
+    annotator = RecordedAnnotator(RecordedConfig(recorded=str(path), recorded_columns="llm"), task)
+    test = task.split("test")
+    keys = test[annotator.keyed_by].tolist()
+    answers = annotator.read(annotator.prompts(1)[0], keys)
+
+    assert [task.label_set[code] for code in answers.label] == test["gold_label"].tolist()
+
+
+def test_the_set_at_once_has_no_dry_run(store):
+    topics.register()
+    write_topics(store)
+
+    with pytest.raises(AssayError, match="label must name one label with dry_run"):
+        annotate(
+            {
+                **defaults("annotate"),
+                "task": "letters.yaml",
+                "annotator": "topics",
+                "dry_run": "true",
+            }
+        )

@@ -130,9 +130,9 @@ class PromptTokens:
         tokens = [*frame.before, *row, *frame.behind]
         if len(tokens) + max_tokens > self._context:
             raise AssayError(
-                f"batch_texts: a prompt has {len(tokens)} tokens and its reply may have "
-                f"{max_tokens}; {self._name} can read {self._context} in all. Lower batch_texts or "
-                "summary_words."
+                f"a prompt has {len(tokens)} tokens and its reply may have {max_tokens}; "
+                f"{self._name} can read {self._context} in all. Shorten the texts or, for a "
+                "taxonomy, lower batch_texts or summary_words."
             )
         return tokens
 

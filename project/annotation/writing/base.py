@@ -16,7 +16,7 @@ class WriteRequest(NamedTuple):
     max_tokens
         Most tokens of the reply.
     temperature
-        Sampling temperature, above 0.
+        Sampling temperature; 0 for the most probable token each time.
     seed
         Seed of the sampling. The same request gives the same reply from the same model on the
         same machine; a server may not promise that.

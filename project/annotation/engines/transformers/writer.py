@@ -152,6 +152,8 @@ class GumbelNoise(LogitsProcessor):
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Logits over the temperature plus noise, of every row ``(n_rows, n_tokens)``."""
+        if not self._temperature:
+            return scores
         logits = scores.float() / self._temperature
         noise = torch.empty_like(logits)
         for row, generator in zip(noise, self._generators, strict=True):
