@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def publish(run_id: str, workspace: str) -> None:
     stored = read_taxonomy(run_id)
     fit = fit_of(stored)
     agreed = agreement_of(stored)
-    parts = sections(stored, fit, agreed, workspace)
+    parts = sections(stored, fit, agreed)
     written = {name: data for part in parts for name, data in files(part).items()}
     written["report.html"] = _page(stored, parts).encode()
     main = _metrics(fit, agreed)
@@ -63,14 +64,12 @@ def publish(run_id: str, workspace: str) -> None:
     for part in parts:
         if part.name not in ("taxonomy_examples", "taxonomy_next", "taxonomy_steps"):
             print(f"{terminal(part)}\n")
-    for when, command in _next_commands(stored, workspace).items():
+    for when, command in _next_commands(stored).items():
         print(f"{when[0].upper()}{when[1:]}:\n{command}\n")
-    print(f"taxonomy {folder_of(workspace, stored.root.run_id).resolve()}{location}")
+    print(f"taxonomy {_folder(stored).resolve()}{location}")
 
 
-def sections(
-    stored: StoredTaxonomy, fit: Fit, agreed: Agreed | None, workspace: str
-) -> list[Section]:
+def sections(stored: StoredTaxonomy, fit: Fit, agreed: Agreed | None) -> list[Section]:
     """The parts of the page; those without an answer here are left out."""
     edit = stored.facts["edit"]
     parts = [
@@ -79,7 +78,7 @@ def sections(
         stability_section(stored, agreed) if agreed else None,
         overlap_section(stored, fit),
         examples_section(stored),
-        _next_section(stored, workspace),
+        _next_section(stored),
         None if edit else steps_section(stored),
     ]
     return [part for part in parts if part]
@@ -136,17 +135,21 @@ def _names(value: object) -> Sequence[str]:
     return value if isinstance(value, list) else []
 
 
-def _next_commands(stored: StoredTaxonomy, workspace: str) -> dict[str, str]:
+def _folder(stored: StoredTaxonomy) -> Path:
+    """Where the run wrote its files; the page may be made again in another workspace."""
+    return folder_of(stored.root.params["workspace"], stored.root.run_id)
+
+
+def _next_commands(stored: StoredTaxonomy) -> dict[str, str]:
     """When to run which command: for an edit, for labels of people, for a verdict on the labels."""
-    folder = folder_of(workspace, stored.root.run_id)
+    folder = _folder(stored)
     data = {"data": stored.facts["data"]}
-    has_probabilities = bool(np.isfinite(stored.probabilities).all())
     labels = {
         "task": str(folder / "card.yaml"),
         **data,
         "annotator": "recorded",
         "recorded": str(folder / LABELS),
-        "recorded_columns": "llm" if has_probabilities else "label",
+        "recorded_columns": "llm" if _are_labels(stored) else "label",
     }
     shared = {
         name: stored.root.params[name]
@@ -167,9 +170,17 @@ def _next_commands(stored: StoredTaxonomy, workspace: str) -> dict[str, str]:
     }
 
 
-def _next_section(stored: StoredTaxonomy, workspace: str) -> Section:
+def _are_labels(stored: StoredTaxonomy) -> bool:
+    """Whether the probabilities give every text its label: all known, and no two the highest."""
+    probabilities = stored.probabilities
+    is_best = probabilities == probabilities.max(axis=1, keepdims=True)
+    is_own = np.arange(probabilities.shape[1]) == stored.codes[:, None]
+    return bool(np.isfinite(probabilities).all() and (is_best == is_own).all())
+
+
+def _next_section(stored: StoredTaxonomy) -> Section:
     """The next commands as a table."""
-    rows = list(map(list, _next_commands(stored, workspace).items()))
+    rows = list(map(list, _next_commands(stored).items()))
     table = Table(
         "taxonomy_next",
         "Next commands",

@@ -117,7 +117,9 @@ def test_the_page_is_made_from_the_store_alone(made, capsys):
 
     publish_page(root.run_id, "elsewhere")
 
-    assert "cover" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "cover" in shown
+    assert f"work/taxonomies/{root.run_id}/card.yaml" in shown  # where the run wrote it
     assert len(read_taxonomy(root.run_id).labels) == 120
 
 
@@ -163,6 +165,33 @@ def test_an_edit_labels_texts_that_are_new_in_the_file(made):
 
     assert topics.COUNTS["labelled"] == 10
     assert len(pd.read_parquet(folder / "labels.parquet")) == 130
+
+
+def test_an_edit_labels_texts_again_that_changed_under_their_id(store):
+    topics.register()
+    write_texts(40)
+    table = pd.read_csv("texts.csv").assign(number=range(40))
+    table.to_csv("texts.csv", index=False)
+    folder = run(taxonomies="1", id_column="number")
+    table.loc[:4, "text"] = [f"new letter {number}: about the courier" for number in range(5)]
+    table.to_csv("texts.csv", index=False)
+    topics.COUNTS["labelled"] = 0
+    folder = run(taxonomy=str(folder / "taxonomy.yaml"), id_column="number")
+    labels = pd.read_parquet(folder / "labels.parquet").set_index("example_id")["label"]
+
+    assert topics.COUNTS["labelled"] == 5
+    assert set(labels[[str(number) for number in range(5)]]) == {"Delivery"}
+    assert read_taxonomy().facts["edit"]["n_new"] == 5
+
+
+def test_a_dry_run_of_an_edit_counts_the_texts_that_would_be_labelled_again(made, capsys):
+    before = pd.read_parquet(made / "labels.parquet")["label"]
+    first = load_card(str(made / "card.yaml")).labels[0]
+    path = edit(made, lambda labels: labels.pop(0))
+    taxonomy(parameters(taxonomy=str(path), use_case="", dry_run="true"))
+
+    assert paid() == (0, 0)
+    assert f"in all: {(before == first).sum()} requests" in capsys.readouterr().err
 
 
 def test_people_label_a_sample_blindly_and_their_labels_judge_the_llm(made):
