@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,12 +27,24 @@ from analysis.render.section import Section, Table, as_markdown, files, terminal
 from analysis.store.publish import log_report
 from analysis.store.root_summary import known, note
 from analysis.store.taxonomies import LABELS, StoredTaxonomy, folder_of, read_taxonomy
-from project.config.next_command import FILE, command_line
+from project.config.next_command import FILE, command_line, shared_parameters
+from project.config.taxonomy import TaxonomyConfig
 
 _CITE = (
     "Wan et al. (2024), TnT-LLM: Text Mining at Scale with Large Language Models, arXiv:2403.12173",
 )
 _N_ASKED = 250
+_OF_THE_TEXTS = (
+    "text_column",
+    "id_column",
+    "where",
+    "duplicates",
+    "max_train",
+    "split_seed",
+    "private",
+    "workspace",
+)
+"""Parameters that say which texts there are, and who may see them."""
 
 
 def publish(run_id: str, workspace: str) -> None:
@@ -151,15 +164,13 @@ def _next_commands(stored: StoredTaxonomy) -> dict[str, str]:
         "recorded": str(folder / LABELS),
         "recorded_columns": "llm" if _are_labels(stored) else "label",
     }
-    shared = {
-        name: stored.root.params[name]
-        for name in ("text_column", "id_column", "where", "max_train", "split_seed", "workspace")
-        if stored.root.params.get(name) not in (None, "", "auto", "0", "outputs")
-    }
+    given = shared_parameters(stored.root.params, "taxonomy")
+    shared = {name: value for name, value in given.items() if name in _OF_THE_TEXTS}
+    not_for_edits = {"dry_run", *(field.name for field in dataclasses.fields(TaxonomyConfig))}
+    edit = {name: value for name, value in given.items() if name not in not_for_edits}
     return {
         "after you edited taxonomy.yaml": command_line(
-            "taxonomy",
-            {**data, "taxonomy": str(folder / "taxonomy.yaml"), **_writer(stored), **shared},
+            "taxonomy", {**edit, **data, "taxonomy": str(folder / "taxonomy.yaml")}
         ),
         "people label texts without seeing the LLM's label": command_line(
             "ask", {**labels, "design": "audit", "n": str(_N_ASKED), **shared}
@@ -194,16 +205,6 @@ def _next_section(stored: StoredTaxonomy) -> Section:
         ],
     )
     return Section("taxonomy_next", "What comes next?", "", [table])
-
-
-def _writer(stored: StoredTaxonomy) -> dict[str, str]:
-    names = ("annotator", "annotator_model", "annotator_url", "chat_template")
-    defaults = ("transformers", "bundled", "http://127.0.0.1:8000/v1", "false")
-    return {
-        name: stored.root.params[name]
-        for name, default in zip(names, defaults, strict=True)
-        if stored.root.params.get(name, default) != default
-    }
 
 
 def _page(stored: StoredTaxonomy, parts: Sequence[Section]) -> str:

@@ -22,7 +22,7 @@ PROBABILITIES = np.array(
 )
 
 
-def stored(labels, probabilities):
+def stored(labels, probabilities, **params):
     columns = {f"llm.{name}": probabilities[:, i] for i, name in enumerate(("A", "B", "Other"))}
     texts = [f"text {number}" for number in range(len(labels))]
     table = pd.DataFrame({"example_id": texts, "text": texts, "label": labels, **columns})
@@ -40,7 +40,7 @@ def stored(labels, probabilities):
         "r",
         "run",
         "FINISHED",
-        {"workspace": "work"},
+        {"workspace": "work", **params},
         metrics={},
         tags={},
         experiment_id="1",
@@ -76,3 +76,25 @@ def test_the_next_command_reads_probabilities_where_they_give_every_text_its_lab
     commands = parts["taxonomy_next"].tables[0].frame["command"]
 
     assert all(f"recorded_columns={column} " in command for command in commands[1:])
+
+
+def test_the_next_commands_are_about_the_same_texts_and_as_private():
+    given = {
+        "private": "true",
+        "duplicates": "keep_one",
+        "annotator": "openai",
+        "annotator_model": "big",
+        "price_output": "2",
+        "use_case": "sort",
+        "taxonomies": "5",
+    }
+    taxonomy = stored(["A", "B"], np.array([[0.5, 0.4, 0.1], [0.1, 0.8, 0.1]]), **given)
+    parts = {part.name: part for part in sections(taxonomy, fit_of(taxonomy), None)}
+    commands = parts["taxonomy_next"].tables[0].frame["command"]
+
+    assert all("private=true" in command for command in commands)
+    assert all("duplicates=keep_one" in command for command in commands)
+    assert "annotator_model=big" in commands[0]
+    assert "price_output=2" in commands[0]
+    assert "use_case" not in commands[0]
+    assert "taxonomies=" not in commands[0]
