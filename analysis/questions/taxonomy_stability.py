@@ -123,7 +123,7 @@ def _summary(stored: StoredTaxonomy, found: Stability) -> Table:
         frame=pd.DataFrame([record]),
         notes=[
             "Krippendorff's alpha, nominal, after labels are matched to those of the taxonomy that "
-            "agrees most; 95 % bootstrap limits over the texts, matched anew each time. chance: "
+            "agrees most; 95 % bootstrap limits over the texts, for this matching. chance: "
             "the same with shuffled texts. The adjusted Rand index (mean and least over pairs) "
             "needs no matching; 0 is chance."
         ],
