@@ -12,6 +12,7 @@ from analysis.questions.taxonomy_report import publish as publish_page
 from analysis.store.taxonomies import read_taxonomy
 from entrypoints.ask import ask
 from entrypoints.audit import audit
+from entrypoints.rerun import rerun
 from entrypoints.taxonomy import taxonomy
 from project.config.loading import defaults
 from project.data.card import load_card
@@ -192,6 +193,14 @@ def test_a_dry_run_of_an_edit_counts_the_texts_that_would_be_labelled_again(made
 
     assert paid() == (0, 0)
     assert f"in all: {(before == first).sum()} requests" in capsys.readouterr().err
+
+
+def test_an_edit_whose_file_changed_since_is_not_run_again(made):
+    folder = run(taxonomy=str(edit(made, lambda labels: labels.pop(0))))
+    edit(made, lambda labels: labels.pop(0))
+
+    with pytest.raises(AssayError, match=r"cannot be run again: .*taxonomy"):
+        rerun({**defaults("rerun"), "run_id": folder.name})
 
 
 def test_people_label_a_sample_blindly_and_their_labels_judge_the_llm(made):

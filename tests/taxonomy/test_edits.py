@@ -165,3 +165,5 @@ def test_a_file_with_other_keys_is_refused(tmp_path):
         read_edited(path)
     with pytest.raises(AssayError, match="does not exist"):
         read_edited(tmp_path / "nothing.yaml")
+    with pytest.raises(AssayError, match=r"Is a directory.*Give the path of taxonomy\.yaml"):
+        read_edited(tmp_path)
