@@ -286,6 +286,7 @@ def test_a_dry_run_writes_nothing_and_counts_the_requests(store, capsys):
         ({"task": "imdb"}, "task must be empty"),
         ({"taxonomy": "nothing.yaml"}, "nothing.yaml does not exist"),
         ({"other_label": " "}, "other_label must be a name"),
+        ({"other_label": "none of\nthese"}, "on one line"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(store, changes, message):
