@@ -161,6 +161,14 @@ def steps_section(stored: StoredTaxonomy) -> Section:
         frame=pd.DataFrame(records),
         folded=True,
     )
-    n_cut = sum(draft.get("n_cut", 0) for draft in stored.facts["drafts"])
-    answer = f"{n_cut} labels beyond max_labels were left out." if n_cut else ""
-    return Section("taxonomy_steps", "How did the labels come about?", answer, [table])
+    n_cut, n_unfinished = (
+        sum(draft.get(name, 0) for draft in stored.facts["drafts"])
+        for name in ("n_cut", "n_unfinished")
+    )
+    sentences = [f"{n_cut} labels beyond max_labels were left out."] if n_cut else []
+    if n_unfinished:
+        sentences.append(
+            f"{n_unfinished} lists of labels broke off, since the model wrote at more length than "
+            "it was asked to; labels at their end are missing."
+        )
+    return Section("taxonomy_steps", "How did the labels come about?", " ".join(sentences), [table])

@@ -326,6 +326,17 @@ def test_a_model_that_writes_no_list_is_quoted(store, monkeypatch):
         run()
 
 
+def test_lists_that_broke_off_are_told(store, monkeypatch):
+    topics.register()
+    write_texts(40)
+    monkeypatch.setitem(topics.COUNTS, "breaks_off", True)
+    run(taxonomies="1")
+    stored = read_taxonomy()
+    page = Path("work/reports") / stored.root.run_id / "report.html"
+
+    assert "3 lists of labels broke off" in page.read_text()
+
+
 def test_a_label_that_no_text_has_is_named(store, monkeypatch):
     topics.register()
     write_texts(40)
