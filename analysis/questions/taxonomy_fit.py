@@ -29,9 +29,10 @@ class Fit(NamedTuple):
         Texts of each label ``(n_labels,)``, the label for other texts last.
     coverage
         Share in [0, 1] of the labelled texts that have another label than that one.
+    known
+        Texts of each label whose probabilities are known ``(n_labels,)``.
     overlap
-        Share in [0, 1] of the labelled texts that a second label fits, too; nan without
-        probabilities.
+        Share in [0, 1] of these that a second label fits, too; nan without probabilities.
     pairs
         Texts by label and second label that fits, too ``(n_labels, n_labels)``.
     balance
@@ -40,6 +41,7 @@ class Fit(NamedTuple):
 
     counts: np.ndarray
     coverage: float
+    known: np.ndarray
     overlap: float
     pairs: np.ndarray
     balance: float
@@ -65,7 +67,8 @@ def fit_of(stored: StoredTaxonomy) -> Fit:
         np.add.at(pairs, (own[fits], second[fits]), 1)
         overlap = float(fits.mean())
     coverage = float(1 - counts[-1] / n_labelled) if n_labelled else float("nan")
-    return Fit(counts, coverage, overlap, pairs, effective_labels(counts[:-1]))
+    n_known = np.bincount(codes[known], minlength=n_labels)
+    return Fit(counts, coverage, n_known, overlap, pairs, effective_labels(counts[:-1]))
 
 
 def labels_section(stored: StoredTaxonomy, fit: Fit, back: list[Return] | None) -> Section:
@@ -121,11 +124,13 @@ def _labels_frame(stored: StoredTaxonomy, fit: Fit, back: list[Return] | None) -
                 "definition": definitions[name],
                 "n_texts": int(size),
                 "share": size / total,
-                "two_fit": float(fit.pairs[index].sum() / size) if size else float("nan"),
+                "two_fit": fit.pairs[index].sum() / known if known else float("nan"),
                 "n_back": back[index].n_back if back else None,
                 "n_others": max(0, len(stored.drafts) - 1),
             }
-            for index, (name, size) in enumerate(zip(stored.names, fit.counts, strict=True))
+            for index, (name, size, known) in enumerate(
+                zip(stored.names, fit.counts, fit.known, strict=True)
+            )
         ]
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,12 +27,24 @@ from analysis.render.section import Section, Table, as_markdown, files, terminal
 from analysis.store.publish import log_report
 from analysis.store.root_summary import known, note
 from analysis.store.taxonomies import LABELS, StoredTaxonomy, folder_of, read_taxonomy
-from project.config.next_command import FILE, command_line
+from project.config.next_command import FILE, command_line, shared_parameters
+from project.config.taxonomy import TaxonomyConfig
 
 _CITE = (
     "Wan et al. (2024), TnT-LLM: Text Mining at Scale with Large Language Models, arXiv:2403.12173",
 )
 _N_ASKED = 250
+_OF_THE_TEXTS = (
+    "text_column",
+    "id_column",
+    "where",
+    "duplicates",
+    "max_train",
+    "split_seed",
+    "private",
+    "workspace",
+)
+"""Parameters that say which texts there are, and who may see them."""
 
 
 def publish(run_id: str, workspace: str) -> None:
@@ -46,7 +60,7 @@ def publish(run_id: str, workspace: str) -> None:
     stored = read_taxonomy(run_id)
     fit = fit_of(stored)
     agreed = agreement_of(stored)
-    parts = sections(stored, fit, agreed, workspace)
+    parts = sections(stored, fit, agreed)
     written = {name: data for part in parts for name, data in files(part).items()}
     written["report.html"] = _page(stored, parts).encode()
     main = _metrics(fit, agreed)
@@ -63,14 +77,12 @@ def publish(run_id: str, workspace: str) -> None:
     for part in parts:
         if part.name not in ("taxonomy_examples", "taxonomy_next", "taxonomy_steps"):
             print(f"{terminal(part)}\n")
-    for when, command in _next_commands(stored, workspace).items():
+    for when, command in _next_commands(stored).items():
         print(f"{when[0].upper()}{when[1:]}:\n{command}\n")
-    print(f"taxonomy {folder_of(workspace, stored.root.run_id).resolve()}{location}")
+    print(f"taxonomy {_folder(stored).resolve()}{location}")
 
 
-def sections(
-    stored: StoredTaxonomy, fit: Fit, agreed: Agreed | None, workspace: str
-) -> list[Section]:
+def sections(stored: StoredTaxonomy, fit: Fit, agreed: Agreed | None) -> list[Section]:
     """The parts of the page; those without an answer here are left out."""
     edit = stored.facts["edit"]
     parts = [
@@ -79,7 +91,7 @@ def sections(
         stability_section(stored, agreed) if agreed else None,
         overlap_section(stored, fit),
         examples_section(stored),
-        _next_section(stored, workspace),
+        _next_section(stored),
         None if edit else steps_section(stored),
     ]
     return [part for part in parts if part]
@@ -136,27 +148,29 @@ def _names(value: object) -> Sequence[str]:
     return value if isinstance(value, list) else []
 
 
-def _next_commands(stored: StoredTaxonomy, workspace: str) -> dict[str, str]:
+def _folder(stored: StoredTaxonomy) -> Path:
+    """Where the run wrote its files; the page may be made again in another workspace."""
+    return folder_of(stored.root.params["workspace"], stored.root.run_id)
+
+
+def _next_commands(stored: StoredTaxonomy) -> dict[str, str]:
     """When to run which command: for an edit, for labels of people, for a verdict on the labels."""
-    folder = folder_of(workspace, stored.root.run_id)
+    folder = _folder(stored)
     data = {"data": stored.facts["data"]}
-    has_probabilities = bool(np.isfinite(stored.probabilities).all())
     labels = {
         "task": str(folder / "card.yaml"),
         **data,
         "annotator": "recorded",
         "recorded": str(folder / LABELS),
-        "recorded_columns": "llm" if has_probabilities else "label",
+        "recorded_columns": "llm" if _are_labels(stored) else "label",
     }
-    shared = {
-        name: stored.root.params[name]
-        for name in ("text_column", "id_column", "where", "max_train", "split_seed", "workspace")
-        if stored.root.params.get(name) not in (None, "", "auto", "0", "outputs")
-    }
+    given = shared_parameters(stored.root.params, "taxonomy")
+    shared = {name: value for name, value in given.items() if name in _OF_THE_TEXTS}
+    not_for_edits = {"dry_run", *(field.name for field in dataclasses.fields(TaxonomyConfig))}
+    edit = {name: value for name, value in given.items() if name not in not_for_edits}
     return {
         "after you edited taxonomy.yaml": command_line(
-            "taxonomy",
-            {**data, "taxonomy": str(folder / "taxonomy.yaml"), **_writer(stored), **shared},
+            "taxonomy", {**edit, **data, "taxonomy": str(folder / "taxonomy.yaml")}
         ),
         "people label texts without seeing the LLM's label": command_line(
             "ask", {**labels, "design": "audit", "n": str(_N_ASKED), **shared}
@@ -167,9 +181,17 @@ def _next_commands(stored: StoredTaxonomy, workspace: str) -> dict[str, str]:
     }
 
 
-def _next_section(stored: StoredTaxonomy, workspace: str) -> Section:
+def _are_labels(stored: StoredTaxonomy) -> bool:
+    """Whether the probabilities give every text its label: all known, and no two the highest."""
+    probabilities = stored.probabilities
+    is_best = probabilities == probabilities.max(axis=1, keepdims=True)
+    is_own = np.arange(probabilities.shape[1]) == stored.codes[:, None]
+    return bool(np.isfinite(probabilities).all() and (is_best == is_own).all())
+
+
+def _next_section(stored: StoredTaxonomy) -> Section:
     """The next commands as a table."""
-    rows = list(map(list, _next_commands(stored, workspace).items()))
+    rows = list(map(list, _next_commands(stored).items()))
     table = Table(
         "taxonomy_next",
         "Next commands",
@@ -183,16 +205,6 @@ def _next_section(stored: StoredTaxonomy, workspace: str) -> Section:
         ],
     )
     return Section("taxonomy_next", "What comes next?", "", [table])
-
-
-def _writer(stored: StoredTaxonomy) -> dict[str, str]:
-    names = ("annotator", "annotator_model", "annotator_url", "chat_template")
-    defaults = ("transformers", "bundled", "http://127.0.0.1:8000/v1", "false")
-    return {
-        name: stored.root.params[name]
-        for name, default in zip(names, defaults, strict=True)
-        if stored.root.params.get(name, default) != default
-    }
 
 
 def _page(stored: StoredTaxonomy, parts: Sequence[Section]) -> str:

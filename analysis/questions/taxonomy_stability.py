@@ -123,7 +123,7 @@ def _summary(stored: StoredTaxonomy, found: Stability) -> Table:
         frame=pd.DataFrame([record]),
         notes=[
             "Krippendorff's alpha, nominal, after labels are matched to those of the taxonomy that "
-            "agrees most; 95 % bootstrap limits over the texts, matched anew each time. chance: "
+            "agrees most; 95 % bootstrap limits over the texts, for this matching. chance: "
             "the same with shuffled texts. The adjusted Rand index (mean and least over pairs) "
             "needs no matching; 0 is chance."
         ],
@@ -161,6 +161,14 @@ def steps_section(stored: StoredTaxonomy) -> Section:
         frame=pd.DataFrame(records),
         folded=True,
     )
-    n_cut = sum(draft.get("n_cut", 0) for draft in stored.facts["drafts"])
-    answer = f"{n_cut} labels beyond max_labels were left out." if n_cut else ""
-    return Section("taxonomy_steps", "How did the labels come about?", answer, [table])
+    n_cut, n_unfinished = (
+        sum(draft.get(name, 0) for draft in stored.facts["drafts"])
+        for name in ("n_cut", "n_unfinished")
+    )
+    sentences = [f"{n_cut} labels beyond max_labels were left out."] if n_cut else []
+    if n_unfinished:
+        sentences.append(
+            f"{n_unfinished} lists of labels broke off, since the model wrote at more length than "
+            "it was asked to; labels at their end are missing."
+        )
+    return Section("taxonomy_steps", "How did the labels come about?", " ".join(sentences), [table])

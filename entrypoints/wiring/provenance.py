@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.store.taxonomies import LABELS
 from entrypoints.wiring.invocation import (
     CODE,
     COMMIT,
@@ -28,8 +29,9 @@ from project.data.card import load_card
 from project.data.task import Task
 from project.support.machine import cpu_cores, cpu_model, driver_and_gpus, memory
 from project.support.redact import MASK, relevant_variables, scrubbed, scrubbed_json
+from project.taxonomy.file import MADE
 
-_INPUTS = ("data", "template", "human", "recorded", "labels", "codebook")
+_INPUTS = ("data", "template", "human", "recorded", "labels", "codebook", "taxonomy")
 """Parameters that name a file."""
 _DATA = "the task's data"
 NOT_ASKED = "log_diff=false"
@@ -81,6 +83,9 @@ def _places(params: Mapping[str, str]) -> dict[str, str]:
     if "human_column" in params or len(files) > 1:
         places.pop("human", None)
         places |= {f"human {number}": file for number, file in enumerate(files, start=1)}
+    if "taxonomy" in places:  # an edit starts from the labels beside it
+        folder = Path(places["taxonomy"]).parent
+        places |= {f"taxonomy {name}": str(folder / name) for name in (MADE, LABELS)}
     return places
 
 

@@ -14,6 +14,7 @@ from analysis.store.taxonomies import LABELS, PROBABILITY
 from project.data.tables import class_columns, codes
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
+from project.support.privacy import hashed
 from project.taxonomy.edits import Edit, asked_again, carried_over, edit_of
 from project.taxonomy.file import EditedTaxonomy, read_edited, read_made
 from project.taxonomy.labels import Taxonomy
@@ -92,7 +93,7 @@ def read_previous(path: Path) -> Previous:
             f"taxonomy must lie beside {LABELS}, which -e taxonomy wrote; {labels} cannot be read "
             f"({type(error).__name__}). Copy it back from the artifacts of the run."
         ) from None
-    missing = {"example_id", "label", *(PROBABILITY + name for name in before.names)}
+    missing = {"example_id", "text", "label", *(PROBABILITY + name for name in before.names)}
     if missing - set(table.columns):
         raise AssayError(
             f"{labels} lacks the column {min(missing - set(table.columns))!r}: it is not of this "
@@ -102,19 +103,27 @@ def read_previous(path: Path) -> Previous:
 
 
 def edited_labels(previous: Previous, examples: pd.DataFrame) -> Kept:
-    """What the edit leaves of the labels of these texts; texts without a label are new.
+    """What the edit leaves of the labels of these texts.
 
-    ``examples``: the texts as the data are now.
+    ``examples``: the texts as the data are now. Texts that are not among the labelled ones, or are
+    no longer the same under their id, are new.
     """
     before, after, edit = previous.before, previous.edited.taxonomy, previous.edit
     columns = [PROBABILITY + name for name in before.names]
     table = previous.labels.set_index("example_id")
     table = table[~table.index.duplicated()].reindex(examples["example_id"])
-    old = codes(table["label"], before.names)
-    probabilities = table[columns].to_numpy(dtype=np.float64)
+    # The artifact of a private run has hashes in place of texts.
+    is_known = np.array(
+        [
+            labelled in (text, hashed(text))
+            for labelled, text in zip(table["text"], examples["text"], strict=True)
+        ]
+    )
+    old = np.where(is_known, codes(table["label"], before.names), -1)
+    probabilities = np.where(is_known[:, None], table[columns].to_numpy(dtype=np.float64), np.nan)
     again = asked_again(edit, before, old, probabilities)
     labelled = Labelled(*carried_over(edit, before, after, old, probabilities))
-    n_new = int((~examples["example_id"].isin(previous.labels["example_id"])).sum())
+    n_new = int((~is_known).sum())
     facts = {
         "before": list(before.names),
         "renamed": {old: new for old, new in edit.renamed.items() if old != new},

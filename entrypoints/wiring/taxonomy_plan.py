@@ -1,11 +1,13 @@
-"""A dry run of a taxonomy: one request of each kind, and how many there would be."""
+"""A dry run of a taxonomy: one request of each kind, and how many there would be; of an edit."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from entrypoints.wiring.taxonomy_edit import Previous, edited_labels
 from entrypoints.wiring.taxonomy_texts import samples
 from entrypoints.wiring.taxonomy_writing import settings_of
 from entrypoints.wiring.terminal import print_line
@@ -14,7 +16,7 @@ from project.config.experiment import ExperimentConfig
 from project.config.taxonomy import TaxonomyConfig
 from project.support.escape import escape_markdown
 from project.taxonomy import prompts
-from project.taxonomy.induce import is_summarised
+from project.taxonomy.induce import MAX_CHARACTERS, is_summarised
 from project.taxonomy.labels import Label, Taxonomy
 from project.tracking import Tracker
 
@@ -32,14 +34,19 @@ def plan(
     settings = settings_of(asked)
     drawn = samples(examples, asked.taxonomy_texts, asked.taxonomies, asked.taxonomy_seed)
     texts = [[examples["text"].iloc[index] for index in rows] for rows in drawn]
-    long = {text for part in texts for text in part if is_summarised(text, settings.summary_words)}
+    n_words = settings.summary_words
+    # A dictionary keeps the order: the request that is shown is the same each time.
+    long = dict.fromkeys(
+        text[:MAX_CHARACTERS] for part in texts for text in part if is_summarised(text, n_words)
+    )
     labels = [Label(f"Label {number}", _DEFINITION) for number in range(settings.max_labels)]
-    summary = prompts.summary(next(iter(long), texts[0][0]), settings.use_case, 20)
-    words = 2 * settings.summary_words
+    words = 2 * n_words
     shown = [" ".join(text.split()[:words] if words else text.split()) for text in texts[0]]
     batch = shown[: settings.batch_texts]
     update = prompts.update(batch, labels, settings.use_case, settings.max_labels)
-    print_line(f"--- a request for a summary ---\n{summary}\n---")
+    for text in [*long][:1]:
+        summary = prompts.summary(text, settings.use_case, n_words)
+        print_line(f"--- a request for a summary ---\n{summary}\n---")
     proposal = prompts.proposal(batch, settings.use_case, settings.max_labels)
     print_line(f"--- the first request for labels ---\n{proposal}\n---")
     n_updates = sum(-(-len(part) // settings.batch_texts) + 1 for part in texts)
@@ -53,6 +60,24 @@ def plan(
         _row("labels", n_updates, len(update), 24 * settings.max_labels),
         _row("labelling", n_labelled, len(description) + mean_length, 1),
     ]
+    _tell(tracker, rows, config)
+
+
+def plan_edit(
+    tracker: Tracker, examples: pd.DataFrame, previous: Previous, config: ExperimentConfig
+) -> None:
+    """Print and log how many texts an edit labels again. Nothing is loaded or sent."""
+    kept = edited_labels(previous, examples)
+    print_line(kept.sentence)
+    texts = examples["text"][np.flatnonzero(kept.again)].drop_duplicates()
+    length = len(previous.edited.taxonomy.description) + (
+        texts.str.len().mean() if len(texts) else 0
+    )
+    _tell(tracker, [_row("labelling", len(texts), length, 1)], config)
+
+
+def _tell(tracker: Tracker, rows: list[dict[str, Any]], config: ExperimentConfig) -> None:
+    """Print and log what the steps take, with their price."""
     for row in rows:
         row["price"] = price(
             config.spend,

@@ -19,7 +19,7 @@ from entrypoints.wiring.root_facts import root_name
 from entrypoints.wiring.setup import check_store, log_setup
 from entrypoints.wiring.taxonomy_edit import Labelled, Previous, edited_labels, read_previous
 from entrypoints.wiring.taxonomy_files import log_result
-from entrypoints.wiring.taxonomy_plan import plan
+from entrypoints.wiring.taxonomy_plan import plan, plan_edit
 from entrypoints.wiring.taxonomy_texts import load_texts, restricted, task_of, taxonomy_config
 from entrypoints.wiring.taxonomy_writing import Draft, write_drafts
 from entrypoints.wiring.terminal import print_line
@@ -59,7 +59,10 @@ def run_taxonomy(params: Mapping[str, str], *, publish: Callable[[str, str], Non
     name = root_name(pool.task.name, config, open_writer(config), what)
     with root_run(what, name, params, workspace) as tracker:
         if config.spend.only_plans:
-            plan(tracker, pool.examples, asked, config)
+            if previous:
+                plan_edit(tracker, pool.examples, previous, config)
+            else:
+                plan(tracker, pool.examples, asked, config)
             return
         result = work.edited(tracker, previous) if previous else work.proposed(tracker)
         with publish_after(tracker, lambda: publish(tracker.run_id, workspace)):

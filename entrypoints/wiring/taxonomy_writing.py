@@ -136,6 +136,8 @@ class _Author:
 
             induced = induce(summaries(texts, settings, write), settings, write, seed)
         facts = _facts(self._index, induced, len(texts), n_long)
+        # The replies before are summaries, which are cut anyway.
+        facts["n_unfinished"] = sum(not each["is_whole"] for each in self._written[n_long:])
         self._log(tracker, induced, facts, examples["example_id"].iloc[rows].tolist())
         return Draft(induced.taxonomy, facts)
 

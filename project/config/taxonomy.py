@@ -112,7 +112,7 @@ class TaxonomyConfig(ConfigSection):
         default="Other", help="name of the label for texts that fit no other"
     )
     taxonomy_seed: int = parameter(
-        default=0, help="seed of samples, orders, replies and resamples", ge=0, le=1_000_000
+        default=0, help="seed of samples, orders and replies", ge=0, le=1_000_000
     )
 
     def __post_init__(self) -> None:
@@ -123,10 +123,11 @@ class TaxonomyConfig(ConfigSection):
                 f"use_case must have at most {_MAX_USE_CASE} characters; got {len(use_case)}. "
                 "Shorten it."
             )
-        if not self.other_label.strip() or len(self.other_label) > 60:
+        name = self.other_label
+        if not name.strip() or len(name) > 60 or not name.isprintable():
             raise AssayError(
-                "other_label must be a name of 1 to 60 characters; got "
-                f"{self.other_label[:100]!r}. Set other_label=Other, for example."
+                "other_label must be a name of 1 to 60 characters on one line; got "
+                f"{name[:100]!r}. Set other_label=Other, for example."
             )
 
     def check_purpose(self) -> None:

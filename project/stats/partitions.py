@@ -27,8 +27,8 @@ class Stability(NamedTuple):
     ----------
     alpha
         Krippendorff's alpha, nominal level, of the assignments after their labels are matched to
-        those of ``reference``, with its 95 % percentile interval over the texts. Labels are
-        matched anew in every replicate. nan where it is undefined.
+        those of ``reference``, with its 95 % percentile interval over the texts, for this
+        matching. nan where it is undefined.
     chance
         The mean of that alpha where every taxonomy's assignments are shuffled among the texts:
         what matching alone gives.
@@ -162,14 +162,16 @@ def stability(
     rand = adjusted_rand(codes)
     reference = most_agreeing(rand)
 
-    def alpha(sample: Codes) -> float:
-        return nominal_alpha(label_counts(*aligned(sample, n_labels, reference)))
-
     random = np.random.default_rng(seed)
-    chance = [alpha(random.permuted(codes, axis=1)) for _ in range(_PERMUTATIONS)]
-    estimate = krippendorff_alpha(label_counts(*aligned(codes, n_labels, reference)))
+    chance = [
+        nominal_alpha(label_counts(*aligned(random.permuted(codes, axis=1), n_labels, reference)))
+        for _ in range(_PERMUTATIONS)
+    ]
+    counts = label_counts(*aligned(codes, n_labels, reference))
+    estimate = krippendorff_alpha(counts)
+    # Matching anew would find more agreement in every replicate, since each repeats texts.
     resampled = np.array(
-        [alpha(codes[:, random.integers(n_texts, size=n_texts)]) for _ in range(replicates)]
+        [nominal_alpha(counts[random.integers(n_texts, size=n_texts)]) for _ in range(replicates)]
     )
     known = resampled[np.isfinite(resampled)]
     low, high = np.percentile(known, (2.5, 97.5)) if len(known) else (np.nan, np.nan)

@@ -105,10 +105,11 @@ def asked_again(edit: Edit, before: Taxonomy, codes: Codes, probabilities: Float
 def carried_over(
     edit: Edit, before: Taxonomy, after: Taxonomy, codes: Codes, probabilities: Floats
 ) -> tuple[Codes, Floats]:
-    """Labels and probabilities of texts in the new version, for those that keep theirs.
+    """Labels and probabilities of texts in the new version, for those that are not asked again.
 
     Probabilities of merged labels are added; those of dropped labels are left out and the others
-    normalised. Parameters as in :func:`asked_again`.
+    normalised. A merged label takes over texts for which its sum passes the probability of the
+    label that they had. Parameters as in :func:`asked_again`.
 
     Returns
     -------
@@ -127,4 +128,9 @@ def carried_over(
     total = moved.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         moved = moved / total
-    return np.where(codes >= 0, new_index[codes], -1), moved
+    carried = np.where(codes >= 0, new_index[codes], -1)
+    rows = np.flatnonzero((carried >= 0) & np.isfinite(moved).all(axis=1))
+    best = moved[rows].argmax(axis=1)
+    passes = moved[rows, best] > moved[rows, carried[rows]]
+    carried[rows[passes]] = best[passes]
+    return carried, moved

@@ -124,6 +124,10 @@ def read_edited(path: Path) -> EditedTaxonomy:
         content = safe_yaml(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise AssayError(f"taxonomy file {path} does not exist. Give its path.") from None
+    except OSError as error:
+        raise AssayError(
+            f"taxonomy file {path} cannot be read ({error.strerror}). Give the path of {TAXONOMY}."
+        ) from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())[:300]
         raise AssayError(f"taxonomy file {path} is not valid YAML: {reason}") from None

@@ -45,7 +45,7 @@ def quiet(n):
 
 def test_replies_come_in_the_order_of_their_requests_and_equal_requests_are_sent_once(tmp_path):
     writer = Echo()
-    counted = []
+    counted: list[int] = []
     found = replies(tmp_path, writer).replies([*requests(3), *requests(2)], counted.append)
 
     assert [reply.text[:8] for reply in found] == [f"prompt {n}" for n in (0, 1, 2, 0, 1)]

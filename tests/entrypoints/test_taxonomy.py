@@ -12,6 +12,7 @@ from analysis.questions.taxonomy_report import publish as publish_page
 from analysis.store.taxonomies import read_taxonomy
 from entrypoints.ask import ask
 from entrypoints.audit import audit
+from entrypoints.rerun import rerun
 from entrypoints.taxonomy import taxonomy
 from project.config.loading import defaults
 from project.data.card import load_card
@@ -117,7 +118,9 @@ def test_the_page_is_made_from_the_store_alone(made, capsys):
 
     publish_page(root.run_id, "elsewhere")
 
-    assert "cover" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "cover" in shown
+    assert f"work/taxonomies/{root.run_id}/card.yaml" in shown  # where the run wrote it
     assert len(read_taxonomy(root.run_id).labels) == 120
 
 
@@ -163,6 +166,41 @@ def test_an_edit_labels_texts_that_are_new_in_the_file(made):
 
     assert topics.COUNTS["labelled"] == 10
     assert len(pd.read_parquet(folder / "labels.parquet")) == 130
+
+
+def test_an_edit_labels_texts_again_that_changed_under_their_id(store):
+    topics.register()
+    write_texts(40)
+    table = pd.read_csv("texts.csv").assign(number=range(40))
+    table.to_csv("texts.csv", index=False)
+    folder = run(taxonomies="1", id_column="number")
+    table.loc[:4, "text"] = [f"new letter {number}: about the courier" for number in range(5)]
+    table.to_csv("texts.csv", index=False)
+    topics.COUNTS["labelled"] = 0
+    folder = run(taxonomy=str(folder / "taxonomy.yaml"), id_column="number")
+    labels = pd.read_parquet(folder / "labels.parquet").set_index("example_id")["label"]
+
+    assert topics.COUNTS["labelled"] == 5
+    assert set(labels[[str(number) for number in range(5)]]) == {"Delivery"}
+    assert read_taxonomy().facts["edit"]["n_new"] == 5
+
+
+def test_a_dry_run_of_an_edit_counts_the_texts_that_would_be_labelled_again(made, capsys):
+    before = pd.read_parquet(made / "labels.parquet")["label"]
+    first = load_card(str(made / "card.yaml")).labels[0]
+    path = edit(made, lambda labels: labels.pop(0))
+    taxonomy(parameters(taxonomy=str(path), use_case="", dry_run="true"))
+
+    assert paid() == (0, 0)
+    assert f"in all: {(before == first).sum()} requests" in capsys.readouterr().err
+
+
+def test_an_edit_whose_file_changed_since_is_not_run_again(made):
+    folder = run(taxonomy=str(edit(made, lambda labels: labels.pop(0))))
+    edit(made, lambda labels: labels.pop(0))
+
+    with pytest.raises(AssayError, match=r"cannot be run again: .*taxonomy"):
+        rerun({**defaults("rerun"), "run_id": folder.name})
 
 
 def test_people_label_a_sample_blindly_and_their_labels_judge_the_llm(made):
@@ -248,6 +286,7 @@ def test_a_dry_run_writes_nothing_and_counts_the_requests(store, capsys):
         ({"task": "imdb"}, "task must be empty"),
         ({"taxonomy": "nothing.yaml"}, "nothing.yaml does not exist"),
         ({"other_label": " "}, "other_label must be a name"),
+        ({"other_label": "none of\nthese"}, "on one line"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(store, changes, message):
@@ -285,6 +324,17 @@ def test_a_model_that_writes_no_list_is_quoted(store, monkeypatch):
 
     with pytest.raises(AssayError, match="I would rather not"):
         run()
+
+
+def test_lists_that_broke_off_are_told(store, monkeypatch):
+    topics.register()
+    write_texts(40)
+    monkeypatch.setitem(topics.COUNTS, "breaks_off", True)
+    run(taxonomies="1")
+    stored = read_taxonomy()
+    page = Path("work/reports") / stored.root.run_id / "report.html"
+
+    assert "3 lists of labels broke off" in page.read_text()
 
 
 def test_a_label_that_no_text_has_is_named(store, monkeypatch):

@@ -19,14 +19,14 @@ TOPICS = {
     "App": ("crash", "button"),
 }
 UNLIMITED = 10**9
-COUNTS = {"written": 0, "labelled": 0, "until": UNLIMITED}
+COUNTS = {"written": 0, "labelled": 0, "until": UNLIMITED, "breaks_off": False}
 """Replies and labels so far, for tests that count what is asked again. A person interrupts the
-writing after ``until`` replies."""
+writing after ``until`` replies; where it ``breaks_off``, no reply is whole."""
 
 
 def register():
     """Make the engine ``topics`` known; the counts begin anew."""
-    COUNTS.update(written=0, labelled=0, until=UNLIMITED)
+    COUNTS.update(written=0, labelled=0, until=UNLIMITED, breaks_off=False)
     register_engine(
         "topics",
         EngineFacts(
@@ -67,7 +67,8 @@ class TopicWriter:
             if COUNTS["written"] == COUNTS["until"]:
                 raise KeyboardInterrupt
             COUNTS["written"] += 1
-            arrived(position, Reply(_reply(request), len(request.prompt) // 4, 20, is_whole=True))
+            reply = Reply(_reply(request), len(request.prompt) // 4, 20, not COUNTS["breaks_off"])
+            arrived(position, reply)
 
     def close(self):
         pass
@@ -80,7 +81,8 @@ def _reply(request):
         fitting = [name for name, words in TOPICS.items() if any(word in text for word in words)]
         return "; ".join(fitting) or "None."
     if "Summarise the text" in prompt:
-        return re.search(r"Text:\n(.*?)\n\nSummarise", prompt, re.DOTALL)[1].split(",")[0]
+        (text,) = re.findall(r"Text:\n(.*?)\n\nSummarise", prompt, re.DOTALL)
+        return text.split(",")[0]
     known = re.findall(r"^([\w ]+): about", prompt, re.MULTILINE)
     shown = [topic_of(line) for line in prompt.splitlines() if line.startswith("- ")]
     if not shown and "Review the list" not in prompt:

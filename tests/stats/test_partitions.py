@@ -142,6 +142,17 @@ def test_the_interval_holds_the_alpha_of_many_texts_about_as_often_as_it_says():
     assert held >= 0.88 * 80
 
 
+@pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
+def test_alpha_lies_within_its_limits_however_little_the_taxonomies_agree(share):
+    generator = np.random.default_rng(6)
+    truth = generator.integers(10, size=200)
+    codes = np.array([noisy(generator, truth, share, 10) for _ in range(3)])
+
+    low, high = (found := stability(codes, np.full(3, 10), replicates=100).alpha)[1:]
+
+    assert low < found.estimate < high
+
+
 def test_a_single_class_has_no_alpha():
     found = stability(np.zeros((2, 20), dtype=int), np.array([2, 2]), replicates=10)
 

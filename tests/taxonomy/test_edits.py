@@ -55,6 +55,16 @@ def test_renamed_and_merged_labels_are_carried_over_without_asking(edited):
     assert probabilities[0] == pytest.approx([0.9, 0.1, 0.0])
 
 
+def test_merged_labels_take_over_texts_that_fit_them_better_together(edited):
+    file = edited("- {name: AB, definition: both, was: [A, B]}\n- {name: C, definition: c}\n")
+    edit = edit_of(BEFORE, file)
+    shared = np.array([[0.3, 0.25, 0.4, 0.05], [0.1, 0.1, 0.6, 0.2]])
+    codes, probabilities = carried_over(edit, BEFORE, file.taxonomy, np.array([2, 2]), shared)
+
+    assert probabilities[0] == pytest.approx([0.55, 0.4, 0.05])
+    assert codes.tolist() == [0, 1]
+
+
 def test_the_texts_of_a_dropped_label_are_asked_again(edited):
     file = edited("- {name: A, definition: a}\n- {name: B, definition: b}\n")
     edit = edit_of(BEFORE, file)
@@ -155,3 +165,5 @@ def test_a_file_with_other_keys_is_refused(tmp_path):
         read_edited(path)
     with pytest.raises(AssayError, match="does not exist"):
         read_edited(tmp_path / "nothing.yaml")
+    with pytest.raises(AssayError, match=r"Is a directory.*Give the path of taxonomy\.yaml"):
+        read_edited(tmp_path)

@@ -33,6 +33,19 @@ EXPECTED = (
         '{"Billing": "Charges and invoices.", "Delivery": "Parcels that are late or lost."}',
         "1. 1. Billing: Charges and invoices.\n- 2. Delivery: Parcels that are late or lost.",
         "### Billing: Charges and invoices.\n### Delivery: Parcels that are late or lost.",
+        "Name: Billing\nDefinition: Charges and invoices.\n\nName: Delivery\n"
+        "Definition: Parcels that are late or lost.",
+        "1. **Billing**\n   - **Definition:** Charges and invoices.\n2. **Delivery**:\n"
+        "   - **Definition:** Parcels that are late or lost.",
+        '{"Billing": {"definition": "Charges and invoices."}, '
+        '"Delivery": {"definition": "Parcels that are late or lost."}}',
+        'Here you are: [\n{"name": "Billing", "definition": "Charges and invoices."},\n'
+        '{"name": "Delivery", "definition": "Parcels that are late or lost."}]',
+        "Billing：Charges and invoices.\nDelivery：Parcels that are late or lost.",
+        "<think>A list: one.\nTwo: b</think>\nBilling: Charges and invoices.\n"
+        "Delivery: Parcels that are late or lost.",
+        "Billing: Charges and invoices.\nDelivery: Parcels that are late or lost.\n\n"
+        "Note: These cover all texts.",
     ],
 )
 def test_every_usual_form_of_a_list_is_read(reply):
@@ -74,6 +87,17 @@ def test_a_sentence_is_no_name():
         Label("Delivery", "c"),
         Label("Billing", "d"),
     )
+
+
+def test_brackets_within_a_definition_are_no_list():
+    reply = '**Fees**: such as ["refund", "invoice"]\n**Parcels**: as in {"a": "b"}'
+
+    assert [label.name for label in read_labels(reply, "Other")] == ["Fees", "Parcels"]
+
+
+@pytest.mark.parametrize("name", ["late_payment", "Name-calling", "Topic-free talk", "C++"])
+def test_names_stay_as_they_are_written(name):
+    assert read_labels(f"- {name}: x\n- __B__: y", "Other") == (Label(name, "x"), Label("B", "y"))
 
 
 def test_control_characters_do_not_get_into_names():
