@@ -89,6 +89,9 @@ def _answer(stored: StoredTaxonomy, agreed: Agreed, names: list[str]) -> str:
         f"{stored.assignments.shape[1]} texts alike to an alpha of {ranged(found.alpha, 1, 2)}; "
         f"labels matched by chance reach {found.chance:.2f}."
     ]
+    n_failed = len(stored.facts["drafts"]) - len(stored.drafts)
+    if n_failed:
+        sentences.append(f"{n_failed} more could not be made: the model wrote no list of labels.")
     if always:
         sentences.append(f"These come back in every other one: {listed(always)}.")
     if never:
@@ -125,7 +128,8 @@ def _summary(stored: StoredTaxonomy, found: Stability) -> Table:
             "Krippendorff's alpha, nominal, after labels are matched to those of the taxonomy that "
             "agrees most; 95 % bootstrap limits over the texts, for this matching. chance: "
             "the same with shuffled texts. The adjusted Rand index (mean and least over pairs) "
-            "needs no matching; 0 is chance."
+            "needs no matching; 0 is chance. A label that only other taxonomies have counts as a "
+            "class of each of them."
         ],
         units=["", "", "[limits]", "alpha", "mean", "of all pairs"],
     )

@@ -16,7 +16,7 @@ from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 from project.support.privacy import hashed
 from project.taxonomy.edits import Edit, asked_again, carried_over, edit_of
-from project.taxonomy.file import EditedTaxonomy, read_edited, read_made
+from project.taxonomy.file import EditedTaxonomy, Made, read_edited, read_made
 from project.taxonomy.labels import Taxonomy
 
 
@@ -52,9 +52,14 @@ class Previous:
     """An edited taxonomy, and what stands beside its file: the version before, with its labels."""
 
     edited: EditedTaxonomy
-    before: Taxonomy
+    made: Made
     edit: Edit
     labels: pd.DataFrame
+
+    @property
+    def before(self) -> Taxonomy:
+        """The version before."""
+        return self.made.taxonomy
 
 
 class Kept(NamedTuple):
@@ -84,7 +89,8 @@ def read_previous(path: Path) -> Previous:
     Raises AssayError for a file that breaks a rule, or whose folder lacks the labels.
     """
     edited = read_edited(path)
-    before = read_made(path.parent)
+    made = read_made(path.parent)
+    before = made.taxonomy
     labels = path.parent / LABELS
     try:
         table = pd.read_parquet(labels)
@@ -99,7 +105,7 @@ def read_previous(path: Path) -> Previous:
             f"{labels} lacks the column {min(missing - set(table.columns))!r}: it is not of this "
             "taxonomy. Copy it back from the artifacts of the run."
         )
-    return Previous(edited, before, edit_of(before, edited), table)
+    return Previous(edited, made, edit_of(before, edited), table)
 
 
 def edited_labels(previous: Previous, examples: pd.DataFrame) -> Kept:

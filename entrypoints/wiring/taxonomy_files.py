@@ -17,7 +17,7 @@ from project.data.pool import Pool
 from project.support.files import write_atomically
 from project.support.parquet import write_table
 from project.support.privacy import owner_only, table_for_store
-from project.taxonomy.file import CARD, MADE, TAXONOMY, as_card, as_json, as_yaml
+from project.taxonomy.file import CARD, MADE, TAXONOMY, Made, as_card, as_json, as_yaml, made_json
 from project.taxonomy.labels import Taxonomy
 from project.tracking import Tracker
 
@@ -34,8 +34,8 @@ def log_result(
     pool
         The texts.
     result
-        ``taxonomy`` and ``labelled``; of new taxonomies also ``drafts``, ``chosen``, ``sample``
-        and ``assigned``; of an edited one ``edit``.
+        ``taxonomy``, ``labelled`` and ``annotator``, its name; of new taxonomies also ``drafts``,
+        ``chosen``, ``sample`` and ``assigned``; of an edited one ``edit``.
     config
         The configuration.
     """
@@ -46,7 +46,7 @@ def log_result(
         folder.mkdir(parents=True, exist_ok=True)
         texts = {
             TAXONOMY: as_yaml(taxonomy),
-            MADE: json.dumps(as_json(taxonomy), indent=1),
+            MADE: made_json(Made(taxonomy, result["annotator"])).decode(),
             CARD: as_card(
                 taxonomy,
                 pool.task.name,

@@ -121,6 +121,7 @@ class _Work:
             "drafts": [draft.facts for draft in drafts],
             "chosen": written[chosen].facts["index"],
             "taxonomy": taxonomy,
+            "annotator": session.annotator.name,
             "labelled": Labelled.of(table, task.label_set),
             "sample": self.pool.examples["example_id"].iloc[rows].tolist(),
             "assigned": {
@@ -137,11 +138,23 @@ class _Work:
         with contextlib.closing(open_session(task, self.config)) as session:
             self._log_setup(tracker, task, session)
             labelled = kept.labelled
+            annotator = session.annotator.name
             if kept.again.any():
+                if previous.made.annotator not in ("", annotator):
+                    print_line(
+                        f"note: {annotator} labels texts again that {previous.made.annotator} "
+                        "labelled; the others keep its labels. Name the same annotator_model if "
+                        "that is not meant."
+                    )
                 part = restricted(task, np.flatnonzero(kept.again))
                 table = self._annotated(tracker, session, part)
                 labelled = labelled.updated(kept.again, Labelled.of(table, task.label_set))
-        return {"taxonomy": taxonomy, "labelled": labelled, "edit": kept.facts}
+        return {
+            "taxonomy": taxonomy,
+            "annotator": annotator,
+            "labelled": labelled,
+            "edit": kept.facts,
+        }
 
     def _task(self, draft: Draft) -> Task:
         assert draft.taxonomy is not None  # noqa: S101 - the caller leaves out the others

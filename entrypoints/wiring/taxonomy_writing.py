@@ -92,6 +92,7 @@ def write_drafts(
                 drafts.append(author.draft(tracker, examples, rows))
             except NoLabelsWritten as error:
                 errors.append(error)
+                author.log_failure(tracker, examples, rows, str(error))
                 drafts.append(Draft(None, {"index": index, "error": str(error)}))
                 print_line(f"taxonomy {index}: {error}")
     finally:
@@ -153,12 +154,40 @@ class _Author:
         ]
         return [reply.text for reply in found]
 
+    def log_failure(
+        self,
+        tracker: Tracker,
+        examples: pd.DataFrame,
+        rows: npt.NDArray[np.int64],
+        reason: str,
+    ) -> None:
+        """Log what was asked and answered where no reply held a list of labels."""
+        facts = {"index": self._index, "error": reason}
+        ids = examples["example_id"].iloc[rows].tolist()
+        self._log_run(tracker, ids, facts, {"n_labels": 0}, "wrote no list of labels", "FAILED")
+
     def _log(
         self, tracker: Tracker, induced: Induced, facts: dict[str, Any], ids: Sequence[str]
     ) -> None:
         """Log the taxonomy as a run: its labels, every prompt and reply, what it took."""
+        metrics = {
+            "n_labels": len(induced.taxonomy.labels),
+            "replies_not_read": sum(step.n_tries - step.is_read for step in induced.steps),
+        }
+        names = ", ".join(label.name for label in induced.taxonomy.labels)
+        labels = {**as_json(induced.taxonomy), **facts}
+        self._log_run(tracker, ids, labels, metrics, f"proposes {names}", "FINISHED")
+
+    def _log_run(
+        self,
+        tracker: Tracker,
+        ids: Sequence[str],
+        facts: dict[str, Any],
+        metrics: dict[str, int],
+        what: str,
+        status: str,
+    ) -> None:
         asked = self._asked
-        private = self._config.store.private
         key = {
             "writer": dict(self._writer.identity),
             "settings": dataclasses.asdict(settings_of(asked)),
@@ -167,18 +196,15 @@ class _Author:
             "temperature": self._config.annotate.temperature,
         }
         metrics = {
-            "n_labels": len(induced.taxonomy.labels),
+            **metrics,
             "replies": len(self._written),
-            "replies_not_read": sum(step.n_tries - step.is_read for step in induced.steps),
             "prompt_tokens": sum(each["prompt_tokens"] for each in self._written),
             "generated_tokens": sum(each["generated_tokens"] for each in self._written),
         }
-        names = ", ".join(label.name for label in induced.taxonomy.labels)
+        private = self._config.store.private
         with tempfile.TemporaryDirectory() as folder:
             labels, written = Path(folder) / "labels.json", Path(folder) / "written.jsonl"
-            labels.write_text(
-                json.dumps({**as_json(induced.taxonomy), **facts}, indent=1), encoding="utf-8"
-            )
+            labels.write_text(json.dumps(facts, indent=1), encoding="utf-8")
             rows = [_private(each) for each in self._written] if private else self._written
             written.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
             tracker.log_child(
@@ -194,7 +220,8 @@ class _Author:
                     },
                     metrics={name: float(value) for name, value in metrics.items()},
                     files={"labels.json": labels, "written.jsonl": written},
-                    description=f"{self._writer.name} proposes for {len(ids)} texts: {names}.",
+                    description=f"{self._writer.name} {what} ({len(ids)} texts).",
+                    status=status,
                 )
             )
 

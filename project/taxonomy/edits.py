@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from project.data.label_names import folded_name
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import unknown_value
 from project.taxonomy.file import EditedTaxonomy
@@ -52,10 +53,11 @@ def edit_of(before: Taxonomy, edited: EditedTaxonomy) -> Edit:
         for name in was:
             if name not in before.names[:-1]:
                 raise unknown_value("was", name, before.names[:-1], "Correct the taxonomy file.")
-        # A label that keeps its name goes on, unless another entry takes its place.
-        taken = any(label.name in other.was for other in edited.labels)
-        own = (label.name,) if label.name in before.names[:-1] and not taken else ()
-        replaced[label.name] = tuple(dict.fromkeys((*was, *own)))
+        # A label that keeps its name goes on, unless another entry takes its place. Upper and
+        # lower case make no other name.
+        own = [name for name in before.names[:-1] if folded_name(name) == folded_name(label.name)]
+        kept = [name for name in own if not any(name in other.was for other in edited.labels)]
+        replaced[label.name] = tuple(dict.fromkeys((*was, *kept)))
         renamed |= dict.fromkeys(replaced[label.name], label.name)
     definitions = before.definitions
     redefined = [

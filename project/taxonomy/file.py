@@ -98,14 +98,27 @@ def of_json(content: dict[str, Any]) -> Taxonomy:
     return Taxonomy(content["use_case"], labels, content["other"])
 
 
-def read_made(folder: Path) -> Taxonomy:
-    """The taxonomy by which the texts of a folder were labelled.
+class Made(NamedTuple):
+    """The taxonomy by which the texts of a folder were labelled, and the name of the LLM."""
+
+    taxonomy: Taxonomy
+    annotator: str
+
+
+def made_json(made: Made) -> bytes:
+    """The content of the file that :func:`read_made` reads."""
+    return json.dumps({**as_json(made.taxonomy), "annotator": made.annotator}, indent=1).encode()
+
+
+def read_made(folder: Path) -> Made:
+    """What the file beside the labels of a folder says.
 
     Raises AssayError if the folder has none.
     """
     path = folder / MADE
     try:
-        return of_json(json.loads(path.read_bytes()))
+        content = json.loads(path.read_bytes())
+        return Made(of_json(content), str(content.get("annotator", "")))
     except FileNotFoundError:
         raise AssayError(
             f"taxonomy must lie in the folder that -e taxonomy wrote, beside {MADE} and the "

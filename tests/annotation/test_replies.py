@@ -110,3 +110,17 @@ def test_writing_stops_before_it_passes_the_cost_that_the_user_set(tmp_path):
         limited.replies(requests(200), quiet)
 
     assert writer.n_asked == 64
+
+
+def test_a_refused_request_is_asked_for_again_the_next_time(tmp_path):
+    class Refusing(Echo):
+        def write(self, requests, arrived):
+            self.n_asked += len(requests)
+            for position in range(len(requests)):
+                arrived(position, Reply("", 0, 0, is_whole=False))
+
+    assert replies(tmp_path, Refusing()).replies(requests(2), quiet)[0].text == ""
+    writer = Echo()
+    replies(tmp_path, writer).replies(requests(2), quiet)
+
+    assert writer.n_asked == 2

@@ -17,7 +17,14 @@ from entrypoints.taxonomy import taxonomy
 from project.config.loading import defaults
 from project.data.card import load_card
 from project.support.errors import AssayError
-from project.tracking import children, latest_root, read_artifact, read_run, read_table
+from project.tracking import (
+    all_children,
+    children,
+    latest_root,
+    read_artifact,
+    read_run,
+    read_table,
+)
 from tests.helpers import topics
 
 pytestmark = pytest.mark.xdist_group("taxonomy")
@@ -347,3 +354,40 @@ def test_a_label_that_no_text_has_is_named(store, monkeypatch):
     page = Path("work/reports") / stored.root.run_id / "report.html"
 
     assert "No text has the label Unused" in page.read_text()
+
+
+def test_a_taxonomy_that_could_not_be_read_is_a_run_with_its_replies_and_the_page_says_so(
+    store, monkeypatch
+):
+    topics.register()
+    write_texts(40)
+    reply = topics._reply
+    monkeypatch.setattr(
+        topics, "_reply", lambda request: "Sorry." if request.seed < 3 else reply(request)
+    )
+    folder = run(taxonomies="3", summary_words="0")
+    root = latest_root("taxonomy")
+    page = (folder.parents[1] / "reports" / root.run_id / "report.html").read_text()
+    (failed,) = [
+        draft for draft in all_children(root, "taxonomy draft") if draft.metrics["n_labels"] == 0
+    ]
+
+    assert b"Sorry." in read_artifact(failed, "written.jsonl")
+    assert "1 more could not be made" in page
+
+
+def test_an_edit_by_another_model_says_that_labels_are_of_two(made, capsys):
+    content = json.loads((made / "made.json").read_text())
+    (made / "made.json").write_text(json.dumps({**content, "annotator": "another model"}))
+    run(taxonomy=str(edit(made, lambda labels: labels.pop(0))))
+
+    assert "topics labels texts again that another model labelled" in capsys.readouterr().err
+
+
+def test_upper_and_lower_case_make_no_other_label(made):
+    def louder(labels):
+        labels[0]["name"] = labels[0]["name"].upper()
+
+    run(taxonomy=str(edit(made, louder)))
+
+    assert paid() == (0, 0)

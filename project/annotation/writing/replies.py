@@ -107,12 +107,15 @@ class Replies:
         return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
     def _keep(self, key: str, reply: Reply) -> None:
+        self._known[key] = reply
+        self.n_written += 1
+        # Nothing was paid for a refused request, which may be answered the next time.
+        if not (reply.text or reply.generated_tokens):
+            return
         if self._log is None:
             name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
             self._log = FrameWriter(self._folder / name)
         self._log.append(json.dumps({"key": key, **reply._asdict()}).encode())
-        self._known[key] = reply
-        self.n_written += 1
 
     def _read(self, path: Path) -> None:
         frames = read_frames(path)
