@@ -173,7 +173,8 @@ def _next_commands(stored: StoredTaxonomy) -> dict[str, str]:
             "taxonomy", {**edit, **data, "taxonomy": str(folder / "taxonomy.yaml")}
         ),
         "people label texts without seeing the LLM's label": command_line(
-            "ask", {**labels, "design": "audit", "n": str(_N_ASKED), **shared}
+            "ask",
+            {**labels, "design": "audit", "n": str(min(_N_ASKED, len(stored.labels))), **shared},
         ),
         "their labels judge the LLM and a classifier": command_line(
             "audit", {**labels, "human": FILE, "audit_design": "SAMPLING", **shared}
