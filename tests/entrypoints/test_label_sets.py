@@ -158,6 +158,14 @@ def test_what_needs_the_question_of_one_label_is_refused(store, needs):
         ask({**defaults("ask"), **given, **needs})
 
 
+def test_a_suite_takes_no_label_for_all_its_tasks(store):
+    write_letters(store)
+    given = {"tasks": str(store / "letters.yaml"), "label": "billing"}
+
+    with pytest.raises(AssayError, match="label must be empty in a suite; got 'billing'"):
+        suite({**defaults("suite"), **given})
+
+
 def test_an_experiment_on_all_labels_at_once_is_refused_with_the_way_out(finished):
     with pytest.raises(AssayError, match="judge all of them with the entry point suite"):
         experiment({**defaults("main"), "task": "letters.yaml", "workspace": "work"})

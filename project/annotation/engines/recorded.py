@@ -32,7 +32,7 @@ from project.annotation.engines.recorded_join import (
     notes_on_join,
 )
 from project.annotation.engines.recorded_numbers import with_numbers
-from project.annotation.engines.recorded_one_label import of_one_label
+from project.annotation.engines.recorded_one_label import draw_as_written, of_one_label
 from project.annotation.prompt import Prompt
 from project.annotation.reading.reader import REPLY_READING, ReplyReader, unparsed
 from project.config.annotation import RecordedConfig
@@ -115,7 +115,8 @@ class RecordedAnnotator:
         }
         n_more = len(self.draws) - 1
         more = f" and {n_more} more" if n_more else ""
-        self.name = f"{path.name} ({self.draws[0]}{more})"
+        first = draw_as_written(self.draws[0], config.recorded_columns, one) if one else ""
+        self.name = f"{path.name} ({first or self.draws[0]}{more})"
         self.identity: Mapping[str, str] = {
             "engine": "recorded",
             "file": _content_digest(table[[join_column, *used]]),
