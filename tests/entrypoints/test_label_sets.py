@@ -85,7 +85,9 @@ def test_every_label_is_an_experiment_with_a_verdict(finished):
 
 def test_the_scores_of_the_sets_are_those_of_scikit_learn(finished):
     scored = read_scored()
-    table = sets_section(scored).tables[0].frame.set_index("source")
+    section = sets_section(scored)
+    assert section is not None
+    table = section.tables[0].frame.set_index("source")
     test = pd.read_csv(finished / "letters.csv").set_index("text")
     texts = scored.entries[0].judged.scored.experiment.split("test")["text"]
     gold, llm = (
@@ -120,7 +122,7 @@ def test_people_can_be_asked_about_one_label(finished, params):
     assert "delivery" in (sheet.parent / "label.html").read_text()
 
 
-def test_people_are_asked_about_all_labels_at_once_and_judge_each(finished):
+def test_people_are_asked_about_all_labels_at_once_and_judge_each(finished, capsys):
     shared = {
         "task": "letters.yaml",
         "data": "letters.csv",
@@ -133,6 +135,8 @@ def test_people_are_asked_about_all_labels_at_once_and_judge_each(finished):
     (sheet,) = (finished / "together").rglob("questions.csv")
     asked = pd.read_csv(sheet)
     assert asked["allowed_labels"].iloc[0] == "billing | delivery"
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "';' stands between the labels of a text, and none says that no label fits" in shown
     assert 'choice="multiple"' in (sheet.parent / "label_studio.xml").read_text()
     gold = pd.read_csv("letters.csv").set_index("text")["topics"]
     sets = asked["text"].map(gold).replace("[]", "none")

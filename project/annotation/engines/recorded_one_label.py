@@ -12,7 +12,7 @@ from project.support.errors import AssayError
 
 
 def of_one_label(
-    table: pd.DataFrame, wanted: str, one: OneLabel
+    table: pd.DataFrame, wanted: str, one: OneLabel | None
 ) -> tuple[pd.DataFrame, str, list[str]]:
     """The table with answers to the question of one label, and which columns hold them.
 
@@ -25,7 +25,7 @@ def of_one_label(
         ``{label}`` in its name each label has one with yes and no, or 1 and 0; and a name stands
         for columns ``NAME.<label>`` with the probability of each label.
     one
-        The label.
+        The label; None for a task whose texts have one label each, where nothing changes.
 
     Returns
     -------
@@ -33,6 +33,8 @@ def of_one_label(
         The table; the columns for :func:`project.annotation.engines.recorded_columns.draw_names`;
         and notes on cells that cannot be read.
     """
+    if one is None:
+        return table, wanted, []
     names: list[str] = []
     notes: list[str] = []
     for part in split_list(wanted or "label"):
@@ -49,8 +51,10 @@ def of_one_label(
     return table, ",".join(names), notes
 
 
-def draw_as_written(draw: str, wanted: str, one: OneLabel) -> str:
+def draw_as_written(draw: str, wanted: str, one: OneLabel | None) -> str:
     """The name of a draw without the label, so that one LLM has one name for all labels."""
+    if one is None:
+        return draw
     written = [part for part in split_list(wanted) if PLACEHOLDER in part]
     return next((part for part in written if one.column(part) == draw), draw)
 
