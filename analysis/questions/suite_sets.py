@@ -41,7 +41,7 @@ class _Sets(NamedTuple):
     Attributes
     ----------
     task, group
-        Name of the card, and of the LLM.
+        Name of the suite's entry, by default that of the card, and name of the LLM.
     labels
         The labels whose experiments are finished.
     absent
@@ -102,13 +102,15 @@ def _loss(record: Mapping[str, Any], name: str) -> str:
 
 
 def _all_sets(scored: Scored) -> list[_Sets]:
-    """The sets of every card and LLM with at least two finished labels."""
+    """The sets of every entry with at least two finished labels that share test texts."""
     entries: dict[tuple[str, str], dict[str, SuiteEntry]] = {}
     every: dict[tuple[str, str], Sequence[str]] = {}
     for entry in scored.entries:
         one = _experiment(entry).config["task"].get("one_label")
         if one:
-            key = (one["task"], entry.group)
+            # Entries of one card may differ in their data, or in their LLM's settings.
+            name = entry.judged.name.removesuffix(one["label"]).rstrip()
+            key = (name, entry.group)
             entries.setdefault(key, {})[one["label"]] = entry
             every[key] = one["labels"]
     found = []
@@ -118,7 +120,9 @@ def _all_sets(scored: Scored) -> list[_Sets]:
             continue
         experiments = [_experiment(by_label[label]) for label in labels]
         absent = [label for label in every[task, group] if label not in by_label]
-        found.append(_sets(task, group, labels, absent, experiments))
+        sets = _sets(task, group, labels, absent, experiments)
+        if len(sets.gold):
+            found.append(sets)
     return found
 
 
@@ -136,7 +140,8 @@ def _sets(
     """The sets of the test texts that all experiments have."""
     ids = [list(experiment.split("test")["example_id"]) for experiment in experiments]
     common = sorted(set(ids[0]).intersection(*ids[1:]))
-    places = [[own.index(each) for each in common] for own in (list(each) for each in ids)]
+    rows = [{example_id: row for row, example_id in enumerate(own)} for own in ids]
+    places = [[row[each] for each in common] for row in rows]
     gold = np.stack(
         [one.gold[place] == _YES for one, place in zip(experiments, places, strict=True)], axis=1
     )

@@ -32,7 +32,7 @@ from project.config.label_type import MULTI
 from project.config.loading import defaults
 from project.config.next_command import FILE, command_line
 from project.config.task import TaskConfig
-from project.data.card import load_card
+from project.data.card import Card, load_card
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes
 from project.labels.human import questions
@@ -164,8 +164,17 @@ def _sheet(
         sampling=_sampling(examples, drawn, strata, given),
         title=f"{asked.n} of {len(examples)} texts of {pool.task.name} for people to label, drawn "
         f"{strata.how}.{people if asked.raters > 1 else ''}",
-        next_step=f"Then run{', for each label' if is_set else ''}:\n{next_command}",
+        next_step=f"{_in_a_table(pool.task.card) if is_set else 'Then run:'}\n{next_command}",
         several=is_set,
+    )
+
+
+def _in_a_table(card: Card) -> str:
+    """How a table holds several labels, before the command that reads it."""
+    separator = card.separator.replace("{", "{{").replace("}", "}}")
+    return (
+        f"There, {separator!r} stands between the labels of a text, and none says that no label "
+        "fits. Then run, for each label:"
     )
 
 

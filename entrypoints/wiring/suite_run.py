@@ -62,10 +62,11 @@ def run_suite(params: Mapping[str, str], *, publish: Callable[[str, str], None])
     """
     config = parse(SuiteConfig, params)
     host, store = parse(HostConfig, params), parse(StoreConfig, params)
-    for name in ("task", "data"):
+    for name in ("task", "data", "label"):
         if params[name]:
             raise AssayError(
-                f"{name} must be empty in a suite; got {params[name]!r}. Name the tasks in tasks."
+                f"{name} must be empty in a suite; got {params[name]!r}. Name the tasks in tasks, "
+                "and what is their own in a file (docs/suite.md)."
             )
     if params["dry_run"] != "false":
         raise AssayError(

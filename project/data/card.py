@@ -30,7 +30,7 @@ from project.config.config_file import safe_yaml
 from project.config.experiment import CARD_DEFAULTS, defaults_of_card
 from project.config.label_type import MULTI, check_steps
 from project.data.card_errors import MAX_NAME, QUOTE, card_error
-from project.data.one_label import OneLabel
+from project.data.one_label import OneLabel, check_labels_of_sets
 from project.data.tables import MAX_LABELS
 from project.support.errors import AssayError, unknown_value
 from project.support.escape import abridged
@@ -190,6 +190,8 @@ class Card(_Section):
         check_steps(self.label_type, len(self.labels))
         if self.label_type == MULTI and self.gold_probabilities:
             raise ValueError("'gold_probabilities' needs one label a text. Leave the key out.")
+        if self.label_type == MULTI:
+            check_labels_of_sets(self.labels, self.separator)
         votes = self.gold_probabilities
         columns = list(votes.values())
         # An empty mapping in the card is an error; a card without the key is not.

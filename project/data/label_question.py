@@ -8,12 +8,12 @@ from project.config.label_type import MULTI, NOMINAL
 from project.config.task import TaskConfig
 from project.data.card import Card, load_card
 from project.data.card_errors import MAX_NAME
-from project.data.label_names import as_label
 from project.data.one_label import (
     ANSWERS,
     IN_COLUMNS,
     PLACEHOLDER,
     OneLabel,
+    answers_or_sets,
     as_yes_no,
     chosen_label,
 )
@@ -68,27 +68,16 @@ def load_one_card(task: str, label: str) -> Card:
 def with_own_answers(table: pd.DataFrame, card: Card, column: str) -> pd.DataFrame:
     """The table with yes and no in a column in which people named all labels of a text.
 
-    Nothing changes for other cards, and in cells that answer the question of the one label.
+    Nothing changes for other cards. Raises AssayError as
+    :func:`project.data.one_label.answers_or_sets`.
     """
     one = card.one_label
     if one is None or column not in table.columns:
         return table
-    cells = table[column].astype(object)
-    own = cells.map(lambda cell: as_label(cell, ANSWERS, IN_COLUMNS) if _is_plain(cell) else None)
-    sets = cells.where(own.isna(), None)
-    named = as_yes_no(
-        sets, one, lambda value: as_label(value, one.labels, one.values), refuses=True
-    )
-    return table.assign(**{column: own.where(own.notna(), named)})
+    return table.assign(**{column: answers_or_sets(table[column], one, refuses=True)})
 
 
-def _is_plain(cell: object) -> bool:
-    return isinstance(cell, str | int | float) and not pd.isna(cell)
-
-
-def with_one_label(
-    table: pd.DataFrame, card: Card, written: str, *, refuses: bool = True
-) -> pd.DataFrame:
+def with_one_label(table: pd.DataFrame, card: Card, written: str) -> pd.DataFrame:
     """The table with yes and no in a column of sets of labels, for a card of one label.
 
     Nothing changes for other cards, and where each label has a column of its own.
@@ -101,16 +90,8 @@ def with_one_label(
         The card.
     written
         Name of the column as the user wrote it; with ``{label}`` in it each label has its own.
-    refuses
-        See :func:`project.data.one_label.as_yes_no`.
     """
     one = card.one_label
     if one is None or not written or PLACEHOLDER in written:
         return table
-    cells = as_yes_no(
-        table[written],
-        one,
-        lambda value: as_label(value, one.labels, one.values),
-        refuses=refuses,
-    )
-    return table.assign(**{written: cells})
+    return table.assign(**{written: as_yes_no(table[written], one, refuses=True)})

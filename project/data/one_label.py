@@ -7,13 +7,14 @@ knows of classes holds for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from project.data.cells import is_blank, parsed
+from project.data.label_names import as_label
 from project.support.errors import AssayError, unknown_value
 
 NO = "no"
@@ -21,7 +22,8 @@ YES = "yes"
 ANSWERS = (NO, YES)
 PLACEHOLDER = "{label}"
 """In the name of a column: each label has a column of its own with yes or no, 1 or 0."""
-_NONE = "none"  # what people write where no label fits
+_NONE = "none"  # what people write where no label fits, unless a label is written so
+_HALF = 0.5  # of a share, from which the label fits
 IN_COLUMNS = {"0": NO, "1": YES, "false": NO, "true": YES}
 """What such a column may write for no and yes."""
 
@@ -54,6 +56,21 @@ class OneLabel(NamedTuple):
         return name.replace(PLACEHOLDER, self.label)
 
 
+def check_labels_of_sets(labels: Sequence[str], separator: str) -> None:
+    """Raise ValueError for labels of a card that cannot be told apart from what cells write."""
+    for label in labels:
+        if separator in label:
+            raise ValueError(
+                f"the label {label!r} has the separator {separator!r} in it. Set 'separator' to "
+                "what no label has, such as '|'."
+            )
+        if label.casefold() in ANSWERS:
+            raise ValueError(
+                f"a label of several must not be called {label!r}, which is an answer to the "
+                "question of each. Write another name, and map the old one to it under 'values'."
+            )
+
+
 def chosen_label(label: str, labels: Sequence[str], task: str) -> str:
     """``label``, which must be one of the card's. Raises AssayError if it is empty or another."""
     if not label:
@@ -66,9 +83,7 @@ def chosen_label(label: str, labels: Sequence[str], task: str) -> str:
     return label
 
 
-def as_yes_no(
-    column: pd.Series, one: OneLabel, read: Callable[[Any], str | None], *, refuses: bool
-) -> pd.Series:
+def as_yes_no(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
     """Whether each cell names the label: yes, no, or null.
 
     A cell is a list, a mapping from labels to 0 and 1, or a text with separators. A null or a blank
@@ -80,9 +95,6 @@ def as_yes_no(
         The cells.
     one
         The label.
-    read
-        The card's label for one written label, None if it is none
-        (:func:`project.data.label_names.as_label`).
     refuses
         Whether a label that the card lacks is an error; else the cell is null, unless it names the
         label all the same.
@@ -100,25 +112,53 @@ def as_yes_no(
         if names is None:
             found.append(None)
             continue
-        labels = []
         for name in names:
             if name not in cache:
-                cache[name] = read(name)
-            labels.append(cache[name])
-            unknown[name] += cache[name] is None
+                cache[name] = as_label(name, one.labels, one.values)
+        says_none = [name.casefold() for name in names] == [_NONE] and cache[names[0]] is None
+        labels = [] if says_none else [cache[name] for name in names]
+        unknown.update(name for name in names if cache[name] is None and not says_none)
         if one.label in labels:
             found.append(YES)
         else:
             found.append(None if None in labels else NO)
-    wrong = [name for name, n in unknown.items() if n]
-    if wrong and refuses:
+    if unknown and refuses:
+        wrong, n_cells = next(iter(unknown.items()))
         raise AssayError(
             f"column {column.name!r} must hold labels of the task {one.task}, with "
-            f"{one.separator!r} between them; {unknown[wrong[0]]} cells name {wrong[0][:60]!r}. "
+            f"{one.separator!r} between them; {n_cells} cells name {wrong[:60]!r}. "
             "Map it to a label under 'values' in the task card, add it to 'labels', or set "
             "'separator'."
         )
     return pd.Series(found, index=column.index, name=column.name, dtype=object)
+
+
+def answers_or_sets(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
+    """As :func:`as_yes_no`, of cells that may also answer the question of the one label: yes or no.
+
+    Raises
+    ------
+    AssayError
+        If ``refuses``: as :func:`as_yes_no`, and for a cell such as 1 that says yes and is also a
+        label of the card.
+    """
+    cells = column.astype(object)
+    own = cells.map(lambda cell: _own_answer(cell, one, refuses=refuses))
+    return own.where(own.notna(), as_yes_no(cells.where(own.isna(), None), one, refuses=refuses))
+
+
+def _own_answer(cell: Any, one: OneLabel, *, refuses: bool) -> str | None:
+    """The answer to the question of the one label, None if the cell is none."""
+    answer = None
+    if isinstance(cell, str | int | float) and not is_blank(cell):
+        answer = as_label(cell, ANSWERS, IN_COLUMNS)
+    label = as_label(cell, one.labels, one.values) if answer else None
+    if label and refuses:
+        raise AssayError(
+            f"a cell {str(cell)!r} may say {answer} to the label {one.label} or name the label "
+            f'{label}. Write yes or no, or lists of labels such as ["{label}"].'
+        )
+    return None if label else answer
 
 
 def _names(cell: Any, one: OneLabel) -> list[str] | None:
@@ -127,15 +167,27 @@ def _names(cell: Any, one: OneLabel) -> list[str] | None:
     if isinstance(value, Mapping) and isinstance(value.get("choices"), list):  # Label Studio
         value = value["choices"]
     if isinstance(value, Mapping):
-        value = [key for key, share in value.items() if share is True or _at_least_half(share)]
+        value = _labels_of_shares(value)
     if isinstance(value, list | tuple | set | np.ndarray):
         return [str(item).strip() for item in value if not is_blank(item)]
     if value is None or is_blank(value):
         return None
-    names = [part.strip() for part in str(value).split(one.separator) if part.strip()]
-    says_none = [name.casefold() for name in names] == [_NONE] and _NONE not in one.labels
-    return [] if says_none else names
+    return [part.strip() for part in str(value).split(one.separator) if part.strip()]
 
 
-def _at_least_half(share: Any) -> bool:
-    return isinstance(share, int | float) and share >= 0.5
+def _labels_of_shares(shares: Mapping[Any, Any]) -> list[str]:
+    """The labels with at least one half; what is no share stands beside its label, unread.
+
+    A null is no share: tables of mappings write it for labels that a mapping lacks.
+    """
+    found = []
+    for label, written in shares.items():
+        if is_blank(written):
+            continue
+        word = IN_COLUMNS.get(str(written).strip().casefold(), str(written).strip().casefold())
+        share = pd.to_numeric({NO: "0", YES: "1"}.get(word, word), errors="coerce")
+        if not 0 <= share <= 1:
+            found.append(f"{label}: {written}")
+        elif share >= _HALF:
+            found.append(str(label))
+    return found

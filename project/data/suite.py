@@ -73,6 +73,8 @@ def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
         If a card or a parameter cannot be used; all such errors together.
     """
     entries, common = _entries(tasks)
+    if "label" in common:
+        raise AssayError("label belongs to one task of a suite. Give it in an entry of 'tasks'.")
     refusals = Refusals()
     found = []
     for entry in entries:
@@ -101,9 +103,10 @@ def read_suite(tasks: str, params: Mapping[str, str]) -> list[SuiteTask]:
 
 def _labels(entry: Mapping[str, Any], card: Card) -> Sequence[str]:
     """The labels of an entry's card that are tasks of their own; an empty one for other cards."""
-    if card.label_type != MULTI:
-        return [str(entry.get("label", ""))]
-    return [str(entry["label"])] if entry.get("label") else card.labels
+    named = entry.get("label")
+    if named is None and card.label_type == MULTI:
+        return card.labels
+    return ["" if named is None else written(named)]
 
 
 @contextlib.contextmanager

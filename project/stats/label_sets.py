@@ -5,9 +5,9 @@ A set is a row of zeros and ones, one for each label.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import itertools
+from typing import NamedTuple
 
-import krippendorff
 import numpy as np
 
 from project.stats.bootstrap import Interval
@@ -70,57 +70,43 @@ def set_scores(gold: Mask, given: Mask, weights: Floats | None = None) -> SetSco
     )
 
 
-def masi_distance(first: Mask, second: Mask) -> float:
+def masi_distance(first: Mask, second: Mask) -> Floats:
     """1 less MASI: the Jaccard index of two sets, weighted by how they lie to one another.
 
     The weight is 1 for equal sets, 2/3 where one contains the other, 1/3 where they overlap, 0
     where they share nothing (Passonneau 2006, Measuring Agreement on Set-valued Items, LREC). Two
-    empty sets are equal. ``first``, ``second`` ``(n_labels,)``.
+    empty sets are equal. ``first``, ``second`` ``(..., n_labels)``.
     """
-    both = int((first & second).sum())
-    if (first == second).all():
-        return 0.0
-    if not both:
-        return 1.0
-    is_contained = both in (int(first.sum()), int(second.sum()))
-    jaccard = both / int((first | second).sum())
-    return 1 - jaccard * (_SUBSET if is_contained else _OVERLAP)
+    both = (first & second).sum(axis=-1)
+    either = (first | second).sum(axis=-1)
+    is_contained = both == np.minimum(first.sum(axis=-1), second.sum(axis=-1))
+    weight = np.where(both == either, 1.0, np.where(is_contained, _SUBSET, _OVERLAP))
+    jaccard = both / np.maximum(either, 1)
+    return np.asarray(1 - np.where(either > 0, weight * jaccard, 1.0))
 
 
 def masi_alpha(sets: Mask) -> float:
-    """Krippendorff's alpha of sets with MASI as the distance, by the package ``krippendorff``.
+    """Krippendorff's alpha of sets with MASI as the distance, in [-1, 1].
 
-    ``sets`` ``(n_raters, n_texts, n_labels)``. nan where all sets are the same one.
+    1 less the mean distance of two answers to one text by that of any two answers (Krippendorff
+    2011, Computing Krippendorff's Alpha-Reliability, section C). The package ``krippendorff`` needs
+    memory for every two sets of every text.
+
+    ``sets`` ``(n_raters, n_texts, n_labels)``, at least two raters. nan where all sets are the
+    same one.
     """
-    distinct, codes = np.unique(sets.reshape(-1, sets.shape[2]), axis=0, return_inverse=True)
+    distinct, n_of_each = np.unique(sets.reshape(-1, sets.shape[2]), axis=0, return_counts=True)
     if len(distinct) < 2:
         return float("nan")
-    codes = codes.reshape(sets.shape[:2])
-    distances = _distances(distinct.astype(bool))
-    counts = np.zeros((sets.shape[1], len(distinct)), dtype=np.int64)
-    for rater in codes:
-        counts[np.arange(len(rater)), rater] += 1
-
-    def distance(first: Any, second: Any, *_: Any, **__: Any) -> Any:
-        return distances[first, second]
-
-    return float(
-        krippendorff.alpha(
-            value_counts=counts,
-            value_domain=np.arange(len(distinct)),
-            level_of_measurement=distance,  # type: ignore[arg-type]  # it takes more arguments
-        )
+    within = np.mean(
+        [masi_distance(one, other).mean() for one, other in itertools.combinations(sets, 2)]
     )
-
-
-def _distances(distinct: Mask) -> Floats:
-    """The distance of every pair of sets ``(n, n)``."""
-    n = len(distinct)
-    found = np.zeros((n, n))
-    for one in range(n):
-        for other in range(one):
-            found[one, other] = masi_distance(distinct[one], distinct[other])
-    return found + found.T
+    total = sum(
+        n * n_of_each @ masi_distance(one, distinct)
+        for one, n in zip(distinct, n_of_each, strict=True)
+    )
+    n_answers = n_of_each.sum()
+    return float(1 - within * n_answers * (n_answers - 1) / total)
 
 
 def set_loss(

@@ -92,6 +92,38 @@ def test_another_separator(task):
     assert gold(found)["letter 0"] == "yes"
 
 
+@pytest.mark.parametrize(
+    ("cell", "answer"),
+    [
+        ('{"app": "1"}', "yes"),
+        ('{"app": "0.4", "billing": "true"}', "no"),
+        ('{"app": null, "billing": 1}', "no"),
+        ('["none"]', "no"),
+    ],
+)
+def test_shares_as_texts_and_the_word_none_in_a_list_are_read(task, cell, answer):
+    assert gold(task("app", sets=[cell, "app", "delivery"]))["letter 0"] == answer
+
+
+def test_what_is_no_share_of_a_label_is_refused(task):
+    with pytest.raises(AssayError, match=r"36 cells name 'app: 3'"):
+        task("app", sets=['{"app": 3, "billing": 1}', "app"])
+
+
+def test_none_is_a_label_where_the_card_says_so(task):
+    mapped = task("app", sets=["None", "billing"], card=f"{CARD}values: {{none: app}}\n")
+
+    assert gold(mapped)["letter 0"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("label", "rule"), [("a;b", "has the separator ';' in it"), ("No", "must not be called 'No'")]
+)
+def test_labels_that_cells_cannot_tell_apart_are_refused(task, label, rule):
+    with pytest.raises(AssayError, match=rule):
+        task("billing", card=CARD.replace("app]", f"'{label}']"))
+
+
 def test_an_unknown_label_in_the_data_is_refused_with_its_number(task):
     with pytest.raises(AssayError, match=r"36 cells name 'bills'\. Map it to a label under"):
         task("app", sets=["bills", "app"])
@@ -127,6 +159,17 @@ def test_a_suite_takes_every_label_as_a_task(task):
     assert [one.params["label"] for one in found] == ["billing", "delivery", "app"]
 
 
+def test_a_label_in_a_suite_stands_in_an_entry(task, tmp_path):
+    task("app")
+    entries = "[{task: letters.yaml, label: app}, {task: letters.yaml, label: billing}]"
+    Path("suite.yaml").write_text(f"tasks: {entries}")
+    assert [one.params["label"] for one in read_suite("suite.yaml", {})] == ["app", "billing"]
+
+    Path("suite.yaml").write_text(f"parameters: {{label: app}}\ntasks: {entries}")
+    with pytest.raises(AssayError, match="label belongs to one task of a suite"):
+        read_suite("suite.yaml", {})
+
+
 def recorded(loaded, columns):
     """The answers of the first draw by text."""
     annotator = RecordedAnnotator(
@@ -145,6 +188,47 @@ def test_recorded_sets_are_read_for_the_label(task):
 
     assert answers.label.tolist() == [1, 0, 1, 0, -1, -1]
     assert "1 cells of 'gpt' name a label that the task lacks" in annotator.notes[0]
+
+
+def test_recorded_answers_to_the_question_of_one_label_are_read(task):
+    loaded = task("app")
+    cells = ["yes", "no", "Yes", "no", "app", None]
+    pd.DataFrame({"text": [f"letter {n}" for n in range(6)], "gpt": cells}).to_csv("llm.csv")
+    annotator, answers = recorded(loaded, "gpt")
+
+    assert answers.label.tolist() == [1, 0, 1, 0, 1, -1]
+    assert annotator.notes == []
+
+
+def test_a_pattern_names_sets_and_groups_of_probabilities(task):
+    loaded = task("app")
+    table = pd.DataFrame({"text": [f"letter {n}" for n in range(6)], "gpt_a": "app"})
+    shares = {f"gpt_p.{label}": 0.1 for label in ("billing", "delivery", "app")}
+    table.assign(**shares).to_csv("llm.csv", index=False)
+    annotator, answers = recorded(loaded, "gpt_*")
+
+    assert annotator.draws == ["gpt_a", "gpt_p"]
+    assert answers.label.tolist() == [1] * 6
+    assert annotator.read(annotator.prompts(2)[1], ["letter 0"]).label.tolist() == [0]
+
+
+def test_one_llm_has_one_name_for_all_labels(task):
+    table = pd.DataFrame({"text": [f"letter {n}" for n in range(6)], "g_app": 1, "g_billing": 0})
+    names = set()
+    for label in ("app", "billing"):
+        loaded = task(label)
+        table.to_csv("llm.csv", index=False)
+        names.add(recorded(loaded, "g_{label}")[0].name)
+
+    assert names == {"llm.csv (g_{label})"}
+
+
+def test_a_label_that_would_be_a_pattern_needs_no_column_of_its_own(task):
+    loaded = task("*", sets=["*", "app"], card=CARD.replace("delivery", "'*'"))
+    pd.DataFrame({"text": ["letter 0"], "g_app": [1], "g_*": [0]}).to_csv("llm.csv", index=False)
+
+    with pytest.raises(AssayError, match="a label has a comma or an asterisk"):
+        recorded(loaded, "g_{label}")
 
 
 def test_recorded_columns_of_each_label_and_their_probabilities(task):
@@ -206,6 +290,14 @@ def test_answers_to_the_question_of_one_label_are_read_too(task):
     labels, _ = answers(task("app"), {0: {"label": "yes"}, 1: {"label": "no"}, 2: {"label": "1"}})
 
     assert labels == {0: "yes", 1: "no", 2: "yes"}
+
+
+def test_an_answer_of_people_that_may_be_a_label_too_is_refused(task):
+    loaded = task("app", card=f"{CARD}values: {{1: billing, 2: app}}\n")
+
+    with pytest.raises(AssayError, match=r"'1' may say yes to the label app or name the label bil"):
+        answers(loaded, {0: {"label": "1"}})
+    assert answers(loaded, {0: {"label": "2"}, 1: {"label": ["1"]}})[0] == {0: "yes", 1: "no"}
 
 
 def test_a_label_of_people_that_the_card_lacks_is_refused(task):

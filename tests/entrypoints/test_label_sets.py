@@ -90,7 +90,9 @@ def test_every_label_is_an_experiment_with_a_verdict(finished):
 
 def test_the_scores_of_the_sets_are_those_of_scikit_learn(finished):
     scored = read_scored()
-    table = sets_section(scored).tables[0].frame.set_index("source")
+    section = sets_section(scored)
+    assert section is not None
+    table = section.tables[0].frame.set_index("source")
     test = pd.read_csv(finished / "letters.csv").set_index("text")
     texts = scored.entries[0].judged.scored.experiment.split("test")["text"]
     gold, llm = (
@@ -125,7 +127,7 @@ def test_people_can_be_asked_about_one_label(finished, params):
     assert "delivery" in (sheet.parent / "label.html").read_text()
 
 
-def test_people_are_asked_about_all_labels_at_once_and_judge_each(finished):
+def test_people_are_asked_about_all_labels_at_once_and_judge_each(finished, capsys):
     shared = {
         "task": "letters.yaml",
         "data": "letters.csv",
@@ -138,6 +140,8 @@ def test_people_are_asked_about_all_labels_at_once_and_judge_each(finished):
     (sheet,) = (finished / "together").rglob("questions.csv")
     asked = pd.read_csv(sheet)
     assert asked["allowed_labels"].iloc[0] == "billing | delivery"
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "';' stands between the labels of a text, and none says that no label fits" in shown
     assert 'choice="multiple"' in (sheet.parent / "label_studio.xml").read_text()
     gold = pd.read_csv("letters.csv").set_index("text")["topics"]
     sets = asked["text"].map(gold).replace("[]", "none")
@@ -161,6 +165,14 @@ def test_what_needs_the_question_of_one_label_is_refused(store, needs):
 
     with pytest.raises(AssayError, match="label must name one label of letters"):
         ask({**defaults("ask"), **given, **needs})
+
+
+def test_a_suite_takes_no_label_for_all_its_tasks(store):
+    write_letters(store)
+    given = {"tasks": str(store / "letters.yaml"), "label": "billing"}
+
+    with pytest.raises(AssayError, match="label must be empty in a suite; got 'billing'"):
+        suite({**defaults("suite"), **given})
 
 
 def test_an_experiment_on_all_labels_at_once_is_refused_with_the_way_out(finished):

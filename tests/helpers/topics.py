@@ -77,7 +77,7 @@ class TopicWriter:
 def _reply(request):
     prompt = request.prompt
     if "Write all labels that fit" in prompt:
-        text = re.search(r"Text:\n(.*?)\n\nWrite all", prompt, re.DOTALL)[1]
+        (text,) = re.findall(r"Text:\n(.*?)\n\nWrite all", prompt, re.DOTALL)
         fitting = [name for name, words in TOPICS.items() if any(word in text for word in words)]
         return "; ".join(fitting) or "None."
     if "Summarise the text" in prompt:

@@ -32,7 +32,7 @@ from project.annotation.engines.recorded_join import (
     notes_on_join,
 )
 from project.annotation.engines.recorded_numbers import with_numbers
-from project.annotation.engines.recorded_one_label import of_one_label
+from project.annotation.engines.recorded_one_label import draw_as_written, of_one_label
 from project.annotation.prompt import Prompt
 from project.annotation.reading.reader import REPLY_READING, ReplyReader, unparsed
 from project.config.annotation import RecordedConfig
@@ -84,10 +84,8 @@ class RecordedAnnotator:
         self._reader = ReplyReader.of_labels(task.label_set, task.values)
         table = rows_of_task(without_lists(read_file(path)), task.where, path.name)
         join_column, self.keyed_by = join_columns(table, task, path.name)
-        wanted = config.recorded_columns
-        unread: list[str] = []
-        if one := task.card.one_label:
-            table, wanted, unread = of_one_label(table, wanted, one)
+        one = task.card.one_label
+        table, wanted, unread = of_one_label(table, config.recorded_columns, one)
         self.draws: Sequence[str] = draw_names(table, wanted, task.label_set)
         _check_no_gold(self.draws, path, task)
         self.lacks: Sequence[frozenset[Reads]] = [
@@ -115,7 +113,8 @@ class RecordedAnnotator:
         }
         n_more = len(self.draws) - 1
         more = f" and {n_more} more" if n_more else ""
-        self.name = f"{path.name} ({self.draws[0]}{more})"
+        first = draw_as_written(self.draws[0], config.recorded_columns, one)
+        self.name = f"{path.name} ({first}{more})"
         self.identity: Mapping[str, str] = {
             "engine": "recorded",
             "file": _content_digest(table[[join_column, *used]]),

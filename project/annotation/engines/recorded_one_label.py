@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
-
 import pandas as pd
 
+from project.annotation.engines.recorded_columns import draw_names, is_group
 from project.config.lists import split_list
-from project.data.label_names import as_label
-from project.data.one_label import ANSWERS, NO, PLACEHOLDER, YES, OneLabel, as_yes_no
+from project.data.cells import is_blank
+from project.data.one_label import ANSWERS, NO, PLACEHOLDER, YES, OneLabel, answers_or_sets
 from project.support.errors import AssayError
 
 
 def of_one_label(
-    table: pd.DataFrame, wanted: str, one: OneLabel
+    table: pd.DataFrame, wanted: str, one: OneLabel | None
 ) -> tuple[pd.DataFrame, str, list[str]]:
     """The table with answers to the question of one label, and which columns hold them.
 
@@ -22,11 +21,11 @@ def of_one_label(
     table
         The rows of the file.
     wanted
-        The parameter ``recorded_columns``. A column holds sets of labels; with ``{label}`` in its
-        name each label has one with yes and no, or 1 and 0; and a name stands for columns
-        ``NAME.<label>`` with the probability of each label.
+        The parameter ``recorded_columns``. A column holds sets of labels, or yes and no; with
+        ``{label}`` in its name each label has one with yes and no, or 1 and 0; and a name stands
+        for columns ``NAME.<label>`` with the probability of each label.
     one
-        The label.
+        The label; None for a task whose texts have one label each, where nothing changes.
 
     Returns
     -------
@@ -34,37 +33,55 @@ def of_one_label(
         The table; the columns for :func:`project.annotation.engines.recorded_columns.draw_names`;
         and notes on cells that cannot be read.
     """
+    if one is None:
+        return table, wanted, []
     names: list[str] = []
     notes: list[str] = []
     for part in split_list(wanted or "label"):
         if PLACEHOLDER in part:
-            names.append(one.column(part))
-        elif part not in table.columns and _shares(part, one) <= set(table.columns):
-            table = _with_probabilities(table, part, one)
-            names.append(part)
-        else:
-            sets = [name for name in table.columns if fnmatch.fnmatchcase(str(name), part)]
-            for name in sets:
-                cells = as_yes_no(
-                    table[name],
-                    one,
-                    lambda value: as_label(value, one.labels, one.values),
-                    refuses=False,
-                )
-                n_unread = int((cells.isna() & table[name].notna()).sum())
-                if n_unread:
-                    notes.append(
-                        f"recorded: {n_unread} cells of {name!r} name a label that the task lacks, "
-                        f"and not {one.label!r}; they count as missing."
-                    )
-                table = table.assign(**{name: cells})
-            names += sets or [part]  # a name that fits no column is refused later
+            names.append(_of_label(part, one))
+            continue
+        for name in draw_names(table, part, one.labels):
+            if is_group(name, table.columns):
+                table = _with_probabilities(table, name, one)
+            else:
+                table, n_unread = _with_answers(table, name, one)
+                notes += [_unread(name, n_unread, one)] * (n_unread > 0)
+            names.append(name)
     return table, ",".join(names), notes
 
 
-def _shares(name: str, one: OneLabel) -> set[str]:
-    """The columns with the probability of every label."""
-    return {f"{name}.{label}" for label in one.labels}
+def draw_as_written(draw: str, wanted: str, one: OneLabel | None) -> str:
+    """The name of a draw without the label, so that one LLM has one name for all labels."""
+    if one is None:
+        return draw
+    written = [part for part in split_list(wanted) if PLACEHOLDER in part]
+    return next((part for part in written if one.column(part) == draw), draw)
+
+
+def _of_label(part: str, one: OneLabel) -> str:
+    """The column of the label. Raises AssayError where its name would be read as a pattern."""
+    if "," in one.label or "*" in one.label:
+        raise AssayError(
+            f"recorded_columns must not have {PLACEHOLDER} where a label has a comma or an "
+            f"asterisk; got {part} and the label {one.label!r}. Write the sets of labels in one "
+            "column, or rename the label in the card."
+        )
+    return one.column(part)
+
+
+def _with_answers(table: pd.DataFrame, name: str, one: OneLabel) -> tuple[pd.DataFrame, int]:
+    """The table with yes and no in a column, and how many of its cells cannot be read."""
+    cells = answers_or_sets(table[name], one, refuses=False)
+    n_unread = int((cells.isna() & ~table[name].map(is_blank)).sum())
+    return table.assign(**{name: cells}), n_unread
+
+
+def _unread(name: str, n_unread: int, one: OneLabel) -> str:
+    return (
+        f"recorded: {n_unread} cells of {name!r} name a label that the task lacks, and not "
+        f"{one.label!r}; they count as missing."
+    )
 
 
 def _with_probabilities(table: pd.DataFrame, name: str, one: OneLabel) -> pd.DataFrame:

@@ -89,6 +89,31 @@ def test_alpha_is_one_less_observed_by_expected_disagreement():
     assert masi_alpha(raters) == pytest.approx(expected, abs=1e-9)
 
 
+def test_alpha_is_that_of_the_package_with_the_same_distance():
+    generator = np.random.default_rng(5)
+    raters = generator.random((3, 40, 3)) < 0.4
+    distinct, codes = np.unique(raters.reshape(-1, 3), axis=0, return_inverse=True)
+    counts = np.eye(len(distinct), dtype=int)[codes.reshape(3, 40)].sum(axis=0)
+
+    def distance(first, second, **_):
+        return masi_distance(distinct[first], distinct[second])
+
+    expected = krippendorff.alpha(
+        value_counts=counts,
+        value_domain=np.arange(len(distinct)),
+        level_of_measurement=distance,  # type: ignore[arg-type]  # it takes more arguments
+    )
+
+    assert masi_alpha(raters) == pytest.approx(expected)
+
+
+def test_alpha_of_thousands_of_different_sets_takes_little_memory():
+    generator = np.random.default_rng(6)
+    raters = generator.random((2, 1000, 28)) < 0.1  # nearly all sets differ
+
+    assert masi_alpha(raters) == pytest.approx(0, abs=0.02)
+
+
 def test_with_one_label_alpha_is_the_nominal_one():
     generator = np.random.default_rng(3)
     raters = generator.random((3, 50, 1)) < 0.5
@@ -110,10 +135,12 @@ def test_the_limits_of_a_loss_hold_it_about_as_often_as_they_say():
         second = np.array([gold ^ (generator.random((n, 4)) < 0.15)])
         return gold, first, second
 
-    truth = set_loss(*world(100_000), "micro_f1", replicates=1).estimate
+    gold, first, second = world(100_000)
+    truth = set_loss(gold, first, second, "micro_f1", replicates=1).estimate
     held = 0
     for _ in range(100):
-        found = set_loss(*world(150), "micro_f1", replicates=200)
+        gold, first, second = world(150)
+        found = set_loss(gold, first, second, "micro_f1", replicates=200)
         held += found.low <= truth <= found.high
 
     assert held >= 88
