@@ -13,7 +13,7 @@ from analysis.questions.suite_scored import Scored
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import number, ranged
 from project.config.arms import GOLD, LLM
-from project.data.tables import codes
+from project.data.tables import codes, is_asked
 from project.stats.bootstrap import Interval
 from project.stats.label_sets import masi_alpha, set_loss, set_scores
 
@@ -31,7 +31,7 @@ _NOTE = (
     "exact: texts with exactly the right set. loss: of gold-trained classifiers less that of the "
     "row, with 95 % bootstrap limits over the texts, the trainings taken as fixed. alpha: "
     "Krippendorff's, of the trainings' sets with MASI as distance (Passonneau 2006). An LLM's "
-    "missing answer counts as wrong."
+    "missing answer counts as wrong; texts that it was not asked about are left out of its row."
 )
 
 
@@ -50,6 +50,9 @@ class _Sets(NamedTuple):
         ``(n_texts, n_labels)``.
     sources
         Sets by source of labels ``(n_trainings, n_texts, n_labels)``.
+    asked
+        Texts about which the LLM was asked for all labels ``(n_texts,)``; its own scores are of
+        these alone.
     """
 
     task: str
@@ -58,6 +61,7 @@ class _Sets(NamedTuple):
     absent: Sequence[str]
     gold: Mask
     sources: Mapping[str, Mask]
+    asked: Mask
 
 
 def sets_section(scored: Scored) -> Section | None:
@@ -159,7 +163,11 @@ def _sets(
                 for one, place in zip(experiments, places, strict=True)
             ]
             sources[arm] = np.stack(predicted, axis=2)
-    return _Sets(task, group, labels, absent, gold, sources)
+    asked = np.ones(len(common), dtype=bool)
+    for one, place in zip(experiments, places, strict=True):
+        if one.llm_test is not None:
+            asked &= is_asked(one.llm_test)[place]
+    return _Sets(task, group, labels, absent, gold, sources, asked)
 
 
 def _own_labels(experiment: Experiment, place: Sequence[int]) -> Mask | None:
@@ -176,13 +184,17 @@ def _records(sets: _Sets) -> list[dict[str, Any]]:
     """One row for each source of labels."""
     records = []
     reference = sets.sources.get(GOLD)
-    for source, given in sets.sources.items():
-        scores = np.mean([set_scores(sets.gold, one) for one in given], axis=0)
+    for source, every in sets.sources.items():
+        rows = sets.asked if source == ITSELF else np.ones(len(sets.gold), dtype=bool)
+        if not rows.any():
+            continue
+        gold, given = sets.gold[rows], every[:, rows]
+        scores = np.mean([set_scores(gold, one) for one in given], axis=0)
         record: dict[str, Any] = {
             "task": sets.task,
             "group": sets.group,
             "source": source,
-            "n_texts": len(sets.gold),
+            "n_texts": len(gold),
             "n_labels": len(sets.labels),
             "n_trainings": 0 if source == ITSELF else len(given),
             **dict(zip(_SCORES, map(float, scores), strict=True)),
@@ -191,7 +203,7 @@ def _records(sets: _Sets) -> list[dict[str, Any]]:
         for name in _SCORES:
             loss = Interval(math.nan, math.nan, math.nan)
             if reference is not None and source != GOLD:
-                loss = set_loss(sets.gold, reference, given, name)
+                loss = set_loss(gold, reference[:, rows], given, name)
             record |= columns(f"loss_{name}", loss)
         records.append(record)
     return records

@@ -11,14 +11,29 @@ from entrypoints.wiring.invocation import COMMIT, ENTRY_POINT, FILE, FORM, Invoc
 from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trust import risks
 from project.config.entry_points import ENTRY_POINTS
+from project.config.finetune import LINEAR
 from project.config.loading import defaults, effective
 from project.config.upkeep import RerunConfig
 from project.support.errors import AssayError
-from project.support.models import annotator_source, encoder_source
+from project.support.models import (
+    BUNDLED,
+    ModelSource,
+    annotator_source,
+    embedding_only,
+    encoder_source,
+)
 from project.tracking import ROOT, Record, read_json, read_run
 
+
+def _encoder_source(name: str, revision: str) -> ModelSource:
+    """The encoder; for ``linear`` the bundled one, whose embeddings a regression reads."""
+    if name == LINEAR:
+        return embedding_only(encoder_source(BUNDLED, revision))
+    return encoder_source(name, revision)
+
+
 MODELS = {
-    "encoder": ("encoder_revision", encoder_source),
+    "encoder": ("encoder_revision", _encoder_source),
     "annotator_model": ("annotator_revision", annotator_source),
 }
 """Parameter of a model -> parameter of its revision, and the function that finds its weights."""

@@ -86,8 +86,8 @@ def chosen_label(label: str, labels: Sequence[str], task: str) -> str:
 def as_yes_no(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
     """Whether each cell names the label: yes, no, or null.
 
-    A cell is a list, a mapping from labels to 0 and 1, or a text with separators. A null or a blank
-    text is not known; an empty list and the word none name no label.
+    A cell is a list, a mapping from labels to 0 and 1, or a text with separators. A null, a blank text
+    and a separator alone are not known; an empty list and the word none name no label.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _names(cell: Any, one: OneLabel) -> list[str] | None:
         return [str(item).strip() for item in value if not is_blank(item)]
     if value is None or is_blank(value):
         return None
-    return [part.strip() for part in str(value).split(one.separator) if part.strip()]
+    return [part.strip() for part in str(value).split(one.separator) if part.strip()] or None
 
 
 def _labels_of_shares(shares: Mapping[Any, Any]) -> list[str]:

@@ -76,10 +76,11 @@ function onPress(id, action) {
 }
 
 onPress("labels", button => press(Number(button.value)));
-if (several) actions.set("-", () => choose([]));
+const noneFits = () => choose(answers[at].label?.length === 0 ? null : [], false);
+if (several) actions.set("-", noneFits);
 element("moves").classList.toggle("four", several);
 element("none").hidden = element("none-key").hidden = !several;
-onPress("none", () => choose([]));
+onPress("none", noneFits);
 onPress("unsure", () => choose(null));
 onPress("back", () => move(-1));
 onPress("next", () => move(1));

@@ -6,6 +6,7 @@ Only safetensors are loaded, and no code that comes with a model is run unless t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import hashlib
 import importlib.metadata
@@ -66,6 +67,15 @@ def annotator_source(name: str, revision: str) -> ModelSource:
         location=str(_dequantised(version)),
         revision=None,
         identity=f"{ANNOTATOR_PACKAGE}=={version}",
+    )
+
+
+def embedding_only(source: ModelSource) -> ModelSource:
+    """The source of a logistic regression on the embeddings of an encoder."""
+    return dataclasses.replace(
+        source,
+        name=f"logistic regression on {source.name}",
+        identity=f"logistic regression on {source.identity}",
     )
 
 

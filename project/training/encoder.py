@@ -13,7 +13,13 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from project.config.finetune import LINEAR, FinetuneConfig
-from project.support.models import BUNDLED, ModelSource, encoder_source, quiet_transformers
+from project.support.models import (
+    BUNDLED,
+    ModelSource,
+    embedding_only,
+    encoder_source,
+    quiet_transformers,
+)
 from project.training.model_settings import add_lora, max_positions, set_dropout, set_padding
 from project.training.precision import DTYPES, Machine, device, precision
 from project.training.pretrained import load_pretrained
@@ -220,9 +226,4 @@ def _try(encoder: Encoder, config: FinetuneConfig) -> tuple[Any, tuple[str, ...]
 def _linear(config: FinetuneConfig) -> Encoder:
     """The bundled encoder, for its embeddings alone."""
     encoder = Encoder.find(dataclasses.replace(config, encoder=BUNDLED, precision="fp32"))
-    source = dataclasses.replace(
-        encoder.source,
-        name=f"logistic regression on {encoder.source.name}",
-        identity=f"logistic regression on {encoder.source.identity}",
-    )
-    return dataclasses.replace(encoder, source=source, is_linear=True)
+    return dataclasses.replace(encoder, source=embedding_only(encoder.source), is_linear=True)

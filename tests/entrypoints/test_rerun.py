@@ -406,3 +406,14 @@ def test_every_entry_point_that_makes_an_experiment_can_be_run_again():
     assert all(callable(rerun.function_of(name)) for name in ENTRY_POINTS)
     assert not can_rerun("an unknown one")
     assert not can_rerun(["main"])  # a store can hold anything
+
+
+def test_a_regression_on_embeddings_is_run_again(params):
+    finetune.finetune(params("finetune", encoder="linear"))
+    first = latest_root()
+    run_again(first.run_id)
+
+    again = latest_root()
+    assert again.run_id != first.run_id
+    paths = ("predictions.parquet",)
+    assert artifacts(again, "seed", *paths) == artifacts(first, "seed", *paths)
