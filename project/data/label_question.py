@@ -53,8 +53,8 @@ def load_one_card(task: str, label: str) -> Card:
     question = card.model_copy(
         update={
             "name": f"{card.name} {label}"[:MAX_NAME],
-            "description": f"{_sentence(card.description)} A text may have several labels. Does the label "
-            f"{label} fit the text?",
+            "description": f"{_sentence(card.description)} A text may have several labels. "
+            f"Does the label {label} fit the text?",
             "labels": ANSWERS,
             "label_type": NOMINAL,
             "values": dict(IN_COLUMNS),

@@ -86,8 +86,8 @@ def chosen_label(label: str, labels: Sequence[str], task: str) -> str:
 def as_yes_no(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
     """Whether each cell names the label: yes, no, or null.
 
-    A cell is a list, a mapping from labels to 0 and 1, or a text with separators. A null, a blank text
-    and a separator alone are not known; an empty list and the word none name no label.
+    A cell is a list, a mapping from labels to 0 and 1, or a text with separators. A null, a blank
+    text and a separator alone are not known; an empty list and the word none name no label.
 
     Parameters
     ----------
