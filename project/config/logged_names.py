@@ -110,11 +110,8 @@ ROOT_METRICS = (
     LoggedName("loss_low", _LOSS, "lower limit of the loss"),
     LoggedName("loss_high", _LOSS, "upper limit of the loss"),
     LoggedName("alpha", _ALPHA, "Krippendorff's alpha (nominal) of classifiers on its labels"),
-    LoggedName("alpha_ordinal", _TESTED, "the ordinal alpha of a task with ordered labels"),
     LoggedName("llm.macro_f1", _SCORES, "macro-F1 of the LLM's own labels, in [0, 1]"),
     LoggedName("llm.accuracy", _SCORES, "accuracy of the LLM's own labels, in [0, 1]"),
-    LoggedName("llm.mean_absolute_error", _ORDINAL, "its steps from gold, on average; ordinal"),
-    LoggedName("llm.quadratic_kappa", _ORDINAL, "its quadratic weighted kappa; ordinal"),
     LoggedName("human_labels", _HUMAN, "human labels that the labels of the verdict take"),
     LoggedName("cost", "experiment, budget, grid", "price of these labels and one training"),
 )
@@ -174,6 +171,9 @@ _AUDITED = {
 }
 OTHER_METRICS = (
     *ROOT_METRICS,
+    LoggedName("alpha_ordinal", _TESTED, "the ordinal alpha of a task with ordered labels"),
+    LoggedName("llm.mean_absolute_error", _ORDINAL, "its steps from gold, on average; ordinal"),
+    LoggedName("llm.quadratic_kappa", _ORDINAL, "its quadratic weighted kappa; ordinal"),
     LoggedName("entropy_bits", "annotation", "mean entropy of the answers, in bits, at least"),
     LoggedName("entropy_bits_upper", "annotation", "the same where classes are censored, at most"),
     LoggedName("truncated", "annotation", "texts that were cut to fit the context"),
