@@ -14,13 +14,15 @@ import pytest
 
 from project.annotation.demonstrations import demonstration_sets
 from project.annotation.engines.base import Answers
-from project.annotation.engines.factory import check_engine, open_engine
+from project.annotation.engines.factory import check_engine, open_engine, open_writer
 from project.annotation.engines.transformers.engine import TransformersAnnotator
 from project.annotation.engines.transformers.self_check import Readers
 from project.annotation.engines.transformers.unpacked import UnpackedModel
 from project.annotation.prompt import Prompt, build_prompt
+from project.annotation.writing.base import WriteRequest
 from project.config.annotation import AnnotateConfig
 from project.config.engines import ENGINES
+from project.config.experiment import experiment_config
 from project.support.errors import AssayError, Incomplete
 
 HAVE_VLLM = importlib.util.find_spec("vllm") is not None
@@ -28,6 +30,7 @@ needs_vllm = pytest.mark.skipif(
     not HAVE_VLLM, reason="vllm is not installed here; make test-vllm runs this"
 )
 FP32 = AnnotateConfig(annotator_dtype="float32", max_model_len=2048)
+WRITES = {"annotator_dtype": "float32", "max_model_len": "2048"}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,13 @@ def engines():
     vllm = open_engine(ENGINES["vllm"].open, FP32)
     yield packed, plain, vllm
     vllm.close()
+
+
+def written(writer, requests):
+    """The replies of a writer, in the order of the requests."""
+    found: dict = {}
+    writer.write(requests, found.__setitem__)
+    return [found[position] for position in range(len(requests))]
 
 
 def prompt_for(task, style, chat=False):
@@ -147,3 +157,26 @@ def test_without_vllm_the_engine_is_refused_with_the_way_out():
         AssayError, match="annotator vllm needs the package vllm.*Use annotator=transformers"
     ):
         check_engine("vllm")
+
+
+@needs_vllm
+@pytest.mark.timeout(900)
+def test_vllm_writes_whole_replies_with_a_seed_of_their_own():
+    writer = open_writer(experiment_config({"annotator": "vllm", **WRITES}))
+    requests = [
+        WriteRequest("Say hello.", 12, 0.0, 0),
+        WriteRequest("Say hello.", 12, 1.5, 1),
+        WriteRequest("Say hello.", 12, 1.5, 2),
+    ]
+    try:
+        first, again = written(writer, requests), written(writer, requests)
+    finally:
+        writer.close()
+    local = open_writer(experiment_config({"annotator": "transformers", **WRITES}))
+    (greedy,) = written(local, requests[:1])
+    local.close()
+
+    assert [reply.text for reply in first] == [reply.text for reply in again]
+    assert first[1].text != first[2].text
+    assert (first[0].text, first[0].prompt_tokens) == (greedy.text, greedy.prompt_tokens)
+    assert all(0 < reply.generated_tokens <= 12 for reply in first)
