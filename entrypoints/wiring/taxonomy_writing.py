@@ -147,6 +147,7 @@ class _Author:
     ) -> list[str]:
         temperature = self._config.annotate.temperature
         requests = [WriteRequest(prompt, max_tokens, temperature, seed) for prompt in prompts]
+        progress.expect(len(self._written) + len(requests))  # a list may be asked for again
         found = self._replies.replies(requests, progress)
         self._written += [
             {"prompt": request.prompt, "seed": seed, **reply._asdict()}

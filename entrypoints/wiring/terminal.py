@@ -49,6 +49,11 @@ class Progress:
             self._last_line = time.monotonic()
             print(str(self._bar), file=sys.stderr, flush=True)
 
+    def expect(self, n_steps: int) -> None:
+        """Expect at least ``n_steps`` in all, where more are needed than it was thought."""
+        self._total = max(self._total, n_steps)
+        self._bar.total = self._total
+
     def print_line(self, text: str) -> None:
         """Print one line above the bar."""
         self._bar.clear()

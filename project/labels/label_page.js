@@ -195,8 +195,7 @@ function say(text) {
   element("status").textContent = text;
 }
 
-// Where there may be several labels: one more, or one less. A text stays in view until a person
-// moves on, since nobody else knows when its labels are complete.
+// Where there may be several labels: one more, or one less.
 function toggle(index) {
   const chosen = answers[at].label ?? [];
   const others = chosen.filter(other => other !== index);
@@ -226,8 +225,8 @@ function choose(label, isUnsure = label === null) {
   const said = isUnsure ? "Unsure" : label === null ? "No answer" : names(label) || "No label fits";
   say(`${said}.${llm}${done}`);
   // The LLM's label must be seen before the next text comes.
-  const isComplete = !several || isUnsure || label?.length === 0;
-  if (element("go-on").checked && isComplete && !reveals && at + 1 < questions.length) show(at + 1);
+  const goesOn = element("go-on").checked && !several;
+  if (goesOn && !reveals && at + 1 < questions.length) show(at + 1);
 }
 
 function move(step) {

@@ -117,6 +117,7 @@ element("codebook").querySelector("summary").addEventListener("click", event => 
   save(`${PAGE}codebook`, element("codebook").open ? "closed" : "open");
   focusText(event);
 });
+element("on").hidden = several;  // nobody else knows when the labels of a text are complete
 element("go-on").checked = load(`${PAGE}go-on`) === "true";
 element("go-on").addEventListener("change", () => {
   save(`${PAGE}go-on`, String(element("go-on").checked));

@@ -382,6 +382,7 @@ def test_several_labels_are_toggled_and_exported_as_lists(opened, tmp_path):
     page.press("3", "1", "2", "2")
     assert chosen(page) == ["books", "toys"]
     assert text_of(page, "status") == "books, toys."
+    assert text_of(page, "on") == ""  # a text stays until a person moves on
     page.press("Enter", "-", "-", "-")  # taken back in between
     assert (text_of(page, "text"), chosen(page)) == ("two", ["No label fits"])
     page.press("Enter", "1", "1")  # taken back: no answer
