@@ -58,6 +58,18 @@ class ArmDifference(NamedTuple):
         }
 
 
+def of_both(
+    arms: Mapping[str, ComparedArm],
+) -> tuple[dict[str, Codes], dict[str, Sequence[str]]]:
+    """Predictions ``(n_seeds, n_test)`` and trainings, by ``first ARM`` and ``second ARM``."""
+    predicted: dict[str, Codes] = {}
+    trainings: dict[str, Sequence[str]] = {}
+    for arm, both in arms.items():
+        predicted |= {f"first {arm}": both.first, f"second {arm}": both.second}
+        trainings |= {f"first {arm}": both.first_trainings, f"second {arm}": both.second_trainings}
+    return predicted, trainings
+
+
 def arm_differences(
     gold: Codes,
     arms: Mapping[str, ComparedArm],
@@ -87,11 +99,7 @@ def arm_differences(
     seed
         Seed of the replicates.
     """
-    predicted: dict[str, Codes] = {}
-    trainings: dict[str, Sequence[str]] = {}
-    for arm, both in arms.items():
-        predicted |= {f"first {arm}": both.first, f"second {arm}": both.second}
-        trainings |= {f"first {arm}": both.first_trainings, f"second {arm}": both.second_trainings}
+    predicted, trainings = of_both(arms)
     sums = ScoreSums(
         gold, predicted, n_classes, trainings=trainings, replicates=replicates, seed=seed
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from analysis.questions.compare_arms import ComparedArm
+from analysis.questions.compare_arms import ComparedArm, of_both
 from analysis.render.section import Table, columns
 from analysis.render.text import ranged
 from project.stats.bootstrap import interval
@@ -35,12 +35,7 @@ def order_table(gold: Codes, arms: Mapping[str, ComparedArm], n_classes: int) ->
     """
     import pandas as pd
 
-    predicted: dict[str, Codes] = {}
-    trainings: dict[str, Sequence[str]] = {}
-    for arm, both in arms.items():
-        predicted |= {f"first {arm}": both.first, f"second {arm}": both.second}
-        trainings |= {f"first {arm}": both.first_trainings, f"second {arm}": both.second_trainings}
-    scores = resampled_ordinal_scores(gold, predicted, trainings, n_classes)
+    scores = resampled_ordinal_scores(gold, *of_both(arms), n_classes)
     rows = []
     records = []
     for arm in arms:

@@ -88,7 +88,7 @@ def zones_table(zones: Zones) -> Table:
 
 
 def notes_on_candidates(zones: Zones) -> list[str]:
-    """A line on the numbers of which no candidate could be made, if there are some."""
+    """One line that names the numbers without a candidate; empty if every number has one."""
     if not zones.unused:
         return []
     return [f"Unknown or alike in all texts, and so no zones: {listed(zones.unused, 30)}."]

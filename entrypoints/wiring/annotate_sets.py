@@ -64,8 +64,9 @@ def annotate_sets(
         )
     card = load_card(config.task.task)
     check_store(config.host.workspace)
+    of_labels = _tasks(card, config)
     # The texts and splits of all labels are the same.
-    task = load_task(dataclasses.replace(config.task, label=card.labels[0]))
+    task = next(iter(of_labels.values()))
     task = dataclasses.replace(
         task,
         card=card,
@@ -81,13 +82,30 @@ def annotate_sets(
             log_setup(tracker, Invocation("annotate", params), task, config, annotator=writer)
             sets = _asked(replies, texts, card, config)
             path = _written(tracker, texts, sets, config)
-            line = _logged(tracker, texts, sets, card, config)
+            line = _logged(tracker, texts, sets, card, of_labels)
             print_line(line)
             print_line(_next(path, params))
             print_line(where_to_look(tracker))
     finally:
         replies.close()
         writer.close()
+
+
+def _tasks(card: Card, config: ExperimentConfig) -> dict[str, Task]:
+    """The task of every label; without those that all gold sets have, or none.
+
+    Raises AssayError where no label has a task, as with data that cannot be read.
+    """
+    found: dict[str, Task] = {}
+    errors: list[AssayError] = []
+    for label in card.labels:
+        try:
+            found[label] = load_task(dataclasses.replace(config.task, label=label))
+        except AssayError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return found
 
 
 def _asked(
@@ -136,35 +154,38 @@ def _logged(
     texts: pd.DataFrame,
     sets: Sequence[list[str] | None],
     card: Card,
-    config: ExperimentConfig,
+    of_labels: Mapping[str, Task],
 ) -> str:
-    """Log how complete the sets are and, where gold is known, their scores; a sentence on both."""
+    """Log how complete the sets are and, where gold is known, their scores; a sentence on both.
+
+    What a reply that names something else does not say of a label counts as wrong.
+    """
     is_read = np.array([one is not None and set(one) <= set(card.labels) for one in sets])
     n_cut = int((texts["text"].str.len() > MAX_CHARACTERS).sum())
     metrics = {"missing": float((~is_read).sum()), "truncated": float(n_cut)}
     sentence = f"{len(sets)} texts: {int((~is_read).sum())} replies name something else or nothing."
     if n_cut:
         sentence += f" {n_cut} texts were cut after {MAX_CHARACTERS} characters."
-    gold, known = _gold_sets(texts, card, config)
+    gold, known = _gold_sets(texts, of_labels)
     if known.any():
-        given = np.array([[label in (one or ()) for label in card.labels] for one in sets])
+        named = np.array([[label in (one or ()) for label in of_labels] for one in sets])
+        given = np.where(is_read[:, None] | named, named, ~gold)
         scores: SetScores = set_scores(gold[known], given[known])
         metrics |= {f"sets.{name}": value for name, value in scores._asdict().items()}
         sentence += (
             f" Against the gold labels of {int(known.sum())}: micro-F1 {100 * scores.micro_f1:.1f},"
             f" Jaccard {100 * scores.jaccard:.1f}, exactly right {100 * scores.exact:.1f} %."
         )
+        if unscored := [label for label in card.labels if label not in of_labels]:
+            sentence += f" Without {', '.join(unscored)}: gold has them everywhere or nowhere."
     tracker.log_metrics({name: value for name, value in metrics.items() if not np.isnan(value)})
     tracker.describe(escape_markdown(sentence))
     return sentence
 
 
-def _gold_sets(texts: pd.DataFrame, card: Card, config: ExperimentConfig) -> tuple[Mask, Mask]:
+def _gold_sets(texts: pd.DataFrame, of_labels: Mapping[str, Task]) -> tuple[Mask, Mask]:
     """Gold sets ``(n_texts, n_labels)``, and for which texts they are known ``(n_texts,)``."""
-    columns = []
-    for label in card.labels:
-        task: Task = load_task(dataclasses.replace(config.task, label=label))
-        columns.append(task.examples.set_index("example_id")["gold_label"])
+    columns = [task.examples.set_index("example_id")["gold_label"] for task in of_labels.values()]
     gold = pd.concat(columns, axis=1).reindex(texts["example_id"])
     return (gold == YES).to_numpy(), gold.notna().all(axis=1).to_numpy()
 

@@ -46,7 +46,7 @@ def log_result(
         folder.mkdir(parents=True, exist_ok=True)
         texts = {
             TAXONOMY: as_yaml(taxonomy),
-            MADE: made_json(Made(taxonomy, result["annotator"])).decode(),
+            MADE: made_json(Made(taxonomy, result["annotator"])),
             CARD: as_card(
                 taxonomy,
                 pool.task.name,

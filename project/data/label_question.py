@@ -17,6 +17,7 @@ from project.data.one_label import (
     as_yes_no,
     chosen_label,
 )
+from project.data.text_forms import sentence
 from project.support.errors import AssayError
 
 
@@ -53,7 +54,7 @@ def load_one_card(task: str, label: str) -> Card:
     question = card.model_copy(
         update={
             "name": f"{card.name} {label}"[:MAX_NAME],
-            "description": f"{_sentence(card.description)} A text may have several labels. "
+            "description": f"{sentence(card.description)} A text may have several labels. "
             f"Does the label {label} fit the text?",
             "labels": ANSWERS,
             "label_type": NOMINAL,
@@ -63,11 +64,6 @@ def load_one_card(task: str, label: str) -> Card:
     question._path = card.path
     question._one = one
     return question
-
-
-def _sentence(text: str) -> str:
-    """``text`` with a full stop unless it ends like a sentence."""
-    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
 
 
 def with_own_answers(table: pd.DataFrame, card: Card, column: str) -> pd.DataFrame:

@@ -23,3 +23,9 @@ def folded_text(text: str) -> str:
     if not text.isascii():
         text = _NO_WIDTH.sub("", unicodedata.normalize("NFKC", text))
     return " ".join(text.split())
+
+
+def sentence(text: str) -> str:
+    """A text on one line, with a full stop unless it ends like a sentence."""
+    text = " ".join(text.split())
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."

@@ -105,9 +105,9 @@ class Made(NamedTuple):
     annotator: str
 
 
-def made_json(made: Made) -> bytes:
+def made_json(made: Made) -> str:
     """The content of the file that :func:`read_made` reads."""
-    return json.dumps({**as_json(made.taxonomy), "annotator": made.annotator}, indent=1).encode()
+    return json.dumps({**as_json(made.taxonomy), "annotator": made.annotator}, indent=1)
 
 
 def read_made(folder: Path) -> Made:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from project.data.label_names import folded_name
+from project.data.text_forms import sentence
 
 OTHER_DEFINITION = "None of the other labels fits."
 
@@ -56,12 +57,6 @@ class Taxonomy:
         """What a prompt says of the task: the use case, and the labels with their definitions."""
         labels = "; ".join(str(Label(*pair)) for pair in self.definitions.items())
         return f"{sentence(self.use_case)} Choose the label that fits the text best. {labels}"
-
-
-def sentence(text: str) -> str:
-    """``text`` with a full stop unless it ends like a sentence."""
-    text = " ".join(text.split())
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def distinct(labels: Iterable[Label], other: str) -> tuple[Label, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from project.taxonomy.labels import Label, sentence
+from project.data.text_forms import sentence
+from project.taxonomy.labels import Label
 
 _FORM = (
     "Write one label on each line, in the form\n"

@@ -21,7 +21,6 @@ _BULLET = re.compile(r"^\s*(?:(?:[-*•+]|\(?\d{1,3}[.):]|#{1,6})\s+)+")
 _SEPARATOR = re.compile(r"\s*：\s*|\s*:\s+|\s+[-–—]\s+|\s*:\s*$")
 # Marks of Markdown, but not an underscore within a word, and quotation marks around a text.
 _MARKS = re.compile(r"[*`]{1,3}|(?<![^\W_])_{1,3}|_{1,3}(?![^\W_])|^[\"'“”]+|[\"'“”]+$")
-_THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _NAME_KEYS = ("name", "label", "title", "category", "topic")
 _DEFINITION_KEYS = ("definition", "description", "meaning")
 # Words that models write before or in place of the name.
@@ -34,7 +33,6 @@ _HEADS = ("name", "label", "labels", "category", "definition", "note", "notes", 
 
 def read_labels(reply: str, other: str) -> tuple[Label, ...]:
     """The labels in a reply, each name once, without the label ``other``; empty if it has none."""
-    reply = _THOUGHTS.sub("", reply)
     labels = _from_json(reply) or _from_table(reply) or _from_lines(reply)
     return distinct(labels, other)
 

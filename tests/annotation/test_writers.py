@@ -16,7 +16,7 @@ from project.annotation.engines.transformers.writer import (
     TransformersWriter,
     batches,
 )
-from project.annotation.writing.base import WriteRequest
+from project.annotation.writing.base import WriteRequest, without_thoughts
 from project.config.annotation import AnnotateConfig, ServerConfig
 from project.config.experiment import experiment_config
 from project.support.errors import AssayError
@@ -78,7 +78,7 @@ def test_the_tokens_that_were_read_and_written_are_counted(local):
 
     assert reply.prompt_tokens == len(local._annotator.tokens.written("Say something.", 6))
     assert reply.generated_tokens <= 6
-    assert reply.is_whole == (reply.generated_tokens < 6) or reply.generated_tokens == 6
+    assert reply.is_whole or reply.generated_tokens == 6
 
 
 def test_batches_hold_like_lengths_within_the_limit():
@@ -189,3 +189,8 @@ def test_an_engine_that_cannot_write_is_refused_by_name():
 
     with pytest.raises(AssayError, match=r"transformers, vllm, openai; got recorded"):
         open_writer(config)
+
+
+def test_thoughts_before_a_reply_are_left_out_whatever_the_engine():
+    assert without_thoughts("<think>A list: one.\nTwo: b</think>\n\nBilling") == "Billing"
+    assert without_thoughts("Billing <think>x</think>") == "Billing <think>x</think>"

@@ -258,3 +258,25 @@ def test_the_set_at_once_has_no_dry_run(store):
                 "dry_run": "true",
             }
         )
+
+
+def test_a_label_that_no_text_has_and_a_reply_of_other_names_are_counted(
+    store, capsys, monkeypatch
+):
+    topics.register()
+    write_topics(store)
+    card = (store / "letters.yaml").read_text().replace("Account]", "Account, App]")
+    (store / "letters.yaml").write_text(card)
+    reply = topics._reply
+    monkeypatch.setattr(
+        topics, "_reply", lambda request: reply(request).replace("Account", "Something else")
+    )
+    given = {"task": "letters.yaml", "annotator": "topics", "splits": "train,test"}
+    annotate({**defaults("annotate"), **given, "workspace": "work"})
+    metrics = read_run(latest_root("annotation set").run_id).metrics
+    shown = capsys.readouterr().err
+
+    # A fifth of the letters is about an account: there no label is known to be right.
+    assert metrics["sets.exact"] == pytest.approx(0.8, abs=0.05)
+    assert metrics["missing"] > 0
+    assert "Without App: gold has them everywhere or nowhere." in shown

@@ -42,8 +42,6 @@ EXPECTED = (
         'Here you are: [\n{"name": "Billing", "definition": "Charges and invoices."},\n'
         '{"name": "Delivery", "definition": "Parcels that are late or lost."}]',
         "Billing：Charges and invoices.\nDelivery：Parcels that are late or lost.",
-        "<think>A list: one.\nTwo: b</think>\nBilling: Charges and invoices.\n"
-        "Delivery: Parcels that are late or lost.",
         "Billing: Charges and invoices.\nDelivery: Parcels that are late or lost.\n\n"
         "Note: These cover all texts.",
     ],

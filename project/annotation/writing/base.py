@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+_THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 
 
 class WriteRequest(NamedTuple):
@@ -45,6 +48,11 @@ class Reply(NamedTuple):
     prompt_tokens: int
     generated_tokens: int
     is_whole: bool
+
+
+def without_thoughts(text: str) -> str:
+    """A reply without the thoughts that some models and servers leave before it."""
+    return _THOUGHTS.sub("", text).strip()
 
 
 class Writer(Protocol):

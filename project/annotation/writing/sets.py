@@ -30,8 +30,8 @@ def set_prompt(text: str, description: str, labels: Sequence[str], separator: st
 def read_set(reply: str, labels: Sequence[str], separator: str) -> list[str] | None:
     """The labels that a reply names, each once, in the order of the card; None for no reply.
 
-    Names that are no labels stand behind them, so that whoever reads the set sees that it is not
-    complete. Lists in JSON, lines, and commas in place of the separator are read, too.
+    Names that are not labels of the card come last: they show that the set is not complete.
+    Lists in JSON, lines, and commas in place of the separator are read, too.
     """
     if not reply.strip():
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -14,13 +13,11 @@ from project.annotation.engines.openai.faults import NotSent, RequestRefused
 from project.annotation.engines.openai.modes import NO_THINKING, THINKING
 from project.annotation.engines.openai.parsing import n_generated_tokens, n_prompt_tokens
 from project.annotation.engines.openai.trials import CHAT, Trials
-from project.annotation.writing.base import Reply, WriteRequest
+from project.annotation.writing.base import Reply, WriteRequest, without_thoughts
 from project.config.annotation import AnnotateConfig, ServerConfig
 from project.support.errors import Incomplete
 
 _MAX_WAIT = 20.0  # seconds for requests under way when a person stops the run
-_THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
-"""Thoughts that some servers leave in the reply."""
 
 
 class OpenAIWriter:
@@ -189,7 +186,7 @@ def _reply(data: Any) -> Reply:
     (choice,) = choices(data, 1)
     (text,) = reply_texts([choice])
     return Reply(
-        _THOUGHTS.sub("", text).strip(),
+        without_thoughts(text),
         n_prompt_tokens(data),
         n_generated_tokens(data),
         choice.get("finish_reason") != "length",

@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from project.annotation.engines.transformers.engine import TransformersAnnotator
-from project.annotation.writing.base import Reply, WriteRequest
+from project.annotation.writing.base import Reply, WriteRequest, without_thoughts
 from project.config.annotation import AnnotateConfig
 from project.support.errors import AssayError
 
@@ -98,7 +98,10 @@ class TransformersWriter:
         end = next((index for index, token in enumerate(written) if token in self._ends), None)
         text = self._annotator.tokens.decode(written[:end])
         return Reply(
-            text.strip(), n_prompt, len(written[:end]) + (end is not None), end is not None
+            without_thoughts(text),
+            n_prompt,
+            len(written[:end]) + (end is not None),
+            end is not None,
         )
 
 

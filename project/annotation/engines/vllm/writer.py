@@ -10,7 +10,7 @@ from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from project.annotation.engines.vllm.engine import VllmAnnotator
 from project.annotation.engines.vllm.feed import FeedClosedError, Request
-from project.annotation.writing.base import Reply, WriteRequest
+from project.annotation.writing.base import Reply, WriteRequest, without_thoughts
 from project.config.annotation import AnnotateConfig
 from project.support.errors import Incomplete
 from project.support.redact import short_message
@@ -52,7 +52,7 @@ class VllmWriter:
                 arrived(
                     position,
                     Reply(
-                        tokens.decode(written).strip(),
+                        without_thoughts(tokens.decode(written)),
                         len(asked[position].tokens),
                         len(found.token_ids),
                         found.finish_reason == "stop",
