@@ -22,7 +22,7 @@ from analysis.render.text import lost, number
 from analysis.store.command import parser, run_command, show_section
 from project.config.label_type import NOMINAL, ORDINAL
 from project.stats.agreement import pairwise_agreement, resampled_agreement
-from project.stats.bootstrap import NO_INTERVAL, REPLICATES, example_weights, interval
+from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval
 from project.stats.types import Floats
 
 if TYPE_CHECKING:
@@ -75,10 +75,14 @@ def agreement_section(raters: Raters) -> Section:
         ).alpha
         for name in names
     }
-    groups = {}
+    groups = {name: group_agreement(name, raters) for name in names}
     for name in names:
-        lost = NO_INTERVAL if name == first else interval(alphas[first] - alphas[name])
-        groups[name] = group_agreement(name, raters, lost)
+        if name != first:
+            lost = interval(alphas[first] - alphas[name])
+            if lost.low == lost.high:
+                # As neither group varies, one of them may disagree on texts that were not seen.
+                lost = _widest_difference(lost, groups[first].alpha, groups[name].alpha)
+            groups[name] = groups[name]._replace(lost=lost)
     pairs = pairwise_agreement(raters.codes, n_classes)
     tables = [_group_table(list(groups.values()), first, ordered=raters.ordered)]
     if len(names) > 1:
@@ -86,6 +90,11 @@ def agreement_section(raters: Raters) -> Section:
     answer = _answer(groups, first, _alpha_name(ordered=raters.ordered))
     figures = [agreement_figure(pairs, raters.groups)] if len(raters.names) <= MAX_RATERS else []
     return Section("agreement", QUESTION, answer, tables, figures=figures)
+
+
+def _widest_difference(difference: Interval, first: Interval, second: Interval) -> Interval:
+    """A difference with the limits that those of its two parts allow."""
+    return Interval(difference.estimate, first.low - second.high, first.high - second.low)
 
 
 def _alpha_name(*, ordered: bool) -> str:

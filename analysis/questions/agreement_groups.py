@@ -17,7 +17,7 @@ from project.stats.agreement import (
     label_counts,
     unchanged_interval,
 )
-from project.stats.bootstrap import Interval
+from project.stats.bootstrap import NO_INTERVAL, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,8 +82,8 @@ class GroupAgreement(NamedTuple):
         }
 
 
-def group_agreement(name: str, raters: Raters, lost: Interval) -> GroupAgreement:
-    """Agreement of the raters of one group."""
+def group_agreement(name: str, raters: Raters) -> GroupAgreement:
+    """Agreement of the raters of one group, not yet compared with another one."""
     codes = raters.group(name)
     n_classes = len(raters.label_set)
     counts = label_counts(codes, n_classes)
@@ -101,7 +101,7 @@ def group_agreement(name: str, raters: Raters, lost: Interval) -> GroupAgreement
         n_raters=len(codes),
         n_examples=codes.shape[1],
         alphas={**alphas, NOMINAL_ALPHA: alpha_interval(counts)},
-        lost=lost,
+        lost=NO_INTERVAL,
         unchanged=unchanged_interval(codes),
         churn=float("nan") if np.isnan(churns).all() else float(np.nanmean(churns)),
         fleiss_kappa=fleiss_kappa(counts) if complete else float("nan"),

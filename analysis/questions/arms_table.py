@@ -193,6 +193,8 @@ def summary(table: pd.DataFrame) -> str:
 
     Empty if the arm gold or llm is missing.
     """
+    from analysis.questions.verdict_requirements import fewer_gold
+
     arms = table[table["kind"] == "arm"].set_index("labels")
     if not {"gold", "llm"} <= set(arms.index):
         return ""
@@ -204,7 +206,9 @@ def summary(table: pd.DataFrame) -> str:
         f"{gold[metric.key] - llm[metric.key]:.1f} points of {metric.title}"
         for metric in main_scores()
     ]
-    sentence = f"Against gold labels, training on the LLM's labels loses {' and '.join(losses)}."
+    fewer = fewer_gold(int(gold["n"]), int(llm["n"]))
+    reference = "gold labels" if fewer is None else f"{fewer} human labels"
+    sentence = f"Against {reference}, training on the LLM's labels loses {' and '.join(losses)}."
     if "mean_absolute_error" in arms and not math.isnan(llm["mean_absolute_error"]):
         steps = [f"{row['mean_absolute_error']:.3f}" for row in (llm, gold)]
         sentence += (
@@ -214,5 +218,5 @@ def summary(table: pd.DataFrame) -> str:
         return sentence
     return (
         f"{sentence} All seeds label {number(llm['unchanged'])} % of the test examples alike; on "
-        f"gold labels {number(gold['unchanged'])} %."
+        f"{reference} {number(gold['unchanged'])} %."
     )

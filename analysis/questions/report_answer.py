@@ -10,6 +10,7 @@ from analysis.questions.arms_table import ScoredExperiment
 from analysis.questions.llm_itself import LlmItself, llm_itself
 from analysis.questions.report_steps import next_steps
 from analysis.questions.verdict import Verdict
+from analysis.questions.verdict_requirements import n_gold_labels
 from analysis.render.answer import Answer, IntervalPlot, KeyNumber, Kind, PlotRow
 from analysis.render.scores import alpha_key, alpha_name, interval_of
 from analysis.render.section import Table
@@ -35,16 +36,23 @@ def answer(scored: ScoredExperiment, decision: Verdict, tables: Sequence[Table] 
     itself = llm_itself(scored.experiment, decision.level)
     judged = decision.judged.to_dict("records")
     rows = {str(row["arm"]): row for row in scored.arms.to_dict("records")}
+    gold = _gold(scored, decision)
     return Answer(
         word=decision.word,
         headline=_headline(decision.word),
-        sentences=_sentences(decision, rows),
+        sentences=_sentences(decision, rows, gold),
         reason=decision.sentence,
-        numbers=_numbers(decision, rows, itself),
-        plot=_plot(decision, judged, rows, itself) if judged else None,
+        numbers=_numbers(decision, rows, itself, gold),
+        plot=_plot(decision, judged, rows, itself, gold) if judged else None,
         steps=next_steps(scored.experiment, decision),
         tables=tables,
     )
+
+
+def _gold(scored: ScoredExperiment, decision: Verdict) -> str:
+    """What the LLM's labels are compared with: human labels, where these are fewer."""
+    fewer = None if decision.judged.empty else n_gold_labels(scored.experiment)
+    return "gold labels" if fewer is None else f"{fewer} human labels"
 
 
 def _headline(word: str) -> str:
@@ -62,7 +70,9 @@ def _headline(word: str) -> str:
     return "It cannot be told from these data"
 
 
-def _sentences(decision: Verdict, rows: Mapping[str, Mapping[Any, Any]]) -> list[str]:
+def _sentences(
+    decision: Verdict, rows: Mapping[str, Mapping[Any, Any]], reference: str
+) -> list[str]:
     """What the verdict rests on, in everyday words; the reason if nothing was judged."""
     if decision.judged.empty:
         return [decision.sentence]
@@ -76,14 +86,14 @@ def _sentences(decision: Verdict, rows: Mapping[str, Mapping[Any, Any]]) -> list
             f"loses {100 * judged['loss']:.1f} points, and {decision.tolerance:g} are tolerated"
         )
     text = (
-        f"Trained on {labels}, a classifier scores {own:.1f} of 100 (macro-F1); trained on gold "
-        f"labels, {gold:.1f}. It {change}."
+        f"Trained on {labels}, a classifier scores {own:.1f} of 100 (macro-F1); trained on "
+        f"{reference}, {gold:.1f}. It {change}."
     )
     unchanged = rows[arm]["unchanged"], rows[GOLD]["unchanged"]
     if not any(math.isnan(value) for value in unchanged):
         text += (
             f" All trainings give the same label to {100 * unchanged[0]:.0f} % of the test texts; "
-            f"on gold labels to {100 * unchanged[1]:.0f} %."
+            f"on {reference} to {100 * unchanged[1]:.0f} %."
         )
     if judged["seeds_agree"] == "no":
         text += (
@@ -94,14 +104,20 @@ def _sentences(decision: Verdict, rows: Mapping[str, Mapping[Any, Any]]) -> list
 
 
 def _numbers(
-    decision: Verdict, rows: Mapping[str, Mapping[Any, Any]], itself: LlmItself | None
+    decision: Verdict,
+    rows: Mapping[str, Mapping[Any, Any]],
+    itself: LlmItself | None,
+    reference: str,
 ) -> list[KeyNumber]:
     """Loss and agreement of the arm that the verdict is about, and how often the LLM is right."""
     numbers = []
     if not decision.judged.empty:
         arm = decision.arm
         judged = decision.judged.set_index("arm").loc[arm]
-        numbers += [_loss(judged, decision), _alpha(judged, decision, rows[GOLD])]
+        numbers += [
+            _loss(judged, decision, reference),
+            _alpha(judged, decision, rows[GOLD], reference),
+        ]
     if itself is not None:
         share = itself.accuracy
         limits = f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
@@ -115,20 +131,20 @@ def _numbers(
     return numbers
 
 
-def _loss(judged: Any, decision: Verdict) -> KeyNumber:
+def _loss(judged: Any, decision: Verdict, reference: str) -> KeyNumber:
     low, high = (f"{100 * judged[f'loss_{end}']:.1f}" for end in ("low", "high"))
     return KeyNumber(
         f"{100 * judged['loss']:.1f}",
-        "points of macro-F1 lost against gold labels",
+        f"points of macro-F1 lost against {reference}",
         [f"{_level(decision)} limits {low} to {high}", f"at most {decision.tolerance:g} tolerated"],
         _KINDS.get(judged["loss_is_small"], "open"),
     )
 
 
-def _alpha(judged: Any, decision: Verdict, gold: Mapping[Any, Any]) -> KeyNumber:
+def _alpha(judged: Any, decision: Verdict, gold: Mapping[Any, Any], reference: str) -> KeyNumber:
     key = alpha_key(judged)
     value = judged[key]
-    asked = f"at least {decision.min_alpha:g} asked for; on gold labels "
+    asked = f"at least {decision.min_alpha:g} asked for; on {reference} "
     own = gold[key]
     asked += "undefined" if math.isnan(own) else f"{own:.2f}"
     name = f"agreement of the trainings ({alpha_name(judged)}; 1 is alike, 0 chance)"
@@ -152,6 +168,7 @@ def _plot(
     judged: Sequence[Mapping[Any, Any]],
     rows: Mapping[str, Mapping[Any, Any]],
     itself: LlmItself | None,
+    reference: str,
 ) -> IntervalPlot:
     """The loss of every judged arm and of the LLM itself, beside what is tolerated."""
     n_gold = int(rows[GOLD]["human_labels"])
@@ -176,7 +193,8 @@ def _plot(
             detail = f"{row['human_labels']} human labels; {score}"
             shown.append(_row(arm, detail, interval_of(row, "loss"), "remedy"))
     return IntervalPlot(
-        caption="What is lost by training on other labels than gold, in points of macro-F1.",
+        caption="What is lost by training on other labels, in points of macro-F1 against "
+        f"{reference}.",
         names="trained on",
         axis="points lost",
         limits=f"{_level(decision)} limits",

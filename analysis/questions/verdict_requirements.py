@@ -197,7 +197,11 @@ def _class_sizes(experiment: Experiment) -> npt.NDArray[np.int64]:
 
 def n_gold_labels(experiment: Experiment) -> int | None:
     """Number of gold training labels, if they are fewer than the LLM's; else None."""
-    n_gold, n_llm = _training_sizes(experiment)
+    return fewer_gold(*_training_sizes(experiment))
+
+
+def fewer_gold(n_gold: int, n_llm: int) -> int | None:
+    """The number of gold labels, if it is smaller than that of the LLM's; else None."""
     return n_gold if n_gold < _SAME_SIZE * n_llm else None
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.questions.verdict_judge import judge, open_criteria, seeds_may_decide
+from analysis.questions.verdict_judge import arms_that_seeds_may_decide, judge
 from analysis.questions.verdict_looks import FACTORS, last_level, look_level
 from benchmarks.sentences.world import World
 from project.config.arms import GOLD, LLM
@@ -114,16 +114,25 @@ class Texts:
         return np.stack(answers)
 
 
-def _cell(
-    setting: Setting, loss: float, word: str, random: np.random.Generator, until: str = "trained"
-) -> bool:
-    """Whether the loss of llm is judged so: ``yes`` is small, ``no`` is not."""
+class Asked(NamedTuple):
+    """What a verdict is asked about: its word for llm, ``until``, and the limit of alpha.
+
+    A limit of -1 is met by all labels, so that the loss alone decides.
+    """
+
+    word: str = "yes"
+    until: str = "trained"
+    min_alpha: float = -1.0
+
+
+def _cell(setting: Setting, loss: float, asked: Asked, random: np.random.Generator) -> bool:
+    """Whether the labels of llm are judged so: ``yes`` is safe, ``no`` is not."""
     texts = Texts(setting, loss, random)
     arms = {arm: texts.trainings(setting.seeds, on_llm=arm == LLM) for arm in (GOLD, LLM)}
-    config = VerdictConfig(_TOLERANCE, -1.0, until)
+    config = VerdictConfig(_TOLERANCE, asked.min_alpha, asked.until)
     seed = int(random.integers(_N_WEIGHTS))
     for factor in FACTORS:
-        level = look_level(until, setting.seeds, factor * setting.seeds)
+        level = look_level(asked.until, setting.seeds, factor * setting.seeds)
         judged = judge(
             texts.gold,
             arms,
@@ -133,8 +142,7 @@ def _cell(
             replicates=_REPLICATES,
             seed=seed,
         )
-        decided = "loss" not in open_criteria(judged, config)
-        if decided or until != "decided" or not seeds_may_decide(judged, config, last_level()):
+        if asked.until != "decided" or not arms_that_seeds_may_decide(judged, config, last_level()):
             break
         if factor != FACTORS[-1]:
             more = factor * setting.seeds
@@ -142,26 +150,33 @@ def _cell(
                 arm: np.concatenate([codes, texts.trainings(more, on_llm=arm == LLM)])
                 for arm, codes in arms.items()
             }
-    return bool(judged.rows.set_index("arm").loc[LLM, "loss_is_small"] == word)
+    return bool(judged.rows.set_index("arm").loc[LLM, "safe"] == asked.word)
 
 
 def _world(name: str, setting: Setting, word: str = "yes", until: str = "trained") -> World:
     """The true loss is at the tolerance; for the power it is 0, or twice the tolerance."""
-    limit = _TOLERANCE / 100
-    return World(
-        name=f"loss is {'small' if word == 'yes' else 'large'}: {name}",
-        promised=2.5,
-        where_false=functools.partial(_cell_at, setting, limit, word, until),
-        where_true=functools.partial(
-            _cell_at, setting, 0.0 if word == "yes" else 2 * limit, word, until
-        ),
+    return _at_tolerance(
+        f"loss is {'small' if word == 'yes' else 'large'}: {name}", setting, Asked(word, until)
     )
 
 
-def _cell_at(
-    setting: Setting, loss: float, word: str, until: str, random: np.random.Generator
-) -> bool:
-    return _cell(setting, loss, word, random, until)
+def _safe_world(name: str, n: int, until: str = "trained") -> World:
+    """The whole verdict on labels whose true alpha is 0.85, where 0.8 is asked for."""
+    setting = Setting(n, 5, common=0.857)
+    return _at_tolerance(
+        f"labels are safe: alpha 0.85, 5 seeds, sd 1, {name}", setting, Asked("yes", until, 0.8)
+    )
+
+
+def _at_tolerance(name: str, setting: Setting, asked: Asked) -> World:
+    limit = _TOLERANCE / 100
+    true_loss = 0.0 if asked.word == "yes" else 2 * limit
+    return World(
+        name=name,
+        promised=2.5,
+        where_false=functools.partial(_cell, setting, limit, asked),
+        where_true=functools.partial(_cell, setting, true_loss, asked),
+    )
 
 
 @functools.cache
@@ -242,11 +257,15 @@ WORLDS = (
     ),
     _world("10 classes, n 500, 5 seeds, sd 1", Setting(500, 5, (1,) * 10, 0.8)),
     _world("2 classes, n 500, 3 seeds, sd 3", Setting(500, 3, sd=0.03)),
-    _world("2 classes, n 8,000, 5 seeds, sd 1", Setting(8000, 5)),
     _world("2 classes, n 500, 5 seeds, sd 1", Setting(500, 5), "no"),
     _world("4 classes, n 500, 5 seeds, sd 1", Setting(500, 5, FOUR, 0.85), "no"),
+    _world("2 classes, n 8,000, 5 seeds, sd 1", Setting(8000, 5)),
     _world("until decided, n 500, sd 1", Setting(500, 5), until="decided"),
-    _world("until decided, n 8,000, sd 1", Setting(8000, 5), until="decided"),
+    *(
+        _safe_world(f"n {n:,}{until_text}", n, until)
+        for until, until_text in (("trained", ""), ("decided", ", until decided"))
+        for n in (500, 8000)
+    ),
     World(
         name="any of 6 remedies is safe: 2 classes, n 500, 5 seeds, sd 1",
         promised=2.5,

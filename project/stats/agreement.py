@@ -7,7 +7,7 @@ from typing import NamedTuple
 import krippendorff
 import numpy as np
 
-from project.stats.alpha_sums import alpha_of_sums, alpha_terms
+from project.stats.alpha_sums import alpha_of_sums, alpha_terms, unseen_examples
 from project.stats.bootstrap import NO_INTERVAL, Interval
 from project.stats.types import Codes, Counts, Floats, Mask
 
@@ -117,7 +117,9 @@ def alpha_interval(
     Both disagreements, observed and expected, are recomputed in every replicate (Zapf et al. 2016,
     BMC Med. Res. Methodol. 16:93). Krippendorff's own bootstrap keeps the expected one, and covers
     too little here (``python -m benchmarks.coverage``). The raters are taken as fixed. Replicates
-    in which alpha is undefined are left out.
+    in which alpha is undefined are left out. Where all examples have the same disagreement, none
+    for instance, a bootstrap sees no chance: each replicate then holds one example more that was
+    not seen, as in :func:`project.stats.alpha_limits.alpha_limits`.
 
     Parameters
     ----------
@@ -143,7 +145,35 @@ def alpha_interval(
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     estimate = ordinal_alpha(counts) if ordered else nominal_alpha(counts)
+    if low == high:
+        low, high = _limits_with_unseen(counts, kinds, n_of_kind, random, replicates, ordered)
     return Interval(estimate, float(low), float(high))
+
+
+def _limits_with_unseen(
+    counts: Counts,
+    kinds: Floats,
+    n_of_kind: Codes,
+    random: np.random.Generator,
+    replicates: int,
+    ordered: bool,
+) -> tuple[float, float]:
+    """Limits of alpha with one more example, at which it is lowest and highest.
+
+    ``kinds`` are the different terms of the examples and ``n_of_kind`` their numbers.
+    """
+    # Gamma weights in proportion to a Dirichlet distribution: alpha depends on their ratios alone
+    # but for the number of answers, which the factor restores.
+    weights = random.gamma(np.append(n_of_kind, 1), size=(replicates, len(kinds) + 1))
+    weights *= (n_of_kind.sum() + 1) / weights.sum(axis=1, keepdims=True)
+    sums = weights[:, :-1] @ kinds
+    ends = []
+    for example, share in zip(
+        unseen_examples(counts, ordered=ordered), (0.025, 0.975), strict=True
+    ):
+        more = weights[:, -1:] * alpha_terms(example[None], ordered=ordered)
+        ends.append(float(np.nanquantile(alpha_of_sums(sums + more, ordered=ordered), share)))
+    return ends[0], ends[1]
 
 
 def resampled_agreement(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import numpy.typing as npt
 
 from project.stats.agreement import (
     label_counts,
@@ -14,7 +11,7 @@ from project.stats.agreement import (
     resampled_agreement,
     unchanged,
 )
-from project.stats.alpha_sums import alpha_of_sums, alpha_terms
+from project.stats.alpha_sums import alpha_of_sums, alpha_terms, unseen_examples
 from project.stats.bootstrap import REPLICATES, example_weights
 from project.stats.limits import (
     NO_SPREAD,
@@ -24,7 +21,7 @@ from project.stats.limits import (
     t_draws,
     unseen_weights,
 )
-from project.stats.types import Codes, Counts, Floats
+from project.stats.types import Codes
 
 _INTERACTION_REPLICATES = 200
 _MIN_JACKKNIFE = 3
@@ -77,7 +74,7 @@ def alpha_limits(
     unseen = weights[:, -1:].astype(np.float64)
     below, above = (
         alpha_of_sums(sums + unseen * alpha_terms(example[None], ordered=ordered), ordered=ordered)
-        for example in _unseen_examples(counts, ordered=ordered)
+        for example in unseen_examples(counts, ordered=ordered)
     )
     spread = _seed_spread(codes, n_classes, seed, ordered=ordered)
     draws = t_draws(spread, replicates, [seed, 3, stream])
@@ -107,31 +104,6 @@ def unchanged_limits(
     below = weights[:, :-1] @ is_same.astype(np.float32) / (codes.shape[1] + 1)
     above = below + weights[:, -1] / (codes.shape[1] + 1)
     return LimitReplicates(estimate, below, above, NO_SPREAD, np.zeros_like(below), largest=1.0)
-
-
-def _unseen_examples(counts: Counts, *, ordered: bool) -> tuple[Counts, Counts]:
-    """Counts ``(n_classes,)`` of the examples that would lower and raise alpha most."""
-    n_classes = counts.shape[1]
-    n_seeds = int(counts[0].sum())
-    half = n_seeds // 2
-    identity = np.eye(n_classes, dtype=counts.dtype)
-    split = [
-        half * identity[first] + (n_seeds - half) * identity[second]
-        for first in range(n_classes)
-        for second in range(n_classes)
-        if first != second
-    ]
-    # As many different answers as possible, those of the rarest classes first.
-    rarest = np.argsort(counts.sum(axis=0), kind="stable")[np.arange(n_seeds) % n_classes]
-    split.append(np.bincount(rarest, minlength=n_classes).astype(counts.dtype))
-    same = list(n_seeds * identity)
-    terms = alpha_terms(counts, ordered=ordered).sum(axis=0)
-
-    def alpha_with(examples: Sequence[npt.NDArray[np.integer]]) -> Floats:
-        more = alpha_terms(np.stack(examples), ordered=ordered)
-        return alpha_of_sums(terms + more, ordered=ordered)
-
-    return split[int(alpha_with(split).argmin())], same[int(alpha_with(same).argmax())]
 
 
 def _seed_spread(codes: Codes, n_classes: int, seed: int, *, ordered: bool) -> SeedSpread:

@@ -7,8 +7,10 @@ bootstrap needs one matrix product.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from project.stats.types import Counts, Floats
 
@@ -76,3 +78,37 @@ def ordinal_distances(n: Floats) -> Floats:
     """
     middle = np.cumsum(n, axis=-1) - n / 2
     return np.asarray((middle[..., :, None] - middle[..., None, :]) ** 2)
+
+
+def unseen_examples(counts: Counts, *, ordered: bool) -> tuple[Counts, Counts]:
+    """Counts ``(n_classes,)`` of the examples that would lower and raise alpha most.
+
+    Parameters
+    ----------
+    counts
+        Answers of each class to each example ``(n_examples, n_classes)``; the unseen example has as
+        many answers as the example that has most.
+    ordered
+        Whether the order of the classes counts.
+    """
+    n_classes = counts.shape[1]
+    n_seeds = int(counts.sum(axis=1).max())
+    half = n_seeds // 2
+    identity = np.eye(n_classes, dtype=counts.dtype)
+    split = [
+        half * identity[first] + (n_seeds - half) * identity[second]
+        for first in range(n_classes)
+        for second in range(n_classes)
+        if first != second
+    ]
+    # As many different answers as possible, those of the rarest classes first.
+    rarest = np.argsort(counts.sum(axis=0), kind="stable")[np.arange(n_seeds) % n_classes]
+    split.append(np.bincount(rarest, minlength=n_classes).astype(counts.dtype))
+    same = list(n_seeds * identity)
+    terms = alpha_terms(counts, ordered=ordered).sum(axis=0)
+
+    def alpha_with(examples: Sequence[npt.NDArray[np.integer]]) -> Floats:
+        more = alpha_terms(np.stack(examples), ordered=ordered)
+        return alpha_of_sums(terms + more, ordered=ordered)
+
+    return split[int(alpha_with(split).argmin())], same[int(alpha_with(same).argmax())]

@@ -44,3 +44,17 @@ def test_agreement_of_the_arms_has_the_numbers_of_their_definitions(store):
     )
     assert frame.loc["llm", "alpha_lost_low"] > 0
     assert "The raters of llm agree less than those of gold" in section.answer
+
+
+def test_groups_that_never_disagree_are_not_known_to_agree_alike_on_other_texts(store):
+    arms = {"gold": np.stack([GOLD] * 3), "llm": np.stack([GOLD] * 3)}
+    section = agreement.agreement_section(
+        experiment_raters(read_experiment(log_experiment(store, GOLD, arms)))
+    )
+    llm = section.tables[0].frame.set_index("raters").loc["llm"]
+
+    # About 3 of 120 texts.
+    assert llm["krippendorff_alpha_low"] == pytest.approx(0.96, abs=0.02)
+    assert llm["alpha_lost"] == 0
+    assert llm["alpha_lost_low"] == pytest.approx(-0.04, abs=0.02)
+    assert llm["alpha_lost_high"] == pytest.approx(0.04, abs=0.02)

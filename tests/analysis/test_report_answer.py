@@ -1,5 +1,7 @@
 """The first screen of a report: the verdict in everyday words, its numbers, and what to do next."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,6 +109,20 @@ def test_labels_that_train_better_classifiers_gain_and_do_not_lose(store):
 
     assert " It gains " in sentence
     assert "loses" not in sentence
+
+
+def test_fewer_gold_labels_are_named_on_the_first_screen_wherever_they_are_compared_with(store):
+    def fewer(arm, seed, child):
+        size = 100 if arm == "gold" else 900
+        return dataclasses.replace(child, params={**child.params, "n_train": size})
+
+    shown = screen(experiment(store, change_child=fewer))
+
+    assert shown.headline == "No: these LLM labels are worse than 100 human labels"
+    assert "trained on 100 human labels, " in shown.sentences[0]
+    assert shown.numbers[0].name == "points of macro-F1 lost against 100 human labels"
+    assert shown.plot.caption.endswith("against 100 human labels.")
+    assert "gold labels" not in " ".join([*shown.sentences, *shown.numbers[1].details])
 
 
 def test_labels_that_fail_by_their_agreement_alone_say_so(store):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from project.stats.agreement import alpha_interval, label_counts
 from project.stats.alpha_limits import alpha_limits
 from project.stats.contrasts import ScoreSums
 from project.stats.limits import (
@@ -165,3 +166,22 @@ def test_weights_of_a_replicate_add_up_to_the_number_of_examples_and_are_shared(
     assert weights.sum(axis=1) == pytest.approx(np.full(10, 51.0), rel=1e-5)
     with pytest.raises(ValueError, match="read-only"):
         weights[0] = 0
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_raters_who_never_disagreed_may_do_so_on_a_text_that_was_not_seen(ordered):
+    """A bootstrap over the texts says [1, 1]."""
+    codes = np.tile(np.arange(100) % 3, (3, 1))
+    found = alpha_interval(label_counts(codes, 3), ordered=ordered)
+
+    assert (found.estimate, found.high) == pytest.approx((1, 1))
+    assert found.low == pytest.approx(
+        alpha_limits(codes, 3, ordered=ordered).interval().low, abs=0.01
+    )
+    assert 0.9 < found.low < 0.97
+
+
+def test_one_text_says_hardly_anything_of_alpha():
+    found = alpha_interval(label_counts(np.array([[0], [1], [0]]), 3))
+
+    assert found.low < found.estimate < found.high - 0.5
