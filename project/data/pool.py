@@ -25,6 +25,7 @@ from project.data.pool_labels import labels_of
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, checked_texts, text_ids
+from project.data.set_splits import known_sets
 from project.data.tables import MAX_LABELS, check
 from project.data.task import Task
 from project.support.errors import AssayError, unknown_value
@@ -92,6 +93,7 @@ def load_pool(
     if card and card.one_label:
         known = dataclasses.replace(known, human_column=card.one_label.column(written))
     _check_columns(read, config, known, own_columns, text_column)
+    sets = known_sets(read, card, written) if card else None
     read = with_one_label(read, card, written) if card else read
     has_text = ~is_empty(checked_texts(read[text_column]))
     table = read[has_text].reset_index(drop=True)
@@ -103,7 +105,13 @@ def load_pool(
     usable = examples
     if config.duplicates == KEEP_ONE:
         examples = one_row_each(usable)
-    examples["split"] = pool_splits(examples, card, config, n_demonstrations)
+    examples["split"] = pool_splits(
+        examples,
+        card,
+        config,
+        n_demonstrations,
+        None if sets is None else sets[has_text].reset_index(drop=True),
+    )
     examples = examples[examples["split"] != ""].sort_values("example_id", kind="stable")
     columns = table.loc[examples.index[examples["split"] == "train"]].reset_index(drop=True)
     examples = examples.reset_index(drop=True)
