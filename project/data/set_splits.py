@@ -7,10 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from project.config.task import TaskConfig
 from project.data.card import Card
 from project.data.cells import single_label
+from project.data.decided import not_accepted
 from project.data.label_names import as_label
 from project.data.one_label import ANSWERS, IN_COLUMNS, PLACEHOLDER, YES, label_answers
+from project.data.preset_splits import preset_splits, split_column
+from project.data.rows import PRESET_SPLIT, text_ids
 from project.data.split import Splits, assign_splits, check_sizes
 
 
@@ -50,6 +54,30 @@ def _share(cell: object) -> float:
     """1 for yes, 0 for no, nan for anything else."""
     answer = as_label(single_label(cell).label, ANSWERS, IN_COLUMNS)
     return float("nan") if answer is None else float(answer == YES)
+
+
+def are_preset(table: pd.DataFrame, card: Card, config: TaskConfig) -> bool:
+    """Whether the data assign rows to validation or test."""
+    presets = preset_splits(table, split_column(table, card, config))
+    return bool(presets.isin(("test", "validation")).any())
+
+
+def labelled_texts(
+    table: pd.DataFrame, sets: pd.DataFrame, columns: Mapping[str, str], *, unlabelled: bool
+) -> pd.DataFrame:
+    """All rows with a text and, unless ``unlabelled``, a known label: ``example_id, text``.
+
+    A row that somebody rejected has no label; ``sets`` is changed accordingly.
+    """
+    sets.loc[not_accepted(table, columns.values())] = float("nan")
+    text = table[columns["text"]]
+    usable = text.notna() & (text.astype(str).str.strip() != "")
+    if not unlabelled:
+        usable &= sets.notna().any(axis=1)
+    text = text[usable].astype(str)
+    own_ids = list(table.loc[usable, columns["id"]].astype(str)) if columns["id"] else None
+    ids = own_ids or text_ids(text)
+    return pd.DataFrame({"example_id": ids, "text": text, PRESET_SPLIT: ""}, index=text.index)
 
 
 def splits_of_sets(

@@ -16,16 +16,15 @@ from project.data.card import Card, load_card
 from project.data.decided import not_accepted, note_on_decisions, with_single_labels
 from project.data.duplicates import KEEP_ONE, notes_on_duplicates, one_row_each
 from project.data.label_question import load_one_card, with_one_label
-from project.data.preset_splits import note_on_preset_splits, preset_splits, split_column
+from project.data.preset_splits import note_on_preset_splits
 from project.data.raw_data import data_file, read_raw
 from project.data.rows import (
     PRESET_SPLIT,
     column_names,
     gold_has_indices,
-    text_ids,
     usable_rows,
 )
-from project.data.set_splits import known_sets, splits_of_sets
+from project.data.set_splits import are_preset, known_sets, labelled_texts, splits_of_sets
 from project.data.split import assign_splits
 from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, SPLITS, check
 from project.support.errors import AssayError
@@ -139,12 +138,12 @@ def load_task(config: TaskConfig) -> Task:
         rows = one_row_each(usable)
         counts = {**counts, "duplicates_dropped": len(usable) - len(rows)}
     sizes = _sizes(card, config)
-    if sets is None or _are_preset(read, card, config):
+    if sets is None or are_preset(read, card, config):
         split, n_straddling = assign_splits(
             rows, card.labels, sizes, config.split_seed, stratified=sets is None
         )
     else:
-        texts = _texts(read, sets, columns, unlabelled=config.unlabelled)
+        texts = labelled_texts(read, sets, columns, unlabelled=config.unlabelled)
         split, n_straddling = splits_of_sets(
             rows,
             texts,
@@ -182,30 +181,6 @@ def load_task(config: TaskConfig) -> Task:
         gold_has_indices=gold_has_indices(raw[columns["label"]], card),
         where=config.where,
     )
-
-
-def _are_preset(table: pd.DataFrame, card: Card, config: TaskConfig) -> bool:
-    """Whether the data assign rows to validation or test."""
-    presets = preset_splits(table, split_column(table, card, config))
-    return bool(presets.isin(("validation", "test")).any())
-
-
-def _texts(
-    table: pd.DataFrame, sets: pd.DataFrame, columns: Mapping[str, str], *, unlabelled: bool
-) -> pd.DataFrame:
-    """All rows with a text and, unless ``unlabelled``, a known label: ``example_id, text``.
-
-    A row that somebody rejected has no label; ``sets`` is changed accordingly.
-    """
-    sets.loc[not_accepted(table, columns.values())] = float("nan")
-    text = table[columns["text"]]
-    usable = text.notna() & (text.astype(str).str.strip() != "")
-    if not unlabelled:
-        usable &= sets.notna().any(axis=1)
-    text = text[usable].astype(str)
-    own_ids = list(table.loc[usable, columns["id"]].astype(str)) if columns["id"] else None
-    ids = own_ids or text_ids(text)
-    return pd.DataFrame({"example_id": ids, "text": text, PRESET_SPLIT: ""}, index=text.index)
 
 
 def _decided(
