@@ -25,7 +25,7 @@ from project.data.rows import (
     usable_rows,
 )
 from project.data.set_splits import are_preset, known_sets, labelled_texts, splits_of_sets
-from project.data.split import assign_splits
+from project.data.split import Splits, assign_splits
 from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, SPLITS, check
 from project.support.errors import AssayError
 from project.support.parquet import content_hash
@@ -138,20 +138,7 @@ def load_task(config: TaskConfig) -> Task:
         rows = one_row_each(usable)
         counts = {**counts, "duplicates_dropped": len(usable) - len(rows)}
     sizes = _sizes(card, config)
-    if sets is None or are_preset(read, card, config):
-        split, n_straddling = assign_splits(
-            rows, card.labels, sizes, config.split_seed, stratified=sets is None
-        )
-    else:
-        texts = labelled_texts(read, sets, columns, unlabelled=config.unlabelled)
-        split, n_straddling = splits_of_sets(
-            rows,
-            texts,
-            sets.loc[texts.index],
-            sizes,
-            config.split_seed,
-            keep_one=config.duplicates == KEEP_ONE,
-        )
+    split, n_straddling = _splits(rows, read, sets, card, columns, config)
     # Rows without a split are left out, and the column of preset splits, which has been used.
     examples = rows.assign(split=split)
     examples = examples[examples["split"] != ""].drop(columns=PRESET_SPLIT)
@@ -181,6 +168,27 @@ def load_task(config: TaskConfig) -> Task:
         gold_has_indices=gold_has_indices(raw[columns["label"]], card),
         where=config.where,
     )
+
+
+def _splits(
+    rows: pd.DataFrame,
+    read: pd.DataFrame,
+    sets: pd.DataFrame | None,
+    card: Card,
+    columns: Mapping[str, str],
+    config: TaskConfig,
+) -> Splits:
+    """The split of every row; with several labels a text, the same for all labels.
+
+    ``read`` holds the data as they are, and ``sets`` the labels of their rows.
+    """
+    sizes = _sizes(card, config)
+    seed = config.split_seed
+    if sets is None or are_preset(read, card, config):
+        return assign_splits(rows, card.labels, sizes, seed, stratified=sets is None)
+    texts = labelled_texts(read, sets, columns, unlabelled=config.unlabelled)
+    keep_one = config.duplicates == KEEP_ONE
+    return splits_of_sets(rows, texts, sets.loc[texts.index], sizes, seed, keep_one=keep_one)
 
 
 def _decided(
