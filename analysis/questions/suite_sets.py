@@ -14,8 +14,8 @@ from analysis.render.section import Section, Table, columns
 from analysis.render.text import number, ranged
 from project.config.arms import GOLD, LLM
 from project.data.tables import codes, is_asked
-from project.stats.bootstrap import Interval
-from project.stats.label_sets import masi_alpha, set_loss, set_scores
+from project.stats.bootstrap import NO_INTERVAL, Interval
+from project.stats.label_sets import masi_alpha, set_losses, set_scores
 
 if TYPE_CHECKING:
     from analysis.store.experiment import Experiment
@@ -200,11 +200,11 @@ def _records(sets: _Sets) -> list[dict[str, Any]]:
             **dict(zip(_SCORES, map(float, scores), strict=True)),
             "masi_alpha": masi_alpha(given) if len(given) > 1 else math.nan,
         }
+        losses = dict.fromkeys(_SCORES, NO_INTERVAL)
+        if reference is not None and source != GOLD:
+            losses = set_losses(gold, reference[:, rows], given)
         for name in _SCORES:
-            loss = Interval(math.nan, math.nan, math.nan)
-            if reference is not None and source != GOLD:
-                loss = set_loss(gold, reference[:, rows], given, name)
-            record |= columns(f"loss_{name}", loss)
+            record |= columns(f"loss_{name}", losses[name])
         records.append(record)
     return records
 

@@ -8,6 +8,7 @@ from entrypoints.wiring.conditions import Condition
 from project.config.arms import GOLD, Arm
 from project.config.finetune import FinetuneConfig
 from project.config.labels import LabelConfig
+from project.data.label_question import with_own_answers
 from project.data.raw_data import read_file
 from project.data.task import Task
 from project.data.where import rows_of_task
@@ -26,11 +27,18 @@ def labels_condition(source: str, task: Task, config: FinetuneConfig) -> Conditi
     Parameters
     ----------
     source
-        ``gold``, a file, or the address ``runs:/RUN/PATH`` of a table in the tracking store.
+        ``gold``, a file, or the address ``runs:/RUN/PATH`` of a table in the tracking store. For
+        one label of several, its cells are read like those of gold: sets, or yes and no.
     task
         The task.
     config
         The recipe.
+
+    Raises
+    ------
+    AssayError
+        As :func:`project.labels.external.external_labels`; for a task of one label of several also
+        for a cell that names a label which the card lacks.
     """
     train = task.split("train")
     if source == GOLD:
@@ -42,6 +50,10 @@ def labels_condition(source: str, task: Task, config: FinetuneConfig) -> Conditi
         in_store = source.startswith("runs:/")
         table = read_uri(source) if in_store else read_file(Path(source).expanduser())
         table = rows_of_task(table, task.where, f"labels {source}", besides=("label",))
+        if "example_id" in table.columns:
+            # What stands beside other examples is neither used nor checked.
+            table = table[table["example_id"].astype(str).isin(train["example_id"])]
+        table = with_own_answers(table, task.card, "label")
         labels = external_labels(table, train, task.label_set)
     return Condition(
         arm=arm,

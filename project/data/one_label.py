@@ -15,6 +15,7 @@ import pandas as pd
 
 from project.data.cells import is_blank, parsed
 from project.data.label_names import as_label
+from project.stats.types import Floats
 from project.support.errors import AssayError, unknown_value
 
 NO = "no"
@@ -112,12 +113,8 @@ def as_yes_no(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
         if names is None:
             found.append(None)
             continue
-        for name in names:
-            if name not in cache:
-                cache[name] = as_label(name, one.labels, one.values)
-        says_none = [name.casefold() for name in names] == [_NONE] and cache[names[0]] is None
-        labels = [] if says_none else [cache[name] for name in names]
-        unknown.update(name for name in names if cache[name] is None and not says_none)
+        labels = _read(names, one, cache)
+        unknown.update(name for name, label in zip(names, labels, strict=False) if label is None)
         if one.label in labels:
             found.append(YES)
         else:
@@ -131,6 +128,37 @@ def as_yes_no(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
             "'separator'."
         )
     return pd.Series(found, index=column.index, name=column.name, dtype=object)
+
+
+def label_answers(column: pd.Series, one: OneLabel) -> Floats:
+    """Which labels each cell names ``(n_cells, n_labels)``: 1 or 0, nan where it is not known.
+
+    The cells are those of :func:`as_yes_no`; a cell that names a label which the card lacks is not
+    known.
+    """
+    answers = np.full((len(column), len(one.labels)), np.nan)
+    place = {label: index for index, label in enumerate(one.labels)}
+    cache: dict[str, str | None] = {}
+    for row, cell in enumerate(column):
+        names = _names(cell, one)
+        labels = None if names is None else _read(names, one, cache)
+        if labels is not None and None not in labels:
+            answers[row] = 0
+            answers[row, [place[str(label)] for label in labels]] = 1
+    return answers
+
+
+def _read(names: Sequence[str], one: OneLabel, cache: dict[str, str | None]) -> list[str | None]:
+    """The label that each name stands for, None for one that the card lacks.
+
+    The word none alone stands for no label. ``cache`` holds what was read before.
+    """
+    for name in names:
+        if name not in cache:
+            cache[name] = as_label(name, one.labels, one.values)
+    if [name.casefold() for name in names] == [_NONE] and cache[names[0]] is None:
+        return []
+    return [cache[name] for name in names]
 
 
 def answers_or_sets(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:

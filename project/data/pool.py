@@ -25,6 +25,7 @@ from project.data.pool_labels import labels_of
 from project.data.pool_splits import pool_splits
 from project.data.raw_data import read_raw
 from project.data.rows import checked_ids, checked_texts, text_ids
+from project.data.set_splits import known_sets
 from project.data.tables import MAX_LABELS, check
 from project.data.task import Task
 from project.support.errors import AssayError, unknown_value
@@ -92,7 +93,7 @@ def load_pool(
     if card and card.one_label:
         known = dataclasses.replace(known, human_column=card.one_label.column(written))
     _check_columns(read, config, known, own_columns, text_column)
-    read = with_one_label(read, card, written) if card else read
+    read, sets = _of_one_label(read, card, written)
     has_text = ~is_empty(checked_texts(read[text_column]))
     table = read[has_text].reset_index(drop=True)
     table, notes = with_decided_labels(table, known.human_column, text_column)
@@ -101,9 +102,9 @@ def load_pool(
     card = _card(card, config, labels, text_column=text_column)
     examples = _examples(table, human, card, known, config, text_column)
     usable = examples
-    if config.duplicates == KEEP_ONE:
-        examples = one_row_each(usable)
-    examples["split"] = pool_splits(examples, card, config, n_demonstrations)
+    examples = one_row_each(usable) if config.duplicates == KEEP_ONE else usable
+    own_sets = None if sets is None else sets[has_text].reset_index(drop=True)
+    examples["split"] = pool_splits(examples, card, config, n_demonstrations, own_sets)
     examples = examples[examples["split"] != ""].sort_values("example_id", kind="stable")
     columns = table.loc[examples.index[examples["split"] == "train"]].reset_index(drop=True)
     examples = examples.reset_index(drop=True)
@@ -141,6 +142,15 @@ def _named_card(config: TaskConfig) -> Card | None:
             "Name the card, or leave label out."
         )
     return None
+
+
+def _of_one_label(
+    table: pd.DataFrame, card: Card | None, written: str
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The table with yes and no for a card of one label, and the sets of all labels."""
+    if card is None:
+        return table, None
+    return with_one_label(table, card, written), known_sets(table, card, written)
 
 
 def _check_columns(

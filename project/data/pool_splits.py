@@ -7,12 +7,18 @@ import pandas as pd
 
 from project.config.task import TaskConfig
 from project.data.card import Card
+from project.data.duplicates import KEEP_ONE
 from project.data.rows import PRESET_SPLIT
+from project.data.set_splits import splits_of_sets
 from project.data.split import assign_splits
 
 
 def pool_splits(
-    examples: pd.DataFrame, card: Card, config: TaskConfig, n_demonstrations: int
+    examples: pd.DataFrame,
+    card: Card,
+    config: TaskConfig,
+    n_demonstrations: int,
+    sets: pd.DataFrame | None,
 ) -> pd.Series:
     """``train`` for the texts of the pool, ``demonstration`` for those set aside, else "".
 
@@ -30,6 +36,9 @@ def pool_splits(
         ``max_train`` is the largest size of the pool.
     n_demonstrations
         Demonstrations in a prompt.
+    sets
+        The labels of each text by the index of ``examples``
+        (:func:`project.data.set_splits.known_sets`); None where a text has one label.
     """
     random = np.random.default_rng(config.split_seed)
     order = pd.Series(random.permutation(len(examples)), index=examples.index)
@@ -37,13 +46,17 @@ def pool_splits(
     labelled = examples["gold_label"].notna()
     if config.task and labelled.all() and (n_demonstrations or config.max_train):
         rows = examples.assign(**{PRESET_SPLIT: ""})
-        assigned = assign_splits(
-            rows,
-            card.labels,
-            card.sizes,
-            config.split_seed,
-            stratified=card.one_label is None,
-        ).split
+        if sets is None:
+            assigned = assign_splits(rows, card.labels, card.sizes, config.split_seed).split
+        else:
+            assigned = splits_of_sets(
+                rows,
+                rows,
+                sets.loc[rows.index],
+                card.sizes,
+                config.split_seed,
+                keep_one=config.duplicates == KEEP_ONE,
+            ).split
         order += len(examples) * assigned.map({"train": 0, "test": 1}).fillna(2)
         reserved = assigned == "demonstration"
     else:

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from project.data.rows import PRESET_SPLIT
 from project.data.tables import SPLITS
+from project.stats.iterative_strata import iterative_sample
 from project.support.errors import AssayError
 
 MIN_DEMONSTRATIONS = 12
@@ -35,6 +37,7 @@ def assign_splits(
     seed: int,
     *,
     stratified: bool = True,
+    sets: pd.DataFrame | None = None,
 ) -> Splits:
     """A split for every row.
 
@@ -57,8 +60,12 @@ def assign_splits(
     seed
         Seed of the order in which rows are taken.
     stratified
-        Whether classes keep their shares. The labels of a text with several share their splits,
-        which no single one of them can stratify.
+        Whether classes keep their shares.
+    sets
+        For texts with several labels: 1, 0 or nan for each row and label, with the index of
+        ``rows``, none of which has a preset split. Splits are then taken by iterative
+        stratification (:func:`project.stats.iterative_strata.iterative_sample`) in place of
+        classes, one after the other, so that no split depends on the sizes of later ones.
 
     Raises
     ------
@@ -69,14 +76,16 @@ def assign_splits(
         classes = rows["gold_label"]
         rows = rows.assign(gold_label=classes.where(classes.isna(), label_set[0]))
     if rows["gold_label"].isna().any():
-        splits = _split_with_unlabelled(rows, sizes, seed)
+        splits = _split_with_unlabelled(rows, sizes, seed, sets)
     else:
-        splits = _split(rows, sizes, seed)
-    _check_sizes(splits.split, len(label_set))
+        splits = _split(rows, sizes, seed, sets)
+    check_sizes(splits.split, len(label_set))
     return splits
 
 
-def _split(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> Splits:
+def _split(
+    rows: pd.DataFrame, sizes: Mapping[str, int], seed: int, sets: pd.DataFrame | None
+) -> Splits:
     """:func:`assign_splits` of rows that all have a gold label."""
     text = rows["text"].str.strip()
     split = pd.Series("", index=rows.index)
@@ -88,22 +97,25 @@ def _split(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> Splits:
     # The name of the split is part of the salt, so that every split has an order of its own.
     for name, mask in preset.items():
         if mask.any():
-            chosen = _take(rows[mask & ~straddling], text, sizes[name], f"{seed}:{name}")
+            chosen = _take(rows[mask & ~straddling], text, sizes[name], f"{seed}:{name}", sets)
             split.loc[chosen] = name
     # The splits without preset rows share the remaining rows, training last.
     free = ~held_out & ~straddling
     without_preset = [name for name in _HELD_OUT if not preset[name].any()]
     names = [*without_preset, "demonstration", "train"]
     shrink = min(1.0, int(free.sum()) / sum(sizes[name] for name in names))
-    for name in names:
+    for n_later, name in zip(reversed(range(len(names))), names, strict=True):
         size = sizes[name] if shrink == 1 else int(sizes[name] * shrink)
         if name == "demonstration":
             size = max(size, min(sizes[name], MIN_DEMONSTRATIONS))
-        split.loc[_take(rows[free & (split == "")], text, size, f"{seed}:{name}")] = name
+        chosen = _take(rows[free & (split == "")], text, size, f"{seed}:{name}", sets, n_later)
+        split.loc[chosen] = name
     return Splits(split, int(straddling.sum()))
 
 
-def _split_with_unlabelled(rows: pd.DataFrame, sizes: Mapping[str, int], seed: int) -> Splits:
+def _split_with_unlabelled(
+    rows: pd.DataFrame, sizes: Mapping[str, int], seed: int, sets: pd.DataFrame | None
+) -> Splits:
     """:func:`assign_splits` of rows, some of which have no gold label.
 
     The labelled rows are split with room for a single training row. The rows that remain and the
@@ -112,7 +124,7 @@ def _split_with_unlabelled(rows: pd.DataFrame, sizes: Mapping[str, int], seed: i
     labelled = rows["gold_label"].notna()
     text = rows["text"].str.strip()
     split = pd.Series("", index=rows.index)
-    split[labelled], n_straddling = _split(rows[labelled], {**sizes, "train": 1}, seed)
+    split[labelled], n_straddling = _split(rows[labelled], {**sizes, "train": 1}, seed, sets)
     elsewhere = split.isin(["demonstration", *_HELD_OUT])
     copies = ~elsewhere & text.isin(set(text[elsewhere]))
     free = ~elsewhere & ~copies & ~rows[PRESET_SPLIT].isin(_HELD_OUT)
@@ -120,11 +132,11 @@ def _split_with_unlabelled(rows: pd.DataFrame, sizes: Mapping[str, int], seed: i
     split[~elsewhere] = ""
     # One class for all, because the classes of most rows are unknown: no stratification.
     pool = rows[free].assign(gold_label="unknown")
-    split.loc[_take(pool, text, sizes["train"], f"{seed}:train")] = "train"
+    split.loc[_take(pool, text, sizes["train"], f"{seed}:train", sets)] = "train"
     return Splits(split, n_straddling + int((copies & ~labelled).sum()))
 
 
-def _check_sizes(split: pd.Series, n_classes: int) -> None:
+def check_sizes(split: pd.Series, n_classes: int) -> None:
     """Raise AssayError for an empty split, or for fewer training examples than classes."""
     for name in SPLITS:
         if not (split == name).any():
@@ -141,10 +153,18 @@ def _check_sizes(split: pd.Series, n_classes: int) -> None:
         )
 
 
-def _take(rows: pd.DataFrame, text: pd.Series, size: int, salt: str) -> pd.Index:
-    """The index of at most ``size`` rows, stratified by class, in the order of salted hashes.
+def _take(
+    rows: pd.DataFrame,
+    text: pd.Series,
+    size: int,
+    salt: str,
+    sets: pd.DataFrame | None,
+    n_later: int = 0,
+) -> pd.Index:
+    """The index of at most ``size`` rows, stratified, in the order of salted hashes.
 
-    Rows with the same text are taken together or not at all.
+    Rows with the same text are taken together or not at all. The first of them by id says what is
+    stratified: its class, or its set of labels. ``n_later`` splits follow from the other rows.
     """
     if size >= len(rows):
         return rows.index
@@ -152,12 +172,27 @@ def _take(rows: pd.DataFrame, text: pd.Series, size: int, salt: str) -> pd.Index
     members = pd.DataFrame(
         {"label": rows["gold_label"], "text": text[rows.index], "id": rows["example_id"]}
     ).sort_values("id")
-    # One group for each text: its first label and id, and how many rows it has.
-    groups = members.groupby("text", sort=False).agg(
-        label=("label", "first"), id=("id", "first"), n=("id", "size")
+    # One group for each text: its first label, id and row, and how many rows it has.
+    groups = (
+        members.assign(row=members.index)
+        .groupby("text", sort=False)
+        .agg(label=("label", "first"), id=("id", "first"), row=("row", "first"), n=("id", "size"))
     )
     groups["rank"] = [_rank(salt, example_id) for example_id in groups["id"]]
     groups = groups.sort_values("rank")
+    if sets is None:
+        chosen = _texts_by_class(groups, size)
+    else:
+        known = sets.loc[groups["row"]].to_numpy(dtype=np.float64)
+        chosen = list(groups.index[iterative_sample(known, groups["n"].to_numpy(), size, n_later)])
+    return members.index[members["text"].isin(chosen)]
+
+
+def _texts_by_class(groups: pd.DataFrame, size: int) -> list[str]:
+    """The texts of at most ``size`` rows in which classes have their shares.
+
+    ``groups``: columns ``label`` and ``n``, one row for each text, in the order of taking.
+    """
     quota = _largest_remainder(groups.groupby("label")["n"].sum(), size)
     chosen: list[str] = []
     for label, group in groups.groupby("label", sort=True):
@@ -169,7 +204,7 @@ def _take(rows: pd.DataFrame, text: pd.Series, size: int, salt: str) -> pd.Index
                 n_free -= n_rows
             if n_free == 0:
                 break
-    return members.index[members["text"].isin(chosen)]
+    return chosen
 
 
 def _rank(salt: str, example_id: str) -> str:

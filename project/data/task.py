@@ -18,8 +18,14 @@ from project.data.duplicates import KEEP_ONE, notes_on_duplicates, one_row_each
 from project.data.label_question import load_one_card, with_one_label
 from project.data.preset_splits import note_on_preset_splits
 from project.data.raw_data import data_file, read_raw
-from project.data.rows import PRESET_SPLIT, column_names, gold_has_indices, usable_rows
-from project.data.split import assign_splits
+from project.data.rows import (
+    PRESET_SPLIT,
+    column_names,
+    gold_has_indices,
+    usable_rows,
+)
+from project.data.set_splits import are_preset, known_sets, labelled_texts, splits_of_sets
+from project.data.split import Splits, assign_splits
 from project.data.tables import GOLD_PROBABILITY, GOLD_VOTES, SPLITS, check
 from project.support.errors import AssayError
 from project.support.parquet import content_hash
@@ -122,7 +128,9 @@ def load_task(config: TaskConfig) -> Task:
     card = load_one_card(config.task, config.label)
     raw, source = read_raw(card, config)
     columns = column_names(raw, card, config)
-    raw = with_one_label(raw, card, config.label_column or card.columns.label)
+    written = config.label_column or card.columns.label
+    read, sets = raw, known_sets(raw, card, written)
+    raw = with_one_label(raw, card, written)
     raw, notes = _decided(raw, card, columns, config)
     usable, counts = usable_rows(raw, card, columns, config)
     rows = usable
@@ -130,9 +138,7 @@ def load_task(config: TaskConfig) -> Task:
         rows = one_row_each(usable)
         counts = {**counts, "duplicates_dropped": len(usable) - len(rows)}
     sizes = _sizes(card, config)
-    split, n_straddling = assign_splits(
-        rows, card.labels, sizes, config.split_seed, stratified=card.one_label is None
-    )
+    split, n_straddling = _splits(rows, read, sets, card, columns, config)
     # Rows without a split are left out, and the column of preset splits, which has been used.
     examples = rows.assign(split=split)
     examples = examples[examples["split"] != ""].drop(columns=PRESET_SPLIT)
@@ -162,6 +168,27 @@ def load_task(config: TaskConfig) -> Task:
         gold_has_indices=gold_has_indices(raw[columns["label"]], card),
         where=config.where,
     )
+
+
+def _splits(
+    rows: pd.DataFrame,
+    read: pd.DataFrame,
+    sets: pd.DataFrame | None,
+    card: Card,
+    columns: Mapping[str, str],
+    config: TaskConfig,
+) -> Splits:
+    """The split of every row; with several labels a text, the same for all labels.
+
+    ``read`` holds the data as they are, and ``sets`` the labels of their rows.
+    """
+    sizes = _sizes(card, config)
+    seed = config.split_seed
+    if sets is None or are_preset(read, card, config):
+        return assign_splits(rows, card.labels, sizes, seed, stratified=sets is None)
+    texts = labelled_texts(read, sets, columns, unlabelled=config.unlabelled)
+    keep_one = config.duplicates == KEEP_ONE
+    return splits_of_sets(rows, texts, sets.loc[texts.index], sizes, seed, keep_one=keep_one)
 
 
 def _decided(

@@ -15,6 +15,8 @@ from project.stats.types import Floats, Mask
 
 _SUBSET = 2 / 3
 _OVERLAP = 1 / 3
+_WEIGHTS_AT_ONCE = 4_000_000
+"""Weights of texts that are in memory together, 32 MB."""
 
 
 class SetScores(NamedTuple):
@@ -54,20 +56,47 @@ def set_scores(gold: Mask, given: Mask, weights: Floats | None = None) -> SetSco
         Weight of each text ``(n_texts,)``; 1 by default.
     """
     weights = np.ones(len(gold)) if weights is None else weights
-    both = weights @ (gold & given)
-    n_gold, n_given = weights @ gold, weights @ given
-    with np.errstate(invalid="ignore", divide="ignore"):
-        f1 = 2 * both / (n_gold + n_given)
-        micro = 2 * both.sum() / (n_gold.sum() + n_given.sum())
-    either = (gold | given).sum(axis=1)
-    jaccard = np.where(either > 0, (gold & given).sum(axis=1) / np.maximum(either, 1), 1.0)
-    total = weights.sum()
-    return SetScores(
-        macro_f1=float(f1[n_gold > 0].mean()) if (n_gold > 0).any() else float("nan"),
-        micro_f1=float(micro),
-        jaccard=float(weights @ jaccard / total),
-        exact=float(weights @ (gold == given).all(axis=1) / total),
-    )
+    return SetScores(*map(float, _weighted_scores(weights[None], gold, given[None])[:, 0]))
+
+
+def _weighted_scores(weights: Floats, gold: Mask, trainings: Mask) -> Floats:
+    """Means over the trainings of the scores under several weightings of the texts.
+
+    All scores are sums over the texts of what each text counts, so that one product of matrices
+    serves all weightings and labels.
+
+    Parameters
+    ----------
+    weights
+        ``(n_weightings, n_texts)``.
+    gold
+        ``(n_texts, n_labels)``.
+    trainings
+        ``(n_trainings, n_texts, n_labels)``.
+
+    Returns
+    -------
+    Floats
+        ``(n_scores, n_weightings)`` in the order of :class:`SetScores`.
+    """
+    n_labels = gold.shape[1]
+    n_gold = weights @ gold.astype(np.float64)
+    is_in_gold = n_gold > 0
+    total = weights.sum(axis=1)
+    scores = np.zeros((len(SetScores._fields), len(weights)))
+    for given in trainings:
+        both = gold & given
+        n_either = (gold | given).sum(axis=1)
+        jaccard = np.where(n_either > 0, both.sum(axis=1) / np.maximum(n_either, 1), 1.0)
+        exact = (gold == given).all(axis=1)
+        sums = weights @ np.column_stack([both, given, jaccard, exact]).astype(np.float64)
+        n_both, n_given = sums[:, :n_labels], sums[:, n_labels : 2 * n_labels]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            f1 = np.where(is_in_gold, 2 * n_both / (n_gold + n_given), 0.0)
+            macro = f1.sum(axis=1) / is_in_gold.sum(axis=1)
+            micro = 2 * n_both.sum(axis=1) / (n_gold.sum(axis=1) + n_given.sum(axis=1))
+        scores += np.array([macro, micro, sums[:, -2] / total, sums[:, -1] / total])
+    return scores / len(trainings)
 
 
 def masi_distance(first: Mask, second: Mask) -> Floats:
@@ -109,19 +138,18 @@ def masi_alpha(sets: Mask) -> float:
     return float(1 - within * n_answers * (n_answers - 1) / total)
 
 
-def set_loss(
+def set_losses(
     gold: Mask,
     first: Mask,
     second: Mask,
-    name: str,
     *,
     replicates: int = 1000,
     seed: int = 0,
-) -> Interval:
+) -> dict[str, Interval]:
     """How much lower the second source scores than the first, with 95 % limits over the texts.
 
-    A paired bootstrap over the texts; scores are means over the trainings, which are taken as
-    fixed.
+    A paired bootstrap over the texts, with the same draws for all scores; scores are means over
+    the trainings, which are taken as fixed.
 
     Parameters
     ----------
@@ -129,24 +157,29 @@ def set_loss(
         ``(n_texts, n_labels)``.
     first, second
         ``(n_trainings, n_texts, n_labels)``; their numbers of trainings may differ.
-    name
-        A field of :class:`SetScores`.
     replicates, seed
         Number of replicates and their seed.
+
+    Returns
+    -------
+    dict
+        The loss by the name of the score, a field of :class:`SetScores`.
     """
 
-    def difference(weights: Floats) -> float:
-        one, two = (
-            np.mean([getattr(set_scores(gold, given, weights), name) for given in source])
-            for source in (first, second)
-        )
-        return float(one - two)
+    def losses(weights: Floats) -> Floats:
+        return _weighted_scores(weights, gold, first) - _weighted_scores(weights, gold, second)
 
     random = np.random.default_rng(seed)
     n = len(gold)
-    drawn = [
-        difference(np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64))
-        for _ in range(replicates)
-    ]
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    return Interval(difference(np.ones(n)), float(low), float(high))
+    at_once = max(1, _WEIGHTS_AT_ONCE // n)
+    blocks = []
+    for start in range(0, replicates, at_once):
+        n_drawn = min(at_once, replicates - start)
+        drawn = [np.bincount(random.integers(n, size=n), minlength=n) for _ in range(n_drawn)]
+        blocks.append(losses(np.array(drawn, dtype=np.float64)))
+    limits = np.nanpercentile(np.concatenate(blocks, axis=1), (2.5, 97.5), axis=1)
+    estimates = losses(np.ones((1, n)))[:, 0]
+    return {
+        name: Interval(float(estimate), float(low), float(high))
+        for name, estimate, low, high in zip(SetScores._fields, estimates, *limits, strict=True)
+    }

@@ -1,5 +1,6 @@
 """Cards with several labels a text: one label is a question of its own, yes or no."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -345,3 +346,61 @@ def test_an_export_that_hides_texts_with_several_labels_is_refused(task):
 
     with pytest.raises(AssayError, match="must hold all labels of a text"):
         read_human_labels(Path("prodigy.jsonl"), loaded)
+
+
+def splits_by_label(task, sets, **changes):
+    """The split of each text by label."""
+    found = {}
+    for label in ("billing", "delivery", "app"):
+        loaded = task(label, sets=sets, **changes)
+        found[label] = loaded.examples.set_index("text")[["split", "gold_label"]]
+    return found
+
+
+def test_a_label_of_three_texts_is_in_every_split_that_is_trained_or_scored(task):
+    sets = ["app" if n in (5, 30, 51) else "billing" if n % 2 else "delivery" for n in range(72)]
+    found = splits_by_label(task, sets)["app"]
+
+    where = found["split"][found["gold_label"] == "yes"]
+    assert sorted(where) == ["test", "train", "validation"]
+
+
+def test_all_labels_share_their_splits_where_one_is_not_known_everywhere(task, tmp_path):
+    task("app")
+    table = pd.read_csv("letters.csv", dtype=str)
+    table.loc[::5, "is_app"] = None
+    table.to_csv("partly.csv", index=False)
+    config = TaskConfig(
+        task="letters.yaml", data="partly.csv", label_column="is_{label}", bad_rows="drop"
+    )
+    tables = [
+        load_task(dataclasses.replace(config, label=label)).examples for label in ("billing", "app")
+    ]
+    billing, app = (table.set_index("text")["split"] for table in tables)
+
+    assert len(app) < len(billing)
+    assert app.equals(billing.reindex(app.index))
+
+
+def test_texts_without_known_labels_are_trained_on_alone(task):
+    sets = ["billing", "delivery", "app", "billing;app", None, None]
+    found = splits_by_label(task, sets, unlabelled=True)
+
+    for table in found.values():
+        assert set(table["split"][table["gold_label"].isna()]) == {"train"}
+    assert found["app"]["split"].equals(found["billing"]["split"].reindex(found["app"].index))
+
+
+def test_the_test_split_does_not_depend_on_the_size_of_training(task):
+    found = [task("app", max_train=size).split("test")["text"] for size in (10, 30)]
+
+    assert set(found[0]) == set(found[1])
+
+
+def test_a_pool_has_the_demonstrations_of_the_other_entry_points(task):
+    loaded = task("app")
+    config = TaskConfig(task="letters.yaml", label="app", data="letters.csv")
+    pool = load_pool(config, PoolConfig(human_column="topics"), n_demonstrations=2)
+
+    shown = [set(one.split("demonstration")["text"]) for one in (loaded, pool.task)]
+    assert shown[0] == shown[1]

@@ -11,11 +11,14 @@ from analysis.questions.suite_sets import sets_section
 from entrypoints.annotate import annotate
 from entrypoints.ask import ask
 from entrypoints.audit import audit
+from entrypoints.finetune import finetune
 from entrypoints.main import experiment
 from entrypoints.suite import suite
 from entrypoints.wiring import suite_processes
+from entrypoints.wiring.external_labels import labels_condition
 from project.annotation.engines.recorded import RecordedAnnotator
 from project.config.annotation import RecordedConfig
+from project.config.finetune import FinetuneConfig
 from project.config.loading import defaults
 from project.config.task import TaskConfig
 from project.data.task import load_task
@@ -280,3 +283,43 @@ def test_a_label_that_no_text_has_and_a_reply_of_other_names_are_counted(
     assert metrics["sets.exact"] == pytest.approx(0.8, abs=0.05)
     assert metrics["missing"] > 0
     assert "Without App: gold has them everywhere or nowhere." in shown
+
+
+def own_labels(folder, **changes):
+    """A file with the sets of the training letters, some of them changed by the number of a row."""
+    task = load_task(TaskConfig(task=str(folder / "letters.yaml"), label="delivery"))
+    train = task.split("train")
+    sets = pd.read_csv(folder / "letters.csv").set_index("text")["topics"]
+    table = pd.DataFrame({"example_id": train["example_id"], "label": train["text"].map(sets)})
+    for row, cell in changes.items():
+        table.loc[int(row.removeprefix("row_")), "label"] = cell
+    table.to_csv(folder / "own.csv", index=False)
+    return task, train["gold_label"].tolist()
+
+
+def test_labels_of_ones_own_may_be_sets_or_answers(store):
+    write_letters(store)
+    task, gold = own_labels(store, row_0="yes", row_1="no", row_2="none")
+    condition = labels_condition("own.csv", task, FinetuneConfig())
+
+    assert condition.labels["label"].tolist() == ["yes", "no", "no", *gold[3:]]
+
+
+def test_fine_tuning_on_sets_of_ones_own_trains_or_names_what_is_wrong(store):
+    write_letters(store)
+    own_labels(store)
+    given = {
+        **defaults("finetune"),
+        "task": "letters.yaml",
+        "label": "delivery",
+        "labels": "own.csv",
+        "encoder": "linear",
+        "seeds": "1",
+        "workspace": "work",
+    }
+    finetune(given)
+    assert read_run(latest_root().run_id).metrics
+
+    own_labels(store, row_3="billing;parcels")
+    with pytest.raises(AssayError, match=r"1 cells name 'parcels'\. Map it to a label"):
+        finetune(given)

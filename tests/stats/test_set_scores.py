@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
-from project.stats.label_sets import masi_alpha, masi_distance, set_loss, set_scores
+from project.stats import label_sets
+from project.stats.label_sets import masi_alpha, masi_distance, set_losses, set_scores
 
 
 def sets(*members, n=4):
@@ -136,11 +137,42 @@ def test_the_limits_of_a_loss_hold_it_about_as_often_as_they_say():
         return gold, first, second
 
     gold, first, second = world(100_000)
-    truth = set_loss(gold, first, second, "micro_f1", replicates=1).estimate
+    truth = set_losses(gold, first, second, replicates=1)["micro_f1"].estimate
     held = 0
     for _ in range(100):
         gold, first, second = world(150)
-        found = set_loss(gold, first, second, "micro_f1", replicates=200)
+        found = set_losses(gold, first, second, replicates=200)["micro_f1"]
         held += found.low <= truth <= found.high
 
     assert held >= 88
+
+
+def losses_of_repeated_texts(gold, first, second, replicates, seed):
+    """By the definition: every replicate is a table of drawn texts, scored by itself."""
+    generator = np.random.default_rng(seed)
+    drawn = [generator.integers(len(gold), size=len(gold)) for _ in range(replicates)]
+
+    def loss(rows):
+        means = [
+            np.mean([set_scores(gold[rows], given[rows]) for given in source], axis=0)
+            for source in (first, second)
+        ]
+        return means[0] - means[1]
+
+    low, high = np.percentile([loss(rows) for rows in drawn], (2.5, 97.5), axis=0)
+    return np.transpose([loss(np.arange(len(gold))), low, high])
+
+
+@pytest.mark.parametrize("at_once", [1, 200, 10**6])
+def test_one_set_of_draws_gives_the_limits_of_every_score(monkeypatch, at_once):
+    monkeypatch.setattr(label_sets, "_WEIGHTS_AT_ONCE", at_once)
+    generator = np.random.default_rng(7)
+    gold = generator.random((60, 5)) < np.array([0.4, 0.3, 0.2, 0.03, 0])  # one is often undrawn
+    first = np.array([gold ^ (generator.random(gold.shape) < 0.05) for _ in range(3)])
+    second = np.array([gold ^ (generator.random(gold.shape) < 0.15) for _ in range(2)])
+
+    found = set_losses(gold, first, second, replicates=50, seed=3)
+
+    expected = losses_of_repeated_texts(gold, first, second, 50, 3)
+    assert list(found) == ["macro_f1", "micro_f1", "jaccard", "exact"]
+    assert np.array(list(found.values())) == pytest.approx(expected, abs=1e-12)
