@@ -41,7 +41,12 @@ ENGINES = {
     "peft": ("project/training/",),
     "cleanlab": ("project/labels/",),
     "krippendorff": ("project/stats/",),
-    "torch": ("project/support/", "project/annotation/engines/transformers/", "project/training/"),
+    "torch": (
+        "project/support/",
+        "project/annotation/engines/rerank/",
+        "project/annotation/engines/transformers/",
+        "project/training/",
+    ),
     "matplotlib": ("analysis/",),
     "jinja2": ("analysis/render/",),
 }

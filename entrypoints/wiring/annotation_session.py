@@ -15,6 +15,7 @@ from entrypoints.wiring.terminal import print_line
 from project.annotation.cost import Meter
 from project.annotation.engines.base import Annotator, PromptlessAnnotator, RecordedRows
 from project.annotation.engines.factory import open_annotators
+from project.annotation.pairs import pair_prompt
 from project.annotation.prompt import Prompt, build_prompts
 from project.config.arms import arm_facts
 from project.config.engines import engine_facts
@@ -101,7 +102,10 @@ def open_session(
     else:
         annotators = open_annotators(config, task)
     n_draws = config.prompt.ensemble_size
-    if facts.has_prompt:
+    prompts: Sequence[Prompt]
+    if facts.scores_pairs:
+        prompts = [pair_prompt(config.prompt, task.card)]
+    elif facts.has_prompt:
         prompts = build_prompts(
             config.prompt,
             task.label_set,

@@ -6,11 +6,14 @@ from entrypoints.wiring.check_machine import size_text
 from entrypoints.wiring.check_report import Rows
 from entrypoints.wiring.check_server import server_rows
 from project.annotation.engines.factory import check_engine
+from project.annotation.pairs import pair_prompt
 from project.config.arms import arm_facts
 from project.config.cluster import NO_CLUSTER
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.config.finetune import LINEAR
+from project.data.label_question import load_one_card
+from project.support.escape import abridged
 from project.support.machine import visible_gpus
 from project.support.model_files import ModelFiles, model_files
 from project.support.models import BUNDLED
@@ -43,7 +46,22 @@ def annotator_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:
         return None
     files = model_files("annotator_model", annotate.annotator_model, annotate.annotator_revision)
     yield "model", _in_words(files)
+    if facts.scores_pairs and files.is_local:
+        yield from _pair_rows(config)
     return files
+
+
+def _pair_rows(config: ExperimentConfig) -> Rows[None]:
+    """What a cross-encoder answers, and the texts of the labels. No weights are read."""
+    # Imported here, as the other rows do not need torch.
+    from project.annotation.engines.rerank.engine import RerankAnnotator
+
+    annotator = RerankAnnotator(config.annotate)
+    yield "outputs", annotator.outputs.about
+    card = load_one_card(config.task.task, config.task.label)
+    texts = [text for text in pair_prompt(config.prompt, card).answers if text]
+    annotator.tokens.pairs([""], texts)
+    yield "label texts", f"{len(texts)}, the first one is {abridged(texts[0])}"
 
 
 def encoder_weights(config: ExperimentConfig) -> Rows[ModelFiles | None]:

@@ -1,6 +1,6 @@
-"""Defaults that recorded labels cannot serve: they become what works, and this is said.
+"""Defaults that recorded labels or a cross-encoder cannot serve become what works.
 
-A value that the user set is never changed: what cannot work is refused.
+This is said. A value that the user set is never changed: what cannot work is refused.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def with_possible_arms(
     section: type[LabelConfig],
     annotator: Annotator | None = None,
 ) -> ExperimentConfig:
-    """The configuration with those of the default arms that recorded labels can serve.
+    """The configuration with those of the default arms that the annotator can serve.
 
-    Other engines, and arms that are not the default, are unchanged. Once the annotator is open,
-    it is printed what is left out.
+    Engines with as many draws as are wanted, and arms that are not the default, are unchanged. Once
+    the annotator is open, it is printed what is left out.
 
     Parameters
     ----------
@@ -41,9 +41,10 @@ def with_possible_arms(
     section
         The entry point's section of label sources, which has the default.
     annotator
-        The recorded labels; None before they are read.
+        The recorded labels or the cross-encoder; None before it is open.
     """
-    if engine_facts(config.annotate.annotator).has_prompt:
+    engine = engine_facts(config.annotate.annotator)
+    if engine.has_prompt and not engine.scores_pairs:
         return config
     arms = config.label.arms
     if not is_default(section, "arms", arms):
@@ -61,8 +62,9 @@ def with_possible_arms(
         return config
     kept = tuple(kind for kind in arms if kind not in left_out)
     if annotator is not None:
+        source = "a cross-encoder does" if engine.scores_pairs else "these recorded labels do"
         print_line(
-            f"note: arms is {','.join(kept)} here: {', '.join(left_out.values())}, which these "
-            "recorded labels do not have."
+            f"note: arms is {','.join(kept)} here: {', '.join(left_out.values())}, which {source} "
+            "not have."
         )
     return dataclasses.replace(config, label=dataclasses.replace(config.label, arms=kept))

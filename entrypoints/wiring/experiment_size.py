@@ -62,7 +62,7 @@ def count_experiment(config: ExperimentConfig) -> CountedExperiment:
     size = _task_size(config)
     n_recorded_draws = len(size.recorded.draws) if size.recorded else 0
     n_draws = config.prompt.ensemble_size or n_recorded_draws or PAPER_DRAWS
-    if size.recorded:
+    if size.recorded or engine_facts(config.annotate.annotator).scores_pairs:
         counted_draws = dataclasses.replace(config.prompt, ensemble_size=n_draws)
         config = dataclasses.replace(config, prompt=counted_draws)
         config = with_possible_arms(config, LabelConfig, size.recorded)

@@ -27,8 +27,9 @@ def with_note_for_arms(task: Task, config: ExperimentConfig) -> Task:
 
 
 def note_on_headings(examples: pd.DataFrame, config: ExperimentConfig) -> str:
-    """The note on an examples table; empty for annotators without a prompt."""
-    if not engine_facts(config.annotate.annotator).has_prompt:
+    """The note on an examples table; empty for annotators without headings."""
+    facts = engine_facts(config.annotate.annotator)
+    if not facts.has_prompt or facts.scores_pairs:
         return ""
     pairs = zip(examples["example_id"].astype(str), examples["text"], strict=True)
     return heading_note(pairs, load_template(config.prompt.template))

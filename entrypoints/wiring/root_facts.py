@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from project.annotation.template import load_template
+from project.annotation.pairs import TEXT_OF_LABEL
+from project.annotation.template import load_template, read_template
 from project.config.engines import engine_facts
 from project.config.experiment import ExperimentConfig
 from project.tracking import joined_name
@@ -23,6 +24,7 @@ class Model(Protocol):
 NO_MODEL = "none"
 """Parameter ``model`` of a root run without labels of an LLM."""
 _HASH_DIGITS = 12
+_PAIRS = "pairs"  # the style of a prompt of label texts
 _PLAIN = "name"  # the style of labels that a run's name does not mention
 
 
@@ -68,14 +70,23 @@ def root_params(
     if annotator is None:
         return {"model": NO_MODEL}
     params = {"model": short_name(annotator)}
-    if engine_facts(config.annotate.annotator).has_prompt:
-        template = load_template(config.prompt.template)
+    facts = engine_facts(config.annotate.annotator)
+    if facts.has_prompt:
+        template = _template(config)
         params |= {
-            "prompt_style": " ".join(_style(config)),
+            "prompt_style": _PAIRS if facts.scores_pairs else " ".join(_style(config)),
             "shots": _shots(config, shots),
             "template_hash": hashlib.sha256(template.encode()).hexdigest()[:_HASH_DIGITS],
         }
     return params
+
+
+def _template(config: ExperimentConfig) -> str:
+    """The template of the prompt, or of the texts of labels."""
+    path = config.prompt.template
+    if not engine_facts(config.annotate.annotator).scores_pairs:
+        return load_template(path)
+    return read_template(path) if path else TEXT_OF_LABEL
 
 
 def short_name(annotator: Model) -> str:
@@ -89,8 +100,11 @@ def short_name(annotator: Model) -> str:
 
 def _prompt_words(config: ExperimentConfig, shots: Sequence[int] | None) -> str:
     """The prompt in a few words, such as ``3-shot integer chat``; empty without a prompt."""
-    if not engine_facts(config.annotate.annotator).has_prompt:
+    facts = engine_facts(config.annotate.annotator)
+    if not facts.has_prompt:
         return ""
+    if facts.scores_pairs:
+        return " ".join(filter(None, [_PAIRS, Path(config.prompt.template).stem]))
     style = [word for word in _style(config) if word != _PLAIN]
     words = [f"{_shots(config, shots)}-shot", *style, Path(config.prompt.template).stem]
     return " ".join(word for word in words if word)

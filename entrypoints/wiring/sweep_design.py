@@ -113,6 +113,8 @@ def prepare_sweep(params: Mapping[str, str], config: SweepConfig) -> Iterator[Pr
     needs_all = compares_draws and not is_default(
         SweepConfig, "sweep_ensemble_size", config.sweep_ensemble_size
     )
+    if not needs_all and engine_facts(params["annotator"]).scores_pairs:
+        largest = 1
     with contextlib.ExitStack() as stack:
         try:
             experiment = stack.enter_context(
@@ -148,8 +150,8 @@ def _with_known_sizes(config: SweepConfig, session: AnnotationSession | None) ->
     n_draws = len(session.prompts)
     sizes = tuple(size for size in config.sweep_ensemble_size if size <= n_draws) or (n_draws,)
     print_line(
-        f"note: sweep_ensemble_size is {','.join(map(str, sizes))} here: the number of recorded "
-        f"draws is {n_draws}."
+        f"note: sweep_ensemble_size is {','.join(map(str, sizes))} here: the number of draws "
+        f"is {n_draws}."
     )
     return dataclasses.replace(config, sweep_ensemble_size=sizes)
 
@@ -157,7 +159,7 @@ def _with_known_sizes(config: SweepConfig, session: AnnotationSession | None) ->
 def search_space(config: SweepConfig, experiment: PreparedExperiment) -> Space:
     """The values of every part of a setting.
 
-    Raises AssayError if recorded labels are searched for several numbers of demonstrations.
+    Raises AssayError if several numbers of demonstrations are searched where there are none.
     """
     settings = experiment.config
     space = Space(
@@ -167,11 +169,12 @@ def search_space(config: SweepConfig, experiment: PreparedExperiment) -> Space:
         config.sweep_n_demonstrations or (settings.prompt.n_demonstrations,),
         calibration=config.sweep_calibration or (str(settings.annotate.calibration),),
     )
-    has_prompt = engine_facts(settings.annotate.annotator).has_prompt
-    if experiment.session and not has_prompt and len(space.n_demonstrations) > 1:
+    facts = engine_facts(settings.annotate.annotator)
+    is_fixed = facts.scores_pairs or not facts.has_prompt
+    if experiment.session and is_fixed and len(space.n_demonstrations) > 1:
         raise AssayError(
-            "sweep_n_demonstrations must be one value with recorded labels, since their prompts "
-            "cannot change. Leave it at auto."
+            "sweep_n_demonstrations must be one value with recorded labels and with a "
+            "cross-encoder, which have no demonstrations. Leave it at auto."
         )
     return space
 

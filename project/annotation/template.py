@@ -22,7 +22,7 @@ Label:"""
 """Lu and Smith (2025), Appendix C, word for word."""
 
 PLACEHOLDERS = ("task_description", "label_description", "demonstrations", "input_text")
-_BRACES = "Write {{ and }} for braces that are not a placeholder."
+BRACES = "Write {{ and }} for braces that are not a placeholder."
 
 
 def load_template(path: str) -> str:
@@ -32,17 +32,26 @@ def load_template(path: str) -> str:
     """
     if not path:
         return TEMPLATE
+    template = read_template(path)
+    _check_placeholders(path, placeholders(path, template))
+    return template
+
+
+def read_template(path: str) -> str:
+    """The text of the file ``path``. Raises AssayError if it is no UTF-8 text."""
     try:
-        template = Path(path).expanduser().read_text(encoding="utf-8").removesuffix("\n")
+        return Path(path).expanduser().read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise AssayError(f"template {path} cannot be read as UTF-8 text: {reason}") from None
+
+
+def placeholders(path: str, template: str) -> list[str]:
+    """The names between braces, in their order. Raises AssayError for braces without a pair."""
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
     except ValueError as error:
-        raise AssayError(f"template {path}: {error}. {_BRACES}") from None
-    _check_placeholders(path, names)
-    return template
+        raise AssayError(f"template {path}: {error}. {BRACES}") from None
 
 
 def _check_placeholders(path: str, names: list[str]) -> None:
@@ -51,7 +60,7 @@ def _check_placeholders(path: str, names: list[str]) -> None:
     if unknown:
         known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
         raise AssayError(
-            f"template {path}: placeholders must be among {known}; got {{{unknown[0]}}}. {_BRACES}"
+            f"template {path}: placeholders must be among {known}; got {{{unknown[0]}}}. {BRACES}"
         )
     if names.count("input_text") != 1 or "label_description" not in names:
         raise AssayError(

@@ -7,6 +7,7 @@ import urllib.parse
 from project.config.engines import engine_facts, engines_help
 from project.config.fields import AUTO, ConfigSection, parameter, section
 from project.support.errors import AssayError
+from project.support.models import BUNDLED
 
 QUANTIZATIONS = (
     AUTO,
@@ -31,7 +32,7 @@ class AnnotateConfig(ConfigSection):
     annotator_model: str = parameter(
         default="bundled",
         help="annotating LLM: bundled (SmolLM2-135M-Instruct), a local folder or a hub id; with "
-        "openai, the server's name for it",
+        "openai, the server's name for it; with rerank, a cross-encoder",
         everyday=True,
     )
     annotator_revision: str = parameter(default="main", help="hub revision of the annotator")
@@ -44,7 +45,7 @@ class AnnotateConfig(ConfigSection):
     annotator_batch_tokens: int | None = parameter(
         default=None,
         help="tokens in one forward pass of the annotator; auto: 1024 on a CPU, 8192 on a GPU with "
-        "transformers, vLLM's own",
+        "transformers and rerank, vLLM's own",
         ge=16,
     )
     calibration: str | None = parameter(
@@ -126,11 +127,17 @@ class AnnotateConfig(ConfigSection):
     )
 
     def __post_init__(self) -> None:
-        """Refuse thoughts where no server tells them from answers."""
+        """Refuse thoughts without a server, and the bundled LLM where pairs are scored."""
         if self.reasoning == "on" and not engine_facts(self.annotator).server:
             raise AssayError(
                 "reasoning=on needs annotator=openai, with the model behind a server such as vllm "
                 f"serve; got annotator={self.annotator}."
+            )
+        if self.annotator_model == BUNDLED and engine_facts(self.annotator).scores_pairs:
+            raise AssayError(
+                f"annotator={self.annotator} needs annotator_model: a cross-encoder, a reranker or "
+                "an NLI model, as a folder or a hub id. The bundled model is an LLM; use "
+                "annotator=transformers for it."
             )
 
 

@@ -35,6 +35,9 @@ class EngineFacts:
     has_prompt
         A model reads a prompt. Otherwise the labels exist already, and the annotator names its own
         draws; see ``PromptlessAnnotator``.
+    scores_pairs
+        The model scores pairs of a text and a label's text. Its prompt has no demonstrations and
+        one draw, and its answers have no label mass.
     local_weights
         ``annotator_model`` names weights that this machine loads.
     runs_here
@@ -60,6 +63,7 @@ class EngineFacts:
     about: str = ""
     write: str = ""
     has_prompt: bool = True
+    scores_pairs: bool = False
     local_weights: bool = False
     runs_here: bool = False
     needs_gpu: bool = False
@@ -113,6 +117,13 @@ ENGINES: dict[str, EngineFacts] = {
         # Enough shards that no request waits for the slowest text of a shard. How many requests
         # are sent at the same time is limited by the client.
         shards_at_once=16,
+    ),
+    "rerank": EngineFacts(
+        open="project.annotation.engines.rerank.engine:RerankAnnotator",
+        about="a cross-encoder, a reranker or an NLI model, which scores each label",
+        scores_pairs=True,
+        local_weights=True,
+        runs_here=True,
     ),
     "recorded": EngineFacts(
         open="project.annotation.engines.recorded:RecordedAnnotator",

@@ -10,10 +10,11 @@ from typing import Any
 
 from project.config.annotation import AnnotateConfig, RecordedConfig, ServerConfig, SpendConfig
 from project.config.cluster import ClusterConfig
+from project.config.engines import ENGINES, engine_facts
 from project.config.fields import parse
 from project.config.finetune import STACKED, FinetuneConfig
 from project.config.labels import LabelConfig, ReplicateConfig
-from project.config.prompt import PromptConfig
+from project.config.prompt import PromptConfig, prompt_of_pairs
 from project.config.results import HostConfig, StoreConfig, VerdictConfig
 from project.config.task import TaskConfig
 from project.support.errors import AssayError
@@ -46,7 +47,7 @@ class ExperimentConfig:
     store: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a system message in a private run.
+        """Refuse what does not go together, such as a system message in a private run.
 
         ``mlflow run`` logs parameters before any code of the project runs, so the text is in the
         store by now. It can only be deleted there.
@@ -61,6 +62,11 @@ class ExperimentConfig:
                 "batching=stacked needs replicate=seed: with replicate=pipeline every seed has "
                 "labels of its own, and none is trained beside another. Set batching=auto."
             )
+        engine = self.annotate.annotator
+        if engine in ENGINES and engine_facts(engine).scores_pairs:
+            # Whatever reads the configuration then finds the prompts that there are.
+            prompt = prompt_of_pairs(self.prompt, engine)
+            object.__setattr__(self, "prompt", prompt)
 
     def resolved(self, card: Mapping[str, Any]) -> ExperimentConfig:
         """The configuration with values in place of ``auto``, where a task card may set them.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from project.config.fields import ConfigSection, parameter, section
 from project.support.errors import AssayError
 
@@ -42,7 +44,10 @@ class PromptConfig(ConfigSection):
         "move with them",
     )
     template: str = parameter(
-        default="", help="file with your own prompt template; empty: the paper's"
+        default="",
+        help="file with your own prompt template; empty: the paper's. With annotator=rerank: the "
+        "text of a label with {label}, or a line LABEL: TEXT for each label; empty: This example "
+        "is {label}.",
     )
     chat_template: bool = parameter(
         default=False, help="send the prompt as a user message in the model's own chat template"
@@ -58,3 +63,30 @@ class PromptConfig(ConfigSection):
                 "system_prompt needs chat_template=true: a plain prompt has no system message. "
                 "Put it into a template file instead."
             )
+
+
+def prompt_of_pairs(config: PromptConfig, annotator: str) -> PromptConfig:
+    """``config`` for an engine that scores pairs: no demonstrations, one draw, labels by name.
+
+    A number of demonstrations that is the default becomes 0.
+
+    Raises
+    ------
+    AssayError
+        If the user has set what such an engine cannot use.
+    """
+    defaults = {item.name: item.default for item in dataclasses.fields(config)}
+    ways_out = {
+        "n_demonstrations": (0, "It reads pairs of a text and a label, and no demonstrations."),
+        "ensemble_size": (1, "Every draw would be the same."),
+        "label_style": ("name", "It reads the names of the labels, or their texts in template."),
+        "permute_labels": (False, "Each label is read by itself, so they have no order."),
+        "chat_template": (False, "It reads no chat."),
+    }
+    for name, (value, reason) in ways_out.items():
+        if getattr(config, name) not in (value, defaults[name]):
+            raise AssayError(
+                f"{name} must be {str(value).lower()} with annotator={annotator}; got "
+                f"{str(getattr(config, name)).lower()}. {reason} Leave {name} out."
+            )
+    return dataclasses.replace(config, n_demonstrations=0, ensemble_size=1, label_style="name")

@@ -20,7 +20,8 @@ from project.support.models import (
     encoder_source,
     quiet_transformers,
 )
-from project.training.model_settings import add_lora, max_positions, set_dropout, set_padding
+from project.support.positions import max_positions
+from project.training.model_settings import add_lora, set_dropout, set_padding
 from project.training.precision import DTYPES, Machine, device, precision
 from project.training.pretrained import load_pretrained
 from project.training.seed_memory import UNKNOWN_SHAPE, ModelShape, model_bytes

@@ -152,7 +152,7 @@ def test_an_engine_whose_package_is_missing_is_refused_with_the_way_out(monkeypa
         check_engine("far")
 
 
-@pytest.mark.parametrize("name", ["transformers", "openai", "recorded"])
+@pytest.mark.parametrize("name", ["transformers", "openai", "rerank", "recorded"])
 def test_every_engine_in_the_table_names_a_class_that_exists(name):
     module, _, engine = engine_facts(name).open.partition(":")
 

@@ -25,7 +25,7 @@ from tests.helpers.experiments import command, latest_status
         ({"arms": "gold,entropi"}, "got 'entropi'. Did you mean 'entropy'?"),
         (
             {"annotator": "tranformers", "arms": "gold"},
-            "error: annotator must be one of openai, recorded, transformers, vllm; got "
+            "error: annotator must be one of openai, recorded, rerank, transformers, vllm; got "
             "'tranformers'. Did you mean 'transformers'?",
         ),
         ({"encoder": "bundeld"}, "Did you mean 'bundled'?"),

@@ -69,7 +69,7 @@ def save_model(name, words, folder):
         getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
 
 
-def save_word_tokenizer(words, folder):
+def save_word_tokenizer(words, folder, limit=None):
     """Save a tokenizer of whole words, with [CLS] and [SEP] around a text; returns its size."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -78,7 +78,9 @@ def save_word_tokenizer(words, folder):
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -86,6 +88,7 @@ def save_word_tokenizer(words, folder):
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
+        **({"model_max_length": limit} if limit else {}),
     ).save_pretrained(folder)
     return len(vocabulary)
 
@@ -122,3 +125,32 @@ def save_llm(words, folder):
             initializer_range=0.5,
         )
         LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def save_cross_encoder(words, folder, outputs=("LABEL_0",), name="Bert", limit=64):
+    """Save a cross-encoder with random weights whose outputs have these names to ``folder``."""
+    import torch
+    import transformers
+
+    n_tokens = save_word_tokenizer(words, folder, limit=limit)
+    shape = OTHER_SHAPES.get(
+        name,
+        {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "max_position_embeddings": limit,
+        },
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = getattr(transformers, f"{name}Config")(
+            **shape,
+            vocab_size=n_tokens,
+            pad_token_id=0,
+            initializer_range=0.2,  # so that texts get different scores
+            id2label=dict(enumerate(outputs)),
+            label2id={output: index for index, output in enumerate(outputs)},
+        )
+        getattr(transformers, f"{name}ForSequenceClassification")(config).save_pretrained(folder)

@@ -57,7 +57,7 @@ def check_engine_settings(config: AnnotateConfig) -> None:
             )
 
 
-_WITHOUT_VLLM_SETTINGS = ("transformers", "openai", "recorded")
+_WITHOUT_VLLM_SETTINGS = ("transformers", "openai", "rerank", "recorded")
 
 
 def open_annotators(config: ExperimentConfig, task: Task) -> list[Annotator]:

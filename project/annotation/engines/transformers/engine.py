@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from project.annotation.engines.base import ANY_NUMBER, Answers, Arrived, Size
 from project.annotation.engines.label_trie import LabelTrie
+from project.annotation.engines.loading import loading_errors
 from project.annotation.engines.prompt_tokens import PromptTokens
 from project.annotation.engines.transformers.feeding import (
     Feeding,
@@ -39,7 +40,7 @@ from project.config.annotation import AnnotateConfig
 from project.config.fields import AUTO
 from project.support.errors import AssayError
 from project.support.machine import cpu_cores, set_memory_limits
-from project.support.models import ModelSource, annotator_source, quiet_transformers
+from project.support.models import annotator_source, quiet_transformers
 
 _MAX_CONTEXT_WITHOUT_LIMIT = 2048
 """Models without learnt or rotary positions, such as BLOOM, state no limit and were trained on so
@@ -90,7 +91,7 @@ class TransformersAnnotator:
             # Annotators in several processes would otherwise each use every core.
             torch.set_num_threads(max(1, cpu_cores() // (self._config.annotator_processes or 1)))
             set_memory_limits()
-        with _loading_errors(self._source), quiet_transformers():
+        with loading_errors(self._source, "a causal language model"), quiet_transformers():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 self._source.location,
                 revision=self._source.revision,
@@ -114,7 +115,7 @@ class TransformersAnnotator:
         """The model's tokenizer, for as many tokens as the model can read."""
         location = self._source.location
         revision = self._source.revision
-        with _loading_errors(self._source), quiet_transformers():
+        with loading_errors(self._source, "a causal language model"), quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(location, revision=revision)
             settings = AutoConfig.from_pretrained(location, revision=revision).get_text_config()
         # A tokenizer that knows no limit reports a number with 30 digits.
@@ -223,18 +224,3 @@ def _earlier(identity: Mapping[str, str], dtype: str) -> list[dict[str, str]]:
         {**identity, "dtype": name, "batch_tokens": ANY_NUMBER}
         for name in sorted(dtypes - {"float32"})
     ]
-
-
-@contextlib.contextmanager
-def _loading_errors(source: ModelSource) -> Iterator[None]:
-    """Turns what transformers raises for a model that cannot be loaded into one line."""
-    try:
-        yield
-    except AssayError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise AssayError(
-            f"annotator_model {source.name} could not be loaded as a causal language model: "
-            f"{reason}"
-        ) from error
