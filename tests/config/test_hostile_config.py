@@ -45,7 +45,7 @@ def error_of(address):
         texts_of(address)
     message = str(raised.value).replace(address, "FILE")
     assert "\n" not in message
-    assert len(message) < 600
+    assert len(message) < 700
     return message
 
 
