@@ -47,9 +47,9 @@ def check_audits(arms: Sequence[Arm], texts: Mapping[str, int], config: Experime
     ``texts``: number of texts by split.
     """
     for arm in arms:
-        check_audit(arm, texts["train"])
+        check_audit(arm, texts["train"], config=config.label)
         if config.finetune.validation_labels == "arm":
-            check_audit(arm, texts["validation"], "validation")
+            check_audit(arm, texts["validation"], "validation", config.label)
 
 
 def print_audit_notes(arms: Sequence[Arm], n: int, config: LabelConfig) -> None:

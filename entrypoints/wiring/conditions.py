@@ -58,6 +58,8 @@ class Condition:
         Ids of those of them without an answer.
     chance
         Why an arm that learns from an audit chose at random all the same; "" if it did not.
+    note
+        What became of labels that are made anew; "" for other arms.
     """
 
     arm: Arm
@@ -76,6 +78,7 @@ class Condition:
     n_questions: int = 0
     unanswered: tuple[str, ...] = ()
     chance: str = ""
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -213,6 +216,7 @@ def make_condition(
         n_questions=made.n_questions,
         unanswered=made.unanswered,
         chance=made.chance,
+        note=made.note,
     )
 
 

@@ -18,7 +18,8 @@ from entrypoints.wiring.terminal import print_line
 from entrypoints.wiring.trainer import Trained, Trainer
 from project.config.arms import GOLD, LLM, Arm
 from project.config.designs import CurveConfig, GridConfig
-from project.labels.error_model import MIN_AUDIT
+from project.config.labels import LabelConfig
+from project.labels.audited import smallest_audit
 from project.labels.shares import share_size
 from project.support.errors import AssayError
 from project.training.history import best_evaluation
@@ -197,14 +198,14 @@ def budget_arms(experiment: PreparedExperiment) -> list[Arm]:
     for arm in experiment.arms:
         if arm.kind in (GOLD, LLM):
             continue
-        if reason := too_small(arm, n_train, len(task.label_set)):
+        if reason := too_small(arm, n_train, len(task.label_set), experiment.config.label):
             print_line(f"budget: {arm.name} is left out: {reason}.")
         else:
             arms.append(arm)
     return arms
 
 
-def too_small(arm: Arm, n_train: int, n_classes: int) -> str:
+def too_small(arm: Arm, n_train: int, n_classes: int, config: LabelConfig | None = None) -> str:
     """Why an arm's budget is too small; empty where it is large enough.
 
     Parameters
@@ -213,10 +214,14 @@ def too_small(arm: Arm, n_train: int, n_classes: int) -> str:
         An arm with a budget.
     n_train, n_classes
         Numbers of training texts and of classes.
+    config
+        Parameters of the label sources; the defaults without them.
     """
     n_labels = share_size(arm.replace_share or 0.0, n_train)
-    if arm.facts.audit and 0 < n_labels < MIN_AUDIT:
-        return f"its audit needs {MIN_AUDIT} labels, and the budget is {n_labels}"
+    minimum = smallest_audit(arm, config or LabelConfig())
+    needs_one = arm.facts.audit and (n_labels > 0 or arm.facts.remade == "certified")
+    if needs_one and n_labels < minimum:
+        return f"its audit needs {minimum} labels, and the budget is {n_labels}"
     if arm.facts.human_labels_alone and n_labels < n_classes:
         return f"{n_labels} labels are too few to train on {n_classes} classes"
     return ""

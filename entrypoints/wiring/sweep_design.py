@@ -28,6 +28,7 @@ _LABEL_PARAMETERS = (
     "ensemble_share",
     "consistency_below",
     "audit_share",
+    "certified_error",
     "soft_labels",
     "tie_seed",
 )

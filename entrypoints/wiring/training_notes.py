@@ -52,6 +52,8 @@ def missing_label_notes(conditions: Iterable[Condition]) -> list[str]:
     for condition in conditions:
         if condition.chance:
             notes.append(f"{condition.name} chose at random: {condition.chance}.")
+        if condition.note:
+            notes.append(f"{condition.name}: {condition.note}.")
         n_missing = len(condition.examples) - len(condition.labels)
         if n_missing:
             notes.append(

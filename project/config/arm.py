@@ -8,6 +8,7 @@ from typing import Literal
 
 Draws = Literal["none", "one", "all"]
 Reads = Literal["labels", "probabilities", "label_mass", "repeats"]
+Made = Literal["no", "posterior", "certified", "jury", "threshold"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class ArmFacts:
         Training starts with the LLM's labels and goes on with the human's.
     reads
         What the arm reads of the LLM's answers; labels are in every answer.
+    remade
+        How the LLM's labels are made anew (:mod:`project.labels.remade`), or no.
     """
 
     help: str
@@ -78,6 +81,7 @@ class ArmFacts:
     weighted: bool = False
     two_phases: bool = False
     reads: Reads = "labels"
+    remade: Made = "no"
 
     @property
     def reads_llm(self) -> bool:
@@ -87,7 +91,7 @@ class ArmFacts:
     @property
     def compares_draws(self) -> bool:
         """Whether the arm rests on several draws; others that read all draws work with one, too."""
-        return self.draws == "all" and not (self.audit or self.soft)
+        return self.remade == "jury" or (self.draws == "all" and not (self.audit or self.soft))
 
     @property
     def human_labels_alone(self) -> bool:

@@ -98,6 +98,25 @@ _KINDS = {
         audit=True,
         weighted=True,
     ),
+    "posterior": dataclasses.replace(
+        _random("a human labels a random audit; the rest learns P(label | the LLM's, text)"),
+        audit=True,
+        soft=True,
+        remade="posterior",
+    ),
+    "certified": dataclasses.replace(
+        _random("a human labels a random audit; of the rest, labels with a certified error"),
+        audit=True,
+        remade="certified",
+    ),
+    "threshold": dataclasses.replace(
+        _random("a human labels a random audit; the rest is cut anew to the audited shares"),
+        audit=True,
+        reads="probabilities",
+        remade="threshold",
+    ),
+    "jury": ArmFacts("the model of Dawid and Skene over the draws", draws="all", remade="jury"),
+    "jury_soft": ArmFacts("the probabilities of that model", draws="all", soft=True, remade="jury"),
 }
 
 ARMS: dict[str, ArmFacts] = {
@@ -154,6 +173,8 @@ def arm_facts(kind: str) -> ArmFacts:
 def configured_facts(kind: str, soft_labels: str) -> ArmFacts:
     """Facts of ``kind`` for a value of the parameter ``soft_labels``: draw, calibrated or mean."""
     facts = arm_facts(kind)
+    if facts.remade != "no":  # with probabilities of their own
+        return facts
     if facts.soft and soft_labels == "calibrated":
         # Human labels of a random share calibrate the probabilities.
         return dataclasses.replace(facts, selects="random", share=True, asks_human=True)

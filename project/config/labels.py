@@ -49,6 +49,13 @@ class LabelConfig(ConfigSection):
         ge=1,
         le=100,
     )
+    certified_error: float = parameter(
+        default=0.05,
+        help="share of wrong labels among the LLM's that the arm certified keeps, at most, on "
+        "average over audits",
+        ge=0.001,
+        le=0.5,
+    )
     soft_labels: str = parameter(
         default="draw",
         help="distribution that the arm soft learns from: draw (one draw), calibrated (one draw, "

@@ -14,6 +14,7 @@ from project.labels import error_model
 from project.labels.choice import AUDIT, Selection, reasons_of
 from project.labels.inputs import LabelInputs
 from project.labels.shares import share_size, top
+from project.stats.conformal import min_audit
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
@@ -66,17 +67,31 @@ def audit_share_note(budget: int, config: LabelConfig) -> str:
     return f"{'all' if size == budget else f'{size} of'} its {budget} texts are the audit"
 
 
-def check_audit(arm: Arm, n: int, split: str = "training") -> None:
+def smallest_audit(arm: Arm, config: LabelConfig) -> int:
+    """Human labels that the audit of ``arm`` needs at least."""
+    return (
+        min_audit(config.certified_error)
+        if arm.facts.remade == "certified"
+        else (error_model.MIN_AUDIT)
+    )
+
+
+def check_audit(
+    arm: Arm, n: int, split: str = "training", config: LabelConfig | None = None
+) -> None:
     """Raise AssayError if the budget of ``arm`` among ``n`` texts is too small for its audit.
 
     ``split`` is the word for these texts in the error.
     """
     share = arm.replace_share
-    if arm.facts.selects != "audit" or share is None:
+    facts = arm.facts
+    has_audit = facts.selects == "audit" or (facts.audit and facts.remade != "no")
+    if not has_audit or share is None:
         return
-    minimum = error_model.MIN_AUDIT
+    minimum = smallest_audit(arm, config or LabelConfig())
     budget = share_size(share, n)
-    if budget == 0 or budget >= minimum:  # without a budget there is no audit
+    # Without a budget there is no audit, and certified has no label at all.
+    if budget >= minimum or (budget == 0 and facts.remade != "certified"):
         return
     too_few = (
         f"replace_share={share:g} is {budget} of {n} {split} labels, too few for the audit of the "

@@ -17,14 +17,14 @@ import pandas as pd
 from project.config.arms import ARMS, Arm, configured_facts
 from project.config.labels import LabelConfig
 from project.data.answer_notes import reasons_sentence
-from project.data.tables import LOG_PROBABILITY, PROBABILITY, class_columns, codes
-from project.labels import uncertainty
+from project.data.tables import PROBABILITY, codes
 from project.labels.choice import AUDIT, Selection
 from project.labels.inputs import LabelInputs
 from project.labels.labels_table import Labelled, labels_table
+from project.labels.llm_labels import llm_distribution, llm_labels
+from project.labels.remade import remade
 from project.labels.selection import select
-from project.labels.shares import random_share, top_share
-from project.stats.calibration import fit_temperature, with_temperature
+from project.labels.shares import top_share
 from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
@@ -44,10 +44,14 @@ def arms(config: LabelConfig, ensemble_size: int | None) -> list[Arm]:
     AssayError
         If an arm compares draws and ``ensemble_size`` is 1.
     """
-    compares = any(ARMS[kind].selects == "disagreement" for kind in config.arms)
-    if compares and ensemble_size is not None and ensemble_size < 2:
+    comparing = [
+        kind
+        for kind in config.arms
+        if ARMS[kind].selects == "disagreement" or ARMS[kind].remade == "jury"
+    ]
+    if comparing and ensemble_size is not None and ensemble_size < 2:
         raise AssayError(
-            f"ensemble_size must be at least 2 for the arm ensemble; got {ensemble_size}. "
+            f"ensemble_size must be at least 2 for the arm {comparing[0]}; got {ensemble_size}. "
             "Raise it, or leave the arm out of arms."
         )
     result = []
@@ -67,13 +71,15 @@ class ArmLabels(NamedTuple):
     """The labels table of an arm, and how many examples it has for a human.
 
     ``unanswered`` has the ids of those of the ``n_questions`` that have no answer in the files of
-    human labels. ``chance`` is that of the :class:`Selection`.
+    human labels. ``chance`` is that of the :class:`Selection`; ``note`` says what became of labels
+    that are made anew.
     """
 
     table: pd.DataFrame
     n_questions: int
     unanswered: tuple[str, ...]
     chance: str = ""
+    note: str = ""
 
 
 def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
@@ -96,20 +102,27 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
     if arm.facts.trains_on_gold:
         return _gold(arm, inputs)
     selection = select(arm, inputs)
-    llm_labels = _llm_labels(arm, inputs)
+    by_llm = llm_labels(arm, inputs)
     if arm.facts.drops:
-        selection, llm_labels = _drop(selection, llm_labels)
+        selection, by_llm = _drop(selection, by_llm)
     # A file of answers may lack some of the selected examples: these keep the LLM's label.
     answered = _answered(arm, inputs, selection)
     reasons = np.where(selection.selected & ~answered, _NOT_ANSWERED, selection.reasons)
+    note = ""
+    probabilities: Floats | None
+    if arm.facts.remade != "no":
+        by_llm, probabilities, reason, note = remade(arm, inputs, answered)
+        reasons = np.where(selection.selected, reasons, reason)
+    else:
+        probabilities = llm_distribution(arm, inputs)
     table = labels_table(
         inputs,
         Labelled(
-            labels=np.where(answered, inputs.human_labels, llm_labels),
+            labels=np.where(answered, inputs.human_labels, by_llm),
             by_human=answered,
             reasons=reasons,
             inclusion_probability=selection.inclusion_probability,
-            probabilities=_distribution(arm, inputs),
+            probabilities=probabilities,
             weights=_weights(arm, selection, answered),
         ),
     )
@@ -121,11 +134,11 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
     if arm.facts.soft:
         _check_probabilities(arm, table)
     if arm.facts.two_phases:
-        first = pd.Series(llm_labels, index=inputs.examples["example_id"])
+        first = pd.Series(by_llm, index=inputs.examples["example_id"])
         table[FIRST_LABEL] = table["example_id"].map(first)
     unanswered = inputs.examples["example_id"][selection.selected & ~answered]
     return ArmLabels(
-        table, int(selection.selected.sum()), tuple(unanswered), chance=selection.chance
+        table, int(selection.selected.sum()), tuple(unanswered), chance=selection.chance, note=note
     )
 
 
@@ -254,45 +267,3 @@ def human_share(labels: pd.DataFrame) -> HumanShare:
     """Number and share of the rows of a labels table whose label a human gave."""
     by_human = labels["source"].isin(["gold", "human"])
     return HumanShare(int(by_human.sum()), float(by_human.mean()))
-
-
-def _llm_labels(arm: Arm, inputs: LabelInputs) -> npt.NDArray[np.object_]:
-    """The LLM's label of every example as the arm reads it, ``(n,)``."""
-    if not arm.facts.reads_llm:
-        return np.full(len(inputs.examples), None, dtype=object)
-    if arm.facts.majority:
-        names = np.array([*inputs.label_set, None], dtype=object)  # code -1 is the last one
-        return names[uncertainty.majority(inputs.draws[: arm.draws], inputs.label_set)]
-    return inputs.draws[0]["label"].to_numpy(dtype=object)
-
-
-def _distribution(arm: Arm, inputs: LabelInputs) -> Floats | None:
-    """The LLM's distribution ``(n, n_classes)``: of the first draw, or the mean over the draws.
-
-    Arms that read several draws for other purposes keep the first draw's.
-    """
-    facts = arm.facts
-    if not facts.reads_llm:
-        return None
-    if facts.majority or (facts.soft and arm.ensemble_size):
-        by_draw = np.stack(
-            [
-                np.exp(class_columns(table, inputs.label_set, LOG_PROBABILITY))
-                for table in inputs.draws[: arm.draws]
-            ]
-        )
-        known = ~np.isnan(by_draw).any(axis=(0, 2))
-        return np.where(known[:, None], by_draw.mean(axis=0), np.nan)
-    values = class_columns(inputs.draws[0], inputs.label_set, LOG_PROBABILITY)
-    if facts.soft and arm.replace_share is not None:
-        values = _calibrated(values, inputs, arm.replace_share)
-    return np.exp(values)
-
-
-def _calibrated(values: Floats, inputs: LabelInputs, share: float) -> Floats:
-    """Log probabilities under the temperature that suits a random share of human labels best."""
-    audited = (
-        random_share(inputs, share) & ~np.isnan(values).any(axis=1) & ~pd.isna(inputs.human_labels)
-    )
-    gold = codes(pd.Series(inputs.human_labels[audited]), inputs.label_set)
-    return with_temperature(values, fit_temperature(values[audited], gold))

@@ -24,6 +24,8 @@ def test_human_labels_are_needed_by_arms_that_ask_audit_or_read_gold():
         "llm",
         "majority",
         "soft",
+        "jury",
+        "jury_soft",
         *(f"drop_{kind}" for kind in ("ensemble", "entropy", "margin", "label_mass")),
         *(
             f"drop_{kind}"

@@ -19,6 +19,8 @@ def test_sources_without_questions_are_those_of_the_documentation():
         "llm",
         "majority",
         "soft",
+        "jury",
+        "jury_soft",
         "oracle",
         "flip",
         *(kind for kind in ARMS if kind.startswith("drop_")),

@@ -1,0 +1,173 @@
+"""The LLM's labels made anew: by an audit that a human labels, or by all draws together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from project.config.arms import Arm
+from project.data.tables import class_columns, codes
+from project.labels.audited import check_audit
+from project.labels.error_model import MIN_AUDIT, classifier_error_probability
+from project.labels.inputs import LabelInputs
+from project.stats.base_rates import recut
+from project.stats.conformal import certified, min_audit
+from project.stats.dawid_skene import dawid_skene
+from project.stats.transition import audited_posterior, smoothed_transition
+from project.stats.types import Codes, Floats, Mask
+from project.support.errors import AssayError
+
+_COMPONENTS = 16  # principal components of the embeddings among the features
+_FLOOR = -10.0  # log probabilities below count as this, so that no single one dominates
+
+
+class Remade(NamedTuple):
+    """Labels in place of the LLM's: ``(n,)``, null where there is none.
+
+    ``probabilities`` is ``(n, n_classes)``; ``reason`` stands at the labels that no human gave;
+    ``note`` says what became of the labels.
+    """
+
+    labels: npt.NDArray[np.object_]
+    probabilities: Floats
+    reason: str
+    note: str
+
+
+def remade(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """The labels of an arm with ``facts.remade``; ``answered``: the audited texts ``(n,)``."""
+    check_audit(arm, len(inputs.examples), config=inputs.config)
+    return _MAKERS[arm.facts.remade](arm, inputs, answered)
+
+
+def _named(found: Codes, label_set: tuple[str, ...]) -> npt.NDArray[np.object_]:
+    """Labels of codes ``(n,)``; null for -1."""
+    return np.asarray(np.array([*label_set, None], dtype=object)[found])
+
+
+def _given(inputs: LabelInputs) -> Codes:
+    """Codes of the first draw's labels ``(n,)``."""
+    return codes(inputs.draws[0]["label"], inputs.label_set)
+
+
+def _audited(inputs: LabelInputs, answered: Mask) -> tuple[Codes, Codes]:
+    """Indices of the audited texts with a label of the LLM, and their human codes."""
+    audited = np.flatnonzero(answered & (_given(inputs) >= 0))
+    return audited, codes(pd.Series(inputs.human_labels[audited]), inputs.label_set)
+
+
+def _features(inputs: LabelInputs) -> Floats:
+    """Log probabilities, where there are any, and principal components, standardised."""
+    logs = class_columns(inputs.draws[0], inputs.label_set)
+    known = ~np.isnan(logs).all(axis=1, keepdims=True)
+    logs = np.where(known, np.maximum(np.nan_to_num(logs, nan=_FLOOR), _FLOOR), 0.0)
+    centred = inputs.embeddings - inputs.embeddings.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    values = np.concatenate([logs, left[:, :_COMPONENTS] * sizes[:_COMPONENTS]], axis=1)
+    spread = values.std(axis=0)
+    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
+
+
+def _posterior(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """P(gold | LLM label, text); the label is the most probable class."""
+    given = _given(inputs)
+    n_classes = len(inputs.label_set)
+    audited, gold = _audited(inputs, answered)
+    values = np.full((len(given), n_classes), np.nan)
+    has_label = given >= 0
+    if not len(audited):
+        values[has_label] = np.eye(n_classes)[given[has_label]]
+        return Remade(_named(given, inputs.label_set), values, "annotated", "no label is audited")
+    if len(audited) < MIN_AUDIT:  # too few answers to weigh features
+        values[has_label] = smoothed_transition(given[audited], gold, n_classes)[given[has_label]]
+        refined = False
+    else:
+        position = np.cumsum(has_label) - 1  # of each text among those with a label
+        found = audited_posterior(
+            given[has_label],
+            position[audited],
+            gold,
+            _features(inputs)[has_label],
+            n_classes,
+            inputs.config.tie_seed,
+        )
+        values[has_label] = found.values
+        refined = found.refined
+    best = np.where(has_label, np.nan_to_num(values, nan=-1.0).argmax(axis=1), -1)
+    by = "the LLM's label and the text" if refined else "the LLM's label alone"
+    note = f"its probabilities follow from {by}, as {len(audited)} audited labels have it"
+    return Remade(_named(best, inputs.label_set), values, f"posterior by {by}", note)
+
+
+def _certified(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """The labels that pass conformal selection; the score knows nothing of the audit."""
+    given = _given(inputs)
+    error = inputs.config.certified_error
+    audited, gold = _audited(inputs, answered)
+    needed = min_audit(error)
+    if len(audited) < needed:
+        raise AssayError(
+            f"the arm {arm.name} needs {needed} audited labels to certify an error of {error:g}; "
+            f"got {len(audited)} with an answer. Have more labelled, or raise certified_error."
+        )
+    has_label = given >= 0
+    doubt = classifier_error_probability(
+        given, inputs.embeddings, len(inputs.label_set), inputs.config.tie_seed
+    )
+    logs = class_columns(inputs.draws[0], inputs.label_set)
+    own = np.nan_to_num(logs[np.arange(len(given)), given], nan=0.0, neginf=_FLOOR)
+    score = np.log(np.maximum(1 - doubt[has_label], 1e-9)) + np.maximum(own[has_label], _FLOOR)
+    wrong = np.zeros(len(given), dtype=bool)
+    wrong[audited] = given[audited] != gold
+    in_audit = np.isin(np.arange(len(given)), audited)
+    kept = np.zeros(len(given), dtype=bool)
+    kept[has_label] = certified(score, in_audit[has_label], wrong[has_label], error)
+    note = (
+        f"{int(kept.sum())} of {int((has_label & ~in_audit).sum())} LLM labels are certified, of "
+        f"which at most {100 * error:g} % are wrong, on average over audits"
+    )
+    labels = _named(np.where(kept, given, -1), inputs.label_set)
+    return Remade(labels, np.exp(logs), f"certified at {100 * error:g} %", note)
+
+
+def _jury(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """The most probable class by the model of Dawid and Skene, with its probabilities."""
+    del answered
+    votes = np.stack([codes(t["label"], inputs.label_set) for t in inputs.draws[: arm.draws]])
+    values = dawid_skene(votes, len(inputs.label_set)).posterior
+    best = np.where(np.isnan(values[:, 0]), -1, np.nan_to_num(values).argmax(axis=1))
+    return Remade(_named(best, inputs.label_set), values, f"jury of {arm.draws}", "")
+
+
+def _threshold(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """The LLM's probabilities cut anew, so that the classes have their audited shares."""
+    given = _given(inputs)
+    logs = class_columns(inputs.draws[0], inputs.label_set)
+    has_label = (given >= 0) & ~np.isnan(logs).all(axis=1)
+    if not has_label.any():
+        raise AssayError(
+            f"the arm {arm.name} needs class probabilities, which these labels come without. "
+            f"Leave {arm.kind} out of arms."
+        )
+    audited, gold = _audited(inputs, answered)
+    if not len(audited):
+        note = "no label is audited"
+        return Remade(_named(given, inputs.label_set), np.exp(logs), "annotated", note)
+    transition = smoothed_transition(given[audited], gold, len(inputs.label_set))
+    shares = transition[given[has_label]].mean(axis=0)
+    best = given.copy()
+    best[has_label] = recut(logs[has_label], shares)
+    note = f"{int((best != given).sum())} of {len(given)} labels change to meet the audited shares"
+    return Remade(_named(best, inputs.label_set), np.exp(logs), "cut by audited shares", note)
+
+
+_MAKERS: dict[str, Callable[[Arm, LabelInputs, Mask], Remade]] = {
+    "posterior": _posterior,
+    "certified": _certified,
+    "jury": _jury,
+    "threshold": _threshold,
+}

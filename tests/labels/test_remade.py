@@ -1,0 +1,139 @@
+"""Label sources that make the LLM's labels anew: posterior, certified, threshold, jury."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from entrypoints.wiring.designs import too_small
+from project.config.arms import Arm
+from project.config.labels import LabelConfig
+from project.data.tables import class_columns, with_class_columns
+from project.labels.audited import check_audit
+from project.labels.inputs import LabelInputs
+from project.labels.sources import arms, human_share, label, label_and_count
+from project.stats.information import log_normalise
+from project.support.errors import AssayError
+
+LABELS = ("a", "b")
+N = 400
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """400 texts, 30 % of class b; the LLM calls a third of class a b."""
+    random = np.random.default_rng(0)
+    gold = (random.random(N) < 0.3).astype(int)
+    points = np.eye(2)[gold] + 0.3 * random.normal(size=(N, 2))
+    ids = [f"e{k}" for k in range(N)]
+    names = np.array(LABELS)
+    examples = pd.DataFrame(
+        {"example_id": ids, "text": "t", "gold_label": names[gold], "split": "train"}
+    )
+    draws = []
+    for draw in range(3):
+        logits = 2.0 * gold + 0.7 + random.normal(size=N) - 1.2
+        logs = log_normalise(np.stack([np.zeros(N), logits], axis=1))
+        table = pd.DataFrame(
+            {
+                "example_id": ids,
+                "draw": draw,
+                "label": names[logs.argmax(axis=1)],
+                "label_mass": 1.0,
+                "log_bound": np.nan,
+                "truncated": False,
+                "error": None,
+            }
+        )
+        draws.append(with_class_columns(table, logs, LABELS))
+    return examples, draws, points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def inputs(pool, draws=None, **settings):
+    examples, known, embeddings = pool
+    return LabelInputs(
+        examples, draws or known, LABELS, LabelConfig(**settings), lambda: embeddings
+    )
+
+
+def right(pool, table):
+    gold = pool[0].set_index("example_id")["gold_label"]
+    return (table["label"].to_numpy() == gold[table["example_id"]].to_numpy()).mean()
+
+
+def test_posterior_keeps_human_labels_and_gives_the_rest_probabilities_that_sum_to_one(pool):
+    table = label(Arm("posterior", 25.0), inputs(pool))
+    soft = class_columns(table, LABELS, "probability.")
+    by_human = (table["source"] == "gold").to_numpy()
+
+    assert human_share(table) == (100, 0.25)
+    assert np.isnan(soft[by_human]).all()
+    assert soft[~by_human].sum(axis=1) == pytest.approx(1)
+    assert (table["inclusion_probability"] == 0.25).all()
+    assert set(table["reason"]) == {"at random", "posterior by the LLM's label and the text"}
+    assert right(pool, table[~by_human]) > right(pool, label(Arm("llm"), inputs(pool)))
+
+
+def test_without_an_audit_posterior_and_threshold_are_the_llms_labels(pool):
+    llm = label(Arm("llm"), inputs(pool))
+    for kind in ("posterior", "threshold"):
+        made = label_and_count(Arm(kind, 0.0), inputs(pool))
+        assert list(made.table["label"]) == list(llm["label"])
+        assert made.note == "no label is audited"
+
+
+def test_certified_keeps_labels_of_the_stated_error_and_says_how_many(pool):
+    made = label_and_count(Arm("certified", 25.0), inputs(pool, certified_error=0.1))
+    by_llm = made.table[made.table["source"] == "llm"]
+
+    assert human_share(made.table)[0] == 100
+    assert 0 < len(by_llm) < 300
+    assert set(by_llm["reason"]) == {"certified at 10 %"}
+    assert made.note.startswith(f"{len(by_llm)} of 300 LLM labels are certified, of which at most")
+    assert right(pool, by_llm) > right(pool, label(Arm("llm"), inputs(pool)))
+
+
+def test_an_audit_too_small_to_certify_anything_is_refused_or_left_out_by_name(pool):
+    with pytest.raises(
+        AssayError, match="is 4 of 400 training labels.*certified_1, which needs at"
+    ):
+        label(Arm("certified", 1.0), inputs(pool))
+    with pytest.raises(AssayError, match="is 20 of 400 .* which needs at least 99. Set replace_sh"):
+        check_audit(Arm("certified", 5.0), N, config=LabelConfig(certified_error=0.01))
+    with pytest.raises(AssayError, match="posterior_1, which needs at least 20"):
+        check_audit(Arm("posterior", 1.0), N)
+    assert (
+        too_small(Arm("certified", 0.0), N, 2) == "its audit needs 19 labels, and the budget is 0"
+    )
+    assert not too_small(Arm("certified", 5.0), N, 2)
+    few = LabelInputs(pool[0], pool[1], LABELS, LabelConfig(), human=pd.Series({"e0": "a"}))
+    with pytest.raises(AssayError, match="needs 19 audited labels to certify .* with an answer"):
+        label(Arm("certified", 25.0), few)
+    with pytest.raises(AssayError, match="certified_error"):
+        LabelConfig(certified_error=0.0)
+
+
+def test_threshold_moves_labels_towards_the_audited_shares(pool):
+    made = label_and_count(Arm("threshold", 25.0), inputs(pool))
+    by_llm = made.table[made.table["source"] == "llm"]
+    of_llm = pool[1][0]["label"] == "b"
+    gold = (pool[0]["gold_label"] == "b").mean()
+
+    assert abs((by_llm["label"] == "b").mean() - gold) < abs(of_llm.mean() - gold)
+    assert "labels change to meet the audited shares" in made.note
+    bare = [one.assign(**{f"log_probability.{name}": np.nan for name in LABELS}) for one in pool[1]]
+    with pytest.raises(AssayError, match="arm threshold_25 needs class probabilities"):
+        label(Arm("threshold", 25.0), inputs(pool, bare))
+
+
+def test_a_jury_gives_hard_or_soft_labels_and_needs_two_draws(pool):
+    hard, soft = (label(Arm(k, None, 3), inputs(pool)) for k in ("jury", "jury_soft"))
+
+    assert list(hard["label"]) == list(soft["label"])
+    assert human_share(hard) == (0, 0.0)
+    assert class_columns(soft, LABELS, "probability.").sum(axis=1) == pytest.approx(1)
+    with pytest.raises(
+        AssayError, match="ensemble_size must be at least 2 for the arm jury; got 1"
+    ):
+        arms(LabelConfig(arms=("jury",)), 1)
+    calibrated = LabelConfig(arms=("jury_soft",), soft_labels="calibrated")
+    assert [arm.name for arm in arms(calibrated, 3)] == ["jury_soft_3"]
