@@ -14,6 +14,7 @@ from project.data.task import Task
 from project.support.errors import AssayError
 from project.training.encoder import Encoder
 from project.training.jobs import Run
+from project.training.one_encoder import run_one_encoder
 from project.training.results import Job
 from project.training.stacked import check_stackable
 from project.training.stacked_jobs import run_stacked
@@ -67,6 +68,10 @@ def training_of(
         # Nodes may come, so that only the user limits how many run.
         n_slots = cluster.n_slots(encoder, config, jobs)
         return Training(min(config.workers or n_slots, n_slots), config.workers or 0, cluster.run)
+    if any(job.one_encoder for job in jobs):
+        n_workers, note = worker_count(config.workers, jobs)
+        n_workers = min(n_workers, len({job.work for job in jobs}))
+        return Training(n_workers, n_workers, run_one_encoder, note)
     if stacks := [job.stack for job in jobs if job.stack]:
         return Training(max(len(stack.seeds) for stack in stacks), 1, run_stacked)
     n_workers, note = worker_count(config.workers, jobs)

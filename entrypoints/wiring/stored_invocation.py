@@ -22,7 +22,7 @@ from project.support.models import (
     embedding_only,
     encoder_source,
 )
-from project.tracking import ROOT, Record, read_json, read_run
+from project.tracking import ONE_ENCODER, ROOT, Record, read_json, read_run
 
 
 def _encoder_source(name: str, revision: str) -> ModelSource:
@@ -90,6 +90,11 @@ def read_invocation(run_id: str) -> StoredInvocation:
     root = run.tags.get(ROOT, run_id)
     if root != run_id:
         raise AssayError(f"{name} is a part of run {root}. Set run_id={root} to run all of it.")
+    if ONE_ENCODER in run.tags:
+        raise AssayError(
+            f"{name} shares its encoder with other labels of its suite "
+            f"({run.tags[ONE_ENCODER]}). Run the suite again, with reuse=none."
+        )
     if ENTRY_POINT not in run.tags:
         raise AssayError(
             f"{name} has no record of its origin: an older version of Assay logged it, or it ended "

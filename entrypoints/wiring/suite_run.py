@@ -8,12 +8,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from entrypoints.wiring import suite_task
-from entrypoints.wiring.invocation import Invocation
 from entrypoints.wiring.reports import publish_after
-from entrypoints.wiring.setup import CONFIG, check_store, inputs_of
+from entrypoints.wiring.setup import CONFIG, check_store
+from entrypoints.wiring.suite_plan import Planned, for_all, name_of, planned_tasks
 from entrypoints.wiring.suite_processes import Work, last_line, run_processes
 from entrypoints.wiring.terminal import print_line
 from project.config.cluster import NO_CLUSTER
@@ -21,28 +20,14 @@ from project.config.fields import parse
 from project.config.loading import defaults
 from project.config.results import HostConfig, StoreConfig
 from project.config.suite import SuiteConfig
-from project.data.suite import SuiteTask, read_suite
-from project.support.errors import AssayError, Incomplete, Refusals
+from project.data.suite import read_suite
+from project.support.errors import AssayError, Incomplete
 from project.support.files import digest
 from project.support.machine import cpu_cores, visible_gpus
 from project.tracking import SUITE, SUITE_TASK, VERDICT, Record, Tracker, root_run
 
 _CORES_OF_A_TASK = 8
 _AT_ONCE_ON_A_CLUSTER = 4
-_NOT_PASSED = ("task", "data", "config", "show_config", "workspace")
-_WITHOUT_EFFECT = (
-    *("workspace", "reuse", "log_diff", "register_prompt", "cluster"),
-    *("max_cost", "max_minutes"),  # a finished experiment has not reached them
-)
-"""Parameters that change nothing of a finished experiment."""
-_MAX_NAME = 80
-
-
-class Planned(NamedTuple):
-    """A task, and the digest of all that can change its experiment."""
-
-    task: SuiteTask
-    key: str
 
 
 def run_suite(params: Mapping[str, str], *, publish: Callable[[str, str], None]) -> None:
@@ -73,9 +58,11 @@ def run_suite(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             "dry_run must be false in a suite, since it tells what one experiment takes; got "
             f"{params['dry_run']}. Use the entry point main with one of the tasks."
         )
-    planned = _planned(read_suite(config.tasks, _for_all(params)))
+    planned = planned_tasks(
+        read_suite(config.tasks, for_all(params)), one_encoder=config.one_encoder
+    )
     check_store(host.workspace)
-    name = config.suite or _name_of(planned)
+    name = config.suite or name_of(planned)
     on_cluster = params["cluster"] != NO_CLUSTER
     logs = Path(host.workspace) / "suites" / digest(name)
     with (
@@ -90,6 +77,7 @@ def run_suite(params: Mapping[str, str], *, publish: Callable[[str, str], None])
             logs,
             at_once=config.tasks_at_once or _at_once(on_cluster=on_cluster),
             divided=not on_cluster,
+            one_encoder=config.one_encoder,
         )
         found = runner.finished(planned, store.reuse)
         failed = runner.run(planned, found)
@@ -123,59 +111,6 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _for_all(params: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of the command that hold for every task: those that differ from a default."""
-    usual = defaults("main")
-    return {
-        name: text
-        for name, text in params.items()
-        if name in usual and name not in _NOT_PASSED and text != usual[name]
-    } | {"workspace": params["workspace"]}
-
-
-def _planned(tasks: Sequence[SuiteTask]) -> list[Planned]:
-    """The tasks with the digests of their parameters and of the files that these name.
-
-    Raises AssayError for a file that is missing, and for two tasks that are the same experiment.
-    """
-    refusals = Refusals()
-    found: dict[str, Planned] = {}
-    for task in tasks:
-        with refusals.part():
-            inputs = inputs_of(Invocation("main", task.params), None)
-            absent = [
-                f"{name} ({each['place']})"
-                for name, each in inputs.items()
-                if each["sha256"] is None and not str(each["place"]).startswith("hub ")
-            ]
-            if absent:
-                raise AssayError(
-                    f"task {task.name}: files that cannot be read: {', '.join(absent)}. Correct "
-                    "the paths."
-                )
-            hashes = {name: each["sha256"] for name, each in inputs.items()}
-            facts = {
-                name: text for name, text in task.params.items() if name not in _WITHOUT_EFFECT
-            }
-            key = digest([facts, hashes])
-            if key in found:
-                raise AssayError(
-                    f"tasks must differ; {found[key].task.name} and {task.name} are the same "
-                    "experiment. Leave one of the two out."
-                )
-            found[key] = Planned(task, key)
-    refusals.finish()
-    return [*found.values()]
-
-
-def _name_of(planned: Sequence[Planned]) -> str:
-    """A name for a suite that has none: its first tasks, and a digest that tells it from others."""
-    names = [one.task.name for one in planned]
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    shown = f"{', '.join(names[:2])}{more}"
-    return f"{shown[:_MAX_NAME]} · {digest([one.key for one in planned])[:6]}"
-
-
 @dataclass
 class Runner:
     """Runs the experiments of a suite.
@@ -188,6 +123,8 @@ class Runner:
         Folder of the tasks' output.
     at_once, divided
         See :func:`entrypoints.wiring.suite_processes.run_processes`.
+    one_encoder
+        Whether the labels of a card are one process, which trains one encoder for all of them.
     """
 
     tracker: Tracker
@@ -195,6 +132,7 @@ class Runner:
     logs: Path
     at_once: int
     divided: bool
+    one_encoder: bool = False
 
     def finished(self, planned: Sequence[Planned], reuse: str | None) -> dict[str, Record]:
         """The newest finished experiment of each task, by its digest."""
@@ -215,35 +153,55 @@ class Runner:
 
         An experiment that has ended is found by the same command, whatever happens to this process.
         """
-        missing = [one for one in planned if one.key not in found]
-        works = [self._work(one) for one in missing]
+        # Labels of one encoder are run together, also those that are finished.
+        groups = [
+            group for group in self._groups(planned) if not all(one.key in found for one in group)
+        ]
+        works = [self._work(group) for group in groups]
         if works:
             print_line(
-                f"suite: tasks to run: {len(works)}, {min(self.at_once, len(works))} at a time. "
-                f"Their output is in {self.logs}."
+                f"suite: tasks to run: {sum(map(len, groups))}, in {len(works)} processes, "
+                f"{min(self.at_once, len(works))} at a time. Their output is in {self.logs}."
             )
         failed = []
         seconds: list[float] = []
         for ended in run_processes(works, self.at_once, divided=self.divided):
-            one, work = missing[ended.number], works[ended.number]
+            work = works[ended.number]
             seconds.append(ended.seconds)
-            run = self._newest(one, "mine") if ended.code == 0 else None
-            if run:
-                found[one.key] = run
-                outcome = run.tags.get(VERDICT, "finished")
-            else:
-                outcome = f"failed: {_reason(ended.code, work.log)}"
-                failed.append(f"{one.task.name}: {_reason(ended.code, work.log)} See {work.log}.")
-            print_line(
-                f"suite: {one.task.name}: {outcome} ({clock(ended.seconds)})"
-                f"{_eta(seconds, len(works) - len(seconds), self.at_once)}"
-            )
+            left = _eta(seconds, len(works) - len(seconds), self.at_once)
+            for one in groups[ended.number]:
+                run = self._newest(one, "mine") if ended.code == 0 else None
+                if run:
+                    found[one.key] = run
+                    outcome = run.tags.get(VERDICT, "finished")
+                else:
+                    reason = _reason(ended.code, work.log)
+                    outcome = f"failed: {reason}"
+                    failed.append(f"{one.task.name}: {reason} See {work.log}.")
+                print_line(f"suite: {one.task.name}: {outcome} ({clock(ended.seconds)}){left}")
         return failed
 
-    def _work(self, one: Planned) -> Work:
-        command = suite_task.command(self.suite, one.key, _given(one.task.params))
-        log = self.logs / f"{_file_name(one.task.name)}-{one.key[:8]}.log"
-        return Work(one.task.name, command, log)
+    def _groups(self, planned: Sequence[Planned]) -> list[list[Planned]]:
+        """The tasks that are one process each: one task, or all labels of one encoder."""
+        groups: dict[object, list[Planned]] = {}
+        for one in planned:
+            key: object = one.key
+            if self.one_encoder and one.task.params["label"]:
+                key = tuple(sorted({**one.task.params, "label": ""}.items()))
+            groups.setdefault(key, []).append(one)
+        return [*groups.values()]
+
+    def _work(self, group: Sequence[Planned]) -> Work:
+        first = group[0]
+        if len(group) == 1:
+            labels, params, name = {first.key: ""}, first.task.params, first.task.name
+        else:
+            labels = {one.key: one.task.params["label"] for one in group}
+            params = {**first.task.params, "label": ""}
+            name = first.task.name.removesuffix(first.task.params["label"]).rstrip()
+        command = suite_task.command(self.suite, labels, _given(params))
+        log = self.logs / f"{_file_name(name)}-{digest([*labels])[:8]}.log"
+        return Work(name, command, log)
 
 
 def _given(params: Mapping[str, str]) -> dict[str, str]:

@@ -53,6 +53,22 @@ class Trained(NamedTuple):
     not_learned: bool
 
 
+class Planned(NamedTuple):
+    """A training, and the condition whose seed it is."""
+
+    condition: Condition
+    job: Job
+
+
+class Setting(NamedTuple):
+    """What the seeds of one arm have in common: their trainer, recipe and number of texts."""
+
+    trainer: Trainer
+    arm: str
+    recipe: str
+    n_examples: int
+
+
 class Trainer:
     """Trains conditions for one root run. Every warning is printed once."""
 
@@ -102,6 +118,17 @@ class Trainer:
 
     def _train(self, conditions: Sequence[Condition]) -> tuple[list[Trained], Incomplete | None]:
         """The seeds that were trained, and the error if some failed."""
+        planned = self.planned(conditions)
+        self.announce([one.job for one in planned])
+        by_setting: dict[Setting, list[Trained]] = {}
+        failure = self.run([(self, one) for one in planned], by_setting)
+        for seeds in by_setting.values():
+            self._log_models(seeds)
+            self.report_not_learned(seeds)
+        return [seed for seeds in by_setting.values() for seed in seeds], failure
+
+    def planned(self, conditions: Sequence[Condition]) -> list[Planned]:
+        """The trainings of these conditions; says what is left out of them."""
         self._warn_about_cut_texts(conditions)
         self._warn_about_missing_labels(conditions)
         if self._encoder.is_linear:
@@ -109,42 +136,41 @@ class Trainer:
                 "encoder=linear fine-tunes nothing: every seed is a logistic regression on a "
                 "bootstrap resample of the training texts."
             )
-        # By identity, since conditions with equal labels share the digests of their jobs.
-        jobs: list[Job] = []
-        condition_of: dict[int, Condition] = {}
-        for condition in conditions:
-            new_jobs = self._jobs.of(condition)
-            jobs += new_jobs
-            condition_of.update({id(job): condition for job in new_jobs})
+        return [Planned(one, job) for one in conditions for job in self._jobs.of(one)]
+
+    def announce(self, jobs: Sequence[Job]) -> None:
+        """Say what the trainings come to, and take those from the store that are there."""
         for message in (*recipe_lines(jobs), *few_steps_notes(jobs)):
             self._print_once(message)
         reuse = self._config.store.reuse
         import_finished_seeds(self._tracker, jobs, self._folder, reuse=reuse)
-        by_setting: dict[object, list[Trained]] = {}
-        failure = self._run(jobs, condition_of, by_setting)
-        for seeds in by_setting.values():
-            self._log_models(seeds)
-            self._report_not_learned(seeds)
-        return [seed for seeds in by_setting.values() for seed in seeds], failure
 
-    def _run(
+    def run(
         self,
-        jobs: Sequence[Job],
-        condition_of: Mapping[int, Condition],
-        by_setting: dict[object, list[Trained]],
+        planned: Sequence[tuple[Trainer, Planned]],
+        by_setting: dict[Setting, list[Trained]],
     ) -> Incomplete | None:
-        """Run the jobs, log each and add it to ``by_setting``; returns the error if some failed."""
+        """Run trainings; each is logged by its trainer and added to ``by_setting``.
+
+        Returns the error if some failed.
+        """
+        jobs = [one.job for _, one in planned]
+        # By identity, since conditions with equal labels share the digests of their jobs.
+        by_job = {id(one.job): (trainer, one.condition) for trainer, one in planned}
         how = training_of(self._encoder, self._config.finetune, jobs, self._cluster.training)
         if how.note:
             self._print_once(how.note)
-        n_new = len({job.digest for job in jobs if not (self._folder / job.digest).is_dir()})
+        new = [job for job in jobs if not (self._folder / job.digest).is_dir()]
+        n_new = len({job.work if job.one_encoder else job.digest for job in new})
         with Progress(
             "fine-tune", sum(job.n_evaluations for job in jobs), "evaluations"
         ) as progress:
 
             def report(job: Job, told: Report) -> None:
                 is_new = not (self._folder / job.digest).is_dir()
-                if is_new and not self._encoder.is_linear:  # which takes no time worth a line
+                # One line for all labels of one encoder; a regression takes no time worth a line.
+                is_first = job.one_encoder is None or job.one_encoder.place == 0
+                if is_new and is_first and not self._encoder.is_linear:
                     progress.print_line(progress_line(job, told))
                 progress(isinstance(told, Evaluation))
 
@@ -159,11 +185,12 @@ class Trainer:
             with contextlib.closing(running) as results:
                 try:
                     for job, result in results:
-                        condition = condition_of[id(job)]
+                        trainer, condition = by_job[id(job)]
                         # Seeds that train at the same time share the machine's seconds.
                         at_once = min(how.at_once, len(jobs) if result.reused else n_new)
-                        trained = self._log(condition, job, result, at_once=at_once)
-                        setting = (condition.arm.name, condition.setting, len(condition.examples))
+                        trained = trainer._log(condition, job, result, at_once=at_once)
+                        n = len(condition.examples)
+                        setting = Setting(trainer, condition.arm.name, condition.setting, n)
                         by_setting.setdefault(setting, []).append(trained)
                 except Incomplete as error:
                     return error
@@ -177,7 +204,7 @@ class Trainer:
         )
         seconds = result.seconds / max(1, at_once)
         predicted = codes(result.predictions["label"], self._task.label_set)
-        not_learned = has_not_learned(result.history, job.inputs.phases[-1], predicted)
+        not_learned = has_not_learned(result.history, job.trained_on.phases[-1], predicted)
         finished = seed_runs.FinishedSeed(
             condition=condition,
             seed=job.seed,
@@ -232,7 +259,7 @@ class Trainer:
             if address:
                 print_line(f"fine-tune: logged as {address}.")
 
-    def _report_not_learned(self, seeds: Sequence[Trained]) -> None:
+    def report_not_learned(self, seeds: Sequence[Trained]) -> None:
         """Print and tag how many seeds of one setting have not learned, if some have not."""
         n = sum(seed.not_learned for seed in seeds)
         if not n:

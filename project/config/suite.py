@@ -23,6 +23,11 @@ class SuiteConfig(ConfigSection):
         "names of its tasks",
         everyday=True,
     )
+    one_encoder: bool = parameter(
+        default=False,
+        help="one encoder for all labels of a card whose texts may have several, with an output "
+        "for each label; false: every label trains encoders of its own",
+    )
     tasks_at_once: int | None = parameter(
         default=None,
         help="tasks that run side by side, each on its share of the cores and GPUs; auto: one for "

@@ -54,6 +54,7 @@ CHOSEN = "assay.chosen"
 # Tasks that went through the same experiment.
 SUITE = "assay.suite"  # name of the suite
 SUITE_TASK = "assay.suite_task"  # digest of a task's parameters and inputs
+ONE_ENCODER = "assay.one_encoder"  # the labels that one encoder has learned together
 
 # Batches of a monitor.
 MONITOR = "assay.monitor"  # digest of the classifier, the old texts and the settings

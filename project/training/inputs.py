@@ -29,9 +29,11 @@ class Phase(NamedTuple):
     indices
         Indices of the texts in the tokens, ``(n,)``.
     targets
-        Probabilities of the classes, ``(n, n_classes)``; rows sum to 1.
+        Probabilities of the classes, ``(n, n_classes)``; rows sum to 1. For several labels with one
+        encoder: probabilities of yes, ``(n, n_labels)``.
     weights
-        Weights of the texts with a mean of 1, ``(n,)``.
+        Weights of the texts with a mean of 1, ``(n,)``. For several labels with one encoder: of
+        each label, ``(n, n_labels)``; 0 where a text has no answer for the label.
     """
 
     indices: Codes
@@ -53,7 +55,8 @@ class TrainingInputs:
     validation_indices
         Indices of the validation texts in the tokens; without any, the last evaluation is kept.
     validation_labels
-        Class codes of these.
+        Class codes of these, ``(n_validation,)``. For several labels with one encoder: 1 for yes, 0
+        for no and -1 where it is not known, ``(n_validation, n_labels)``.
     points
         Coordinates of all texts for the logistic regression, ``(n_texts, n_components)``; None for
         an encoder that is fine-tuned.
@@ -67,8 +70,13 @@ class TrainingInputs:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes, with or without labels."""
+        """Number of classes, with or without labels; of labels where there are several."""
         return int(self.phases[0].targets.shape[1])
+
+    @property
+    def of_several_labels(self) -> bool:
+        """Whether each output of the model answers a question of its own, yes or no."""
+        return self.phases[0].weights.ndim == 2
 
 
 def schedules(config: FinetuneConfig, phases: Sequence[Phase]) -> tuple[Schedule, ...]:

@@ -25,6 +25,7 @@ from project.training.open_phase import OpenPhase
 from project.training.optimizer import build_optimizer
 from project.training.precision import autocast, float32_products
 from project.training.predict import predict
+from project.training.several_labels import mean_scores
 from project.training.targets import loss
 from project.training.text_order import TextOrder
 
@@ -96,7 +97,10 @@ def planned_evaluations(schedules: Sequence[Schedule]) -> list[tuple[int, int, i
 def validation_scores(
     batching: Batching, inputs: TrainingInputs, config: FinetuneConfig, precision: str
 ) -> tuple[float, float]:
-    """Accuracy and macro-F1 of a model on the validation texts; nan where there are none."""
+    """Accuracy and macro-F1 of a model on the validation texts; nan where there are none.
+
+    For several labels: the means over the labels of those of yes and no.
+    """
     if not len(inputs.validation_indices):
         return math.nan, math.nan
     answers = predict(
@@ -105,7 +109,10 @@ def validation_scores(
         inputs.validation_indices,
         precision=precision,
         batch_size=config.eval_batch_size,
+        of_several_labels=inputs.of_several_labels,
     )
+    if inputs.of_several_labels:
+        return mean_scores(inputs.validation_labels, answers > 0)
     counts = confusion(inputs.validation_labels, answers.argmax(axis=1), inputs.n_classes)
     score = scores(counts)
     return score.accuracy, score.macro_f1

@@ -20,13 +20,22 @@ def constant_loss(targets: Floats, weights: Floats) -> float:
     That answer is the label shares, and its loss their entropy: ln K for K equally frequent
     classes.
 
+    For several labels with one encoder it is the mean over the labels, as their loss is.
+
     Parameters
     ----------
     targets
-        Probabilities of the classes ``(n, n_classes)``; rows sum to 1.
+        Probabilities of the classes ``(n, n_classes)``; rows sum to 1. For several labels those of
+        yes, ``(n, n_labels)``.
     weights
-        Weights of the texts ``(n,)``.
+        Weights of the texts ``(n,)``, or ``(n, n_labels)`` for several labels.
     """
+    if weights.ndim == 2:
+        each = [
+            constant_loss(np.stack([1 - yes, yes], axis=1), weight)
+            for yes, weight in zip(targets.T, weights.T, strict=True)
+        ]
+        return float(np.mean(each))
     shares = np.average(targets, axis=0, weights=weights)
     known = shares[shares > 0]
     return float(-(known * np.log(known)).sum())

@@ -28,9 +28,17 @@ class HasTokens(Protocol):
 
 
 def predict(
-    batching: Batching, tokens: HasTokens, indices: Codes, *, precision: str, batch_size: int
+    batching: Batching,
+    tokens: HasTokens,
+    indices: Codes,
+    *,
+    precision: str,
+    batch_size: int,
+    of_several_labels: bool = False,
 ) -> Floats:
     """Natural log probabilities of texts, ``(n, n_classes)``, in the order of ``indices``.
+
+    Of a model for several labels, the log odds of each label, ``(n, n_labels)``.
 
     Parameters
     ----------
@@ -44,6 +52,8 @@ def predict(
         fp32, tf32, bf16 or fp16.
     batch_size
         Texts of similar length that go through the model together.
+    of_several_labels
+        Whether each output of the model answers a question of its own, yes or no.
 
     Raises
     ------
@@ -57,7 +67,8 @@ def predict(
         for start in range(0, len(order), batch_size):
             with autocast(precision, batching.model.device.type):
                 logits = batching.logits(tokens.rows(indices[order[start : start + batch_size]]))
-            parts.append(logits.double().log_softmax(-1))
+            exact = logits.double()
+            parts.append(exact if of_several_labels else exact.log_softmax(-1))
     result: Floats = torch.cat(parts).cpu().numpy()
     if not np.isfinite(result).all():
         raise AssayError("training diverged: predictions are not numbers. Lower learning_rate.")

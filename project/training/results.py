@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,24 @@ class Stack(NamedTuple):
     digest: str
 
 
+class OneEncoder(NamedTuple):
+    """The training of one encoder for all labels of a task, of which a job reads one.
+
+    Attributes
+    ----------
+    digest
+        Identity of the training.
+    inputs
+        What the encoder learns: all labels.
+    place
+        Index of the job's label among the outputs.
+    """
+
+    digest: str
+    inputs: TrainingInputs
+    place: int
+
+
 @dataclass(frozen=True)
 class Job:
     """One (arm, seed): everything that a worker process needs.
@@ -58,6 +76,10 @@ class Job:
         Whether the trained model is kept in the result's folder, as ``save_pretrained`` writes it.
     stack
         The seeds that are trained together with this one; None: it is trained alone.
+    one_encoder
+        The encoder that learns this label with others; None: the label has one of its own.
+    parts
+        Of the training of such an encoder: the jobs whose results it writes, by ``place``.
     """
 
     arm: str
@@ -71,18 +93,26 @@ class Job:
     label_set: tuple[str, ...]
     keep_model: bool = False
     stack: Stack | None = None
+    one_encoder: OneEncoder | None = None
+    parts: Mapping[int, Job] = field(default_factory=dict)
 
     @property
     def work(self) -> str:
         """What one process does at a time: this seed, or all that are trained with it."""
-        return self.stack.digest if self.stack else self.digest
+        together = self.stack or self.one_encoder
+        return together.digest if together else self.digest
+
+    @property
+    def trained_on(self) -> TrainingInputs:
+        """What the encoder learns, with other labels where it has several."""
+        return self.one_encoder.inputs if self.one_encoder else self.inputs
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:
         """The schedule of each phase; none for a logistic regression."""
         if self.inputs.points is not None:
             return ()
-        return schedules(self.config, self.inputs.phases)
+        return schedules(self.config, self.trained_on.phases)
 
     @property
     def n_steps(self) -> int:
@@ -128,6 +158,8 @@ class SeedResult:
 
 def is_finished(folder: Path, job: Job) -> bool:
     """Whether the job's result is on disk, with its model where that is to be kept."""
+    if job.parts:
+        return all(is_finished(folder, part) for part in job.parts.values())
     result = folder / job.digest
     return (result / RESULT).is_file() and (not job.keep_model or (result / MODEL).is_dir())
 

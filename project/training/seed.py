@@ -21,6 +21,7 @@ from project.training.linear_seed import run_linear_job
 from project.training.loop import train
 from project.training.predict import predict, predictions_table
 from project.training.results import Job, save_result
+from project.training.several_labels import log_probabilities
 
 
 def run_job(
@@ -143,17 +144,24 @@ def predict_and_save(
     name
         How mini-batches were read.
     """
-    log_probabilities = predict(
+    answers = predict(
         batching,
         job.inputs.tokens,
         job.test_indices,
         precision=job.encoder.precision,
         batch_size=job.config.eval_batch_size,
+        of_several_labels=job.inputs.of_several_labels,
     )
     facts = {
-        "seconds": seconds(),
+        # One encoder for several labels: each has its share of the time.
+        "seconds": seconds() / max(1, len(job.parts)),
         "batching": name,
         "history": [evaluation.as_json() for evaluation in history],
     }
-    predictions = predictions_table(job.test_ids, log_probabilities, job.label_set)
-    save_result(folder, job, predictions, facts, model=batching.model)
+    for place, part in job.parts.items():
+        of_label = log_probabilities(answers[:, place])
+        predictions = predictions_table(part.test_ids, of_label, part.label_set)
+        save_result(folder, part, predictions, facts, model=None)
+    if not job.parts:
+        predictions = predictions_table(job.test_ids, answers, job.label_set)
+        save_result(folder, job, predictions, facts, model=batching.model)

@@ -92,15 +92,22 @@ def ordinal_shares(n_classes: int, power: int, sharpness: float) -> Floats:
 def loss(logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Sum over the rows of weight x cross-entropy with the target, in nats and float32.
 
+    For several labels, it is the mean over the labels of this sum for each label's yes and no.
+
     Parameters
     ----------
     logits
-        ``(n, n_classes)``.
+        ``(n, n_classes)``; the log odds of each label where there are several.
     values
-        Target distributions ``(n, n_classes)``.
+        Target distributions ``(n, n_classes)``, or probabilities of yes ``(n, n_labels)``.
     weights
-        ``(n,)``.
+        ``(n,)``, or ``(n, n_labels)`` for several labels.
     """
+    if weights.ndim == 2:
+        of_answers = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits.float(), values, weights, reduction="sum"
+        )
+        return of_answers / weights.shape[1]
     return -(weights * (values * logits.float().log_softmax(-1)).sum(-1)).sum()
 
 
