@@ -142,7 +142,9 @@ def estimate_loss(sample: AuditSample, llm: Codes, classifier: Codes, curves: Cu
     on_audit = classifier[sample.indices][None]
     on_rest = [classifier[sample.rest][None]]
     candidates = []
-    for share in _PROXY_SHARES:
+    # Of a stratum that is audited whole, no other text tells what the LLM says there.
+    is_whole = sample.strata is not None and not sample.strata.unsampled.all()
+    for share in _PROXY_SHARES[:1] if is_whole else _PROXY_SHARES:
         own = _sharpened(sample, llm, on_audit, on_rest, share)
         small = _sharpened(sample, llm, curves.gold_audit, list(curves.gold_rest), share)
         gold = Scores(
@@ -211,15 +213,26 @@ def _pool_sums(sample: AuditSample, llm: Codes, predicted: Codes) -> Floats:
     """:func:`class_sums` against the LLM's labels over the unaudited texts, ``(3, n_classes)``."""
     labels = llm[sample.rest]
     answered = labels >= 0
-    n_answered = max(1, int(answered.sum()))
-    uniform = np.full((1, n_answered), 1 / n_answered)
     if not answered.any():
         return np.zeros((3, sample.n_classes))
+    weights = _rest_weights(sample)[None, answered]
+    weights = weights / weights.sum()
     by_model = [
-        np.stack(class_sums(labels[answered], model[answered], sample.n_classes, uniform))[:, 0]
+        np.stack(class_sums(labels[answered], model[answered], sample.n_classes, weights))[:, 0]
         for model in predicted
     ]
     return np.asarray(np.mean(by_model, axis=0))
+
+
+def _rest_weights(sample: AuditSample) -> Floats:
+    """How many texts of the pool each unaudited text stands for ``(n_rest,)``.
+
+    Where strata were sampled unequally, the rest has too many texts of some of them.
+    """
+    if sample.strata is None or sample.stratum is None:
+        return np.ones(len(sample.rest))
+    _, member = np.unique(sample.stratum, return_inverse=True)
+    return np.asarray((1 / np.maximum(sample.strata.unsampled, 1e-12))[member[sample.rest]])
 
 
 def _plain_scores(gold: Codes, given: Codes, n_classes: int) -> Floats:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from entrypoints.wiring.audit_design import answered_probability, design_table
 from entrypoints.wiring.audit_encoder import check_encoder
-from entrypoints.wiring.audit_labels import answered_probability, design_table
 from project.config.audit import AuditConfig
 from project.support.errors import AssayError
 from tests.helpers.audits import audit_of
