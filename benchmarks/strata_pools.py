@@ -11,11 +11,11 @@ import pandas as pd
 
 from analysis.questions.zone_aim import ZoneSource, aim_of
 from analysis.questions.zone_search import NUMBERS, LabelledTexts, find_zones
+from benchmarks.audit_data import MIN_ACCURACY
 from project.data.text_forms import folded_text
 from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 
-MIN_ACCURACY = 0.4
 _MIN_TEXTS = 400
 
 

@@ -215,24 +215,13 @@ def _pool_sums(sample: AuditSample, llm: Codes, predicted: Codes) -> Floats:
     answered = labels >= 0
     if not answered.any():
         return np.zeros((3, sample.n_classes))
-    weights = _rest_weights(sample)[None, answered]
+    weights = sample.rest_weights[None, answered]
     weights = weights / weights.sum()
     by_model = [
         np.stack(class_sums(labels[answered], model[answered], sample.n_classes, weights))[:, 0]
         for model in predicted
     ]
     return np.asarray(np.mean(by_model, axis=0))
-
-
-def _rest_weights(sample: AuditSample) -> Floats:
-    """How many texts of the pool each unaudited text stands for ``(n_rest,)``.
-
-    Where strata were sampled unequally, the rest has too many texts of some of them.
-    """
-    if sample.strata is None or sample.stratum is None:
-        return np.ones(len(sample.rest))
-    _, member = np.unique(sample.stratum, return_inverse=True)
-    return np.asarray((1 / np.maximum(sample.strata.unsampled, 1e-12))[member[sample.rest]])
 
 
 def _plain_scores(gold: Codes, given: Codes, n_classes: int) -> Floats:

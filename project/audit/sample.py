@@ -88,6 +88,18 @@ class AuditSample:
         return np.setdiff1d(np.arange(self.n_pool), self.indices)
 
     @functools.cached_property
+    def rest_weights(self) -> Floats:
+        """How many texts of the pool each text of :attr:`rest` stands for ``(n_rest,)``.
+
+        Where strata are sampled unequally, too many texts of some of them are left. Without strata
+        all count alike.
+        """
+        if self.strata is None or self.stratum is None:
+            return np.ones(len(self.rest))
+        _, member = np.unique(self.stratum, return_inverse=True)
+        return np.asarray(1 / self.strata.unsampled[member[self.rest]])
+
+    @functools.cached_property
     def replicates(self) -> Floats:
         """Weights of the audited texts ``(1 + REPLICATES, n)``, the design's own first.
 
