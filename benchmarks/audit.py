@@ -2,6 +2,7 @@ r"""How often is an audit right? Audits of real data whose gold labels are all k
 
     ASSAY_DATA=FOLDER python -m benchmarks.audit
     ASSAY_DATA=FOLDER python -m benchmarks.audit --llms 3 --seeds 1     # a quick look
+    ASSAY_DATA=FOLDER python -m benchmarks.audit --strata label         # drawn by the LLM's label
     ASSAY_DATA=FOLDER python -m benchmarks.audit --encoder bundled --llms 4 --seeds 1 \
         --data babe_media_bias,imdb --sizes 250 --max_pool 1200 --max_length 64
 
@@ -23,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtr
 
-from benchmarks.audit_cells import MAX_POOL, Cell, audits, label_sets
+from benchmarks.audit_cells import MAX_POOL, Cell, audits
+from benchmarks.audit_data import label_sets
 from benchmarks.audit_encoder import encoder_audits
 from benchmarks.machine import machine_lines
 from entrypoints.wiring.terminal import print_line
@@ -43,6 +45,12 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--seeds", type=int, default=3, help="splits of each data set and LLM")
     options.add_argument("--data", default="", help="names of data sets; empty: all")
     options.add_argument("--sizes", default="", help="sizes of the audit; empty: all")
+    options.add_argument(
+        "--strata",
+        choices=("none", "label"),
+        default="none",
+        help="label: audits drawn by the LLM's label, also judged with the strata left aside",
+    )
     options.add_argument("--encoder", default=LINEAR, help="classifier of which audits speak")
     options.add_argument("--encoder_seeds", type=int, default=2, help="trainings of an encoder")
     options.add_argument("--max_pool", type=int, default=MAX_POOL, help="most texts of a pool")
@@ -160,7 +168,13 @@ def main() -> int:
     ):
         for seed in range(options.seeds):
             if is_linear:
-                cells += audits(labelled, sizes, list(TOLERANCES), 1000 * number + seed)
+                cells += audits(
+                    labelled,
+                    sizes,
+                    list(TOLERANCES),
+                    1000 * number + seed,
+                    by_label=options.strata == "label",
+                )
             else:
                 config = FinetuneConfig(
                     encoder=options.encoder,

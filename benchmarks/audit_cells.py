@@ -1,15 +1,15 @@
-"""Simulated audits of real data: which data, and what one audit estimates beside the truth."""
+"""Simulated audits of real data: what one audit estimates beside the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from pathlib import Path
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from benchmarks.audit_data import LabelSet
 from project.audit.borrowed_curve import estimate_loss, learn_curves
+from project.audit.design import draw_audit
 from project.audit.learner import cross_fitted
 from project.audit.loss import Loss
 from project.audit.quality import quality
@@ -18,32 +18,12 @@ from project.audit.shares import class_shares
 from project.audit.verdict import CANNOT_TELL, MIN_OF_CLASS, verdict
 from project.stats.bootstrap import Interval, weighted_scores
 from project.stats.types import Codes, Floats
-from project.training.embeddings import embed
 from project.training.linear import LinearClassifier, principal_components
 
 MAX_POOL = 3000
 MIN_TEST = 150
-MIN_ACCURACY = 0.4
-"""Share of right labels below which an LLM is no candidate."""
 _POOL_SHARE = 0.7
 _TRUTH_RESAMPLES = 300
-
-
-class LabelSet(NamedTuple):
-    """One data set with the labels of one LLM; only texts that have both labels.
-
-    ``texts`` ``(n,)``; ``vectors`` ``(n, size)``; ``gold`` and ``llm`` ``(n,)``, -1 where the LLM
-    gave no label; ``documents`` ``(n,)``, the same code for copies of a text.
-    """
-
-    data: str
-    llm_name: str
-    texts: list[str]
-    vectors: np.ndarray
-    gold: Codes
-    llm: Codes
-    documents: Codes
-    n_classes: int
 
 
 class Estimate(NamedTuple):
@@ -68,60 +48,14 @@ class Cell(NamedTuple):
     rarest: int
 
 
-def label_sets(
-    folder: Path,
-    workspace: Path,
-    most: int,
+def audits(
+    labelled: LabelSet,
+    sizes: list[int],
+    tolerances: list[float],
+    seed: int,
     *,
-    names: Collection[str] = (),
-    same_texts: bool = False,
-) -> Iterator[LabelSet]:
-    """Every data set of the folder with every LLM, at most ``most`` LLMs for each data set.
-
-    Parameters
-    ----------
-    folder
-        Parquet files with ``text``, ``label`` (gold) and columns ``llm_label__NAME``.
-    workspace
-        Where embeddings are kept.
-    most
-        Most LLMs of a data set; these are drawn with a fixed seed.
-    names
-        Names of the data sets; empty: all.
-    same_texts
-        Keep only texts that all of these LLMs labelled, so that trainings on human labels serve
-        all of them.
-    """
-    for path in sorted(folder.glob("*.parquet")):
-        if names and path.stem not in names:
-            continue
-        table = pd.read_parquet(path)
-        columns = [name for name in table.columns if name.startswith("llm_label__")]
-        if not columns:
-            continue
-        labels = sorted(table["label"].unique())
-        table = table[table[columns].notna().any(axis=1)].reset_index(drop=True)
-        vectors = embed(list(table["text"]), workspace, progress=lambda n: None)
-        gold = pd.Categorical(table["label"], labels).codes.astype(np.int64)
-        chosen = np.random.default_rng(0).permutation(len(columns))[:most]
-        for name in (columns[index] for index in chosen):
-            labelled = table[[columns[index] for index in chosen] if same_texts else [name]]
-            rows = np.flatnonzero(labelled.notna().all(axis=1))
-            llm = pd.Categorical(table[name], labels).codes.astype(np.int64)
-            if (llm[rows] == gold[rows]).mean() >= MIN_ACCURACY:
-                yield LabelSet(
-                    data=path.stem,
-                    llm_name=name.removeprefix("llm_label__"),
-                    texts=list(table["text"].iloc[rows]),
-                    vectors=vectors[rows],
-                    gold=gold[rows],
-                    llm=llm[rows],
-                    documents=pd.factorize(table["text"].iloc[rows])[0],
-                    n_classes=len(labels),
-                )
-
-
-def audits(labelled: LabelSet, sizes: list[int], tolerances: list[float], seed: int) -> list[Cell]:
+    by_label: bool = False,
+) -> list[Cell]:
     """One split into pool and test, and one audit of each size.
 
     Parameters
@@ -134,6 +68,9 @@ def audits(labelled: LabelSet, sizes: list[int], tolerances: list[float], seed: 
         Tolerated losses of macro-F1, in [0, 1].
     seed
         Seed of the split and of the audits.
+    by_label
+        Whether the audits are drawn by strata of the LLM's labels, as ``ask`` with
+        ``stratify=label`` does.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(labelled.gold))
@@ -153,14 +90,7 @@ def audits(labelled: LabelSet, sizes: list[int], tolerances: list[float], seed: 
     for size in sizes:
         if size > 0.8 * n_pool:
             continue
-        indices = np.sort(random.permutation(n_pool)[:size])
-        sample = AuditSample(
-            indices=indices,
-            gold=labelled.gold[pool][indices],
-            inclusion_probability=np.full(size, size / n_pool),
-            n_pool=n_pool,
-            n_classes=labelled.n_classes,
-        )
+        sample = _sample(labelled, pool, size, random, by_label=by_label)
         cells.append(
             _cell(
                 labelled,
@@ -175,6 +105,28 @@ def audits(labelled: LabelSet, sizes: list[int], tolerances: list[float], seed: 
             )
         )
     return cells
+
+
+def _sample(
+    labelled: LabelSet, pool: Codes, size: int, random: np.random.Generator, *, by_label: bool
+) -> AuditSample:
+    """An audit of ``size`` texts of the pool, whose positions in the data are ``pool``."""
+    n_pool = len(pool)
+    llm = labelled.llm[pool]
+    if by_label:
+        drawn = draw_audit(size, n_pool, seed=int(random.integers(2**31)), strata=llm)
+        indices, probability = np.flatnonzero(drawn.selected), drawn.inclusion_probability
+    else:
+        indices = np.sort(random.permutation(n_pool)[:size])
+        probability = np.full(n_pool, size / n_pool)
+    return AuditSample(
+        indices=indices,
+        gold=labelled.gold[pool][indices],
+        inclusion_probability=probability[indices],
+        n_pool=n_pool,
+        n_classes=labelled.n_classes,
+        stratum=llm if by_label else None,
+    )
 
 
 class Truth(NamedTuple):
@@ -270,6 +222,13 @@ def _cell(
         )
         loss = estimate_loss(sample, llm, predicted, curves)
         estimates += loss_estimates(loss, truth, difference)
+        if sample.strata is not None:
+            aside = dataclasses.replace(sample, stratum=None)
+            loss_aside = estimate_loss(aside, llm, predicted, curves)
+            estimates += [
+                one._replace(kind=f"{one.kind}, strata aside")
+                for one in loss_estimates(loss_aside, truth, difference)
+            ]
         verdicts = {limit: verdict(sample, loss, limit).word for limit in tolerances}
     return Cell(
         data=labelled.data,

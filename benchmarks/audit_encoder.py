@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.audit_cells import MAX_POOL, MIN_TEST, Cell, LabelSet, Truth, loss_estimates, scored
+from benchmarks.audit_cells import MAX_POOL, MIN_TEST, Cell, Truth, loss_estimates, scored
+from benchmarks.audit_data import LabelSet
 from entrypoints.wiring.audit_encoder import EncoderTrainings
 from project.audit import fine_tuned
 from project.audit.fine_tuned import Training

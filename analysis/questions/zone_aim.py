@@ -48,7 +48,7 @@ class Aim(NamedTuple):
     untold: list[str]
 
 
-class _Source(NamedTuple):
+class ZoneSource(NamedTuple):
     """An experiment with its texts and zones."""
 
     label_set: tuple[str, ...]
@@ -57,7 +57,7 @@ class _Source(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def confirmed_zones(run_id: str) -> _Source:
+def confirmed_zones(run_id: str) -> ZoneSource:
     """An experiment with a confirmed zone.
 
     Raises AssayError if it has none.
@@ -74,7 +74,7 @@ def confirmed_zones(run_id: str) -> _Source:
             "texts, and the other half confirmed none. Name another run, or set design=audit or "
             "another arm, such as random."
         )
-    return _Source(experiment.label_set, labelled, zones)
+    return ZoneSource(experiment.label_set, labelled, zones)
 
 
 def check_zones(run_id: str, label_set: Sequence[str]) -> None:
@@ -107,9 +107,13 @@ def aim_at(run_id: str, texts: Sequence[str], annotations: pd.DataFrame) -> Aim:
     AssayError
         If the experiment has no confirmed zone, or none that can be told in these texts.
     """
+    return aim_of(confirmed_zones(run_id), texts, annotations, run_id)
+
+
+def aim_of(source: ZoneSource, texts: Sequence[str], annotations: pd.DataFrame, run_id: str) -> Aim:
+    """:func:`aim_at` of zones that are found already, those of ``run_id``."""
     from project.data.tables import codes
 
-    source = confirmed_zones(run_id)
     labelled = source.labelled
     llm = codes(annotations["label"], source.label_set)
     together = _together(source, texts, llm, annotations)
@@ -158,7 +162,7 @@ class _Together(NamedTuple):
 
 
 def _together(
-    source: _Source, texts: Sequence[str], llm: Codes, annotations: pd.DataFrame
+    source: ZoneSource, texts: Sequence[str], llm: Codes, annotations: pd.DataFrame
 ) -> _Together:
     """All candidates over the experiment's texts and others, each text once.
 

@@ -250,6 +250,7 @@ def _next_command(params: Mapping[str, str], answers: str) -> str:
 def _sampling(examples: pd.DataFrame, drawn: Drawn, strata: _Strata, given: Mask) -> pd.DataFrame:
     """A row for every text of the pool: whether it is asked about, and with which probability.
 
+    Texts with the same ``stratum`` had the same probability and were drawn by themselves.
     ``given`` ``(n_raters, n)``: which person is asked about which of the drawn texts.
     """
     asked_by = np.full(len(examples), "", dtype=object)
@@ -262,6 +263,9 @@ def _sampling(examples: pd.DataFrame, drawn: Drawn, strata: _Strata, given: Mask
             "asked": drawn.selected,
             "reason": np.where(drawn.selected, f"audit, drawn {strata.how}", "not drawn"),
             "inclusion_probability": drawn.inclusion_probability,
+            "stratum": np.zeros(len(examples), dtype=np.int64)
+            if strata.codes is None
+            else np.unique(strata.codes, return_inverse=True)[1],
             "asked_by": asked_by,
         }
     )

@@ -10,19 +10,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from entrypoints.wiring.audit_design import (
+    design_strata,
+    drawn_texts,
+    has_design_file,
+    inclusion,
+)
 from entrypoints.wiring.terminal import print_line
 from project.audit.as_json import people_as_json
 from project.audit.judgements import Judgements, audit_labels, combine
 from project.audit.judgements import codes as rater_codes
 from project.audit.people import compare_people
 from project.audit.sample import AuditSample
-from project.config.audit import RANDOM, UNKNOWN, AuditConfig, PoolConfig
+from project.config.audit import RANDOM, AuditConfig, PoolConfig
 from project.data.pool import Pool, with_human_labels
-from project.data.raw_data import read_file
 from project.data.tables import codes
 from project.labels.clients.formats import notes_on_reasons
 from project.labels.human import answer_rows
-from project.stats.types import Codes, Floats, Mask
+from project.stats.types import Codes
 from project.support.errors import AssayError
 
 MAX_RATERS_ALONE = 5
@@ -131,10 +136,19 @@ def notes_on_audit(pool: Pool, asked: AuditConfig, sample: AuditSample) -> list[
             f"{n_others} texts have a human label but were not drawn by audit_design; they are "
             "left out of the audit."
         )
-    n_drawn = int(_drawn(pool, asked).sum())
+    has_strata = sample.stratum is not None and np.ptp(sample.stratum) > 0
+    if has_strata and sample.strata is None:
+        notes.append(
+            "Limits leave the strata of the draw aside and are too wide: "
+            + (
+                "texts of one document may lie in several."
+                if sample.groups is not None
+                else "a stratum has fewer than two labelled texts."
+            )
+        )
+    n_drawn = int(drawn_texts(pool, asked).sum())
     # Without a file of the design, nobody knows which texts were drawn and not labelled.
-    has_file = not asked.inclusion_column and asked.audit_design not in (UNKNOWN, RANDOM)
-    if has_file and sample.n < n_drawn:
+    if has_design_file(asked) and sample.n < n_drawn:
         notes.append(
             f"{n_drawn - sample.n} of the {n_drawn} drawn texts have no label. They are taken to "
             "be missing at random; if people left out the hard ones, the LLM looks better than it "
@@ -145,14 +159,15 @@ def notes_on_audit(pool: Pool, asked: AuditConfig, sample: AuditSample) -> list[
 
 def _sample(pool: Pool, asked: AuditConfig, gold: Codes) -> AuditSample:
     """The audit of these labels of the pool ``(n_pool,)``, -1 where there is none."""
-    indices = np.flatnonzero((gold >= 0) & _drawn(pool, asked))
+    indices = np.flatnonzero((gold >= 0) & drawn_texts(pool, asked))
     return AuditSample(
         indices=indices,
         gold=gold[indices],
-        inclusion_probability=_inclusion(pool, asked, indices),
+        inclusion_probability=inclusion(pool, asked, indices),
         n_pool=len(gold),
         n_classes=len(pool.task.label_set),
         groups=documents_of(pool, asked)[indices] if asked.group else None,
+        stratum=design_strata(pool, asked) if has_design_file(asked) else None,
     )
 
 
@@ -164,88 +179,6 @@ def documents_of(pool: Pool, asked: AuditConfig) -> Codes:
     # A text without a document is one of its own.
     own = len(documents) + np.arange(len(documents))
     return np.where(documents < 0, own, documents)
-
-
-def _inclusion(pool: Pool, asked: AuditConfig, indices: Codes) -> Floats | None:
-    """The inclusion probabilities of the audited texts; None where nobody knows them."""
-    if asked.inclusion_column:
-        column = pool.columns[asked.inclusion_column].iloc[indices]
-        return _checked_probabilities(column, "inclusion_column")
-    if asked.audit_design == UNKNOWN:
-        return None
-    if asked.audit_design == RANDOM:
-        return np.full(len(indices), len(indices) / len(pool.examples))
-    by_id = design_table(asked)["inclusion_probability"]
-    ids = pool.examples["example_id"]
-    probability = _checked_probabilities(ids.iloc[indices].map(by_id), "audit_design")
-    of_drawn = ids[_drawn(pool, asked)].map(by_id).to_numpy(dtype=np.float64)
-    return answered_probability(probability, of_drawn)
-
-
-def _drawn(pool: Pool, asked: AuditConfig) -> Mask:
-    """Which texts of the pool were drawn ``(n_pool,)``, by the file in ``audit_design``.
-
-    Labels of other texts were chosen in another way and are no part of the audit.
-    """
-    if asked.inclusion_column or asked.audit_design in (UNKNOWN, RANDOM):
-        return np.ones(len(pool.examples), dtype=bool)
-    is_asked = pool.examples["example_id"].map(design_table(asked)["asked"])
-    return np.asarray(is_asked.fillna(False).astype(str).str.lower() == "true", dtype=bool)
-
-
-def design_table(asked: AuditConfig) -> pd.DataFrame:
-    """The file in ``audit_design`` by ``example_id``: ``asked`` and ``inclusion_probability``."""
-    path = Path(asked.audit_design).expanduser()
-    table = read_file(path)
-    missing = {"example_id", "asked", "inclusion_probability"} - set(table.columns)
-    if missing:
-        raise AssayError(
-            f"audit_design {path.name} must have the columns example_id, asked and "
-            f"inclusion_probability; missing: {', '.join(sorted(missing))}. Name the "
-            "sampling.parquet of the entry point ask."
-        )
-    probability = pd.to_numeric(table["inclusion_probability"], errors="coerce")
-    was_asked = table["asked"].fillna(False).astype(str).str.lower() == "true"
-    if probability[was_asked].isna().any() or (probability <= 0).any():
-        raise AssayError(
-            f"audit_design {path.name} is no random sample of the pool: texts in it were chosen by "
-            "a ranking, or are left over from questions that were answered before, so that nobody "
-            "knows the probability of being asked. Name the sampling.parquet of questions drawn "
-            "at random (ask with design=audit), or set audit_design=unknown."
-        )
-    return table.drop_duplicates("example_id").set_index("example_id")
-
-
-def _checked_probabilities(column: pd.Series, name: str) -> Floats:
-    """Inclusion probabilities; AssayError unless all lie in (0, 1]."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = ~((values > 0) & (values <= 1))
-    if wrong.any():
-        raise AssayError(
-            f"{name} must give a probability above 0 and at most 1 for every labelled text; "
-            f"{int(wrong.sum())} of {len(values)} have none. Correct them, or leave the labels of "
-            "these texts out."
-        )
-    return np.asarray(values)
-
-
-def answered_probability(answered: Floats, drawn: Floats) -> Floats:
-    """Probabilities to be drawn and answered ``(n,)``, where some drawn texts have no label.
-
-    Within a stratum, whose texts have the same probability to be drawn, the texts without a label
-    are taken to be missing at random.
-
-    Parameters
-    ----------
-    answered
-        Inclusion probabilities of the drawn texts with a label ``(n,)``.
-    drawn
-        Those of all drawn texts ``(n_drawn,)``.
-    """
-    strata, member = np.unique(answered, return_inverse=True)
-    n_answered = np.bincount(member, minlength=len(strata))
-    n_drawn = np.array([(drawn == value).sum() for value in strata])
-    return np.asarray(answered * (n_answered / np.maximum(n_drawn, n_answered))[member])
 
 
 def people_result(

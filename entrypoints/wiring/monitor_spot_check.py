@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from entrypoints.wiring.audit_labels import answered_probability
+from entrypoints.wiring.audit_design import answered_probability
 from entrypoints.wiring.monitor_texts import Predicted, Source
 from entrypoints.wiring.question_sheet import QuestionSheet, write_sheet
 from entrypoints.wiring.terminal import print_line

@@ -142,7 +142,9 @@ def estimate_loss(sample: AuditSample, llm: Codes, classifier: Codes, curves: Cu
     on_audit = classifier[sample.indices][None]
     on_rest = [classifier[sample.rest][None]]
     candidates = []
-    for share in _PROXY_SHARES:
+    # Of a stratum that is audited whole, no other text tells what the LLM says there.
+    is_whole = sample.strata is not None and not sample.strata.unsampled.all()
+    for share in _PROXY_SHARES[:1] if is_whole else _PROXY_SHARES:
         own = _sharpened(sample, llm, on_audit, on_rest, share)
         small = _sharpened(sample, llm, curves.gold_audit, list(curves.gold_rest), share)
         gold = Scores(
@@ -211,12 +213,12 @@ def _pool_sums(sample: AuditSample, llm: Codes, predicted: Codes) -> Floats:
     """:func:`class_sums` against the LLM's labels over the unaudited texts, ``(3, n_classes)``."""
     labels = llm[sample.rest]
     answered = labels >= 0
-    n_answered = max(1, int(answered.sum()))
-    uniform = np.full((1, n_answered), 1 / n_answered)
     if not answered.any():
         return np.zeros((3, sample.n_classes))
+    weights = sample.rest_weights[None, answered]
+    weights = weights / weights.sum()
     by_model = [
-        np.stack(class_sums(labels[answered], model[answered], sample.n_classes, uniform))[:, 0]
+        np.stack(class_sums(labels[answered], model[answered], sample.n_classes, weights))[:, 0]
         for model in predicted
     ]
     return np.asarray(np.mean(by_model, axis=0))

@@ -55,7 +55,7 @@ def quality(sample: AuditSample, given: Codes) -> Quality:
         classes.append(
             ClassQuality(
                 precision=_share_among(right, is_given, design, level),
-                recall=_share_among(right, is_gold, design, level),
+                recall=_share_among(right, is_gold, design, level, may_hide=True),
                 n_gold=int(is_gold.sum()),
                 n_given=int(is_given.sum()),
             )
@@ -63,28 +63,41 @@ def quality(sample: AuditSample, given: Codes) -> Quality:
     return Quality(accuracy, macro_f1_interval(sample, given), classes)
 
 
-def _share_among(right: Floats, rows: np.ndarray, design: Design, level: float) -> Interval:
-    """The share of right labels among some of the audited texts."""
+def _share_among(
+    right: Floats, rows: np.ndarray, design: Design, level: float, *, may_hide: bool = False
+) -> Interval:
+    """The share of right labels among some of the audited texts.
+
+    ``may_hide``: whether people alone tell which texts of the pool these are.
+    """
     if not rows.any():
         return NO_INTERVAL
-    return share_interval(right[rows], design.part(rows, design.fraction), level)
+    part = design.part(rows, design.fraction)
+    return share_interval(right[rows], part, level, may_hide=may_hide)
 
 
 def macro_f1_interval(sample: AuditSample, given: Codes) -> Interval:
     """Macro-F1 in the pool, with limits from a bootstrap over the audited texts.
 
-    Deviations of the replicates shrink with the sampled share of the pool. A bootstrap knows no
-    error that the audit did not meet. So the lower limit comes from replicates in which every
-    class has a few more missed and false labels: each a draw from a gamma distribution with mean
-    1 / n_classes, one error in all, as in Jeffreys' prior for two classes.
+    Deviations of the replicates shrink with the sampled share of the pool, of each stratum by
+    itself where there are strata. A bootstrap knows no error that the audit did not meet. So the
+    lower limit comes from replicates in which every class has a few more missed and false labels:
+    each a draw from a gamma distribution with mean 1 / n_classes, one error in all, as in Jeffreys'
+    prior for two classes. With strata it weighs as much as a text of those that stand for most
+    others.
     """
-    hits, n_gold, n_given = class_sums(sample.gold, given, sample.n_classes, sample.replicates)
+    error, shrink = 1 / sample.n, np.sqrt(max(0.0, 1 - sample.design.fraction))
+    weights = sample.replicates
+    if sample.strata is not None:
+        weights, shrink = sample.replicates_of_pool, 1.0
+        unsampled = sample.strata.unsampled[sample.strata.member]
+        error = float((weights[0] * np.sqrt(unsampled)).max())
+    hits, n_gold, n_given = class_sums(sample.gold, given, sample.n_classes, weights)
     plain = mean_f1(hits, n_gold + n_given)
     random = np.random.default_rng(1)
-    extra = random.gamma(1 / sample.n_classes, size=(2, *hits.shape)).sum(axis=0) / sample.n
+    extra = random.gamma(1 / sample.n_classes, size=(2, *hits.shape)).sum(axis=0) * error
     smoothed = mean_f1(hits, n_gold + n_given + extra)
     estimate = plain[0]
-    shrink = np.sqrt(max(0.0, 1 - sample.design.fraction))
     tail = (1 - LEVEL) / 2
     low = estimate + shrink * (np.quantile(smoothed[1:], tail) - estimate)
     high = estimate + shrink * (np.quantile(plain[1:], 1 - tail) - estimate)

@@ -8,9 +8,11 @@ import numpy as np
 from scipy.special import ndtri
 
 from project.stats.bootstrap import Interval
+from project.stats.strata import Strata, stratified_variance
 from project.stats.types import Codes, Floats
 
 _ROUNDING = 1e-9  # shares nearer to 0 or 1 count as 0 or 1
+_FEW = 5  # texts of one kind below which a stratum's share is far from normally distributed
 _NO_VARIANCE = 1e-15  # rounding errors leave less than this where all values are alike
 
 
@@ -27,11 +29,15 @@ class Design:
         draw. None: every text is a draw of its own.
     fraction
         Share of the pool that is sampled, in [0, 1]. 0 where the estimate speaks of new texts.
+    strata
+        Strata of the sampled texts, each with the share of it that is sampled; such samples have
+        no groups. None: the sample is drawn from the whole pool.
     """
 
     weights: Floats
     groups: Codes | None = None
     fraction: float = 0.0
+    strata: Strata | None = None
 
     @property
     def n(self) -> int:
@@ -50,7 +56,8 @@ class Design:
     def part(self, rows: np.ndarray, fraction: float) -> Design:
         """The design of some of the rows; ``fraction`` is their share of their own pool."""
         groups = None if self.groups is None else self.groups[rows]
-        return Design(self.weights[rows], groups, fraction)
+        strata = None if self.strata is None else self.strata.part(rows)
+        return Design(self.weights[rows], groups, fraction, strata)
 
 
 def effective_size(design: Design) -> float:
@@ -66,10 +73,13 @@ def effective_size(design: Design) -> float:
 def mean_variance(values: Floats, design: Design) -> float:
     """Variance of the weighted mean of ``values`` ``(n,)``, by linearisation (Cochran 1977, 6.4).
 
-    Texts of one group are summed first. The variance shrinks with the sampled share of the pool.
+    Texts of one group are summed first. The variance shrinks with the sampled share of the pool,
+    or of each stratum.
     """
     weights = design.weights / design.weights.sum()
     residuals = weights * (values - weights @ values)
+    if design.strata is not None:
+        return stratified_variance(residuals, design.strata)
     if design.groups is not None:
         residuals = np.bincount(design.groups, weights=residuals)
         n_draws = len(np.unique(design.groups))
@@ -81,12 +91,15 @@ def mean_variance(values: Floats, design: Design) -> float:
     return spread * (1.0 - design.fraction)
 
 
-def share_interval(values: Floats, design: Design, level: float = 0.95) -> Interval:
+def share_interval(
+    values: Floats, design: Design, level: float = 0.95, *, may_hide: bool = False
+) -> Interval:
     """The weighted mean of ``values`` in {0, 1} ``(n,)`` with Wilson's limits.
 
     The limits are Wilson's (1927) for the size of a simple random sample with the same variance.
     Where all values are alike the variance is 0, and Kish's effective size stands in for it, so
-    that the interval keeps a width.
+    that the interval keeps a width. With strata, half a text more is held, since a stratum may
+    hide an error (:func:`_stratified_limits`).
 
     Parameters
     ----------
@@ -96,14 +109,67 @@ def share_interval(values: Floats, design: Design, level: float = 0.95) -> Inter
         How the sample was drawn.
     level
         Probability that the interval holds the share.
+    may_hide
+        Whether strata without a text among the values may have such texts in the pool. They may
+        where only people tell which texts count, as for the share of right labels of a class.
     """
     weights = design.weights / design.weights.sum()
     share = float(np.clip(weights @ values, 0.0, 1.0))
     if design.fraction >= 1:
         return Interval(share, share, share)
-    size = _equivalent_size(share, mean_variance(values, design), design)
+    variance = mean_variance(values, design)
+    if design.strata is not None:
+        limits = _stratified_limits(share, variance, values, design.strata, level, may_hide)
+    else:
+        limits = wilson(share, _equivalent_size(share, variance, design), level)
+    return Interval(share, *limits)
+
+
+def _stratified_limits(
+    share: float,
+    variance: float,
+    values: Floats,
+    strata: Strata,
+    level: float,
+    may_hide: bool = False,
+) -> tuple[float, float]:
+    """Limits of a share that is estimated from strata.
+
+    A stratum in which all sampled texts are alike has a variance of 0 and may yet hide others. So
+    half a text is added, in the stratum where it weighs most: to the variance, and, where that
+    stratum has few texts of one kind, to the share. The limits are Wilson's for the size of a
+    simple random sample with this variance, about the share that was found and about the one with
+    the half text, whichever are wider. Chosen by simulation (``python -m benchmarks.strata``).
+
+    Parameters
+    ----------
+    share, variance
+        The estimate and its variance, from :func:`mean_variance`.
+    values
+        Whether each sampled text has the property ``(n,)``.
+    strata
+        The strata of these texts.
+    level
+        Probability that the interval holds the share.
+    may_hide
+        See :func:`share_interval`.
+    """
+    each = strata.n_pool / strata.n_drawn
+    n_here = np.bincount(strata.member, minlength=len(each))
+    of_text_there = np.where((n_here > 0) | may_hide, each / each[strata.member].sum(), 0.0)
+    doubt = of_text_there**2 * strata.unsampled
+    stratum = int(doubt.argmax())
+    if not doubt[stratum]:
+        return share, share
+    half = of_text_there[stratum] / 2
+    moved = share + float(np.clip(0.5 - share, -half, half))
+    size = moved * (1 - moved) / (variance + doubt[stratum] / 2)
     low, high = wilson(share, size, level)
-    return Interval(share, low, high)
+    there = values[strata.member == stratum]
+    if min(there.sum(), (1 - there).sum()) < _FEW:
+        low_moved, high_moved = wilson(moved, size, level)
+        return min(low, low_moved), max(high, high_moved)
+    return low, high
 
 
 def _equivalent_size(share: float, variance: float, design: Design) -> float:
@@ -156,7 +222,10 @@ def corrected_share(
     share = float(np.clip(mean + slope * (pool_share - proxy_mean), 0.0, 1.0))
     if design.fraction >= 1:
         return Interval(mean, mean, mean)
-    half_error = 0.5 / design.n * (1 - design.fraction) / design.n
-    variance = mean_variance(is_class - slope * proxy, design) + half_error
-    low, high = wilson(share, _equivalent_size(share, variance, design), level)
-    return Interval(share, low, high)
+    variance = mean_variance(is_class - slope * proxy, design)
+    if design.strata is not None:
+        limits = _stratified_limits(share, variance, is_class, design.strata, level)
+    else:
+        half_error = 0.5 / design.n * (1 - design.fraction) / design.n
+        limits = wilson(share, _equivalent_size(share, variance + half_error, design), level)
+    return Interval(share, *limits)

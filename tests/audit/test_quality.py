@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from project.audit.quality import class_sums, macro_f1_interval, quality, transition
+from project.audit.sample import AuditSample
 from project.stats.noise import noise_transition
 from project.stats.survey import wilson
 from tests.helpers.audits import audit_of, corrupted
@@ -107,6 +108,64 @@ def test_without_an_error_in_the_audit_limits_keep_a_width(n):
     assert 1 / n < width(found.macro_f1) < 12 / n
     assert width(found.accuracy) > 2 / n
     assert all(width(item.recall) > 0 for item in found.classes)
+
+
+def stratified(stratum, taken, seed):
+    """An audit with so many texts of each stratum."""
+    random = np.random.default_rng(seed)
+    indices = np.concatenate(
+        [random.permutation(np.flatnonzero(stratum == code))[:n] for code, n in enumerate(taken)]
+    )
+    probability = np.array(taken) / np.bincount(stratum)
+    return AuditSample(
+        indices, GOLD[indices], probability[stratum[indices]], 1000, 3, stratum=stratum
+    )
+
+
+def test_strata_with_different_errors_hold_the_pools_quality_with_narrower_limits():
+    zone = (np.arange(1000) % 10 < 3).astype(int)
+    llm = np.where(zone, corrupted(GOLD, 0.5, 3), corrupted(GOLD, 0.02, 3))
+    true = f1_score(GOLD, llm, average="macro")
+    recall = recall_score(GOLD, llm, average=None)
+    inside, widths = [], []
+    for seed in range(60):
+        sample = stratified(zone, (100, 150), seed)
+        found = quality(sample, llm[sample.indices])
+        aside = quality(dataclasses.replace(sample, stratum=None), llm[sample.indices])
+        widths.append(
+            [width(item) for one in (found, aside) for item in (one.accuracy, one.macro_f1)]
+        )
+        inside.append(
+            [found.macro_f1.low <= true <= found.macro_f1.high]
+            + [
+                item.recall.low <= share <= item.recall.high
+                for item, share in zip(found.classes, recall, strict=True)
+            ]
+        )
+
+    assert np.mean(inside, axis=0).min() >= 0.9
+    accuracy, macro_f1, accuracy_aside, macro_f1_aside = np.mean(widths, axis=0)
+    assert accuracy < 0.85 * accuracy_aside
+    assert macro_f1 < 0.85 * macro_f1_aside
+
+
+def test_the_recall_of_a_class_holds_texts_that_other_strata_may_hide():
+    """A tenth of the class has another label of the LLM, a large stratum that is hardly sampled."""
+    gold = np.repeat([0, 1], [900, 100])
+    llm = gold.copy()
+    llm[900:910] = 0
+    inside = []
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        indices = np.concatenate(
+            [random.permutation(np.flatnonzero(llm == code))[:n] for code, n in enumerate((60, 40))]
+        )
+        probability = np.array([60 / 910, 40 / 90])[llm[indices]]
+        sample = AuditSample(indices, gold[indices], probability, 1000, 2, stratum=llm)
+        recall = quality(sample, llm[indices]).classes[1].recall
+        inside.append(recall.low <= 0.9 <= recall.high)
+
+    assert np.mean(inside) >= 0.95
 
 
 @pytest.mark.parametrize("error", [0.02, 0.3])

@@ -1,5 +1,7 @@
 """The audit: its design, its replicates, and the texts that nobody labelled."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,38 @@ def test_an_audit_of_no_text_has_a_design():
 
     assert (sample.n, sample.design.n, len(sample.rest)) == (0, 0, 200)
     assert not sample.has_intervals
+
+
+def test_a_text_of_a_stratum_stands_for_as_many_as_the_stratum_has_for_each_audited_one():
+    sample = AuditSample(
+        indices=np.array([0, 1, 100, 101, 102, 103]),
+        gold=GOLD[:6],
+        inclusion_probability=np.full(6, 0.5),
+        n_pool=200,
+        n_classes=3,
+        stratum=np.arange(200) // 100,
+    )
+
+    assert (sample.design.weights / sample.design.weights[2]).tolist() == [2, 2, 1, 1, 1, 1]
+    assert sample.strata is not None
+    assert sample.strata.unsampled.tolist() == [0.98, 0.96]
+    assert (sample.replicates >= 0).all()
+    assert sample.replicates_of_pool[0] == pytest.approx(np.array([2, 2, 1, 1, 1, 1]) / 8)
+    # Not where documents may lie in several strata, nor where nobody knows the probabilities.
+    for changes in ({"groups": np.arange(6)}, {"inclusion_probability": None}):
+        other = dataclasses.replace(sample, **changes)
+        assert other.strata is None
+        assert other.design.strata is None
+
+
+def test_the_rest_of_a_stratified_audit_counts_as_the_pool_does():
+    stratum = np.arange(200) // 100
+    indices = np.concatenate([np.arange(90), np.arange(100, 120)])
+    sample = AuditSample(indices, GOLD[indices], np.full(110, 0.5), 200, 3, None, stratum)
+
+    # 10 texts of one stratum are left, and 80 of the other; the pool has 100 of each.
+    assert np.bincount(stratum[sample.rest], sample.rest_weights) == pytest.approx([100, 100])
+    assert set(dataclasses.replace(sample, stratum=None).rest_weights) == {1.0}
 
 
 def test_replicates_are_weightings_with_the_sum_1_and_the_first_is_the_design():

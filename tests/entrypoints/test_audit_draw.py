@@ -40,6 +40,9 @@ def test_a_drawn_audit_is_labelled_by_several_people_and_judged_by_its_probabili
     assert sampling["asked"].sum() == len(questions) == 120
     assert sampling["inclusion_probability"].sum() == pytest.approx(120)
     assert sampling["inclusion_probability"].nunique() > 1
+    of_stratum = sampling.groupby("stratum")
+    assert (of_stratum["asked"].mean() == of_stratum["inclusion_probability"].first()).all()
+    assert len(of_stratum) == len(result["label_set"])
     assert (folder / "label.html").is_file()
     people = result["people"]["agreement"]
     assert people["raters"] == ["ann", "bob", "cat"]
@@ -69,6 +72,7 @@ def test_two_people_get_files_of_their_own_with_texts_in_common(first, store, wo
     one, two = (set(pd.read_csv(folder / f"questions_{n}.csv", dtype=str)["text"]) for n in (1, 2))
     sampling = pd.read_parquet(folder / "sampling.parquet")
 
+    assert set(sampling["stratum"]) == {0}
     assert (len(one), len(two), len(one & two)) == (40, 40, 20)
     assert (folder / "label_2.html").is_file()
     assert (folder / "label_studio_2.json").is_file()

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from entrypoints.wiring.audit_design import answered_probability, design_strata, design_table
 from entrypoints.wiring.audit_encoder import check_encoder
-from entrypoints.wiring.audit_labels import answered_probability, design_table
+from entrypoints.wiring.text_task import task_of_texts
 from project.config.audit import AuditConfig
+from project.data.pool import Pool
 from project.support.errors import AssayError
 from tests.helpers.audits import audit_of
 
@@ -59,3 +61,45 @@ def test_questions_that_were_not_drawn_at_random_are_no_design_of_an_audit(tmp_p
     drawn = table.assign(inclusion_probability=[0.5, 0.5, None, None])
     drawn.to_parquet(path)
     assert len(design_table(AuditConfig(audit_design=str(path)))) == 4
+
+
+def pool_of(n):
+    """A pool of texts whose ids are their numbers."""
+    examples = pd.DataFrame({"example_id": [str(row) for row in range(n)]})
+    examples = examples.assign(text=[f"text {row}" for row in range(n)], gold_label=None)
+    return Pool(task_of_texts(examples, ("a", "b"), "numbers"), examples, ())
+
+
+def design_file(path, **columns):
+    """Strata of 60, 30 and 10 texts, of which 12, 12 and 4 are asked."""
+    stratum = np.repeat([0, 1, 2], [60, 30, 10])
+    place = np.arange(100) - np.array([0, 60, 90])[stratum]
+    table = pd.DataFrame(
+        {
+            "example_id": [str(row) for row in range(100)],
+            "asked": place < np.array([12, 12, 4])[stratum],
+            "inclusion_probability": np.array([0.2, 0.4, 0.4])[stratum],
+        }
+    )
+    table.assign(**columns).to_parquet(path)
+    return stratum, AuditConfig(audit_design=str(path))
+
+
+def test_strata_are_those_of_the_file_of_the_design(tmp_path):
+    stratum, asked = design_file(tmp_path / "a.parquet", stratum=np.repeat([2, 7, 4], [60, 30, 10]))
+
+    assert (design_strata(pool_of(100), asked) == stratum).all()
+    # A text that the file lacks has no stratum, so that none is known.
+    assert design_strata(pool_of(101), asked) is None
+
+
+def test_strata_of_an_older_file_are_told_by_their_probabilities(tmp_path):
+    stratum, asked = design_file(tmp_path / "a.parquet")
+    found = design_strata(pool_of(100), asked)
+    # Two strata with the same probability are one.
+    assert (found == np.minimum(stratum, 1)).all()
+
+    # Texts that were drawn each with its own probability have no strata.
+    probability = np.linspace(0.1, 0.9, 100)
+    _, asked = design_file(tmp_path / "b.parquet", inclusion_probability=probability)
+    assert design_strata(pool_of(100), asked) is None
