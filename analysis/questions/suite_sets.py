@@ -10,11 +10,13 @@ import numpy as np
 
 from analysis.questions.suite_rows import ITSELF, SuiteEntry
 from analysis.questions.suite_scored import Scored
+from analysis.questions.verdict_judge import is_at_most
 from analysis.render.section import Section, Table, columns
 from analysis.render.text import number, ranged
 from project.config.arms import GOLD, LLM
 from project.data.tables import codes, is_asked
 from project.stats.bootstrap import NO_INTERVAL, Interval
+from project.stats.jaccard_limits import jaccard_loss
 from project.stats.label_sets import masi_alpha, set_losses, set_scores
 
 if TYPE_CHECKING:
@@ -24,14 +26,18 @@ if TYPE_CHECKING:
 QUESTION = "What do the labels of a text cost together?"
 _YES = 1  # the code of yes: labels are no and yes
 _SCORES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "jaccard": "Jaccard", "exact": "exact"}
+_WORDS = {"yes": "safe", "no": "not safe", "undecided": "cannot tell"}
 _NOTE = (
     "All numbers x 100, means over the trainings; training number k of a label goes with number k "
     "of every other. macro-F1: mean over the labels of the F1 of texts that have it; micro-F1: of "
     "all decisions together; Jaccard: labels in both sets of a text among those in one of them; "
     "exact: texts with exactly the right set. loss: of gold-trained classifiers less that of the "
-    "row, with 95 % bootstrap limits over the texts, the trainings taken as fixed. alpha: "
-    "Krippendorff's, of the trainings' sets with MASI as distance (Passonneau 2006). An LLM's "
-    "missing answer counts as wrong; texts that it was not asked about are left out of its row."
+    "row, with 95 % limits: of micro-F1 a bootstrap over the texts, the trainings taken as fixed; "
+    "of Jaccard over new texts and trainings, holding one text that was not seen. The verdict is "
+    "on this one: safe if its upper limit is at most the tolerated loss, not safe if its lower "
+    "limit is above it. alpha: Krippendorff's, of the trainings' sets with MASI as distance "
+    "(Passonneau 2006); it does not decide. An LLM's missing answer counts as wrong; texts that it "
+    "was not asked about are left out of its row."
 )
 
 
@@ -53,6 +59,8 @@ class _Sets(NamedTuple):
     asked
         Texts about which the LLM was asked for all labels ``(n_texts,)``; its own scores are of
         these alone.
+    tolerance
+        Largest loss that is safe, in points: the smallest of those of the labels' verdicts.
     """
 
     task: str
@@ -62,6 +70,7 @@ class _Sets(NamedTuple):
     gold: Mask
     sources: Mapping[str, Mask]
     asked: Mask
+    tolerance: float
 
 
 def sets_section(scored: Scored) -> Section | None:
@@ -79,6 +88,7 @@ def sets_section(scored: Scored) -> Section | None:
             record["source"],
             *(number(100 * record[name]) for name in _SCORES),
             *(_loss(record, name) for name in ("micro_f1", "jaccard")),
+            record["verdict"],
             number(100 * record["masi_alpha"]),
         ]
         for record in records
@@ -87,12 +97,12 @@ def sets_section(scored: Scored) -> Section | None:
     table = Table(
         "suite_sets",
         "Sets of labels",
-        [*head, "alpha"],
+        [*head, "verdict", "alpha"],
         rows,
         frame=pd.DataFrame(records),
         notes=[_NOTE, *_notes(found)],
         kinds=["annotator" if record["source"] == ITSELF else "arm" for record in records],
-        units=["", "", "", *[""] * len(_SCORES), "points [limits]", "points [limits]", "MASI"],
+        units=["", "", "", *[""] * len(_SCORES), "points [limits]", "points [limits]", "", "MASI"],
     )
     return Section("suite_sets", QUESTION, _answer(records), [table])
 
@@ -124,7 +134,8 @@ def _all_sets(scored: Scored) -> list[_Sets]:
             continue
         experiments = [_experiment(by_label[label]) for label in labels]
         absent = [label for label in every[task, group] if label not in by_label]
-        sets = _sets(task, group, labels, absent, experiments)
+        tolerance = min(by_label[label].judged.decision.tolerance for label in labels)
+        sets = _sets(task, group, labels, absent, experiments, tolerance)
         if len(sets.gold):
             found.append(sets)
     return found
@@ -140,6 +151,7 @@ def _sets(
     labels: Sequence[str],
     absent: Sequence[str],
     experiments: Sequence[Experiment],
+    tolerance: float,
 ) -> _Sets:
     """The sets of the test texts that all experiments have."""
     ids = [list(experiment.split("test")["example_id"]) for experiment in experiments]
@@ -167,7 +179,7 @@ def _sets(
     for one, place in zip(experiments, places, strict=True):
         if one.llm_test is not None:
             asked &= is_asked(one.llm_test)[place]
-    return _Sets(task, group, labels, absent, gold, sources, asked)
+    return _Sets(task, group, labels, absent, gold, sources, asked, tolerance)
 
 
 def _own_labels(experiment: Experiment, place: Sequence[int]) -> Mask | None:
@@ -203,10 +215,25 @@ def _records(sets: _Sets) -> list[dict[str, Any]]:
         losses = dict.fromkeys(_SCORES, NO_INTERVAL)
         if reference is not None and source != GOLD:
             losses = set_losses(gold, reference[:, rows], given)
+            losses["jaccard"] = jaccard_loss(gold, reference[:, rows], given).interval()
+        record["verdict"] = _verdict(losses["jaccard"], sets, source)
         for name in _SCORES:
             record |= columns(f"loss_{name}", losses[name])
         records.append(record)
     return records
+
+
+def _verdict(loss: Interval, sets: _Sets, source: str) -> str:
+    """The word on the loss of the Jaccard index; empty where none is measured.
+
+    A single training does not show how far others would be from it.
+    """
+    if math.isnan(loss.estimate):
+        return ""
+    trained = {GOLD, source} - {ITSELF}
+    if min(len(sets.sources[name]) for name in trained) < 2:
+        return "cannot tell"
+    return _WORDS[is_at_most(loss.low, loss.high, sets.tolerance / 100)]
 
 
 def _notes(found: Sequence[_Sets]) -> list[str]:
@@ -219,14 +246,14 @@ def _notes(found: Sequence[_Sets]) -> list[str]:
 
 
 def _answer(records: Sequence[Mapping[str, Any]]) -> str:
-    """What the LLM's labels lose of micro-F1, for every card and LLM."""
+    """The verdict on the LLM's labels as sets, for every card and LLM."""
     sentences = []
     for record in records:
         if record["source"] != LLM or math.isnan(record["loss_micro_f1"]):
             continue
         sentences.append(
-            f"{record['task']}, {record['group']}: the sets of {record['n_labels']} labels lose "
-            f"{_loss(record, 'micro_f1')} points of micro-F1 and {_loss(record, 'jaccard')} of the "
-            "Jaccard index."
+            f"{record['task']}, {record['group']}: {record['verdict']}. The sets of "
+            f"{record['n_labels']} labels lose {_loss(record, 'jaccard')} points of the Jaccard "
+            f"index and {_loss(record, 'micro_f1')} of micro-F1."
         )
     return " ".join(sentences)

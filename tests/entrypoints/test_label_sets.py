@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score, jaccard_score
 
 from analysis.questions.suite_report import publish
 from analysis.questions.suite_scored import read_scored
-from analysis.questions.suite_sets import sets_section
+from analysis.questions.suite_sets import _Sets, _verdict, sets_section
 from entrypoints.annotate import annotate
 from entrypoints.ask import ask
 from entrypoints.audit import audit
@@ -22,6 +22,7 @@ from project.config.finetune import FinetuneConfig
 from project.config.loading import defaults
 from project.config.task import TaskConfig
 from project.data.task import load_task
+from project.stats.bootstrap import NO_INTERVAL, Interval
 from project.support.errors import AssayError
 from project.tracking import latest_root, read_run
 from tests.helpers import forked, topics
@@ -110,6 +111,10 @@ def test_the_scores_of_the_sets_are_those_of_scikit_learn(finished):
         jaccard_score(gold, llm, average="samples", zero_division=1)
     )
     assert itself["exact"] == pytest.approx((gold == llm).all(axis=1).mean())
+    # Two trainings say little of others: Student's t with one or two degrees of freedom.
+    assert table.loc["llm", "loss_jaccard_low"] < 0 < table.loc["llm", "loss_jaccard"]
+    assert table.loc["llm", "verdict"] == "cannot tell"
+    assert table.loc["gold", "verdict"] == ""
 
 
 def test_the_page_has_the_sets_and_says_what_they_lose(finished, capsys):
@@ -118,7 +123,20 @@ def test_the_page_has_the_sets_and_says_what_they_lose(finished, capsys):
     page = next((finished / "pages").rglob("report.html")).read_text()
 
     assert "What do the labels of a text cost together?" in page
-    assert "the sets of 2 labels lose" in " ".join(shown.split())
+    assert "cannot tell. The sets of 2 labels lose" in " ".join(shown.split())
+
+
+def test_the_verdict_on_sets_follows_the_limits_and_needs_two_trainings():
+    gold = np.ones((60, 2), dtype=bool)
+    trainings = np.ones((2, 60, 2), dtype=bool)
+    sources = {"gold": trainings, "llm": trainings, "one": trainings[:1]}
+    sets = _Sets("letters", "GPT", LABELS, (), gold, sources, gold[:, 0], tolerance=2.0)
+
+    assert _verdict(Interval(0.01, -0.01, 0.02), sets, "llm") == "safe"
+    assert _verdict(Interval(0.05, 0.021, 0.08), sets, "llm") == "not safe"
+    assert _verdict(Interval(0.01, -0.01, 0.021), sets, "llm") == "cannot tell"
+    assert _verdict(Interval(0.01, -0.01, 0.01), sets, "one") == "cannot tell"
+    assert _verdict(NO_INTERVAL, sets, "gold") == ""
 
 
 def test_people_can_be_asked_about_one_label(finished, params):
