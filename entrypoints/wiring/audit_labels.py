@@ -137,7 +137,7 @@ def notes_on_audit(pool: Pool, asked: AuditConfig, sample: AuditSample) -> list[
             "left out of the audit."
         )
     has_strata = sample.stratum is not None and np.ptp(sample.stratum) > 0
-    if has_strata and sample.strata is None:
+    if has_strata and sample.has_intervals and sample.n and sample.strata is None:
         notes.append(
             "Limits leave the strata of the draw aside and are too wide: "
             + (

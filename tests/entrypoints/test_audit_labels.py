@@ -6,9 +6,10 @@ import pytest
 
 from entrypoints.wiring.audit_design import answered_probability, design_strata, design_table
 from entrypoints.wiring.audit_encoder import check_encoder
+from entrypoints.wiring.audit_labels import audit_sample, notes_on_audit
 from entrypoints.wiring.text_task import task_of_texts
 from project.config.audit import AuditConfig
-from project.data.pool import Pool
+from project.data.pool import Pool, with_human_labels
 from project.support.errors import AssayError
 from tests.helpers.audits import audit_of
 
@@ -103,3 +104,18 @@ def test_strata_of_an_older_file_are_told_by_their_probabilities(tmp_path):
     probability = np.linspace(0.1, 0.9, 100)
     _, asked = design_file(tmp_path / "b.parquet", inclusion_probability=probability)
     assert design_strata(pool_of(100), asked) is None
+
+
+def test_a_note_says_where_limits_leave_the_strata_aside(tmp_path):
+    _, asked = design_file(tmp_path / "a.parquet", stratum=np.repeat([0, 1, 2], [60, 30, 10]))
+    labelled = [str(row) for row in [*range(12), *range(60, 72), 90, 91]]
+    labels = pd.Series("a", index=labelled)
+
+    too_few = notes(with_human_labels(pool_of(100), labels[:-1]), asked)
+    assert "a stratum has fewer than two labelled texts" in too_few
+    assert "strata" not in notes(with_human_labels(pool_of(100), labels), asked)
+    assert "strata" not in notes(pool_of(100), asked)
+
+
+def notes(pool, asked):
+    return " ".join(notes_on_audit(pool, asked, audit_sample(pool, asked)))
