@@ -159,8 +159,9 @@ class Runner:
         ]
         works = [self._work(group) for group in groups]
         if works:
+            shared = ", one encoder for the labels of a card" if self.one_encoder else ""
             print_line(
-                f"suite: tasks to run: {sum(map(len, groups))}, in {len(works)} processes, "
+                f"suite: tasks to run: {sum(map(len, groups))}{shared}, "
                 f"{min(self.at_once, len(works))} at a time. Their output is in {self.logs}."
             )
         failed = []

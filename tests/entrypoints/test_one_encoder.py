@@ -59,7 +59,7 @@ def test_labels_are_trained_together_and_each_has_its_runs_and_its_part_of_the_s
         for run in children(entry.judged.scored.experiment.root, "seed")
     ]
 
-    assert "in 1 processes" in said.err
+    assert "tasks to run: 2, one encoder for the labels of a card, 1 at a time" in said.err
     assert len(seeds) == 2 * 2 * 2  # labels, arms, seeds
     assert {run.params["one_encoder"] for run in seeds} == {"billing, delivery"}
     results = [folder for folder in (store / "work" / "seeds").iterdir() if folder.is_dir()]
