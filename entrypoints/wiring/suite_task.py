@@ -2,7 +2,7 @@
 
 python -m entrypoints.wiring.suite_task PARENT SUITE '{"KEY": ""}' --task a.yaml ...
 
-Labels that one encoder learns are one process: {"KEY": "billing", "KEY": "delivery"}.
+Labels that one encoder learns are one process: {"KEY_1": "billing", "KEY_2": "delivery"}.
 """
 
 from __future__ import annotations

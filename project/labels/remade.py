@@ -104,7 +104,7 @@ def _posterior(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
 
 
 def _certified(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
-    """The labels that pass conformal selection; the score knows nothing of the audit."""
+    """The labels that pass conformal selection, by a score that uses no audited label."""
     given = _given(inputs)
     error = inputs.config.certified_error
     audited, gold = _audited(inputs, answered)

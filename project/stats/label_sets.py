@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from project.stats.bootstrap import Interval
+from project.stats.jaccard_limits import jaccard
 from project.stats.types import Floats, Mask
 
 _SUBSET = 2 / 3
@@ -86,10 +87,10 @@ def _weighted_scores(weights: Floats, gold: Mask, trainings: Mask) -> Floats:
     scores = np.zeros((len(SetScores._fields), len(weights)))
     for given in trainings:
         both = gold & given
-        n_either = (gold | given).sum(axis=1)
-        jaccard = np.where(n_either > 0, both.sum(axis=1) / np.maximum(n_either, 1), 1.0)
         exact = (gold == given).all(axis=1)
-        sums = weights @ np.column_stack([both, given, jaccard, exact]).astype(np.float64)
+        sums = weights @ np.column_stack([both, given, jaccard(gold, given), exact]).astype(
+            np.float64
+        )
         n_both, n_given = sums[:, :n_labels], sums[:, n_labels : 2 * n_labels]
         with np.errstate(invalid="ignore", divide="ignore"):
             f1 = np.where(is_in_gold, 2 * n_both / (n_gold + n_given), 0.0)
