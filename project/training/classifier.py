@@ -15,12 +15,14 @@ from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 from project.support.machine import cpu_cores, set_memory_limits
 from project.support.models import ModelSource
+from project.support.prepacked import prepack
 from project.training.batching import Batching, choose_batching
-from project.training.precision import one_thread_each, precision
+from project.training.precision import DTYPES, one_thread_each, precision
 from project.training.predict import predict
 from project.training.pretrained import load_pretrained
 from project.training.tokens import Ids, encode
 
+_TOKENS_OF_A_TEXT = 32  # about, a hint for the layout of weights
 _BATCHES_AT_A_TIME = 4  # that a thread computes before it takes others
 
 
@@ -115,6 +117,9 @@ class Classifiers:
         self._batchings: list[Batching] = [
             choose_batching(model, "auto", self.precision) for model in models
         ]
+        if self.precision == "bf16":  # float32 would gain nothing, and move digits
+            for model in models:
+                prepack(model, batch_size * _TOKENS_OF_A_TEXT, DTYPES[self.precision])
         self.batching = self._batchings[0].name
 
     def classified(

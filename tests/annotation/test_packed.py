@@ -6,7 +6,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from project.annotation.engines.label_trie import LabelTrie
 from project.annotation.engines.transformers.packed import PackedModel
-from project.annotation.engines.transformers.prepacked import PrepackedLinear, prepack
 
 # Measured on two kinds of CPU in float32: at most 1.4e-5. A wrong mask changes logs by units.
 ROUNDING = 5e-5
@@ -88,35 +87,3 @@ def test_attention_with_unsupported_extras_is_refused():
 
     with pytest.raises(NotImplementedError, match="softcap"):
         packed.logs(PREFIX, TEXTS, TRIES["one node"])
-
-
-@pytest.mark.parametrize(("dtype", "noise"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
-def test_prepacked_layers_give_the_products_of_the_layers_they_replace(dtype, noise):
-    model, ids = tiny().to(dtype), torch.tensor([[*PREFIX, *TEXTS[1]]])
-    with torch.inference_mode():
-        expected = model(ids).logits
-        prepack(model, 16)
-        found = model(ids).logits
-
-    layer = next(layer for layer in model.modules() if isinstance(layer, PrepackedLinear))
-    torch.testing.assert_close(
-        layer.weight, tiny().to(dtype).model.layers[0].self_attn.q_proj.weight, atol=0, rtol=0
-    )
-    torch.testing.assert_close(found, expected, atol=noise, rtol=0)
-
-
-def test_a_model_that_uses_its_layers_weights_directly_still_works():
-    from transformers import MambaConfig, MambaForCausalLM
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = MambaForCausalLM(
-            MambaConfig(vocab_size=100, hidden_size=32, state_size=8, num_hidden_layers=2)
-        ).eval()
-    ids = torch.tensor([[*PREFIX, *TEXTS[1]]])
-    with torch.inference_mode():
-        expected = model(ids, use_cache=False).logits
-        prepack(model, 16)
-        found = model(ids, use_cache=False).logits
-
-    torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)

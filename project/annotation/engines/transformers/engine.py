@@ -32,7 +32,6 @@ from project.annotation.engines.transformers.feeding import (
 )
 from project.annotation.engines.transformers.packed import PackedModel
 from project.annotation.engines.transformers.passes import Passes, PassSize
-from project.annotation.engines.transformers.prepacked import prepack
 from project.annotation.engines.transformers.self_check import Readers, exact_readers
 from project.annotation.engines.transformers.unpacked import UnpackedModel, max_steady_positions
 from project.annotation.prompt import Prompt
@@ -41,6 +40,7 @@ from project.config.fields import AUTO
 from project.support.errors import AssayError
 from project.support.machine import cpu_cores, set_memory_limits
 from project.support.models import annotator_source, quiet_transformers
+from project.support.prepacked import prepack
 
 _MAX_CONTEXT_WITHOUT_LIMIT = 2048
 """Models without learnt or rotary positions, such as BLOOM, state no limit and were trained on so
