@@ -82,23 +82,29 @@ def speedup_row(
     measure
         What was measured.
     ours, against
-        Seconds of each repeat on both sides; the row shows medians and the range of the ratios.
+        Seconds of each repeat on both sides; the row shows their medians, and the median and the
+        range of the ratios of one repeat.
     target
         The ratio to reach; None for no target.
     """
     our_median = statistics.median(ours)
     their_median = statistics.median(against)
     ratios = sorted(theirs / own for own, theirs in zip(ours, against, strict=True))
-    ratio = their_median / our_median
-    spread = f" ({ratios[0]:.1f}–{ratios[-1]:.1f})" if len(ratios) > 1 else ""
+    ratio = statistics.median(ratios)
+    spread = f" ({_times(ratios[0])}–{_times(ratios[-1])})" if len(ratios) > 1 else ""
     return Row(
         measure,
         _seconds(our_median),
         _seconds(their_median),
-        f"{ratio:.1f}×{spread}",
+        f"{_times(ratio)}×{spread}",
         target="" if target is None else f">= {target:g}×",
         met=None if target is None else ratio >= target,
     )
+
+
+def _times(ratio: float) -> str:
+    """A ratio with as many digits as it deserves."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def _seconds(value: float) -> str:
@@ -127,14 +133,30 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def cpu_seconds(work: Callable[[], Any]) -> float:
+    """Seconds of all cores that ``work`` takes here, which other programs disturb less.
+
+    Seconds of the clock where a GPU computes.
+    """
+    if torch.cuda.is_available():
+        return seconds_of(work)
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
 def synchronize() -> None:
     """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-def matmul_peak(dtype: str, seconds: float = 1.0) -> Peak:
+def matmul_peak(
+    dtype: str, seconds: float = 1.0, clock: Callable[[Callable[[], Any]], float] = seconds_of
+) -> Peak:
     """The fastest of many large matrix products in ``dtype``, on the GPU or on all CPU threads.
+
+    ``clock``: what measures them; with :func:`cpu_seconds` it is the rate of one core.
 
     A CPU build of torch can contain two libraries: MKL for ``torch.mm`` in float32, and oneDNN for
     prepacked linear layers. Which is faster depends on the maker of the CPU; the peak is that of
@@ -156,7 +178,7 @@ def matmul_peak(dtype: str, seconds: float = 1.0) -> Peak:
             end = time.perf_counter() + seconds
             times: list[float] = []
             while time.perf_counter() < end or len(times) < 3:
-                times.append(seconds_of(product))
+                times.append(clock(product))
             rates[name] = 2 * side**3 / min(times)
     words = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in rates.items())
     return Peak(max(rates.values()), words)

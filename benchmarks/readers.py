@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,12 +42,13 @@ class PlainModel(NamedTuple):
 class Reader:
     """One of our engines at work on a workload.
 
-    By repeat, ``answers`` are the log probabilities ``(n_texts, n_classes)`` and ``mass`` is the
-    label mass ``(n_texts,)``.
+    ``clock`` measures seconds. By repeat, ``answers`` are the log probabilities
+    ``(n_texts, n_classes)`` and ``mass`` is the label mass ``(n_texts,)``.
     """
 
     annotator: Annotator
     work: Workload
+    clock: Callable[[Callable[[], Any]], float] = seconds_of
     answers: dict[int, np.ndarray] = field(default_factory=dict)
     mass: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -64,7 +66,7 @@ class Reader:
             for start in range(0, len(texts), size):
                 shards.append(self.annotator.read(prompt, texts[start : start + size]))
 
-        seconds = seconds_of(read)
+        seconds = self.clock(read)
         self.answers[repeat] = np.concatenate([shard.log_probabilities for shard in shards])
         self.mass[repeat] = np.concatenate([shard.label_mass for shard in shards])
         return seconds / len(texts)
@@ -75,13 +77,13 @@ def engine(folder: str, dtype: str) -> TransformersAnnotator:
     return TransformersAnnotator(AnnotateConfig(annotator_model=folder, annotator_dtype=dtype))
 
 
-def plain_model(folder: str) -> PlainModel:
-    """The model in float32 as a user of transformers loads it, apart from that of our engine."""
+def plain_model(folder: str, dtype: str = "float32") -> PlainModel:
+    """The model as a user of transformers loads it, apart from that of our engine."""
     source = annotator_source(folder, "main")
     with quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(source.location, revision=source.revision)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            source.location, revision=source.revision, dtype=torch.float32
+            source.location, revision=source.revision, dtype=getattr(torch, dtype)
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return PlainModel(tokenizer, model.to(device).eval())

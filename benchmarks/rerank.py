@@ -14,11 +14,9 @@ little.
 from __future__ import annotations
 
 import functools
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks import command
-from benchmarks.machine import Report, Row, alternate, machine_lines, seconds_of, speedup_row
+from benchmarks.machine import Report, alternate, cpu_seconds, machine_lines, speedup_row
 from project.annotation.engines.rerank.engine import RerankAnnotator
 from project.annotation.pairs import pair_prompt
 from project.config.annotation import AnnotateConfig
@@ -40,15 +38,6 @@ from project.support.models import encoder_source, quiet_transformers
 BATCH_SIZES = (1, 4, 8, 16, 32, 64)
 DTYPES = ("float32", "bfloat16")
 OUTPUTS = {0: "contradiction", 1: "neutral", 2: "entailment"}
-
-
-def cpu_seconds(work: Callable[[], Any]) -> float:
-    """Seconds of all cores that ``work`` takes; of the clock where a GPU computes."""
-    if torch.cuda.is_available():
-        return seconds_of(work)
-    began = time.process_time()
-    work()
-    return time.process_time() - began
 
 
 class Sides:
@@ -115,9 +104,6 @@ def measure(sides: Sides, dtype: str, repeats: int, report: Report) -> None:
                 f"{what}, against the pipeline, {setting}", times["ours"], against, target=None
             )
         )
-        ratios = [theirs / own for own, theirs in zip(times["ours"], against, strict=True)]
-        median = f"{statistics.median(ratios):.2f}×"
-        report.rows.append(Row(f"{dtype}, {setting}: median of the ratios", median))
     moved = float(np.abs(sides.ours() - sides.theirs(n, best)).max())
     report.notes.append(f"{dtype}: the probabilities of both differ by at most {moved:.1e}.")
     report.notes.append(

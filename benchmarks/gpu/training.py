@@ -143,7 +143,7 @@ def _their_seeds(setting: _Setting) -> float:
             with tempfile.TemporaryDirectory() as folder:
                 trainer = hf_trainer(
                     work,
-                    "longest",
+                    _their_precision(),
                     folder,
                     seed=seed,
                     num_train_epochs=setting.epochs,
@@ -159,20 +159,17 @@ def _their_seeds(setting: _Setting) -> float:
 def _their_epoch(work: Work, grouping: str) -> float:
     """Seconds of one epoch as the Trainer reports them, without loading and evaluation."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = hf_trainer(work, "longest", folder, seed=0, **_best_arguments(grouping))
+        trainer = hf_trainer(work, _their_precision(), folder, seed=0, **_best_arguments(grouping))
         return float(trainer.train().metrics["train_runtime"])
+
+
+def _their_precision() -> str:
+    return precision("auto") if torch.cuda.is_available() else "fp32"
 
 
 def _best_arguments(grouping: str) -> dict[str, Any]:
     """Arguments of the Trainer with which it is fastest on this device."""
-    kind = precision("auto") if torch.cuda.is_available() else "fp32"
-    return {
-        "bf16": kind == "bf16",
-        "fp16": kind == "fp16",
-        "optim": "adamw_torch_fused",
-        "train_sampling_strategy": grouping,
-        "per_device_eval_batch_size": _EVAL_BATCH,
-    }
+    return {"train_sampling_strategy": grouping, "per_device_eval_batch_size": _EVAL_BATCH}
 
 
 def _rows(setting: _Setting, times: dict[str, list[float]], *, small: bool) -> list[Row]:
