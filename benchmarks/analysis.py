@@ -4,9 +4,8 @@
     python -m benchmarks.analysis --only alpha,interval       # the statistics alone
     python -m benchmarks.analysis --only report --repeats 1
 
-Both sides run in turn on this machine. The part alpha needs simpledorff:
-``python -m pip install --no-deps simpledorff==0.0.2``. Times are medians over the repeats; the
-range of a ratio over the repeats stands behind it.
+Both sides run in turn on this machine. Times are medians over the repeats; the range of a ratio
+over the repeats stands behind it.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ from benchmarks.machine import Report, machine_lines
 PARTS: dict[str, Callable[[int, Report], None]] = {
     "alpha": agreement_speed.alpha,
     "interval": agreement_speed.interval,
-    "large": agreement_speed.large,
     "runs": store_speed.runs,
     "report": store_speed.whole_report,
 }
-_PACKAGES = ("krippendorff", "simpledorff", "mlflow", "SQLAlchemy", "pyarrow", "matplotlib")
+_PACKAGES = ("krippendorff", "mlflow", "SQLAlchemy", "pyarrow", "matplotlib")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,7 +28,7 @@ def embed_on_node(block: RemoteTexts, send: Send) -> Vectors:
     """The embeddings ``(n, size)`` of a block of texts."""
     del send
     check_device(block.encoder.device)
-    identity = (block.weights.digest, block.encoder.max_length)
+    identity = (block.weights.digest, block.encoder.max_length, block.encoder.precision)
     if identity not in _loaded:
         _loaded.clear()
         _loaded[identity] = Embedder(with_weights(block.encoder, block.weights), n_threads=1)

@@ -13,6 +13,7 @@ from project.stats.types import Floats
 from project.support.files import digest
 from project.training.embedder import BLOCK, Embedder
 from project.training.encoder import Encoder
+from project.training.precision import embedding_precision
 from project.training.vector_store import Vectors, VectorStore, text_key
 
 FEW = 2 * BLOCK
@@ -54,7 +55,8 @@ def embed(
 ) -> Vectors:
     """Embeddings of texts, ``(n, size)``: the mean over a text's tokens, scaled to length 1.
 
-    The bundled all-MiniLM-L6-v2 was trained with this mean. A text is embedded once, whichever
+    The bundled all-MiniLM-L6-v2 was trained with this mean. They are computed in
+    :func:`project.training.precision.embedding_precision`. A text is embedded once, whichever
     task or list it is in. Every block of texts is on disk as soon as it is embedded, so that a
     run that was killed goes on where it stopped.
 
@@ -74,8 +76,11 @@ def embed(
     Incomplete
         If the cluster cannot embed a block; the others are kept.
     """
-    encoder = Encoder.find(FinetuneConfig(precision="fp32"))
-    name = digest([encoder.source.identity, encoder.max_length])
+    encoder = Encoder.find(FinetuneConfig(precision=embedding_precision()))
+    identity: list[object] = [encoder.source.identity, encoder.max_length]
+    if encoder.precision != "fp32":
+        identity.append(encoder.precision)
+    name = digest(identity)
     store = VectorStore(workspace / "embeddings" / name)
     keys = [text_key(text) for text in texts]
     with store.lock:

@@ -22,7 +22,7 @@ from project.support.models import (
 )
 from project.support.positions import max_positions
 from project.training.model_settings import add_lora, set_dropout, set_padding
-from project.training.precision import DTYPES, Machine, device, precision
+from project.training.precision import DTYPES, Machine, device, embedding_precision, precision
 from project.training.pretrained import load_pretrained
 from project.training.seed_memory import UNKNOWN_SHAPE, ModelShape, model_bytes
 from project.training.tokens import Tokens, encode
@@ -226,5 +226,6 @@ def _try(encoder: Encoder, config: FinetuneConfig) -> tuple[Any, tuple[str, ...]
 
 def _linear(config: FinetuneConfig) -> Encoder:
     """The bundled encoder, for its embeddings alone."""
-    encoder = Encoder.find(dataclasses.replace(config, encoder=BUNDLED, precision="fp32"))
+    config = dataclasses.replace(config, encoder=BUNDLED, precision=embedding_precision())
+    encoder = Encoder.find(config)
     return dataclasses.replace(encoder, source=embedding_only(encoder.source), is_linear=True)

@@ -90,6 +90,15 @@ def precision(requested: str, machine: Machine | None = None) -> str:
     return requested
 
 
+def embedding_precision() -> str:
+    """The precision of embeddings here: bfloat16 on a CPU that has it, else float32.
+
+    On a CPU bfloat16 takes less than half the time. It moves an embedding by a cosine of less than
+    0.0001. A GPU embeds fast enough in float32.
+    """
+    return "bf16" if device() == "cpu" and precision("auto") == "bf16" else "fp32"
+
+
 @contextlib.contextmanager
 def float32_products(precision: str) -> Iterator[None]:
     """The context in which a GPU multiplies float32 matrices in ``precision``.
