@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.only:
         sys.stderr.write(f"{name} ...\n")
         PARTS[name](options.repeats, report)
-    return command.conclude(lines, report, options.out)
+    return command.conclude(lines, report, options)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not has_gpu:
         measure = "1,000 labels on a GPU: seconds, price, share of its peak"
         report.rows.append(Row(measure, "not measured: no GPU"))
-    return command.conclude(lines, report, options.out)
+    return command.conclude(lines, report, options)
 
 
 def _parser() -> argparse.ArgumentParser:

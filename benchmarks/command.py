@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -53,10 +54,11 @@ def parser(
             "--repeats", type=int, default=repeats, help="repeats of each measurement"
         )
     options.add_argument("--out", type=Path, help="file to which the report is written as well")
+    options.add_argument("--rows", type=Path, help="file to which the rows are written as JSON")
     return options
 
 
-def conclude(lines: Sequence[str], report: Report, out: Path | None) -> int:
+def conclude(lines: Sequence[str], report: Report, options: argparse.Namespace) -> int:
     """Print the report and return the exit status: 1 if a target was missed, else 0.
 
     Parameters
@@ -65,8 +67,8 @@ def conclude(lines: Sequence[str], report: Report, out: Path | None) -> int:
         What stands before the table: a title and the machine.
     report
         The rows of the table and the notes below it.
-    out
-        A file to which the text is written as well.
+    options
+        The parsed options: ``out`` and ``rows``, files that are written as well, or None.
     """
     text = "\n".join(
         [
@@ -80,6 +82,9 @@ def conclude(lines: Sequence[str], report: Report, out: Path | None) -> int:
         ]
     )
     sys.stdout.write(text)
-    if out:
-        out.write_text(text, encoding="utf-8")
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    if options.rows:
+        rows = [row._asdict() for row in report.rows]
+        options.rows.write_text(json.dumps(rows), encoding="utf-8")
     return 1 if any(row.met is False for row in report.rows) else 0

@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "evaluation, predictions; for ours the start of its processes too, while the Trainer's "
         "libraries are loaded already."
     )
-    return command.conclude(lines, report, options.out)
+    return command.conclude(lines, report, options)
 
 
 def _parser() -> argparse.ArgumentParser:

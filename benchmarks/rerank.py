@@ -140,7 +140,7 @@ def main() -> int:
         save_model(Path(name))
         for dtype in options.only:
             measure(Sides(Path(name), texts, dtype), dtype, options.repeats, report)
-    return command.conclude(lines, report, options.out)
+    return command.conclude(lines, report, options)
 
 
 if __name__ == "__main__":

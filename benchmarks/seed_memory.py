@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for shape in _SHAPES:
         if shape.model in chosen.only:
             report.rows.append(_row(shape))
-    return command.conclude(["## Memory of a seed", "", *machine_lines()], report, chosen.out)
+    return command.conclude(["## Memory of a seed", "", *machine_lines()], report, chosen)
 
 
 def _row(shape: _Shape) -> Row:

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.cuda.empty_cache()  # does nothing without a GPU
     if options.small:
         report.notes.append("small shapes: a check that the benchmark runs, not a measurement")
-    return command.conclude(lines, report, options.out)
+    return command.conclude(lines, report, options)
 
 
 if __name__ == "__main__":
