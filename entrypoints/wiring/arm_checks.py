@@ -61,8 +61,12 @@ def print_audit_notes(arms: Sequence[Arm], n: int, config: LabelConfig) -> None:
                 print_line(f"note: {arm.name} will choose at random: {note}.")
 
 
-def check_phases(arms: Sequence[Arm], finetune: FinetuneConfig) -> None:
-    """Raise AssayError for an arm with two phases of training if the classifier has none."""
+def check_training(arms: Sequence[Arm], finetune: FinetuneConfig) -> None:
+    """Raise AssayError for an arm that the classifier or the recipe cannot be trained with."""
+    if any(arm.facts.remade == "forward" for arm in arms):
+        from project.training.targets import check_latent
+
+        check_latent(finetune)
     in_phases = [arm.name for arm in arms if arm.facts.two_phases]
     if in_phases and finetune.encoder == LINEAR:
         raise AssayError(

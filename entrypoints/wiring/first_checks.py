@@ -62,7 +62,7 @@ def first_checks(
     with refusals.part():
         early = with_possible_arms(config, labels)
         possible = arms(early.label, config.prompt.ensemble_size)  # refuses impossible arms
-        arm_checks.check_phases(possible, config.finetune)
+        arm_checks.check_training(possible, config.finetune)
     with refusals.part():
         check_store(config.host.workspace)
     if comes_from_hub(config.task):

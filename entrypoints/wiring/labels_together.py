@@ -69,6 +69,7 @@ def _open(
         config.finetune,
         is_linear=prepared.encoder.is_linear,
         on_cluster=params["cluster"] != NO_CLUSTER,
+        other_losses=[arm.name for arm in prepared.arms if arm.facts.own_training],
     )
     if config.verdict.until == "decided":
         raise AssayError(

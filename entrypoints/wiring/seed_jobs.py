@@ -23,7 +23,7 @@ from project.training.encoder import Encoder
 from project.training.inputs import Phase, TrainingInputs, seed_digest
 from project.training.linear import Points, principal_components
 from project.training.results import Job, Stack
-from project.training.targets import targets
+from project.training.targets import has_likelihood, targets
 from project.training.tokens import Tokens
 
 
@@ -115,6 +115,7 @@ class SeedJobs:
             validation_indices=validation.indices,
             validation_labels=codes(validation.labels["label"], label_set),
             points=self._points,
+            latent=has_likelihood(train.labels),
         )
 
     def _labelled(self, split: str, labels: pd.DataFrame) -> _Labelled:

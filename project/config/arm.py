@@ -8,7 +8,7 @@ from typing import Literal
 
 Draws = Literal["none", "one", "all"]
 Reads = Literal["labels", "probabilities", "label_mass", "repeats"]
-Made = Literal["no", "posterior", "certified", "jury", "threshold"]
+Made = Literal["no", "posterior", "certified", "jury", "threshold", "forward"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class ArmFacts:
     two_phases: bool = False
     reads: Reads = "labels"
     remade: Made = "no"
+
+    @property
+    def own_training(self) -> bool:
+        """Whether the classifier is not trained by the cross-entropy of the labels alone."""
+        return self.remade == "forward"
 
     @property
     def reads_llm(self) -> bool:

@@ -104,6 +104,11 @@ _KINDS = {
         soft=True,
         remade="posterior",
     ),
+    "forward": dataclasses.replace(
+        _random("a human labels a random audit; the loss of the rest knows the LLM's confusions"),
+        audit=True,
+        remade="forward",
+    ),
     "certified": dataclasses.replace(
         _random("a human labels a random audit; of the rest, labels with a certified error"),
         audit=True,

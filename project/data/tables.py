@@ -20,6 +20,8 @@ from project.support.errors import AssayError
 LOG_PROBABILITY = "log_probability."
 RAW_LOG_PROBABILITY = "raw_log_probability."
 PROBABILITY = "probability."
+LIKELIHOOD = "likelihood."
+"""Of a training label: the probability that it is given to a text of a class."""
 GOLD_PROBABILITY = "gold_probability."
 GOLD_VOTES = "gold_votes"
 SPLITS = ("demonstration", "train", "validation", "test")

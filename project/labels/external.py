@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from project.data.tables import PROBABILITY, check
+from project.data.tables import LIKELIHOOD, PROBABILITY, check
 from project.support.errors import AssayError
 
 _DEFAULTS = {"source": "llm", "weight": 1.0}
@@ -22,7 +22,8 @@ def external_labels(
     table
         Rows with ``example_id`` and ``label``. Without ``source`` the labels count as an LLM's,
         without ``weight`` all count alike, and without ``probability.<label>`` for every label
-        there are no soft labels. Rows for other examples are ignored.
+        there are no soft labels; ``likelihood.<label>`` is that of the arm forward. Rows for other
+        examples are ignored.
     examples
         The training examples; each must have one label.
     label_set
@@ -44,9 +45,11 @@ def external_labels(
             "a labels file must have the columns example_id and label; missing: "
             f"{', '.join(sorted(missing))}."
         )
-    # Soft labels need the probability of every class; otherwise these columns are ignored.
-    soft = [PROBABILITY + name for name in label_set]
-    optional = [*_DEFAULTS, *(soft if set(soft) <= set(table.columns) else [])]
+    optional = [*_DEFAULTS]
+    for prefix in (PROBABILITY, LIKELIHOOD):
+        # They need a number for every class; otherwise these columns are ignored.
+        of_classes = [prefix + name for name in label_set]
+        optional += of_classes if set(of_classes) <= set(table.columns) else []
     columns = ["example_id", "label", *(name for name in optional if name in table.columns)]
     joined = examples[["example_id"]].merge(
         table[columns].astype({"example_id": str}), on="example_id", how="left"

@@ -1,4 +1,4 @@
-"""The LLM's labels made anew: by an audit that a human labels, or by all draws together."""
+"""The LLM's labels made anew, or with what is known of their errors: by an audit, or all draws."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ class Remade(NamedTuple):
     """Labels in place of the LLM's: ``(n,)``, null where there is none.
 
     ``probabilities`` is ``(n, n_classes)``; ``reason`` stands at the labels that no human gave;
-    ``note`` says what became of the labels.
+    ``note`` says what became of the labels. ``likelihood`` is P(label | class) ``(n, n_classes)``
+    where the classifier learns from it.
     """
 
     labels: npt.NDArray[np.object_]
     probabilities: Floats
     reason: str
     note: str
+    likelihood: Floats | None = None
 
 
 def remade(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
@@ -103,6 +105,27 @@ def _posterior(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     return Remade(_named(best, inputs.label_set), values, f"posterior by {by}", note)
 
 
+def _forward(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """The LLM's labels, each with P(this label | class) by the audited table of confusions."""
+    del arm
+    given = _given(inputs)
+    n_classes = len(inputs.label_set)
+    probabilities = np.exp(class_columns(inputs.draws[0], inputs.label_set))
+    named = _named(given, inputs.label_set)
+    audited, gold = _audited(inputs, answered)
+    if not len(audited):
+        return Remade(named, probabilities, "annotated", "no label is audited")
+    likelihood = np.full((len(given), n_classes), np.nan)
+    has_label = given >= 0
+    confused = smoothed_transition(gold, given[audited], n_classes)
+    likelihood[has_label] = confused[:, given[has_label]].T
+    right = 100 * (gold == given[audited]).mean()
+    note = f"its loss knows the confusions of {len(audited)} audited labels, {right:.0f} % right"
+    if n_absent := n_classes - len(np.unique(gold)):
+        note += f"; for {n_absent} of {n_classes} classes, not among them, it takes that share"
+    return Remade(named, probabilities, "annotated, with P(label given class)", note, likelihood)
+
+
 def _certified(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """The labels that pass conformal selection, by a score that uses no audited label."""
     given = _given(inputs)
@@ -167,6 +190,7 @@ def _threshold(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
 
 _MAKERS: dict[str, Callable[[Arm, LabelInputs, Mask], Remade]] = {
     "posterior": _posterior,
+    "forward": _forward,
     "certified": _certified,
     "jury": _jury,
     "threshold": _threshold,

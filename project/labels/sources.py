@@ -89,6 +89,7 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
 
     - ``inclusion_probability``: that of the :class:`project.labels.choice.Selection`
     - ``probability.<label>``: the LLM's distribution, null for human labels
+    - ``likelihood.<label>``: of the arm forward, P(the LLM's label | class), null for human labels
     - ``first_label``: label of the first phase of training, for arms with two phases
 
     Raises AssayError if draws or human labels are missing, or no label remains.
@@ -110,8 +111,9 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
     reasons = np.where(selection.selected & ~answered, _NOT_ANSWERED, selection.reasons)
     note = ""
     probabilities: Floats | None
+    likelihood: Floats | None = None
     if arm.facts.remade != "no":
-        by_llm, probabilities, reason, note = remade(arm, inputs, answered)
+        by_llm, probabilities, reason, note, likelihood = remade(arm, inputs, answered)
         reasons = np.where(selection.selected, reasons, reason)
     else:
         probabilities = llm_distribution(arm, inputs)
@@ -124,6 +126,7 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
             inclusion_probability=selection.inclusion_probability,
             probabilities=probabilities,
             weights=_weights(arm, selection, answered),
+            likelihood=likelihood,
         ),
     )
     if table.empty:

@@ -1,4 +1,4 @@
-"""P(true label | label given), learned from a random audit of the labels."""
+"""P(true label | label given) and the reverse, learned from a random audit of the labels."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ class Posterior(NamedTuple):
     refined: bool
 
 
-def smoothed_transition(given: Codes, gold: Codes, n_classes: int) -> Floats:
-    """P(true label | label given), ``(n_classes, n_classes)``: rows given, each sums to 1.
+def smoothed_transition(rows: Codes, columns: Codes, n_classes: int) -> Floats:
+    """P(column | row) of two labels of the same texts, ``(n_classes, n_classes)``.
+
+    P(true label | label given) with the codes given as ``rows`` and the true ones as ``columns``,
+    ``(n,)`` each; the reverse with the two exchanged. Every row sums to 1.
 
     The mean of a Dirichlet posterior. Its prior counts for :data:`STRENGTH` labels: the share of
-    right labels over all classes, smoothed, and the rest by the other classes' true shares.
+    right labels over all classes, smoothed, and the rest by the other columns' shares.
     """
     counts = np.zeros((n_classes, n_classes))
-    np.add.at(counts, (given, gold), 1.0)
-    right = (np.trace(counts) + 1) / (len(gold) + 2)
+    np.add.at(counts, (rows, columns), 1.0)
+    right = (np.trace(counts) + 1) / (len(rows) + 2)
     share = counts.sum(axis=0) + 1.0
     others = np.where(np.eye(n_classes, dtype=bool), 0.0, share)
     prior = (1 - right) * others / others.sum(axis=1, keepdims=True) + right * np.eye(n_classes)

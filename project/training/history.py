@@ -22,7 +22,8 @@ class Evaluation:
     number
         Its number, counted over all phases from 1.
     training_loss
-        Mean cross-entropy of the texts trained on since the evaluation before, in nats.
+        Mean loss of the texts trained on since the evaluation before, in nats: the cross-entropy,
+        or -log P(label) where the texts' classes are latent.
     validation_accuracy, validation_macro_f1
         Scores in [0, 1]; nan without validation texts.
     learning_rate

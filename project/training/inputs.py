@@ -30,7 +30,7 @@ class Phase(NamedTuple):
         Indices of the texts in the tokens, ``(n,)``.
     targets
         Probabilities of the classes, ``(n, n_classes)``; rows sum to 1. For several labels with one
-        encoder: probabilities of yes, ``(n, n_labels)``.
+        encoder: probabilities of yes, ``(n, n_labels)``. With ``latent`` classes: P(label | class).
     weights
         Weights of the texts with a mean of 1, ``(n,)``. For several labels with one encoder: of
         each label, ``(n, n_labels)``; 0 where a text has no answer for the label.
@@ -60,6 +60,8 @@ class TrainingInputs:
     points
         Coordinates of all texts for the logistic regression, ``(n_texts, n_components)``; None for
         an encoder that is fine-tuned.
+    latent
+        Whether the texts' classes are latent: each label is known with P(label | class).
     """
 
     tokens: Tokens
@@ -67,6 +69,7 @@ class TrainingInputs:
     validation_indices: Codes
     validation_labels: Codes
     points: Points | None = None
+    latent: bool = False
 
     @property
     def n_classes(self) -> int:
@@ -123,6 +126,8 @@ def seed_digest(
     content = [
         hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays
     ]
+    if inputs.latent:  # only where it makes a difference: other results keep their names
+        content.append("latent")
     return digest(
         [
             RECIPE,
@@ -145,6 +150,6 @@ def _hyper_parameters(config: FinetuneConfig, inputs: TrainingInputs) -> dict[st
     epochs = [one.epochs for one in planned]
     values["epochs"] = epochs[0] if len(set(epochs)) == 1 else epochs
     if config.evaluations:
-        # Only where it makes a difference: other results keep their names.
+        # Again only where it makes a difference.
         values["evaluated_after"] = [list(one.evaluated_after) for one in planned]
     return values

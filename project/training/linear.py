@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from project.stats.information import log_normalise
 from project.stats.types import Codes, Floats
 
 N_COMPONENTS = 128
@@ -74,6 +75,68 @@ def fit(points: Points, labels: Codes, weights: Floats | None = None) -> LinearM
     with threadpool_limits(1):
         regression.fit(points, labels, sample_weight=weights)
     return LinearModel(classes, regression)
+
+
+class _Softmax(NamedTuple):
+    """A logistic regression by its coefficients ``(1 + n_components, n_classes)``, bias first."""
+
+    coefficients: Floats
+
+    def predict_proba(self, points: Points) -> Floats:
+        """Class probabilities ``(n, n_classes)``."""
+        return np.exp(log_normalise(_with_one(points) @ self.coefficients))
+
+
+def fit_latent(points: Points, likelihood: Floats, weights: Floats) -> LinearModel:
+    """Train a logistic regression on labels whose texts' classes are latent.
+
+    It maximises the sum of weight x log sum_k P(k | text) P(label | k), less the ridge penalty of
+    :func:`fit`, which it equals where one class alone can have got each label. The objective is not
+    convex: the optimum is the one that L-BFGS reaches from zero.
+
+    Parameters
+    ----------
+    points
+        Coordinates of the texts ``(n, n_components)``.
+    likelihood
+        P(label | class) ``(n, n_classes)``.
+    weights
+        Weights of the texts ``(n,)``.
+    """
+    from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
+
+    classes = np.flatnonzero((likelihood > 0).any(axis=0))
+    if ((likelihood > 0).sum(axis=1) == 1).all():
+        return fit(points, likelihood.argmax(axis=1), weights)
+    values = _with_one(points)
+    known = likelihood[:, classes]
+    share = weights / weights.sum()
+    # scikit-learn has one vector for two classes, this one has two, each of half the length.
+    ridge = (2 if len(classes) == 2 else 1) / (STRENGTH * weights.sum())
+    shape = (values.shape[1], len(classes))
+
+    def objective(flat: Floats) -> tuple[float, Floats]:
+        coefficients = flat.reshape(shape)
+        expected = np.exp(log_normalise(values @ coefficients))
+        joint = expected * known
+        of_label = np.maximum(joint.sum(axis=1, keepdims=True), _LEAST)
+        slope = values.T @ (share[:, None] * (expected - joint / of_label))
+        slope[1:] += ridge * coefficients[1:]
+        loss = -(share * np.log(of_label[:, 0])).sum() + ridge * (coefficients[1:] ** 2).sum() / 2
+        return float(loss), slope.ravel()
+
+    options = {"maxiter": 200, "gtol": 1e-4}
+    with threadpool_limits(1):
+        found = minimize(
+            objective, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options=options
+        )
+    return LinearModel(classes, _Softmax(found.x.reshape(shape)))
+
+
+def _with_one(points: Points) -> Floats:
+    """The points with a first coordinate of 1."""
+    return np.concatenate([np.ones((len(points), 1)), points], axis=1)
 
 
 def probabilities(model: LinearModel, points: Points, n_classes: int) -> Floats:

@@ -15,7 +15,14 @@ import numpy as np
 from project.stats.scores import confusion, scores
 from project.training.history import Evaluation
 from project.training.inputs import TrainingInputs
-from project.training.linear import MAX_TRAIN, LinearModel, Points, fit, log_probabilities
+from project.training.linear import (
+    MAX_TRAIN,
+    LinearModel,
+    Points,
+    fit,
+    fit_latent,
+    log_probabilities,
+)
 from project.training.predict import predictions_table
 from project.training.results import Job, save_result
 
@@ -41,7 +48,11 @@ def run_linear_job(job: Job, folder: Path, after_evaluation: Callable[[Evaluatio
     on_train = log_probabilities(model, points[phase.indices], job.inputs.n_classes)
     seconds = time.perf_counter() - began
     # A class that the resample lacks has probability 0; its texts count with a tiny one.
-    loss = -(phase.targets * np.maximum(on_train, np.log(1e-12))).sum(axis=1)
+    on_train = np.maximum(on_train, np.log(1e-12))
+    if job.inputs.latent:
+        loss = -np.log((phase.targets * np.exp(on_train)).sum(axis=1))
+    else:
+        loss = -(phase.targets * on_train).sum(axis=1)
     answers = log_probabilities(
         model, points[job.inputs.validation_indices], job.inputs.n_classes
     ).argmax(axis=1)
@@ -73,6 +84,8 @@ def _trained(points: Points, inputs: TrainingInputs, seed: int) -> LinearModel:
     phase = inputs.phases[0]
     n = len(phase.indices)
     drawn = np.random.default_rng([seed, 0]).choice(n, min(n, MAX_TRAIN))
+    if inputs.latent:
+        return fit_latent(points[phase.indices[drawn]], phase.targets[drawn], phase.weights[drawn])
     rows, labels = np.nonzero(phase.targets[drawn] * phase.weights[drawn, None])
     weights = phase.targets[drawn[rows], labels] * phase.weights[drawn[rows]]
     return fit(points[phase.indices[drawn[rows]]], labels, weights)

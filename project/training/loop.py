@@ -26,7 +26,7 @@ from project.training.optimizer import build_optimizer
 from project.training.precision import autocast, float32_products
 from project.training.predict import predict
 from project.training.several_labels import mean_scores
-from project.training.targets import loss
+from project.training.targets import latent_loss, loss
 from project.training.text_order import TextOrder
 
 SECONDS_BETWEEN_REPORTS = 20.0
@@ -237,7 +237,8 @@ class _TrainingRun:
                 rows = self._inputs.tokens.rows(self._phase.indices[chosen])
                 logits = self._batching.logits(rows)
             index = to_device(chosen, self._device)
-            part_loss = loss(logits, self._phase.targets[index], self._phase.weights[index])
+            loss_of = latent_loss if self._inputs.latent else loss
+            part_loss = loss_of(logits, self._phase.targets[index], self._phase.weights[index])
             scaler.scale(part_loss / len(batch)).backward()
             total += part_loss.detach()
         scaler.unscale_(optimizer)  # before clipping, which compares with unscaled numbers

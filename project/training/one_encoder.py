@@ -137,9 +137,15 @@ def _union(indices: Sequence[Codes]) -> Codes:
     return functools.reduce(np.union1d, indices)
 
 
-def check_one_encoder(config: FinetuneConfig, *, is_linear: bool, on_cluster: bool) -> None:
-    """Raise AssayError for settings with which one encoder cannot learn all labels."""
+def check_one_encoder(
+    config: FinetuneConfig, *, is_linear: bool, on_cluster: bool, other_losses: Sequence[str] = ()
+) -> None:
+    """Raise AssayError for settings with which one encoder cannot learn all labels.
+
+    ``other_losses``: arms that are not trained by the cross-entropy of their labels.
+    """
     wrong = {
+        f"arms must not hold {', '.join(other_losses)}": bool(other_losses),
         "encoder must be one that is fine-tuned": is_linear,
         "batching must not be stacked": config.batching == "stacked",
         "log_model must be none": config.log_model != "none",

@@ -256,7 +256,10 @@ class _StackedRun:
             rows = [self._inputs.tokens.rows(self._phase.indices[one]) for one in chosen]
             # The gradient is that of the mean over the mini-batch.
             losses = self._model.gradients(
-                self._model.texts(rows), self._phase.targets[index], self._phase.weights[index] / n
+                self._model.texts(rows),
+                self._phase.targets[index],
+                self._phase.weights[index] / n,
+                latent=self._inputs.latent,
             )
             total += losses * n
         self._model.clip(self._config.max_grad_norm)

@@ -20,7 +20,7 @@ from project.training.batching import MAX_DIFFERENCE, sample_texts
 from project.training.device import to_device
 from project.training.padding import Padded, inner_model, padded_ids
 from project.training.precision import autocast, float32_products
-from project.training.targets import loss
+from project.training.targets import latent_loss, loss
 from project.training.tokens import Ids
 
 _CANNOT = (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError)
@@ -84,7 +84,12 @@ class StackedModel:
         self._check(alone, refusal)
 
     def gradients(
-        self, texts: StackedTexts, targets: torch.Tensor, weights: torch.Tensor
+        self,
+        texts: StackedTexts,
+        targets: torch.Tensor,
+        weights: torch.Tensor,
+        *,
+        latent: bool = False,
     ) -> torch.Tensor:
         """Add the gradients of the summed losses to those of the parameters.
 
@@ -95,6 +100,8 @@ class StackedModel:
         targets, weights
             Target distributions ``(n_seeds, n_texts, n_classes)``, and weights
             ``(n_seeds, n_texts)``.
+        latent
+            Whether the targets are P(label | class).
 
         Returns
         -------
@@ -102,11 +109,12 @@ class StackedModel:
             The loss of every seed, summed over its texts, ``(n_seeds,)``.
         """
         self._skeleton.train()
+        loss_of = latent_loss if latent else loss
 
         def one(
             parameters: Any, buffers: Any, texts: Any, targets: Any, weights: Any
         ) -> torch.Tensor:
-            return loss(self._one_logits(parameters, buffers, texts), targets, weights)
+            return loss_of(self._one_logits(parameters, buffers, texts), targets, weights)
 
         values = {name: value.detach() for name, value in self.parameters.items()}
         # Every seed has random numbers of its own for its dropout.

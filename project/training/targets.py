@@ -1,7 +1,8 @@
 """Training labels -> targets: a distribution over the classes and a weight for each example.
 
 Hard and soft labels, temperature, mix, smoothing and class weights are all expressed by these two,
-so that training has one loss.
+so that training has one loss. Labels of which P(label | class) is known have that in the place of
+the distribution, and a loss that sums over the classes (:func:`latent_loss`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import pandas as pd
 import torch
 
 from project.config.finetune import FinetuneConfig
-from project.data.tables import PROBABILITY, codes
+from project.data.tables import LIKELIHOOD, PROBABILITY, class_columns, codes
 from project.stats.ordinal import steps
-from project.stats.types import Floats
+from project.stats.types import Floats, Mask
 from project.support.errors import AssayError
 
 
 class Targets(NamedTuple):
-    """``values`` ``(n, n_classes)``, rows summing to 1; ``weights`` ``(n,)``, 1 on average."""
+    """``values`` ``(n, n_classes)``, rows summing to 1; ``weights`` ``(n,)``, 1 on average.
+
+    With labels that have a likelihood (:func:`has_likelihood`), ``values`` are P(label | class).
+    """
 
     values: Floats
     weights: Floats
@@ -56,12 +60,16 @@ def targets(labels: pd.DataFrame, label_set: Sequence[str], config: FinetuneConf
     n_classes = len(label_set)
     label_codes = codes(labels["label"], label_set)
     one_hot = np.eye(n_classes)[label_codes]
+    if has_likelihood(labels):
+        check_latent(config)
     values = _hard_targets(n_classes, config)[label_codes]
     if config.targets == "soft":
         soft = _soft(labels, label_set, config.target_temperature)
         known = ~np.isnan(soft).any(axis=1)
         values[known] = config.target_mix * soft[known] + (1 - config.target_mix) * one_hot[known]
     values = (1 - config.label_smoothing) * values + config.label_smoothing / n_classes
+    if has_likelihood(labels):
+        values = _likelihood(labels, label_set, one_hot)
     weights = _weights(labels)
     counts = np.bincount(label_codes, minlength=n_classes)
     if config.class_weights == "balanced":
@@ -109,6 +117,65 @@ def loss(logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> t
         )
         return of_answers / weights.shape[1]
     return -(weights * (values * logits.float().log_softmax(-1)).sum(-1)).sum()
+
+
+def latent_loss(
+    logits: torch.Tensor, likelihood: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Sum over the rows of weight x -log P(label), in nats and float32.
+
+    P(label) is the sum over the classes k of P(k | text) P(label | k): the forward correction of
+    Patrini et al. (2017), Making Deep Neural Networks Robust to Label Noise, CVPR, section 4.2. For
+    a label that one class alone can have got, this is the cross-entropy, to the bit.
+
+    Parameters
+    ----------
+    logits
+        ``(n, n_classes)``.
+    likelihood
+        P(label | class), ``(n, n_classes)``; rows need not sum to 1.
+    weights
+        ``(n,)``.
+    """
+    return -(weights * (logits.float().log_softmax(-1) + likelihood.log()).logsumexp(-1)).sum()
+
+
+def has_likelihood(labels: pd.DataFrame) -> bool:
+    """Whether a labels table has P(label | class), so that its texts' classes are latent."""
+    return any(name.startswith(LIKELIHOOD) for name in labels.columns)
+
+
+def check_latent(config: FinetuneConfig) -> None:
+    """Raise AssayError for targets that cannot stand beside labels with a likelihood."""
+    allowed: dict[str, object] = {
+        "targets": "hard",
+        "label_smoothing": 0.0,
+        "ordinal_targets": "none",
+    }
+    for name, value in allowed.items():
+        if getattr(config, name) != value:
+            raise AssayError(
+                f"{name} must be {value} with the arm forward, whose loss sums over the classes "
+                f"that a label may stand for; got {getattr(config, name)}. Leave {name} out, or "
+                "leave forward out of arms."
+            )
+
+
+def _likelihood(labels: pd.DataFrame, label_set: Sequence[str], one_hot: Floats) -> Floats:
+    """P(label | class) ``(n, n_classes)``; 1 for its own class where a row has none."""
+    stored = class_columns(labels, label_set, LIKELIHOOD)
+    known: Mask = np.asarray(~np.isnan(stored).all(axis=1))
+    values = np.where(known[:, None], stored, one_hot)
+    inside = ((values >= 0) & (values <= 1)).all(axis=1)
+    wrong: Mask = ~inside | (values.max(axis=1) <= 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise AssayError(
+            "P(label | class) must be numbers in [0, 1] with one above 0; those of example "
+            f"{labels['example_id'].iloc[row]!r} are from {values[row].min():g} to "
+            f"{values[row].max():g}. Correct the columns {LIKELIHOOD}*, or remove them."
+        )
+    return np.asarray(values)
 
 
 def _soft(labels: pd.DataFrame, label_set: Sequence[str], temperature: float) -> Floats:

@@ -84,6 +84,10 @@ def test_labels_are_trained_together_and_each_has_its_runs_and_its_part_of_the_s
         ({"encoder": "linear"}, "encoder must be one that is fine-tuned with one_encoder=true"),
         ({"until": "decided"}, "until=decided needs one_encoder=false"),
         ({"log_model": "best"}, "log_model must be none with one_encoder=true"),
+        (
+            {"arms": "llm,forward", "replace_share": "50"},
+            "arms must not hold forward_50 with one_encoder=true",
+        ),
     ],
 )
 def test_what_one_encoder_cannot_do_is_refused(given, in_this_process, changes, message):

@@ -18,7 +18,7 @@ split: {demonstration: 3, train: 120, validation: 15, test: 60}
 """
 WORDS = ("awful broken", "dull late", "great lovely")
 LABELS = ("bad", "fine", "good")
-ARMS = ("posterior", "certified", "threshold", "jury", "jury_soft")
+ARMS = ("posterior", "certified", "threshold", "forward", "jury", "jury_soft")
 
 
 @pytest.fixture
@@ -72,8 +72,9 @@ def test_every_such_source_is_trained_and_says_what_became_of_the_labels(given, 
     output = capsys.readouterr()
     seeds = {run.params["arm"]: run for run in children(latest_root("experiment"), "seed")}
 
-    assert {*seeds} == {"llm", *(f"{kind}_25" for kind in ARMS[:3]), "jury_3", "jury_soft_3"}
+    assert {*seeds} == {"llm", *(f"{kind}_25" for kind in ARMS[:4]), "jury_3", "jury_soft_3"}
     assert "LLM labels are certified, of which at most 20 % are wrong" in output.err
+    assert "forward_25: its loss knows the confusions of 30 audited labels" in output.err
     assert "labels change to meet the audited shares" in output.err
     assert {run.metrics["human_labels"] for arm, run in seeds.items() if "_25" in arm} == {30.0}
     for arm in ("llm", "jury_3"):
@@ -82,16 +83,19 @@ def test_every_such_source_is_trained_and_says_what_became_of_the_labels(given, 
     soft = labels[labels["source"] == "llm"]
     assert np.allclose(soft[[f"probability.{name}" for name in LABELS]].sum(axis=1), 1)
     assert soft["reason"].str.startswith("posterior by").all()
+    forward = read_table(seeds["forward_25"].run_id, "labels.parquet")
+    assert (forward["likelihood.fine"].isna() == (forward["source"] == "gold")).all()
 
 
 def test_a_budget_leaves_out_audits_that_are_too_small_to_certify(given, capsys):
-    budget.budget(given("budget", arms="posterior,certified", replace_share="10,25"))
+    budget.budget(given("budget", arms="posterior,certified,forward", replace_share="10,25"))
 
     said = capsys.readouterr().err
     assert "certified_10 is left out: its audit needs 19 labels, and the budget is 12" in said
     assert "posterior_10 is left out: its audit needs 20 labels, and the budget is 12" in said
+    assert "forward_10 is left out: its audit needs 20 labels, and the budget is 12" in said
     arms = {run.params["arm"] for run in children(latest_root("budget"), "seed")}
-    assert arms == {"gold", "llm", "posterior_25", "certified_25"}
+    assert arms == {"gold", "llm", "posterior_25", "certified_25", "forward_25"}
 
 
 def test_labels_without_probabilities_cannot_be_cut_anew(given, store):
@@ -106,3 +110,8 @@ def test_labels_without_probabilities_cannot_be_cut_anew(given, store):
 def test_one_llm_is_no_jury(given):
     with pytest.raises(AssayError, match="must be at least 2 for the arm jury"):
         main.experiment(given(arms="llm,jury", recorded_columns="a", ensemble_size="1"))
+
+
+def test_forward_is_refused_with_targets_of_another_kind_before_anything_is_trained(given):
+    with pytest.raises(AssayError, match="label_smoothing must be 0.0 with the arm forward"):
+        main.experiment(given(arms="llm,forward", replace_share="25", label_smoothing="0.1"))

@@ -9,6 +9,7 @@ from project.config.arms import Arm
 from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
 from project.labels.audited import check_audit
+from project.labels.external import external_labels
 from project.labels.inputs import LabelInputs
 from project.labels.sources import arms, human_share, label, label_and_count
 from project.stats.information import log_normalise
@@ -137,3 +138,47 @@ def test_a_jury_gives_hard_or_soft_labels_and_needs_two_draws(pool):
         arms(LabelConfig(arms=("jury",)), 1)
     calibrated = LabelConfig(arms=("jury_soft",), soft_labels="calibrated")
     assert [arm.name for arm in arms(calibrated, 3)] == ["jury_soft_3"]
+
+
+def test_forward_keeps_the_llms_labels_and_gives_each_its_probability_by_class(pool):
+    made = label_and_count(Arm("forward", 25.0), inputs(pool))
+    table, llm = made.table, label(Arm("llm"), inputs(pool))
+    likelihood = class_columns(table, LABELS, "likelihood.")
+    by_llm = (table["source"] == "llm").to_numpy()
+    gold = pool[0]["gold_label"][~by_llm]
+    counts = pd.crosstab(gold, llm["label"][~by_llm]).to_numpy()
+
+    assert human_share(table) == (100, 0.25)
+    assert (table["label"] == np.where(by_llm, llm["label"], pool[0]["gold_label"])).all()
+    assert np.isnan(likelihood[~by_llm]).all()
+    for column, name in enumerate(LABELS):
+        (rows,) = np.unique(likelihood[by_llm & (table["label"] == name)], axis=0)
+        # P(label | class), up to a prior that counts for two labels
+        assert rows == pytest.approx(counts[:, column] / counts.sum(axis=1), abs=0.02)
+    right_share = 100 * np.trace(counts) / 100
+    assert made.note == (
+        f"its loss knows the confusions of 100 audited labels, {right_share:.0f} % right"
+    )
+
+
+def test_forward_needs_the_audit_that_posterior_needs_and_says_what_it_lacks(pool):
+    llm = label(Arm("llm"), inputs(pool))
+    made = label_and_count(Arm("forward", 0.0), inputs(pool))
+    assert made.note == "no label is audited"
+    assert not [name for name in made.table if name.startswith("likelihood.")]
+    assert list(made.table["label"]) == list(llm["label"])
+    with pytest.raises(AssayError, match="forward_1, which needs at least 20"):
+        check_audit(Arm("forward", 1.0), N)
+    of_a = pool[0][pool[0]["gold_label"] == "a"].set_index("example_id")["gold_label"]
+    few = LabelInputs(pool[0], pool[1], LABELS, LabelConfig(), human=of_a)
+    assert "for 1 of 2 classes, not among them, it takes that share" in (
+        label_and_count(Arm("forward", 25.0), few).note
+    )
+
+
+def test_a_stored_table_with_likelihoods_is_read_with_them(pool):
+    table = label(Arm("forward", 25.0), inputs(pool))
+    read = external_labels(table, pool[0], LABELS)
+    columns = ["label", "source", *(f"likelihood.{name}" for name in LABELS)]
+
+    assert read[columns].equals(table[columns])
