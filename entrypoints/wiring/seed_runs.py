@@ -17,7 +17,7 @@ from project.config.metrics import main_scores
 from project.config.recipe import FEW_STEPS, Schedule
 from project.data.task import Task
 from project.support.parquet import content_hash, write_table
-from project.tracking import ABSENT, CHANCE, FEW, Child, Tracker
+from project.tracking import ABSENT, CHANCE, FEW, LABELS_NOTE, Child, Tracker
 from project.training.encoder import Encoder
 from project.training.history import Evaluation, best_evaluation
 from project.training.results import PREDICTIONS, RESULT, SeedResult
@@ -105,6 +105,8 @@ def log_seed(
         tags[ABSENT] = ", ".join(absent)[:1000]
     if condition.chance:
         tags[CHANCE] = condition.chance
+    if condition.note:
+        tags[LABELS_NOTE] = condition.note
     n_steps = sum(schedule.n_steps for schedule in finished.schedules)
     if 0 < n_steps < FEW_STEPS:
         tags[FEW] = f"{n_steps} steps; with fewer than {FEW_STEPS} a training has hardly begun"

@@ -66,6 +66,7 @@ TAGS = (
     LoggedName("reused", "seed", "whether the seed was trained before"),
     LoggedName("assay.absent_classes", "root, seed", "classes without a training label"),
     LoggedName("assay.chose_at_random", "seed", "why an arm with an audit chose at random"),
+    LoggedName("assay.labels_note", "seed", "what an arm made of the LLM's labels"),
     LoggedName("assay.few_steps", "seed", "fewer steps than a training needs to begin"),
     LoggedName("assay.not_learned", "root", "arms whose trainings have not left their start"),
     LoggedName("assay.study", "sweep, trial", "id of the study"),

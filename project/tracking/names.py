@@ -37,6 +37,7 @@ REUSED_OWNER = "assay.taken_of"
 ABSENT = "assay.absent_classes"
 SEEDS_TRAINED = "assay.seeds_trained"
 CHANCE = "assay.chose_at_random"  # why an arm that learns from an audit did so all the same
+LABELS_NOTE = "assay.labels_note"  # what an arm that makes labels anew made of them
 FEW = "assay.few_steps"
 NOT_LEARNED = "assay.not_learned"
 PROMPT = "assay.prompt"

@@ -6,7 +6,7 @@ import pytest
 
 from entrypoints import budget, main
 from project.support.errors import AssayError
-from project.tracking import children, latest_root, read_table
+from project.tracking import LABELS_NOTE, children, latest_root, read_table
 
 CARD = """\
 name: moods
@@ -79,6 +79,9 @@ def test_every_such_source_is_trained_and_says_what_became_of_the_labels(given, 
     assert {run.metrics["human_labels"] for arm, run in seeds.items() if "_25" in arm} == {30.0}
     for arm in ("llm", "jury_3"):
         assert seeds[arm].metrics["human_labels"] == 0
+    notes = {arm: run.tags.get(LABELS_NOTE, "") for arm, run in seeds.items()}
+    assert "are certified, of which at most 20 % are wrong" in notes["certified_25"]
+    assert notes["llm"] == ""
     labels = read_table(seeds["posterior_25"].run_id, "labels.parquet")
     soft = labels[labels["source"] == "llm"]
     assert np.allclose(soft[[f"probability.{name}" for name in LABELS]].sum(axis=1), 1)
