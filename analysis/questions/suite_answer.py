@@ -85,7 +85,7 @@ def screen(scored: Scored) -> Answer:
     rows = [
         PlotRow(
             f"median, {group}",
-            f"{loss.n} data sets",
+            "1 data set" if loss.n == 1 else f"{loss.n} data sets",
             _scaled(loss.median),
             ranged(loss.median, 100, 1, sign=True),
             "reference",
