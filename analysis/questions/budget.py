@@ -105,7 +105,14 @@ def budget_points(experiment: Experiment) -> ScoredPoints:
 def _limits(experiment: Experiment) -> Limits:
     """Limits of all sources, against the goal and against random."""
     reach = _reach(experiment.config) / 100 if GOLD in experiment.arms else None
-    kinds = {arm: runs.runs[0].params["arm_kind"] for arm, runs in experiment.arms.items()}
+    kinds = _kinds(experiment)
+    remedies = [arm for arm, kind in kinds.items() if arm_facts(kind).remedy]
+    return limits(experiment.score_sums, reach, remedies, rivals_of(experiment))
+
+
+def rivals_of(experiment: Experiment) -> dict[str, str]:
+    """The arm ``random`` of the same budget for every arm that has one, by name."""
+    kinds = _kinds(experiment)
     rivals = {}
     for arm in experiment.arms:
         # Arms are named by kind and budget: random_5 is random with 5 per cent.
@@ -113,8 +120,12 @@ def _limits(experiment: Experiment) -> Limits:
         rival = RANDOM if share is None else f"{RANDOM}_{share:g}"
         if rival in experiment.arms and rival != arm and kinds[arm] not in (GOLD, LLM):
             rivals[arm] = rival
-    remedies = [arm for arm, kind in kinds.items() if arm_facts(kind).remedy]
-    return limits(experiment.score_sums, reach, remedies, rivals)
+    return rivals
+
+
+def _kinds(experiment: Experiment) -> dict[str, str]:
+    """The kind of every arm, by its name."""
+    return {arm: runs.runs[0].params["arm_kind"] for arm, runs in experiment.arms.items()}
 
 
 def _point(arm: str, experiment: Experiment, found: Limits) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from analysis.questions.suite_answer import answer, cause_answer, screen, shift_
 from analysis.questions.suite_rows import ITSELF, by_data
 from analysis.questions.suite_scored import Scored, read_scored
 from analysis.questions.suite_sets import sets_section
+from analysis.questions.suite_sources import sources_section
 from analysis.render.page import page
 from analysis.render.section import Section, as_markdown, files, terminal
 from analysis.store.publish import log_report, write_aside
@@ -44,6 +45,8 @@ def sections(scored: Scored) -> list[Section]:
         question = "Which tasks lose most?"
         shown = [causes] if causes.rows else []
         parts.append(Section("suite_features", question, cause_answer(causes), shown))
+    if sources := sources_section(scored.entries):
+        parts.insert(1, sources)
     if sets := sets_section(scored):
         parts.insert(1, sets)
     consistency = suite_tables.consistency_table(scored.features)
