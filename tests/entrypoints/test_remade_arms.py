@@ -127,6 +127,7 @@ def test_coteach_is_trained_in_pairs_and_says_which_share_it_leaves_out(
             epochs="1",
             evaluations="1",
             coteach_noise="25",
+            max_train="48",
             max_test="12",
         )
     )
