@@ -114,8 +114,7 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
     probabilities: Floats | None
     likelihood: Floats | None = None
     if arm.facts.remade != "no":
-        made = remade(arm, inputs, answered)
-        by_llm, probabilities, reason, note, likelihood, noise = made
+        by_llm, probabilities, reason, note, likelihood, noise = remade(arm, inputs, answered)
         reasons = np.where(selection.selected, reasons, reason)
     else:
         probabilities = llm_distribution(arm, inputs)
