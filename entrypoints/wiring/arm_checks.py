@@ -67,6 +67,10 @@ def check_training(arms: Sequence[Arm], finetune: FinetuneConfig) -> None:
         from project.training.targets import check_latent
 
         check_latent(finetune)
+    if any(arm.facts.remade == "coteach" for arm in arms):
+        from project.training.coteach import check_pair
+
+        check_pair(finetune)
     in_phases = [arm.name for arm in arms if arm.facts.two_phases]
     if in_phases and finetune.encoder == LINEAR:
         raise AssayError(

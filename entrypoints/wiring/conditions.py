@@ -60,6 +60,8 @@ class Condition:
         Why an arm that learns from an audit chose at random all the same; "" if it did not.
     note
         What became of labels that are made anew; "" for other arms.
+    noise
+        Share of the labels that two networks which teach each other leave out; 0: one network.
     """
 
     arm: Arm
@@ -79,6 +81,7 @@ class Condition:
     unanswered: tuple[str, ...] = ()
     chance: str = ""
     note: str = ""
+    noise: float = 0.0
 
     @property
     def title(self) -> str:
@@ -217,6 +220,8 @@ def make_condition(
         unanswered=made.unanswered,
         chance=made.chance,
         note=made.note,
+        noise=made.noise,
+        params={"coteach_noise": 100 * made.noise} if arm.facts.remade == "coteach" else {},
     )
 
 

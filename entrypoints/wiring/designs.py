@@ -75,7 +75,9 @@ def curve_conditions(
             condition = make_condition(arm, task, annotations, experiment.config, examples=examples)
             name = f"{arm.name} n={size}"
             conditions.append(
-                dataclasses.replace(condition, name=name, params={"curve_seed": seed})
+                dataclasses.replace(
+                    condition, name=name, params={**condition.params, "curve_seed": seed}
+                )
             )
     return conditions
 
@@ -179,7 +181,7 @@ def configured(condition: Condition, values: Mapping[str, Any], index: int) -> C
         condition,
         setting=" ".join(f"{name}={value:g}" for name, value in values.items()),
         config=dataclasses.replace(condition.config, **values),
-        params={"configuration": index},
+        params={**condition.params, "configuration": index},
     )
 
 

@@ -116,6 +116,7 @@ class SeedJobs:
             validation_labels=codes(validation.labels["label"], label_set),
             points=self._points,
             latent=has_likelihood(train.labels),
+            noise=condition.noise,
         )
 
     def _labelled(self, split: str, labels: pd.DataFrame) -> _Labelled:

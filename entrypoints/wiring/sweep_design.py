@@ -29,6 +29,7 @@ _LABEL_PARAMETERS = (
     "consistency_below",
     "audit_share",
     "certified_error",
+    "coteach_noise",
     "soft_labels",
     "tie_seed",
 )

@@ -175,6 +175,7 @@ class TrialTrainer:
         annotations = self._annotated(config, arm.draws) if arm.draws else self._no_annotations()
         condition = make_condition(arm, self._experiment.task, annotations, config)
         params = {
+            **condition.params,
             "trial": number,
             "n_demonstrations": setting.n_demonstrations,
             "calibration": setting.calibration,

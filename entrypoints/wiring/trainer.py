@@ -204,10 +204,8 @@ class Trainer:
         )
         seconds = result.seconds / max(1, at_once)
         predicted = codes(result.predictions["label"], self._task.label_set)
-        learned_from = job.trained_on
-        not_learned = has_not_learned(
-            result.history, learned_from.phases[-1], predicted, latent=learned_from.latent
-        )
+        last, latent = job.trained_on.phases[-1], job.trained_on.latent
+        not_learned = has_not_learned(result.history, last, predicted, latent=latent)
         finished = seed_runs.FinishedSeed(
             condition=condition,
             seed=job.seed,

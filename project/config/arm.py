@@ -8,7 +8,7 @@ from typing import Literal
 
 Draws = Literal["none", "one", "all"]
 Reads = Literal["labels", "probabilities", "label_mass", "repeats"]
-Made = Literal["no", "posterior", "certified", "jury", "threshold", "forward"]
+Made = Literal["no", "posterior", "certified", "jury", "threshold", "forward", "coteach"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ArmFacts:
     @property
     def own_training(self) -> bool:
         """Whether the classifier is not trained by the cross-entropy of the labels alone."""
-        return self.remade == "forward"
+        return self.remade in ("forward", "coteach")
 
     @property
     def reads_llm(self) -> bool:

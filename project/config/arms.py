@@ -120,6 +120,9 @@ _KINDS = {
         reads="probabilities",
         remade="threshold",
     ),
+    "coteach": ArmFacts(
+        "the LLM's labels; two networks teach each other those of small loss", remade="coteach"
+    ),
     "jury": ArmFacts("the model of Dawid and Skene over the draws", draws="all", remade="jury"),
     "jury_soft": ArmFacts("the probabilities of that model", draws="all", soft=True, remade="jury"),
 }

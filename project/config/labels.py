@@ -56,6 +56,13 @@ class LabelConfig(ConfigSection):
         ge=0.001,
         le=0.5,
     )
+    coteach_noise: float | None = parameter(
+        default=None,
+        help="per cent of wrong labels that the arm coteach assumes, which is what its networks "
+        "leave out of the mini-batches; auto: estimated by confident learning",
+        ge=0,
+        le=90,
+    )
     soft_labels: str = parameter(
         default="draw",
         help="distribution that the arm soft learns from: draw (one draw), calibrated (one draw, "

@@ -156,7 +156,11 @@ PARAMS = (
 recipe; the reference of parameters explains these."""
 
 EVALUATION_METRICS = (
-    LoggedName("training_loss", "seed", "mean cross-entropy since the evaluation before, in nats"),
+    LoggedName(
+        "training_loss",
+        "seed",
+        "mean loss since the evaluation before, in nats: the cross-entropy; of forward -log P(label)",
+    ),
     LoggedName("validation_accuracy", "seed", "accuracy on validation"),
     LoggedName("validation_macro_f1", "seed", "macro-F1 on validation"),
     LoggedName("learning_rate", "seed", "learning rate at the evaluation"),

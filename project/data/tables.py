@@ -31,8 +31,6 @@ MAX_LABELS = 1000
 _MAX_LABEL_SHOWN = 100  # characters of a label in an error
 _LOG_TOLERANCE = 1e-4  # of the sum of class probabilities
 _SHARE_TOLERANCE = 1e-6  # of the sum of the shares of human votes
-
-
 NO_ROW = "missing: the file has no row for it"
 """Error of an annotation where recorded labels have no row: nobody answered."""
 

@@ -182,13 +182,48 @@ def classifier_error_probability(
         In [0, 1]; infinite if a label is missing.
     """
     from cleanlab.rank import get_label_quality_scores
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import KFold
 
     answered = np.flatnonzero(labels >= 0)
     known = labels[answered]
+    probabilities = _held_out(known, embeddings[answered], n_classes, seed)
+    result = np.full(len(labels), np.inf)
+    result[answered] = 1.0 - get_label_quality_scores(
+        known, probabilities, method="self_confidence", adjust_pred_probs=False
+    )
+    return result
+
+
+def estimated_noise(labels: Codes, embeddings: Floats, n_classes: int, seed: int) -> float:
+    """The share of wrong labels in [0, 1], without any audit: confident learning.
+
+    The calibrated confident joint of Northcutt, Jiang and Chuang (2021), by cleanlab, of the
+    classifier of :func:`classifier_error_probability`. Where that classifier is poor, texts that
+    it does not recognise count as wrong labels, and the share is too high.
+
+    Parameters
+    ----------
+    labels, embeddings, n_classes, seed
+        See :func:`classifier_error_probability`.
+    """
+    from cleanlab.count import compute_confident_joint
+
+    answered = np.flatnonzero(labels >= 0)
+    classes, known = np.unique(labels[answered], return_inverse=True)
+    if len(classes) == 1:
+        return 0.0
+    # The classes that the labels have: the joint of another one is undefined.
+    probabilities = _held_out(known, embeddings[answered], len(classes), seed)
+    joint = compute_confident_joint(known, probabilities, calibrate=True)
+    return float(1 - np.trace(joint) / joint.sum())
+
+
+def _held_out(known: Codes, embeddings: Floats, n_classes: int, seed: int) -> Floats:
+    """Class probabilities ``(n, n_classes)`` by classifiers that have not seen the text's label."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import KFold
+
     # Scaled to a mean square of 1 for each coordinate, which the strength C below is chosen for.
-    points = embeddings[answered] * np.sqrt(embeddings.shape[1])
+    points = embeddings * np.sqrt(embeddings.shape[1])
     probabilities = np.zeros((len(known), n_classes))
     folds = KFold(min(N_FOLDS, len(known)), shuffle=True, random_state=seed)
     for fit, held in folds.split(points):
@@ -201,8 +236,4 @@ def classifier_error_probability(
                 .fit(points[fit], known[fit])
                 .predict_proba(points[held])
             )
-    result = np.full(len(labels), np.inf)
-    result[answered] = 1.0 - get_label_quality_scores(
-        known, probabilities, method="self_confidence", adjust_pred_probs=False
-    )
-    return result
+    return probabilities

@@ -12,7 +12,11 @@ import pandas as pd
 from project.config.arms import Arm
 from project.data.tables import class_columns, codes
 from project.labels.audited import check_audit
-from project.labels.error_model import MIN_AUDIT, classifier_error_probability
+from project.labels.error_model import (
+    MIN_AUDIT,
+    classifier_error_probability,
+    estimated_noise,
+)
 from project.labels.inputs import LabelInputs
 from project.stats.base_rates import recut
 from project.stats.conformal import certified, min_audit
@@ -22,6 +26,8 @@ from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
 _COMPONENTS = 16  # principal components of the embeddings among the features
+_DIGITS = 4  # of an estimate: the last digits of another machine would be another training
+_MOST_NOISE = 0.5
 _FLOOR = -10.0  # log probabilities below count as this, so that no single one dominates
 
 
@@ -30,7 +36,8 @@ class Remade(NamedTuple):
 
     ``probabilities`` is ``(n, n_classes)``; ``reason`` stands at the labels that no human gave;
     ``note`` says what became of the labels. ``likelihood`` is P(label | class) ``(n, n_classes)``
-    where the classifier learns from it.
+    where the classifier learns from it; ``noise`` the share of labels that its mini-batches leave
+    out.
     """
 
     labels: npt.NDArray[np.object_]
@@ -38,6 +45,7 @@ class Remade(NamedTuple):
     reason: str
     note: str
     likelihood: Floats | None = None
+    noise: float = 0.0
 
 
 def remade(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
@@ -157,6 +165,26 @@ def _certified(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     return Remade(labels, np.exp(logs), f"certified at {100 * error:g} %", note)
 
 
+def _coteach(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """The LLM's labels as they are, and the share of them that training leaves out."""
+    del arm, answered
+    given = _given(inputs)
+    probabilities = np.exp(class_columns(inputs.draws[0], inputs.label_set))
+    percent = inputs.config.coteach_noise
+    if percent is None:
+        noise = estimated_noise(
+            given, inputs.embeddings, len(inputs.label_set), inputs.config.tie_seed
+        )
+        noise = round(min(noise, _MOST_NOISE), _DIGITS)
+        by = "as confident learning estimates their errors; set coteach_noise for another share"
+    else:
+        noise = percent / 100
+        by = "as coteach_noise says"
+    note = f"its networks leave out {100 * noise:.3g} % of the labels, {by}"
+    named = _named(given, inputs.label_set)
+    return Remade(named, probabilities, "annotated", note, noise=noise)
+
+
 def _jury(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """The most probable class by the model of Dawid and Skene, with its probabilities."""
     del answered
@@ -192,6 +220,7 @@ _MAKERS: dict[str, Callable[[Arm, LabelInputs, Mask], Remade]] = {
     "posterior": _posterior,
     "forward": _forward,
     "certified": _certified,
+    "coteach": _coteach,
     "jury": _jury,
     "threshold": _threshold,
 }

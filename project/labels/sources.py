@@ -72,7 +72,7 @@ class ArmLabels(NamedTuple):
 
     ``unanswered`` has the ids of those of the ``n_questions`` that have no answer in the files of
     human labels. ``chance`` is that of the :class:`Selection`; ``note`` says what became of labels
-    that are made anew.
+    that are made anew; ``noise`` is the share of labels that mini-batches leave out.
     """
 
     table: pd.DataFrame
@@ -80,6 +80,7 @@ class ArmLabels(NamedTuple):
     unanswered: tuple[str, ...]
     chance: str = ""
     note: str = ""
+    noise: float = 0.0
 
 
 def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
@@ -109,11 +110,11 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
     # A file of answers may lack some of the selected examples: these keep the LLM's label.
     answered = _answered(arm, inputs, selection)
     reasons = np.where(selection.selected & ~answered, _NOT_ANSWERED, selection.reasons)
-    note = ""
+    note, noise = "", 0.0
     probabilities: Floats | None
     likelihood: Floats | None = None
     if arm.facts.remade != "no":
-        by_llm, probabilities, reason, note, likelihood = remade(arm, inputs, answered)
+        by_llm, probabilities, reason, note, likelihood, noise = remade(arm, inputs, answered)
         reasons = np.where(selection.selected, reasons, reason)
     else:
         probabilities = llm_distribution(arm, inputs)
@@ -141,7 +142,12 @@ def label_and_count(arm: Arm, inputs: LabelInputs) -> ArmLabels:
         table[FIRST_LABEL] = table["example_id"].map(first)
     unanswered = inputs.examples["example_id"][selection.selected & ~answered]
     return ArmLabels(
-        table, int(selection.selected.sum()), tuple(unanswered), chance=selection.chance, note=note
+        table,
+        int(selection.selected.sum()),
+        tuple(unanswered),
+        chance=selection.chance,
+        note=note,
+        noise=noise,
     )
 
 

@@ -62,6 +62,9 @@ class TrainingInputs:
         an encoder that is fine-tuned.
     latent
         Whether the texts' classes are latent: each label is known with P(label | class).
+    noise
+        Share of the labels that two networks which teach each other leave out of their mini-batches
+        in the end (:mod:`project.training.coteach`); 0: one network learns all of them.
     """
 
     tokens: Tokens
@@ -70,6 +73,7 @@ class TrainingInputs:
     validation_labels: Codes
     points: Points | None = None
     latent: bool = False
+    noise: float = 0.0
 
     @property
     def n_classes(self) -> int:
@@ -128,6 +132,8 @@ def seed_digest(
     ]
     if inputs.latent:  # only where it makes a difference: other results keep their names
         content.append("latent")
+    if inputs.noise:
+        content.append(f"coteach {inputs.noise!r}")
     return digest(
         [
             RECIPE,

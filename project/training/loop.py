@@ -79,7 +79,7 @@ def train(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # initial weights and dropout use torch's global generator
         order = TextOrder(seed)
-        run = _TrainingRun(encoder, config, inputs, order=order, checkpoint=checkpoint)
+        run = TrainingRun(encoder, config, inputs, order=order, checkpoint=checkpoint)
         run.underway = underway
         with float32_products(encoder.precision):
             return run.run(after_evaluation)
@@ -118,7 +118,7 @@ def validation_scores(
     return score.accuracy, score.macro_f1
 
 
-class _TrainingRun:
+class TrainingRun:
     """One training in progress."""
 
     def __init__(
@@ -228,6 +228,17 @@ class _TrainingRun:
         scaler = self._state.scaler
         for group in optimizer.param_groups:
             group["lr"] = self._phase.rate(step)
+        total = self._add_gradients(step, batch)
+        scaler.unscale_(optimizer)  # before clipping, which compares with unscaled numbers
+        self._clip()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        return total
+
+    def _add_gradients(self, step: int, batch: Codes) -> torch.Tensor:
+        """Add those of one mini-batch, scaled; returns its loss, summed over the texts."""
+        del step
         total = torch.zeros((), device=self._device)
         lengths = self._phase.lengths[batch].tolist()
         # Gradients of the parts add up until the optimizer's step.
@@ -239,14 +250,13 @@ class _TrainingRun:
             index = to_device(chosen, self._device)
             loss_of = latent_loss if self._inputs.latent else loss
             part_loss = loss_of(logits, self._phase.targets[index], self._phase.weights[index])
-            scaler.scale(part_loss / len(batch)).backward()
+            self._state.scaler.scale(part_loss / len(batch)).backward()
             total += part_loss.detach()
-        scaler.unscale_(optimizer)  # before clipping, which compares with unscaled numbers
-        torch.nn.utils.clip_grad_norm_(self._state.parameters.values(), self._config.max_grad_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
         return total
+
+    def _clip(self) -> None:
+        """Clip the gradient's norm."""
+        torch.nn.utils.clip_grad_norm_(self._state.parameters.values(), self._config.max_grad_norm)
 
     def _refuse_divergence(self, losses: list[torch.Tensor], n_before: int) -> None:
         """Raise if one of ``losses``, after ``n_before`` steps of the phase, is no number."""

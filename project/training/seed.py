@@ -16,6 +16,7 @@ from project.support.machine import set_memory_limits
 from project.support.redact import scrubbed, short_message
 from project.training.batching import Batching
 from project.training.checkpoint import Checkpoint
+from project.training.coteach import train_pair
 from project.training.history import Evaluation, Underway
 from project.training.linear_seed import run_linear_job
 from project.training.loop import train
@@ -99,7 +100,8 @@ def _train_and_save(
         run_linear_job(job, folder, after_evaluation)
         return
     began = time.perf_counter()
-    model = train(
+    run = train_pair if job.inputs.noise else train
+    model = run(
         job.encoder,
         job.config,
         job.inputs,

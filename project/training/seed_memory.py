@@ -116,6 +116,8 @@ def _seed_memory(job: Job) -> SeedMemory:
     indices = np.concatenate([*parts, inputs.validation_indices, job.test_indices])
     lengths = inputs.tokens.lengths(np.unique(indices))
     encoder = job.encoder
+    n_networks = 2 if inputs.noise else 1
     return SeedMemory(
-        encoder.training_bytes(job.config), batch_bytes(encoder.shape, lengths, job.config)
+        n_networks * encoder.training_bytes(job.config),
+        n_networks * batch_bytes(encoder.shape, lengths, job.config),
     )

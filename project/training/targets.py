@@ -116,7 +116,12 @@ def loss(logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> t
             logits.float(), values, weights, reduction="sum"
         )
         return of_answers / weights.shape[1]
-    return -(weights * (values * logits.float().log_softmax(-1)).sum(-1)).sum()
+    return (weights * text_losses(logits, values)).sum()
+
+
+def text_losses(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of every row ``(n,)``, in nats and float32; see :func:`loss`."""
+    return -(values * logits.float().log_softmax(-1)).sum(-1)
 
 
 def latent_loss(

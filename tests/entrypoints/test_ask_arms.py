@@ -21,6 +21,7 @@ def test_sources_without_questions_are_those_of_the_documentation():
         "soft",
         "jury",
         "jury_soft",
+        "coteach",
         "oracle",
         "flip",
         *(kind for kind in ARMS if kind.startswith("drop_")),

@@ -118,3 +118,42 @@ def test_one_llm_is_no_jury(given):
 def test_forward_is_refused_with_targets_of_another_kind_before_anything_is_trained(given):
     with pytest.raises(AssayError, match="label_smoothing must be 0.0 with the arm forward"):
         main.experiment(given(arms="llm,forward", replace_share="25", label_smoothing="0.1"))
+
+
+def test_coteach_is_trained_in_pairs_and_says_which_share_it_leaves_out(
+    given, tiny_encoder, capsys
+):
+    main.experiment(
+        given(
+            arms="llm,coteach",
+            encoder=str(tiny_encoder),
+            epochs="1",
+            evaluations="1",
+            coteach_noise="25",
+            max_train="48",
+            max_test="12",
+        )
+    )
+
+    said = "coteach: its networks leave out 25 % of the labels, as coteach_noise says"
+    assert said in capsys.readouterr().err
+    seeds = children(latest_root("experiment"), "seed")
+    digests = {run.tags["assay.digest"] for run in seeds}
+    assert len(digests) == 4
+    noise = {run.params["arm"]: run.params.get("coteach_noise") for run in seeds}
+    assert noise == {"llm": None, "coteach": "25.0"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "encoder must be one that is fine-tuned with the arm coteach"),
+        (
+            {"encoder": "bundled", "batching": "stacked"},
+            "batching must not be stacked with the arm coteach",
+        ),
+    ],
+)
+def test_coteach_is_refused_where_two_networks_cannot_be_trained(given, changes, message):
+    with pytest.raises(AssayError, match=message):
+        main.experiment(given(arms="llm,coteach", **changes))

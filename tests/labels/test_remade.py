@@ -9,6 +9,7 @@ from project.config.arms import Arm
 from project.config.labels import LabelConfig
 from project.data.tables import class_columns, with_class_columns
 from project.labels.audited import check_audit
+from project.labels.error_model import estimated_noise
 from project.labels.external import external_labels
 from project.labels.inputs import LabelInputs
 from project.labels.sources import arms, human_share, label, label_and_count
@@ -182,3 +183,34 @@ def test_a_stored_table_with_likelihoods_is_read_with_them(pool):
     columns = ["label", "source", *(f"likelihood.{name}" for name in LABELS)]
 
     assert read[columns].equals(table[columns])
+
+
+def test_coteach_keeps_the_llms_labels_and_estimates_how_many_are_wrong(pool):
+    made = label_and_count(Arm("coteach"), inputs(pool))
+    said = label_and_count(Arm("coteach"), inputs(pool, coteach_noise=12.0))
+    nothing = label_and_count(Arm("coteach"), inputs(pool, coteach_noise=0.0))
+    llm = label(Arm("llm"), inputs(pool))
+    wrong = (llm["label"] != pool[0]["gold_label"]).mean()
+
+    assert list(made.table["label"]) == list(llm["label"])
+    assert human_share(made.table) == (0, 0.0)
+    assert made.noise == pytest.approx(wrong, abs=0.05)
+    assert "% of the labels, as confident learning estimates their errors" in made.note
+    assert (said.noise, nothing.noise) == (0.12, 0.0)
+    assert said.note == "its networks leave out 12 % of the labels, as coteach_noise says"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_noise_is_estimated_as_cleanlab_does_whatever_classes_the_labels_lack(share):
+    random = np.random.default_rng(0)
+    gold = random.integers(0, 3, 600)
+    given = np.where(random.random(600) < share, (gold + random.integers(1, 3, 600)) % 3, gold)
+    points = np.eye(8)[gold] + 0.2 * random.normal(size=(600, 8))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    found = estimated_noise(given, points, 3, 0)
+
+    assert found == pytest.approx((given != gold).mean(), abs=0.03)
+    # with a class that no label has, and a text without a label
+    shifted = np.append(np.where(given == 2, 3, given), -1)
+    assert estimated_noise(shifted, np.append(points, points[:1], axis=0), 4, 0) == found
+    assert estimated_noise(np.zeros(600, dtype=np.int64), points, 3, 0) == 0

@@ -132,7 +132,7 @@ def test_a_continued_training_trains_only_the_missing_epochs(make_job, tmp_path,
     import project.training.loop
 
     job, steps = make_job(), []
-    whole = project.training.loop._TrainingRun._steps_and_evaluation
+    whole = project.training.loop.TrainingRun._steps_and_evaluation
 
     def counted(self, number, begin, end):
         steps.append(number)
@@ -140,7 +140,7 @@ def test_a_continued_training_trains_only_the_missing_epochs(make_job, tmp_path,
             raise Killed
         return whole(self, number, begin, end)
 
-    monkeypatch.setattr(project.training.loop._TrainingRun, "_steps_and_evaluation", counted)
+    monkeypatch.setattr(project.training.loop.TrainingRun, "_steps_and_evaluation", counted)
     with pytest.raises(Killed):
         run_job(job, tmp_path, lambda evaluation: None)
     run_job(job, tmp_path, lambda evaluation: None)
