@@ -1,11 +1,12 @@
-"""How many of N human labels should train a classifier, and how many should audit it?
+"""The split of human labels between training a classifier and auditing it.
 
-The audit corrects a class share that the classifier's predictions of a large pool give. With n
-labels in training and m = N - n in the audit, the estimate has the variance v(n) / m. What a
-prediction leaves unexplained, v(n), falls with n like a power law, so that there is a best n: the
-set-up of Wang, Ye and Zhao (2025), arXiv 2511.19486, fine-tuning then rectification. Unlike there
-the prediction is weighted for the least variance, as in :func:`project.stats.survey.corrected_share`,
-and the LLM's labels among the training labels may stand for some human ones.
+The audit corrects a class share that the classifier's predictions of a large pool give. With n of
+N labels in training and m = N - n in the audit, the estimate has the variance v(n) / m. What a
+prediction leaves unexplained, v(n), falls with n like a power law, so that one n is best: the
+set-up of Wang, Ye and Zhao (2025), arXiv 2511.19486, fine-tuning then rectification. Unlike there,
+the prediction is weighted for the least variance, as an audit does
+(:func:`project.stats.survey.corrected_share`), and labels of an LLM among the training labels may
+stand for some human ones.
 """
 
 from __future__ import annotations

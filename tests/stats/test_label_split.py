@@ -44,10 +44,12 @@ def test_labels_of_the_llm_that_stand_for_human_ones_raise_the_audited_share():
 
 def test_a_flat_law_audits_all_labels_and_so_does_one_that_is_no_better_than_no_training():
     flat = best_split(law_of(0.2, 0.0, 1.0, 1), 1000, least=0, most=1000, untrained=0.2)
-    assert (flat.trained, flat.variance) == (0, pytest.approx(0.2 / 1000))
+    assert flat.trained == 0
+    assert flat.variance == pytest.approx(0.2 / 1000)
 
     useless = best_split(law_of(0.2, 0.01, 1.0), 1000, least=50, most=1000, untrained=0.2)
-    assert (useless.trained, useless.variance) == (0, pytest.approx(0.2 / 1000))
+    assert useless.trained == 0
+    assert useless.variance == pytest.approx(0.2 / 1000)
 
 
 def test_an_audit_keeps_its_fewest_labels_and_training_its_limits():
@@ -109,4 +111,4 @@ def test_the_interval_of_the_best_split_holds_the_true_one():
         limits = interval(found.trained)
         held.append(limits.low <= best.trained <= limits.high)
 
-    assert 0.9 <= np.mean(held)
+    assert np.mean(held) >= 0.9
