@@ -16,6 +16,7 @@ It prints tables and writes CSV, Markdown and a figure to outputs/reports/RUN.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis.questions.split_budget_answer import answer
@@ -153,17 +154,22 @@ def _publish(options: argparse.Namespace) -> None:
     show_section(found, options.workspace, experiment.root.run_id, [experiment.root])
 
 
-if __name__ == "__main__":
-    _options = parser(__doc__ or "", "a budget")
-    _options.add_argument(
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; ``arguments`` are its words, by default those of the process."""
+    options = parser(__doc__ or "", "a budget")
+    options.add_argument(
         "--human_labels", type=int, required=True, help="human labels to spend [number; required]"
     )
-    _options.add_argument(
+    options.add_argument(
         "--arm", default=RANDOM, help=f"source of the training labels [name; default: {RANDOM}]"
     )
-    _options.add_argument(
+    options.add_argument(
         "--label",
         default="",
         help="class whose share is asked for [name; default: that with the widest interval]",
     )
-    run_command(_options, _publish)
+    run_command(options, _publish, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,11 +24,14 @@ def _recommendation(plan: SplitPlan) -> str:
     best = plan.best
     limits = f"{_percent(plan.audited_share.low)} to {_percent(plan.audited_share.high)} %"
     if not best.trained:
+        nothing = ""
+        if not plan.fall.low > 0:
+            nothing = " More human labels in training change nothing that could be measured."
         by = "" if plan.human_alone else " by the classifier of the LLM's labels"
         return (
             f"Audit all {n} human labels (the best share has the 95 % interval {limits}): the "
             f"share of {plan.label} is then known{by} to {_width(best)} points. Every split gives "
-            f"a wider interval.{_near(plan)}"
+            f"a wider interval.{nothing}{_near(plan)}"
         )
     saved = f"{ranged(plan.gain, 100, 0)} %"
     split = (

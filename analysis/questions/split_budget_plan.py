@@ -97,6 +97,9 @@ class SplitPlan(NamedTuple):
         Least and largest share that audit near the best.
     gain
         Share of the half-width that the best split saves, against no human label in training.
+    fall
+        Share of the half-width of one audit that more human labels in training save, from the
+        fewest that were measured to those to spend, or to the most that were measured.
     itself
         Half-width where all labels audit the LLM's own labels; None without these.
     alone
@@ -119,6 +122,7 @@ class SplitPlan(NamedTuple):
     audited_share: Interval
     near: tuple[float, float]
     gain: Interval
+    fall: Interval
     itself: Interval | None
     alone: float
     curve: Floats
@@ -141,9 +145,13 @@ class _Curves(NamedTuple):
     largest: int
     total: int
 
+    def value(self, trained: float) -> Floats:
+        """What a classifier with ``trained`` labels leaves unexplained."""
+        return falling_value(self.variance, trained)
+
     def width(self, trained: float) -> Floats:
         """Half-widths of the share where ``trained`` labels train and the others audit."""
-        variance = falling_value(self.variance, trained) if trained else self.untrained
+        variance = self.value(trained) if trained else self.untrained
         return half_width(variance, self.total - trained)
 
     def is_possible(self, trained: int) -> bool:
@@ -208,6 +216,7 @@ def split_plan(experiment: Experiment, kind: str, human_labels: int, label: str 
         audited_share=interval(1 - split.trained / total),
         near=(float(1 - max(near) / total), float(1 - min(near) / total)),
         gain=interval(1 - curves.width(best.trained) / curves.width(0)),
+        fall=interval(1 - np.sqrt(curves.value(min(total, curves.largest)) / curves.value(least))),
         itself=None if measured.itself is None else interval(half_width(measured.itself, total)),
         alone=float(half_width(measured.alone[0], total)),
         curve=widths,
