@@ -66,9 +66,13 @@ def _classifier(plan: SplitPlan) -> str:
     most = plan.rows[-1]
     if plan.best.of_accuracy != plan.best.of_accuracy:  # no label trains a classifier
         return ""
-    text = f"The classifier is then right on {ranged(plan.best.accuracy, 100, 1)} % of the texts"
+    trained = plan.best.trained or "no"
+    text = (
+        f"With {trained} human labels in training the classifier is right on "
+        f"{ranged(plan.best.accuracy, 100, 1)} % of the texts"
+    )
     if most.trained > plan.best.trained:
-        text += f"; with {most.trained} in training, on {ranged(most.accuracy, 100, 1)} %"
+        text += f", with {most.trained} on {ranged(most.accuracy, 100, 1)} %"
     return f"{text}."
 
 

@@ -74,10 +74,10 @@ def test_the_answer_names_the_split_and_what_the_audit_costs_the_classifier(lear
         r"Of 300 human labels train on \d+ and audit \d+ \(\d+ %, 95 % interval \d+ to \d+ %\): "
         r"the share of [abc] is then known to ±2\.\d+ \[.*\] points, 5\d \[.*\] % less than with "
         r"all in the audit\. From \d+ to \d+ % audited it is at most 5 % wider than at the best\. "
-        r"The classifier is then right on 9\d\.\d \[.*\] % of the texts; with 270 in training, on "
-        r"9\d\.\d \[.*\] %\. If the LLM labels the whole pool, all 300 in an audit of its own "
-        r"labels give ±\d\.\d\d \[.*\], which is wider\. The 300 labels alone, without any "
-        r"prediction, give ±5\.33\.$",
+        r"With \d+ human labels in training the classifier is right on 9\d\.\d \[.*\] % of the "
+        r"texts, with 270 on 9\d\.\d \[.*\] %\. If the LLM labels the whole pool, all 300 in an "
+        r"audit of its own labels give ±\d\.\d\d \[.*\], which is wider\. The 300 labels alone, "
+        r"without any prediction, give ±5\.33\.$",
         found.answer,
     )
     table = found.tables[0].frame
