@@ -23,6 +23,7 @@ import numpy as np
 
 from analysis.questions.split_budget_answer import answer
 from analysis.questions.split_budget_plan import SplitPlan, split_plan
+from analysis.questions.split_budget_points import tried_budgets
 from analysis.render.text import plain, ranged
 from analysis.store.experiment import Experiment, read_experiment
 from entrypoints.wiring.terminal import Progress
@@ -170,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workspace", type=Path, default=Path("outputs"), help="of embeddings")
     options = parser.parse_args(arguments)
     experiment = read_experiment(options.run, "budget")
-    plan = split_plan(experiment, options.arm, options.human_labels, options.label)
+    plan = split_plan(tried_budgets(experiment, options.arm), options.human_labels, options.label)
     texts = texts_of(experiment, options.workspace)
     code = experiment.label_set.index(plan.label)
     table = rows_of(texts, plan, code, options)

@@ -51,23 +51,31 @@ _LINEAR = (
 def section(experiment: Experiment, kind: str, human_labels: int, label: str = "") -> Section:
     """What each split gives, the best one in words, and the figure.
 
-    For the parameters and errors see :func:`analysis.questions.split_budget_plan.split_plan`.
+    ``kind`` is the source of the training labels; for the other parameters and errors see
+    :func:`analysis.questions.split_budget_plan.split_plan`.
     """
     from analysis.questions.split_budget_plan import split_plan
+    from analysis.questions.split_budget_points import tried_budgets
+    from analysis.questions.untrained import untrained_arms
     from project.config.finetune import LINEAR
 
-    plan = split_plan(experiment, kind, human_labels, label)
+    plan = split_plan(tried_budgets(experiment, kind), human_labels, label)
     note = _NOTE.format(label=plan.label, worth="" if plan.human_alone else _WORTH)
     if experiment.config["config"]["finetune"]["encoder"] == LINEAR:
         note += _LINEAR
-    incomplete = experiment.incomplete
+    notes = [note]
+    if untrained := untrained_arms(experiment.arms):
+        names = ", ".join(untrained)
+        notes.append(f"Left out, since their trainings have not left their start: {names}.")
+    if experiment.incomplete:
+        notes.append(f"INCOMPLETE: {', '.join(experiment.incomplete)}.")
     return Section(
         "split_budget",
         QUESTION,
         answer(plan),
         [_table(experiment, plan), _budget_table(plan)],
         figures=[split_figure(plan)],
-        notes=[note, *([f"INCOMPLETE: {', '.join(incomplete)}."] if incomplete else [])],
+        notes=notes,
     )
 
 

@@ -6,11 +6,11 @@ Numbers alone; :mod:`analysis.questions.split_budget` shows them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from analysis.questions.split_budget_points import Measured, measured_budgets
+from analysis.questions.split_budget_points import Measured, Tried, class_of, measure
 from analysis.render.classes import MIN_EXAMPLES as MIN_OF_A_CLASS
 from project.config.results import MIN_TEST
 from project.stats.bootstrap import Interval, interval
@@ -25,9 +25,6 @@ from project.stats.label_split import (
 )
 from project.stats.types import Floats
 from project.support.errors import AssayError
-
-if TYPE_CHECKING:
-    from analysis.store.experiment import Experiment
 
 SHARES = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10)
 """Per cent of the labels that audit, in the order of the table."""
@@ -176,15 +173,13 @@ class _Curves(NamedTuple):
         )
 
 
-def split_plan(experiment: Experiment, kind: str, human_labels: int, label: str = "") -> SplitPlan:
+def split_plan(tried: Tried, human_labels: int, label: str = "") -> SplitPlan:
     """The plan of one label source.
 
     Parameters
     ----------
-    experiment
-        An experiment with several budgets of this source.
-    kind
-        The source, such as ``random``.
+    tried
+        The budgets of this source that were tried.
     human_labels
         Human labels to spend.
     label
@@ -193,10 +188,11 @@ def split_plan(experiment: Experiment, kind: str, human_labels: int, label: str 
     Raises
     ------
     AssayError
-        If the experiment cannot answer for so many labels, this source or this class.
+        If the budgets cannot answer for so many labels, or this class.
     """
-    measured = measured_budgets(experiment, kind, label)
-    curves = _curves(measured, kind, human_labels)
+    code = class_of(tried, label)
+    measured = measure(tried, code)
+    curves = _curves(tried, measured, human_labels)
     least, total = curves.least, curves.total
     split = best_split(curves.variance, total, least=least, most=total, untrained=curves.untrained)
     best = curves.row(int(split.trained[0]))
@@ -204,11 +200,11 @@ def split_plan(experiment: Experiment, kind: str, human_labels: int, label: str 
     widths = np.stack([curves.width(n) for n in trained], axis=1)
     near = [best.trained, *trained[widths[0] <= NEAR_BEST * best.share.estimate]]
     by_share = [total - round(total * share / 100) for share in SHARES]
-    budgets = _budgets(experiment, measured, curves)
+    budgets = _budgets(tried, measured, curves)
     return SplitPlan(
-        kind,
-        measured.human_alone,
-        measured.label,
+        tried.kind,
+        tried.human_alone,
+        tried.label_set[code],
         total,
         budgets=budgets,
         rows=[curves.row(n) for n in by_share if curves.is_possible(n)],
@@ -221,7 +217,7 @@ def split_plan(experiment: Experiment, kind: str, human_labels: int, label: str 
         alone=float(half_width(measured.alone[0], total)),
         curve=widths,
         trained=trained,
-        doubt=_doubt(experiment, measured.label, budgets),
+        doubt=_doubt(tried, code, budgets),
     )
 
 
@@ -239,11 +235,11 @@ def _check_number(human_labels: int, kind: str, largest: int) -> None:
         )
 
 
-def _curves(measured: Measured, kind: str, human_labels: int) -> _Curves:
+def _curves(tried: Tried, measured: Measured, human_labels: int) -> _Curves:
     """The laws through the measured budgets."""
-    sizes = np.array(list(measured.arms), dtype=np.float64)
-    _check_number(human_labels, kind, int(sizes.max()))
-    starts = (0.0,) if measured.human_alone else starts_for(sizes)
+    sizes = np.array(list(tried.arms), dtype=np.float64)
+    _check_number(human_labels, tried.kind, int(sizes.max()))
+    starts = (0.0,) if tried.human_alone else starts_for(sizes)
     variance = fit_falling_law(sizes, measured.variance, starts)
     return _Curves(
         variance,
@@ -257,29 +253,29 @@ def _curves(measured: Measured, kind: str, human_labels: int) -> _Curves:
     )
 
 
-def _budgets(experiment: Experiment, measured: Measured, curves: _Curves) -> list[Budget]:
+def _budgets(tried: Tried, measured: Measured, curves: _Curves) -> list[Budget]:
     """The measured budgets beside the law."""
     return [
         Budget(
             arm,
             n,
-            len(experiment.arms[arm].runs),
+            len(tried.predicted[index]),
             interval(half_width(measured.variance[:, index], MEASURED_AUDIT)),
             float(half_width(falling_value(curves.variance, n)[0], MEASURED_AUDIT)),
         )
-        for index, (n, arm) in enumerate(measured.arms.items())
+        for index, (n, arm) in enumerate(tried.arms.items())
     ]
 
 
-def _doubt(experiment: Experiment, label: str, budgets: Sequence[Budget]) -> str:
+def _doubt(tried: Tried, code: int, budgets: Sequence[Budget]) -> str:
     """Why the budgets support no recommendation; empty if they do."""
-    n_test = len(experiment.gold)
-    n_of_class = int((experiment.gold == experiment.label_set.index(label)).sum())
+    n_test = len(tried.gold)
+    n_of_class = int((tried.gold == code).sum())
     n_seeds = min(budget.n_seeds for budget in budgets)
     if n_test < MIN_TEST or n_of_class < MIN_OF_A_CLASS:
         return (
-            f"{n_test} test texts, {n_of_class} of them {label}, are too few: {MIN_TEST} and "
-            f"{MIN_OF_A_CLASS} at least. Raise max_test, or name another label."
+            f"{n_test} test texts, {n_of_class} of them {tried.label_set[code]}, are too few: "
+            f"{MIN_TEST} and {MIN_OF_A_CLASS} at least. Raise max_test, or name another label."
         )
     if n_seeds < MIN_SEEDS:
         return f"{n_seeds} seeds are too few: {MIN_SEEDS} at least. Raise seeds."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,32 +19,52 @@ if TYPE_CHECKING:
 _REPLICATES = 1000
 
 
+class Tried(NamedTuple):
+    """The budgets of a source that were tried, with their test predictions.
+
+    Attributes
+    ----------
+    kind, human_alone
+        The source, and whether it has no labels of the LLM.
+    label_set
+        The classes, in the order of the codes.
+    gold
+        Gold labels of the test texts ``(n,)``.
+    arms
+        The arms by their human labels, rising.
+    predicted
+        Class codes of every arm, in the order of ``arms``, ``(n_seeds, n)`` each.
+    llm
+        The LLM's own labels of the test texts ``(n,)``, -1 without an answer; None if they were not
+        asked about.
+    """
+
+    kind: str
+    human_alone: bool
+    label_set: Sequence[str]
+    gold: Codes
+    arms: Mapping[int, str]
+    predicted: Sequence[Codes]
+    llm: Codes | None
+
+
 class Measured(NamedTuple):
-    """The measured budgets of a source.
+    """What predictions leave unexplained of one class, and their scores in [0, 1].
 
     All arrays have the data in row 0 and below it replicates with other texts and trainings.
 
     Attributes
     ----------
-    arms
-        The arms by their human labels, rising.
-    human_alone
-        Whether the source has no labels of the LLM.
-    label
-        The class of the share.
     variance
-        What predictions leave unexplained of the class, ``(1 + replicates, n_budgets)``.
+        What is left unexplained ``(1 + replicates, n_budgets)``.
     accuracy, macro_f1
-        Scores in [0, 1], ``(1 + replicates, n_budgets)``.
+        Scores ``(1 + replicates, n_budgets)``.
     alone
-        The variance of the class itself, ``(1 + replicates,)``.
+        The variance of the class itself ``(1 + replicates,)``.
     itself
-        What the LLM's own labels leave unexplained, ``(1 + replicates,)``; None without these.
+        What the LLM's own labels leave unexplained ``(1 + replicates,)``; None without these.
     """
 
-    arms: dict[int, str]
-    human_alone: bool
-    label: str
     variance: Floats
     accuracy: Floats
     macro_f1: Floats
@@ -52,32 +72,25 @@ class Measured(NamedTuple):
     itself: Floats | None
 
 
-def measured_budgets(experiment: Experiment, kind: str, label: str = "") -> Measured:
-    """What the trainings of every budget leave unexplained, and their scores.
+def tried_budgets(experiment: Experiment, kind: str) -> Tried:
+    """The budgets of a source in an experiment.
 
-    Parameters
-    ----------
-    experiment
-        An experiment with several budgets of this source.
-    kind
-        The source, such as ``random``.
-    label
-        The class whose share is asked for; empty: that with the widest interval.
-
-    Raises
-    ------
-    AssayError
-        If there are too few budgets of this source, or no such class.
+    Raises AssayError for a source without a human budget, and where there are too few budgets.
     """
-    arms = budgets_of(experiment, kind)
-    code = _class(experiment, list(arms.values()), label)
-    weights = example_weights(len(experiment.gold), _REPLICATES, 0)
-    n_classes = len(experiment.label_set)
+    arms = _arms(experiment, kind)
+    predicted = [experiment.arms[arm].predicted for arm in arms.values()]
+    llm = _llm_labels(experiment)
+    human_alone = arm_facts(kind).human_labels_alone
+    return Tried(kind, human_alone, experiment.label_set, experiment.gold, arms, predicted, llm)
+
+
+def measure(tried: Tried, code: int) -> Measured:
+    """What the trainings of every budget leave unexplained of a class, and their scores."""
+    weights = example_weights(len(tried.gold), _REPLICATES, 0)
     columns = []
-    for index, arm in enumerate(arms.values()):
-        predicted = experiment.arms[arm].predicted
-        scores = weighted_scores(experiment.gold, predicted, n_classes, weights)
-        variances = _variances(experiment.gold, predicted, code, weights)
+    for index, predicted in enumerate(tried.predicted):
+        scores = weighted_scores(tried.gold, predicted, len(tried.label_set), weights)
+        variances = _variances(tried.gold, predicted, code, weights)
         # The same draws for all numbers of an arm, every arm its own.
         means = [
             mean_over_seeds(by_seed, np.random.default_rng([0, index])).clip(0, 1)
@@ -85,24 +98,28 @@ def measured_budgets(experiment: Experiment, kind: str, label: str = "") -> Meas
         ]
         columns.append(means)
     variance, accuracy, macro_f1 = (np.stack(each, axis=1) for each in zip(*columns, strict=True))
-    share = weights @ (experiment.gold == code) / weights.sum(axis=1)
-    return Measured(
-        arms,
-        _human_alone(kind),
-        experiment.label_set[code],
-        variance,
-        accuracy,
-        macro_f1,
-        alone=share * (1 - share),
-        itself=_llm_variance(experiment, code, weights),
-    )
+    share = weights @ (tried.gold == code) / weights.sum(axis=1)
+    itself = None
+    if tried.llm is not None:
+        itself = _variances(tried.gold, tried.llm[None], code, weights)[:, 0]
+    return Measured(variance, accuracy, macro_f1, share * (1 - share), itself)
 
 
-def budgets_of(experiment: Experiment, kind: str) -> dict[int, str]:
-    """The arms of a source by their human labels, rising; ``llm`` and ``gold`` are its ends.
+def class_of(tried: Tried, label: str) -> int:
+    """Code of a class; that of the widest interval, on average over the trainings, if empty."""
+    labels = list(tried.label_set)
+    if label:
+        if label not in labels:
+            raise AssayError(f"label must be one of {', '.join(labels)}; got {label}.")
+        return labels.index(label)
+    once = np.ones((1, len(tried.gold)))
+    predicted = np.concatenate(list(tried.predicted))
+    means = [_variances(tried.gold, predicted, code, once).mean() for code in range(len(labels))]
+    return int(np.argmax(means))
 
-    Raises AssayError for a source without a human budget, and where there are too few budgets.
-    """
+
+def _arms(experiment: Experiment, kind: str) -> dict[int, str]:
+    """The arms of a source by their human labels, rising; ``llm`` and ``gold`` are its ends."""
     from analysis.questions.untrained import untrained_arms
 
     kinds = {name: runs.runs[0].params["arm_kind"] for name, runs in experiment.arms.items()}
@@ -113,14 +130,15 @@ def budgets_of(experiment: Experiment, kind: str) -> dict[int, str]:
             f"{', '.join(possible) or 'it has none'}; got {kind}. Name one of them, or train it "
             "with -e budget."
         )
-    ends = [GOLD] if _human_alone(kind) else [LLM, GOLD]
+    human_alone = arm_facts(kind).human_labels_alone
+    ends = [GOLD] if human_alone else [LLM, GOLD]
     untrained = untrained_arms(experiment.arms)
     found: dict[int, str] = {}
     for name in [*(name for name, one in kinds.items() if one == kind), *ends]:
         if name in kinds and name not in untrained:
             n = int(experiment.arms[name].runs[0].metrics["human_labels"])
             found.setdefault(n, name)
-    least = 3 if _human_alone(kind) else 4  # one more number to fit: what LLM labels are worth
+    least = 3 if human_alone else 4  # one more number to fit: what LLM labels are worth
     if len(found) < least:
         raise AssayError(
             f"a curve of {kind} needs {least} budgets of trainings that have learned, with llm and "
@@ -135,37 +153,17 @@ def _has_budget(kind: str) -> bool:
     return facts.share and facts.asks_human and facts.remedy
 
 
-def _human_alone(kind: str) -> bool:
-    return arm_facts(kind).human_labels_alone
+def _llm_labels(experiment: Experiment) -> Codes | None:
+    """The LLM's own labels of the test texts; None if it was not asked about all of them."""
+    from project.data.tables import codes, is_asked
 
-
-def _class(experiment: Experiment, arms: Sequence[str], label: str) -> int:
-    """Code of the class whose share is asked for."""
-    labels = experiment.label_set
-    if label:
-        if label not in labels:
-            raise AssayError(f"label must be one of {', '.join(labels)}; got {label}.")
-        return labels.index(label)
-    once = np.ones((1, len(experiment.gold)))
-    predicted = np.concatenate([experiment.arms[arm].predicted for arm in arms])
-    means = [
-        _variances(experiment.gold, predicted, code, once).mean() for code in range(len(labels))
-    ]
-    return int(np.argmax(means))
+    labels = experiment.llm_test
+    if labels is None or labels["label"].isna().all() or not is_asked(labels).all():
+        return None
+    return codes(labels["label"], experiment.label_set)
 
 
 def _variances(gold: Codes, predicted: Codes, code: int, weights: Floats) -> Floats:
     """What predictions ``(n_proxies, n)`` leave unexplained, ``(n_weightings, n_proxies)``."""
     is_class = (gold == code).astype(np.float64)
     return residual_variance(is_class, (predicted == code).astype(np.float64), weights)
-
-
-def _llm_variance(experiment: Experiment, code: int, weights: Floats) -> Floats | None:
-    """What the LLM's own labels leave unexplained ``(n_weightings,)``; None without its labels."""
-    from project.data.tables import codes, is_asked
-
-    labels = experiment.llm_test
-    if labels is None or labels["label"].isna().all() or not is_asked(labels).all():
-        return None
-    given = codes(labels["label"], experiment.label_set)
-    return np.asarray(_variances(experiment.gold, given[None], code, weights)[:, 0])

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.questions.split_budget import main, section
 from analysis.questions.split_budget_plan import split_plan
+from analysis.questions.split_budget_points import tried_budgets
 from analysis.store.experiment import read_experiment
 from analysis.store.replicates import Replicates
 from project.support.errors import AssayError
@@ -52,7 +53,7 @@ def budget_of(experiment, kind, right, n_seeds=3):
 
 
 def test_the_best_split_of_a_known_law_lies_in_the_interval(learning):
-    plan = split_plan(learning, "human_only", 300)
+    plan = split_plan(tried_budgets(learning, "human_only"), 300)
 
     # A prediction that is the gold class with probability r, and any class otherwise, leaves
     # p (1 - p) (1 - r^2) unexplained of a class with the share p = 1/3.
@@ -132,12 +133,12 @@ def test_a_flat_curve_audits_all_labels_and_says_that_training_changes_nothing(l
 def test_labels_of_the_llm_that_train_as_well_leave_more_for_the_audit(learning):
     # The LLM's labels stand for 50 human ones.
     helped = budget_of(learning, "random", lambda n: right(n + 50))
-    plan = split_plan(helped, "random", 300)
+    plan = split_plan(tried_budgets(helped, "random"), 300)
 
     trained = np.arange(281)
     truth = trained[np.argmin((1 - right(trained + 50.0) ** 2) / (300 - trained))]
     assert plan.audited_share.low <= 1 - truth / 300 <= plan.audited_share.high
-    assert plan.best.audited > split_plan(learning, "human_only", 300).best.audited
+    assert plan.best.audited > split_plan(tried_budgets(learning, "human_only"), 300).best.audited
 
 
 def test_a_curve_that_is_no_falling_power_law_supports_no_recommendation(learning):
