@@ -121,7 +121,9 @@ def rows_of(
     texts: Texts, plan: SplitPlan, code: int, options: argparse.Namespace
 ) -> list[list[str]]:
     """The table: every split with its error beside that of the curve."""
-    splits = sorted({row.audited: row for row in (*plan.rows, plan.best)}.items(), reverse=True)
+    # More texts than there are cannot train.
+    possible = [row for row in (*plan.rows, plan.best) if row.trained <= len(texts.gold)]
+    splits = sorted({row.audited: row for row in possible}.items(), reverse=True)
     cells = []
     with Progress("splits", len(splits), "splits") as progress:
         for audited, row in splits:
