@@ -46,7 +46,7 @@ def helps():
 
 def test_the_questions_are_named_like_the_entry_points():
     assert {"arms", "audit", "budget", "curve", "grid", "suite", "sweep"} <= set(QUESTIONS)
-    assert len(QUESTIONS) == 17
+    assert len(QUESTIONS) == 18
 
 
 def test_every_question_has_help_with_its_options(helps):
