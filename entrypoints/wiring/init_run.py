@@ -15,6 +15,7 @@ from entrypoints.wiring.init_page import (
     support_part,
     traps_part,
 )
+from entrypoints.wiring.init_several import supported_several
 from entrypoints.wiring.init_support import supported
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.openai.questions import CHARACTERS_PER_TOKEN
@@ -47,7 +48,8 @@ def run_init(params: Mapping[str, str]) -> None:
         _print(_without_classes(proposal, config))
         return
     files = write_files(proposal, config)
-    rows = supported(proposal, files, config, max_length)
+    look = supported_several if proposal.has_several else supported
+    rows = look(proposal, files, config, max_length)
     _print(support_part(rows, width))
     _print(files_part(proposal, files, width))
     has_prices = bool(config.price_label or config.price_input)
