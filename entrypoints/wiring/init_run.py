@@ -24,6 +24,7 @@ from project.config.fields import parse
 from project.config.finetune import FinetuneConfig
 from project.config.init import InitConfig
 from project.config.results import MIN_TEST
+from project.data.inspection.label_columns import holds_answers
 from project.data.inspection.proposal import Limits, Proposal, inspect_file
 
 _MIN_CLASSES = 2
@@ -76,6 +77,15 @@ def _without_classes(proposal: Proposal, config: InitConfig) -> Iterable[str]:
         yield "  or say which column holds them:"
         column = shlex.quote(others[0])
         yield f"     python -m entrypoints.init {shlex.quote(config.data)} --label_column {column}"
+    own = [
+        name
+        for name, column in proposal.facts.items()
+        if holds_answers(column) and name not in proposal.roles.used
+    ]
+    if len(own) > 1:
+        yield "  or, where each of these columns is one label of a text that may have several:"
+        columns = shlex.quote(",".join(own))
+        yield f"     python -m entrypoints.init {shlex.quote(config.data)} --label_column {columns}"
 
 
 def _print(lines: Iterable[str]) -> None:

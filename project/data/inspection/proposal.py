@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from project.data.inspection.human_labels import (
     with_empty_cells,
 )
 from project.data.inspection.label_set import LabelSet, find_labels
+from project.data.inspection.label_sets import SetFacts
 from project.data.inspection.roles import Roles, propose_roles
 from project.data.inspection.several import as_text, read_several
 from project.data.inspection.several_traps import several_traps
@@ -144,49 +145,58 @@ def inspect_file(config: InitConfig, limits: Limits) -> Proposal:
     facts = {str(name): column_facts(table[name]) for name in table.columns}
     roles = propose_roles(list(facts.values()), len(table), config)
     check_label_column(roles, facts, config)
-    roles, labels, human, is_open, answers = _labels(table, facts, roles, config)
-    emptied = with_empty_cells(table, roles, labels)
-    texts = emptied[roles.text]
-    has_text = pd.Series(filled(texts), index=table.index)
+    found = _labels(table, facts, roles, config)
+    emptied = with_empty_cells(table, found.roles, found.labels)
+    has_text = pd.Series(filled(emptied[roles.text]), index=table.index)
     if not has_text.any():
         raise AssayError(
             f"text_column {roles.text!r} is empty in every row. Set text_column to another column."
         )
-    n_labelled = int((has_text & human.notna()).sum())
-    content, changes = _copy(source, emptied, roles)
+    n_labelled = int((has_text & found.human.notna()).sum())
+    content, changes = _copy(source, emptied, found.roles)
     stem = path.name.split(".")[0] or "data"
-    known = human if roles.label else None
-    traps = (
-        *source.notes,
-        *(_note_on_header(source)),
-        *several_traps(roles, labels, facts, human),
-        *text_traps(facts[roles.text], texts, known, limits.max_characters),
-        *label_traps(roles, labels, len(table), limits.min_of_class),
-        *column_traps(table, facts, roles, known, config),
-    )
     return Proposal(
         source=source,
         name=config.name or stem,
         facts=facts,
-        roles=roles,
-        labels=labels,
-        human=human,
-        answers=answers,
+        roles=found.roles,
+        labels=found.labels,
+        human=found.human,
+        answers=found.answers,
         has_text=has_text,
         n_labelled=n_labelled,
-        n_open=int((has_text & is_open).sum()),
+        n_open=int((has_text & found.is_open).sum()),
         sizes=_sizes(n_labelled, limits.min_test),
         copy=content,
         copy_name=f"{stem}_ready{source.ending}",
         changes=changes,
-        traps=traps,
+        traps=tuple(_traps(source, facts, found, emptied[roles.text], config, limits)),
     )
+
+
+def _traps(
+    source: Source,
+    facts: Mapping[str, ColumnFacts],
+    found: _Labels,
+    texts: pd.Series,
+    config: InitConfig,
+    limits: Limits,
+) -> Iterator[str]:
+    """Sentences that the user should read."""
+    roles, labels, human = found.roles, found.labels, found.human
+    known = human if roles.label else None
+    yield from source.notes
+    yield from _note_on_header(source)
+    yield from several_traps(roles, labels, facts, human, found.sets)
+    yield from text_traps(facts[roles.text], texts, known, limits.max_characters)
+    yield from label_traps(roles, labels, len(source.table), limits.min_of_class)
+    yield from column_traps(source.table, facts, roles, known, config)
 
 
 class _Labels(NamedTuple):
     """Roles and labels, and what people said of each row: see :class:`Proposal`.
 
-    ``is_open`` says where some label is not known.
+    ``is_open`` says where some label is not known, ``sets`` what a column of sets holds.
     """
 
     roles: Roles
@@ -194,6 +204,7 @@ class _Labels(NamedTuple):
     human: pd.Series
     is_open: pd.Series
     answers: pd.DataFrame | None = None
+    sets: SetFacts | None = None
 
 
 def _labels(
@@ -204,7 +215,7 @@ def _labels(
         several = read_several(table, facts, roles, config)
         is_open = several.answers.isna().any(axis=1)
         human = as_text(several.answers)
-        return _Labels(several.roles, several.labels, human, is_open, several.answers)
+        return _Labels(several.roles, several.labels, human, is_open, several.answers, several.sets)
     of_people = facts[roles.label] if roles.label else None
     llm = [facts[name] for name in roles.recorded if name in facts]
     labels = find_labels(of_people, llm, config.classes)

@@ -91,7 +91,8 @@ def propose_roles(facts: Sequence[ColumnFacts], n_rows: int, config: InitConfig)
         own = proposed_columns(groups, config)
     form = label_form("" if own else label, own, by_name, config)
     parts = {own.pattern: own.columns} if own else {}
-    label = own.pattern if own else label
+    if own:
+        label, other_labels = own.pattern, ()
     taken = {text, label, *recorded, *(own.columns if own else ())}
     split = next(
         (

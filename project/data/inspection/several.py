@@ -13,7 +13,7 @@ from project.config.label_type import NOMINAL, USUAL_SEPARATOR
 from project.data.inspection.column_facts import MAX_CLASSES, ColumnFacts, filled
 from project.data.inspection.label_columns import LabelForm, holds_answers, recorded_groups
 from project.data.inspection.label_set import LabelSet, find_labels, foreign_values
-from project.data.inspection.label_sets import sets_with
+from project.data.inspection.label_sets import SetFacts, sets_with
 from project.data.inspection.roles import Roles
 from project.data.one_label import (
     NO,
@@ -41,11 +41,14 @@ class Several(NamedTuple):
         The labels; ``counts`` holds the texts with each.
     answers
         A column for each label: 1 where a text has it, 0 where not, nan where this is not known.
+    sets
+        The sets in the column of labels; None where there is none.
     """
 
     roles: Roles
     labels: LabelSet
     answers: pd.DataFrame
+    sets: SetFacts | None = None
 
 
 def read_several(
@@ -95,7 +98,12 @@ def read_several(
         for column in llm
         if column.name in roles.recorded
     }
-    return Several(roles, labels._replace(foreign=foreign), answers[list(labels.labels)])
+    return Several(
+        roles,
+        labels._replace(foreign=foreign),
+        answers[list(labels.labels)],
+        human.sets if human else None,
+    )
 
 
 def as_text(answers: pd.DataFrame) -> pd.Series:

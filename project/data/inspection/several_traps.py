@@ -9,18 +9,24 @@ import pandas as pd
 from project.config.init import NONE
 from project.config.label_type import MULTI, NOMINAL
 from project.data.inspection.column_facts import ColumnFacts
-from project.data.inspection.label_columns import LabelColumns, shown_columns
+from project.data.inspection.label_columns import LabelColumns, LabelForm, shown_columns
 from project.data.inspection.label_set import LabelSet
+from project.data.inspection.label_sets import SetFacts
 from project.data.inspection.roles import Roles
 from project.data.one_label import NO, YES
 
 _DOC = "docs/several-labels.md"
 _WHO = {YES: "every labelled text has", NO: "no labelled text has", "": "no text shows"}
+_NONE = "none"
 _MIN_LABELLED = 30  # texts by which columns can be seen to be classes
 
 
 def several_traps(
-    roles: Roles, labels: LabelSet, facts: Mapping[str, ColumnFacts], human: pd.Series
+    roles: Roles,
+    labels: LabelSet,
+    facts: Mapping[str, ColumnFacts],
+    human: pd.Series,
+    sets: SetFacts | None,
 ) -> Iterator[str]:
     """Sentences on the columns that hold several labels of a text, or may do so.
 
@@ -33,11 +39,12 @@ def several_traps(
     human
         The set of each row as one text, null where it is not known; of texts with one label their
         class.
+    sets
+        The sets in the column of labels; None where there is none.
     """
-    column = facts.get(roles.label)
     if roles.form is None:
-        if column:
-            yield from _doubtful(column)
+        if roles.label:
+            yield from _doubtful(facts[roles.label])
         for group in roles.groups if roles.label else ():
             yield _offered(group, roles.label)
         return
@@ -45,31 +52,41 @@ def several_traps(
         yield _taken_columns(roles.form.own)
         yield from _classes(roles.form.own, human)
         yield from _left_out(labels)
-    elif column:
-        yield _taken_cells(column, roles)
+    elif sets:
+        yield _taken_cells(roles.label, roles.form, sets)
+        yield from _empty_cells(roles.label, human)
     yield from _constant(labels, human)
 
 
-def _taken_cells(column: ColumnFacts, roles: Roles) -> str:
+def _taken_cells(column: str, form: LabelForm, sets: SetFacts) -> str:
     """What a column of sets was taken for."""
-    form, sets = roles.form, column.sets
-    n = sets.n_several if sets else 0
-    example = f", such as {sets.example!r}" if sets and n else ""
-    written = "written as lists" if form and form.are_lists else ""
-    if form and not written:
-        written = f"with {form.separator!r} between them"
+    example = f", such as {sets.example!r}" if sets.n_several else ""
+    written = "written as lists" if form.are_lists else f"with {form.separator!r} between them"
+    way_out = f"If each cell is one class, set label_type={NOMINAL}."
+    if not form.are_lists:
+        way_out += " separator=TEXT names another separator."
     return (
-        f"{column.name} is taken for sets of labels, {written}: {n:,} texts have several{example}. "
-        f"If a cell is one class, set label_type={NOMINAL}; separator=TEXT is another separator."
+        f"{column} is taken for sets of labels, {written}: cells with several are "
+        f"{sets.n_several:,}{example}. {way_out}"
     )
+
+
+def _empty_cells(column: str, human: pd.Series) -> Iterator[str]:
+    """A sentence on empty cells where no other cell says that no label fits."""
+    n = int(human.isna().sum())
+    if n and not (human == _NONE).any():
+        yield (
+            f"{column} has {n:,} cells without a label, which count as not labelled. If they say "
+            f"that no label fits, write {_NONE} into them."
+        )
 
 
 def _taken_columns(own: LabelColumns) -> str:
     """What a group of columns was taken for."""
     return (
-        f"{shown_columns(own.columns)} hold 1 and 0, or yes and no. Each is taken for one label of "
-        f"a text that may have several (label_column={own.pattern}). If they are no labels, name "
-        f"another label_column, or {NONE}."
+        f"the columns {shown_columns(own.columns)} hold 1 and 0, or yes and no. Each is taken for "
+        f"one label of a text that may have several (label_column={own.pattern}). If they are no "
+        f"labels, name another label_column, or {NONE}."
     )
 
 
@@ -115,7 +132,7 @@ def _doubtful(column: ColumnFacts) -> Iterator[str]:
         because = f", but {sets.doubt}" if sets.doubt else ""
         yield (
             f"{column.name} may hold several labels with {sets.separator!r} between them "
-            f"({sets.n_several:,} texts, such as {sets.example!r}){because}; the card takes each "
+            f"({sets.n_several:,} cells, such as {sets.example!r}){because}; the card takes each "
             f"combination for a class. If they are sets, set label_type={MULTI} here; or list the "
             f"single labels in the card, with label_type: {MULTI} and separator: "
             f"{sets.separator!r} ({_DOC})."
@@ -125,7 +142,7 @@ def _doubtful(column: ColumnFacts) -> Iterator[str]:
 def _offered(group: LabelColumns, label: str) -> str:
     """A sentence on a group of columns that may be the labels, beside a column of labels."""
     return (
-        f"{shown_columns(group.columns)} hold 1 and 0, or yes and no, and are not used, as {label} "
-        "holds labels. If each of them is one label of a text that may have several, set "
-        f"label_column={group.pattern}."
+        f"the columns {shown_columns(group.columns)} hold 1 and 0, or yes and no. They are not "
+        f"used, as {label} holds labels. If each of them is one label of a text that may have "
+        f"several, set label_column={group.pattern}."
     )
