@@ -19,6 +19,7 @@ from project.support.errors import AssayError, unknown_value
 
 _PREFIX = re.compile(r".*?[\W_]+", re.DOTALL)
 _SHOWN = 6  # columns in a sentence
+_MAX_SHOWN = 30  # characters of a cell in an error
 
 
 class LabelColumns(NamedTuple):
@@ -141,7 +142,9 @@ def proposed_columns(groups: Sequence[LabelColumns], config: InitConfig) -> Labe
         return None
     wanted = {folded_name(label) for label in config.classes}
     likely = [group for group in groups if wanted <= {folded_name(label) for label in group.labels}]
-    by_name = [group for group in likely if LABELS & set(words_of(group.pattern))]
+    by_name = [
+        group for group in likely if LABELS & set(words_of(group.pattern.replace(PLACEHOLDER, "")))
+    ]
     likely = by_name if len(by_name) == 1 else likely
     if len(likely) < 2:
         return _with_named(likely[0], config) if likely else None
@@ -240,7 +243,9 @@ def _check_answers(column: ColumnFacts) -> None:
     if holds_answers(column):
         return
     wrong = next((value for value in column.counts if not as_label(value, ANSWERS, IN_COLUMNS)), "")
-    holds = f"it has {wrong!r}" if wrong else f"it is of the kind {column.kind}"
+    holds = (
+        f"it has {wrong!r}" if 0 < len(wrong) <= _MAX_SHOWN else f"it is of the kind {column.kind}"
+    )
     raise AssayError(
         f"label_column {column.name!r} must hold 1 and 0, yes and no, or true and false, as each "
         f"column of a label does; {holds}. Leave it out of label_column, or name the labels in "

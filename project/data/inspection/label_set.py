@@ -103,17 +103,10 @@ def find_labels(
         for value, own in class_of.items()
         if own in labels and as_label(value, labels, {}) != own
     }
-    counts: Counter[str] = Counter(dict.fromkeys(labels, 0))
-    unknown = {}
-    for value, n in of_people.items():
-        own = as_label(value, labels, values)
-        if own is None:
-            unknown[value] = n
-        else:
-            counts[own] += n
+    counts, unknown = _counted(of_people, labels, values)
     return LabelSet(
         labels=tuple(labels),
-        counts=dict(counts),
+        counts=counts,
         values=values,
         spellings={value: own for value, own in class_of.items() if value != own},
         similar=tuple(_similar(labels, {**_answers(llm), **counts})),
@@ -122,6 +115,21 @@ def find_labels(
         foreign={column.name: foreign_values(column, labels, values) for column in llm},
         only_llm=tuple(only_llm),
     )
+
+
+def _counted(
+    of_people: Mapping[str, int], labels: Sequence[str], values: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """How often people gave each label, and the values that are none."""
+    counts = dict.fromkeys(labels, 0)
+    unknown = {}
+    for value, n in of_people.items():
+        own = as_label(value, labels, values)
+        if own is None:
+            unknown[value] = n
+        else:
+            counts[own] += n
+    return counts, unknown
 
 
 def _is_no_label(value: str, named: Sequence[str]) -> bool:

@@ -94,16 +94,7 @@ def propose_roles(facts: Sequence[ColumnFacts], n_rows: int, config: InitConfig)
     if own:
         label, other_labels = own.pattern, ()
     taken = {text, label, *recorded, *(own.columns if own else ())}
-    split = next(
-        (
-            column.name
-            for column in facts
-            if column.name not in taken
-            and {"split", "set", "partition", "subset", "fold"} & set(words_of(column.name))
-            and names_splits(column)
-        ),
-        "",
-    )
+    split = _split(facts, taken)
     taken.add(split)
     row_numbers = tuple(
         column.name for column in facts if column.name not in taken and _counts_rows(column)
@@ -123,6 +114,21 @@ def propose_roles(facts: Sequence[ColumnFacts], n_rows: int, config: InitConfig)
         form=form,
         parts=parts,
         groups=tuple(groups),
+    )
+
+
+def _split(facts: Sequence[ColumnFacts], taken: Collection[str]) -> str:
+    """The column that names splits; "" for none."""
+    words = {"split", "set", "partition", "subset", "fold"}
+    return next(
+        (
+            column.name
+            for column in facts
+            if column.name not in taken
+            and words & set(words_of(column.name))
+            and names_splits(column)
+        ),
+        "",
     )
 
 

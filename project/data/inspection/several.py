@@ -84,11 +84,7 @@ def read_several(
     if not config.separator and (form.are_lists or form.own or not roles.label):
         form = _with_free_separator(form, labels)
     _check_labels(form, labels)
-    one = OneLabel("", labels.labels, labels.values, form.separator, "")
-    answers = pd.DataFrame(np.nan, index=table.index, columns=list(labels.labels))
-    if roles.label:
-        answers = sets_of(table, one, roles.label)
-    answers = answers.where(pd.Series(filled(table[roles.text]), index=table.index), np.nan)
+    answers = _answers(table, roles, labels, form.separator)
     labels = labels._replace(counts={name: int(answers[name].sum()) for name in labels.labels})
     if form.own and not config.classes:
         labels = _without_constant(labels, answers)
@@ -104,6 +100,16 @@ def read_several(
         answers[list(labels.labels)],
         human.sets if human else None,
     )
+
+
+def _answers(table: pd.DataFrame, roles: Roles, labels: LabelSet, separator: str) -> pd.DataFrame:
+    """What people said of each text and label; not known where a row has no text."""
+    names = list(labels.labels)
+    if not roles.label:
+        return pd.DataFrame(np.nan, index=table.index, columns=names)
+    one = OneLabel("", labels.labels, labels.values, separator, "")
+    answers = sets_of(table, one, roles.label)
+    return answers.where(pd.Series(filled(table[roles.text]), index=table.index), np.nan)
 
 
 def as_text(answers: pd.DataFrame) -> pd.Series:
