@@ -267,7 +267,7 @@ def test_columns_can_be_named_one_by_one_or_by_what_they_share(look, card):
     [
         (
             {},
-            r"which columns hold .* has_\{label\} \(.*or is_\{label\} .* or set label_column=none",
+            r"which columns hold .* is_\{label\} \(.*has_\{label\} .* or set label_column=none",
         ),
         ({"label_column": "is_app,text"}, r"'text' must hold 1 and 0.*of the kind text"),
         ({"label_column": "is_app,stars"}, r"'stars' must hold 1 and 0.*it has '3'"),
