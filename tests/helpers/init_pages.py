@@ -1,4 +1,4 @@
-"""What the entry point ``init`` prints: its commands, which a test can run, and what it supports."""
+"""What the entry point ``init`` prints: commands that a test can run, and what a file supports."""
 
 import shlex
 
