@@ -33,11 +33,6 @@ CARD = "task card or paper"  # like those above the origin of a value
 # YAML refuses these characters, or reads them as the end of a line.
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
-_NOT_IN_FILES = ("config", "show_config")
-"""A file cannot name another file, nor stop the run that reads it."""
-_OF_ONE_TASK = {"suite": ("task",)}
-"""Parameters of a file for the other entry points: a suite names its tasks elsewhere."""
-
 
 @dataclass(frozen=True)
 class EffectiveConfig:
@@ -198,7 +193,7 @@ def _file_values(
             )
         if name in values:
             raise AssayError(f"{address} has {name} twice. Leave one of the two out.")
-        if name in own and name not in (*_NOT_IN_FILES, *_OF_ONE_TASK.get(entry.name, ())):
+        if name in own and name not in entry.not_in_files:
             values[name] = value
         else:
             ignored.append(name)
