@@ -16,7 +16,7 @@ from project.data.task import load_task
 from project.support.errors import AssayError
 
 LIMITS = Limits(max_characters=400, min_of_class=10, min_test=100)
-SETS = ([], ["app"], ["bill"], ["app", "bill"], ["bill", "post"], ["post"])
+SETS: tuple[list[str], ...] = ([], ["app"], ["bill"], ["app", "bill"], ["bill", "post"], ["post"])
 ALL = ("app", "bill", "post")
 
 

@@ -20,7 +20,7 @@ from tests.helpers import forked, topics
 from tests.helpers.init_pages import commands, start, support
 
 pytestmark = pytest.mark.xdist_group("label-sets")
-SETS = (["Billing"], ["Delivery"], ["Billing", "Delivery"], [])
+SETS: tuple[list[str], ...] = (["Billing"], ["Delivery"], ["Billing", "Delivery"], [])
 WORDS = {"Billing": "invoice", "Delivery": "parcel"}
 
 
@@ -54,7 +54,7 @@ def with_columns(n=96):
 
     Two cells are missing. The LLM leaves out Delivery where a text has Billing, too.
     """
-    own = {
+    own: dict[str, list[object]] = {
         "is_Delivery": [int("Delivery" in one) for one in sets(n)],
         "is_Rare": [int(number in (5, 50)) for number in range(n)],
         "is_Unused": [0] * n,
@@ -85,7 +85,9 @@ def finished(propose, store, once, monkeypatch):
 
 def test_the_printed_suite_judges_every_label_that_has_two_answers(finished):
     scored = read_scored()
-    table = sets_section(scored).tables[0].frame.set_index("source")
+    section = sets_section(scored)
+    assert section is not None
+    table = section.tables[0].frame.set_index("source")
 
     assert list(commands(finished)) == ["ask", "audit", "suite"]
     assert [entry.judged.name for entry in scored.entries] == [
