@@ -74,9 +74,13 @@ def finished(propose, store, once, monkeypatch):
         monkeypatch.setattr(suite_processes, "Popen", forked.Popen)
         found = commands(file.read_text())["suite"]
         assert found == ["config=run.yaml", "recorded=letters_ready.csv"]
-        quick = {"encoder": "linear", "arms": "gold,llm", "seeds": "1", "workspace": "work"}
+        quick = {"encoder": "linear", "arms": "gold,llm", "seeds": "1"}
         # The processes of the test run in another folder than those of a command line.
-        paths = {"tasks": str(store / "letters.yaml"), "recorded": str(store / "letters_ready.csv")}
+        paths = {
+            "tasks": str(store / "letters.yaml"),
+            "recorded": str(store / "letters_ready.csv"),
+            "workspace": str(store / "work"),
+        }
         start("suite", found, **quick, **paths)
 
     once(make)
