@@ -26,7 +26,7 @@ class InitFiles(NamedTuple):
 
 
 def write_files(proposal: Proposal, config: InitConfig) -> InitFiles:
-    """Write the card, the parameters and the copy, if one is needed.
+    """Write the card, the parameters and the copy, if one is needed, such as beside the card.
 
     A file that ``init`` wrote from the same data, and that nobody changed since, is replaced.
 
@@ -41,7 +41,10 @@ def write_files(proposal: Proposal, config: InitConfig) -> InitFiles:
     is_usual = not config.name and proposal.name != "run"
     run_name = "run.yaml" if is_usual else f"{_file_stem(proposal.name)}_run.yaml"
     card = folder / f"{_file_stem(proposal.name)}.yaml"
-    is_beside = proposal.copy is not None or folder.resolve() == source.parent.resolve()
+    # A suite reads the file beside the card; data=FILE is for one task.
+    is_copied = proposal.has_several and folder.resolve() != source.parent.resolve()
+    copy = source.read_bytes() if is_copied and proposal.copy is None else proposal.copy
+    is_beside = copy is not None or folder.resolve() == source.parent.resolve()
     files = InitFiles(card, folder / run_name, folder / proposal.file_name if is_beside else source)
     data = "" if is_beside else shown_path(source)
     run = run_text(proposal, config, task=shown_path(card), data=data)
@@ -49,8 +52,8 @@ def write_files(proposal: Proposal, config: InitConfig) -> InitFiles:
         files.card: _marked(card_text(proposal), source),
         files.run: _marked(run, source),
     }
-    if proposal.copy is not None:
-        contents[files.data] = proposal.copy
+    if copy is not None:
+        contents[files.data] = copy
     if not config.overwrite:
         _check_replaced(contents, source)
     for path, content in contents.items():

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from entrypoints.wiring.init_files import InitFiles, shown_path
-from entrypoints.wiring.init_support import Support
+from entrypoints.wiring.init_rows import Support
 from project.config.next_command import command_line
 from project.data.inspection.proposal import Proposal
 
@@ -65,8 +65,11 @@ def _label(proposal: Proposal) -> str:
         others = roles.others["label"]
         may_be = f"; {_listed(others)} could be (label_column={others[0]})" if others else ""
         shown = _classes(labels.labels) if labels.labels else "none known"
+        shown += ", several a text or none" if roles.form else ""
         return f"no column of human labels{may_be}. Classes: {shown}"
     shown = _classes([f"{label} ({n:,})" for label, n in labels.counts.items()])
+    if roles.form:
+        shown = f"several labels a text, or none: {shown}"
     filled = f"{proposal.n_labelled:,} of {proposal.n_texts:,} texts"
     return f"{roles.label}: {filled}: {shown}{_others(roles.others['label'], 'label_column')}"
 
@@ -111,8 +114,8 @@ def files_part(proposal: Proposal, files: InitFiles, width: int) -> Iterator[str
     yield "Written"
     yield from _wrapped(f"{shown_path(files.card)}: the task card. Read it, correct it", width)
     yield from _wrapped(f"{shown_path(files.run)}: the parameters of every command", width)
-    if proposal.copy is not None:
-        changes = ", ".join(proposal.changes)
+    if files.data.resolve() != proposal.source.path.resolve():
+        changes = ", ".join(proposal.changes) or "beside the card, where a suite reads it"
         yield from _wrapped(f"{shown_path(files.data)}: a copy of the data ({changes})", width)
 
 
@@ -130,6 +133,10 @@ def next_part(
     for number, row in enumerate(ready, 1):
         yield from _wrapped(f"{number}. {row.title}: {row.cost}", width, 2, 5)
         yield from command_lines(command_line(row.entry, row.parameters), width)
+    for row in ready:
+        if row.instead:
+            yield from _wrapped(f"{row.instead.title}:", width, 2, 2)
+            yield from command_lines(command_line(row.instead.entry, row.instead.parameters), width)
     if ready and not has_prices:
         prices = "With price_label (one human label) and price_input (a million tokens), init shows"
         yield from _wrapped(f"{prices} prices, too.", width, 2, 2)

@@ -15,6 +15,7 @@ from entrypoints.wiring.init_page import (
     support_part,
     traps_part,
 )
+from entrypoints.wiring.init_several import supported_several
 from entrypoints.wiring.init_support import supported
 from entrypoints.wiring.terminal import print_line
 from project.annotation.engines.openai.questions import CHARACTERS_PER_TOKEN
@@ -23,6 +24,7 @@ from project.config.fields import parse
 from project.config.finetune import FinetuneConfig
 from project.config.init import InitConfig
 from project.config.results import MIN_TEST
+from project.data.inspection.label_columns import holds_answers
 from project.data.inspection.proposal import Limits, Proposal, inspect_file
 
 _MIN_CLASSES = 2
@@ -47,7 +49,8 @@ def run_init(params: Mapping[str, str]) -> None:
         _print(_without_classes(proposal, config))
         return
     files = write_files(proposal, config)
-    rows = supported(proposal, files, config, max_length)
+    look = supported_several if proposal.has_several else supported
+    rows = look(proposal, files, config, max_length)
     _print(support_part(rows, width))
     _print(files_part(proposal, files, width))
     has_prices = bool(config.price_label or config.price_input)
@@ -74,6 +77,15 @@ def _without_classes(proposal: Proposal, config: InitConfig) -> Iterable[str]:
         yield "  or say which column holds them:"
         column = shlex.quote(others[0])
         yield f"     python -m entrypoints.init {shlex.quote(config.data)} --label_column {column}"
+    own = [
+        name
+        for name, column in proposal.facts.items()
+        if holds_answers(column) and name not in proposal.roles.used
+    ]
+    if len(own) > 1:
+        yield "  or, where each of these columns is one label of a text that may have several:"
+        columns = shlex.quote(",".join(own))
+        yield f"     python -m entrypoints.init {shlex.quote(config.data)} --label_column {columns}"
 
 
 def _print(lines: Iterable[str]) -> None:

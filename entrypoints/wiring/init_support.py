@@ -9,23 +9,31 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from analysis.render.classes import MIN_EXAMPLES as MIN_OF_A_CLASS
 from entrypoints.wiring.experiment_size import count_experiment
-from entrypoints.wiring.init_costs import Texts, audit_cost, experiment_cost, labelling
+from entrypoints.wiring.init_costs import audit_cost, experiment_cost, labelling
 from entrypoints.wiring.init_files import InitFiles, shown_path
+from entrypoints.wiring.init_rows import (
+    BLOCKED,
+    NO_VERDICT,
+    NOT_NEEDED,
+    READY,
+    Context,
+    Support,
+    context_of,
+    in_order,
+    parameters,
+)
 from project.audit.sample import AuditSample
 from project.audit.verdict import MIN_OF_CLASS, MIN_POOL, NEW_AUDIT, Needs, refusal
 from project.config.audit import RANDOM, AuditConfig, AuditTaskConfig, PoolConfig
-from project.config.entry_points import ENTRY_POINTS
 from project.config.experiment import experiment_config
 from project.config.fields import parse
 from project.config.init import InitConfig
-from project.config.loading import effective
 from project.config.results import MIN_TEST
 from project.config.task import TaskConfig
 from project.data.card import CardSizes
@@ -33,96 +41,53 @@ from project.data.inspection.proposal import Proposal
 from project.data.pool import Pool, load_pool
 from project.data.tables import codes
 from project.data.task import Task, load_task
-from project.stats.types import Floats
+from project.stats.types import Codes, Floats
 from project.support.errors import AssayError
 
-READY = "ready"
-NO_VERDICT = "no verdict"
-BLOCKED = "blocked"
-NOT_NEEDED = "not needed"
-_ENOUGH_TO_ASK = 500
+ENOUGH_TO_ASK = 500
 """Largest audit that is proposed to find enough of a rare class; then strata are better."""
-
-
-@dataclass(frozen=True)
-class Support:
-    """One thing that can be done with a file.
-
-    Attributes
-    ----------
-    entry
-        Name of the entry point.
-    title
-        What it does, in a few words.
-    state
-        ``ready``, ``no verdict`` (it runs and cannot decide), ``blocked`` or ``not needed``.
-    reason
-        What is there, or what is missing and how many labels would unblock it.
-    parameters
-        Those of the command; empty where it is blocked.
-    cost
-        Expected time and price.
-    """
-
-    entry: str
-    title: str
-    state: str
-    reason: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    cost: str = ""
 
 
 def supported(
     proposal: Proposal, files: InitFiles, config: InitConfig, max_length: int
 ) -> list[Support]:
     """What the file supports, the most useful first."""
-    roles = proposal.roles
-    texts = Texts(proposal.source.table[roles.text][proposal.has_text].astype(str), max_length)
-    context = _Context(proposal, files, config, texts)
+    context = context_of(proposal, files, config, max_length)
     try:
-        texts_of = _parameters("audit", context)
-        pool = load_pool(
-            parse(AuditTaskConfig, texts_of),
-            parse(PoolConfig, texts_of),
-            own_columns=[("group", parse(AuditConfig, texts_of).group)],
-        )
+        pool = pool_of(parameters("audit", context))
     except AssayError as error:
         audit = Support("audit", "Judge the LLM's labels", BLOCKED, str(error))
         ask = Support("ask", "Have texts labelled", BLOCKED, str(error))
     else:
-        needs = _needs(pool, proposal)
+        needs = audit_needs(_gold(pool), pool.task.label_set, _shares(pool, proposal))
         audit = _audit(context, pool, needs)
         ask = _ask(context, pool, needs, audit)
     main = _experiment(context)
-    return _in_order(proposal, audit, ask, main)
+    return in_order(proposal, audit=audit, ask=ask, training=main)
 
 
-@dataclass(frozen=True)
-class _Context:
-    proposal: Proposal
-    files: InitFiles
-    config: InitConfig
-    texts: Texts
-
-    @property
-    def asks_llm(self) -> bool:
-        """Whether an LLM must be asked: the file holds no labels of one."""
-        return not self.proposal.roles.recorded
-
-    def command(self, **more: str) -> dict[str, str]:
-        """Parameters of a command that reads the written ones."""
-        return {"config": shown_path(self.files.run), **more}
+def pool_of(params: Mapping[str, str]) -> Pool:
+    """The pool of an audit with these parameters. Raises AssayError where it cannot be loaded."""
+    own_columns = [("group", parse(AuditConfig, params).group)]
+    return load_pool(parse(AuditTaskConfig, params), parse(PoolConfig, params), own_columns)
 
 
-def _parameters(entry: str, context: _Context) -> dict[str, str]:
-    """Every parameter that a command has with the written file."""
-    return effective(ENTRY_POINTS[entry], {"config": str(context.files.run)}).texts
+def _gold(pool: Pool) -> Codes:
+    return codes(pool.examples["gold_label"], pool.task.label_set)
 
 
-def _needs(pool: Pool, proposal: Proposal) -> Needs | None:
-    """What an audit of the labels lacks, were they a random sample; None for nothing."""
-    labels = pool.task.label_set
-    gold = codes(pool.examples["gold_label"], labels)
+def audit_needs(gold: Codes, labels: Sequence[str], shares: Floats) -> Needs | None:
+    """What an audit of the labels lacks, were they a random sample; None for nothing.
+
+    Parameters
+    ----------
+    gold
+        The class of each text of the pool, -1 where it is not known ``(n_pool,)``.
+    labels
+        The classes.
+    shares
+        Their shares in the pool ``(n_classes,)``.
+    """
     indices = np.flatnonzero(gold >= 0)
     n_pool = len(gold)
     sample = AuditSample(
@@ -132,7 +97,7 @@ def _needs(pool: Pool, proposal: Proposal) -> Needs | None:
         n_pool=n_pool,
         n_classes=len(labels),
     )
-    return refusal(sample, _shares(pool, proposal), labels)
+    return refusal(sample, shares, labels)
 
 
 def _shares(pool: Pool, proposal: Proposal) -> Floats:
@@ -147,7 +112,7 @@ def _shares(pool: Pool, proposal: Proposal) -> Floats:
     return np.asarray(counts / counts.sum())
 
 
-def _audit(context: _Context, pool: Pool, needs: Needs | None) -> Support:
+def _audit(context: Context, pool: Pool, needs: Needs | None) -> Support:
     """Whether an audit can decide, and how many labels it lacks."""
     title = "Judge the LLM's labels"
     n_labelled = int(pool.examples["gold_label"].notna().sum())
@@ -188,7 +153,7 @@ def _audit(context: _Context, pool: Pool, needs: Needs | None) -> Support:
     return Support("audit", title, state, reason, context.command(**more), cost)
 
 
-def _ask(context: _Context, pool: Pool, needs: Needs | None, audit: Support) -> Support:
+def _ask(context: Context, pool: Pool, needs: Needs | None, audit: Support) -> Support:
     """The questions for people: how many, and whether rare classes are enriched."""
     title = "Have texts labelled"
     n_pool = len(pool.examples)
@@ -201,8 +166,8 @@ def _ask(context: _Context, pool: Pool, needs: Needs | None, audit: Support) -> 
     if audit.state == NO_VERDICT and needs and needs.more_audited:
         n = needs.more_audited
     elif n_of_rarest > n:
-        n = min(n_of_rarest, _ENOUGH_TO_ASK)
-    if n_of_rarest > _ENOUGH_TO_ASK and not context.asks_llm:
+        n = min(n_of_rarest, ENOUGH_TO_ASK)
+    if n_of_rarest > ENOUGH_TO_ASK and not context.asks_llm:
         n, strata = NEW_AUDIT, {"stratify": "label"}
     n = min(n, n_pool)
     how = ", more of the LLM's rare classes" if strata else ""
@@ -219,53 +184,68 @@ def _ask(context: _Context, pool: Pool, needs: Needs | None, audit: Support) -> 
     )
 
 
-def _experiment(context: _Context) -> Support:
+def _experiment(context: Context) -> Support:
     """Whether an experiment with gold labels can decide."""
     title = "Train classifiers on gold and on the LLM's labels, and compare"
     n_labelled = context.proposal.n_labelled
-    usual = CardSizes().model_dump()
     if not context.proposal.roles.label:
         return Support(
             "main",
             title,
             BLOCKED,
-            f"needs {2 * MIN_TEST} texts with human labels for training, validation and test, "
-            f"better {math.ceil(MIN_TEST * sum(usual.values()) / usual['test'])}; you have "
-            "none. An audit needs fewer.",
+            labels_needed(),
         )
     more = {} if context.asks_llm else {"recorded": shown_path(context.files.data)}
     try:
-        params = {**_parameters("main", context), **more}
+        params = {**parameters("main", context), **more}
         task = load_task(parse(TaskConfig, params))
         with contextlib.redirect_stderr(io.StringIO()):  # notes that the experiment itself prints
             counted = count_experiment(experiment_config(params))
     except AssayError as error:
-        return Support("main", title, BLOCKED, _with_labels(str(error), n_labelled))
+        return Support("main", title, BLOCKED, with_labels(str(error), n_labelled))
     cost = experiment_cost(context.texts, counted, context.config, asks_llm=context.asks_llm)
     state, reason = _verdict_of(task, n_labelled, context.proposal.labels.counts)
     return Support("main", title, state, reason, context.command(**more), cost)
 
 
-def _with_labels(error: str, n_labelled: int) -> str:
+def labels_needed() -> str:
+    """What an experiment needs where the file has no human labels."""
+    usual = CardSizes().model_dump()
+    return (
+        f"needs {2 * MIN_TEST} texts with human labels for training, validation and test, better "
+        f"{math.ceil(MIN_TEST * sum(usual.values()) / usual['test'])}; you have none. An audit "
+        "needs fewer."
+    )
+
+
+def sizes_of(task: Task) -> str:
+    """The sizes of the splits of a task."""
+    return ", ".join(
+        f"{n:,} {name}" for name in ("train", "validation", "test") if (n := len(task.split(name)))
+    )
+
+
+def with_labels(error: str, n_labelled: int) -> str:
     """The loader's error, and how many labels would help where there are too few."""
     if n_labelled >= 2 * MIN_TEST:
         return error
     return f"{error} Label {2 * MIN_TEST - n_labelled:,} more texts for a verdict."
 
 
+def too_few_test_texts(sizes: str, n_labelled: int) -> str:
+    """What an experiment lacks whose test split is too small."""
+    more = 2 * MIN_TEST - n_labelled
+    help_text = f" Label {more:,} more texts, or audit." if more > 0 else ""
+    return f"it runs ({sizes}), but {MIN_TEST} test texts are the least for a verdict.{help_text}"
+
+
 def _verdict_of(task: Task, n_labelled: int, counts: Mapping[str, int]) -> tuple[str, str]:
     """Whether the splits of a task are enough for a verdict, and what they lack."""
-    sizes = ", ".join(
-        f"{n:,} {name}" for name in ("train", "validation", "test") if (n := len(task.split(name)))
-    )
+    sizes = sizes_of(task)
     test = task.split("test")["gold_label"].value_counts()
     n_test = int(test.sum())
     if n_test < MIN_TEST:
-        more = 2 * MIN_TEST - n_labelled
-        help_text = f" Label {more:,} more texts, or audit." if more > 0 else ""
-        return NO_VERDICT, (
-            f"it runs ({sizes}), but {MIN_TEST} test texts are the least for a verdict.{help_text}"
-        )
+        return NO_VERDICT, too_few_test_texts(sizes, n_labelled)
     rare = [name for name in task.label_set if test.get(name, 0) < MIN_OF_A_CLASS]
     if not rare:
         return READY, f"texts with gold labels: {sizes}."
@@ -277,10 +257,3 @@ def _verdict_of(task: Task, n_labelled: int, counts: Mapping[str, int]) -> tuple
         f"{name} has {test.get(name, 0)}. Label about {more_of_class:,} more of it, or join "
         "classes."
     ).replace("but 1 classes have", "but 1 class has")
-
-
-def _in_order(proposal: Proposal, audit: Support, ask: Support, main: Support) -> list[Support]:
-    """What is ready first; with gold labels for everything, the experiment before the audit."""
-    rows = [main, audit, ask] if proposal.is_complete else [audit, ask, main]
-    order = {READY: 0, NO_VERDICT: 1, BLOCKED: 2, NOT_NEEDED: 3}
-    return sorted(rows, key=lambda row: order[row.state])

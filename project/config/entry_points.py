@@ -61,6 +61,7 @@ _DESIGN = (
     StoreConfig,
 )
 """The sections of an experiment beside that of its texts."""
+_NOT_IN_FILES = ("config", "show_config")
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,16 @@ class EntryPoint:
         it.
     computes
         Whether it makes a root run, which ``rerun`` can repeat.
+    not_in_files
+        Parameters that a configuration file cannot set: it cannot name another file, nor stop the
+        run that reads it; and a suite names its tasks elsewhere.
     """
 
     name: str
     summary: str
     sections: tuple[type[ConfigSection], ...]
     computes: bool = True
+    not_in_files: tuple[str, ...] = _NOT_IN_FILES
 
     @property
     def all_sections(self) -> tuple[type[ConfigSection], ...]:
@@ -134,6 +139,7 @@ _DECLARED = (
         "all of them.",
         (SuiteConfig, SuiteTaskConfig, *_DESIGN),
         computes=False,
+        not_in_files=(*_NOT_IN_FILES, "task"),
     ),
     EntryPoint(
         "annotate",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from project.config.fields import AUTO, ConfigSection, parameter, section
+from project.config.label_type import MAX_SEPARATOR, MULTI, NOMINAL
 from project.config.lists import split_list
+from project.support.errors import AssayError
 
 NONE = "none"
 """In place of a column's name: the file has no such column."""
@@ -24,8 +26,21 @@ class InitConfig(ConfigSection):
     )
     label_column: str = parameter(
         default="",
-        help="column with labels that people gave, or none; empty: proposed",
+        help="column with labels that people gave, or none; where each label has a column with 1 "
+        "and 0, their names with commas between them, or such as is_{label}; empty: proposed",
         everyday=True,
+    )
+    label_type: str = parameter(
+        default=AUTO,
+        help="nominal: a text has one label; multi: it may have several, or none; auto: what the "
+        "label column looks like",
+        choices=(AUTO, NOMINAL, MULTI),
+        everyday=True,
+    )
+    separator: str = parameter(
+        default="",
+        help="what stands between the labels of a cell where a text may have several; empty: "
+        "proposed",
     )
     id_column: str = parameter(default="", help="column with a unique id, or none; empty: proposed")
     group: str = parameter(
@@ -76,3 +91,20 @@ class InitConfig(ConfigSection):
     def classes(self) -> tuple[str, ...]:
         """The names in ``labels``."""
         return split_list(self.labels)
+
+    @property
+    def has_sets(self) -> bool:
+        """Whether the user says that a text may have several labels."""
+        return self.label_type == MULTI or bool(self.separator)
+
+    def __post_init__(self) -> None:
+        """Refuse a separator of labels where a text has one, and one that no card takes."""
+        if self.separator and self.label_type == NOMINAL:
+            raise AssayError(
+                f"separator must be empty with label_type={NOMINAL}, where a cell holds one label; "
+                f"got {self.separator!r}. Leave one of the two out."
+            )
+        if len(self.separator) > MAX_SEPARATOR:
+            raise AssayError(
+                f"separator must have at most {MAX_SEPARATOR} characters; got {self.separator!r}."
+            )

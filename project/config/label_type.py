@@ -10,6 +10,10 @@ MIN_ORDERED = 3
 """Fewest labels of an ordinal task: the order of two says nothing."""
 MAX_ORDERED = 50
 """Most labels of an ordinal task; the statistics hold a number for every pair of labels."""
+USUAL_SEPARATOR = ";"
+"""Between the labels of a cell, where a card does not say."""
+MAX_SEPARATOR = 5
+"""Most characters between the labels of a cell."""
 
 
 def check_steps(label_type: str, n: int) -> None:

@@ -193,8 +193,7 @@ def _file_values(
             )
         if name in values:
             raise AssayError(f"{address} has {name} twice. Leave one of the two out.")
-        # A file cannot name another file, nor stop the run that reads it.
-        if name in own and name not in ("config", "show_config"):
+        if name in own and name not in entry.not_in_files:
             values[name] = value
         else:
             ignored.append(name)

@@ -28,7 +28,7 @@ from pydantic import (
 
 from project.config.config_file import safe_yaml
 from project.config.experiment import CARD_DEFAULTS, defaults_of_card
-from project.config.label_type import MULTI, check_steps
+from project.config.label_type import MAX_SEPARATOR, MULTI, USUAL_SEPARATOR, check_steps
 from project.data.card_errors import MAX_NAME, QUOTE, card_error
 from project.data.one_label import OneLabel, check_labels_of_sets
 from project.data.tables import MAX_LABELS
@@ -152,7 +152,9 @@ class Card(_Section):
         AfterValidator(_distinct),
     ]
     label_type: Literal["nominal", "ordinal", "multi"] = "nominal"
-    separator: Annotated[str, Field(strict=True, min_length=1, max_length=5)] = ";"
+    separator: Annotated[str, Field(strict=True, min_length=1, max_length=MAX_SEPARATOR)] = (
+        USUAL_SEPARATOR
+    )
     title: _Text = ""
     values: dict[_Scalar, _Scalar] = Field(default_factory=dict)
     gold_probabilities: dict[_Scalar, Annotated[str, PlainValidator(_single)]] = Field(

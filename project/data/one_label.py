@@ -109,7 +109,7 @@ def as_yes_no(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
     unknown: Counter[str] = Counter()
     cache: dict[str, str | None] = {}
     for cell in column:
-        names = _names(cell, one)
+        names = names_in(cell, one.separator)
         if names is None:
             found.append(None)
             continue
@@ -140,7 +140,7 @@ def label_answers(column: pd.Series, one: OneLabel) -> Floats:
     place = {label: index for index, label in enumerate(one.labels)}
     cache: dict[str, str | None] = {}
     for row, cell in enumerate(column):
-        names = _names(cell, one)
+        names = names_in(cell, one.separator)
         labels = None if names is None else _read(names, one, cache)
         if labels is not None and None not in labels:
             answers[row] = 0
@@ -156,9 +156,14 @@ def _read(names: Sequence[str], one: OneLabel, cache: dict[str, str | None]) -> 
     for name in names:
         if name not in cache:
             cache[name] = as_label(name, one.labels, one.values)
-    if [name.casefold() for name in names] == [_NONE] and cache[names[0]] is None:
+    if says_none(names) and not any(cache[name] for name in names):
         return []
     return [cache[name] for name in names]
+
+
+def says_none(names: Sequence[str]) -> bool:
+    """Whether a cell that writes these names says that no label fits, unless one is called so."""
+    return [name.casefold() for name in names] in ([], [_NONE])
 
 
 def answers_or_sets(column: pd.Series, one: OneLabel, *, refuses: bool) -> pd.Series:
@@ -189,8 +194,8 @@ def _own_answer(cell: Any, one: OneLabel, *, refuses: bool) -> str | None:
     return None if label else answer
 
 
-def _names(cell: Any, one: OneLabel) -> list[str] | None:
-    """The labels that a cell writes, None for a null."""
+def names_in(cell: Any, separator: str) -> list[str] | None:
+    """The labels that a cell writes, as they are written; None for a null."""
     value = parsed(cell)
     if isinstance(value, Mapping) and isinstance(value.get("choices"), list):  # Label Studio
         value = value["choices"]
@@ -200,7 +205,7 @@ def _names(cell: Any, one: OneLabel) -> list[str] | None:
         return [str(item).strip() for item in value if not is_blank(item)]
     if value is None or is_blank(value):
         return None
-    return [part.strip() for part in str(value).split(one.separator) if part.strip()] or None
+    return [part.strip() for part in str(value).split(separator) if part.strip()] or None
 
 
 def _labels_of_shares(shares: Mapping[Any, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from project.data.card import Card
 from project.data.cells import single_label
 from project.data.decided import not_accepted
 from project.data.label_names import as_label
-from project.data.one_label import ANSWERS, IN_COLUMNS, PLACEHOLDER, YES, label_answers
+from project.data.one_label import ANSWERS, IN_COLUMNS, PLACEHOLDER, YES, OneLabel, label_answers
 from project.data.preset_splits import preset_splits, split_column
 from project.data.rows import PRESET_SPLIT, text_ids
 from project.data.split import Splits, assign_splits, check_sizes
@@ -37,8 +37,11 @@ def known_sets(table: pd.DataFrame, card: Card, written: str) -> pd.DataFrame | 
         A column for each label, in the order of the card: 1 has it, 0 lacks it, nan not known.
     """
     one = card.one_label
-    if one is None or not written:
-        return None
+    return None if one is None or not written else sets_of(table, one, written)
+
+
+def sets_of(table: pd.DataFrame, one: OneLabel, written: str) -> pd.DataFrame:
+    """Which labels each row has, of all labels that ``one`` names: see :func:`known_sets`."""
     if PLACEHOLDER not in written:
         answers = label_answers(table[written], one)
         return pd.DataFrame(answers, index=table.index, columns=list(one.labels))

@@ -305,25 +305,9 @@ def test_rare_classes_numbers_and_lists_are_named(look):
     assert "fewer than 10 human labels: 2 (9)" in trap(proposal, "rare classes")
     assert "the classes are numbers (1, 2, 5)" in trap(proposal, "numbers")
 
-    proposal = look(reviews(label=['["a"]', '["b"]', '["a", "b"]'] * 20))
+    proposal = look(reviews(label=['["a"]', '["b"]', '["a", "b"]'] * 20), label_type="nominal")
     assert proposal.labels.counts == {"a": 20, "b": 20}
     assert trap(proposal, "several labels").startswith("20 cells of label hold several")
-
-
-@pytest.mark.parametrize("separator", [";", "|", ", "])
-def test_cells_that_look_like_sets_of_labels_are_named_with_their_number(look, separator):
-    sets = ["app", "bill", f"app{separator}bill", f"bill{separator}post", "post", "app"]
-
-    found = trap(look(reviews(label=sets * 10)), "may hold several labels")
-    assert f"{separator.strip()!r} between them (20 texts" in found
-    assert "label_type: multi" in found
-
-
-@pytest.mark.parametrize(
-    "label", [["Food; drink", "Post", "Post"], ["yes, it is", "no, never", "maybe"], [0, 1, 1]]
-)
-def test_a_separator_in_the_name_of_one_class_makes_no_sets(look, label):
-    assert not [text for text in look(reviews(label=label * 20)).traps if "several labels" in text]
 
 
 def test_repeated_empty_and_long_texts_are_counted(look):

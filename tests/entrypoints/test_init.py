@@ -12,21 +12,19 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from entrypoints import ask, audit, init, main
+from entrypoints import init
 from entrypoints.wiring.arguments import with_named
-from entrypoints.wiring.command import chosen_parameters
 from entrypoints.wiring.init_costs import duration
 from entrypoints.wiring.init_page import command_lines
 from project.audit.verdict import MIN_OF_CLASS, NEW_AUDIT
-from project.config.entry_points import ENTRY_POINTS
 from project.config.loading import defaults
 from project.config.results import MIN_TEST
 from project.support.errors import AssayError
 from project.tracking import latest_root, read_json
 from tests.helpers.audit_runs import LABELLED, N, catalogue
+from tests.helpers.init_pages import commands, start, support
 
 ROOT = Path(__file__).parents[2]
-RUN = {"audit": audit.audit, "ask": ask.ask, "main": main.experiment}
 # One worker for tests with a finished audit, which embeds texts for all of them.
 with_audit = pytest.mark.xdist_group("audit")
 
@@ -49,39 +47,6 @@ def propose(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().err
 
     return run
-
-
-def commands(printed):
-    """The printed commands by entry point: the words behind ``mlflow run .``."""
-    text = printed.replace("\\\n", " ")
-    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("mlflow run ")]
-    found = {}
-    for line in lines:
-        words = shlex.split(line)
-        assert words[:5] == ["mlflow", "run", ".", "--env-manager", "local"]
-        entry = words[words.index("-e") + 1] if "-e" in words else "main"
-        found[entry] = [word for word in words[5:] if word not in ("-e", entry, "-P")]
-    return found
-
-
-def start(entry, settings, **changes):
-    """Run an entry point with settings such as ``config=run.yaml``, as ``mlflow run`` does."""
-    words = [word for setting in settings for word in (f"--{setting}",)]
-    params = chosen_parameters(ENTRY_POINTS[entry], words).texts
-    RUN[entry]({**params, **changes})
-
-
-def support(printed, entry):
-    """What is said of an entry point, on one line."""
-    part = printed.partition("What it supports")[2].partition("Written")[0]
-    lines = part.strip("\n").splitlines()
-    first = next(i for i, line in enumerate(lines) if line.split()[:1] == [entry])
-    text = [lines[first]]
-    for line in lines[first + 1 :]:
-        if line[2:3] != " ":
-            break
-        text.append(line)
-    return " ".join(" ".join(text).split())
 
 
 @with_audit

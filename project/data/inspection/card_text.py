@@ -7,10 +7,17 @@ from collections.abc import Mapping
 
 from project.config.audit import UNKNOWN
 from project.config.init import NONE, InitConfig
-from project.config.label_type import MAX_ORDERED, MIN_ORDERED, ORDINAL
+from project.config.label_type import (
+    MAX_ORDERED,
+    MIN_ORDERED,
+    MULTI,
+    ORDINAL,
+    USUAL_SEPARATOR,
+)
 from project.config.loading import on_one_line
 from project.data.inspection.label_set import LabelSet
 from project.data.inspection.proposal import Proposal
+from project.data.one_label import NO, YES
 from project.data.preset_splits import USUAL_NAME
 from project.support.command_line import options
 
@@ -34,9 +41,9 @@ def card_text(proposal: Proposal) -> str:
         *_source(proposal),
         *_columns(proposal),
         "# The LLM reads this above every text. Say what each class means, as to a colleague.",
-        f"description: {on_one_line(_description(proposal.labels))}",
+        f"description: {on_one_line(_description(proposal))}",
         *_labels(proposal),
-        *_order(proposal.labels),
+        *_type(proposal),
         *_values(proposal.labels),
         *_sizes(proposal.sizes),
     ]
@@ -81,8 +88,12 @@ def _in_comment(text: str) -> str:
     return on_one_line(text)[1:-1]
 
 
-def _description(labels: LabelSet) -> str:
-    return f"Sort the text into one of these classes: {', '.join(labels.labels)}."
+def _description(proposal: Proposal) -> str:
+    names = ", ".join(proposal.labels.labels)
+    if proposal.has_several:
+        # Prompts ask about all labels at once, and about one of them.
+        return f"A text has those of these labels that fit it: {names}."
+    return f"Sort the text into one of these classes: {names}."
 
 
 def _labels(proposal: Proposal) -> list[str]:
@@ -99,6 +110,21 @@ def _labels(proposal: Proposal) -> list[str]:
         if label in labels.only_llm and proposal.n_labelled:
             comment = "  # from the LLM alone"
         lines.append(f"  - {scalar(label)}{comment}")
+    for label, answer in labels.left_out.items():
+        has = {YES: "every text has it", NO: "no text has it"}.get(answer, "nothing is known of it")
+        lines.append(f"  # - {scalar(label)}  # {has}: put it in once texts differ")
+    return lines
+
+
+def _type(proposal: Proposal) -> list[str]:
+    """What the labels are to one another."""
+    form = proposal.roles.form
+    if form is None:
+        return _order(proposal.labels)
+    lines = [f"label_type: {MULTI}  # a text may have several, or none: docs/several-labels.md"]
+    is_written = not (form.own or form.are_lists)
+    if is_written or form.separator != USUAL_SEPARATOR:
+        lines.append(f"separator: {on_one_line(form.separator)}  # between the labels of a cell")
     return lines
 
 
@@ -170,15 +196,17 @@ def run_text(proposal: Proposal, config: InitConfig, *, task: str, data: str = "
     ]
     if data:
         lines.append(f"  data: {scalar(data)}")
-    n_left_out = proposal.n_rows - proposal.n_labelled
+    n_left_out = proposal.n_rows - proposal.n_texts + proposal.n_open
     if proposal.roles.label and n_left_out:
+        which = "a label or a text" if proposal.has_several else "label or text"
         lines.append(
-            f"  bad_rows: drop  # an experiment leaves out {n_left_out:,} rows without label or "
-            "text"
+            f"  bad_rows: drop  # an experiment leaves out {n_left_out:,} rows without {which}"
         )
     lines += _annotator(roles.recorded)
     if roles.label:
         lines += ["pool:", f"  human_column: {scalar(roles.label)}"]
+    if proposal.has_several:
+        lines += ["suite:", f"  tasks: {scalar(task)}  # every label is a task of a suite"]
     lines.append("audit:")
     if proposal.is_complete:
         lines.append("  audit_design: random  # every text has a label")

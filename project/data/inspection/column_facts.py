@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from project.data.cells import is_blank, single_label
+from project.data.cells import is_blank, parsed, single_label
+from project.data.inspection.label_sets import SetFacts, set_facts
 from project.stats.types import Mask
 
 MAX_PROFILED = 20_000  # cells of a column that are looked at one by one
@@ -49,6 +50,8 @@ class ColumnFacts(NamedTuple):
         Whether numbers have a comma before their decimals.
     n_several
         Cells that hold a list of several values.
+    sets
+        What the cells hold as sets of labels; None where they do not look like such.
     """
 
     name: str
@@ -60,6 +63,12 @@ class ColumnFacts(NamedTuple):
     counts: dict[str, int]
     has_decimal_commas: bool = False
     n_several: int = 0
+    sets: SetFacts | None = None
+
+    @property
+    def are_sets(self) -> bool:
+        """Whether the cells are taken for sets of labels."""
+        return self.sets is not None and not self.sets.doubt
 
     @property
     def is_unique(self) -> bool:
@@ -106,7 +115,17 @@ def column_facts(column: pd.Series) -> ColumnFacts:
         has_decimal_commas=kind == "number"
         and bool(texts.map(lambda text: bool(_DECIMAL_COMMA.fullmatch(text))).mean() > 0.3),
         n_several=n_several,
+        sets=_sets(values, kind),
     )
+
+
+def _sets(values: pd.Series, kind: str) -> SetFacts | None:
+    """The sets in the cells of a column; None for kinds that are no labels."""
+    if kind not in ("list", "text", "token", "number") or pd.api.types.is_numeric_dtype(values):
+        return None
+    facts = set_facts(values, are_lists=kind == "list")
+    # 1,5 may be a number.
+    return None if facts and facts.separator == "," and kind == "number" else facts
 
 
 def written(cell: Any) -> str:
@@ -124,7 +143,7 @@ def _kind(sample: pd.Series) -> str:
         return "number"
     if pd.api.types.is_datetime64_any_dtype(sample.dtype):
         return "date"
-    is_list = sample.map(lambda cell: isinstance(cell, list | tuple | np.ndarray))
+    is_list = sample.map(lambda cell: isinstance(parsed(cell), list | tuple | dict))
     if is_list.mean() > _MOST or _writes_lists(sample):
         return "list"
     is_text = sample.map(lambda cell: isinstance(cell, str))

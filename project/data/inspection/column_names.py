@@ -19,9 +19,10 @@ MAIN_TEXTS = _words(
 )
 SHORT_TEXTS = _words("title subject headline summary name question titel betreff titre titulo")
 LABELS = _words(
-    """label labels gold class category code coding coded target sentiment stance topic truth
-    annotation human rating stars intent polarity tag theme issue klasse kategorie thema bewertung
-    sterne etikett categoria classe categorie y"""
+    """label labels gold class classes category categories code codes coding coded target sentiment
+    stance topic topics truth annotation human rating stars intent polarity tag tags theme themes
+    issue issues klasse klassen kategorie kategorien thema themen bewertung sterne etikett categoria
+    classe categorie y"""
 )
 PEOPLE = _words("gold human coder rater annotator expert hand manual judge mensch kodierer")
 NAMES_OF_PEOPLE = _words("coder rater annotator expert judge kodierer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,7 +18,6 @@ _SHOWN = 4  # names in a sentence
 _MIN_LABELLED = 30  # labelled rows by which a column can be seen to give the label away
 _ALWAYS = 0.98  # of the rows whose label another column tells
 _GIVES_AWAY = 3  # values for each class, of a column that may give the label away
-_SEPARATORS = (";", "|", ",")  # of labels in a cell
 _MIN_SHARED = 0.05  # of the rows, that share their group with another one
 
 
@@ -114,8 +112,6 @@ def column_traps(
     """
     if human is not None:
         yield from _first_rows(human)
-        yield from _several(facts[roles.label])
-        yield from _joined(facts[roles.label])
         yield from _leaks(table, facts, roles, human)
         yield from _equal_to_llm(table, roles, human)
     yield from _ids(table, facts, roles, config)
@@ -147,35 +143,6 @@ def _first_rows(human: pd.Series) -> Iterator[str]:
         )
 
 
-def _several(label: ColumnFacts) -> Iterator[str]:
-    if label.n_several:
-        yield (
-            f"{label.n_several:,} cells of {label.name} hold several labels and are left out. To "
-            "judge each label by itself, set label_type: multi in the card "
-            "(docs/several-labels.md)."
-        )
-
-
-def _joined(label: ColumnFacts) -> Iterator[str]:
-    """A sentence if values look like several labels with a separator between them.
-
-    Each part must stand in two different values, and in one of them with another part: commas in
-    free text and a name of one class that holds the separator do not.
-    """
-    for separator in _SEPARATORS:
-        sets = {value: {part.strip() for part in value.split(separator)} for value in label.counts}
-        joined = [value for value, parts in sets.items() if len(parts) > 1]
-        n_of_part = Counter(part for parts in sets.values() for part in parts)
-        if joined and all(n_of_part[part] > 1 for value in joined for part in sets[value]):
-            n_texts = sum(label.counts[value] for value in joined)
-            yield (
-                f"{label.name} may hold several labels with {separator!r} between them "
-                f"({n_texts:,} texts, such as {joined[0]!r}); the card takes each combination for "
-                "a class. If they are sets, list the single labels there and set label_type: multi "
-                f"and separator: {separator!r} (docs/several-labels.md)."
-            )
-
-
 def _leaks(
     table: pd.DataFrame, facts: Mapping[str, ColumnFacts], roles: Roles, human: pd.Series
 ) -> Iterator[str]:
@@ -204,7 +171,7 @@ def _leaks(
 def _equal_to_llm(table: pd.DataFrame, roles: Roles, human: pd.Series) -> Iterator[str]:
     """A sentence for an LLM's column that is the human labels once more."""
     labelled = human.dropna()
-    for name in roles.recorded:
+    for name in (column for column in roles.recorded if column in table.columns):
         given = table.loc[labelled.index, name].astype(str).str.strip().str.casefold()
         is_equal = given == labelled.astype(str).str.casefold()
         if len(labelled) >= _MIN_LABELLED and is_equal.all():

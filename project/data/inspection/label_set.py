@@ -47,6 +47,8 @@ class LabelSet(NamedTuple):
         By column of an LLM's labels: values that are no class, with how often.
     only_llm
         Classes that no person gave.
+    left_out
+        Labels with a column of their own that has one answer for all texts, each with it.
     """
 
     labels: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class LabelSet(NamedTuple):
     unknown: Mapping[str, int] = {}
     foreign: Mapping[str, Mapping[str, int]] = {}
     only_llm: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = {}
 
     @property
     def are_numbers(self) -> bool:
@@ -66,7 +69,11 @@ class LabelSet(NamedTuple):
 
 
 def find_labels(
-    human: ColumnFacts | None, llm: Sequence[ColumnFacts], named: Sequence[str] = ()
+    human: ColumnFacts | None,
+    llm: Sequence[ColumnFacts],
+    named: Sequence[str] = (),
+    *,
+    adds_llm: bool = True,
 ) -> LabelSet:
     """The classes of a task.
 
@@ -78,6 +85,8 @@ def find_labels(
         The columns with labels of LLMs.
     named
         The classes that the user names; empty: those that occur.
+    adds_llm
+        Whether a class that LLMs alone gave is one, unless it is rare.
     """
     of_people = dict(human.counts) if human else {}
     no_label = {value: n for value, n in of_people.items() if _is_no_label(value, named)}
@@ -85,7 +94,7 @@ def find_labels(
     class_of = {} if named else _one_spelling(of_people)
     labels = list(dict.fromkeys(named)) or sorted(set(class_of.values()), key=_order)
     only_llm: list[str] = []
-    if not named:
+    if not named and adds_llm:
         only_llm = _only_of_llm(llm, labels, has_people=bool(of_people))
         labels = sorted([*labels, *only_llm], key=_order)
     labels = [label for label in labels if len(label) <= MAX_NAME]
@@ -94,7 +103,25 @@ def find_labels(
         for value, own in class_of.items()
         if own in labels and as_label(value, labels, {}) != own
     }
-    counts: Counter[str] = Counter(dict.fromkeys(labels, 0))
+    counts, unknown = _counted(of_people, labels, values)
+    return LabelSet(
+        labels=tuple(labels),
+        counts=counts,
+        values=values,
+        spellings={value: own for value, own in class_of.items() if value != own},
+        similar=tuple(_similar(labels, {**_answers(llm), **counts})),
+        no_label=no_label,
+        unknown=unknown,
+        foreign={column.name: foreign_values(column, labels, values) for column in llm},
+        only_llm=tuple(only_llm),
+    )
+
+
+def _counted(
+    of_people: Mapping[str, int], labels: Sequence[str], values: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """How often people gave each label, and the values that are none."""
+    counts = dict.fromkeys(labels, 0)
     unknown = {}
     for value, n in of_people.items():
         own = as_label(value, labels, values)
@@ -102,17 +129,7 @@ def find_labels(
             unknown[value] = n
         else:
             counts[own] += n
-    return LabelSet(
-        labels=tuple(labels),
-        counts=dict(counts),
-        values=values,
-        spellings={value: own for value, own in class_of.items() if value != own},
-        similar=tuple(_similar(labels, {**_answers(llm), **counts})),
-        no_label=no_label,
-        unknown=unknown,
-        foreign={column.name: _foreign(column, labels, values) for column in llm},
-        only_llm=tuple(only_llm),
-    )
+    return counts, unknown
 
 
 def _is_no_label(value: str, named: Sequence[str]) -> bool:
@@ -159,7 +176,7 @@ def _only_of_llm(
     return [own for own in dict.fromkeys(spelled.values()) if _loose(own) not in known]
 
 
-def _foreign(
+def foreign_values(
     column: ColumnFacts, labels: Sequence[str], values: Mapping[str, str]
 ) -> dict[str, int]:
     """The values of an LLM's column that are no class."""

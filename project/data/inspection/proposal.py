@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,25 +11,22 @@ import pandas as pd
 
 from project.config.init import InitConfig
 from project.data.card import CardSizes
-from project.data.cells import single_label
-from project.data.inspection.column_facts import (
-    MAX_CLASSES,
-    ColumnFacts,
-    column_facts,
-    filled,
-    written,
-)
+from project.data.inspection.column_facts import ColumnFacts, column_facts, filled
 from project.data.inspection.column_traps import column_traps, label_traps
+from project.data.inspection.human_labels import (
+    check_label_column,
+    classes_of_rows,
+    with_empty_cells,
+)
 from project.data.inspection.label_set import LabelSet, find_labels
+from project.data.inspection.label_sets import SetFacts
 from project.data.inspection.roles import Roles, propose_roles
+from project.data.inspection.several import as_text, read_several
+from project.data.inspection.several_traps import several_traps
 from project.data.inspection.source import Source, open_source, table_bytes
 from project.data.inspection.text_traps import text_traps
-from project.data.label_names import as_label
 from project.data.split import MIN_DEMONSTRATIONS
 from project.support.errors import AssayError
-
-_NO_TEXT = {"na", "n/a", "#n/a", "nan", "<na>", "null"}
-"""What programs write for a missing text."""
 
 
 class Limits(NamedTuple):
@@ -59,11 +56,17 @@ class Proposal:
     roles, labels
         What the columns are, and the classes.
     human
-        The class of each row that a person labelled, null for the others ``(n_rows,)``.
+        The class of each row that a person labelled, or its set of labels as one text; null for
+        the others ``(n_rows,)``.
+    answers
+        Where a text may have several labels, a column for each of them: 1 where a row has it, 0
+        where not, nan where this is not known; else None.
     has_text
         Rows with a text.
     n_labelled
         Rows with a text and a human label.
+    n_open
+        Rows with a text of which some human label is not known.
     sizes
         Sizes of the splits, where the usual ones would leave too few test texts; else empty.
     copy
@@ -82,8 +85,10 @@ class Proposal:
     roles: Roles
     labels: LabelSet
     human: pd.Series
+    answers: pd.DataFrame | None
     has_text: pd.Series
     n_labelled: int
+    n_open: int
     sizes: Mapping[str, int]
     copy: bytes | None
     copy_name: str
@@ -103,7 +108,12 @@ class Proposal:
     @property
     def is_complete(self) -> bool:
         """Whether every text has a human label."""
-        return 0 < self.n_labelled == self.n_texts
+        return self.n_labelled > 0 and not self.n_open
+
+    @property
+    def has_several(self) -> bool:
+        """Whether a text may have several labels."""
+        return self.roles.form is not None
 
     @property
     def file_name(self) -> str:
@@ -134,94 +144,83 @@ def inspect_file(config: InitConfig, limits: Limits) -> Proposal:
     table = source.table
     facts = {str(name): column_facts(table[name]) for name in table.columns}
     roles = propose_roles(list(facts.values()), len(table), config)
-    _check_label_column(roles, facts, config)
-    of_people = facts[roles.label] if roles.label else None
-    labels = find_labels(of_people, [facts[name] for name in roles.recorded], config.classes)
-    human = _human(table, roles.label, labels)
-    emptied = _emptied(table, roles, labels)
-    texts = emptied[roles.text]
-    has_text = pd.Series(filled(texts), index=table.index)
+    check_label_column(roles, facts, config)
+    found = _labels(table, facts, roles, config)
+    emptied = with_empty_cells(table, found.roles, found.labels)
+    has_text = pd.Series(filled(emptied[roles.text]), index=table.index)
     if not has_text.any():
         raise AssayError(
             f"text_column {roles.text!r} is empty in every row. Set text_column to another column."
         )
-    n_labelled = int((has_text & human.notna()).sum())
-    content, changes = _copy(source, emptied, roles)
+    n_labelled = int((has_text & found.human.notna()).sum())
+    content, changes = _copy(source, emptied, found.roles)
     stem = path.name.split(".")[0] or "data"
-    known = human if roles.label else None
-    traps = (
-        *source.notes,
-        *(_note_on_header(source)),
-        *text_traps(facts[roles.text], texts, known, limits.max_characters),
-        *label_traps(roles, labels, len(table), limits.min_of_class),
-        *column_traps(table, facts, roles, known, config),
-    )
     return Proposal(
         source=source,
         name=config.name or stem,
         facts=facts,
-        roles=roles,
-        labels=labels,
-        human=human,
+        roles=found.roles,
+        labels=found.labels,
+        human=found.human,
+        answers=found.answers,
         has_text=has_text,
         n_labelled=n_labelled,
+        n_open=int((has_text & found.is_open).sum()),
         sizes=_sizes(n_labelled, limits.min_test),
         copy=content,
         copy_name=f"{stem}_ready{source.ending}",
         changes=changes,
-        traps=traps,
+        traps=tuple(_traps(source, facts, found, emptied[roles.text], config, limits)),
     )
 
 
-def _check_label_column(roles: Roles, facts: Mapping[str, ColumnFacts], config: InitConfig) -> None:
-    """Raise AssayError for a named column of labels whose values cannot be classes."""
-    if roles.label == roles.text:
-        raise AssayError(
-            f"label_column must not be the column of the texts; both are {roles.text!r}. Set "
-            "text_column or label_column to another one."
-        )
-    if not roles.label or facts[roles.label].counts:
-        return
-    column = facts[roles.label]
-    if not column.n_filled:
-        raise AssayError(
-            f"label_column {config.label_column!r} is empty in every row. Set label_column=none, "
-            "or name another column."
-        )
-    raise AssayError(
-        f"label_column {config.label_column!r} must hold classes; it has {column.n_distinct:,} "
-        f"different values of {column.mean_characters:.0f} characters in the mean, and "
-        f"{MAX_CLASSES} short ones are the most. Name another column."
-    )
+def _traps(
+    source: Source,
+    facts: Mapping[str, ColumnFacts],
+    found: _Labels,
+    texts: pd.Series,
+    config: InitConfig,
+    limits: Limits,
+) -> Iterator[str]:
+    """Sentences that the user should read."""
+    roles, labels, human = found.roles, found.labels, found.human
+    known = human if roles.label else None
+    yield from source.notes
+    yield from _note_on_header(source)
+    yield from several_traps(roles, labels, facts, human, found.sets)
+    yield from text_traps(facts[roles.text], texts, known, limits.max_characters)
+    yield from label_traps(roles, labels, len(source.table), limits.min_of_class)
+    yield from column_traps(source.table, facts, roles, known, config)
 
 
-def _human(table: pd.DataFrame, column: str, labels: LabelSet) -> pd.Series:
-    """The class of each row that a person labelled; null for the others."""
-    if not column:
-        return pd.Series(None, index=table.index, dtype=object)
-    cells = table[column].map(lambda cell: single_label(cell, labels.labels).label)
-    has_value = filled(cells)
-    known = cells.astype(object).where(has_value, None)
-    distinct = {
-        cell: as_label(written(cell), labels.labels, labels.values)
-        for cell in known.dropna().unique()
-    }
-    return known.map(distinct, na_action="ignore").astype(object)
+class _Labels(NamedTuple):
+    """Roles and labels, and what people said of each row: see :class:`Proposal`.
+
+    ``is_open`` says where some label is not known, ``sets`` what a column of sets holds.
+    """
+
+    roles: Roles
+    labels: LabelSet
+    human: pd.Series
+    is_open: pd.Series
+    answers: pd.DataFrame | None = None
+    sets: SetFacts | None = None
 
 
-def _emptied(table: pd.DataFrame, roles: Roles, labels: LabelSet) -> pd.DataFrame:
-    """The table with empty cells where text and label hold a word for "nothing"."""
-    empty = {roles.text: _NO_TEXT}
-    if roles.label and labels.no_label:
-        empty[roles.label] = {value.casefold() for value in labels.no_label}
-    changed = {}
-    for name, words in empty.items():
-        is_nothing = table[name].map(
-            lambda cell, words=words: isinstance(cell, str) and cell.strip().casefold() in words
-        )
-        if is_nothing.any():
-            changed[name] = table[name].astype(object).where(~is_nothing.astype(bool), None)
-    return table.assign(**changed) if changed else table
+def _labels(
+    table: pd.DataFrame, facts: Mapping[str, ColumnFacts], roles: Roles, config: InitConfig
+) -> _Labels:
+    """The labels of the file, whether a text has one or may have several."""
+    if roles.form:
+        several = read_several(table, facts, roles, config)
+        is_open = several.answers.isna().any(axis=1)
+        human = as_text(several.answers)
+        return _Labels(several.roles, several.labels, human, is_open, several.answers, several.sets)
+    of_people = facts[roles.label] if roles.label else None
+    llm = [facts[name] for name in roles.recorded if name in facts]
+    labels = find_labels(of_people, llm, config.classes)
+    human = classes_of_rows(table, roles.label, labels)
+    return _Labels(roles, labels, human, human.isna())
 
 
 def _copy(

@@ -6,33 +6,35 @@ that decides.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from project.config.init import NONE, InitConfig
+from project.config.label_type import NOMINAL
 from project.data.inspection.column_facts import ColumnFacts
 from project.data.inspection.column_names import (
     GROUPS,
     IDS,
-    LABELS,
     MAIN_TEXTS,
-    NAMES_OF_PEOPLE,
-    PEOPLE,
     ROW_NUMBERS,
     SHORT_TEXTS,
-    TIMES,
     is_model,
     words_of,
 )
-from project.data.preset_splits import SPLIT_NAMES
+from project.data.inspection.label_columns import (
+    LabelColumns,
+    LabelForm,
+    grouped_columns,
+    label_form,
+    named_columns,
+    proposed_columns,
+)
+from project.data.inspection.label_role import label_column, names_splits, recorded_columns
+from project.data.one_label import PLACEHOLDER
 from project.support.errors import AssayError, unknown_value
 
-_ENOUGH = 2.0  # points for a column to be taken for labels
-_NEAR = 1.0  # points within which another column is as likely
 _MAX_UNIQUE = 0.95  # of the values of a group's column
 _MAX_SHOWN = 12  # columns in an error
-_FEW_CLASSES = 50  # more need ten rows each on average to be taken for classes
 _MIN_GROUPS = 30
 """Groups below which whole groups cannot be resampled."""
 
@@ -40,8 +42,11 @@ _MIN_GROUPS = 30
 class Roles(NamedTuple):
     """The proposed columns; "" for none.
 
-    ``others`` holds, for a role, further columns that are as good or nearly so. ``recorded`` holds
-    the columns with labels of LLMs. ``row_numbers`` are columns that only count the rows.
+    ``label`` has ``{label}`` in it where each label has a column. ``others`` holds, for a role,
+    further columns that are as good or nearly so. ``recorded`` holds the columns with labels of
+    LLMs. ``row_numbers`` are columns that only count the rows. ``form`` says how several labels of
+    a text are written; None where a text has one. ``parts`` holds the columns for which a name
+    stands that is no column. ``groups`` may be the labels of a text with several, too.
     """
 
     text: str
@@ -52,12 +57,16 @@ class Roles(NamedTuple):
     split: str
     others: Mapping[str, tuple[str, ...]]
     row_numbers: tuple[str, ...] = ()
+    form: LabelForm | None = None
+    parts: Mapping[str, tuple[str, ...]] = {}
+    groups: tuple[LabelColumns, ...] = ()
 
     @property
     def used(self) -> set[str]:
         """Every column that has a role."""
         named = (self.text, self.label, self.id, self.group, self.split, *self.recorded)
-        return {name for name in named if name}
+        parts = [column for columns in self.parts.values() for column in columns]
+        return {name for name in (*named, *parts) if name}
 
 
 def propose_roles(facts: Sequence[ColumnFacts], n_rows: int, config: InitConfig) -> Roles:
@@ -69,21 +78,23 @@ def propose_roles(facts: Sequence[ColumnFacts], n_rows: int, config: InitConfig)
         If a named column does not exist, or no column looks like texts.
     """
     by_name = {column.name: column for column in facts}
-    _check_named(config, by_name)
-    recorded = _recorded(facts, config)
+    own = named_columns(by_name, config)
+    _check_named(config, by_name, own)
+    groups = [] if config.label_type == NOMINAL else grouped_columns(facts)
+    in_groups = {name for group in groups for name in group.columns}
+    recorded = recorded_columns(facts, config)
     text, other_texts = _text(facts, config, taken=recorded)
-    label, other_labels = _label(facts, n_rows, config, taken={text, *recorded}, recorded=recorded)
-    taken = {text, label, *recorded}
-    split = next(
-        (
-            column.name
-            for column in facts
-            if column.name not in taken
-            and {"split", "set", "partition", "subset", "fold"} & set(words_of(column.name))
-            and _names_splits(column)
-        ),
-        "",
+    label, other_labels = label_column(
+        facts, n_rows, config, taken={text, *recorded, *in_groups}, recorded=recorded
     )
+    if not label and not own:
+        own = proposed_columns(groups, config)
+    form = label_form("" if own else label, own, by_name, config)
+    parts = {own.pattern: own.columns} if own else {}
+    if own:
+        label, other_labels = own.pattern, ()
+    taken = {text, label, *recorded, *(own.columns if own else ())}
+    split = _split(facts, taken)
     taken.add(split)
     row_numbers = tuple(
         column.name for column in facts if column.name not in taken and _counts_rows(column)
@@ -91,45 +102,50 @@ def propose_roles(facts: Sequence[ColumnFacts], n_rows: int, config: InitConfig)
     own_id, other_ids = _id(facts, n_rows, config, taken={*taken, *row_numbers})
     group, other_groups = _group(facts, n_rows, config, taken={*taken, own_id, *row_numbers})
     others = {"text": other_texts, "label": other_labels, "id": other_ids, "group": other_groups}
-    return Roles(text, label, own_id, group, recorded, split, others, row_numbers)
+    return Roles(
+        text=text,
+        label=label,
+        id=own_id,
+        group=group,
+        recorded=recorded,
+        split=split,
+        others=others,
+        row_numbers=row_numbers,
+        form=form,
+        parts=parts,
+        groups=tuple(groups),
+    )
 
 
-def _check_named(config: InitConfig, known: Collection[str]) -> None:
+def _split(facts: Sequence[ColumnFacts], taken: Collection[str]) -> str:
+    """The column that names splits; "" for none."""
+    words = {"split", "set", "partition", "subset", "fold"}
+    return next(
+        (
+            column.name
+            for column in facts
+            if column.name not in taken
+            and words & set(words_of(column.name))
+            and names_splits(column)
+        ),
+        "",
+    )
+
+
+def _check_named(config: InitConfig, known: Collection[str], own: LabelColumns | None) -> None:
     """Raise AssayError for a column that a parameter names and the file does not have."""
-    named = [(name, getattr(config, name)) for name in ("text_column", "label_column")]
-    named += [("id_column", config.id_column), ("group", config.group)]
-    named += [("recorded_columns", column) for column in config.recorded]
+    named = [("text_column", config.text_column), ("id_column", config.id_column)]
+    named += [("group", config.group)]
+    named += [] if own else [("label_column", config.label_column)]
+    named += [
+        ("recorded_columns", column)
+        for column in config.recorded
+        if PLACEHOLDER not in column and not any(name.startswith(f"{column}.") for name in known)
+    ]
     for name, column in named:
         is_none = column == NONE and name != "text_column"
         if column and column not in known and not is_none:
             raise unknown_value(name, column, known, f"Set {name} to the name of a column.")
-
-
-def _recorded(facts: Sequence[ColumnFacts], config: InitConfig) -> tuple[str, ...]:
-    """The columns with labels of LLMs: those that are named, else by their names."""
-    if config.recorded_columns:
-        return () if config.recorded == (NONE,) else config.recorded
-    chosen = (config.text_column, config.label_column, config.id_column, config.group)
-    return tuple(
-        column.name
-        for column in facts
-        if column.name not in chosen
-        and is_model(column.name)
-        and _may_be_label(column)
-        and column.n_distinct > 1
-        and "," not in column.name  # recorded_columns separates names by commas
-    )
-
-
-def _may_be_label(column: ColumnFacts) -> bool:
-    """Whether the values can be classes: few, short, each more than once on average."""
-    if column.kind in ("date", "address", "e-mail", "empty") or column.has_decimal_commas:
-        return False
-    is_whole = all(re.fullmatch(r"-?\d+", value) for value in column.counts)
-    if column.kind == "number" and not is_whole:
-        return False
-    n_each = 2 if column.n_distinct <= _FEW_CLASSES else 10
-    return bool(column.counts) and column.n_distinct <= max(2, column.n_filled / n_each)
 
 
 def _text(
@@ -169,55 +185,6 @@ def _text_points(column: ColumnFacts) -> float:
     length = min(column.mean_characters, 1000) ** 0.25  # 100 characters: 3.2; 1,000: 5.6
     # What a model wrote beside its label, such as a reason, is not the text that it read.
     return length + 2.5 * is_main + 0.5 * is_short + differs - 5 * is_model(column.name)
-
-
-def _label(
-    facts: Sequence[ColumnFacts],
-    n_rows: int,
-    config: InitConfig,
-    *,
-    taken: Collection[str],
-    recorded: Sequence[str],
-) -> tuple[str, tuple[str, ...]]:
-    """The column with people's labels, and others that may be meant."""
-    if config.label_column:
-        return ("" if config.label_column == NONE else config.label_column), ()
-    of_llm = {
-        value.casefold() for column in facts if column.name in recorded for value in column.counts
-    }
-    points = {
-        column.name: _label_points(column, n_rows, of_llm)
-        for column in facts
-        if column.name not in taken and _may_be_label(column) and not _names_splits(column)
-    }
-    likely = sorted(points, key=lambda name: -points[name])
-    if not likely or points[likely[0]] < _ENOUGH:
-        return "", tuple(name for name in likely if points[name] > -_NEAR)
-    best = points[likely[0]]
-    return likely[0], tuple(
-        name for name in likely[1:] if points[name] >= max(_ENOUGH, best - _NEAR)
-    )
-
-
-def _label_points(column: ColumnFacts, n_rows: int, of_llm: Collection[str]) -> float:
-    """How much a column looks like people's labels."""
-    words = set(words_of(column.name))
-    # A column called coder names people; coder_a or gold_coder holds a person's labels.
-    is_persons = bool(words & PEOPLE) and not words <= NAMES_OF_PEOPLE
-    points = 2.5 * bool(words & LABELS) + 2.0 * is_persons
-    values = {value.casefold() for value in column.counts}
-    if of_llm:
-        points += 3.0 * len(values & set(of_llm)) / len(values)
-    points += 0.5 * (column.n_filled < n_rows)
-    points -= 0.5 * (column.kind == "number")
-    points -= 2.0 * bool(words & (GROUPS | IDS | TIMES))
-    points -= 3.0 * (column.n_distinct < 2)
-    return points
-
-
-def _names_splits(column: ColumnFacts) -> bool:
-    values = {value.casefold() for value in column.counts}
-    return len(values) > 1 and values <= SPLIT_NAMES.keys()
 
 
 def _counts_rows(column: ColumnFacts) -> bool:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from project.config.fields import AUTO
 from project.data.csv_file import find_separator, without_excel_hint
+from project.data.inspection.column_names import LABELS, PEOPLE, is_model, words_of
 from project.data.inspection.decoding import Decoded, decoded
 from project.data.raw_data import read_file
 from project.support.errors import AssayError
@@ -220,11 +221,25 @@ def _of_table(source: Source) -> Source:
 
 
 def _holds_objects(column: pd.Series) -> bool:
-    """Whether some cell is an object with fields, and none is anything else."""
+    """Whether some cell is an object with fields, and none is anything else.
+
+    An object with a share for each label in a column of labels is one cell.
+    """
     if column.dtype != object:
         return False
     known = column[column.notna()]
-    return len(known) > 0 and bool(known.map(lambda cell: isinstance(cell, dict)).all())
+    if not len(known) or not known.map(lambda cell: isinstance(cell, dict)).all():
+        return False
+    of_labels = set(words_of(str(column.name))) & (LABELS | PEOPLE) or is_model(str(column.name))
+    return not (of_labels and known.map(_holds_shares).all())
+
+
+def _holds_shares(cell: dict[str, Any]) -> bool:
+    """Whether all values are true, false, null or numbers from 0 to 1."""
+    return all(
+        value is None or (isinstance(value, bool | int | float) and 0 <= value <= 1)
+        for value in cell.values()
+    )
 
 
 def _fields(cell: Any, prefix: str = "") -> dict[str, Any]:
