@@ -49,6 +49,7 @@ def test_rows_compare_every_source_with_llm_and_with_random_at_its_budget(entrie
 def test_the_answer_names_sources_that_close_half_of_the_gap_on_most_tasks(entries):
     section = sources_section(entries)
 
+    assert section is not None
     assert "posterior_5 closes at least half of the gap to gold labels in most of the 1" in (
         section.answer
     )
@@ -62,4 +63,6 @@ def test_the_answer_names_sources_that_close_half_of_the_gap_on_most_tasks(entri
 
 def test_a_suite_without_other_sources_or_losses_says_so(entries):
     assert sources_section(entries[2:]) is None
-    assert "nothing to win back" in sources_section(entries[1:2]).answer
+    section = sources_section(entries[1:2])
+    assert section is not None
+    assert "nothing to win back" in section.answer

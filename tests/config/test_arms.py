@@ -26,6 +26,7 @@ def test_human_labels_are_needed_by_arms_that_ask_audit_or_read_gold():
         "soft",
         "jury",
         "jury_soft",
+        "coteach",
         *(f"drop_{kind}" for kind in ("ensemble", "entropy", "margin", "label_mass")),
         *(
             f"drop_{kind}"

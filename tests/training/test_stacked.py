@@ -221,8 +221,8 @@ def test_a_stack_whose_losses_are_no_numbers_says_so_for_each_seed(stack_jobs, t
 def test_one_seed_that_diverges_leaves_the_others_alone(stack_jobs, tmp_path, monkeypatch):
     step = StackedModel.gradients
 
-    def break_the_second(model, *arguments):
-        losses = step(model, *arguments)
+    def break_the_second(model, *arguments, **options):
+        losses = step(model, *arguments, **options)
         for value in model.parameters.values():
             value.grad[1].fill_(float("nan"))
         return losses
