@@ -11,13 +11,19 @@ from project.training.precision import autocast
 IDS = torch.tensor([[5, 17, 3, 42, 8, 23, 11]])
 
 
-def layers() -> torch.nn.Sequential:
+class Layers(torch.nn.Sequential):
+    """Two linear layers with a dtype and a device, as a model of transformers has."""
+
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+
+def layers():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = torch.nn.Sequential(
+        model = Layers(
             torch.nn.Linear(32, 64), torch.nn.LayerNorm(64), torch.nn.Linear(64, 4, bias=False)
         )
-    model.dtype, model.device = torch.float32, torch.device("cpu")
     return model.eval()
 
 
