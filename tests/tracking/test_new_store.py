@@ -15,7 +15,6 @@ from alembic import command
 from mlflow.store.db.utils import _get_alembic_config
 
 from project.support.checksums import checksum
-from project.tracking.doctor import new_store
 from project.tracking.doctor.new_store import make_sqlite_store
 from tests.helpers import forked
 
@@ -68,7 +67,7 @@ def test_a_new_store_is_the_one_that_mlflow_makes(tmp_path, cache, migrated_stor
 
 
 def test_the_second_store_is_made_without_migrations(tmp_path, filled, monkeypatch):
-    monkeypatch.delattr(new_store.mlflow_db, "_initialize_tables")
+    monkeypatch.delattr(mlflow.store.db.utils, "_initialize_tables")
 
     assert make(tmp_path / "mlflow.db").read_bytes() == filled.read_bytes()[16:]
 
