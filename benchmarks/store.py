@@ -107,7 +107,12 @@ def new_store() -> Iterator[Path]:
 
 
 def experiment(
-    folder: Path, *, arm_kinds: str = ARMS, shares: str = SHARES, seeds: int = SEEDS
+    folder: Path,
+    *,
+    arm_kinds: str = ARMS,
+    shares: str = SHARES,
+    seeds: int = SEEDS,
+    n_test: int = TEST,
 ) -> str:
     """Log an experiment with its annotations and seeds; returns the root run's id.
 
@@ -117,12 +122,14 @@ def experiment(
         Where files are written.
     arm_kinds, shares, seeds
         Values of the parameters ``arms``, ``replace_share`` and ``seeds``.
+    n_test
+        Number of test examples.
     """
-    write_table(folder / "texts.parquet", _texts(TRAIN + TEST + _N_OTHER))
+    write_table(folder / "texts.parquet", _texts(TRAIN + n_test + _N_OTHER))
     params = {
         "data": str(folder / "texts.parquet"),
         "max_train": str(TRAIN),
-        "max_test": str(TEST),
+        "max_test": str(n_test),
         "ensemble_size": str(DRAWS),
         "calibration": "none",
         "arms": arm_kinds,

@@ -2,6 +2,7 @@
 
     python -m benchmarks.tracking                          # all parts: 15 minutes on two cores
     python -m benchmarks.tracking --only examples,seed     # without the experiment
+    python -m benchmarks.tracking --only new               # a new SQLite store, without a server
 
 Both sides run in turn on this machine, and so does the server. Requests are those that the client
 sends. Times are medians over the repeats; the range of a ratio over the repeats stands behind it.
@@ -28,6 +29,7 @@ from mlflow.tracking import MlflowClient
 from benchmarks import command
 from benchmarks.machine import Report, Row, alternate, machine_lines, seconds_of, speedup_row
 from benchmarks.store import experiment
+from benchmarks.store_new import new
 from benchmarks.store_time import StoreTime
 from benchmarks.tracking_server import server
 from entrypoints import main as experiment_command
@@ -303,6 +305,7 @@ PARTS: dict[str, Callable[[int, Report], None]] = {
     "examples": examples,
     "seed": seed,
     "share": share,
+    "new": new,
 }
 
 

@@ -54,7 +54,7 @@ def registries():
 
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory):
-    """The file of an empty SQLite tracking store, made once: its migrations take seconds."""
+    """The file of an empty SQLite tracking store, made by MLflow once: it takes seconds."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     folder = tmp_path_factory.mktemp("store")

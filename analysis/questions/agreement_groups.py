@@ -12,9 +12,9 @@ from analysis.render.text import ranged
 from project.stats.agreement import (
     alpha_interval,
     churn,
-    cohen_kappa,
     fleiss_kappa,
     label_counts,
+    pairwise_kappa,
     unchanged_interval,
 )
 from project.stats.bootstrap import NO_INTERVAL, Interval
@@ -91,11 +91,7 @@ def group_agreement(name: str, raters: Raters) -> GroupAgreement:
     churns = churn(counts)
     # Fleiss' kappa is defined for the same number of answers to every example alone.
     complete = bool((codes >= 0).all()) and len(codes) > 1
-    kappas = [
-        cohen_kappa(codes[rater], codes[earlier], n_classes)
-        for rater in range(len(codes))
-        for earlier in range(rater)
-    ]
+    kappas = pairwise_kappa(codes, n_classes)[np.tril_indices(len(codes), -1)]
     return GroupAgreement(
         name,
         n_raters=len(codes),
@@ -105,5 +101,5 @@ def group_agreement(name: str, raters: Raters) -> GroupAgreement:
         unchanged=unchanged_interval(codes),
         churn=float("nan") if np.isnan(churns).all() else float(np.nanmean(churns)),
         fleiss_kappa=fleiss_kappa(counts) if complete else float("nan"),
-        cohen_kappa=float(np.mean(kappas)) if kappas else float("nan"),
+        cohen_kappa=float(np.mean(kappas)) if len(kappas) else float("nan"),
     )

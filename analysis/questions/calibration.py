@@ -88,7 +88,7 @@ def _confidences(experiment: Experiment) -> dict[str, Confidences]:
             confidences["the LLM itself"] = Confidences(confidence[known][None], right[None])
     # A classifier gives its most probable class, so the largest probability is its confidence.
     for arm, replicates in experiment.arms.items():
-        confidence = np.exp(replicates.log_probabilities.max(axis=2))
+        confidence = np.exp(replicates.log_probabilities.max(axis=2).astype(np.float64))
         confidences[arm] = Confidences(confidence, replicates.predicted == experiment.gold)
     return confidences
 

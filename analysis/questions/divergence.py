@@ -29,7 +29,7 @@ from analysis.render.text import ranged
 from analysis.store.command import section_command
 from project.config.arms import arm_facts
 from project.stats.bootstrap import Interval
-from project.stats.types import Floats, Mask
+from project.stats.types import Floats, Mask, Singles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def section(experiment: Experiment) -> Section | None:
             target[known],
             source[known],
             # P_hat, one distribution for each seed
-            np.exp(experiment.arms[arm].log_probabilities[:, known]),
+            _probabilities(experiment.arms[arm].log_probabilities, known),
             None if votes is None else votes[known],
         )
         for arm in arms
@@ -111,6 +111,12 @@ def section(experiment: Experiment) -> Section | None:
         figures=[divergence_figure({arm: arm_terms.means for arm, arm_terms in terms.items()})],
         notes=_notes(distributions[main_arm], known, target_name),
     )
+
+
+def _probabilities(log_probabilities: Floats | Singles, known: Mask) -> Floats | Singles:
+    """Those of the ``known`` examples ``(n_test,)``, of every seed."""
+    selected = log_probabilities[:, known]
+    return np.exp(selected, out=selected)  # the copy is enough
 
 
 def _notes(distributions: Distributions, known: Mask, target_name: str) -> list[str]:

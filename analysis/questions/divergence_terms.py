@@ -10,7 +10,8 @@ import numpy as np
 from analysis.render.text import signed
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval, mean_over_seeds
 from project.stats.divergence import JACKKNIFE_BIAS, Decomposition, corrected, decomposition
-from project.stats.types import Floats, Mask
+from project.stats.types import Floats, Mask, Singles
+from project.stats.weighting import weighted
 
 SMOOTHING = 1e-3
 """Share of the uniform distribution that is mixed into P_S and P_hat."""
@@ -30,7 +31,7 @@ class Distributions(NamedTuple):
 
     target: Floats
     annotator: Floats
-    classifiers: Floats
+    classifiers: Floats | Singles
     votes: Floats | None
 
     def terms(self, smoothing: float) -> Decomposition:
@@ -56,12 +57,12 @@ class ArmTerms:
 
     def __init__(self, terms: Decomposition) -> None:
         """``terms`` hold the bits of every example and seed."""
-        shape = terms.total.shape
-        approximation = np.broadcast_to(terms.approximation, shape)
-        parts = [terms.total, approximation, terms.estimation, terms.cross]
-        self._n = shape[1]
-        # Terms and seeds side by side: one matrix product resamples all of them.
-        self._columns = np.concatenate(parts).T  # (n, 4 x n_seeds)
+        n_seeds, self._n = terms.total.shape
+        parts = [terms.total, terms.approximation[None], terms.estimation, terms.cross]
+        parts.append(np.ones((1, self._n)))
+        self._ends = np.cumsum([n_seeds, 1, n_seeds])
+        # Terms and seeds side by side, and a count: one matrix product resamples all of them.
+        self._columns = np.concatenate(parts).T  # (n, 3 x n_seeds + 2)
         self.means = self.means_of(np.ones(self._n, dtype=bool))
 
     def means_of(self, selected: Mask) -> list[Interval]:
@@ -73,31 +74,26 @@ class ArmTerms:
         # The same generator for all terms, so that they are resampled by the same seeds.
         means = [
             interval(mean_over_seeds(term, np.random.default_rng(1)))
-            for term in np.split(self._replicates(selected), len(TERMS), axis=1)
+            for term in self._replicates(selected)
         ]
         return [*(Interval(*np.maximum(mean, 0.0).tolist()) for mean in means[:-1]), means[-1]]
 
     def difference(self) -> Interval:
         """Approximation less estimation: how much further the LLM is from P than they from it."""
-        _, approximation, estimation, _ = np.split(
-            self._replicates(np.ones(self._n, dtype=bool)), len(TERMS), axis=1
-        )
+        _, approximation, estimation, _ = self._replicates(np.ones(self._n, dtype=bool))
         return interval(mean_over_seeds(approximation - estimation, np.random.default_rng(1)))
 
-    def _replicates(self, selected: Mask) -> Floats:
-        """Means over the ``selected`` examples, ``(1 + replicates, 4 x n_seeds)``."""
+    def _replicates(self, selected: Mask) -> list[Floats]:
+        """Means of the terms over the ``selected`` examples, ``(1 + replicates, n_seeds)`` each.
+
+        That of the approximation, which the seeds share, is ``(1 + replicates, 1)``.
+        """
         # In a replicate, an example has the weight of how often it was drawn.
-        weights = example_weights(self._n, REPLICATES, 0)[:, selected]
-        total = weights.sum(axis=1, keepdims=True)
-        means = np.divide(
-            weights @ self._columns[selected],
-            total,
-            out=np.full((len(weights), self._columns.shape[1]), np.nan),
-            where=total > 0,
-        )
+        weights = example_weights(self._n, REPLICATES, 0)
+        sums = weighted(weights, self._columns, selected)
         # A replicate may draw no example of a rare class.
-        known: Floats = means[~np.isnan(means[:, 0])]
-        return known
+        known = sums[sums[:, -1] > 0]
+        return np.split(known[:, :-1] / known[:, -1:], self._ends, axis=1)
 
 
 def relation(distributions: Distributions) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from project.support.allocator import return_large_arrays
 from project.support.errors import AssayError
 from project.support.escape import escape_terminal
 from project.support.output import unread_output
@@ -61,6 +62,7 @@ def run_command(
         The words of the command line; those of this process by default.
     """
     parsed = options.parse_args(arguments)
+    return_large_arrays()
     try:
         with unread_output():
             work(parsed)

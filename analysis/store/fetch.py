@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from analysis.store.artifacts import broken
 from project.support.checksums import checksum
@@ -93,14 +94,20 @@ def _cache_path(run: Record, path: str) -> Path:
     return folder / name
 
 
-def tables(runs: Sequence[Record], path: str) -> list[pd.DataFrame]:
+def tables(runs: Sequence[Record], path: str) -> Iterator[pd.DataFrame]:
     """The Parquet artifact ``path`` of every run, several fetched at the same time."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        contents = pool.map(lambda run: artifact(run, path), runs)
-        return [_parsed(run, path, data) for run, data in zip(runs, contents, strict=True)]
+        # So many at a time as are fetched at once: those of all runs need not be in memory.
+        for start in range(0, len(runs), _THREADS):
+            some = runs[start : start + _THREADS]
+            contents = pool.map(lambda run: artifact(run, path), some)
+            for run, data in zip(some, contents, strict=True):
+                yield _parsed(run, path, data)
 
 
 def _parsed(run: Record, path: str, data: bytes) -> pd.DataFrame:
+    # Arrow's own allocator keeps what it once took: twice what a report holds of all tables.
+    pa.set_memory_pool(pa.system_memory_pool())
     try:
         return parquet(data)
     except AssayError:

@@ -8,6 +8,7 @@ Of two runs of the same training the later one counts, and a note says so.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -21,7 +22,7 @@ from analysis.store.stored_run import StoredRun, checked_table
 from project.config.arms import arm_facts
 from project.data.tables import class_columns, codes
 from project.stats.contrasts import ScoreSums
-from project.stats.types import Codes, Floats
+from project.stats.types import Codes, Floats, Singles
 from project.support.errors import UnusableRun
 from project.tracking import DIGEST, SCHEMA, SCHEMA_VERSION, Record, all_children
 
@@ -39,12 +40,13 @@ class Replicates:
     predicted
         Class codes ``(n_runs, n_examples)``.
     log_probabilities
-        Natural logarithms ``(n_runs, n_examples, n_classes)``.
+        Natural logarithms ``(n_runs, n_examples, n_classes)``, in single precision for the sake of
+        memory.
     """
 
     runs: Sequence[Record]
     predicted: Codes
-    log_probabilities: Floats
+    log_probabilities: Floats | Singles
 
     @property
     def trainings(self) -> list[str]:
@@ -190,15 +192,15 @@ def read_replicates(
     """
     # All runs at once, since several artifacts are fetched at the same time.
     all_runs = [run for group in runs.values() for run in group]
-    contents = tables(all_runs, "predictions.parquet")
-    predicted = {
-        run.run_id: _predicted(run, content, test, label_set)
-        for run, content in zip(all_runs, contents, strict=True)
-    }
+    contents = zip(all_runs, tables(all_runs, "predictions.parquet"), strict=True)
     replicates = {}
     for key, group in runs.items():
-        labels, log_probabilities = zip(*(predicted[run.run_id] for run in group), strict=True)
-        replicates[key] = Replicates(group, np.stack(labels), np.stack(log_probabilities))
+        # Filled run by run: those of all runs beside the whole would take twice the memory.
+        predicted = np.empty((len(group), len(test)), dtype=np.int64)
+        log_probabilities = np.empty((*predicted.shape, len(label_set)), dtype=np.float32)
+        for index, (run, content) in enumerate(itertools.islice(contents, len(group))):
+            predicted[index], log_probabilities[index] = _predicted(run, content, test, label_set)
+        replicates[key] = Replicates(group, predicted, log_probabilities)
     return replicates
 
 
@@ -206,11 +208,12 @@ def _predicted(
     run: Record, predictions: pd.DataFrame, test: pd.DataFrame, label_set: Sequence[str]
 ) -> tuple[Codes, Floats]:
     """Class codes and log probabilities of a run, in the order of ``test``."""
-    by_id = checked_table(run, "predictions", predictions, label_set).set_index("example_id")
-    if set(by_id.index) != set(test["example_id"]):
+    rows = checked_table(run, "predictions", predictions, label_set)
+    positions = pd.Index(rows["example_id"]).get_indexer(test["example_id"])
+    if len(rows) != len(test) or (positions < 0).any():
         raise UnusableRun(
             f"seed run {run.run_id} ({run.name}) predicts other examples than the experiment's "
             "test split; it cannot be compared."
         )
-    rows = by_id.loc[test["example_id"]]
+    rows = rows.iloc[positions]
     return codes(rows["label"], label_set), class_columns(rows, label_set)

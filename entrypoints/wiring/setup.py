@@ -25,7 +25,7 @@ from project.data.task import Task
 from project.support.parquet import content_hash, write_table
 from project.support.privacy import table_for_store
 from project.support.redact import scrubbed_json
-from project.tracking import REUSED_FROM, REUSED_OWNER, Tracker, is_to_be_made, preflight, read_uri
+from project.tracking import REUSED_FROM, REUSED_OWNER, Tracker, preflight, read_uri
 from project.training.encoder import Encoder
 
 CONFIG = "config.json"
@@ -38,8 +38,6 @@ def check_store(workspace: str) -> None:
 
     It is called before anything is loaded or paid for.
     """
-    if is_to_be_made():
-        print_line("tracking store: making a new one, which takes some seconds.")
     for note in preflight(Path(workspace)):
         print_line(f"note: {note}")
 

@@ -199,14 +199,14 @@ def _check_rows(name: str, table: pd.DataFrame) -> None:
 def _check_names(name: str, table: pd.DataFrame, label_set: Sequence[str]) -> None:
     """Labels, splits and sources are known ones."""
     column = _TABLES[name].label
-    unknown = set(table[column].dropna()) - set(label_set)
+    unknown = set(table[column].dropna().unique()) - set(label_set)
     if unknown:
         raise AssayError(
             f"table {name}: {column} must be one of {', '.join(label_set)}; "
             f"got {sorted(unknown)[0][:_MAX_LABEL_SHOWN]!r}."
         )
     for column, known in (("split", SPLITS), ("source", SOURCES)):
-        if column in table.columns and not set(table[column]) <= set(known):
+        if column in table.columns and not set(table[column].unique()) <= set(known):
             raise AssayError(f"table {name}: {column} must be one of {', '.join(known)}.")
 
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from project.stats.alpha_sums import alpha_of_sums, alpha_terms, unseen_examples
 from project.stats.bootstrap import NO_INTERVAL, Interval
-from project.stats.types import Codes, Counts, Floats, Mask
+from project.stats.survey import wilson
+from project.stats.types import Codes, Counts, Floats, Mask, Weights
+from project.stats.weighting import BLOCK_CELLS, weighted
 
 _BLOCK = 8192  # examples counted at a time, so that their counts stay in the processor's cache
 _MAX_INT32_RATERS = 2**15  # the square of a count of so many raters still fits into 32 bits
@@ -140,8 +142,16 @@ def alpha_interval(
     # each kind of example occurs, which is multinomial.
     kinds, n_of_kind = np.unique(terms, axis=0, return_counts=True)
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(terms), n_of_kind / len(terms), size=replicates)
-    values = alpha_of_sums(drawn.astype(np.float64) @ kinds, ordered=ordered)
+    # With many raters nearly every example is a kind of its own.
+    rows = max(1, BLOCK_CELLS // 2 // len(kinds))
+    sums = [
+        random.multinomial(
+            len(terms), n_of_kind / len(terms), size=min(rows, replicates - start)
+        ).astype(np.float64)
+        @ kinds
+        for start in range(0, replicates, rows)
+    ]
+    values = alpha_of_sums(np.concatenate(sums), ordered=ordered)
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     estimate = ordinal_alpha(counts) if ordered else nominal_alpha(counts)
@@ -177,7 +187,7 @@ def _limits_with_unseen(
 
 
 def resampled_agreement(
-    codes: Codes, n_classes: int, weights: Floats, *, ordered: bool = False
+    codes: Codes, n_classes: int, weights: Weights, *, ordered: bool = False
 ) -> ResampledAgreement:
     """Alpha and the unchanged share under several weightings of the examples.
 
@@ -196,27 +206,32 @@ def resampled_agreement(
     ordered
         Whether alpha is of the ordinal level instead of the nominal one.
     """
-    counts = label_counts(codes, n_classes)
-    pairable = counts.sum(axis=1) > 1
     same = _is_unchanged(codes) if len(codes) > 1 else np.full(codes.shape[1], np.nan)
+    same_sums = weighted(weights, same[:, None].astype(np.float64))[:, 0]
     return ResampledAgreement(
-        alpha=alpha_of_sums(
-            weights[:, pairable] @ alpha_terms(counts, ordered=ordered), ordered=ordered
-        ),
-        unchanged=weights @ same / weights.sum(axis=1),
+        alpha=resampled_alpha(label_counts(codes, n_classes), weights, ordered=ordered),
+        unchanged=same_sums / weights.sum(axis=1),
     )
+
+
+def resampled_alpha(counts: Counts, weights: Weights, *, ordered: bool = False) -> Floats:
+    """Alpha ``(n_weightings,)`` of ``counts`` ``(n_examples, n_classes)``.
+
+    ``weights`` and ``ordered`` are those of :func:`resampled_agreement`.
+    """
+    terms = alpha_terms(counts, ordered=ordered)
+    pairable = counts.sum(axis=1) > 1
+    if not pairable.all():  # the others add nothing
+        all_terms = np.zeros((len(counts), terms.shape[1]))
+        all_terms[pairable] = terms
+        terms = all_terms
+    return alpha_of_sums(weighted(weights, terms), ordered=ordered)
 
 
 def unchanged_interval(codes: Codes) -> Interval:
     """:func:`unchanged` with Wilson's 95 % interval (1927); the raters are taken as fixed."""
-    from scipy.stats import binomtest
-
     share = unchanged(codes)
-    if np.isnan(share):
-        return NO_INTERVAL
-    same = _is_unchanged(np.asarray(codes))
-    limits = binomtest(int(same.sum()), same.size).proportion_ci(0.95, method="wilson")
-    return Interval(share, float(limits.low), float(limits.high))
+    return NO_INTERVAL if np.isnan(share) else Interval(share, *wilson(share, codes.shape[1]))
 
 
 def pairwise_agreement(codes: Codes, n_classes: int) -> Floats:
@@ -226,10 +241,10 @@ def pairwise_agreement(codes: Codes, n_classes: int) -> Floats:
     nan for raters without a common example.
     """
     codes = np.asarray(codes)
-    # The product of two raters' one-hot rows counts the examples on which they agree.
-    is_class = (codes[:, :, None] == np.arange(n_classes)).reshape(len(codes), -1)
-    one_hot = is_class.astype(np.float64)
-    same = one_hot @ one_hot.T
+    same = np.zeros((len(codes), len(codes)))
+    for label in range(n_classes):  # of two raters' rows the product counts where both give it
+        gives = (codes == label).astype(np.float64)
+        same += gives @ gives.T
     known = (codes >= 0).astype(np.float64)
     both = known @ known.T
     return np.divide(same, both, out=np.full_like(both, np.nan), where=both > 0)
@@ -257,6 +272,28 @@ def cohen_kappa(first: Codes, second: Codes, n_classes: int) -> float:
     table /= table.sum()
     expected = float(table.sum(axis=1) @ table.sum(axis=0))
     return (float(np.trace(table)) - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
+def pairwise_kappa(codes: Codes, n_classes: int) -> Floats:
+    """:func:`cohen_kappa` of every two raters, ``(n_raters, n_raters)``.
+
+    ``codes`` ``(n_raters, n_examples)``, -1 missing. nan also for raters without a common example.
+    """
+    codes = np.asarray(codes)
+    known = (codes >= 0).astype(np.float64)
+    both = known @ known.T
+    same = np.zeros_like(both)
+    by_chance = np.zeros_like(both)
+    for label in range(n_classes):
+        gives = (codes == label).astype(np.float64)
+        same += gives @ gives.T
+        # How often each rater gives the label where the other one labels, too.
+        given = gives @ known.T
+        by_chance += given * given.T
+    undefined = np.full_like(both, np.nan)
+    # Both sides times the square of the number of common examples: whole numbers, without rounding.
+    possible = both**2 - by_chance
+    return np.divide(same * both - by_chance, possible, out=undefined, where=possible > 0)
 
 
 def fleiss_kappa(counts: Counts) -> float:

@@ -8,7 +8,7 @@ from project.stats.agreement import (
     label_counts,
     nominal_alpha,
     ordinal_alpha,
-    resampled_agreement,
+    resampled_alpha,
     unchanged,
 )
 from project.stats.alpha_sums import alpha_of_sums, alpha_terms, unseen_examples
@@ -19,7 +19,7 @@ from project.stats.limits import (
     SeedSpread,
     exactly,
     t_draws,
-    unseen_weights,
+    unseen_sums,
 )
 from project.stats.types import Codes
 
@@ -69,9 +69,7 @@ def alpha_limits(
     estimate = alpha(counts) if len(codes) > 1 and len(counts) else float("nan")
     if np.isnan(estimate):
         return exactly(float("nan"), replicates)
-    weights = unseen_weights(codes.shape[1], replicates, seed)
-    sums = weights[:, :-1].astype(np.float64) @ alpha_terms(counts, ordered=ordered)
-    unseen = weights[:, -1:].astype(np.float64)
+    sums, unseen = unseen_sums(alpha_terms(counts, ordered=ordered), replicates, seed)
     below, above = (
         alpha_of_sums(sums + unseen * alpha_terms(example[None], ordered=ordered), ordered=ordered)
         for example in unseen_examples(counts, ordered=ordered)
@@ -99,10 +97,11 @@ def unchanged_limits(
     estimate = unchanged(codes)
     if np.isnan(estimate):
         return exactly(float("nan"), replicates)
-    weights = unseen_weights(codes.shape[1], replicates, seed)
     is_same = (codes == codes[0]).all(axis=0)
-    below = weights[:, :-1] @ is_same.astype(np.float32) / (codes.shape[1] + 1)
-    above = below + weights[:, -1] / (codes.shape[1] + 1)
+    sums, unseen = unseen_sums(is_same[:, None].astype(np.float64), replicates, seed)
+    below, above = (
+        (values[:, 0] / (codes.shape[1] + 1)).astype(np.float32) for values in (sums, sums + unseen)
+    )
     return LimitReplicates(estimate, below, above, NO_SPREAD, np.zeros_like(below), largest=1.0)
 
 
@@ -112,12 +111,11 @@ def _seed_spread(codes: Codes, n_classes: int, seed: int, *, ordered: bool) -> S
     if n_seeds < _MIN_JACKKNIFE:
         return NO_SPREAD
     weights = example_weights(codes.shape[1], _INTERACTION_REPLICATES, seed)
+    counts = label_counts(codes, n_classes)
     left_out = np.stack(
         [
-            resampled_agreement(
-                np.delete(codes, index, 0), n_classes, weights, ordered=ordered
-            ).alpha
-            for index in range(n_seeds)
+            resampled_alpha(counts - label_counts(own[None], n_classes), weights, ordered=ordered)
+            for own in codes
         ],
         axis=1,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from project.stats.bootstrap import REPLICATES, Interval, example_weights, interval
 from project.stats.information import log_normalise
 from project.stats.types import Codes, Floats, Mask
+from project.stats.weighting import blocks
 
 MAX_TEMPERATURE = 100.0
 BINS = 15
@@ -45,13 +46,14 @@ def reliability(confidence: Floats, right: Mask, n_bins: int = BINS) -> Reliabil
     n_bins
         Number of bins.
     """
-    inside = (_bins(confidence, n_bins)[:, None] == np.arange(n_bins)).astype(np.float64)
-    size = inside.sum(axis=0)
+    bins = _bins(confidence, n_bins)
+    size = np.bincount(bins, minlength=n_bins).astype(np.float64)
 
-    def mean(total: Floats) -> Floats:
+    def mean(values: Floats | Mask) -> Floats:
+        total = np.bincount(bins, values, minlength=n_bins)
         return np.divide(total, size, out=np.full(n_bins, np.nan), where=size > 0)
 
-    return Reliability(size, mean(confidence @ inside), mean(right @ inside))
+    return Reliability(size, mean(confidence), mean(right))
 
 
 def expected_calibration_error(
@@ -82,14 +84,20 @@ def expected_calibration_error(
     seed
         Seed of the replicates.
     """
+    from scipy.sparse import csr_array
+
     weights = example_weights(confidence.shape[1], replicates, seed)
-    total = np.zeros(len(weights))
-    for seed_confidence, seed_right in zip(confidence, right, strict=True):
-        bins = _bins(seed_confidence, n_bins)
-        inside = (bins[:, None] == np.arange(n_bins)).astype(np.float64)
-        gaps = inside * (seed_confidence - seed_right)[:, None]
-        # The sum of a bin's gaps is its size times the gap of its means: no mean is needed.
-        total += np.abs(weights @ gaps).sum(axis=1)
+    n_seeds, n = confidence.shape
+    rows = (n_bins * np.arange(n_seeds)[:, None] + _bins(confidence, n_bins)).astype(np.int32)
+    examples = np.broadcast_to(np.arange(n, dtype=np.int32), rows.shape)
+    gaps = csr_array(
+        ((confidence - right).ravel(), (rows.ravel(), examples.ravel())),
+        shape=(n_seeds * n_bins, n),
+    )
+    # The sum of a bin's gaps is its size times the gap of its means: no mean is needed.
+    total = np.concatenate(
+        [np.abs(gaps @ np.ascontiguousarray(block.T)).sum(axis=0) for block in blocks(weights)]
+    )
     return interval(total / len(confidence) / weights.sum(axis=1))
 
 

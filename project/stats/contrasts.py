@@ -21,10 +21,10 @@ from project.stats.limits import (
     LimitReplicates,
     SeedSpread,
     exactly,
-    unseen_weights,
+    unseen_blocks,
 )
 from project.stats.multiple import TrainingKey, training_keys
-from project.stats.score_sums import RATIO_OF, Metric, score, weighted_sums
+from project.stats.score_sums import RATIO_OF, Metric, Predictions, score
 from project.stats.types import Codes, Floats, Mask, Singles
 
 _ROUNDING = 1e-12
@@ -81,14 +81,16 @@ class ScoreSums:
         self._variance_of: dict[tuple[str, Metric], float] = {}
         self._seed = seed
         self._n = len(gold)
-        weights = unseen_weights(len(gold), replicates, seed)
-        self._unseen = weights[:, -1].astype(np.float64)
         self._present = np.unique(gold)
         position = np.full(n_classes, -1)
         position[self._present] = np.arange(len(self._present))
         given = position[np.stack(list(codes.values()))]
-        self._data = weighted_sums(position[gold], given, np.ones((1, len(gold)), dtype=np.float32))
-        self._resampled = weighted_sums(position[gold], given, weights[:, :-1])
+        predictions = Predictions(position[gold], given)
+        self._data = predictions.sums([np.ones((1, len(gold)), dtype=np.float32)])
+        # Drawn twice: that is quicker than what is summed up, and needs no memory.
+        first, second = (unseen_blocks(len(gold), replicates, seed) for _ in range(2))
+        self._resampled = predictions.sums(weights[:, :-1] for weights in first)
+        self._unseen = np.concatenate([weights[:, -1].astype(np.float64) for weights in second])
 
     def contrast(
         self, arm_weights: Mapping[str, float], metric: Metric = "macro_f1"

@@ -9,6 +9,7 @@ import numpy as np
 
 from project.stats.bootstrap import Interval
 from project.stats.detection import auroc
+from project.stats.ranks import mid_ranks
 from project.stats.types import Floats, Mask
 
 _DRAWS = 20_000
@@ -123,16 +124,14 @@ def _influence(values: Floats, wrong: Mask) -> Floats:
     The sum of the squares is DeLong's variance, and that of the products of two detectors their
     covariance. Examples without a value contribute 0.
     """
-    from scipy.stats import rankdata
-
     influence = np.zeros(len(values))
     known = np.flatnonzero(~np.isnan(values))
     is_wrong = wrong[known]
-    ranks = rankdata(values[known])
+    ranks = mid_ranks(values[known])
     for group in (is_wrong, ~is_wrong):
         # The share of the other group below each value, ties half.
         n = group.sum()
-        below = (ranks[group] - rankdata(values[known][group])) / (len(known) - n)
+        below = (ranks[group] - mid_ranks(values[known][group])) / (len(known) - n)
         sign = 1.0 if group is is_wrong else -1.0
         influence[known[group]] = sign * (below - below.mean()) / np.sqrt(n * (n - 1))
     return influence

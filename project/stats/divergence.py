@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from project.stats.types import Floats
+from project.stats.types import Floats, Singles
 
 JACKKNIFE_BIAS = 0.27
 """Bias of the corrected entropy of two classes in bits, times the number of votes, at most."""
@@ -40,7 +40,7 @@ def kl_bits(p: Floats, q: Floats) -> Floats:
 
 
 def decomposition(
-    target: Floats, annotator: Floats, classifiers: Floats, *, smoothing: float = 1e-3
+    target: Floats, annotator: Floats, classifiers: Floats | Singles, *, smoothing: float = 1e-3
 ) -> Decomposition:
     """KL(P || P_hat) = KL(P || P_S) + KL(P_S || P_hat) + cross, of every example, in bits.
 
@@ -65,14 +65,13 @@ def decomposition(
     """
     p = target
     p_s = smoothed(annotator, smoothing)
-    p_hat = smoothed(classifiers, smoothing)
-    log_ratio = np.log2(p_s)[None] - np.log2(p_hat)
-    return Decomposition(
-        total=kl_bits(p[None], p_hat),
-        approximation=kl_bits(p, p_s),
-        estimation=kl_bits(p_s[None], p_hat),
-        cross=((p - p_s)[None] * log_ratio).sum(axis=-1),
-    )
+    total, estimation, cross = np.empty((3, *classifiers.shape[:2]))
+    for seed, classifier in enumerate(classifiers):  # one at a time, for the sake of memory
+        p_hat = smoothed(classifier.astype(np.float64), smoothing)
+        total[seed] = kl_bits(p, p_hat)
+        estimation[seed] = kl_bits(p_s, p_hat)
+        cross[seed] = ((p - p_s) * (np.log2(p_s) - np.log2(p_hat))).sum(axis=-1)
+    return Decomposition(total, kl_bits(p, p_s), estimation, cross)
 
 
 def corrected(terms: Decomposition, target: Floats, votes: Floats) -> Decomposition:

@@ -11,7 +11,7 @@ from project.stats.limits import (
     SeedSpread,
     add_spreads,
     t_draws,
-    unseen_weights,
+    unseen_sums,
 )
 from project.stats.types import Floats, Mask
 
@@ -44,13 +44,14 @@ def jaccard_loss(gold: Mask, first: Mask, second: Mask) -> LimitReplicates:
     n = len(gold)
     by_training = [jaccard(gold[None], source) for source in (first, second)]
     values = by_training[0].mean(axis=0) - by_training[1].mean(axis=0)
-    weights = unseen_weights(n) / (n + 1)
-    seen = weights[:, :n] @ values.astype(np.float32)
+    sums, unseen = unseen_sums(values[:, None])
+    seen = (sums[:, 0] / (n + 1)).astype(np.float32)
+    one = (unseen[:, 0] / (n + 1)).astype(np.float32)
     spread = add_spreads(*(_spread(each.mean(axis=1)) for each in by_training))
     return LimitReplicates(
         float(values.mean()),
-        seen - weights[:, n],
-        seen + weights[:, n],
+        seen - one,
+        seen + one,
         spread,
         t_draws(spread, REPLICATES, [n, len(first), len(second)]),
         1.0,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from project.stats.detection import auroc
+from project.stats.ranks import mid_ranks
 from project.stats.types import Codes, Counts, Floats, Mask
 
 _ROUNDING = 1e-9  # relative; statistics closer than this are equal
@@ -149,8 +150,6 @@ def error_by_value(
     seed
         Their seed.
     """
-    from scipy.stats import rankdata
-
     known = ~np.isnan(values)
     values = values[known]
     wrong = wrong[known]
@@ -158,7 +157,7 @@ def error_by_value(
     n_wrong = int(wrong.sum())
     if n_wrong in (0, n):
         return _NO_TEST
-    ranks = rankdata(values)
+    ranks = mid_ranks(values)
     random = np.random.default_rng(seed)
     rank_sums = np.array([random.permutation(ranks)[:n_wrong].sum() for _ in range(permutations)])
     by_chance = (rank_sums - n_wrong * (n_wrong + 1) / 2) / (n_wrong * (n - n_wrong))

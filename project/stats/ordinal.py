@@ -14,7 +14,8 @@ import numpy as np
 from project.stats.bootstrap import REPLICATES, example_weights, mean_over_seeds
 from project.stats.multiple import TrainingKey, training_keys
 from project.stats.scores import confusion
-from project.stats.types import Codes, Counts, Floats
+from project.stats.types import Codes, Counts, Floats, Weights
+from project.stats.weighting import weighted
 
 
 class OrdinalScores(NamedTuple):
@@ -75,7 +76,7 @@ def ordinal_confusion(gold: Codes, given: Codes, n_classes: int) -> Counts:
 
 
 def weighted_ordinal_scores(
-    gold: Codes, predicted: Codes, n_classes: int, weights: Floats
+    gold: Codes, predicted: Codes, n_classes: int, weights: Weights
 ) -> OrdinalScores:
     """Both scores of every seed under every weighting.
 
@@ -96,7 +97,7 @@ def weighted_ordinal_scores(
     for codes in predicted:
         cells = gold * n_classes + with_farthest(gold, codes, n_classes)
         is_cell = (cells[:, None] == np.arange(n_classes**2)).astype(np.float64)
-        counts = (weights @ is_cell).reshape(len(weights), n_classes, n_classes)
+        counts = weighted(weights, is_cell).reshape(len(weights), n_classes, n_classes)
         errors.append(mean_absolute_error(counts))
         kappas.append(quadratic_kappa(counts))
     return OrdinalScores(np.stack(errors, axis=1), np.stack(kappas, axis=1))

@@ -26,7 +26,7 @@ from project.stats.bootstrap import (
     interval,
     weighted_scores,
 )
-from project.stats.types import Codes, Counts, Floats, Mask
+from project.stats.types import Codes, Counts, Floats, Mask, Weights
 
 
 class PairAgreement(NamedTuple):
@@ -220,7 +220,7 @@ def human_ceiling(
 
 
 def _score_replicates(
-    given: Codes, reference: Codes, scored: Mask, n_classes: int, weights: Floats
+    given: Codes, reference: Codes, scored: Mask, n_classes: int, weights: Weights
 ) -> Floats:
     """Accuracy and macro-F1 under every weighting ``(2, n_weightings)``; nan without an example."""
     used = weights[:, scored]

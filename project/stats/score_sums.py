@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from project.stats.types import Codes, Floats, Mask, Singles
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Metric = Literal["accuracy", "macro_f1", "precision", "recall"]
 """All but the accuracy are means over the classes with a gold label in the data."""
@@ -45,28 +49,41 @@ class Sums(NamedTuple):
     given: Singles
 
 
-def weighted_sums(gold: Codes, given: Codes, weights: Singles) -> Sums:
-    """Sums of examples; ``given`` ``(n_trainings, n)``, -1 for a class that does not occur."""
+class Predictions:
+    """Predictions of trainings, of which sums under any weights follow."""
+
+    def __init__(self, gold: Codes, given: Codes) -> None:
+        """``gold`` ``(n,)``, ``given`` ``(n_trainings, n)``, -1 for a class that does not occur."""
+        n_trainings, n = given.shape
+        k = int(gold.max()) + 1
+        self._shape = (n_trainings, k, -1)
+        # Short numbers: 50 trainings of 20,000 examples are a million cells.
+        rows = (given + k * np.arange(n_trainings)[:, None]).astype(np.int32)
+        self._gold = _examples_of(gold.astype(np.int32), k, np.ones(n, dtype=bool))
+        self._hits = _examples_of(rows, n_trainings * k, given == gold)
+        self._given = _examples_of(rows, n_trainings * k, given >= 0)
+
+    def sums(self, weights: Iterable[Singles]) -> Sums:
+        """Sums of examples; ``weights`` ``(w, n)`` come in blocks of several weightings."""
+        parts = [self._sums(np.ascontiguousarray(block.T)) for block in weights]
+        return Sums(*(np.concatenate(field, axis=-1) for field in zip(*parts, strict=True)))
+
+    def _sums(self, by_example: Singles) -> Sums:
+        gold, hits, given = (
+            np.asarray(table @ by_example, dtype=np.float32)
+            for table in (self._gold, self._hits, self._given)
+        )
+        return Sums(gold, hits.reshape(self._shape), given.reshape(self._shape))
+
+
+def _examples_of(rows: npt.NDArray[np.int32], n_rows: int, used: Mask) -> csr_array:
+    """A sparse table of ones: which of the ``used`` examples are in each row."""
     from scipy.sparse import csr_array
 
-    n_trainings, n = given.shape
-    k = int(gold.max()) + 1
-    by_example = np.ascontiguousarray(weights.T)
-
-    def summed(rows: Codes, n_rows: int, used: Mask) -> Singles:
-        """Sums of the weights of the examples in each row."""
-        examples = np.broadcast_to(np.arange(n), used.shape)[used]
-        ones = np.ones(len(examples), dtype=np.float32)
-        table = csr_array((ones, (rows[used], examples)), shape=(n_rows, n))
-        return np.asarray(table @ by_example, dtype=np.float32)
-
-    rows = given + k * np.arange(n_trainings)[:, None]
-    shape = (n_trainings, k, len(weights))
-    return Sums(
-        summed(gold, k, np.ones(n, dtype=bool)),
-        summed(rows, n_trainings * k, given == gold).reshape(shape),
-        summed(rows, n_trainings * k, given >= 0).reshape(shape),
-    )
+    n = used.shape[-1]
+    examples = np.broadcast_to(np.arange(n, dtype=np.int32), used.shape)[used]
+    ones = np.ones(len(examples), dtype=np.float32)
+    return csr_array((ones, (rows[used], examples)), shape=(n_rows, n))
 
 
 def score(sums: Sums, metric: Metric) -> Floats:

@@ -14,7 +14,8 @@ from project.stats.bootstrap import (
     simultaneous_intervals,
 )
 from project.stats.raters import rater_counts
-from project.stats.types import Codes, Floats
+from project.stats.types import Codes, Floats, Weights
+from project.stats.weighting import weighted
 
 _LEVEL = 0.95
 
@@ -85,7 +86,7 @@ def class_agreement(
 
 
 def _bounded_intervals(
-    agreeing: Floats, possible: Floats, weights: Floats, level: float
+    agreeing: Floats, possible: Floats, weights: Weights, level: float
 ) -> list[Interval]:
     """Simultaneous intervals of the specific agreement, with limits in [0, 1].
 
@@ -98,9 +99,9 @@ def _bounded_intervals(
     level
         Probability that all intervals hold.
     """
-    total = weights @ possible
+    total = weighted(weights, possible)
     undefined = np.full_like(total, np.nan)
-    shares = np.divide(weights @ agreeing, total, out=undefined, where=total > 0).T
+    shares = np.divide(weighted(weights, agreeing), total, out=undefined, where=total > 0).T
     angles = simultaneous_intervals(np.arcsin(np.sqrt(shares)), level)
     limits = np.sin(np.clip([angle[1:] for angle in angles], 0, np.pi / 2)) ** 2
     return [

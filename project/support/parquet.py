@@ -38,7 +38,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def parquet(data: bytes) -> pd.DataFrame:
     """The table in the bytes of a Parquet file; raises AssayError if they hold none."""
     try:
-        return pd.read_parquet(io.BytesIO(data))
+        # In one thread: several leave memory of their own behind, more than such a table takes.
+        return pd.read_parquet(io.BytesIO(data), use_threads=False)
     except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise AssayError(
             f"not a readable Parquet table: {' '.join(str(error).split())[:200]}"

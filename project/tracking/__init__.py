@@ -75,7 +75,7 @@ from project.tracking.relog import send_spool
 from project.tracking.root import current_user, root_run, tagged
 from project.tracking.run_names import joined_name, last_name
 from project.tracking.spool import spools
-from project.tracking.store import OwnExperiment, experiments, is_to_be_made, store_digest
+from project.tracking.store import OwnExperiment, experiments, store_digest
 from project.tracking.tracker import Tracker
 from project.tracking.unused import discard_unused_run
 
@@ -134,7 +134,6 @@ __all__ = [
     "experiments",
     "findings",
     "finished_with_tag",
-    "is_to_be_made",
     "joined_name",
     "last_name",
     "latest_root",

@@ -18,12 +18,6 @@ from project.tracking.failures import store_errors
 from project.tracking.names import EXPERIMENT, NOTE
 
 
-def is_to_be_made() -> bool:
-    """Whether the store is a SQLite file that does not exist yet; MLflow takes seconds for it."""
-    scheme, _, path = mlflow.get_tracking_uri().partition(":///")
-    return scheme == "sqlite" and not Path(path.partition("?")[0]).exists()
-
-
 def experiments() -> dict[str, int]:
     """Ids of the experiments that are not deleted, and when each was made (ms since 1970)."""
     with store_errors():

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from project.support.errors import AssayError
 from project.support.files import check_writable
+from project.tracking.doctor.new_store import make_sqlite_store
 from project.tracking.doctor.refusals import outdated, unavailable, unknown_schema
 from project.tracking.failures import address, reason
 
@@ -46,19 +47,23 @@ def check_database(uri: str, timeout_seconds: int) -> None:
         If the database is away.
     """
     url = sqlalchemy.make_url(uri)
-    is_sqlite = url.get_backend_name() == "sqlite"
-    sqlite_file = Path(url.database or "") if is_sqlite else None
+    sqlite_file = _sqlite_file(url)
     if sqlite_file and not sqlite_file.is_file():
         check_writable(sqlite_file.parent)
-        _make_tables(sqlite_file)
+        _make_tables(url)
         return
+    if sqlite_file and _lock_file(sqlite_file).exists():
+        # Another process has made the file, but perhaps not yet the experiment that MLflow puts
+        # into every store. If two processes made that one, one of them would fail.
+        with _locked(sqlite_file):
+            pass
 
     migrations = Path(mlflow.__file__).parent / "store" / "db_migrations"
     script = ScriptDirectory(str(migrations))
     newest = script.get_current_head()
     revision = _schema_revision(url, newest, timeout_seconds)
     if revision is None:
-        _make_tables(sqlite_file)
+        _make_tables(url)
     elif revision != newest:
         try:
             script.get_revision(revision)
@@ -108,18 +113,27 @@ def _stable_revision(engine: sqlalchemy.Engine, newest: str | None) -> str | Non
         time.sleep(_MIGRATION_STEP)
 
 
-def _make_tables(sqlite_file: Path | None) -> None:
-    """Let MLflow make the tables of an empty database.
+def _sqlite_file(url: sqlalchemy.URL) -> Path | None:
+    """The file of a SQLite database, None for other databases."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def _make_tables(url: sqlalchemy.URL) -> None:
+    """Make the file of a new SQLite store; let MLflow make the tables of an empty database.
 
     If several processes do so at once, all but one fail; they find the tables when they try again.
     A SQLite migration cannot be undone once another process has broken into it, so there only one
     process of this machine may try at a time.
     """
     end = time.monotonic() + _MAX_FIRST_USE
+    sqlite_file = _sqlite_file(url)
     with _locked(sqlite_file) if sqlite_file else contextlib.nullcontext():
+        if sqlite_file:
+            make_sqlite_store(url)
         while True:
             try:
-                MlflowClient().search_experiments(max_results=1)  # any request makes the tables
+                # Any request makes tables that are missing, and the first experiment.
+                MlflowClient().search_experiments(max_results=1)
                 return
             except sqlalchemy.exc.DBAPIError as error:
                 if time.monotonic() > end:
@@ -130,7 +144,7 @@ def _make_tables(sqlite_file: Path | None) -> None:
 @contextlib.contextmanager
 def _locked(sqlite_file: Path) -> Iterator[None]:
     """Wait until no other process makes the tables of this file, and keep others waiting."""
-    path = sqlite_file.with_name(f".{sqlite_file.name}.lock")
+    path = _lock_file(sqlite_file)
     with FileLock(path, fallback_to_soft=False):
         try:
             yield
@@ -138,3 +152,7 @@ def _locked(sqlite_file: Path) -> Iterator[None]:
             # Removed while it is held: a process that waits for the removed file notices that, and
             # locks a new one.
             path.unlink(missing_ok=True)
+
+
+def _lock_file(sqlite_file: Path) -> Path:
+    return sqlite_file.with_name(f".{sqlite_file.name}.lock")
