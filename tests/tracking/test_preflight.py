@@ -71,14 +71,14 @@ def test_a_preflight_on_sqlite_leaves_no_visible_run_no_file_and_no_note(store):
     assert run.info.status == "FINISHED"
     assert not list((store / "mlruns").rglob("*.txt"))
     assert not (store / "work").exists()
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: other programs may keep the machine busy
     assert [finding.part for finding in findings(store / "work")] == [
         "store",
         "experiment",
         "permission",
         "artifacts",
     ]
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 KILLED = """
