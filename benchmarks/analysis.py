@@ -3,6 +3,7 @@
     python -m benchmarks.analysis                             # all parts: some minutes on two cores
     python -m benchmarks.analysis --only alpha,interval       # the statistics alone
     python -m benchmarks.analysis --only report --repeats 1
+    python -m benchmarks.analysis --only memory --repeats 1    # reports of large experiments
 
 Both sides run in turn on this machine. Times are medians over the repeats; the range of a ratio
 over the repeats stands behind it.
@@ -15,7 +16,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import agreement_speed, command, store_speed
+from benchmarks import agreement_speed, command, report_size, store_speed
 from benchmarks.machine import Report, machine_lines
 
 PARTS: dict[str, Callable[[int, Report], None]] = {
@@ -23,6 +24,7 @@ PARTS: dict[str, Callable[[int, Report], None]] = {
     "interval": agreement_speed.interval,
     "runs": store_speed.runs,
     "report": store_speed.whole_report,
+    "memory": report_size.large_report,
 }
 _PACKAGES = ("krippendorff", "mlflow", "SQLAlchemy", "pyarrow", "matplotlib")
 

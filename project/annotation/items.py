@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,7 @@ class DistinctItems:
 
     def __init__(self, column: pd.Series, extra: Sequence[str] = ()) -> None:
         """``column``: at least one row, no nulls."""
-        self._column = column
+        self._values_in = _look_up(column)
         self._extra = list(extra)
         # Arrow holds the keys of a batch, since Python's own strings take much more memory.
         hashed = [
@@ -77,7 +77,7 @@ class DistinctItems:
         """The texts or example ids at ``indices``."""
         first = self._first[indices]
         # Extra items are in front of the column; for them any row of the column is read.
-        values = self._column.iloc[np.maximum(first - len(self._extra), 0)].tolist()
+        values = self._values_in(np.maximum(first - len(self._extra), 0))
         return [
             self._extra[position] if position < len(self._extra) else value
             for position, value in zip(first.tolist(), values, strict=True)
@@ -95,6 +95,17 @@ class DistinctItems:
             .to_numpy(zero_copy_only=False),
             dtype=np.int64,
         )
+
+
+def _look_up(column: pd.Series) -> Callable[[Indices], list[str]]:
+    """Returns the values in the rows at some positions."""
+    if getattr(column.dtype, "storage", "") != "pyarrow":
+        return lambda positions: list(column.iloc[positions])
+    # In one piece: pieces, as those of several files, are put together anew at every look-up.
+    whole = pa.array(column.array)
+    if isinstance(whole, pa.ChunkedArray):
+        whole = whole.combine_chunks()
+    return lambda positions: list(whole.take(pa.array(positions)).to_pylist())
 
 
 def question_items(
