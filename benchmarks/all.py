@@ -31,9 +31,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "finetune": ("benchmarks.finetune", "--only", "epoch", "--texts", "256"),
     "predict": ("benchmarks.predict",),
     "embed": ("benchmarks.embed",),
-    "analysis": ("benchmarks.analysis", "--repeats", "3"),
+    "analysis": ("benchmarks.analysis", "--only", "alpha,interval,runs,report", "--repeats", "3"),
     "tracking": ("benchmarks.tracking", "--only", "examples,seed,new"),
     "rerank": ("benchmarks.rerank", "--repeats", "3"),
+    "report": ("benchmarks.analysis", "--only", "memory", "--repeats", "1"),
 }
 """The module of each benchmark, and its options."""
 
