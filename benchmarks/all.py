@@ -26,7 +26,7 @@ from benchmarks.machine import Row, load_average, machine_lines, markdown_table
 COMMANDS: dict[str, tuple[str, ...]] = {
     "annotate": (
         *("benchmarks.annotate", "--only", "transformers,memory"),
-        *("--texts", "64", "--few", "2"),
+        *("--texts", "64", "--few", "2", "--one-core"),
     ),
     "finetune": ("benchmarks.finetune", "--only", "epoch", "--texts", "256"),
     "predict": ("benchmarks.predict",),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -39,6 +40,8 @@ _CPU_TEXTS = (128, 8)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 if a target was missed."""
     options = _parser().parse_args(arguments)
+    if options.one_core:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     has_gpu = torch.cuda.is_available()
     texts, few = _GPU_TEXTS if has_gpu else _CPU_TEXTS
     texts = options.texts or texts
@@ -75,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL,...",
         help=f"models: bundled (135M), {', '.join(SHAPES)} (random weights of that shape), "
         "a local folder or a hub id",
+    )
+    parser.add_argument(
+        "--one-core",
+        action="store_true",
+        help="use one core of the CPU (Linux): threads that wait for one another cost CPU seconds",
     )
     parser.add_argument(
         "--texts",
