@@ -82,7 +82,8 @@ class ScoreSums:
         self._seed = seed
         self._n = len(gold)
         self._present = np.unique(gold)
-        position = np.full(n_classes, -1)
+        # Short numbers: 50 trainings of 20,000 examples are a million.
+        position = np.full(n_classes, -1, dtype=np.int32)
         position[self._present] = np.arange(len(self._present))
         given = position[np.stack(list(codes.values()))]
         predictions = Predictions(position[gold], given)

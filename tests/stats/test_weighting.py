@@ -32,6 +32,8 @@ def small_blocks(monkeypatch):
 
     def use():
         monkeypatch.setattr(weighting, "BLOCK_CELLS", 7 * N)
+        monkeypatch.setattr(weighting, "_ROWS", 7)
+        monkeypatch.setattr(weighting, "_COLUMNS", 11)
         monkeypatch.setattr(limits, "BLOCK_CELLS", 7 * N)
         monkeypatch.setattr("project.stats.agreement.BLOCK_CELLS", 7 * N)
         monkeypatch.setattr(limits, "_MOST_KEPT", 0)
