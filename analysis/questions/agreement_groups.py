@@ -12,12 +12,11 @@ from analysis.render.text import ranged
 from project.stats.agreement import (
     alpha_interval,
     churn,
-    fleiss_kappa,
     label_counts,
-    pairwise_kappa,
     unchanged_interval,
 )
 from project.stats.bootstrap import NO_INTERVAL, Interval
+from project.stats.kappas import fleiss_kappa, pairwise_kappa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

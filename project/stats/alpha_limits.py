@@ -19,9 +19,9 @@ from project.stats.limits import (
     SeedSpread,
     exactly,
     t_draws,
-    unseen_sums,
 )
 from project.stats.types import Codes
+from project.stats.unseen import unseen_sums
 
 _INTERACTION_REPLICATES = 200
 _MIN_JACKKNIFE = 3

@@ -21,11 +21,11 @@ from project.stats.limits import (
     LimitReplicates,
     SeedSpread,
     exactly,
-    unseen_blocks,
 )
 from project.stats.multiple import TrainingKey, training_keys
 from project.stats.score_sums import RATIO_OF, Metric, Predictions, score
 from project.stats.types import Codes, Floats, Mask, Singles
+from project.stats.unseen import unseen_blocks
 
 _ROUNDING = 1e-12
 """Weights of trainings that are smaller than this cancel out."""
@@ -39,7 +39,7 @@ class _UnseenExamples(NamedTuple):
 
 
 class ScoreSums:
-    """Predictions of arms as sums under the weights of :func:`limits.unseen_weights`."""
+    """Predictions of arms as sums under :func:`project.stats.unseen.unseen_weights`."""
 
     def __init__(
         self,
@@ -82,7 +82,8 @@ class ScoreSums:
         self._seed = seed
         self._n = len(gold)
         self._present = np.unique(gold)
-        position = np.full(n_classes, -1)
+        # Short numbers: 50 trainings of 20,000 examples are a million.
+        position = np.full(n_classes, -1, dtype=np.int32)
         position[self._present] = np.arange(len(self._present))
         given = position[np.stack(list(codes.values()))]
         predictions = Predictions(position[gold], given)

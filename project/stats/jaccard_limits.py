@@ -11,9 +11,9 @@ from project.stats.limits import (
     SeedSpread,
     add_spreads,
     t_draws,
-    unseen_sums,
 )
 from project.stats.types import Floats, Mask
+from project.stats.unseen import unseen_sums
 
 
 def jaccard(gold: Mask, given: Mask) -> Floats:

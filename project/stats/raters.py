@@ -14,7 +14,6 @@ import numpy as np
 from project.stats.agreement import (
     alpha_interval,
     churn,
-    cohen_kappa,
     label_counts,
     pairwise_agreement,
 )
@@ -26,6 +25,7 @@ from project.stats.bootstrap import (
     interval,
     weighted_scores,
 )
+from project.stats.kappas import cohen_kappa
 from project.stats.types import Codes, Counts, Floats, Mask, Weights
 
 

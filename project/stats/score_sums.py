@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from project.stats.types import Codes, Floats, Mask, Singles
+from project.stats.types import Floats, Mask, Singles
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -52,14 +52,13 @@ class Sums(NamedTuple):
 class Predictions:
     """Predictions of trainings, of which sums under any weights follow."""
 
-    def __init__(self, gold: Codes, given: Codes) -> None:
+    def __init__(self, gold: npt.NDArray[np.int32], given: npt.NDArray[np.int32]) -> None:
         """``gold`` ``(n,)``, ``given`` ``(n_trainings, n)``, -1 for a class that does not occur."""
         n_trainings, n = given.shape
         k = int(gold.max()) + 1
         self._shape = (n_trainings, k, -1)
-        # Short numbers: 50 trainings of 20,000 examples are a million cells.
-        rows = (given + k * np.arange(n_trainings)[:, None]).astype(np.int32)
-        self._gold = _examples_of(gold.astype(np.int32), k, np.ones(n, dtype=bool))
+        rows = given + k * np.arange(n_trainings, dtype=np.int32)[:, None]
+        self._gold = _examples_of(gold, k, np.ones(n, dtype=bool))
         self._hits = _examples_of(rows, n_trainings * k, given == gold)
         self._given = _examples_of(rows, n_trainings * k, given >= 0)
 

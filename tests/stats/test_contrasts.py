@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t
 
 from project.stats.contrasts import ScoreSums
-from project.stats.limits import unseen_weights
+from project.stats.unseen import unseen_weights
 
 GOLD = np.arange(200) % 2
 REPLICATES = 400

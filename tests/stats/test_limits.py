@@ -14,8 +14,8 @@ from project.stats.limits import (
     exactly,
     needed,
     simultaneous,
-    unseen_weights,
 )
+from project.stats.unseen import unseen_weights
 
 TWENTY_THOUSAND = 20_000
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
-from project.stats.agreement import fleiss_kappa
+from project.stats.kappas import fleiss_kappa
 from project.stats.raters import (
     human_ceiling,
     majority,

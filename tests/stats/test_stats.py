@@ -15,8 +15,6 @@ from sklearn.metrics import (
 from project.stats.agreement import (
     alpha_interval,
     churn,
-    cohen_kappa,
-    fleiss_kappa,
     krippendorff_alpha,
     label_counts,
     nominal_alpha,
@@ -32,6 +30,7 @@ from project.stats.information import (
     log_normalise,
     sample,
 )
+from project.stats.kappas import cohen_kappa, fleiss_kappa
 from project.stats.scores import confusion, score_answers, scores, spread
 
 # Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, section C: 4 observers, 12

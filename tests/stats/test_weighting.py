@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from project.stats import limits, weighting
+from project.stats import unseen, weighting
 from project.stats.agreement import (
     alpha_interval,
-    cohen_kappa,
     label_counts,
-    pairwise_kappa,
     resampled_agreement,
 )
 from project.stats.alpha_limits import alpha_limits
 from project.stats.bootstrap import example_weights
 from project.stats.calibration import expected_calibration_error
 from project.stats.contrasts import ScoreSums
-from project.stats.limits import unseen_blocks, unseen_sums, unseen_weights
+from project.stats.kappas import cohen_kappa, pairwise_kappa
 from project.stats.ranks import mid_ranks
+from project.stats.unseen import unseen_blocks, unseen_sums, unseen_weights
 from project.stats.weighting import weighted
 
 N = 60
@@ -32,9 +31,11 @@ def small_blocks(monkeypatch):
 
     def use():
         monkeypatch.setattr(weighting, "BLOCK_CELLS", 7 * N)
-        monkeypatch.setattr(limits, "BLOCK_CELLS", 7 * N)
+        monkeypatch.setattr(weighting, "_ROWS", 7)
+        monkeypatch.setattr(weighting, "_COLUMNS", 11)
+        monkeypatch.setattr(unseen, "BLOCK_CELLS", 7 * N)
         monkeypatch.setattr("project.stats.agreement.BLOCK_CELLS", 7 * N)
-        monkeypatch.setattr(limits, "_MOST_KEPT", 0)
+        monkeypatch.setattr(unseen, "_MOST_KEPT", 0)
 
     return use
 
