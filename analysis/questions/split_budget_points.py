@@ -86,7 +86,7 @@ def tried_budgets(experiment: Experiment, kind: str) -> Tried:
 
 def measure(tried: Tried, code: int) -> Measured:
     """What the trainings of every budget leave unexplained of a class, and their scores."""
-    weights = example_weights(len(tried.gold), _REPLICATES, 0)
+    weights = example_weights(len(tried.gold), _REPLICATES, 0).astype(np.float64)
     columns = []
     for index, predicted in enumerate(tried.predicted):
         scores = weighted_scores(tried.gold, predicted, len(tried.label_set), weights)
