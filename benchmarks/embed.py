@@ -6,7 +6,7 @@
 Both embed the same texts of the bundled task with the bundled encoder in the same dtype,
 tokenisation included. The peer sorts the texts by length, pads each batch to its longest text,
 takes the mean over the tokens, and has the batch size that is fastest in a first try. Seconds are
-those of all cores.
+those of all cores, with one thread for every product.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--texts", type=int, default=512, help="texts to embed")
     options = parser.parse_args(arguments)
     lines = ["## Embeddings", "", *machine_lines()]
+    torch.set_num_threads(1)
     report = Report()
     texts = list(load_task(TaskConfig()).examples["text"])[: options.texts]
     measure(texts, options.repeats, report)
