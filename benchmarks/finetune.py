@@ -34,7 +34,7 @@ from benchmarks.machine import (
     seconds_of,
     speedup_row,
 )
-from benchmarks.plain_loop import plain_epoch
+from benchmarks.plain_loop import BATCH_SIZE, plain_epoch
 from benchmarks.training import (
     logged_seeds,
     our_epoch,
@@ -55,7 +55,6 @@ from project.training.precision import precision
 from project.training.worker_counts import worker_count
 
 SEEDS = 5
-BATCH_SIZE = 16
 # AdamW in float32 reads weight, gradient and two moments of every parameter, and writes all of
 # them but the gradient.
 BYTES_PER_STEP = 28

@@ -30,8 +30,10 @@ class PrefixCache:
         self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], batch_size: int
     ) -> np.ndarray:
         """Logits of the next token ``(n, vocabulary)`` behind ``prefix`` and each suffix."""
+        device = self._model.device
         cache = DynamicCache(config=self._model.config)
-        self._model.base_model(torch.tensor([prefix]), past_key_values=cache, use_cache=True)
+        row = torch.tensor([prefix], device=device)
+        self._model.base_model(row, past_key_values=cache, use_cache=True)
         order = sorted(range(len(suffixes)), key=lambda index: len(suffixes[index]))
         rows: dict[int, np.ndarray] = {}
         for start in range(0, len(order), batch_size):
@@ -45,8 +47,11 @@ class PrefixCache:
             repeated = copy.deepcopy(cache)
             repeated.batch_repeat_interleave(len(batch))
             states = self._model.base_model(
-                ids, attention_mask=mask, past_key_values=repeated, use_cache=True
+                ids.to(device),
+                attention_mask=mask.to(device),
+                past_key_values=repeated,
+                use_cache=True,
             ).last_hidden_state
             logits = self._model.lm_head(states[torch.arange(len(batch)), lengths - 1])
-            rows |= dict(zip(batch, logits.float().numpy(), strict=True))
+            rows |= dict(zip(batch, logits.float().cpu().numpy(), strict=True))
         return np.stack([rows[index] for index in range(len(suffixes))])

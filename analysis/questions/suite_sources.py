@@ -137,7 +137,7 @@ def _answer(rows: pd.DataFrame) -> str:
         if enough
         else "No source closes half of the gap to gold labels"
     )
-    text += f" in most of the {n_tasks} tasks in which there is one, as estimated."
+    text += f" in most of the tasks in which there is one ({n_tasks}), as estimated."
     compared = rows.dropna(subset=["over_random"])
     better = compared[compared["over_random_low"] > 0].groupby("source", sort=False).size()
     if len(compared):

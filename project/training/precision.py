@@ -93,8 +93,8 @@ def precision(requested: str, machine: Machine | None = None) -> str:
 def embedding_precision() -> str:
     """The precision of embeddings here: bfloat16 on a CPU that has it, else float32.
 
-    On a CPU bfloat16 takes less than half the time. It moves an embedding by a cosine of less than
-    0.0001. A GPU embeds fast enough in float32.
+    On a CPU bfloat16 is faster, and moves an embedding by a cosine of less than 0.0001. A GPU
+    embeds fast enough in float32.
     """
     return "bf16" if device() == "cpu" and precision("auto") == "bf16" else "fp32"
 

@@ -50,7 +50,7 @@ def test_the_answer_names_sources_that_close_half_of_the_gap_on_most_tasks(entri
     section = sources_section(entries)
 
     assert section is not None
-    assert "posterior_5 closes at least half of the gap to gold labels in most of the 1" in (
+    assert "posterior_5 closes at least half of the gap to gold labels in most of the tasks" in (
         section.answer
     )
     assert "same budget: posterior_5 in 1 of 2 tasks" in section.answer
