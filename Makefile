@@ -1,4 +1,4 @@
-# make demo        the whole experiment on the embedded task, about 8 minutes on 2 cores after installation
+# make demo        the whole experiment on the embedded task, about 9 minutes on 2 cores after installation
 # make demo-quick  the same without fine-tuning, about 2 minutes
 # make server      a tracking server for a small team on this machine, with users; SERVER="--port 5001" changes how
 # make test        the tests
