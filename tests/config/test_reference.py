@@ -1,7 +1,6 @@
 """The reference pages are what the code says, and name everything that experiments log."""
 
 import sqlite3
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from entrypoints.wiring.reference import FOLDER, pages
 from project.config import logged_names
 from project.config.entry_points import ENTRY_POINTS, every_parameter
 from project.config.metrics import METRICS
+from tests.helpers.old_store import unpack
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "store_of_e282f68.tar.xz"
 QUERY = "SELECT DISTINCT key FROM {}"
@@ -33,8 +33,7 @@ def test_the_parameter_page_names_every_parameter():
 def names_in_a_store(tmp_path_factory):
     """Names of tags, parameters and metrics in a store with an experiment of every kind."""
     folder = tmp_path_factory.mktemp("store")
-    with tarfile.open(FIXTURE) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(FIXTURE, folder)
     (database,) = folder.rglob("mlflow.db")
     with sqlite3.connect(database) as connection:
         return {

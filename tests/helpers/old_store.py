@@ -13,6 +13,13 @@ PACKED_FOLDER = "/old-store"
 """Stands in the packed database for the folder to which the store is unpacked."""
 
 
+def unpack(archive, folder):
+    """Unpack an archive of ``tests/fixtures``; Python before 3.11.4 knows no filter."""
+    options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, **options)
+
+
 class OldStore:
     """The store of commit e282f68, unpacked to ``folder``.
 
@@ -20,8 +27,7 @@ class OldStore:
     """
 
     def __init__(self, folder):
-        with tarfile.open(ARCHIVE) as packed:
-            packed.extractall(folder, filter="data")
+        unpack(ARCHIVE, folder)
         self.folder = folder
         self.uri = f"sqlite:///{folder}/mlflow.db"
         self.roots = json.loads((folder / "roots.json").read_text(encoding="utf-8"))
