@@ -86,7 +86,9 @@ def score_rows(entry: SuiteEntry) -> list[dict[str, Any]]:
     Columns: ``task``, ``data``, ``group``, ``source``, those of :data:`SCORES`, ``alpha`` of the
     seeds, and ``loss``, the macro-F1 of the arm gold less that of the row, nan where the verdict
     refuses to name one. Scores are means over the seeds; those of the LLM itself are over the test
-    texts that it was asked about. A task with few test texts has no rows.
+    texts that it was asked about. A task with few test texts has no rows. One whose test texts all
+    have the same label has nan for all scores but accuracy: a mean over one class is 100 for
+    whoever always names it.
     """
     judged = entry.judged
     experiment = judged.scored.experiment
@@ -122,6 +124,8 @@ def _scores(gold: Codes, given: Codes, n_classes: int) -> Floats:
     found = score_answers(gold, given, n_classes)
     counts = np.bincount(gold, minlength=n_classes)
     known = counts > 0
+    if known.sum() < 2:
+        return np.array([found.accuracy, *[math.nan] * (len(SCORES) - 1)])
     rarest = int(np.where(known, counts, counts.max() + 1).argmin())
     return np.array(
         [

@@ -11,7 +11,7 @@ import numpy as np
 from analysis.questions.suite_rows import FEATURES, ITSELF, SCORES, SuiteEntry, by_data
 from analysis.render.scores import interval_of
 from analysis.render.section import Table, columns
-from analysis.render.text import number, ranged, signed
+from analysis.render.text import listed, number, ranged, signed
 from project.config.arms import GOLD, LLM
 from project.stats.bootstrap import Interval
 from project.stats.noise import holm
@@ -89,11 +89,19 @@ def scores_over_tasks(rows: pd.DataFrame) -> Table:
             "over tasks; tasks on the same data count once. Limits of the loss treat tasks as the "
             f"sample, and need {MIN_FOR_LIMITS} of them. Precision and recall: means over the "
             "classes. alpha: nominal, also of tasks whose labels have an order.",
+            *_left_out(rows),
             _PAPER,
         ],
         kinds=kinds,
         units=["", "", "", "median [limits]", *[middle] * len(_SHOWN), "median"],
     )
+
+
+def _left_out(rows: pd.DataFrame) -> list[str]:
+    """A note on tasks without a macro-F1; see :func:`analysis.questions.suite_rows.score_rows`."""
+    tasks = list(rows.loc[rows["macro_f1"].isna(), "task"].unique())
+    reason = "Without macro-F1, precision and recall, since all test texts have the same label"
+    return [f"{reason}: {listed(tasks)}."] if tasks else []
 
 
 def _middle(found: Quartiles) -> str:

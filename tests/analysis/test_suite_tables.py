@@ -117,6 +117,29 @@ def test_the_rarest_class_is_the_one_with_the_fewest_gold_examples():
     assert (rare_precision, rare_recall) == (0, 0)
 
 
+def test_test_texts_of_a_single_label_have_an_accuracy_and_no_mean_over_classes():
+    gold = np.zeros(4, dtype=int)
+
+    accuracy, *others = _scores(gold, gold, 2)
+
+    assert accuracy == 1
+    assert np.isnan(others).all()
+
+
+def test_a_task_without_a_macro_f1_is_named_and_left_out_of_the_median():
+    rows = rows_of([0.02, 0.04])
+    alone = rows["task"] == "task 1 GPT-4"
+    rows.loc[alone, ["macro_f1", "precision", "recall", "loss"]] = math.nan
+
+    table = scores_over_tasks(rows)
+
+    assert "same label: task 1 GPT-4." in " ".join(table.notes)
+    frame = table.frame.set_index("source")
+    assert frame.loc["llm", "macro_f1"] == pytest.approx(0.78)
+    assert frame.loc["llm", "n_with_loss"] == 1
+    assert "same label" not in " ".join(scores_over_tasks(rows_of([0.02])).notes)
+
+
 def test_labels_that_all_draws_give_are_counted_apart_from_the_others():
     train = pd.DataFrame({"gold_label": ["a", "a", "b", "b", None]})
     answers = np.array([[0, 0, 1, 0, 0], [0, 1, 1, 0, 0]])
