@@ -22,6 +22,8 @@ MIN_AUDIT = 20
 MIN_OF_KIND = 2
 """Wrong and right labels, each, that an audit must hold for a model to learn from it."""
 N_NEIGHBOURS = 10
+MAX_COMPARED = 20_000
+"""Texts among which the nearest ones are sought; of more, that many drawn at random."""
 N_FOLDS = 5
 CLASSIFIER_SCALE = 3.0
 """Scale of the classifier's log odds among the features; the ridge shrinks larger ones less."""
@@ -47,7 +49,8 @@ def features(
     embeddings
         Sentence embeddings ``(n, size)`` of length 1.
     seed
-        Seed of the folds of :func:`classifier_error_probability`.
+        Seed of the folds of :func:`classifier_error_probability`, and of the texts that are
+        compared where there are more than ``MAX_COMPARED``.
     """
     first = draws[0]
     labels = codes(first["label"], label_set)
@@ -67,7 +70,7 @@ def features(
         conditional_entropy_bits(logs),
         np.nan_to_num(first["label_mass"]),
         count_entropy_bits(votes),
-        neighbour_disagreement(labels, embeddings),
+        neighbour_disagreement(labels, embeddings, seed),
         np.log(error / (1 - error)),
     ]
     one_hot = np.eye(len(label_set) + 1)[labels][:, :-1]  # no label: zeros
@@ -78,16 +81,23 @@ def features(
     return np.asarray(standard)
 
 
-def neighbour_disagreement(labels: Codes, embeddings: Floats) -> Floats:
-    """Share of the nearest texts, by cosine, that have another label, ``(n,)``."""
+def neighbour_disagreement(labels: Codes, embeddings: Floats, seed: int) -> Floats:
+    """Share of the nearest texts, by cosine, that have another label, ``(n,)``.
+
+    The time is linear in the texts beyond ``MAX_COMPARED``: they are then sought among a random
+    sample of that size, for all texts the same one.
+    """
     from sklearn.neighbors import NearestNeighbors
 
-    n_neighbours = min(N_NEIGHBOURS, len(labels) - 1)
-    nearest = (
+    compared = np.arange(len(labels))
+    if len(labels) > MAX_COMPARED:
+        compared = np.random.default_rng(seed).choice(len(labels), MAX_COMPARED, replace=False)
+    n_neighbours = min(N_NEIGHBOURS, len(compared) - 1)
+    nearest = compared[
         NearestNeighbors(n_neighbors=n_neighbours + 1, metric="cosine", algorithm="brute")
-        .fit(embeddings)
+        .fit(embeddings[compared])
         .kneighbors(embeddings, return_distance=False)
-    )
+    ]
     # Of duplicate texts any may come first, so a text is not always its own nearest neighbour.
     others = np.array(
         [[index for index in row if index != own][:n_neighbours] for own, row in enumerate(nearest)]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from analysis.questions import zone_curve
 from analysis.questions import zone_report as zones
@@ -143,6 +144,23 @@ def test_near_duplicates_with_other_labels_are_told_and_texts_without_words_are_
     assert unlike_twins(texts, np.array([0, 1, 0, 0])).tolist() == [True, True, False, False]
     assert not unlike_twins(texts, np.array([0, 0, 0, 1])).any()
     assert not unlike_twins(["!", "?"], np.array([0, 1])).any()
+
+
+def test_near_duplicates_are_all_those_that_comparing_every_pair_finds():
+    rng = np.random.default_rng(1)
+    words = [f"word{number}" for number in range(60)]
+    texts = [" ".join(rng.choice(words, size=rng.integers(1, 9))) for _ in range(80)]
+    # Copies with a word more, or one less: some of these pairs lie on either side of the limit.
+    texts += [f"{text} {word}" for text, word in zip(texts, rng.permutation(words), strict=False)]
+    texts += [text.rpartition(" ")[0] for text in texts[:80]]
+    labels = rng.integers(-1, 2, size=len(texts))
+
+    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
+    near = (vectors @ vectors.T).toarray() >= 0.8
+    unlike = (labels[:, None] != labels) & (labels[:, None] >= 0) & (labels >= 0)
+    expected = (near & unlike).any(axis=1)
+    assert 20 < expected.sum() < 0.8 * len(texts)
+    assert unlike_twins(texts, labels).tolist() == expected.tolist()
 
 
 def log_curve(store, llm, predicted):
