@@ -10,7 +10,7 @@ import torch
 from project.config.finetune import LINEAR, FinetuneConfig
 from project.support.errors import AssayError
 from project.training.checkpoint import Checkpoint
-from project.training.coteach import _PairRun, kept_counts, train_pair
+from project.training.coteach import _PairRun, easiest, kept_counts, train_pair
 from project.training.inputs import seed_digest
 from project.training.results import RESULT
 from project.training.seed import run_job
@@ -52,6 +52,16 @@ def test_the_share_that_is_learned_falls_over_a_third_of_the_steps_and_is_met_ov
     assert kept_counts(np.array([1, 1, 1]), 0.9).tolist() == [1, 1, 1]  # at least one
 
 
+def test_the_same_share_of_each_label_is_named_whose_losses_are_the_smallest():
+    labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
+    losses = torch.tensor([0.1, 0.4, 0.2, 0.3, 0.6, 0.5, 2.0, 3.0])
+
+    assert sorted(easiest(losses, labels, 4).tolist()) == [0, 2, 3, 6]  # not 0, 1, 2, 3
+    assert sorted(easiest(losses, torch.zeros(8), 4).tolist()) == [0, 1, 2, 3]
+    assert sorted(easiest(torch.ones(4), torch.zeros(4), 2).tolist()) == [0, 1]
+    assert len(easiest(losses, labels, 8)) == 8
+
+
 def test_each_network_learns_from_the_texts_that_the_other_names(
     encoder, config, data, tmp_path, monkeypatch
 ):
@@ -59,6 +69,7 @@ def test_each_network_learns_from_the_texts_that_the_other_names(
     checkpoint = Checkpoint(tmp_path / "x.safetensors", "x", 1e9)
     run = _PairRun(encoder, config, inputs, order=TextOrder(0), checkpoint=checkpoint, seed=0)
     run._kept[:] = 2
+    run._phase.targets[:4] = torch.eye(inputs.n_classes)[0]
     own = torch.tensor([4.0, 1.0, 3.0, 2.0], requires_grad=True)
     peer = torch.tensor([1.0, 4.0, 2.0, 3.0], requires_grad=True)
     losses = iter((own, peer))
