@@ -18,7 +18,8 @@ from project.config.annotation import AnnotateConfig
 
 SIZES = (100_000, 300_000, 1_000_000)
 MAX_BYTES = 10**9
-MIN_RATE = 20_000  # texts per second
+MIN_RATE = 40_000  # texts per second
+MIN_TOKENIZED = 20_000  # texts per second
 _SHARD_SIZE = 2048
 _SMALL_SHARD = 64  # that of the transformers engine on a CPU, and of servers
 _N_TOKENIZED = 100_000
@@ -90,6 +91,6 @@ def _tokenizing_row(repeats: int) -> Row:
     return Row(
         f"tokenising {len(texts):,} short texts: texts/s",
         f"{rate:,.0f}",
-        target=f">= {MIN_RATE:,}",
-        met=rate >= MIN_RATE,
+        target=f">= {MIN_TOKENIZED:,}",
+        met=rate >= MIN_TOKENIZED,
     )
