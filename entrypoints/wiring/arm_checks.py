@@ -63,7 +63,7 @@ def print_audit_notes(arms: Sequence[Arm], n: int, config: LabelConfig) -> None:
 
 def check_training(arms: Sequence[Arm], finetune: FinetuneConfig) -> None:
     """Raise AssayError for an arm that the classifier or the recipe cannot be trained with."""
-    if any(arm.facts.remade == "forward" for arm in arms):
+    if any(arm.facts.latent for arm in arms):
         from project.training.targets import check_latent
 
         check_latent(finetune)

@@ -8,7 +8,9 @@ from typing import Literal
 
 Draws = Literal["none", "one", "all"]
 Reads = Literal["labels", "probabilities", "label_mass", "repeats"]
-Made = Literal["no", "posterior", "certified", "jury", "threshold", "forward", "coteach"]
+Made = Literal[
+    "no", "posterior", "certified", "jury", "threshold", "forward", "evidence", "coteach"
+]
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ class ArmFacts:
     @property
     def own_training(self) -> bool:
         """Whether the classifier is not trained by the cross-entropy of the labels alone."""
-        return self.remade in ("forward", "coteach")
+        return self.latent or self.remade == "coteach"
+
+    @property
+    def latent(self) -> bool:
+        """Whether the loss sums over the classes that a label may stand for."""
+        return self.remade in ("forward", "evidence")
 
     @property
     def reads_llm(self) -> bool:

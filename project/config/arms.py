@@ -109,6 +109,13 @@ _KINDS = {
         audit=True,
         remade="forward",
     ),
+    "evidence": dataclasses.replace(
+        _random(
+            "a human labels a random audit; the loss of the rest knows what label and text say"
+        ),
+        audit=True,
+        remade="evidence",
+    ),
     "certified": dataclasses.replace(
         _random("a human labels a random audit; of the rest, labels with a certified error"),
         audit=True,

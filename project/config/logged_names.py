@@ -159,7 +159,8 @@ EVALUATION_METRICS = (
     LoggedName(
         "training_loss",
         "seed",
-        "mean loss since the last evaluation, in nats: cross-entropy; of forward -log P(label)",
+        "mean loss since the last evaluation, in nats: cross-entropy; -log P(label) of forward and "
+        "evidence",
     ),
     LoggedName("validation_accuracy", "seed", "accuracy on validation"),
     LoggedName("validation_macro_f1", "seed", "macro-F1 on validation"),

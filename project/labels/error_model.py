@@ -195,7 +195,7 @@ def classifier_error_probability(
 
     answered = np.flatnonzero(labels >= 0)
     known = labels[answered]
-    probabilities = _held_out(known, embeddings[answered], n_classes, seed)
+    probabilities = held_out_probabilities(known, embeddings[answered], n_classes, seed)
     result = np.full(len(labels), np.inf)
     result[answered] = 1.0 - get_label_quality_scores(
         known, probabilities, method="self_confidence", adjust_pred_probs=False
@@ -222,13 +222,24 @@ def estimated_noise(labels: Codes, embeddings: Floats, n_classes: int, seed: int
     if len(classes) == 1:
         return 0.0
     # The classes that the labels have: the joint of another one is undefined.
-    probabilities = _held_out(known, embeddings[answered], len(classes), seed)
+    probabilities = held_out_probabilities(known, embeddings[answered], len(classes), seed)
     joint = compute_confident_joint(known, probabilities, calibrate=True)
     return float(1 - np.trace(joint) / joint.sum())
 
 
-def _held_out(known: Codes, embeddings: Floats, n_classes: int, seed: int) -> Floats:
-    """Class probabilities ``(n, n_classes)`` by classifiers that have not seen the text's label."""
+def held_out_probabilities(known: Codes, embeddings: Floats, n_classes: int, seed: int) -> Floats:
+    """Class probabilities ``(n, n_classes)`` by classifiers that have not seen the text's label.
+
+    A logistic regression on the embeddings for each fold; 0 for a class that none of its labels
+    has.
+
+    Parameters
+    ----------
+    known
+        Class codes ``(n,)``, none missing; two at least.
+    embeddings, n_classes, seed
+        See :func:`classifier_error_probability`.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
 

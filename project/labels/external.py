@@ -22,8 +22,8 @@ def external_labels(
     table
         Rows with ``example_id`` and ``label``. Without ``source`` the labels count as an LLM's,
         without ``weight`` all count alike, and without ``probability.<label>`` for every label
-        there are no soft labels; ``likelihood.<label>`` is that of the arm forward. Rows for other
-        examples are ignored.
+        there are no soft labels; ``likelihood.<label>`` is that of the arms forward and evidence.
+        Rows for other examples are ignored.
     examples
         The training examples; each must have one label.
     label_set

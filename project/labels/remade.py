@@ -13,9 +13,11 @@ from project.config.arms import Arm
 from project.data.tables import class_columns, codes
 from project.labels.audited import check_audit
 from project.labels.error_model import (
+    CLASSIFIER_SCALE,
     MIN_AUDIT,
     classifier_error_probability,
     estimated_noise,
+    held_out_probabilities,
 )
 from project.labels.inputs import LabelInputs
 from project.stats.base_rates import recut
@@ -25,7 +27,9 @@ from project.stats.transition import audited_posterior, smoothed_transition
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
-_COMPONENTS = 16  # principal components of the embeddings among the features
+_NOT_AUDITED = "no label is audited"
+_LEAST = 1e-3  # of a probability whose logarithm is a feature, or of a class's share
+_LIKELIHOOD_DIGITS = 6
 _DIGITS = 4  # of an estimate: the last digits of another machine would be another training
 _MOST_NOISE = 0.5
 _FLOOR = -10.0  # log probabilities below count as this, so that no single one dominates
@@ -70,47 +74,116 @@ def _audited(inputs: LabelInputs, answered: Mask) -> tuple[Codes, Codes]:
     return audited, codes(pd.Series(inputs.human_labels[audited]), inputs.label_set)
 
 
-def _features(inputs: LabelInputs) -> Floats:
-    """Log probabilities, where there are any, and principal components, standardised."""
-    logs = class_columns(inputs.draws[0], inputs.label_set)
+class _Learned(NamedTuple):
+    """P(gold | LLM label, text) ``(n, n_classes)``, nan without a label of the LLM.
+
+    ``by`` says what it follows from, ``n_audited`` from how many audited labels.
+    """
+
+    values: Floats
+    by: str
+    n_audited: int
+
+    @property
+    def has_label(self) -> Mask:
+        """Which texts have a label of the LLM ``(n,)``."""
+        return np.asarray(~np.isnan(self.values[:, 0]))
+
+
+def _learned(inputs: LabelInputs, answered: Mask) -> _Learned | None:
+    """What the audit says of every label; None without an audited label."""
+    given = _given(inputs)
+    n_classes = len(inputs.label_set)
+    audited, gold = _audited(inputs, answered)
+    if not len(audited):
+        return None
+    values = np.full((len(given), n_classes), np.nan)
+    has_label = given >= 0
+    if len(audited) < MIN_AUDIT:  # too few answers to weigh features
+        values[has_label] = smoothed_transition(given[audited], gold, n_classes)[given[has_label]]
+        return _Learned(values, "the LLM's label alone", len(audited))
+    position = np.cumsum(has_label) - 1  # of each text among those with a label
+    found = audited_posterior(
+        given[has_label],
+        position[audited],
+        gold,
+        _features(inputs, has_label),
+        n_classes,
+        inputs.config.tie_seed,
+    )
+    values[has_label] = found.values
+    by = "the LLM's label and the text" if found.refined else "the LLM's label alone"
+    return _Learned(values, by, len(audited))
+
+
+def _features(inputs: LabelInputs, has_label: Mask) -> Floats:
+    """The LLM's log probabilities, and those of a classifier of embeddings, standardised.
+
+    The classifier is trained on the LLM's labels, and has not seen that of the text. Its few
+    numbers tell more than components of the embeddings, which a small audit cannot weigh
+    (EXPERIMENTS.md).
+    """
+    given = _given(inputs)[has_label]
+    n_classes = len(inputs.label_set)
+    logs = class_columns(inputs.draws[0], inputs.label_set)[has_label]
     known = ~np.isnan(logs).all(axis=1, keepdims=True)
     logs = np.where(known, np.maximum(np.nan_to_num(logs, nan=_FLOOR), _FLOOR), 0.0)
-    centred = inputs.embeddings - inputs.embeddings.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    values = np.concatenate([logs, left[:, :_COMPONENTS] * sizes[:_COMPONENTS]], axis=1)
+    held_out = held_out_probabilities(
+        given, inputs.embeddings[has_label], n_classes, inputs.config.tie_seed
+    )
+    own = np.log(np.maximum(held_out, _LEAST))
+    own -= own.mean(axis=1, keepdims=True)
+    return np.concatenate([_standard(logs), CLASSIFIER_SCALE * _standard(own)], axis=1)
+
+
+def _standard(values: Floats) -> Floats:
+    """Columns of mean 0 and standard deviation 1; a constant one becomes 0."""
     spread = values.std(axis=0)
     return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
 
 
 def _posterior(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """P(gold | LLM label, text); the label is the most probable class."""
-    given = _given(inputs)
-    n_classes = len(inputs.label_set)
+    del arm
+    learned = _learned(inputs, answered)
+    if learned is None:
+        given = _given(inputs)
+        values = np.full((len(given), len(inputs.label_set)), np.nan)
+        values[given >= 0] = np.eye(len(inputs.label_set))[given[given >= 0]]
+        return Remade(_named(given, inputs.label_set), values, "annotated", _NOT_AUDITED)
+    best = np.where(learned.has_label, np.nan_to_num(learned.values, nan=-1.0).argmax(axis=1), -1)
+    note = (
+        f"its probabilities follow from {learned.by}, as {learned.n_audited} audited labels have it"
+    )
+    named = _named(best, inputs.label_set)
+    return Remade(named, learned.values, f"posterior by {learned.by}", note)
+
+
+def _evidence(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
+    """The LLM's labels, each with what it and its text say for every class.
+
+    P(gold | LLM label, text) / P(gold), which is in proportion to P(LLM label, text | gold): the
+    loss of ``forward``, with confusions that depend on the text. Scaled to at most 1 for each text.
+    """
+    del arm
+    probabilities = np.exp(class_columns(inputs.draws[0], inputs.label_set))
+    named = _named(_given(inputs), inputs.label_set)
+    learned = _learned(inputs, answered)
+    if learned is None:
+        return Remade(named, probabilities, "annotated", _NOT_AUDITED)
     audited, gold = _audited(inputs, answered)
-    values = np.full((len(given), n_classes), np.nan)
-    has_label = given >= 0
-    if not len(audited):
-        values[has_label] = np.eye(n_classes)[given[has_label]]
-        return Remade(_named(given, inputs.label_set), values, "annotated", "no label is audited")
-    if len(audited) < MIN_AUDIT:  # too few answers to weigh features
-        values[has_label] = smoothed_transition(given[audited], gold, n_classes)[given[has_label]]
-        refined = False
-    else:
-        position = np.cumsum(has_label) - 1  # of each text among those with a label
-        found = audited_posterior(
-            given[has_label],
-            position[audited],
-            gold,
-            _features(inputs)[has_label],
-            n_classes,
-            inputs.config.tie_seed,
-        )
-        values[has_label] = found.values
-        refined = found.refined
-    best = np.where(has_label, np.nan_to_num(values, nan=-1.0).argmax(axis=1), -1)
-    by = "the LLM's label and the text" if refined else "the LLM's label alone"
-    note = f"its probabilities follow from {by}, as {len(audited)} audited labels have it"
-    return Remade(_named(best, inputs.label_set), values, f"posterior by {by}", note)
+    values = learned.values.copy()
+    values[audited] = np.eye(len(inputs.label_set))[gold]
+    shares = values[learned.has_label].mean(axis=0)
+    likelihood = learned.values / np.maximum(shares, _LEAST)
+    likelihood = np.round(likelihood / likelihood.max(axis=1, keepdims=True), _LIKELIHOOD_DIGITS)
+    note = (
+        f"its loss knows what {learned.by} say for each class, as {learned.n_audited} audited "
+        "labels have it"
+    )
+    return Remade(
+        named, probabilities, f"annotated, with {learned.by} as evidence", note, likelihood
+    )
 
 
 def _forward(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
@@ -122,7 +195,7 @@ def _forward(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     named = _named(given, inputs.label_set)
     audited, gold = _audited(inputs, answered)
     if not len(audited):
-        return Remade(named, probabilities, "annotated", "no label is audited")
+        return Remade(named, probabilities, "annotated", _NOT_AUDITED)
     likelihood = np.full((len(given), n_classes), np.nan)
     has_label = given >= 0
     confused = smoothed_transition(gold, given[audited], n_classes)
@@ -206,8 +279,8 @@ def _threshold(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
         )
     audited, gold = _audited(inputs, answered)
     if not len(audited):
-        note = "no label is audited"
-        return Remade(_named(given, inputs.label_set), np.exp(logs), "annotated", note)
+        named = _named(given, inputs.label_set)
+        return Remade(named, np.exp(logs), "annotated", _NOT_AUDITED)
     transition = smoothed_transition(given[audited], gold, len(inputs.label_set))
     shares = transition[given[has_label]].mean(axis=0)
     best = given.copy()
@@ -219,6 +292,7 @@ def _threshold(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
 _MAKERS: dict[str, Callable[[Arm, LabelInputs, Mask], Remade]] = {
     "posterior": _posterior,
     "forward": _forward,
+    "evidence": _evidence,
     "certified": _certified,
     "coteach": _coteach,
     "jury": _jury,

@@ -90,7 +90,8 @@ def label(arm: Arm, inputs: LabelInputs) -> pd.DataFrame:
 
     - ``inclusion_probability``: that of the :class:`project.labels.choice.Selection`
     - ``probability.<label>``: the LLM's distribution, null for human labels
-    - ``likelihood.<label>``: of the arm forward, P(the LLM's label | class), null for human labels
+    - ``likelihood.<label>``: of the arm forward, P(the LLM's label | class), and of evidence, what
+      is in proportion to P(the LLM's label, text | class); null for human labels
     - ``first_label``: label of the first phase of training, for arms with two phases
 
     Raises AssayError if draws or human labels are missing, or no label remains.

@@ -160,9 +160,9 @@ def check_latent(config: FinetuneConfig) -> None:
     for name, value in allowed.items():
         if getattr(config, name) != value:
             raise AssayError(
-                f"{name} must be {value} with the arm forward, whose loss sums over the classes "
-                f"that a label may stand for; got {getattr(config, name)}. Leave {name} out, or "
-                "leave forward out of arms."
+                f"{name} must be {value} with the arms forward and evidence, whose loss sums over "
+                f"the classes that a label may stand for; got {getattr(config, name)}. Leave "
+                f"{name} out, or these two out of arms."
             )
 
 

@@ -18,7 +18,7 @@ split: {demonstration: 3, train: 120, validation: 15, test: 60}
 """
 WORDS = ("awful broken", "dull late", "great lovely")
 LABELS = ("bad", "fine", "good")
-ARMS = ("posterior", "certified", "threshold", "forward", "jury", "jury_soft")
+ARMS = ("posterior", "certified", "threshold", "forward", "evidence", "jury", "jury_soft")
 
 
 @pytest.fixture
@@ -72,9 +72,10 @@ def test_every_such_source_is_trained_and_says_what_became_of_the_labels(given, 
     output = capsys.readouterr()
     seeds = {run.params["arm"]: run for run in children(latest_root("experiment"), "seed")}
 
-    assert {*seeds} == {"llm", *(f"{kind}_25" for kind in ARMS[:4]), "jury_3", "jury_soft_3"}
+    assert {*seeds} == {"llm", *(f"{kind}_25" for kind in ARMS[:5]), "jury_3", "jury_soft_3"}
     assert "LLM labels are certified, of which at most 20 % are wrong" in output.err
     assert "forward_25: its loss knows the confusions of 30 audited labels" in output.err
+    assert "evidence_25: its loss knows what the LLM's label" in output.err
     assert "labels change to meet the audited shares" in output.err
     assert {run.metrics["human_labels"] for arm, run in seeds.items() if "_25" in arm} == {30.0}
     for arm in ("llm", "jury_3"):
@@ -116,7 +117,7 @@ def test_one_llm_is_no_jury(given):
 
 
 def test_forward_is_refused_with_targets_of_another_kind_before_anything_is_trained(given):
-    with pytest.raises(AssayError, match="label_smoothing must be 0.0 with the arm forward"):
+    with pytest.raises(AssayError, match="label_smoothing must be 0.0 with the arms forward"):
         main.experiment(given(arms="llm,forward", replace_share="25", label_smoothing="0.1"))
 
 

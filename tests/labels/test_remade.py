@@ -177,6 +177,64 @@ def test_forward_needs_the_audit_that_posterior_needs_and_says_what_it_lacks(poo
     )
 
 
+def test_evidence_weighs_each_class_by_what_label_and_text_say_beyond_its_share(pool):
+    made = label_and_count(Arm("evidence", 25.0), inputs(pool))
+    posterior = label(Arm("posterior", 25.0), inputs(pool))
+    table, llm = made.table, label(Arm("llm"), inputs(pool))
+    likelihood = class_columns(table, LABELS, "likelihood.")
+    by_llm = (table["source"] == "llm").to_numpy()
+    known = class_columns(posterior, LABELS, "probability.")
+    shares = np.where(
+        by_llm[:, None], np.nan_to_num(known), np.eye(2)[(table["label"] == "b").astype(int)]
+    ).mean(axis=0)
+
+    assert human_share(table) == (100, 0.25)
+    assert list(table["label"][by_llm]) == list(llm["label"][by_llm])
+    assert np.isnan(likelihood[~by_llm]).all()
+    assert (likelihood[by_llm].max(axis=1) == 1).all()
+    odds = known[by_llm, 1] / known[by_llm, 0] * shares[0] / shares[1]
+    sure = (odds > 1e-3) & (odds < 1e3)  # else a likelihood is rounded to 0
+    assert sure.mean() > 0.4
+    found = likelihood[by_llm, 1][sure] / likelihood[by_llm, 0][sure]
+    assert found == pytest.approx(odds[sure], rel=0.01)
+    assert made.note == (
+        "its loss knows what the LLM's label and the text say for each class, as 100 audited "
+        "labels have it"
+    )
+    assert set(table["reason"][by_llm]) == {
+        "annotated, with the LLM's label and the text as evidence"
+    }
+    assert label_and_count(Arm("evidence", 0.0), inputs(pool)).note == "no label is audited"
+
+
+def test_a_small_audit_learns_more_from_a_classifier_of_the_llms_labels_than_from_embeddings():
+    random = np.random.default_rng(5)
+    gold = random.integers(0, 2, 600)
+    # As much noise in twenty directions: 30 audited labels do not tell the one that matters.
+    points = np.concatenate([np.eye(2)[gold], random.normal(size=(600, 20))], axis=1)
+    given = np.where((gold == 0) & (random.random(600) < 0.5), 1, gold)
+    names = np.array(LABELS)
+    examples = pd.DataFrame(
+        {
+            "example_id": [f"e{row}" for row in range(600)],
+            "text": "t",
+            "gold_label": names[gold],
+            "split": "train",
+        }
+    )
+    draw = pd.DataFrame(
+        {"example_id": examples["example_id"], "label": names[given], "label_mass": 1.0}
+    ).assign(**{f"log_probability.{name}": np.nan for name in LABELS})
+    embeddings = points / np.linalg.norm(points, axis=1, keepdims=True)
+    pool = LabelInputs(examples, [draw], LABELS, LabelConfig(), lambda: embeddings)
+
+    made = label(Arm("posterior", 5.0), pool)
+
+    right = (made["label"] == examples["gold_label"]).mean()
+    assert right > 0.95  # 0.75 with sixteen principal components in place of the classifier
+    assert (given == gold).mean() < 0.8
+
+
 def test_a_stored_table_with_likelihoods_is_read_with_them(pool):
     table = label(Arm("forward", 25.0), inputs(pool))
     read = external_labels(table, pool[0], LABELS)

@@ -206,7 +206,7 @@ def test_targets_of_a_table_with_likelihoods_are_these_and_a_human_s_label_is_ce
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"targets": "soft"}, "targets must be hard with the arm forward.*got soft"),
+        ({"targets": "soft"}, "targets must be hard with the arms forward and evidence.*got soft"),
         ({"label_smoothing": 0.1}, "label_smoothing must be 0.0"),
         ({"ordinal_targets": "squared"}, "ordinal_targets must be none"),
     ],
