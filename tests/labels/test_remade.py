@@ -208,7 +208,7 @@ def test_evidence_weighs_each_class_by_what_label_and_text_say_beyond_its_share(
 
 
 def test_a_small_audit_learns_more_from_a_classifier_of_the_llms_labels_than_from_embeddings():
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(0)
     gold = random.integers(0, 2, 600)
     # As much noise in twenty directions: 30 audited labels do not tell the one that matters.
     points = np.concatenate([np.eye(2)[gold], random.normal(size=(600, 20))], axis=1)
@@ -231,7 +231,7 @@ def test_a_small_audit_learns_more_from_a_classifier_of_the_llms_labels_than_fro
     made = label(Arm("posterior", 5.0), pool)
 
     right = (made["label"] == examples["gold_label"]).mean()
-    assert right > 0.95  # 0.75 with sixteen principal components in place of the classifier
+    assert right > 0.95  # 0.79 with sixteen principal components in place of the classifier
     assert (given == gold).mean() < 0.8
 
 
