@@ -112,8 +112,8 @@ class BudgetConfig(LabelConfig):
         default=(
             "random",
             "entropy",
-            "margin",
             "learned",
+            "evidence",
             "human_only",
             "llm_then_human",
             "oracle",
