@@ -99,9 +99,17 @@ def scores_over_tasks(rows: pd.DataFrame) -> Table:
 
 def _left_out(rows: pd.DataFrame) -> list[str]:
     """A note on tasks without a macro-F1; see :func:`analysis.questions.suite_rows.score_rows`."""
-    tasks = list(rows.loc[rows["macro_f1"].isna(), "task"].unique())
-    reason = "Without macro-F1, precision and recall, since all test texts have the same label"
-    return [f"{reason}: {listed(tasks)}."] if tasks else []
+    missing = rows[rows["macro_f1"].isna()]
+    tasks = list(missing.loc[missing["source"] != ITSELF, "task"].unique())
+    asked = [name for name in missing["task"].unique() if name not in tasks]
+    notes = []
+    if tasks:
+        reason = "Without macro-F1, precision and recall, since all test texts have the same label"
+        notes.append(f"{reason}: {listed(tasks)}.")
+    if asked:
+        reason = "The same of the LLM itself, in the texts that it was asked about"
+        notes.append(f"{reason}: {listed(asked)}.")
+    return notes
 
 
 def _middle(found: Quartiles) -> str:

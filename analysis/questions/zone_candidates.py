@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MAX_VALUES = 10  # of a column or a label set, each a zone
 _LIKE = 0.8  # cosine above which two texts are near-duplicates
 _BLOCK = 1000  # texts compared with all others at once
-_PAIRS = 100_000  # pairs whose cosine is computed at once
+_TERMS = 10_000_000  # terms of the texts whose cosines are computed at once, for the memory
 _ROUNDING = 1e-6  # of sums over all texts
 _MIN_LEAF = 40
 _MIN_SHARE = 0.1  # of the texts beyond a quartile, else the quartile itself belongs to a zone
@@ -169,13 +169,16 @@ def unlike_twins(texts: Sequence[str], labels: Codes) -> Mask:
     except ValueError:  # no text has a word
         return found
     rare = _rarest_terms(vectors, _LIKE)
+    having = rare.T.tocsr()  # the texts of each term
+    at_once = max(1, int(_TERMS / max(1.0, vectors.nnz / len(texts))))
+    # Only pairs that share a rare term are compared in all of their terms.
     for begin in range(0, len(texts), _BLOCK):
-        shared = (rare[begin : begin + _BLOCK] @ rare.T).tocoo()
+        shared = (rare[begin : begin + _BLOCK] @ having).tocoo()
         first, second = shared.row + begin, shared.col
         unlike = (labels[first] != labels[second]) & (labels[first] >= 0) & (labels[second] >= 0)
         first, second = first[unlike], second[unlike]
-        for part in range(0, len(first), _PAIRS):
-            pairs = slice(part, part + _PAIRS)
+        for part in range(0, len(first), at_once):
+            pairs = slice(part, part + at_once)
             cosine = vectors[first[pairs]].multiply(vectors[second[pairs]]).sum(axis=1)
             found[first[pairs][np.asarray(cosine).ravel() >= _LIKE]] = True
     return found
@@ -184,9 +187,12 @@ def unlike_twins(texts: Sequence[str], labels: Codes) -> Mask:
 def _rarest_terms(vectors: csr_matrix, least: float) -> csr_matrix:
     """The rarest terms of each text, of which two texts with a cosine of ``least`` share one.
 
-    The other terms of a text have a norm below ``least``, so that they alone cannot make a product
-    of ``least`` with a vector of length 1. Source: the prefix filter of Bayardo, Ma and Srikant
-    (2007), "Scaling up all pairs similarity search", with an order of terms common to all texts.
+    The terms of all texts stand in one order, rare ones first, and a text keeps its first terms
+    until the rest has a norm below ``least``. Of two texts take the one whose last kept term comes
+    first: if they share no term that both keep, all that they share lies in that text's rest, and
+    their product is below ``least``. Source: the prefix filter of Bayardo, Ma and Srikant (2007),
+    "Scaling up all pairs similarity search"; the bound by the norm of the rest is that of Anastasiu
+    and Karypis (2014), "L2AP".
 
     Parameters
     ----------

@@ -110,9 +110,7 @@ _KINDS = {
         remade="forward",
     ),
     "evidence": dataclasses.replace(
-        _random(
-            "a human labels a random audit; the loss of the rest knows what label and text say"
-        ),
+        _random("a human labels a random audit; the loss of the rest weighs label and text by it"),
         audit=True,
         remade="evidence",
     ),

@@ -159,8 +159,8 @@ EVALUATION_METRICS = (
     LoggedName(
         "training_loss",
         "seed",
-        "mean loss since the last evaluation, in nats: cross-entropy; -log P(label) of forward and "
-        "evidence",
+        "mean loss since the last evaluation, in nats: cross-entropy; of forward -log P(label), of "
+        "evidence the same up to a constant",
     ),
     LoggedName("validation_accuracy", "seed", "accuracy on validation"),
     LoggedName("validation_macro_f1", "seed", "macro-F1 on validation"),

@@ -21,7 +21,7 @@ LOG_PROBABILITY = "log_probability."
 RAW_LOG_PROBABILITY = "raw_log_probability."
 PROBABILITY = "probability."
 LIKELIHOOD = "likelihood."
-"""Of a training label: the probability that it is given to a text of a class."""
+"""Of a training label: in proportion to the probability that a text of a class gets it."""
 GOLD_PROBABILITY = "gold_probability."
 GOLD_VOTES = "gold_votes"
 SPLITS = ("demonstration", "train", "validation", "test")

@@ -113,7 +113,8 @@ def kept_counts(sizes: Codes, noise: float) -> Codes:
 def easiest(losses: torch.Tensor, labels: torch.Tensor, n_kept: int) -> torch.Tensor:
     """The texts of smallest loss among those with their label: their indices ``(n_kept,)``.
 
-    About the same share of each label is named.
+    About the same share of each label is named. Between texts that are as easy for their label the
+    loss decides: with more labels than a mini-batch has texts, it decides alone, as in the paper.
 
     Parameters
     ----------
@@ -124,12 +125,10 @@ def easiest(losses: torch.Tensor, labels: torch.Tensor, n_kept: int) -> torch.Te
     n_kept
         How many to name, at most ``n``.
     """
-    same = labels[:, None] == labels
-    # Of equal losses the earlier text has the lower rank.
-    is_before = torch.ones_like(same).tril(-1)
-    is_easier = (losses < losses[:, None]) | ((losses == losses[:, None]) & is_before)
-    ranks = (same & is_easier).sum(dim=1)
-    return ((ranks + 0.5) / same.sum(dim=1)).argsort(stable=True)[:n_kept]
+    by_loss = losses.argsort(stable=True)
+    same = labels[by_loss, None] == labels[by_loss]
+    ranks = same.tril(-1).sum(dim=1)  # texts of the same label with smaller losses
+    return by_loss[((ranks + 0.5) / same.sum(dim=1)).argsort(stable=True)[:n_kept]]
 
 
 class _PairRun(TrainingRun):

@@ -146,28 +146,23 @@ def latent_loss(
 
 
 def has_likelihood(labels: pd.DataFrame) -> bool:
-    """Whether a labels table has P(label | class), so that its texts' classes are latent."""
+    """Whether a labels table has likelihoods, so that the classes of its texts are latent."""
     return any(name.startswith(LIKELIHOOD) for name in labels.columns)
 
 
 def check_latent(config: FinetuneConfig) -> None:
     """Raise AssayError for targets that cannot stand beside labels with a likelihood."""
-    allowed: dict[str, object] = {
-        "targets": "hard",
-        "label_smoothing": 0.0,
-        "ordinal_targets": "none",
-    }
-    for name, value in allowed.items():
-        if getattr(config, name) != value:
-            raise AssayError(
-                f"{name} must be {value} with the arms forward and evidence, whose loss sums over "
-                f"the classes that a label may stand for; got {getattr(config, name)}. Leave "
-                f"{name} out, or these two out of arms."
-            )
+    if conflict := config.latent_conflict():
+        name, value = conflict
+        raise AssayError(
+            f"{name} must be {value} with the arms forward and evidence, whose loss sums over the "
+            f"classes that a label may stand for; got {getattr(config, name)}. Leave {name} out, "
+            "or these two out of arms."
+        )
 
 
 def _likelihood(labels: pd.DataFrame, label_set: Sequence[str], one_hot: Floats) -> Floats:
-    """P(label | class) ``(n, n_classes)``; 1 for its own class where a row has none."""
+    """``likelihood.*`` of each label ``(n, n_classes)``; 1 for its own class where it has none."""
     stored = class_columns(labels, label_set, LIKELIHOOD)
     known: Mask = np.asarray(~np.isnan(stored).all(axis=1))
     values = np.where(known[:, None], stored, one_hot)
@@ -176,7 +171,7 @@ def _likelihood(labels: pd.DataFrame, label_set: Sequence[str], one_hot: Floats)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise AssayError(
-            "P(label | class) must be numbers in [0, 1] with one above 0; those of example "
+            "likelihoods must be numbers in [0, 1] with one above 0; those of example "
             f"{labels['example_id'].iloc[row]!r} are from {values[row].min():g} to "
             f"{values[row].max():g}. Correct the columns {LIKELIHOOD}*, or remove them."
         )

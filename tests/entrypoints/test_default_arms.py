@@ -81,7 +81,7 @@ def test_arms_that_the_user_names_are_refused_where_they_cannot_work(recorded, a
 def test_budgets_and_sweeps_leave_out_what_one_recorded_column_cannot_serve(recorded):
     with prepared(recorded("budget", "one"), BudgetConfig) as experiment:
         kinds = {arm.kind for arm in experiment.arms}
-        assert kinds == {*defaults("budget")["arms"].split(",")} - {"entropy", "margin"}
+        assert kinds == {*defaults("budget")["arms"].split(",")} - {"entropy"}
     values = recorded("sweep", "one")
     with prepare_sweep(values, parse(SweepConfig, values)) as sweep:
         assert sweep.space.source == ("random", "learned")
@@ -90,6 +90,24 @@ def test_budgets_and_sweeps_leave_out_what_one_recorded_column_cannot_serve(reco
     with prepare_sweep(values, parse(SweepConfig, values)) as sweep:
         assert sweep.space.source == ("random", "ensemble", "learned")
         assert sweep.space.ensemble_size == (2,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "left_out", "reason"),
+    [
+        ({"label_smoothing": "0.1"}, "evidence", "evidence needs label_smoothing=0.0"),
+        ({"targets": "soft"}, "evidence", "evidence needs targets=hard"),
+        ({"encoder": "linear"}, "llm_then_human", "which encoder=linear does not"),
+    ],
+)
+def test_budgets_leave_out_default_arms_that_the_recipe_cannot_train(
+    recorded, capsys, changes, left_out, reason
+):
+    with prepared(recorded("budget", "p,one", **changes), BudgetConfig) as experiment:
+        kinds = {arm.kind for arm in experiment.arms}
+        assert kinds == {*defaults("budget")["arms"].split(",")} - {left_out}
+
+    assert reason in capsys.readouterr().err
 
 
 def test_sizes_of_a_sweep_that_the_user_set_are_refused_where_they_cannot_work(recorded):

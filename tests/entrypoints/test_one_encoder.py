@@ -85,8 +85,8 @@ def test_labels_are_trained_together_and_each_has_its_runs_and_its_part_of_the_s
         ({"until": "decided"}, "until=decided needs one_encoder=false"),
         ({"log_model": "best"}, "log_model must be none with one_encoder=true"),
         (
-            {"arms": "llm,forward", "replace_share": "50"},
-            "arms must not hold forward_50 with one_encoder=true",
+            {"arms": "llm,forward,evidence", "replace_share": "50"},
+            "arms must not hold forward_50, evidence_50 with one_encoder=true",
         ),
     ],
 )

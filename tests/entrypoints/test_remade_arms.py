@@ -75,7 +75,7 @@ def test_every_such_source_is_trained_and_says_what_became_of_the_labels(given, 
     assert {*seeds} == {"llm", *(f"{kind}_25" for kind in ARMS[:5]), "jury_3", "jury_soft_3"}
     assert "LLM labels are certified, of which at most 20 % are wrong" in output.err
     assert "forward_25: its loss knows the confusions of 30 audited labels" in output.err
-    assert "evidence_25: its loss knows what the LLM's label" in output.err
+    assert "evidence_25: its loss takes the LLM's label" in output.err
     assert "labels change to meet the audited shares" in output.err
     assert {run.metrics["human_labels"] for arm, run in seeds.items() if "_25" in arm} == {30.0}
     for arm in ("llm", "jury_3"):
@@ -92,14 +92,14 @@ def test_every_such_source_is_trained_and_says_what_became_of_the_labels(given, 
 
 
 def test_a_budget_leaves_out_audits_that_are_too_small_to_certify(given, capsys):
-    budget.budget(given("budget", arms="posterior,certified,forward", replace_share="10,25"))
+    budget.budget(given("budget", arms="posterior,certified,evidence", replace_share="10,25"))
 
     said = capsys.readouterr().err
     assert "certified_10 is left out: its audit needs 19 labels, and the budget is 12" in said
     assert "posterior_10 is left out: its audit needs 20 labels, and the budget is 12" in said
-    assert "forward_10 is left out: its audit needs 20 labels, and the budget is 12" in said
+    assert "evidence_10 is left out: its audit needs 20 labels, and the budget is 12" in said
     arms = {run.params["arm"] for run in children(latest_root("budget"), "seed")}
-    assert arms == {"gold", "llm", "posterior_25", "certified_25", "forward_25"}
+    assert arms == {"gold", "llm", "posterior_25", "certified_25", "evidence_25"}
 
 
 def test_labels_without_probabilities_cannot_be_cut_anew(given, store):
@@ -116,9 +116,11 @@ def test_one_llm_is_no_jury(given):
         main.experiment(given(arms="llm,jury", recorded_columns="a", ensemble_size="1"))
 
 
-def test_forward_is_refused_with_targets_of_another_kind_before_anything_is_trained(given):
+@pytest.mark.parametrize("kind", ["forward", "evidence"])
+def test_targets_of_another_kind_are_refused_before_anything_is_annotated(given, kind, capsys):
     with pytest.raises(AssayError, match="label_smoothing must be 0.0 with the arms forward"):
-        main.experiment(given(arms="llm,forward", replace_share="25", label_smoothing="0.1"))
+        main.experiment(given(arms=f"llm,{kind}", replace_share="25", label_smoothing="0.1"))
+    assert "annotate" not in capsys.readouterr().err
 
 
 def test_coteach_is_trained_in_pairs_and_says_which_share_it_leaves_out(

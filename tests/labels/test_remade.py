@@ -1,4 +1,4 @@
-"""Label sources that make the LLM's labels anew: posterior, certified, threshold, jury."""
+"""Label sources that make the LLM's labels anew, or change what is learned from them."""
 
 import numpy as np
 import pandas as pd
@@ -184,27 +184,46 @@ def test_evidence_weighs_each_class_by_what_label_and_text_say_beyond_its_share(
     likelihood = class_columns(table, LABELS, "likelihood.")
     by_llm = (table["source"] == "llm").to_numpy()
     known = class_columns(posterior, LABELS, "probability.")
-    shares = np.where(
-        by_llm[:, None], np.nan_to_num(known), np.eye(2)[(table["label"] == "b").astype(int)]
-    ).mean(axis=0)
 
     assert human_share(table) == (100, 0.25)
     assert list(table["label"][by_llm]) == list(llm["label"][by_llm])
     assert np.isnan(likelihood[~by_llm]).all()
     assert (likelihood[by_llm].max(axis=1) == 1).all()
-    odds = known[by_llm, 1] / known[by_llm, 0] * shares[0] / shares[1]
-    sure = (odds > 1e-3) & (odds < 1e3)  # else a likelihood is rounded to 0
-    assert sure.mean() > 0.4
-    found = likelihood[by_llm, 1][sure] / likelihood[by_llm, 0][sure]
-    assert found == pytest.approx(odds[sure], rel=0.01)
+    sure = by_llm & (known.min(axis=1) > 0.01)  # a smaller number is rounded to four digits
+    odds, found = (values[sure, 1] / values[sure, 0] for values in (known, likelihood))
+    ratios = found / odds
+    assert sure.sum() > 20
+    assert ratios == pytest.approx(np.full(len(ratios), ratios.mean()), rel=0.02)
+    # class b has 30 % of the texts
+    assert ratios.mean() == pytest.approx(0.7 / 0.3, rel=0.15)
     assert made.note == (
-        "its loss knows what the LLM's label and the text say for each class, as 100 audited "
+        "its loss takes the LLM's label and the text as evidence for each class, as 100 audited "
         "labels have it"
     )
     assert set(table["reason"][by_llm]) == {
         "annotated, with the LLM's label and the text as evidence"
     }
     assert label_and_count(Arm("evidence", 0.0), inputs(pool)).note == "no label is audited"
+
+
+def test_evidence_of_few_answers_is_that_of_the_label_and_texts_without_one_have_none(pool):
+    examples, draws, _ = pool
+    first = draws[0].copy()
+    first.loc[:9, "label"] = None
+    answers = examples.set_index("example_id")["gold_label"].iloc[5:20]
+    few = LabelInputs(examples, [first], LABELS, LabelConfig(), lambda: pool[2], human=answers)
+
+    made = label_and_count(Arm("evidence", 100.0), few)
+
+    by_llm = made.table[made.table["source"] == "llm"]
+    assert len(made.table) == 395  # without a label of either: e0 to e4
+    assert len(np.unique(class_columns(by_llm, LABELS, "likelihood."), axis=0)) == 2
+    assert made.note.startswith("its loss takes the LLM's label alone as evidence for each class")
+    of_a = answers[answers == "a"]
+    one = LabelInputs(examples, [first], LABELS, LabelConfig(), lambda: pool[2], human=of_a)
+    assert label_and_count(Arm("evidence", 100.0), one).note.endswith(
+        "; it knows little of 1 classes that are not among them"
+    )
 
 
 def test_a_small_audit_learns_more_from_a_classifier_of_the_llms_labels_than_from_embeddings():

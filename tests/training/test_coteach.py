@@ -60,6 +60,8 @@ def test_the_same_share_of_each_label_is_named_whose_losses_are_the_smallest():
     assert sorted(easiest(losses, torch.zeros(8), 4).tolist()) == [0, 1, 2, 3]
     assert sorted(easiest(torch.ones(4), torch.zeros(4), 2).tolist()) == [0, 1]
     assert len(easiest(losses, labels, 8)) == 8
+    # With a label for each text the loss alone decides.
+    assert easiest(losses, torch.arange(8), 3).tolist() == [0, 2, 3]
 
 
 def test_each_network_learns_from_the_texts_that_the_other_names(
@@ -69,16 +71,17 @@ def test_each_network_learns_from_the_texts_that_the_other_names(
     checkpoint = Checkpoint(tmp_path / "x.safetensors", "x", 1e9)
     run = _PairRun(encoder, config, inputs, order=TextOrder(0), checkpoint=checkpoint, seed=0)
     run._kept[:] = 2
-    run._phase.targets[:4] = torch.eye(inputs.n_classes)[0]
-    own = torch.tensor([4.0, 1.0, 3.0, 2.0], requires_grad=True)
-    peer = torch.tensor([1.0, 4.0, 2.0, 3.0], requires_grad=True)
+    run._phase.targets[:4] = torch.eye(inputs.n_classes)[[0, 0, 1, 1]]
+    own = torch.tensor([4.0, 1.0, 8.0, 6.0], requires_grad=True)
+    peer = torch.tensor([1.0, 2.0, 5.0, 9.0], requires_grad=True)
     losses = iter((own, peer))
     monkeypatch.setattr(run, "_losses", lambda batching, batch: next(losses))
     total = run._add_gradients(0, np.arange(4))
 
-    assert torch.as_tensor(own.grad).tolist() == [0.5, 0, 0.5, 0]  # what the peer finds easy
+    # what the peer finds easy, of each label
+    assert torch.as_tensor(own.grad).tolist() == [0.5, 0, 0.5, 0]
     assert torch.as_tensor(peer.grad).tolist() == [0, 0.5, 0, 0.5]
-    assert total.item() == 10
+    assert total.item() == 19
     broken = iter((torch.ones(4, requires_grad=True), torch.tensor([1.0, np.nan, 1.0, 1.0])))
     monkeypatch.setattr(run, "_losses", lambda batching, batch: next(broken))
     assert run._add_gradients(0, np.arange(4)).isnan()
