@@ -16,6 +16,7 @@ from project.config.experiment import ExperimentConfig
 from project.config.fields import ConfigSection
 from project.config.finetune import LINEAR
 from project.config.labels import LabelConfig
+from project.config.recipe import latent_conflict
 
 
 def is_default(section: type[ConfigSection], name: str, value: object) -> bool:
@@ -77,7 +78,7 @@ def _not_served(config: ExperimentConfig, annotator: Annotator | None) -> dict[s
 
 def _not_trained(config: ExperimentConfig) -> dict[str, str]:
     """Arms that the classifier or its recipe cannot be trained with, by the reason."""
-    conflict = config.finetune.latent_conflict()
+    conflict = latent_conflict(config.finetune)
     found: dict[str, str] = {}
     for kind in config.label.arms:
         facts = arm_facts(kind)

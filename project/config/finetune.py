@@ -45,9 +45,6 @@ _NOT_RECIPE = {
     "class_weights",
 }
 
-# What a loss that sums over the classes of a label cannot stand beside, by what it must be.
-_LATENT = {"targets": "hard", "label_smoothing": 0.0, "ordinal_targets": "none"}
-
 
 @section
 class FinetuneConfig(ConfigSection):
@@ -286,12 +283,6 @@ class FinetuneConfig(ConfigSection):
                     f"bundled encoder's embeddings; got {getattr(self, name)}. Name an encoder, or "
                     f"leave {name} out."
                 )
-
-    def latent_conflict(self) -> tuple[str, object] | None:
-        """A parameter that arms with ``facts.latent`` cannot stand beside, and its right value."""
-        return next(
-            ((name, value) for name, value in _LATENT.items() if getattr(self, name) != value), None
-        )
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The hyper-parameters that are part of a seed's digest.

@@ -165,3 +165,14 @@ def rate_factor(scheduler: str, warmup_ratio: float, steps: int) -> Callable[[in
         return 0.5 * (1.0 + math.cos(math.pi * progress))
 
     return factor
+
+
+# What a loss that sums over the classes of a label cannot stand beside, by what it must be.
+_LATENT = {"targets": "hard", "label_smoothing": 0.0, "ordinal_targets": "none"}
+
+
+def latent_conflict(config: FinetuneConfig) -> tuple[str, object] | None:
+    """A parameter that arms with ``facts.latent`` cannot stand beside, and its right value."""
+    return next(
+        ((name, value) for name, value in _LATENT.items() if getattr(config, name) != value), None
+    )

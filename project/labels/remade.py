@@ -7,32 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from project.config.arms import Arm
 from project.data.tables import class_columns, codes
 from project.labels.audited import check_audit
-from project.labels.error_model import (
-    CLASSIFIER_SCALE,
-    MIN_AUDIT,
-    classifier_error_probability,
-    estimated_noise,
-    held_out_probabilities,
-)
+from project.labels.audited_posterior import FLOOR, audited_codes, given_codes, posterior_of
+from project.labels.error_model import classifier_error_probability, estimated_noise
 from project.labels.inputs import LabelInputs
 from project.stats.base_rates import recut
 from project.stats.conformal import certified, min_audit
 from project.stats.dawid_skene import dawid_skene
-from project.stats.transition import audited_posterior, smoothed_transition
+from project.stats.transition import smoothed_transition
 from project.stats.types import Codes, Floats, Mask
 from project.support.errors import AssayError
 
 _NOT_AUDITED = "no label is audited"
-_MIN_PROBABILITY = 1e-3  # of a classifier; smaller ones count as this, before the logarithm
 _MIN_SHARE = 1e-9  # of a class, below which it is divided by this
 _DIGITS = 4  # of an estimate: the last digits of another machine would be another training
 _MOST_NOISE = 0.5
-_FLOOR = -10.0  # log probabilities below count as this, so that no single one dominates
 
 
 class Remade(NamedTuple):
@@ -63,91 +55,12 @@ def _named(found: Codes, label_set: tuple[str, ...]) -> npt.NDArray[np.object_]:
     return np.asarray(np.array([*label_set, None], dtype=object)[found])
 
 
-def _given(inputs: LabelInputs) -> Codes:
-    """Codes of the first draw's labels ``(n,)``."""
-    return codes(inputs.draws[0]["label"], inputs.label_set)
-
-
-def _audited(inputs: LabelInputs, answered: Mask) -> tuple[Codes, Codes]:
-    """Indices of the audited texts with a label of the LLM, and their human codes."""
-    audited = np.flatnonzero(answered & (_given(inputs) >= 0))
-    return audited, codes(pd.Series(inputs.human_labels[audited]), inputs.label_set)
-
-
-class _AuditedPosterior(NamedTuple):
-    """P(gold | LLM label, text) ``(n, n_classes)``, nan without a label of the LLM.
-
-    ``by`` names what decides it, for a reader; ``n_audited`` are the labels it is learned from.
-    """
-
-    values: Floats
-    by: str
-    n_audited: int
-
-    @property
-    def has_label(self) -> Mask:
-        """Which texts have a label of the LLM ``(n,)``."""
-        return np.asarray(~np.isnan(self.values[:, 0]))
-
-
-def _audited_posterior(inputs: LabelInputs, answered: Mask) -> _AuditedPosterior | None:
-    """What the audit says of every label; None without an audited label."""
-    given = _given(inputs)
-    n_classes = len(inputs.label_set)
-    audited, gold = _audited(inputs, answered)
-    if not len(audited):
-        return None
-    values = np.full((len(given), n_classes), np.nan)
-    has_label = given >= 0
-    if len(audited) < MIN_AUDIT:  # too few answers to weigh features
-        values[has_label] = smoothed_transition(given[audited], gold, n_classes)[given[has_label]]
-        return _AuditedPosterior(values, "the LLM's label alone", len(audited))
-    position = np.cumsum(has_label) - 1  # of each text among those with a label
-    found = audited_posterior(
-        given[has_label],
-        position[audited],
-        gold,
-        _features(inputs, has_label),
-        n_classes,
-        inputs.config.tie_seed,
-    )
-    values[has_label] = found.values
-    by = "the LLM's label and the text" if found.refined else "the LLM's label alone"
-    return _AuditedPosterior(values, by, len(audited))
-
-
-def _features(inputs: LabelInputs, has_label: Mask) -> Floats:
-    """The LLM's log probabilities, and those of a classifier of embeddings, standardised.
-
-    The classifier is trained on the LLM's labels, and has not seen that of the text. Its few
-    numbers tell more than components of the embeddings, which a small audit cannot weigh
-    (EXPERIMENTS.md).
-    """
-    given = _given(inputs)[has_label]
-    n_classes = len(inputs.label_set)
-    logs = class_columns(inputs.draws[0], inputs.label_set)[has_label]
-    known = ~np.isnan(logs).all(axis=1, keepdims=True)
-    logs = np.where(known, np.maximum(np.nan_to_num(logs, nan=_FLOOR), _FLOOR), 0.0)
-    held_out = held_out_probabilities(
-        given, inputs.embeddings[has_label], n_classes, inputs.config.tie_seed
-    )
-    log_odds = np.log(np.maximum(held_out, _MIN_PROBABILITY))
-    log_odds -= log_odds.mean(axis=1, keepdims=True)
-    return np.concatenate([_standard(logs), CLASSIFIER_SCALE * _standard(log_odds)], axis=1)
-
-
-def _standard(values: Floats) -> Floats:
-    """Columns of mean 0 and standard deviation 1; a constant one becomes 0."""
-    spread = values.std(axis=0)
-    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
-
-
 def _posterior(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """P(gold | LLM label, text); the label is the most probable class."""
     del arm
-    found = _audited_posterior(inputs, answered)
+    found = posterior_of(inputs, answered)
     if found is None:
-        given = _given(inputs)
+        given = given_codes(inputs)
         values = np.full((len(given), len(inputs.label_set)), np.nan)
         values[given >= 0] = np.eye(len(inputs.label_set))[given[given >= 0]]
         return Remade(_named(given, inputs.label_set), values, "annotated", _NOT_AUDITED)
@@ -169,8 +82,8 @@ def _evidence(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """
     del arm
     probabilities = np.exp(class_columns(inputs.draws[0], inputs.label_set))
-    named = _named(_given(inputs), inputs.label_set)
-    found = _audited_posterior(inputs, answered)
+    named = _named(given_codes(inputs), inputs.label_set)
+    found = posterior_of(inputs, answered)
     if found is None:
         return Remade(named, probabilities, "annotated", _NOT_AUDITED)
     shares = found.values[found.has_label].mean(axis=0)
@@ -180,7 +93,7 @@ def _evidence(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
         f"its loss takes {found.by} as evidence for each class, as {found.n_audited} audited "
         "labels have it"
     )
-    _, gold = _audited(inputs, answered)
+    _, gold = audited_codes(inputs, answered)
     if n_absent := len(inputs.label_set) - len(np.unique(gold)):
         note += f"; it knows little of {n_absent} classes that are not among them"
     reason = f"annotated, with {found.by} as evidence"
@@ -190,11 +103,11 @@ def _evidence(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
 def _forward(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """The LLM's labels, each with P(this label | class) by the audited table of confusions."""
     del arm
-    given = _given(inputs)
+    given = given_codes(inputs)
     n_classes = len(inputs.label_set)
     probabilities = np.exp(class_columns(inputs.draws[0], inputs.label_set))
     named = _named(given, inputs.label_set)
-    audited, gold = _audited(inputs, answered)
+    audited, gold = audited_codes(inputs, answered)
     if not len(audited):
         return Remade(named, probabilities, "annotated", _NOT_AUDITED)
     likelihood = np.full((len(given), n_classes), np.nan)
@@ -210,9 +123,9 @@ def _forward(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
 
 def _certified(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """The labels that pass conformal selection, by a score that uses no audited label."""
-    given = _given(inputs)
+    given = given_codes(inputs)
     error = inputs.config.certified_error
-    audited, gold = _audited(inputs, answered)
+    audited, gold = audited_codes(inputs, answered)
     needed = min_audit(error)
     if len(audited) < needed:
         raise AssayError(
@@ -224,8 +137,8 @@ def _certified(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
         given, inputs.embeddings, len(inputs.label_set), inputs.config.tie_seed
     )
     logs = class_columns(inputs.draws[0], inputs.label_set)
-    own = np.nan_to_num(logs[np.arange(len(given)), given], nan=0.0, neginf=_FLOOR)
-    score = np.log(np.maximum(1 - doubt[has_label], 1e-9)) + np.maximum(own[has_label], _FLOOR)
+    own = np.nan_to_num(logs[np.arange(len(given)), given], nan=0.0, neginf=FLOOR)
+    score = np.log(np.maximum(1 - doubt[has_label], 1e-9)) + np.maximum(own[has_label], FLOOR)
     wrong = np.zeros(len(given), dtype=bool)
     wrong[audited] = given[audited] != gold
     in_audit = np.isin(np.arange(len(given)), audited)
@@ -242,7 +155,7 @@ def _certified(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
 def _coteach(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """The LLM's labels as they are, and the share of them that training leaves out."""
     del arm, answered
-    given = _given(inputs)
+    given = given_codes(inputs)
     probabilities = np.exp(class_columns(inputs.draws[0], inputs.label_set))
     percent = inputs.config.coteach_noise
     if percent is None:
@@ -270,7 +183,7 @@ def _jury(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
 
 def _threshold(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
     """The LLM's probabilities cut anew, so that the classes have their audited shares."""
-    given = _given(inputs)
+    given = given_codes(inputs)
     logs = class_columns(inputs.draws[0], inputs.label_set)
     has_label = (given >= 0) & ~np.isnan(logs).all(axis=1)
     if not has_label.any():
@@ -278,7 +191,7 @@ def _threshold(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
             f"the arm {arm.name} needs class probabilities, which these labels come without. "
             f"Leave {arm.kind} out of arms."
         )
-    audited, gold = _audited(inputs, answered)
+    audited, gold = audited_codes(inputs, answered)
     if not len(audited):
         named = _named(given, inputs.label_set)
         return Remade(named, np.exp(logs), "annotated", _NOT_AUDITED)

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from project.config.finetune import FinetuneConfig
+from project.config.recipe import latent_conflict
 from project.data.tables import LIKELIHOOD, PROBABILITY, class_columns, codes
 from project.stats.ordinal import steps
 from project.stats.types import Floats, Mask
@@ -152,7 +153,7 @@ def has_likelihood(labels: pd.DataFrame) -> bool:
 
 def check_latent(config: FinetuneConfig) -> None:
     """Raise AssayError for targets that cannot stand beside labels with a likelihood."""
-    if conflict := config.latent_conflict():
+    if conflict := latent_conflict(config):
         name, value = conflict
         raise AssayError(
             f"{name} must be {value} with the arms forward and evidence, whose loss sums over the "
