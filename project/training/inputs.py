@@ -133,7 +133,7 @@ def seed_digest(
     if inputs.latent:  # only where it makes a difference: other results keep their names
         content.append("latent")
     if inputs.noise:
-        content.append(f"coteach by label {inputs.noise!r}")
+        content.append(f"coteach by label and loss {inputs.noise!r}")
     return digest(
         [
             RECIPE,
