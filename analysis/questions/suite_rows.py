@@ -86,9 +86,9 @@ def score_rows(entry: SuiteEntry) -> list[dict[str, Any]]:
     Columns: ``task``, ``data``, ``group``, ``source``, those of :data:`SCORES`, ``alpha`` of the
     seeds, and ``loss``, the macro-F1 of the arm gold less that of the row, nan where the verdict
     refuses to name one. Scores are means over the seeds; those of the LLM itself are over the test
-    texts that it was asked about. A task with few test texts has no rows. One whose test texts all
-    have the same label has nan for all scores but accuracy: a mean over one class is 100 for
-    whoever always names it.
+    texts that it was asked about. A task with few test texts has no rows. If all test texts of a
+    task have the same label, all scores but accuracy are nan: a classifier that always gives this
+    label would score 100.
     """
     judged = entry.judged
     experiment = judged.scored.experiment

@@ -46,7 +46,23 @@ class AuditedPosterior(NamedTuple):
 
 
 def posterior_of(inputs: LabelInputs, answered: Mask) -> AuditedPosterior | None:
-    """What the audit says of every label; None without an audited label."""
+    """P(gold | LLM label, text) of every text, by :func:`audited_posterior`.
+
+    With fewer than ``MIN_AUDIT`` answers it follows from the label alone
+    (:func:`smoothed_transition`).
+
+    Parameters
+    ----------
+    inputs
+        What the labels are made from.
+    answered
+        The texts that a human has labelled ``(n,)``, drawn at random.
+
+    Returns
+    -------
+    AuditedPosterior or None
+        None if none of these has a label of the LLM.
+    """
     given = given_codes(inputs)
     n_classes = len(inputs.label_set)
     audited, gold = audited_codes(inputs, answered)

@@ -94,8 +94,9 @@ def _evidence(arm: Arm, inputs: LabelInputs, answered: Mask) -> Remade:
         "labels have it"
     )
     _, gold = audited_codes(inputs, answered)
-    if n_absent := len(inputs.label_set) - len(np.unique(gold)):
-        note += f"; it knows little of {n_absent} classes that are not among them"
+    n_classes = len(inputs.label_set)
+    if n_absent := n_classes - len(np.unique(gold)):
+        note += f"; for {n_absent} of {n_classes} classes, not among them, it has hardly any"
     reason = f"annotated, with {found.by} as evidence"
     return Remade(named, probabilities, reason, note, likelihood=ratios)
 

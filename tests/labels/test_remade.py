@@ -222,7 +222,7 @@ def test_evidence_of_few_answers_is_that_of_the_label_and_texts_without_one_have
     of_a = answers[answers == "a"]
     one = LabelInputs(examples, [first], LABELS, LabelConfig(), lambda: pool[2], human=of_a)
     assert label_and_count(Arm("evidence", 100.0), one).note.endswith(
-        "; it knows little of 1 classes that are not among them"
+        "; for 1 of 2 classes, not among them, it has hardly any"
     )
 
 
